@@ -1,0 +1,26 @@
+//! The words of the trade, as types that cannot hold a wrong value.
+//!
+//! Knows nothing of queues, tables or clocks: a time is always an argument.
+//! The rules that move these values from state to state are in [`crate::decide`].
+
+pub mod command;
+pub mod ids;
+pub mod outcome;
+pub mod reservation;
+pub mod seat;
+pub mod stock;
+pub mod time;
+
+pub use command::{
+    Action, Cancel, Command, CommandType, Confirm, Digest, Expire, Reserve, Restock, RestockMode,
+    SeatChange,
+};
+pub use ids::{
+    BookingId, CommandId, CommandKey, GroupId, InvalidText, Label, PoolId, Reason, ReservationId,
+    SeatKey, SeatNumber, Sku, Source, StoreId, UserId,
+};
+pub use outcome::{LineShortfall, Outcome, Rejection, RejectionCode, RestockSummary};
+pub use reservation::{LineRequest, Reservation, ReservationStatus};
+pub use seat::{Occupancy, Price, RestockStatus, Seat, SeatDetails};
+pub use stock::{Line, LineKey, ON_HAND_MAX, QUANTITY_MAX};
+pub use time::Timestamp;

@@ -1,0 +1,218 @@
+//! Outcomes: what a command came to, decided once and for ever.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Reason, Reservation, SeatNumber, Sku};
+
+/// What a command came to. Stored in the ledger in this form, under a format version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Seats and lines are held.
+    Reserved {
+        /// The reservation as it stood then, ACTIVE.
+        reservation: Reservation,
+    },
+    /// The hold became a sale.
+    Confirmed {
+        /// The reservation as it stood then, CONFIRMED.
+        reservation: Reservation,
+    },
+    /// The hold or sale was given back.
+    Cancelled {
+        /// The reservation as it stood then, CANCELLED.
+        reservation: Reservation,
+        /// Why, as the command said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+    },
+    /// The hold ran out.
+    Expired {
+        /// The reservation as it stood then, EXPIRED.
+        reservation: Reservation,
+    },
+    /// Seats and lines were created or updated.
+    Restocked {
+        /// How many, and what was left alone.
+        restock: RestockSummary,
+    },
+    /// Nothing was changed.
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+impl Outcome {
+    /// The CloudEvents `type` of the result that carries it.
+    #[must_use]
+    pub fn result_type(&self) -> &'static str {
+        match self {
+            Self::Reserved { .. } => "inventory.reserved.v1",
+            Self::Confirmed { .. } => "inventory.confirmed.v1",
+            Self::Cancelled { .. } => "inventory.cancelled.v1",
+            Self::Expired { .. } => "inventory.expired.v1",
+            Self::Restocked { .. } => "inventory.restocked.v1",
+            Self::Rejected { .. } => "inventory.rejected.v1",
+        }
+    }
+
+    /// The rejection, where it is one.
+    #[must_use]
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Rejected { rejection } => Some(rejection),
+            _ => None,
+        }
+    }
+}
+
+/// What a restock did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestockSummary {
+    /// Seats created or updated.
+    pub seats_applied: u64,
+    /// Lines set or added to.
+    pub lines_applied: u64,
+    /// Seats left alone: RESERVED or BOOKED.
+    pub seats_skipped: u64,
+    /// Lines left alone: a newer `as_of` was applied before.
+    pub lines_skipped: u64,
+    /// The first [`Self::SKIPPED_MAX`] of what was left alone: seat numbers, then SKUs.
+    pub skipped: Vec<String>,
+}
+
+impl RestockSummary {
+    /// The most names in `skipped`.
+    pub const SKIPPED_MAX: usize = 500;
+}
+
+/// Why nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// For programs.
+    pub code: RejectionCode,
+    /// For people.
+    pub message: String,
+    /// Every seat that failed the check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seats: Vec<SeatNumber>,
+    /// Every line that failed the check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LineShortfall>,
+}
+
+impl Rejection {
+    /// A rejection that names no seats or lines.
+    pub fn new(code: RejectionCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            seats: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+}
+
+/// A line that failed a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineShortfall {
+    /// Which.
+    pub sku: Sku,
+    /// What was asked for.
+    pub requested: u64,
+    /// What there was; 0 for a SKU that does not exist, below zero after a shortfall.
+    pub available: i64,
+}
+
+/// Why nothing was changed, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RejectionCode {
+    /// Not JSON, not CloudEvents, or breaks the schema.
+    InvalidMessage,
+    /// A `type` this version does not know.
+    UnsupportedType,
+    /// The same identity with other content.
+    CommandIdReused,
+    /// A seat does not exist.
+    SeatNotFound,
+    /// A seat is RESERVED, BOOKED or BLOCKED.
+    SeatsUnavailable,
+    /// A SKU does not exist.
+    SkuNotFound,
+    /// Less is available than was asked for.
+    InsufficientStock,
+    /// An operator's limit, or on hand beyond its bound.
+    LimitExceeded,
+    /// The reservation is another command's.
+    ReservationExists,
+    /// There is no such reservation in this pool.
+    ReservationNotFound,
+    /// It is EXPIRED, its hold ran out, or a seat of it was taken over.
+    ReservationExpired,
+    /// It is CANCELLED.
+    ReservationCancelled,
+    /// It is CONFIRMED.
+    ReservationConfirmed,
+    /// It is another user's.
+    NotOwner,
+    /// Its hold has not run out yet.
+    NotYetExpired,
+}
+
+impl RejectionCode {
+    /// Every code.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidMessage,
+        Self::UnsupportedType,
+        Self::CommandIdReused,
+        Self::SeatNotFound,
+        Self::SeatsUnavailable,
+        Self::SkuNotFound,
+        Self::InsufficientStock,
+        Self::LimitExceeded,
+        Self::ReservationExists,
+        Self::ReservationNotFound,
+        Self::ReservationExpired,
+        Self::ReservationCancelled,
+        Self::ReservationConfirmed,
+        Self::NotOwner,
+        Self::NotYetExpired,
+    ];
+
+    /// The contract's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidMessage => "INVALID_MESSAGE",
+            Self::UnsupportedType => "UNSUPPORTED_TYPE",
+            Self::CommandIdReused => "COMMAND_ID_REUSED",
+            Self::SeatNotFound => "SEAT_NOT_FOUND",
+            Self::SeatsUnavailable => "SEATS_UNAVAILABLE",
+            Self::SkuNotFound => "SKU_NOT_FOUND",
+            Self::InsufficientStock => "INSUFFICIENT_STOCK",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::ReservationExists => "RESERVATION_EXISTS",
+            Self::ReservationNotFound => "RESERVATION_NOT_FOUND",
+            Self::ReservationExpired => "RESERVATION_EXPIRED",
+            Self::ReservationCancelled => "RESERVATION_CANCELLED",
+            Self::ReservationConfirmed => "RESERVATION_CONFIRMED",
+            Self::NotOwner => "NOT_OWNER",
+            Self::NotYetExpired => "NOT_YET_EXPIRED",
+        }
+    }
+
+    /// Whether it is an answer to a message rather than the command's outcome: such a rejection
+    /// never enters the ledger, and a later message under the same identity is decided afresh.
+    #[must_use]
+    pub fn is_answer_only(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidMessage
+                | Self::UnsupportedType
+                | Self::CommandIdReused
+                | Self::NotYetExpired
+        )
+    }
+}

@@ -1,0 +1,70 @@
+//! Reservations: seats and lines held for one user.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BookingId, PoolId, ReservationId, SeatNumber, Sku, Timestamp, UserId};
+
+/// Seats and/or lines held for one user until `expires_at`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Its id.
+    pub reservation_id: ReservationId,
+    /// What the seats and lines belong to.
+    pub pool: PoolId,
+    /// Whom it is for.
+    pub user_id: UserId,
+    /// How it stands.
+    pub status: ReservationStatus,
+    /// Goes up by one at each change; 1 when created.
+    pub version: u64,
+    /// The seats it was made for, in the order asked for. May since have been taken over.
+    pub seats: Vec<SeatNumber>,
+    /// The lines it was made for, in the order asked for.
+    pub lines: Vec<LineRequest>,
+    /// The booking it was confirmed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booking_id: Option<BookingId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the hold runs out, a whole second.
+    pub expires_at: Timestamp,
+    /// When it was CANCELLED or EXPIRED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How a reservation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ReservationStatus {
+    /// Held.
+    Active,
+    /// Sold.
+    Confirmed,
+    /// Given back.
+    Cancelled,
+    /// Ran out.
+    Expired,
+}
+
+impl ReservationStatus {
+    /// The contract's word for the state.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Confirmed => "CONFIRMED",
+            Self::Cancelled => "CANCELLED",
+            Self::Expired => "EXPIRED",
+        }
+    }
+}
+
+/// A quantity of one SKU asked for, 1…[`super::QUANTITY_MAX`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineRequest {
+    /// What.
+    pub sku: Sku,
+    /// How many.
+    pub quantity: u64,
+}

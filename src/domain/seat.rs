@@ -1,0 +1,198 @@
+//! Numbered seats.
+
+use std::{fmt, str::FromStr};
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::{BookingId, InvalidText, Label, ReservationId, Timestamp, UserId};
+
+/// A seat as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// What it is.
+    pub details: SeatDetails,
+    /// Who has it.
+    pub occupancy: Occupancy,
+    /// Goes up by one at each change; 1 when created.
+    pub version: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What a seat is, apart from who has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeatDetails {
+    /// The part of the house it is in.
+    pub section: Option<Label>,
+    /// Its row.
+    pub row_number: Option<Label>,
+    /// Its kind.
+    pub seat_type: Option<Label>,
+    /// What it costs.
+    pub price: Option<Price>,
+}
+
+/// Who has a seat: AVAILABLE, RESERVED, BOOKED or BLOCKED.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Occupancy {
+    /// On sale.
+    Available,
+    /// Held for a reservation until `until`; from then on a reserve may take it over.
+    Reserved {
+        /// The reservation that holds it.
+        reservation_id: ReservationId,
+        /// Whom it is held for.
+        by: UserId,
+        /// When the hold runs out.
+        until: Timestamp,
+    },
+    /// Sold.
+    Booked {
+        /// The reservation that was confirmed.
+        reservation_id: ReservationId,
+        /// Whom it was sold to.
+        by: UserId,
+        /// The booking it belongs to.
+        booking_id: BookingId,
+    },
+    /// Kept off sale.
+    Blocked,
+}
+
+impl Occupancy {
+    /// The contract's word for the state.
+    #[must_use]
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Available => "AVAILABLE",
+            Self::Reserved { .. } => "RESERVED",
+            Self::Booked { .. } => "BOOKED",
+            Self::Blocked => "BLOCKED",
+        }
+    }
+
+    /// The reservation the seat is held or booked by.
+    #[must_use]
+    pub fn reservation_id(&self) -> Option<ReservationId> {
+        match self {
+            Self::Reserved { reservation_id, .. } | Self::Booked { reservation_id, .. } => {
+                Some(*reservation_id)
+            }
+            Self::Available | Self::Blocked => None,
+        }
+    }
+
+    /// Whether a reserve may take the seat at `now`: AVAILABLE, or RESERVED by a hold that ran out.
+    #[must_use]
+    pub fn is_takable(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Available => true,
+            Self::Reserved { until, .. } => *until <= now,
+            Self::Booked { .. } | Self::Blocked => false,
+        }
+    }
+}
+
+/// What a restock may make of a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RestockStatus {
+    /// Put on sale.
+    Available,
+    /// Taken off sale.
+    Blocked,
+}
+
+impl From<RestockStatus> for Occupancy {
+    fn from(status: RestockStatus) -> Self {
+        match status {
+            RestockStatus::Available => Self::Available,
+            RestockStatus::Blocked => Self::Blocked,
+        }
+    }
+}
+
+/// A price as a decimal text, kept exactly as written ("49.50" stays "49.50").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Price(Decimal);
+
+impl Price {
+    /// The most digits before the point.
+    pub const INTEGER_DIGITS_MAX: usize = 18;
+    /// The most digits after the point.
+    pub const FRACTION_DIGITS_MAX: usize = 9;
+}
+
+impl FromStr for Price {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str, max: usize| {
+            (1..=max).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+        };
+        let fits = digits(whole, Self::INTEGER_DIGITS_MAX)
+            && digits(fraction, Self::FRACTION_DIGITS_MAX)
+            && (whole == "0" || !whole.starts_with('0'));
+        let wrong = || InvalidText {
+            expected: "a decimal text such as \"49.50\", with at most 18 digits before and 9 \
+                       after the point"
+                .to_owned(),
+        };
+        if !fits {
+            return Err(wrong());
+        }
+        Decimal::from_str_exact(text).map(Self).map_err(|_| wrong())
+    }
+}
+
+impl TryFrom<String> for Price {
+    type Error = InvalidText;
+
+    fn try_from(text: String) -> Result<Self, InvalidText> {
+        text.parse()
+    }
+}
+
+impl From<Price> for String {
+    fn from(price: Price) -> Self {
+        price.to_string()
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_kept_exactly() {
+        for text in ["49.50", "0", "0.000000001", "999999999999999999.999999999"] {
+            assert_eq!(text.parse::<Price>().unwrap().to_string(), text);
+        }
+        for wrong in ["", ".5", "5.", "-1", "1e3", "01", "1,5", "1.0000000001"] {
+            assert!(wrong.parse::<Price>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_hold_that_ran_out_never_blocks_a_sale() {
+        let until: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let held = Occupancy::Reserved {
+            reservation_id: ReservationId(uuid::Uuid::nil()),
+            by: "u".parse().unwrap(),
+            until,
+        };
+        assert!(!held.is_takable("2026-11-22T09:59:59.999Z".parse().unwrap()));
+        assert!(held.is_takable(until));
+    }
+}
