@@ -12,5 +12,15 @@
 //!            └──────── adapters (AWS, Redis, memory) ◄┘
 //! ```
 
+pub mod adapters;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod decide;
 pub mod domain;
+pub mod message;
 pub mod ports;
+pub mod retry;
+pub mod sweeper;
+pub mod telemetry;
+pub mod worker;

@@ -76,13 +76,8 @@ pub enum CommandType {
 
 impl CommandType {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
-        Self::Reserve,
-        Self::Confirm,
-        Self::Cancel,
-        Self::Restock,
-        Self::Expire,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Reserve, Self::Confirm, Self::Cancel, Self::Restock, Self::Expire];
 
     /// The CloudEvents `type`.
     #[must_use]
@@ -226,9 +221,8 @@ impl std::str::FromStr for Digest {
     type Err = super::InvalidText;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || super::InvalidText {
-            expected: "\"1:\" and 64 hexadecimal digits".to_owned(),
-        };
+        let wrong =
+            || super::InvalidText { expected: "\"1:\" and 64 hexadecimal digits".to_owned() };
         let hex = text
             .strip_prefix(Self::RULE)
             .and_then(|rest| rest.strip_prefix(':'))

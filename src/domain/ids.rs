@@ -153,9 +153,7 @@ impl FromStr for PoolId {
     type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, InvalidText> {
-        let wrong = || InvalidText {
-            expected: "event#<integer> or store#<store id>".to_owned(),
-        };
+        let wrong = || InvalidText { expected: "event#<integer> or store#<store id>".to_owned() };
         match text.split_once('#') {
             Some(("event", id)) => match id.parse::<u64>() {
                 Ok(number) if number <= EVENT_ID_MAX && number.to_string() == id => {
@@ -269,36 +267,17 @@ mod tests {
     fn a_text_id_refuses_what_is_empty_too_long_or_not_printable() {
         assert!("A-1".parse::<SeatNumber>().is_ok());
         assert!("ä".repeat(64).parse::<SeatNumber>().is_ok());
-        for wrong in [
-            "",
-            "a\u{1f}b",
-            "a\u{85}b",
-            "a\u{ffff}",
-            &"x".repeat(129),
-            &"ä".repeat(65),
-        ] {
+        for wrong in ["", "a\u{1f}b", "a\u{85}b", "a\u{ffff}", &"x".repeat(129), &"ä".repeat(65)] {
             assert!(wrong.parse::<SeatNumber>().is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn a_pool_reads_back_as_written() {
-        for text in [
-            "event#0",
-            "event#9007199254740991",
-            "store#store-1",
-            "store#a:b.c_d",
-        ] {
+        for text in ["event#0", "event#9007199254740991", "store#store-1", "store#a:b.c_d"] {
             assert_eq!(text.parse::<PoolId>().unwrap().to_string(), text);
         }
-        for wrong in [
-            "event#-1",
-            "event#042",
-            "event#9007199254740992",
-            "store#",
-            "shop#1",
-            "7",
-        ] {
+        for wrong in ["event#-1", "event#042", "event#9007199254740992", "store#", "shop#1", "7"] {
             assert!(wrong.parse::<PoolId>().is_err(), "{wrong:?}");
         }
     }

@@ -105,12 +105,7 @@ pub struct Rejection {
 impl Rejection {
     /// A rejection that names no seats or lines.
     pub fn new(code: RejectionCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            seats: Vec::new(),
-            lines: Vec::new(),
-        }
+        Self { code, message: message.into(), seats: Vec::new(), lines: Vec::new() }
     }
 }
 

@@ -14,20 +14,14 @@ pub fn expiry(from: Timestamp, seconds: u32) -> Timestamp {
     if end.subsec_nanosecond() == 0 {
         return end;
     }
-    let whole = end
-        .as_second()
-        .saturating_add(i64::from(end.subsec_nanosecond() > 0));
+    let whole = end.as_second().saturating_add(i64::from(end.subsec_nanosecond() > 0));
     Timestamp::from_second(whole).unwrap_or(Timestamp::MAX)
 }
 
 /// `at + by`, held at the first and last instants that can be written.
 #[must_use]
 pub fn saturating_add(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(if by.is_negative() {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
+    at.checked_add(by).unwrap_or(if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 #[cfg(test)]

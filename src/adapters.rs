@@ -1,0 +1,9 @@
+//! The world: AWS, Redis, and in-memory stand-ins that keep the same contracts.
+
+pub mod dynamodb;
+#[cfg(feature = "embedded")]
+pub mod memory;
+pub mod redis;
+pub mod sns;
+pub mod sqs;
+pub mod system;

@@ -1,0 +1,1 @@
+//! In-memory ports that keep the contracts of the real ones.

@@ -1,0 +1,1 @@
+//! The publisher on SNS FIFO.

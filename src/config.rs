@@ -1,0 +1,1 @@
+//! Settings: read from flags and environment, all errors at once.

@@ -1,0 +1,1 @@
+//! The wire: CloudEvents in, CloudEvents out.

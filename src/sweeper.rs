@@ -1,0 +1,1 @@
+//! Finds holds that ran out and posts their expiry.

@@ -1,0 +1,1 @@
+//! The worker: from a received batch to committed, published, deleted.
