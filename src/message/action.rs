@@ -1,0 +1,158 @@
+//! What a command asks for: its `data`, apart from the pool.
+
+use super::reader::{Array, Fault, Node, Object};
+use crate::domain::{
+    Action, Cancel, CommandKey, CommandType, Confirm, Expire, LineRequest, PoolId, QUANTITY_MAX,
+    Reason, Reserve, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber, Sku,
+    command::{HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, RESERVE_ENTRIES_MAX, RESTOCK_ENTRIES_MAX},
+};
+
+const MODES: [(&str, RestockMode); 2] = [("set", RestockMode::Set), ("add", RestockMode::Add)];
+
+const STATUSES: [(&str, RestockStatus); 2] =
+    [("AVAILABLE", RestockStatus::Available), ("BLOCKED", RestockStatus::Blocked)];
+
+/// Reads the `data` of a command of that type.
+pub(super) fn read(
+    command_type: CommandType,
+    data: &Object<'_, '_>,
+    pool: &PoolId,
+    key: &CommandKey,
+) -> Result<Action, Fault> {
+    match command_type {
+        CommandType::Reserve => read_reserve(data, pool, key).map(Action::Reserve),
+        CommandType::Confirm => read_confirm(data).map(Action::Confirm),
+        CommandType::Cancel => read_cancel(data).map(Action::Cancel),
+        CommandType::Restock => read_restock(data, pool).map(Action::Restock),
+        CommandType::Expire => read_expire(data).map(Action::Expire),
+    }
+}
+
+fn read_reserve(data: &Object<'_, '_>, pool: &PoolId, key: &CommandKey) -> Result<Reserve, Fault> {
+    let user_id = data.field("user_id").text()?;
+    let (seats, lines) = (data.field("seats"), data.field("lines"));
+    let entries = Entries::read(data, seats, lines, pool, RESERVE_ENTRIES_MAX)?;
+    let seats = entries.seats.map_or(Ok(Vec::new()), |seats| read_seats(&seats))?;
+    let lines = entries.lines.map_or(Ok(Vec::new()), |lines| read_lines(&lines, 1))?;
+    let hold_seconds = match data.field("hold_seconds").given() {
+        Some(seconds) => {
+            let within = seconds.integer(1..=u64::from(HOLD_SECONDS_MAX))?;
+            u32::try_from(within).unwrap_or(HOLD_SECONDS_MAX)
+        }
+        None => HOLD_SECONDS_DEFAULT,
+    };
+    let reservation_id = match data.field("reservation_id").given() {
+        Some(id) => id.text()?,
+        None => key.default_reservation_id(),
+    };
+    Ok(Reserve { reservation_id, user_id, seats, lines, hold_seconds })
+}
+
+fn read_confirm(data: &Object<'_, '_>) -> Result<Confirm, Fault> {
+    Ok(Confirm {
+        reservation_id: data.field("reservation_id").text()?,
+        booking_id: data.field("booking_id").text()?,
+        user_id: data.field("user_id").given().map(|user| user.text()).transpose()?,
+    })
+}
+
+fn read_cancel(data: &Object<'_, '_>) -> Result<Cancel, Fault> {
+    Ok(Cancel {
+        reservation_id: data.field("reservation_id").text()?,
+        user_id: data.field("user_id").given().map(|user| user.text()).transpose()?,
+        reason: read_reason(data.field("reason"))?,
+        refund: data.field("refund").given().map_or(Ok(false), |refund| refund.boolean())?,
+    })
+}
+
+/// A reason has an upper bound only: an empty one is none.
+fn read_reason(node: Node<'_, '_>) -> Result<Option<Reason>, Fault> {
+    match (node.given(), node.str()) {
+        (None, _) | (_, Some("")) => Ok(None),
+        (Some(reason), _) => reason.text().map(Some),
+    }
+}
+
+fn read_expire(data: &Object<'_, '_>) -> Result<Expire, Fault> {
+    Ok(Expire { reservation_id: data.field("reservation_id").text()? })
+}
+
+fn read_restock(data: &Object<'_, '_>, pool: &PoolId) -> Result<Restock, Fault> {
+    let (seats, lines) = (data.field("seats"), data.field("lines"));
+    let entries = Entries::read(data, seats, lines, pool, RESTOCK_ENTRIES_MAX)?;
+    let seats = entries.seats.map_or(Ok(Vec::new()), |seats| read_changes(&seats))?;
+    let lines = entries.lines.map_or(Ok(Vec::new()), |lines| read_lines(&lines, 0))?;
+    let mode = data.field("mode");
+    let mode = match mode.given() {
+        None if lines.is_empty() => RestockMode::Set,
+        _ => mode.word(&MODES)?,
+    };
+    let as_of = data.field("as_of").given().map(|at| at.timestamp()).transpose()?;
+    Ok(Restock { seats, lines, mode, as_of })
+}
+
+/// The arrays of a command that names seats and lines, before their entries are read.
+struct Entries<'v, 'p> {
+    seats: Option<Array<'v, 'p>>,
+    lines: Option<Array<'v, 'p>>,
+}
+
+impl<'v, 'p> Entries<'v, 'p> {
+    /// Checks how many entries there are and that seats are an event's. An empty array says
+    /// nothing, and is right everywhere.
+    fn read(
+        data: &Object<'_, '_>,
+        seats: Node<'v, 'p>,
+        lines: Node<'v, 'p>,
+        pool: &PoolId,
+        max: usize,
+    ) -> Result<Self, Fault> {
+        let array = |node: Node<'v, 'p>| node.given().map(|node| node.array()).transpose();
+        let read = Self { seats: array(seats)?, lines: array(lines)? };
+        let count = |array: &Option<Array<'_, '_>>| array.as_ref().map_or(0, Array::len);
+        if count(&read.seats) > 0 && pool.event_id().is_none() {
+            return Err(seats.fault("no seats, which belong to events"));
+        }
+        if !(1..=max).contains(&count(&read.seats).saturating_add(count(&read.lines))) {
+            return Err(data.fault(format_args!("1 to {max} seats and lines in all")));
+        }
+        Ok(read)
+    }
+}
+
+fn read_seats(seats: &Array<'_, '_>) -> Result<Vec<SeatNumber>, Fault> {
+    let read = seats.read(|seat| seat.text::<SeatNumber>())?;
+    seats.unique(&read, None, SeatNumber::as_str)?;
+    Ok(read)
+}
+
+fn read_lines(lines: &Array<'_, '_>, min: u64) -> Result<Vec<LineRequest>, Fault> {
+    let read = lines.read(|line| {
+        let line = line.object()?;
+        let sku: Sku = line.field("sku").text()?;
+        Ok(LineRequest { sku, quantity: line.field("quantity").integer(min..=QUANTITY_MAX)? })
+    })?;
+    lines.unique(&read, Some("sku"), |line| line.sku.as_str())?;
+    Ok(read)
+}
+
+fn read_changes(seats: &Array<'_, '_>) -> Result<Vec<SeatChange>, Fault> {
+    let read = seats.read(|seat| {
+        let seat = seat.object()?;
+        let label = |name| seat.field(name).given().map(|label| label.text()).transpose();
+        Ok(SeatChange {
+            number: seat.field("seat_number").text()?,
+            section: label("section")?,
+            row_number: label("row_number")?,
+            seat_type: label("seat_type")?,
+            price: seat.field("price").given().map(|price| price.text()).transpose()?,
+            status: seat
+                .field("status")
+                .given()
+                .map(|status| status.word(&STATUSES))
+                .transpose()?,
+        })
+    })?;
+    seats.unique(&read, Some("seat_number"), |seat| seat.number.as_str())?;
+    Ok(read)
+}

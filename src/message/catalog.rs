@@ -1,0 +1,61 @@
+//! The published schemas, as they stand in `schemas/`.
+
+macro_rules! embedded {
+    ($($folder:literal / $name:literal),* $(,)?) => {
+        &[$((
+            $name,
+            include_str!(concat!("../../schemas/", $folder, "/", $name, ".json")),
+        )),*]
+    };
+}
+
+const COMMANDS: &[(&str, &str)] = embedded![
+    "commands" / "inventory.reserve.v1",
+    "commands" / "inventory.confirm.v1",
+    "commands" / "inventory.cancel.v1",
+    "commands" / "inventory.restock.v1",
+    "commands" / "inventory.expire.v1",
+];
+
+const RESULTS: &[(&str, &str)] = embedded![
+    "results" / "inventory.reserved.v1",
+    "results" / "inventory.confirmed.v1",
+    "results" / "inventory.cancelled.v1",
+    "results" / "inventory.expired.v1",
+    "results" / "inventory.restocked.v1",
+    "results" / "inventory.rejected.v1",
+];
+
+const ALL: [(&str, &str); COMMANDS.len() + RESULTS.len()] = {
+    let mut all = [("", ""); COMMANDS.len() + RESULTS.len()];
+    let (commands, results) = all.split_at_mut(COMMANDS.len());
+    commands.copy_from_slice(COMMANDS);
+    results.copy_from_slice(RESULTS);
+    all
+};
+
+/// Every JSON Schema (draft 2020-12) under the CloudEvents `type` it describes: first the
+/// commands, then the results. Each stands alone.
+#[must_use]
+pub fn schemas() -> &'static [(&'static str, &'static str)] {
+    &ALL
+}
+
+/// The schemas of the commands.
+#[must_use]
+pub fn commands() -> &'static [(&'static str, &'static str)] {
+    COMMANDS
+}
+
+/// The schemas of the results.
+#[must_use]
+pub fn results() -> &'static [(&'static str, &'static str)] {
+    RESULTS
+}
+
+/// The AsyncAPI 3 document. It refers to the schemas by their path beside it:
+/// `./commands/<type>.json` and `./results/<type>.json`.
+#[must_use]
+pub fn asyncapi() -> &'static str {
+    include_str!("../../schemas/asyncapi.yaml")
+}

@@ -1,0 +1,248 @@
+//! From a command to a message.
+
+use serde::Serialize;
+
+use super::trace::Traceparent;
+use crate::domain::{
+    Action, BookingId, CommandId, CommandKey, GroupId, Label, LineRequest, PoolId, Price, Reason,
+    ReservationId, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber, Source, StoreId,
+    Timestamp, UserId,
+};
+
+/// A command to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingCommand {
+    /// Its identity.
+    pub key: CommandKey,
+    /// When it was made.
+    pub time: Timestamp,
+    /// The pool it names.
+    pub pool: PoolId,
+    /// What it asks for.
+    pub action: Action,
+    /// The trace it belongs to.
+    pub traceparent: Option<Traceparent>,
+}
+
+/// The group a command goes into unless its sender wants another: `event-42`, `store-store-1`; an
+/// expiry's is `expire/<reservation id>`, so that it never queues behind a sale.
+#[must_use]
+pub fn default_group(pool: &PoolId, action: &Action) -> GroupId {
+    let group = match (action, pool) {
+        (Action::Expire(expire), _) => format!("expire/{}", expire.reservation_id),
+        (_, PoolId::Event(id)) => format!("event-{id}"),
+        (_, PoolId::Store(id)) => format!("store-{id}"),
+    };
+    match group.parse() {
+        Ok(group) => group,
+        // The longest is "store-" and 120 characters.
+        Err(wrong) => unreachable!("a default group is a group: {wrong}"),
+    }
+}
+
+/// The message that [`super::decode`] reads as this command.
+///
+/// What stays at its default is left out, except for `hold_seconds` and `reservation_id`.
+#[must_use]
+pub fn encode_command(command: &OutgoingCommand) -> String {
+    to_json(&CommandBody {
+        specversion: "1.0",
+        id: &command.key.id,
+        source: &command.key.source,
+        r#type: command.action.command_type().as_str(),
+        time: command.time,
+        datacontenttype: "application/json",
+        traceparent: command.traceparent.as_ref().map(Traceparent::as_str),
+        data: CommandData::new(&command.pool, &command.action),
+    })
+}
+
+/// JSON of a value that has one: derived, of texts, numbers and lists, with names for members.
+pub(super) fn to_json<T: Serialize>(value: &T) -> String {
+    match serde_json::to_string(value) {
+        Ok(json) => json,
+        Err(error) => unreachable!("texts, numbers and lists have a JSON form: {error}"),
+    }
+}
+
+#[derive(Serialize)]
+struct CommandBody<'a> {
+    specversion: &'static str,
+    id: &'a CommandId,
+    source: &'a Source,
+    r#type: &'static str,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: CommandData<'a>,
+}
+
+/// The `data` of every command; each has a part of the fields.
+#[derive(Default, Serialize)]
+struct CommandData<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_id: Option<&'a StoreId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation_id: Option<ReservationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    booking_id: Option<&'a BookingId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<Seats<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    lines: &'a [LineRequest],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Seats<'a> {
+    Numbers(&'a [SeatNumber]),
+    Changes(Vec<ChangeBody<'a>>),
+}
+
+#[derive(Serialize)]
+struct ChangeBody<'a> {
+    seat_number: &'a SeatNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    section: Option<&'a Label>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row_number: Option<&'a Label>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seat_type: Option<&'a Label>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<RestockStatus>,
+}
+
+impl<'a> From<&'a SeatChange> for ChangeBody<'a> {
+    fn from(change: &'a SeatChange) -> Self {
+        Self {
+            seat_number: &change.number,
+            section: change.section.as_ref(),
+            row_number: change.row_number.as_ref(),
+            seat_type: change.seat_type.as_ref(),
+            price: change.price,
+            status: change.status,
+        }
+    }
+}
+
+impl<'a> CommandData<'a> {
+    fn new(pool: &'a PoolId, action: &'a Action) -> Self {
+        let data = match pool {
+            PoolId::Event(id) => Self { event_id: Some(*id), ..Self::default() },
+            PoolId::Store(id) => Self { store_id: Some(id), ..Self::default() },
+        };
+        match action {
+            Action::Reserve(reserve) => Self {
+                reservation_id: Some(reserve.reservation_id),
+                user_id: Some(&reserve.user_id),
+                seats: (!reserve.seats.is_empty()).then_some(Seats::Numbers(&reserve.seats)),
+                lines: &reserve.lines,
+                hold_seconds: Some(reserve.hold_seconds),
+                ..data
+            },
+            Action::Confirm(confirm) => Self {
+                reservation_id: Some(confirm.reservation_id),
+                booking_id: Some(&confirm.booking_id),
+                user_id: confirm.user_id.as_ref(),
+                ..data
+            },
+            Action::Cancel(cancel) => Self {
+                reservation_id: Some(cancel.reservation_id),
+                user_id: cancel.user_id.as_ref(),
+                reason: cancel.reason.as_ref(),
+                refund: cancel.refund.then_some(true),
+                ..data
+            },
+            Action::Restock(restock) => data.restock(restock),
+            Action::Expire(expire) => Self { reservation_id: Some(expire.reservation_id), ..data },
+        }
+    }
+
+    fn restock(self, restock: &'a Restock) -> Self {
+        let changes = || restock.seats.iter().map(ChangeBody::from).collect();
+        let mode = match restock.mode {
+            RestockMode::Set => (!restock.lines.is_empty()).then_some("set"),
+            RestockMode::Add => Some("add"),
+        };
+        Self {
+            seats: (!restock.seats.is_empty()).then(|| Seats::Changes(changes())),
+            lines: &restock.lines,
+            mode,
+            as_of: restock.as_of,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Cancel, Expire, Reserve};
+
+    fn id() -> ReservationId {
+        "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90".parse().unwrap()
+    }
+
+    fn sent(pool: &str, action: Action) -> String {
+        encode_command(&OutgoingCommand {
+            key: CommandKey { source: "/s".parse().unwrap(), id: "1".parse().unwrap() },
+            time: "2026-11-22T10:00:00Z".parse().unwrap(),
+            pool: pool.parse().unwrap(),
+            action,
+            traceparent: None,
+        })
+    }
+
+    #[test]
+    fn a_reserve_is_written_as_the_contract_shows_it() {
+        let reserve = Reserve {
+            reservation_id: id(),
+            user_id: "u-7".parse().unwrap(),
+            seats: vec!["A-1".parse().unwrap()],
+            lines: vec![LineRequest { sku: "GA".parse().unwrap(), quantity: 2 }],
+            hold_seconds: 600,
+        };
+        insta::assert_snapshot!(sent("event#42", Action::Reserve(reserve)), @r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.reserve.v1","time":"2026-11-22T10:00:00Z","datacontenttype":"application/json","data":{"event_id":42,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90","user_id":"u-7","seats":["A-1"],"lines":[{"sku":"GA","quantity":2}],"hold_seconds":600}}"#);
+    }
+
+    #[test]
+    fn what_stays_at_its_default_is_left_out() {
+        let cancel = Cancel { reservation_id: id(), user_id: None, reason: None, refund: false };
+        insta::assert_snapshot!(sent("store#s", Action::Cancel(cancel)), @r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1","time":"2026-11-22T10:00:00Z","datacontenttype":"application/json","data":{"store_id":"s","reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}"#);
+    }
+
+    #[test]
+    fn a_group_is_the_pools_and_an_expirys_its_own() {
+        let expire = Action::Expire(Expire { reservation_id: id() });
+        let cancel = Action::Cancel(Cancel {
+            reservation_id: id(),
+            user_id: None,
+            reason: None,
+            refund: false,
+        });
+        let group = |pool: &str, action| default_group(&pool.parse().unwrap(), action).to_string();
+        assert_eq!(group("event#42", &cancel), "event-42");
+        assert_eq!(group("store#store-1", &cancel), "store-store-1");
+        assert_eq!(group("event#42", &expire), "expire/9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90");
+        let longest = "s".repeat(StoreId::MAX_BYTES);
+        assert_eq!(group(&format!("store#{longest}"), &cancel), format!("store-{longest}"));
+        assert_eq!(group("event#9007199254740991", &cancel), "event-9007199254740991");
+    }
+}

@@ -1,0 +1,98 @@
+//! From a message to a command.
+
+use serde_json::Value;
+
+use super::{
+    action, digest, envelope,
+    envelope::Glimpse,
+    reader::{Fault, Node, Path},
+    trace::Traceparent,
+};
+use crate::{
+    domain::{Command, CommandKey, Digest, PoolId, Rejection},
+    ports::queue::MESSAGE_BYTES_MAX,
+};
+
+/// A message that is a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// What it asks for.
+    pub command: Command,
+    /// The trace it belongs to.
+    pub traceparent: Option<Traceparent>,
+}
+
+/// A message that is no command, and what can be told of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {}", rejection.code.as_str(), rejection.message)]
+pub struct Undecodable {
+    /// `INVALID_MESSAGE` or `UNSUPPORTED_TYPE`. Its message begins with the field (`data.seats[3]`;
+    /// `message` for the whole) and a colon, says what was expected, and never holds the value.
+    pub rejection: Rejection,
+    /// Its identity, where source and id could be read.
+    pub key: Option<CommandKey>,
+    /// Its type, where one could be read: at most [`super::COMMAND_TYPE_BYTES_MAX`] bytes.
+    pub command_type: Option<String>,
+    /// The pool it names, where it names one.
+    pub pool: Option<PoolId>,
+    /// What the message comes to: SHA-256 of its bytes.
+    pub digest: Digest,
+    /// The trace it belongs to.
+    pub traceparent: Option<Traceparent>,
+}
+
+/// Reads a command from the body of an SQS message: CloudEvents 1.0 in structured JSON mode.
+///
+/// Checks everything the message alone can tell; the limits an operator sets are no part of it.
+/// Takes at most [`MESSAGE_BYTES_MAX`] bytes. How JSON is read is told in [`crate::message`].
+///
+/// # Errors
+/// [`Undecodable`] where the body is no valid command, naming the first fault: of the envelope in
+/// the order `specversion`, `id`, `source`, `type`, `time`, `datacontenttype`, then of `data`.
+pub fn decode(body: &str) -> Result<Decoded, Box<Undecodable>> {
+    let value = parse(body).map_err(|fault| undecodable(fault, body, Glimpse::default()))?;
+    read(&value).map_err(|fault| {
+        let message = Node::message(&value).object();
+        let glimpse = message.map(|message| envelope::glimpse(&message)).unwrap_or_default();
+        undecodable(fault, body, glimpse)
+    })
+}
+
+fn parse(body: &str) -> Result<Value, Fault> {
+    if body.len() > MESSAGE_BYTES_MAX {
+        let expected = format_args!("at most {MESSAGE_BYTES_MAX} bytes");
+        return Err(Fault::at(&Path::Message, expected));
+    }
+    // The parser's errors tell the place and the grammar, never the text.
+    serde_json::from_str(body)
+        .map_err(|error| Fault::at(&Path::Message, format_args!("JSON ({error})")))
+}
+
+fn read(value: &Value) -> Result<Decoded, Fault> {
+    let message = Node::message(value).object()?;
+    let envelope = envelope::read(&message)?;
+    let node = message.field("data");
+    let data = node.object()?;
+    let pool = envelope::read_pool(&data)?;
+    let action = action::read(envelope.command_type, &data, &pool, &envelope.key)?;
+    let content = node.value().unwrap_or(&Value::Null);
+    let digest = digest::of_content(envelope.command_type.as_str(), content)
+        .map_err(|_| node.fault("what RFC 8785 can express"))?;
+    let command = Command { key: envelope.key, digest, pool, action };
+    Ok(Decoded { command, traceparent: envelope.traceparent })
+}
+
+fn undecodable(fault: Fault, body: &str, glimpse: Glimpse) -> Box<Undecodable> {
+    let Glimpse { key, command_type, pool, traceparent } = glimpse;
+    Box::new(Undecodable {
+        rejection: fault.into(),
+        key,
+        command_type,
+        pool,
+        digest: digest::of_bytes(body.as_bytes()),
+        traceparent,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! The CloudEvents envelope of a command.
+
+use super::{
+    reader::{Fault, Node, Object},
+    trace::Traceparent,
+};
+use crate::domain::{CommandId, CommandKey, CommandType, PoolId, StoreId, ids::EVENT_ID_MAX};
+
+/// The longest `type`, bytes. A longer one is `INVALID_MESSAGE`, not `UNSUPPORTED_TYPE`, so that
+/// the answer that names it stays small. Otherwise a `type` obeys the rule of an `id`.
+pub const COMMAND_TYPE_BYTES_MAX: usize = CommandId::MAX_BYTES;
+
+/// An envelope that was found right.
+pub(super) struct Envelope {
+    pub(super) key: CommandKey,
+    pub(super) command_type: CommandType,
+    pub(super) traceparent: Option<Traceparent>,
+}
+
+/// Checks the envelope, without `data`.
+pub(super) fn read(message: &Object<'_, '_>) -> Result<Envelope, Fault> {
+    message.field("specversion").word(&[("1.0", ())])?;
+    let id = message.field("id").text()?;
+    let source = message.field("source").text()?;
+    let command_type = read_type(message.field("type"))?;
+    if let Some(time) = message.field("time").attribute() {
+        time.timestamp()?;
+    }
+    if let Some(content_type) = message.field("datacontenttype").attribute() {
+        let is_json = content_type.str().is_some_and(is_json);
+        is_json.then_some(()).ok_or_else(|| content_type.fault("application/json"))?;
+    }
+    let traceparent = read_traceparent(message);
+    Ok(Envelope { key: CommandKey { source, id }, command_type, traceparent })
+}
+
+fn read_type(node: Node<'_, '_>) -> Result<CommandType, Fault> {
+    let name: CommandId = node.text()?;
+    CommandType::from_name(name.as_str()).ok_or_else(|| {
+        let known: Vec<_> = CommandType::ALL.into_iter().map(CommandType::as_str).collect();
+        node.unsupported(known.join(", "))
+    })
+}
+
+/// Whether it is `application/json`, in any case (RFC 9110, section 8.3.1), with or without
+/// parameters, which mean nothing to us (RFC 8259, section 11).
+fn is_json(content_type: &str) -> bool {
+    let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let printable = |b: u8| matches!(b, b'\t' | b' '..=b'~');
+    media_type.trim_end_matches([' ', '\t']).eq_ignore_ascii_case("application/json")
+        && parameters.bytes().all(printable)
+}
+
+fn read_traceparent(message: &Object<'_, '_>) -> Option<Traceparent> {
+    message.field("traceparent").str().and_then(|text| text.parse().ok())
+}
+
+/// The pool `data` names: `event_id` or `store_id`.
+pub(super) fn read_pool(data: &Object<'_, '_>) -> Result<PoolId, Fault> {
+    let (event, store) = (data.field("event_id"), data.field("store_id"));
+    match (event.given(), store.given()) {
+        (Some(event), None) => event.integer(0..=EVENT_ID_MAX).map(PoolId::Event),
+        (None, Some(store)) => store.text::<StoreId>().map(PoolId::Store),
+        (Some(_), Some(_)) => Err(data.fault("event_id or store_id, not both")),
+        (None, None) => Err(data.fault("event_id or store_id")),
+    }
+}
+
+/// What can be told of a message that is not right.
+#[derive(Default)]
+pub(super) struct Glimpse {
+    pub(super) key: Option<CommandKey>,
+    pub(super) command_type: Option<String>,
+    pub(super) pool: Option<PoolId>,
+    pub(super) traceparent: Option<Traceparent>,
+}
+
+/// Reads what can be read, whatever else is wrong.
+pub(super) fn glimpse(message: &Object<'_, '_>) -> Glimpse {
+    let source = message.field("source").text().ok();
+    let id = message.field("id").text().ok();
+    let named: Option<CommandId> = message.field("type").text().ok();
+    Glimpse {
+        key: source.zip(id).map(|(source, id)| CommandKey { source, id }),
+        command_type: named.map(|name| name.to_string()),
+        pool: message.field("data").object().ok().and_then(|data| read_pool(&data).ok()),
+        traceparent: read_traceparent(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_json_in_any_case_and_with_parameters() {
+        for right in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json ;charset=utf-8",
+            "application/json;",
+        ] {
+            assert!(is_json(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "text/json",
+            "application/jsonl",
+            "application/cloudevents+json",
+            " application/json",
+            "application/json; charset=\u{7f}",
+            "application/json charset=utf-8",
+        ] {
+            assert!(!is_json(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! From an outcome to the result that is published.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{command::to_json, trace::Traceparent};
+use crate::{
+    domain::{
+        BookingId, CommandId, CommandKey, Digest, GroupId, LineRequest, LineShortfall, Outcome,
+        PoolId, Reason, Rejection, RejectionCode, Reservation, ReservationId, ReservationStatus,
+        RestockSummary, SeatNumber, Source, StoreId, Timestamp, UserId,
+    },
+    ports::{Publication, publisher::PUBLISH_BYTES_MAX},
+};
+
+/// The CloudEvents `source` of every result.
+pub const RESULT_SOURCE: &str = "/inventory-worker";
+
+/// The most one result comes to with its attributes, bytes: SNS's limit, less 16 KiB for what SNS
+/// may count besides.
+pub const RESULT_BYTES_MAX: usize = PUBLISH_BYTES_MAX - 16 * 1024;
+
+/// What a result is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultMessage<'a> {
+    /// The command's identity.
+    pub key: &'a CommandKey,
+    /// The command's `type`; empty where none could be read, and then left out.
+    pub command_type: &'a str,
+    /// SQS's sequence number of the command.
+    pub sequence: Option<&'a str>,
+    /// The command's group.
+    pub group: &'a GroupId,
+    /// The pool the command named, where known.
+    pub pool: Option<&'a PoolId>,
+    /// What the command came to.
+    pub outcome: &'a Outcome,
+    /// When that was decided: from the ledger for an outcome that was replayed.
+    pub decided_at: Timestamp,
+    /// The command's digest, or that of a message that could not be read.
+    pub message_digest: Digest,
+    /// The command's trace.
+    pub traceparent: Option<&'a Traceparent>,
+}
+
+impl ResultMessage<'_> {
+    /// The result's id, the same at every delivery of the command.
+    ///
+    /// For a rejection that answers a message rather than a command, derived from the message's
+    /// digest too, and for `NOT_YET_EXPIRED` from the time.
+    fn id(&self) -> Uuid {
+        let by_command = self.key.result_id();
+        let code = self.outcome.rejection().map(|rejection| rejection.code);
+        let Some(code) = code.filter(|code| code.is_answer_only()) else { return by_command };
+        let mut name = self.message_digest.0.to_vec();
+        if code == RejectionCode::NotYetExpired {
+            name.extend_from_slice(self.decided_at.to_string().as_bytes());
+        }
+        Uuid::new_v5(&by_command, &name)
+    }
+}
+
+/// The result to publish. Never fails and never exceeds [`RESULT_BYTES_MAX`]: the lists that may
+/// grow beyond it (`restock.skipped`, and `seats` and `lines` of a rejection) are cut to what fits,
+/// from the end. A rejection whose lists were cut says so in its message.
+#[must_use]
+pub fn encode_result(result: &ResultMessage<'_>) -> Publication {
+    let whole = Lists::of(result.outcome);
+    let publication = publish(result, whole);
+    let excess = publication.bytes().saturating_sub(RESULT_BYTES_MAX);
+    if excess == 0 {
+        return publication;
+    }
+    publish(result, whole.without(excess.saturating_add(CUT_NOTE_BYTES_MAX)))
+}
+
+fn publish(result: &ResultMessage<'_>, lists: Lists<'_>) -> Publication {
+    let id = result.id();
+    let (event_id, store_id) = split(result.pool);
+    let body = to_json(&ResultBody {
+        specversion: "1.0",
+        id,
+        source: RESULT_SOURCE,
+        r#type: result.outcome.result_type(),
+        subject: result.pool,
+        time: result.decided_at,
+        datacontenttype: "application/json",
+        traceparent: result.traceparent.map(Traceparent::as_str),
+        data: ResultData {
+            command: CommandRef {
+                source: &result.key.source,
+                id: &result.key.id,
+                r#type: result.command_type,
+                sequence: result.sequence,
+            },
+            event_id,
+            store_id,
+            detail: Detail::new(result.outcome, lists),
+        },
+    });
+    Publication { id, group: result.group.clone(), body, attributes: attributes(result) }
+}
+
+fn split(pool: Option<&PoolId>) -> (Option<u64>, Option<&StoreId>) {
+    match pool {
+        Some(PoolId::Event(id)) => (Some(*id), None),
+        Some(PoolId::Store(id)) => (None, Some(id)),
+        None => (None, None),
+    }
+}
+
+fn attributes(result: &ResultMessage<'_>) -> BTreeMap<&'static str, String> {
+    let pool = result.pool.map(|pool| match pool {
+        PoolId::Event(id) => ("event_id", id.to_string()),
+        PoolId::Store(id) => ("store_id", id.to_string()),
+    });
+    let traceparent = result.traceparent.map(|trace| ("traceparent", trace.to_string()));
+    let always = [
+        ("type", result.outcome.result_type().to_owned()),
+        ("command_source", result.key.source.to_string()),
+    ];
+    always.into_iter().chain(pool).chain(traceparent).collect()
+}
+
+/// The lists of a result that may be cut.
+#[derive(Clone, Copy, Default)]
+struct Lists<'a> {
+    skipped: &'a [String],
+    seats: &'a [SeatNumber],
+    lines: &'a [LineShortfall],
+}
+
+impl<'a> Lists<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        match outcome {
+            Outcome::Restocked { restock } => {
+                let shown = restock.skipped.len().min(RestockSummary::SKIPPED_MAX);
+                Self {
+                    skipped: restock.skipped.get(..shown).unwrap_or_default(),
+                    ..Self::default()
+                }
+            }
+            Outcome::Rejected { rejection } => {
+                Self { seats: &rejection.seats, lines: &rejection.lines, ..Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    /// The lists, shorter by at least so many bytes of JSON: what is named last goes first.
+    fn without(self, bytes: usize) -> Self {
+        let mut excess = bytes;
+        Self {
+            lines: cut(self.lines, &mut excess),
+            seats: cut(self.seats, &mut excess),
+            skipped: cut(self.skipped, &mut excess),
+        }
+    }
+}
+
+/// The entries that are left when the last ones are taken away until `excess` is made up for.
+fn cut<'a, T: Serialize>(mut entries: &'a [T], excess: &mut usize) -> &'a [T] {
+    while *excess > 0 {
+        let Some((last, rest)) = entries.split_last() else { break };
+        // With the comma before it.
+        *excess = excess.saturating_sub(to_json(last).len().saturating_add(1));
+        entries = rest;
+    }
+    entries
+}
+
+#[derive(Serialize)]
+struct ResultBody<'a> {
+    specversion: &'static str,
+    id: Uuid,
+    source: &'static str,
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a PoolId>,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: ResultData<'a>,
+}
+
+#[derive(Serialize)]
+struct ResultData<'a> {
+    command: CommandRef<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_id: Option<&'a StoreId>,
+    #[serde(flatten)]
+    detail: Detail<'a>,
+}
+
+#[derive(Serialize)]
+struct CommandRef<'a> {
+    source: &'a Source,
+    id: &'a CommandId,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<&'a str>,
+}
+
+/// What `data` carries by type of result.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Detail<'a> {
+    Reservation {
+        reservation: ReservationBody<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a Reason>,
+    },
+    Restock {
+        restock: RestockBody<'a>,
+    },
+    Rejection {
+        rejection: RejectionBody<'a>,
+    },
+}
+
+impl<'a> Detail<'a> {
+    fn new(outcome: &'a Outcome, lists: Lists<'a>) -> Self {
+        match outcome {
+            Outcome::Reserved { reservation }
+            | Outcome::Confirmed { reservation }
+            | Outcome::Expired { reservation } => {
+                Self::Reservation { reservation: reservation.into(), reason: None }
+            }
+            Outcome::Cancelled { reservation, reason } => {
+                Self::Reservation { reservation: reservation.into(), reason: reason.as_ref() }
+            }
+            Outcome::Restocked { restock } => {
+                Self::Restock { restock: RestockBody::new(restock, lists) }
+            }
+            Outcome::Rejected { rejection } => {
+                Self::Rejection { rejection: RejectionBody::new(rejection, lists) }
+            }
+        }
+    }
+}
+
+/// What a result shows of a reservation: without the pool, which stands beside it.
+#[derive(Serialize)]
+struct ReservationBody<'a> {
+    reservation_id: ReservationId,
+    user_id: &'a UserId,
+    status: ReservationStatus,
+    version: u64,
+    seats: &'a [SeatNumber],
+    lines: &'a [LineRequest],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    booking_id: Option<&'a BookingId>,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl<'a> From<&'a Reservation> for ReservationBody<'a> {
+    fn from(reservation: &'a Reservation) -> Self {
+        Self {
+            reservation_id: reservation.reservation_id,
+            user_id: &reservation.user_id,
+            status: reservation.status,
+            version: reservation.version,
+            seats: &reservation.seats,
+            lines: &reservation.lines,
+            booking_id: reservation.booking_id.as_ref(),
+            created_at: reservation.created_at,
+            expires_at: reservation.expires_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RestockBody<'a> {
+    seats_applied: u64,
+    lines_applied: u64,
+    seats_skipped: u64,
+    lines_skipped: u64,
+    skipped: &'a [String],
+}
+
+impl<'a> RestockBody<'a> {
+    fn new(restock: &RestockSummary, lists: Lists<'a>) -> Self {
+        Self {
+            seats_applied: restock.seats_applied,
+            lines_applied: restock.lines_applied,
+            seats_skipped: restock.seats_skipped,
+            lines_skipped: restock.lines_skipped,
+            skipped: lists.skipped,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RejectionBody<'a> {
+    code: RejectionCode,
+    message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    seats: &'a [SeatNumber],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    lines: &'a [LineShortfall],
+}
+
+/// The most that [`RejectionBody::new`] adds to a message, bytes: 36 and two numbers.
+const CUT_NOTE_BYTES_MAX: usize = 80;
+
+impl<'a> RejectionBody<'a> {
+    fn new(rejection: &'a Rejection, lists: Lists<'a>) -> Self {
+        let named = lists.seats.len().saturating_add(lists.lines.len());
+        let all = rejection.seats.len().saturating_add(rejection.lines.len());
+        let message = if named < all {
+            format!("{} (the first {named} of {all} are named)", rejection.message).into()
+        } else {
+            rejection.message.as_str().into()
+        };
+        Self { code: rejection.code, message, seats: lists.seats, lines: lists.lines }
+    }
+}
+
+#[cfg(test)]
+mod tests;
