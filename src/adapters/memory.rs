@@ -5,11 +5,18 @@
 //! [`crate::ports::Clock`], no chance of their own) and cheap (no call looks at more than it
 //! answers with).
 
+pub mod broker;
 pub mod clock;
+mod dedup;
 pub mod locks;
+pub mod publisher;
+pub mod queue;
 
+pub use broker::MemoryBroker;
 pub use clock::TokioClock;
 pub use locks::MemoryLocks;
+pub use publisher::{FilterPolicy, MemoryTopic};
+pub use queue::{MemoryQueue, StoredMessage};
 
 use std::time::Duration;
 

@@ -4,12 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use inventory_worker::{
-    adapters::memory::{MemoryLocks, TokioClock},
+    adapters::memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryTopic, TokioClock},
     domain::Timestamp,
-    ports::Locks,
+    ports::{Locks, Publisher, Queue},
 };
 
-use crate::{harness::Backend, locks::LocksHarness};
+use crate::{
+    harness::Backend,
+    locks::LocksHarness,
+    publisher::{Filter, PublisherHarness},
+    queue::QueueHarness,
+};
 
 struct Memory {
     clock: Arc<TokioClock>,
@@ -41,6 +46,49 @@ impl Backend for Memory {
 impl LocksHarness for Memory {
     async fn locks(&self) -> Arc<dyn Locks> {
         Arc::new(MemoryLocks::new(self.clock.clone()))
+    }
+}
+
+#[async_trait]
+impl QueueHarness for Memory {
+    async fn queue(&self) -> Arc<dyn Queue> {
+        MemoryBroker::new(self.clock.clone()).queue("commands.fifo")
+    }
+
+    async fn queue_with_dead_letters(&self, max_receives: u32) -> (Arc<dyn Queue>, Arc<dyn Queue>) {
+        let broker = MemoryBroker::new(self.clock.clone());
+        let queue =
+            broker.queue_with_dead_letters("commands.fifo", "commands-dlq.fifo", max_receives);
+        (queue, broker.queue("commands-dlq.fifo"))
+    }
+}
+
+#[async_trait]
+impl PublisherHarness for Memory {
+    async fn topic(&self, filters: &[Filter]) -> (Arc<dyn Publisher>, Vec<Arc<dyn Queue>>) {
+        let broker = MemoryBroker::new(self.clock.clone());
+        let topic = MemoryTopic::new(self.clock.clone());
+        let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
+        for (number, filter) in filters.iter().enumerate() {
+            let queue = broker.queue(&format!("subscriber-{number}.fifo"));
+            topic.subscribe(queue.clone(), FilterPolicy(filter.clone()));
+            queues.push(queue);
+        }
+        (Arc::new(topic), queues)
+    }
+}
+
+mod queue {
+    queue_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
+    }
+}
+
+mod publisher {
+    publisher_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
     }
 }
 
