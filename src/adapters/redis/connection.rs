@@ -6,9 +6,10 @@ use std::{
 };
 
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind, Value,
+    Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, RedisResult, Script,
+    ServerErrorKind, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
-    cluster::{ClusterClientBuilder, ClusterConfig},
+    cluster::{ClusterClient, ClusterClientBuilder, ClusterConfig},
     cluster_async::ClusterConnection,
 };
 use tokio::time::{Instant, timeout};
@@ -92,12 +93,13 @@ impl Connection {
         .await
     }
 
-    /// Whether Redis answers, asked past the breakers and without counting.
+    /// Whether Redis answers, over a connection of its own: so that the answer is of now, and from
+    /// a cluster too says what is wrong.
     pub(super) async fn ping(&self) -> Result<(), PortError> {
-        let asked = async { self.link()?.ask::<Value>(&redis::cmd("PING")).await };
+        let asked = async { Link::fresh(&self.url).await?.ask::<Value>(&redis::cmd("PING")).await };
         match timeout(CONNECT_TIMEOUT, asked).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.named(Failure::from(error).error)),
+            Ok(Err(error)) => Err(self.named(self.failure(&error).error)),
             Err(_) => Err(self.named(Failure::timeout(CONNECT_TIMEOUT).error)),
         }
     }
@@ -122,7 +124,7 @@ impl Connection {
                 self.answered(slot);
                 return Ok(value);
             }
-            Ok(Err(error)) => Failure::from(error),
+            Ok(Err(error)) => self.failure(&error),
             Err(_) => Failure::timeout(CALL_TIMEOUT),
         };
         if failure.lasting {
@@ -185,6 +187,10 @@ impl Connection {
         format!("{first}-{}", (first + width).min(usize::from(SLOTS)) - 1)
     }
 
+    fn failure(&self, error: &RedisError) -> Failure {
+        Failure::of(error, self.url.is_cluster())
+    }
+
     fn named(&self, error: PortError) -> PortError {
         let with_place = |text| format!("Redis at {}: {text}", self.url);
         match error {
@@ -202,41 +208,30 @@ fn range_of(slot: u16, ranges: usize) -> usize {
 impl Link {
     /// Begins to connect in the background; calls wait for it, within their time.
     fn new(url: &RedisUrl) -> RedisResult<Self> {
-        if url.is_tls() {
-            // Named here rather than left to rustls, which panics when another crate of the build
-            // turns a second provider on. The error says that one is installed already.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        }
+        use_aws_lc(url);
         match url.nodes() {
-            [node] => Self::to_server(Client::open(node.clone())?),
-            nodes => Self::to_cluster(nodes),
+            [node] => {
+                let manager = to_server(node)?;
+                // The manager connects while it is asked for something; callers may give up sooner.
+                let mut first = manager.clone();
+                tokio::spawn(async move { first.send_packed_command(&redis::cmd("PING")).await });
+                Ok(Self::Server(manager))
+            }
+            nodes => {
+                let config = ClusterConfig::new();
+                let cluster = to_cluster(nodes)?.get_pending_async_connection_with_config(config);
+                Ok(Self::Cluster(cluster))
+            }
         }
     }
 
-    fn to_server(client: Client) -> RedisResult<Self> {
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(CALL_TIMEOUT));
-        let manager = ConnectionManager::new_lazy_with_config(client, config)?;
-        // The manager connects while it is asked for something; callers may give up sooner.
-        let mut first = manager.clone();
-        tokio::spawn(async move { first.send_packed_command(&redis::cmd("PING")).await });
-        Ok(Self::Server(manager))
-    }
-
-    fn to_cluster(nodes: &[redis::ConnectionInfo]) -> RedisResult<Self> {
-        let tcp = nodes.first().map(|node| node.tcp_settings().clone()).unwrap_or_default();
-        let client = ClusterClientBuilder::new(nodes.to_vec())
-            .tcp_settings(tcp)
-            .connection_timeout(CONNECT_TIMEOUT)
-            .response_timeout(CALL_TIMEOUT)
-            .retries(CLUSTER_RETRIES)
-            .min_retry_wait(CLUSTER_RETRY_MIN_MS)
-            .max_retry_wait(CLUSTER_RETRY_MAX_MS)
-            .build()?;
-        let config = ClusterConfig::new();
-        Ok(Self::Cluster(client.get_pending_async_connection_with_config(config)))
+    /// Connects now.
+    async fn fresh(url: &RedisUrl) -> RedisResult<Self> {
+        use_aws_lc(url);
+        match url.nodes() {
+            [node] => to_server(node).map(Self::Server),
+            nodes => to_cluster(nodes)?.get_async_connection().await.map(Self::Cluster),
+        }
     }
 
     async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
@@ -244,6 +239,34 @@ impl Link {
             Self::Server(manager) => command.query_async(manager).await,
             Self::Cluster(connection) => command.query_async(connection).await,
         }
+    }
+}
+
+fn to_server(node: &ConnectionInfo) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(CALL_TIMEOUT));
+    ConnectionManager::new_lazy_with_config(Client::open(node.clone())?, config)
+}
+
+fn to_cluster(nodes: &[ConnectionInfo]) -> RedisResult<ClusterClient> {
+    let tcp = nodes.first().map(|node| node.tcp_settings().clone()).unwrap_or_default();
+    ClusterClientBuilder::new(nodes.to_vec())
+        .tcp_settings(tcp)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .response_timeout(CALL_TIMEOUT)
+        .retries(CLUSTER_RETRIES)
+        .min_retry_wait(CLUSTER_RETRY_MIN_MS)
+        .max_retry_wait(CLUSTER_RETRY_MAX_MS)
+        .build()
+}
+
+/// Names the one TLS provider of the program, rather than leave it to rustls, which panics when a
+/// crate of the build turns a second one on. The error says that one is installed already.
+fn use_aws_lc(url: &RedisUrl) {
+    if url.is_tls() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
 }
 

@@ -19,21 +19,20 @@ impl Failure {
         let text = format!("no answer within {} ms", after.as_millis());
         Self { error: PortError::Unavailable(text), lasting: true }
     }
-}
 
-/// Reads the client's error. Its text names hosts and what the server said, never a password.
-impl From<RedisError> for Failure {
-    fn from(error: RedisError) -> Self {
+    /// Reads the client's error. Its text names hosts and what the server said, never a password.
+    pub(super) fn of(error: &RedisError, cluster: bool) -> Self {
         let refused = |fix: &str| PortError::Refused(format!("{error}; {fix}"));
         let code = error.code().unwrap_or_default();
         let (error, lasting) = match error.kind() {
             ErrorKind::AuthenticationFailed => (refused(CREDENTIALS), true),
             // A cluster's client puts a node's error into words when it can reach none.
-            _ if matches!(code, "NOAUTH" | "WRONGPASS") || says_authentication(&error) => {
+            _ if matches!(code, "NOAUTH" | "WRONGPASS") || says_authentication(error) => {
                 (refused(CREDENTIALS), true)
             }
             ErrorKind::Server(ServerErrorKind::NoPerm) => (refused(RIGHTS), true),
-            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
+            // From a cluster it means that the slot's master is down and another node was asked.
+            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) if !cluster => {
                 (refused(CLUSTER), true)
             }
             ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => {
@@ -43,6 +42,10 @@ impl From<RedisError> for Failure {
             ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
             | ErrorKind::UnexpectedReturnType => (refused(FOREIGN), false),
             ErrorKind::Extension if code == "WRONGTYPE" => (refused(FOREIGN), false),
+            // The client does not say why.
+            ErrorKind::ClusterConnectionNotFound => {
+                (PortError::Unavailable(format!("{error}; {NODES}")), true)
+            }
             // Out of memory, loading, failing over, unreachable: all may pass.
             _ => (PortError::Unavailable(error.to_string()), true),
         };
@@ -63,6 +66,7 @@ const CREDENTIALS: &str = "put the right user and password into REDIS_URL: \
 const RIGHTS: &str = "the user in REDIS_URL needs the rights ~inv:* +@read +@write +@scripting";
 const CLUSTER: &str = "this server is one of a cluster: name several of its nodes in REDIS_URL, \
                        comma-separated";
+const NODES: &str = "are the addresses, user and password in REDIS_URL right, and the nodes up?";
 const FOREIGN: &str = "is something else using keys that begin with inv: in this database?";
 
 #[cfg(test)]
@@ -74,7 +78,7 @@ mod tests {
     use super::*;
 
     fn of(error: impl Into<RedisError>) -> Failure {
-        Failure::from(error.into())
+        Failure::of(&error.into(), false)
     }
 
     #[test]
@@ -90,6 +94,12 @@ mod tests {
         }
         let moved = of((ErrorKind::Server(ServerErrorKind::Moved), "MOVED"));
         assert!(matches!(moved.error, PortError::Refused(text) if text.contains("comma")));
+    }
+
+    #[test]
+    fn a_slot_that_moved_inside_a_cluster_may_pass() {
+        let moved = (ErrorKind::Server(ServerErrorKind::Moved), "MOVED").into();
+        assert!(matches!(Failure::of(&moved, true).error, PortError::Unavailable(_)));
     }
 
     #[test]

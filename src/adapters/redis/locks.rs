@@ -1,6 +1,6 @@
 //! Locks: one script a call.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use redis::Script;
@@ -38,9 +38,10 @@ const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// Leases in Redis: a key a name, holding the token, with a time to live.
 ///
 /// A scope's keys share a hash tag (`inv:{event#42}:lock:<name>`), so that one script takes them
-/// all, on a cluster too. Every call is bounded in time; see the module for what an outage costs.
+/// all, on a cluster too. Clones share one connection. Every call is bounded in time; see the module for what an outage costs.
+#[derive(Clone)]
 pub struct RedisLocks {
-    connection: Connection,
+    connection: Arc<Connection>,
     acquire: Script,
     release: Script,
 }
@@ -50,7 +51,7 @@ impl RedisLocks {
     #[must_use]
     pub fn new(url: RedisUrl) -> Self {
         Self {
-            connection: Connection::new(url),
+            connection: Arc::new(Connection::new(url)),
             acquire: Script::new(ACQUIRE),
             release: Script::new(RELEASE),
         }
