@@ -3,6 +3,7 @@
 pub mod dynamodb;
 #[cfg(feature = "embedded")]
 pub mod memory;
+pub mod no_locks;
 pub mod redis;
 pub mod sns;
 pub mod sqs;

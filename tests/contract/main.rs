@@ -48,6 +48,7 @@ mod store;
 
 #[cfg(feature = "embedded")]
 mod on_memory;
+mod on_redis;
 
 /// The name of every rule of every port.
 fn every_rule() -> Vec<&'static str> {

@@ -1,0 +1,126 @@
+//! What a failed call means.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::ports::PortError;
+
+/// A call that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// As the port has it.
+    pub(super) error: PortError,
+    /// Whether the next call would most likely fail too, whatever it asks for.
+    pub(super) lasting: bool,
+}
+
+impl Failure {
+    /// No answer came in time.
+    pub(super) fn timeout(after: std::time::Duration) -> Self {
+        let text = format!("no answer within {} ms", after.as_millis());
+        Self { error: PortError::Unavailable(text), lasting: true }
+    }
+
+    /// Reads the client's error. Its text names hosts and what the server said, never a password.
+    pub(super) fn of(error: &RedisError, cluster: bool) -> Self {
+        let refused = |fix: &str| PortError::Refused(format!("{error}; {fix}"));
+        let code = error.code().unwrap_or_default();
+        let (error, lasting) = match error.kind() {
+            ErrorKind::AuthenticationFailed => (refused(CREDENTIALS), true),
+            // A cluster's client puts a node's error into words when it can reach none.
+            _ if matches!(code, "NOAUTH" | "WRONGPASS") || says_authentication(error) => {
+                (refused(CREDENTIALS), true)
+            }
+            ErrorKind::Server(ServerErrorKind::NoPerm) => (refused(RIGHTS), true),
+            // From a cluster it means that the slot's master is down and another node was asked.
+            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) if !cluster => {
+                (refused(CLUSTER), true)
+            }
+            ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => {
+                (refused("see to REDIS_URL"), true)
+            }
+            // The server is well; it was this call that it did not like.
+            ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
+            | ErrorKind::UnexpectedReturnType => (refused(FOREIGN), false),
+            ErrorKind::Extension if code == "WRONGTYPE" => (refused(FOREIGN), false),
+            // The client does not say why.
+            ErrorKind::ClusterConnectionNotFound => {
+                (PortError::Unavailable(format!("{error}; {NODES}")), true)
+            }
+            // Out of memory, loading, failing over, unreachable: all may pass.
+            _ => (PortError::Unavailable(error.to_string()), true),
+        };
+        Self { error, lasting }
+    }
+}
+
+fn says_authentication(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| {
+        detail.contains("AuthenticationFailed")
+            || detail.contains("NOAUTH")
+            || detail.contains("WRONGPASS")
+    })
+}
+
+const CREDENTIALS: &str = "put the right user and password into REDIS_URL: \
+                           redis://user:password@host";
+const RIGHTS: &str = "the user in REDIS_URL needs the rights ~inv:* +@read +@write +@scripting";
+const CLUSTER: &str = "this server is one of a cluster: name several of its nodes in REDIS_URL, \
+                       comma-separated";
+const NODES: &str = "are the addresses, user and password in REDIS_URL right, and the nodes up?";
+const FOREIGN: &str = "is something else using keys that begin with inv: in this database?";
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use redis::make_extension_error;
+
+    use super::*;
+
+    fn of(error: impl Into<RedisError>) -> Failure {
+        Failure::of(&error.into(), false)
+    }
+
+    #[test]
+    fn what_needs_a_person_is_refused_with_the_fix() {
+        let said = |code: &str| of(make_extension_error(code.to_owned(), Some("x".to_owned())));
+        for code in ["NOAUTH", "WRONGPASS"] {
+            let failure = said(code);
+            assert!(failure.lasting);
+            assert!(
+                matches!(&failure.error, PortError::Refused(text) if text.contains("password")),
+                "{failure:?}"
+            );
+        }
+        let moved = of((ErrorKind::Server(ServerErrorKind::Moved), "MOVED"));
+        assert!(matches!(moved.error, PortError::Refused(text) if text.contains("comma")));
+    }
+
+    #[test]
+    fn a_slot_that_moved_inside_a_cluster_may_pass() {
+        let moved = (ErrorKind::Server(ServerErrorKind::Moved), "MOVED").into();
+        assert!(matches!(Failure::of(&moved, true).error, PortError::Unavailable(_)));
+    }
+
+    #[test]
+    fn what_may_pass_is_unavailable() {
+        for error in [
+            RedisError::from(io::Error::from(io::ErrorKind::ConnectionRefused)),
+            (ErrorKind::Server(ServerErrorKind::BusyLoading), "LOADING").into(),
+            (ErrorKind::Server(ServerErrorKind::ClusterDown), "CLUSTERDOWN").into(),
+            (ErrorKind::ClusterConnectionNotFound, "none").into(),
+            make_extension_error("OOM".to_owned(), None),
+        ] {
+            let failure = of(error);
+            assert!(failure.lasting);
+            assert!(matches!(failure.error, PortError::Unavailable(_)), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_the_server_did_not_like_says_nothing_about_the_next() {
+        let wrong_type = of(make_extension_error("WRONGTYPE".to_owned(), None));
+        assert!(!wrong_type.lasting);
+        assert!(matches!(wrong_type.error, PortError::Refused(_)));
+    }
+}
