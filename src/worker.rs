@@ -1,1 +1,115 @@
 //! The worker: from a received batch to committed, published, deleted.
+//!
+//! ```text
+//! poller ─► lane (one a group and batch) ─► committer ─► outbox: publish, then delete
+//!    ▲         │ decode                       │ lock, load, decide, commit
+//!   gate       └ lease, kept by the heartbeat └ chunks, for a restock of many entries
+//! ```
+
+pub mod committer;
+pub mod dead_letters;
+pub mod events;
+pub mod failure;
+pub mod settings;
+
+mod chunks;
+mod gate;
+mod lane;
+pub mod lease;
+mod loading;
+mod locking;
+mod outbox;
+mod plan;
+mod poller;
+mod stop;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tracing::{error, info};
+
+use crate::ports::{Clock, Entropy, Locks, Publisher, Queue, Store};
+
+pub use events::{Event, Observer, Unobserved};
+pub use settings::{LockMode, Settings};
+pub use stop::Stop;
+
+/// What the parts of a worker work with.
+pub struct Tools {
+    /// The tables.
+    pub store: Arc<dyn Store>,
+    /// Locks.
+    pub locks: Arc<dyn Locks>,
+    /// Where results go.
+    pub publisher: Arc<dyn Publisher>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+    /// The settings.
+    pub settings: Settings,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+/// A queue to consume, and where its dead letters go.
+#[derive(Clone)]
+pub struct Source {
+    /// Commands.
+    pub queue: Arc<dyn Queue>,
+    /// Dead letters.
+    pub dead_letters: Arc<dyn Queue>,
+}
+
+/// Consumes the queues until told to stop; then drains within the grace.
+///
+/// Everything it spawns ends with it: dropping the future stops the worker where it stands, as a
+/// crash would.
+pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
+    let gate = Arc::new(gate::Gate::new(Arc::clone(&tools.entropy)));
+    let mut pollers = JoinSet::new();
+    let mut heartbeats = JoinSet::new();
+    let budget = Arc::new(poller::Budget::new(&tools.settings));
+    let unforgiven = lane::Unforgiven::default();
+    for source in sources {
+        let leases = Arc::new(lease::Leases::new(
+            Arc::clone(&source.queue),
+            tools.settings.visibility,
+            Arc::clone(&tools.observer),
+        ));
+        let kept = Arc::clone(&leases);
+        let every = tools.settings.heartbeat;
+        heartbeats.spawn(async move { kept.keep(every).await });
+        for _ in 0..tools.settings.pollers.max(1) {
+            let lanes = lane::Lanes {
+                tools: Arc::clone(&tools),
+                gate: Arc::clone(&gate),
+                source: source.clone(),
+                leases: Arc::clone(&leases),
+                unforgiven: unforgiven.clone(),
+            };
+            pollers.spawn(poller::poll(Arc::new(lanes), Arc::clone(&budget)));
+        }
+    }
+    let finished = async {
+        while let Some(ended) = pollers.join_next().await {
+            if let Err(error) = ended {
+                error!(%error, "a poller ended before its time");
+            }
+        }
+    };
+    let grace = async {
+        tools.stop.receiving.cancelled().await;
+        tokio::time::sleep(tools.settings.grace).await;
+        tools.stop.working.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = finished => {}
+        () = grace => {}
+    }
+    info!("drained");
+}

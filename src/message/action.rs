@@ -4,7 +4,7 @@ use super::reader::{Array, Fault, Node, Object};
 use crate::domain::{
     Action, Cancel, CommandKey, CommandType, Confirm, Expire, LineRequest, PoolId, QUANTITY_MAX,
     Reason, Reserve, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber, Sku,
-    command::{HOLD_SECONDS_DEFAULT, HOLD_SECONDS_MAX, RESERVE_ENTRIES_MAX, RESTOCK_ENTRIES_MAX},
+    command::{HOLD_SECONDS_MAX, RESERVE_ENTRIES_MAX, RESTOCK_ENTRIES_MAX},
 };
 
 const MODES: [(&str, RestockMode); 2] = [("set", RestockMode::Set), ("add", RestockMode::Add)];
@@ -37,9 +37,9 @@ fn read_reserve(data: &Object<'_, '_>, pool: &PoolId, key: &CommandKey) -> Resul
     let hold_seconds = match data.field("hold_seconds").given() {
         Some(seconds) => {
             let within = seconds.integer(1..=u64::from(HOLD_SECONDS_MAX))?;
-            u32::try_from(within).unwrap_or(HOLD_SECONDS_MAX)
+            Some(u32::try_from(within).unwrap_or(HOLD_SECONDS_MAX))
         }
-        None => HOLD_SECONDS_DEFAULT,
+        None => None,
     };
     let reservation_id = match data.field("reservation_id").given() {
         Some(id) => id.text()?,

@@ -42,7 +42,7 @@ pub fn default_group(pool: &PoolId, action: &Action) -> GroupId {
 
 /// The message that [`super::decode`] reads as this command.
 ///
-/// What stays at its default is left out, except for `hold_seconds` and `reservation_id`.
+/// What stays at its default is left out, except for `reservation_id`.
 #[must_use]
 pub fn encode_command(command: &OutgoingCommand) -> String {
     to_json(&CommandBody {
@@ -154,7 +154,7 @@ impl<'a> CommandData<'a> {
                 user_id: Some(&reserve.user_id),
                 seats: (!reserve.seats.is_empty()).then_some(Seats::Numbers(&reserve.seats)),
                 lines: &reserve.lines,
-                hold_seconds: Some(reserve.hold_seconds),
+                hold_seconds: reserve.hold_seconds,
                 ..data
             },
             Action::Confirm(confirm) => Self {
@@ -217,7 +217,7 @@ mod tests {
             user_id: "u-7".parse().unwrap(),
             seats: vec!["A-1".parse().unwrap()],
             lines: vec![LineRequest { sku: "GA".parse().unwrap(), quantity: 2 }],
-            hold_seconds: 600,
+            hold_seconds: Some(600),
         };
         insta::assert_snapshot!(sent("event#42", Action::Reserve(reserve)), @r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.reserve.v1","time":"2026-11-22T10:00:00Z","datacontenttype":"application/json","data":{"event_id":42,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90","user_id":"u-7","seats":["A-1"],"lines":[{"sku":"GA","quantity":2}],"hold_seconds":600}}"#);
     }

@@ -23,7 +23,7 @@ fn a_reserve_takes_its_defaults() {
     assert_eq!(command.pool, PoolId::Event(42));
     assert_eq!(traceparent, None);
     let Action::Reserve(asked) = &command.action else { panic!("{:?}", command.action) };
-    assert_eq!(asked.hold_seconds, 600);
+    assert_eq!(asked.hold_seconds, None);
     assert_eq!(asked.reservation_id, command.key.default_reservation_id());
 }
 

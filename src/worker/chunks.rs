@@ -1,0 +1,311 @@
+//! A restock that does not fit one transaction: an intent, chunks side by side, an outcome.
+//!
+//! The intent fixes the chunks' boundaries, so that a redelivery, or another release of the worker,
+//! resumes with the chunks that have no marker. Each chunk is a transaction of its entries and its
+//! marker: applied once, whoever tries. Chunks take no locks; their version conditions carry them.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    Tools,
+    committer::{self, Decided, Leased},
+    events::{CommitResult, Event},
+    failure::Failure,
+    loading,
+    plan::{self, Step},
+};
+use crate::{
+    decide::{self, Change, OverBound, State},
+    domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary},
+    ports::{CommitError, LedgerKey, LedgerRecord, Transaction, Wanted, Write, store},
+    retry::Policy,
+};
+
+/// The most entries of one transaction: its items less the ledger entry or marker.
+pub(super) const CHUNK_ENTRIES_MAX: usize = store::TRANSACTION_ITEMS_MAX - 1;
+
+/// A restock that needs chunks.
+#[derive(Clone, Copy)]
+pub(super) struct Chunked<'a> {
+    leased: &'a Leased<'a>,
+    command: &'a Command,
+    restock: &'a Restock,
+}
+
+impl<'a> Chunked<'a> {
+    /// The command as one that needs chunks, if it does.
+    pub(super) fn of(leased: &'a Leased<'a>) -> Option<Self> {
+        match &leased.command.action {
+            Action::Restock(restock) if restock.entries() > CHUNK_ENTRIES_MAX => {
+                Some(Self { leased, command: leased.command, restock })
+            }
+            _ => None,
+        }
+    }
+
+    fn key(&self) -> LedgerKey {
+        LedgerKey::Command(self.command.key.clone())
+    }
+
+    fn marker(&self, index: u32) -> LedgerKey {
+        LedgerKey::Chunk(self.command.key.clone(), index)
+    }
+
+    /// The end (exclusive) of each chunk.
+    fn chunk_ends(&self) -> Vec<u32> {
+        let entries = self.restock.entries();
+        (CHUNK_ENTRIES_MAX..entries)
+            .step_by(CHUNK_ENTRIES_MAX)
+            .chain([entries])
+            .filter_map(|end| u32::try_from(end).ok())
+            .collect()
+    }
+
+    fn check_lease(&self, tools: &Tools) -> Result<(), Failure> {
+        committer::check_leases(tools, std::slice::from_ref(self.leased))
+    }
+}
+
+/// Whether the ledger has anything of the command: then it is never given up.
+pub(super) async fn is_begun(tools: &Tools, command: &Command) -> Result<bool, Failure> {
+    let key = LedgerKey::Command(command.key.clone());
+    let wanted = Wanted { ledger: [key.clone()].into(), ..Wanted::default() };
+    let loaded = tools.store.load(&wanted).await?;
+    Ok(loaded.ledger.get(&key).is_some_and(Option::is_some))
+}
+
+/// Begins the restock or resumes it, to its outcome.
+pub(super) async fn commit(tools: &Arc<Tools>, chunked: &Chunked<'_>) -> Result<Decided, Failure> {
+    let chunk_ends = match begin(tools, chunked).await? {
+        Begun::Known(decided) => return Ok(decided),
+        Begun::Chunks(chunk_ends) => chunk_ends,
+    };
+    let markers = load_markers(tools, chunked, &chunk_ends).await?;
+    let starts = std::iter::once(0).chain(chunk_ends.iter().copied());
+    let chunks = starts.zip(chunk_ends.iter().copied()).zip(0_u32..);
+    let run = |((start, end), index)| {
+        let known = markers.get(&index).cloned();
+        let range = usize_of(start)..usize_of(end);
+        async move {
+            match known {
+                Some(summary) => Ok(summary),
+                None => apply_chunk(tools, chunked, index, range).await,
+            }
+        }
+    };
+    // In order of the chunks, so that the summary names what was skipped in the message's order.
+    let summaries: Vec<RestockSummary> = stream::iter(chunks.map(run))
+        .buffered(tools.settings.restock_parallelism.max(1))
+        .try_collect()
+        .await?;
+    finish(tools, chunked, sum(summaries)).await
+}
+
+fn usize_of(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}
+
+enum Begun {
+    Known(Decided),
+    Chunks(Vec<u32>),
+}
+
+/// Finds the outcome or the intent, or writes the intent.
+async fn begin(tools: &Tools, chunked: &Chunked<'_>) -> Result<Begun, Failure> {
+    let mut backoff = Policy::CONFLICT.attempts(tools.settings.conflict_attempts).start();
+    loop {
+        chunked.check_lease(tools)?;
+        let wanted = Wanted { ledger: [chunked.key()].into(), ..Wanted::default() };
+        let mut loaded = tools.store.load(&wanted).await?;
+        let now = tools.clock.now();
+        match loaded.ledger.remove(&chunked.key()).flatten() {
+            Some(LedgerRecord::Intent { digest, chunk_ends, .. })
+                if digest == chunked.command.digest =>
+            {
+                return Ok(Begun::Chunks(chunk_ends));
+            }
+            Some(record) => {
+                return committer::found_in_ledger(chunked.command, &record, now).map(Begun::Known);
+            }
+            None => {}
+        }
+        let chunk_ends = chunked.chunk_ends();
+        let record = LedgerRecord::Intent {
+            digest: chunked.command.digest,
+            chunk_ends: chunk_ends.clone(),
+            decided_at: now,
+        };
+        let intent = single(Write::Ledger { key: chunked.key(), record });
+        match commit_once(tools, &intent).await? {
+            Applied::Yes => return Ok(Begun::Chunks(chunk_ends)),
+            Applied::Conflict(what) => {
+                if !backoff.wait(&*tools.entropy).await {
+                    return Err(Failure::Environment(format!("conflicts without end: {what}")));
+                }
+            }
+        }
+    }
+}
+
+async fn load_markers(
+    tools: &Tools,
+    chunked: &Chunked<'_>,
+    chunk_ends: &[u32],
+) -> Result<BTreeMap<u32, RestockSummary>, Failure> {
+    let keys = (0_u32..).zip(chunk_ends).map(|(index, _)| chunked.marker(index));
+    let wanted = Wanted { ledger: keys.collect(), ..Wanted::default() };
+    let loaded = tools.store.load(&wanted).await?;
+    Ok(loaded
+        .ledger
+        .into_iter()
+        .filter_map(|(key, record)| match (key, record) {
+            (LedgerKey::Chunk(_, index), Some(LedgerRecord::Chunk { summary, .. })) => {
+                Some((index, summary))
+            }
+            _ => None,
+        })
+        .collect())
+}
+
+/// Applies one chunk under its marker, or finds that somebody has.
+async fn apply_chunk(
+    tools: &Tools,
+    chunked: &Chunked<'_>,
+    index: u32,
+    range: Range<usize>,
+) -> Result<RestockSummary, Failure> {
+    let mut backoff = Policy::CONFLICT.attempts(tools.settings.conflict_attempts).start();
+    loop {
+        chunked.check_lease(tools)?;
+        let (mut state, marker) = load_chunk(tools, chunked, index, range.clone()).await?;
+        if let Some(summary) = marker {
+            return Ok(summary);
+        }
+        let now = tools.clock.now();
+        let (pool, restock) = (&chunked.command.pool, chunked.restock);
+        let entries = range.clone();
+        let applied =
+            decide::apply_entries(&mut state, pool, restock, entries, OverBound::Skip, now)?;
+        let summary = applied.map_err(|rejection| Failure::Poison(rejection.message))?;
+        let transaction = chunk_transaction(chunked, index, state.take_changes(), &summary, now);
+        chunked.check_lease(tools)?;
+        match commit_once(tools, &transaction).await? {
+            Applied::Yes => {
+                tools.observer.observe(&Event::RestockLines(summary.lines_applied));
+                return Ok(summary);
+            }
+            Applied::Conflict(what) => {
+                if !backoff.wait(&*tools.entropy).await {
+                    return Err(Failure::Environment(format!("conflicts without end: {what}")));
+                }
+            }
+        }
+    }
+}
+
+async fn load_chunk(
+    tools: &Tools,
+    chunked: &Chunked<'_>,
+    index: u32,
+    range: Range<usize>,
+) -> Result<(State, Option<RestockSummary>), Failure> {
+    let mut wanted = Wanted { ledger: [chunked.marker(index)].into(), ..Wanted::default() };
+    name_entries(&mut wanted, &chunked.command.pool, chunked.restock, range);
+    let mut loaded = tools.store.load(&wanted).await?;
+    let marker = match loaded.ledger.remove(&chunked.marker(index)).flatten() {
+        Some(LedgerRecord::Chunk { summary, .. }) => Some(summary),
+        _ => None,
+    };
+    Ok((State::new(loaded.reservations, loaded.seats, loaded.lines), marker))
+}
+
+fn name_entries(wanted: &mut Wanted, pool: &PoolId, restock: &Restock, range: Range<usize>) {
+    let seats = restock.seats.iter().map(|seat| &seat.number);
+    let width = range.len();
+    loading::name_seats(wanted, pool, seats.clone().skip(range.start).take(width));
+    let first = range.start.saturating_sub(seats.len());
+    let end = range.end.saturating_sub(seats.len());
+    let lines = restock.lines.iter().skip(first).take(end.saturating_sub(first));
+    loading::name_lines(wanted, pool, lines);
+}
+
+fn chunk_transaction(
+    chunked: &Chunked<'_>,
+    index: u32,
+    changes: Vec<Change>,
+    summary: &RestockSummary,
+    now: crate::domain::Timestamp,
+) -> Transaction {
+    let record = LedgerRecord::Chunk {
+        digest: chunked.command.digest,
+        summary: summary.clone(),
+        decided_at: now,
+    };
+    let ledger = Some((chunked.marker(index), record));
+    let packed = plan::pack(vec![Step { changes, ledger, check: None }]);
+    packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
+}
+
+fn single(write: Write) -> Transaction {
+    Transaction { writes: vec![write], checks: Vec::new() }
+}
+
+enum Applied {
+    Yes,
+    Conflict(String),
+}
+
+async fn commit_once(tools: &Tools, transaction: &Transaction) -> Result<Applied, Failure> {
+    let (result, applied) = match tools.store.commit(transaction, tools.entropy.uuid()).await {
+        Ok(consumed) => {
+            tools.observer.observe(&Event::Consumed(&consumed));
+            (CommitResult::Committed, Ok(Applied::Yes))
+        }
+        Err(CommitError::Conflict(what)) => (CommitResult::Conflict, Ok(Applied::Conflict(what))),
+        Err(CommitError::Invalid(what)) => (CommitResult::Invalid, Err(Failure::Poison(what))),
+        Err(CommitError::Port(error)) => (CommitResult::Failed, Err(error.into())),
+    };
+    tools.observer.observe(&Event::Commit(result));
+    applied
+}
+
+fn sum(parts: Vec<RestockSummary>) -> RestockSummary {
+    let mut total = RestockSummary::default();
+    for part in parts {
+        total.seats_applied = total.seats_applied.saturating_add(part.seats_applied);
+        total.lines_applied = total.lines_applied.saturating_add(part.lines_applied);
+        total.seats_skipped = total.seats_skipped.saturating_add(part.seats_skipped);
+        total.lines_skipped = total.lines_skipped.saturating_add(part.lines_skipped);
+        let room = RestockSummary::SKIPPED_MAX.saturating_sub(total.skipped.len());
+        total.skipped.extend(part.skipped.into_iter().take(room));
+    }
+    total
+}
+
+/// Writes the outcome in the intent's place, or finds that somebody has.
+async fn finish(
+    tools: &Tools,
+    chunked: &Chunked<'_>,
+    restock: RestockSummary,
+) -> Result<Decided, Failure> {
+    chunked.check_lease(tools)?;
+    let now = tools.clock.now();
+    let outcome = Outcome::Restocked { restock };
+    let record = LedgerRecord::Outcome {
+        digest: chunked.command.digest,
+        command_type: CommandType::Restock,
+        pool: chunked.command.pool.clone(),
+        outcome: outcome.clone(),
+        decided_at: now,
+    };
+    let write = Write::LedgerOverIntent { key: chunked.command.key.clone(), record };
+    match commit_once(tools, &single(write)).await? {
+        Applied::Yes => Ok(Decided { outcome, decided_at: now, is_replay: false }),
+        Applied::Conflict(what) => match begin(tools, chunked).await? {
+            Begun::Known(decided) => Ok(decided),
+            Begun::Chunks(_) => Err(Failure::Environment(format!("outcome not written: {what}"))),
+        },
+    }
+}

@@ -1,0 +1,312 @@
+//! Lock, load, decide, commit: the commands of one batch become durable, in order.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tracing::debug;
+
+use super::{
+    Tools, chunks,
+    events::{CommitResult, Event},
+    failure::Failure,
+    lease::Lease,
+    loading,
+    locking::{self, Names},
+    plan::{self, Packed, Step},
+    settings::LockMode,
+};
+use crate::{
+    decide::{self, State},
+    domain::{Command, Outcome, Rejection, RejectionCode, ReservationId, Timestamp},
+    ports::{CommitError, LedgerKey, LedgerRecord, Transaction},
+    retry::{Backoff, Policy},
+};
+
+/// What a command came to, durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The outcome, or the answer that is none.
+    pub outcome: Outcome,
+    /// When it was decided: for a replay, the first time.
+    pub decided_at: Timestamp,
+    /// Whether it was found, in the ledger or earlier in the batch.
+    pub is_replay: bool,
+}
+
+/// A command under the lease of its message.
+pub struct Leased<'a> {
+    /// The command.
+    pub command: &'a Command,
+    /// Its lease; without one, there is nothing to lose.
+    pub lease: Option<&'a Lease>,
+}
+
+/// How far a batch came: the commands decided are its first ones.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Outcomes, in order.
+    pub decided: Vec<Decided>,
+    /// Why the next command has none.
+    pub failure: Option<Failure>,
+}
+
+/// Makes the commands durable in order, as many as can be.
+pub async fn commit(tools: &Arc<Tools>, commands: &[Leased<'_>]) -> Progress {
+    let mut progress = Progress::default();
+    while let Some(rest) = commands.get(progress.decided.len()..).filter(|rest| !rest.is_empty()) {
+        let result = match rest.first().and_then(chunks::Chunked::of) {
+            Some(chunked) => chunks::commit(tools, &chunked).await.map(|one| vec![one]),
+            None => {
+                let run = rest.iter().take_while(|leased| chunks::Chunked::of(leased).is_none());
+                let run = rest.get(..run.count()).unwrap_or_default();
+                let part = commit_run(tools, run).await;
+                progress.decided.extend(part.decided);
+                part.failure.map_or(Ok(Vec::new()), Err)
+            }
+        };
+        match result {
+            Ok(decided) => progress.decided.extend(decided),
+            Err(failure) => {
+                progress.failure = Some(failure);
+                break;
+            }
+        }
+    }
+    progress
+}
+
+/// Commands without a barrier among them.
+async fn commit_run(tools: &Arc<Tools>, run: &[Leased<'_>]) -> Progress {
+    let commands: Vec<&Command> = run.iter().map(|leased| leased.command).collect();
+    let lock = async || locking::acquire(tools, Names::of(&commands)).await;
+    let mut held = match tools.settings.lock_mode {
+        LockMode::Always => Some(lock().await),
+        LockMode::AfterConflict => None,
+    };
+    let mut attempts = Attempts::new(tools, run.len());
+    let mut progress = Progress::default();
+    while progress.decided.len() < run.len() {
+        let rest = run.get(progress.decided.len()..).unwrap_or_default();
+        let batch = rest.get(..attempts.width.min(rest.len())).unwrap_or_default();
+        let (decided, stopped) = attempt(tools, batch).await;
+        if !decided.is_empty() {
+            attempts.progressed();
+        }
+        progress.decided.extend(decided);
+        let Some(stopped) = stopped else { continue };
+        if matches!(stopped, Stopped::Conflict(_)) && held.is_none() {
+            held = Some(lock().await);
+        }
+        if let Err(failure) = attempts.again(tools, stopped).await {
+            progress.failure = Some(failure);
+            break;
+        }
+    }
+    if let Some(held) = held {
+        held.release().await;
+    }
+    progress
+}
+
+/// Why an attempt ended before its batch did.
+enum Stopped {
+    /// Load again, decide again.
+    Conflict(String),
+    /// Some command of the transaction can never be written.
+    Invalid(String),
+    /// Not to be tried again here.
+    Failed(Failure),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// How many commands to try at once, and how often.
+struct Attempts {
+    width: usize,
+    backoff: Backoff,
+}
+
+impl Attempts {
+    fn new(tools: &Tools, width: usize) -> Self {
+        let policy = Policy::CONFLICT.attempts(tools.settings.conflict_attempts);
+        Self { width, backoff: policy.start() }
+    }
+
+    fn progressed(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// Prepares the next attempt, or says why there is none.
+    async fn again(&mut self, tools: &Tools, stopped: Stopped) -> Result<(), Failure> {
+        match stopped {
+            Stopped::Failed(failure) => Err(failure),
+            Stopped::Conflict(what) => {
+                debug!(what, "version conflict, deciding again");
+                if self.backoff.wait(&*tools.entropy).await {
+                    return Ok(());
+                }
+                if self.width == 1 {
+                    return Err(Failure::Environment(format!("conflicts without end: {what}")));
+                }
+                // Command by command: a batch of many items meets more conflicts than each alone.
+                self.width = 1;
+                self.backoff.reset();
+                Ok(())
+            }
+            Stopped::Invalid(what) => {
+                if self.width == 1 {
+                    return Err(Failure::Poison(what));
+                }
+                self.width = self.width.div_ceil(2);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// One pass over a batch. Gives what became durable, and why no more did.
+async fn attempt(tools: &Tools, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<Stopped>) {
+    let plan = match decide_batch(tools, batch).await {
+        Ok(plan) => plan,
+        Err(failure) => return (Vec::new(), Some(failure.into())),
+    };
+    let mut undecided = plan.decided.into_iter();
+    let mut durable = Vec::with_capacity(batch.len());
+    for Packed { transaction, commands } in plan.packed {
+        if let Some(transaction) = transaction {
+            let undone = batch.get(durable.len()..).unwrap_or_default();
+            if let Err(stopped) = commit_one(tools, undone, &transaction).await {
+                return (durable, Some(stopped));
+            }
+        }
+        durable.extend(undecided.by_ref().take(commands));
+    }
+    // A command that could not be decided ends the plan before it.
+    (durable, plan.failure.map(Stopped::from))
+}
+
+async fn commit_one(
+    tools: &Tools,
+    undone: &[Leased<'_>],
+    transaction: &Transaction,
+) -> Result<(), Stopped> {
+    check_leases(tools, undone)?;
+    let answer = tools.store.commit(transaction, tools.entropy.uuid()).await;
+    let (result, answer) = match answer {
+        Ok(consumed) => {
+            tools.observer.observe(&Event::Consumed(&consumed));
+            (CommitResult::Committed, Ok(()))
+        }
+        Err(CommitError::Conflict(what)) => (CommitResult::Conflict, Err(Stopped::Conflict(what))),
+        Err(CommitError::Invalid(what)) => (CommitResult::Invalid, Err(Stopped::Invalid(what))),
+        Err(CommitError::Port(error)) => (CommitResult::Failed, Err(Failure::from(error).into())),
+    };
+    tools.observer.observe(&Event::Commit(result));
+    answer
+}
+
+/// Nothing is begun on a message that somebody else may have by now, nor past the grace.
+pub(super) fn check_leases(tools: &Tools, undone: &[Leased<'_>]) -> Result<(), Failure> {
+    if tools.stop.working.is_cancelled() {
+        return Err(Failure::Stopping);
+    }
+    match undone.iter().all(|leased| leased.lease.is_none_or(Lease::is_held)) {
+        true => Ok(()),
+        false => Err(Failure::LeaseLost),
+    }
+}
+
+struct Plan {
+    decided: Vec<Decided>,
+    packed: Vec<Packed>,
+    failure: Option<Failure>,
+}
+
+async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
+    check_leases(tools, batch)?;
+    let (mut state, mut ledger) = loading::load(tools, batch).await?;
+    let now = tools.clock.now();
+    let mut steps = Vec::with_capacity(batch.len());
+    let mut decided = Vec::with_capacity(batch.len());
+    let mut failure = None;
+    for Leased { command, .. } in batch {
+        match decide_one(tools, &mut state, &mut ledger, command, now) {
+            Ok((one, step)) => {
+                decided.push(one);
+                steps.push(step);
+            }
+            Err(stopped) => {
+                failure = Some(stopped);
+                break;
+            }
+        }
+    }
+    Ok(Plan { decided, packed: plan::pack(steps), failure })
+}
+
+/// Ledger entries by key, `None` where there is none.
+pub(super) type Ledger = BTreeMap<LedgerKey, Option<LedgerRecord>>;
+
+fn decide_one(
+    tools: &Tools,
+    state: &mut State,
+    ledger: &mut Ledger,
+    command: &Command,
+    now: Timestamp,
+) -> Result<(Decided, Step), Failure> {
+    let key = LedgerKey::Command(command.key.clone());
+    if let Some(record) = ledger.get(&key).and_then(Option::as_ref) {
+        return Ok((found_in_ledger(command, record, now)?, Step::default()));
+    }
+    let verdict = decide::decide(state, command, &tools.settings.limits, now)?;
+    let changes = state.take_changes();
+    let decided = Decided { outcome: verdict.outcome, decided_at: now, is_replay: false };
+    if decided.outcome.rejection().is_some_and(|rejection| rejection.code.is_answer_only()) {
+        return Ok((decided, Step::default()));
+    }
+    let record = LedgerRecord::Outcome {
+        digest: command.digest,
+        command_type: command.action.command_type(),
+        pool: command.pool.clone(),
+        outcome: decided.outcome.clone(),
+        decided_at: now,
+    };
+    ledger.insert(key.clone(), Some(record.clone()));
+    let check = verdict.rests_on.map(|id| version_of(state, id)).transpose()?;
+    Ok((decided, Step { changes, ledger: Some((key, record)), check }))
+}
+
+fn version_of(state: &State, id: ReservationId) -> Result<(ReservationId, u64), Failure> {
+    let reservation = state.reservation(id)?.ok_or_else(|| {
+        Failure::Poison(format!("a verdict rests on reservation {id}, which does not exist"))
+    })?;
+    Ok((id, reservation.version))
+}
+
+/// What the ledger makes of a command it already knows.
+pub(super) fn found_in_ledger(
+    command: &Command,
+    record: &LedgerRecord,
+    now: Timestamp,
+) -> Result<Decided, Failure> {
+    if record.digest() != command.digest {
+        let rejection = Rejection::new(
+            RejectionCode::CommandIdReused,
+            "another command came under the same source and id before: its outcome stands",
+        );
+        let outcome = Outcome::Rejected { rejection };
+        return Ok(Decided { outcome, decided_at: now, is_replay: false });
+    }
+    match record {
+        LedgerRecord::Outcome { outcome, decided_at, .. } => {
+            Ok(Decided { outcome: outcome.clone(), decided_at: *decided_at, is_replay: true })
+        }
+        LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => Err(Failure::Poison(format!(
+            "the ledger has a chunked restock under {}, which fits one transaction",
+            command.key
+        ))),
+    }
+}

@@ -1,0 +1,108 @@
+//! What the worker has to tell whoever watches it.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{CommandType, Outcome},
+    ports::Consumed,
+};
+
+/// How an attempt to commit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommitResult {
+    /// Applied.
+    Committed,
+    /// A version was not what was loaded.
+    Conflict,
+    /// The store refused the request.
+    Invalid,
+    /// The environment failed.
+    Failed,
+}
+
+impl CommitResult {
+    /// The label in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Conflict => "conflict",
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// Messages were received.
+    Received {
+        /// From which queue.
+        queue: &'a str,
+        /// How many.
+        messages: usize,
+        /// How long the oldest had waited.
+        oldest_age: Duration,
+    },
+    /// Messages came into flight (above zero) or left it.
+    InFlight(i64),
+    /// A group's batch went to a lane.
+    Batch {
+        /// How many messages.
+        messages: usize,
+    },
+    /// A message has its outcome, durable.
+    Decided {
+        /// What was asked for; `None` where the message could not be read.
+        command_type: Option<CommandType>,
+        /// What it came to.
+        outcome: &'a Outcome,
+        /// Whether it was found in the ledger, or earlier in its batch.
+        replayed: bool,
+        /// Since it was received.
+        took: Duration,
+    },
+    /// An attempt to commit a transaction ended.
+    Commit(CommitResult),
+    /// The store's own account of a commit.
+    Consumed(&'a Consumed),
+    /// Locks were waited for.
+    LockWaited(Duration),
+    /// A batch went on without its locks.
+    LockDegraded,
+    /// Leases ran out under the worker's hands.
+    LeaseLost(usize),
+    /// A copy went to the dead letters.
+    DeadLettered {
+        /// Why: a fixed set of words.
+        reason: &'static str,
+    },
+    /// Results were published.
+    Published {
+        /// How long it took.
+        took: Duration,
+    },
+    /// Lines of a restock were applied.
+    RestockLines(u64),
+    /// Lines that now have less than nothing available, less those that no longer do.
+    Oversold(i64),
+    /// The sweeper looked at a shard; this is how far past its end the oldest hold was.
+    SweeperLag(Duration),
+    /// Expiries were posted.
+    ExpiriesPosted(usize),
+}
+
+/// Watches.
+pub trait Observer: Send + Sync {
+    /// Told of each event as it happens. Must not block.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn observe(&self, _: &Event<'_>) {}
+}

@@ -1,0 +1,45 @@
+//! Failures, classed once where they are known.
+
+use crate::{
+    decide::DecideError,
+    ports::{EntryError, PortError},
+};
+
+/// Why a message has no outcome yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Not the message's fault: release it, and stop receiving for a while.
+    #[error("environment: {0}")]
+    Environment(String),
+    /// This message's fault: release it; handled alone, it goes to the dead letters in the end.
+    #[error("poison: {0}")]
+    Poison(String),
+    /// Somebody else has it by now: drop it quietly.
+    #[error("the lease was lost")]
+    LeaseLost,
+    /// The worker is stopping and its grace is over: release it.
+    #[error("the worker is stopping")]
+    Stopping,
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+
+impl From<DecideError> for Failure {
+    fn from(error: DecideError) -> Self {
+        Self::Poison(error.to_string())
+    }
+}
+
+impl From<EntryError> for Failure {
+    fn from(error: EntryError) -> Self {
+        match error {
+            EntryError::LeaseLost => Self::LeaseLost,
+            EntryError::Retryable(what) => Self::Environment(what),
+            EntryError::Refused(what) => Self::Poison(what),
+        }
+    }
+}

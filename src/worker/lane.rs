@@ -1,0 +1,395 @@
+//! One group's batch, in order: decoded, committed, published, deleted; or released.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{
+    Source, Tools, chunks,
+    committer::{self, Decided, Leased},
+    dead_letters::{self, Reason},
+    events::Event,
+    failure::Failure,
+    gate::Gate,
+    lease::{Lease, Leases},
+    outbox,
+    poller::Room,
+};
+use crate::{
+    domain::{GroupId, Outcome},
+    message::{self, Decoded, ResultMessage, Undecodable},
+    ports::{Delivery, Publication, Receipt, queue::BATCH_ENTRIES_MAX},
+};
+
+/// The longest a poisonous message is hidden between attempts.
+const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// What the lanes of one queue share.
+pub(super) struct Lanes {
+    pub(super) tools: Arc<Tools>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) source: Source,
+    pub(super) leases: Arc<Leases>,
+    pub(super) unforgiven: Unforgiven,
+}
+
+/// Attempts that ended in a failure of the environment and are still counted: taken back before
+/// any other attempt is counted, so that an outage condemns nobody.
+#[derive(Clone, Default)]
+pub(super) struct Unforgiven(Arc<Mutex<Vec<String>>>);
+
+impl Unforgiven {
+    fn add(&self, message_id: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message_id);
+    }
+
+    async fn settle(&self, tools: &Tools) -> Result<(), Failure> {
+        loop {
+            let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(message_id) = next else { return Ok(()) };
+            if let Err(error) = tools.store.forgive_attempt(&message_id).await {
+                self.add(message_id);
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+/// A message in our hands.
+struct Held {
+    delivery: Delivery,
+    lease: Lease,
+    since: Instant,
+}
+
+/// How far a batch came: that many of its first messages are done with.
+struct Settled {
+    done: usize,
+    failure: Option<Failure>,
+}
+
+/// A message, read.
+enum Read {
+    Command(Decoded),
+    Unreadable(Box<Undecodable>),
+}
+
+/// What is to be published for a message, if anything.
+struct Answer(Option<Publication>);
+
+impl Lanes {
+    /// Handles messages of one group, in order, and releases those it could not finish.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        deliveries: Vec<Delivery>,
+        since: Instant,
+        room: Option<Room>,
+    ) {
+        let _in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
+        let mut waiting: VecDeque<Held> = deliveries
+            .into_iter()
+            .map(|delivery| Held {
+                lease: self.leases.hold(delivery.receipt.clone(), since),
+                delivery,
+                since,
+            })
+            .collect();
+        if self.tools.stop.receiving.is_cancelled() {
+            self.release(waiting.make_contiguous(), Duration::ZERO).await;
+            return;
+        }
+        self.tools.observer.observe(&Event::Batch { messages: waiting.len() });
+        while let Some(head) = waiting.front() {
+            let is_suspect = head.delivery.receive_count > self.tools.settings.isolate_after;
+            let count = if is_suspect { 1 } else { waiting.len() };
+            let batch: Vec<Held> = waiting.drain(..count).collect();
+            let settled =
+                if is_suspect { self.alone(&batch).await } else { self.batch(&batch).await };
+            match settled.failure {
+                None => self.gate.succeeded(),
+                Some(failure) => {
+                    let left: Vec<Held> =
+                        batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
+                    self.give_up(failure, &left).await;
+                }
+            }
+        }
+        drop(room);
+    }
+
+    /// A message that was received too often is handled alone, after its attempt is counted.
+    async fn alone(&self, head: &[Held]) -> Settled {
+        let Some(suspect) = head.first() else { return Settled { done: 0, failure: None } };
+        let counted = async {
+            self.unforgiven.settle(&self.tools).await?;
+            let message_id = &suspect.delivery.message_id;
+            let attempts =
+                self.tools.store.record_attempt(message_id, self.tools.clock.now()).await?;
+            Ok::<u32, Failure>(attempts)
+        };
+        let attempts = match counted.await {
+            Ok(attempts) => attempts,
+            Err(failure) => return Settled { done: 0, failure: Some(failure) },
+        };
+        let settled = if attempts > self.tools.settings.attempts_max {
+            self.condemn(suspect, attempts).await
+        } else {
+            self.batch(head).await
+        };
+        if settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_))) {
+            self.unforgiven.add(suspect.delivery.message_id.clone());
+            if let Err(error) = self.unforgiven.settle(&self.tools).await {
+                warn!(%error, "an attempt is still counted, to be taken back later");
+            }
+        }
+        settled
+    }
+
+    /// To the dead letters, unless the ledger knows the command: what has begun is never given up.
+    async fn condemn(&self, suspect: &Held, attempts: u32) -> Settled {
+        let begun = match message::decode(&suspect.delivery.body) {
+            Ok(decoded) => chunks::is_begun(&self.tools, &decoded.command).await,
+            Err(_) => Ok(false),
+        };
+        let moved = match begun {
+            Ok(true) => return self.batch(std::slice::from_ref(suspect)).await,
+            Ok(false) => {
+                let detail = format!("handled alone {} times without outcome", attempts - 1);
+                self.dead_letter(&suspect.delivery, Reason::Poison, &detail).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match moved {
+            Ok(()) => {
+                self.delete(std::slice::from_ref(suspect)).await;
+                Settled { done: 1, failure: None }
+            }
+            Err(failure) => Settled { done: 0, failure: Some(failure) },
+        }
+    }
+
+    async fn batch(&self, batch: &[Held]) -> Settled {
+        let read: Vec<Read> = batch
+            .iter()
+            .map(|held| match message::decode(&held.delivery.body) {
+                Ok(decoded) => Read::Command(decoded),
+                Err(undecodable) => Read::Unreadable(undecodable),
+            })
+            .collect();
+        let commands: Vec<Leased<'_>> = read
+            .iter()
+            .zip(batch)
+            .filter_map(|(read, held)| match read {
+                Read::Command(decoded) => {
+                    Some(Leased { command: &decoded.command, lease: Some(&held.lease) })
+                }
+                Read::Unreadable(_) => None,
+            })
+            .collect();
+        let progress = committer::commit(&self.tools, &commands).await;
+        let (answers, failure) =
+            self.answers(batch, &read, progress.decided, progress.failure).await;
+        let (done, publish_failure) = self.publish(&answers).await;
+        if let Some(done_with) = batch.get(..done) {
+            self.delete(done_with).await;
+        }
+        Settled { done, failure: publish_failure.or(failure) }
+    }
+
+    /// The answers of the messages up to the first that has none yet.
+    async fn answers(
+        &self,
+        batch: &[Held],
+        read: &[Read],
+        decided: Vec<Decided>,
+        failure: Option<Failure>,
+    ) -> (Vec<Answer>, Option<Failure>) {
+        let mut decided = decided.into_iter();
+        let mut answers = Vec::with_capacity(batch.len());
+        for (held, read) in batch.iter().zip(read) {
+            let answer = match read {
+                Read::Command(decoded) => match decided.next() {
+                    Some(decided) => self.answer_command(held, decoded, &decided),
+                    None => return (answers, failure),
+                },
+                Read::Unreadable(undecodable) => {
+                    match self.answer_unreadable(held, undecodable).await {
+                        Ok(answer) => answer,
+                        Err(failure) => return (answers, Some(failure)),
+                    }
+                }
+            };
+            answers.push(answer);
+        }
+        (answers, failure)
+    }
+
+    fn answer_command(&self, held: &Held, decoded: &Decoded, decided: &Decided) -> Answer {
+        let command = &decoded.command;
+        let command_type = command.action.command_type();
+        self.tools.observer.observe(&Event::Decided {
+            command_type: Some(command_type),
+            outcome: &decided.outcome,
+            replayed: decided.is_replay,
+            took: held.since.elapsed(),
+        });
+        Answer(Some(message::encode_result(&ResultMessage {
+            key: &command.key,
+            command_type: command_type.as_str(),
+            sequence: Some(&held.delivery.sequence),
+            group: &held.delivery.group,
+            pool: Some(&command.pool),
+            outcome: &decided.outcome,
+            decided_at: decided.decided_at,
+            message_digest: command.digest,
+            traceparent: decoded.traceparent.as_ref(),
+        })))
+    }
+
+    /// The copy goes first: once the message is deleted, there is no other.
+    async fn answer_unreadable(
+        &self,
+        held: &Held,
+        undecodable: &Undecodable,
+    ) -> Result<Answer, Failure> {
+        let rejection = &undecodable.rejection;
+        let reason = Reason::Unreadable(rejection.code);
+        self.dead_letter(&held.delivery, reason, &rejection.message).await?;
+        let outcome = Outcome::Rejected { rejection: rejection.clone() };
+        self.tools.observer.observe(&Event::Decided {
+            command_type: None,
+            outcome: &outcome,
+            replayed: false,
+            took: held.since.elapsed(),
+        });
+        Ok(Answer(undecodable.key.as_ref().map(|key| {
+            message::encode_result(&ResultMessage {
+                key,
+                command_type: undecodable.command_type.as_deref().unwrap_or_default(),
+                sequence: Some(&held.delivery.sequence),
+                group: &held.delivery.group,
+                pool: undecodable.pool.as_ref(),
+                outcome: &outcome,
+                decided_at: self.tools.clock.now(),
+                message_digest: undecodable.digest,
+                traceparent: undecodable.traceparent.as_ref(),
+            })
+        })))
+    }
+
+    async fn dead_letter(
+        &self,
+        delivery: &Delivery,
+        reason: Reason,
+        detail: &str,
+    ) -> Result<(), Failure> {
+        let copy = dead_letters::copy(delivery, self.source.queue.name(), reason, detail);
+        outbox::send_one(&*self.source.dead_letters, copy).await?;
+        let (message_id, reason) = (&delivery.message_id, reason.as_str());
+        warn!(message_id, reason, detail, "copied to the dead letters");
+        self.tools.observer.observe(&Event::DeadLettered { reason });
+        Ok(())
+    }
+
+    /// How many of the messages are done with, and why no more are.
+    async fn publish(&self, answers: &[Answer]) -> (usize, Option<Failure>) {
+        let results: Vec<Publication> =
+            answers.iter().filter_map(|Answer(result)| result.clone()).collect();
+        let (out, failure) = outbox::publish(&self.tools, &results).await;
+        if failure.is_none() {
+            return (answers.len(), None);
+        }
+        let is_result = |(_, Answer(result)): &(usize, &Answer)| result.is_some();
+        let unpublished = answers.iter().enumerate().filter(is_result).nth(out);
+        (unpublished.map_or(answers.len(), |(index, _)| index), failure)
+    }
+
+    async fn delete(&self, done: &[Held]) {
+        let receipts: Vec<Receipt> = done.iter().map(|held| held.lease.receipt().clone()).collect();
+        for failure in outbox::delete(&self.tools, &*self.source.queue, &receipts).await {
+            let queue = self.source.queue.name();
+            match failure {
+                Failure::LeaseLost => info!(queue, "settled after its lease: it comes again"),
+                failure => {
+                    warn!(queue, %failure, "not deleted: it comes again");
+                    self.gate.failed("delete");
+                }
+            }
+        }
+    }
+
+    /// The one place that turns a failure into what happens to the messages that are left.
+    async fn give_up(&self, failure: Failure, left: &[Held]) {
+        let delay = match &failure {
+            Failure::Environment(what) => {
+                self.gate.failed(what);
+                Duration::ZERO
+            }
+            Failure::Poison(what) => {
+                let head = left.first().map(|held| &held.delivery);
+                let message_id = head.map(|delivery| delivery.message_id.as_str());
+                let receive_count = head.map_or(0, |delivery| delivery.receive_count);
+                warn!(message_id, receive_count, what, "a message could not be handled");
+                POISON_DELAY_MAX.min(Duration::from_secs(1 << receive_count.min(5)))
+            }
+            Failure::LeaseLost => {
+                let group: Option<&GroupId> = left.first().map(|held| &held.delivery.group);
+                info!(group = group.map(GroupId::as_str), "a lease was lost, its batch dropped");
+                Duration::ZERO
+            }
+            Failure::Stopping => Duration::ZERO,
+        };
+        self.release(left, delay).await;
+    }
+
+    /// Releases what is still ours, in order: the first after the delay, which holds back the
+    /// others of its group, and those at once.
+    async fn release(&self, left: &[Held], delay: Duration) {
+        let held: Vec<&Held> = left.iter().filter(|held| held.lease.is_held()).collect();
+        let changes: Vec<(Receipt, Duration)> = held
+            .iter()
+            .enumerate()
+            .map(|(index, held)| {
+                let delay = if index == 0 { delay } else { Duration::ZERO };
+                (held.lease.receipt().clone(), delay)
+            })
+            .collect();
+        for changes in changes.chunks(BATCH_ENTRIES_MAX) {
+            match self.source.queue.change_visibility(changes).await {
+                Ok(answers) => {
+                    for error in answers.into_iter().filter_map(Result::err) {
+                        info!(queue = self.source.queue.name(), %error, "not released");
+                    }
+                }
+                Err(error) => {
+                    warn!(queue = self.source.queue.name(), %error, "not released");
+                }
+            }
+        }
+    }
+}
+
+/// Counts messages in flight for as long as it lives.
+struct InFlight {
+    tools: Arc<Tools>,
+    messages: i64,
+}
+
+impl InFlight {
+    fn enter(tools: Arc<Tools>, messages: usize) -> Self {
+        let messages = i64::try_from(messages).unwrap_or(i64::MAX);
+        tools.observer.observe(&Event::InFlight(messages));
+        Self { tools, messages }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.tools.observer.observe(&Event::InFlight(-self.messages));
+    }
+}

@@ -1,0 +1,103 @@
+//! Loads what a batch names.
+
+use super::{
+    Tools,
+    committer::{Leased, Ledger},
+    failure::Failure,
+};
+use crate::{
+    decide::State,
+    domain::{
+        Action, Command, LineKey, LineRequest, PoolId, Reservation, ReservationId,
+        ReservationStatus, SeatKey, SeatNumber,
+    },
+    ports::{LedgerKey, Wanted},
+};
+
+/// The items and ledger entries that the commands rest on. A second load where one of them names a
+/// reservation that may have to give back or book what it holds.
+pub(super) async fn load(tools: &Tools, batch: &[Leased<'_>]) -> Result<(State, Ledger), Failure> {
+    let mut wanted = Wanted::default();
+    for Leased { command, .. } in batch {
+        name(&mut wanted, command);
+    }
+    let mut loaded = tools.store.load(&wanted).await?;
+    let mut held = Wanted::default();
+    for Leased { command, .. } in batch {
+        let is_known = loaded
+            .ledger
+            .get(&LedgerKey::Command(command.key.clone()))
+            .is_some_and(Option::is_some);
+        let reservation = reservation_of(command)
+            .filter(|_| !is_known)
+            .and_then(|id| loaded.reservations.get(&id)?.as_ref())
+            .filter(|found| holds_something(found));
+        if let Some(found) = reservation {
+            name_seats(&mut held, &found.pool, &found.seats);
+            name_lines(&mut held, &found.pool, &found.lines);
+        }
+    }
+    held.seats.retain(|key| !loaded.seats.contains_key(key));
+    held.lines.retain(|key| !loaded.lines.contains_key(key));
+    if !held.is_empty() {
+        let second = tools.store.load(&held).await?;
+        loaded.seats.extend(second.seats);
+        loaded.lines.extend(second.lines);
+    }
+    Ok((State::new(loaded.reservations, loaded.seats, loaded.lines), loaded.ledger))
+}
+
+/// What the command itself names.
+fn name(wanted: &mut Wanted, command: &Command) {
+    wanted.ledger.insert(LedgerKey::Command(command.key.clone()));
+    match &command.action {
+        Action::Reserve(reserve) => {
+            wanted.reservations.insert(reserve.reservation_id);
+            name_seats(wanted, &command.pool, &reserve.seats);
+            name_lines(wanted, &command.pool, &reserve.lines);
+        }
+        Action::Restock(restock) => {
+            name_seats(wanted, &command.pool, restock.seats.iter().map(|seat| &seat.number));
+            name_lines(wanted, &command.pool, &restock.lines);
+        }
+        Action::Confirm(_) | Action::Cancel(_) | Action::Expire(_) => {
+            wanted.reservations.extend(reservation_of(command));
+        }
+    }
+}
+
+/// The reservation that the command would end or confirm.
+fn reservation_of(command: &Command) -> Option<ReservationId> {
+    match &command.action {
+        Action::Confirm(confirm) => Some(confirm.reservation_id),
+        Action::Cancel(cancel) => Some(cancel.reservation_id),
+        Action::Expire(expire) => Some(expire.reservation_id),
+        Action::Reserve(_) | Action::Restock(_) => None,
+    }
+}
+
+fn holds_something(reservation: &Reservation) -> bool {
+    matches!(reservation.status, ReservationStatus::Active | ReservationStatus::Confirmed)
+}
+
+/// Names seats; a store has none.
+pub(super) fn name_seats<'a>(
+    wanted: &mut Wanted,
+    pool: &PoolId,
+    seats: impl IntoIterator<Item = &'a SeatNumber>,
+) {
+    let Some(event_id) = pool.event_id() else { return };
+    let keys = seats.into_iter().map(|number| SeatKey { event_id, number: number.clone() });
+    wanted.seats.extend(keys);
+}
+
+/// Names lines.
+pub(super) fn name_lines<'a>(
+    wanted: &mut Wanted,
+    pool: &PoolId,
+    lines: impl IntoIterator<Item = &'a LineRequest>,
+) {
+    let keys =
+        lines.into_iter().map(|request| LineKey { pool: pool.clone(), sku: request.sku.clone() });
+    wanted.lines.extend(keys);
+}

@@ -1,0 +1,114 @@
+//! Locks on what a batch names: for speed, never for safety.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tokio::time::Instant;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::{Tools, events::Event};
+use crate::{
+    domain::{Action, Command},
+    ports::PortError,
+    retry::Policy,
+};
+
+/// The names a batch locks, by pool. Pools in order, names in order: two batches that need the
+/// same pools ask for them in the same order.
+#[derive(Debug, Default)]
+pub(super) struct Names(BTreeMap<String, Vec<String>>);
+
+impl Names {
+    /// What the commands name themselves. The seats of a reservation that a confirm or cancel
+    /// names are not known before it is loaded; its own name stands for them.
+    pub(super) fn of(commands: &[&Command]) -> Self {
+        let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for command in commands {
+            let names = names.entry(command.pool.to_string()).or_default();
+            match &command.action {
+                Action::Reserve(reserve) => {
+                    names.extend(reserve.seats.iter().map(|seat| format!("seat:{seat}")));
+                    names.extend(reserve.lines.iter().map(|line| format!("line:{}", line.sku)));
+                }
+                Action::Restock(restock) => {
+                    names.extend(restock.seats.iter().map(|seat| format!("seat:{}", seat.number)));
+                    names.extend(restock.lines.iter().map(|line| format!("line:{}", line.sku)));
+                }
+                Action::Confirm(confirm) => {
+                    names.insert(format!("reservation:{}", confirm.reservation_id));
+                }
+                Action::Cancel(cancel) => {
+                    names.insert(format!("reservation:{}", cancel.reservation_id));
+                }
+                Action::Expire(expire) => {
+                    names.insert(format!("reservation:{}", expire.reservation_id));
+                }
+            }
+        }
+        Self(names.into_iter().map(|(pool, names)| (pool, names.into_iter().collect())).collect())
+    }
+}
+
+/// Locks that are held, or as many of them as could be had.
+pub(super) struct Held {
+    tools: Arc<Tools>,
+    token: Uuid,
+    scopes: Vec<(String, Vec<String>)>,
+}
+
+/// Takes the locks, waiting no longer than the settings say. Where that does not succeed the batch
+/// goes on without: version conditions carry safety.
+pub(super) async fn acquire(tools: &Arc<Tools>, names: Names) -> Held {
+    let mut held =
+        Held { tools: Arc::clone(tools), token: tools.entropy.uuid(), scopes: Vec::new() };
+    let begun = Instant::now();
+    for (scope, names) in names.0 {
+        match wait_for(tools, &scope, &names, held.token).await {
+            Ok(true) => held.scopes.push((scope, names)),
+            Ok(false) => {
+                debug!(scope, "locks not free in time, going on without");
+                tools.observer.observe(&Event::LockDegraded);
+            }
+            Err(error) => {
+                debug!(scope, %error, "no locks, going on without");
+                tools.observer.observe(&Event::LockDegraded);
+                // The answer may have been lost after the names were taken.
+                held.scopes.push((scope, names));
+                break;
+            }
+        }
+    }
+    tools.observer.observe(&Event::LockWaited(begun.elapsed()));
+    held
+}
+
+async fn wait_for(
+    tools: &Tools,
+    scope: &str,
+    names: &[String],
+    token: Uuid,
+) -> Result<bool, PortError> {
+    let mut backoff = Policy::LOCK_WAIT.within(tools.settings.lock_wait).start();
+    loop {
+        if tools.locks.acquire(scope, names, token, tools.settings.lock_ttl).await? {
+            return Ok(true);
+        }
+        if !backoff.wait(&*tools.entropy).await {
+            return Ok(false);
+        }
+    }
+}
+
+impl Held {
+    /// Gives the locks back. What cannot be given back runs out by itself.
+    pub(super) async fn release(self) {
+        for (scope, names) in &self.scopes {
+            if let Err(error) = self.tools.locks.release(scope, names, self.token).await {
+                warn!(scope, %error, "locks not released, they will run out");
+            }
+        }
+    }
+}

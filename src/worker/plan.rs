@@ -1,0 +1,268 @@
+//! Packs decided commands into transactions. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    decide::{Change, ItemKey},
+    domain::ReservationId,
+    ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write, store},
+};
+
+/// What one command adds to the transactions of its batch.
+#[derive(Clone, Debug, Default)]
+pub struct Step {
+    /// Items it left changed, each at most once, one version on.
+    pub changes: Vec<Change>,
+    /// Its outcome for the ledger; `None` for a replay or an answer that is no outcome.
+    pub ledger: Option<(LedgerKey, LedgerRecord)>,
+    /// A reservation whose version it rests on without changing it.
+    pub check: Option<(ReservationId, u64)>,
+}
+
+/// A transaction, and how many commands are durable once it is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// What to commit; `None` where the commands need no write.
+    pub transaction: Option<Transaction>,
+    /// The commands it carries.
+    pub commands: usize,
+}
+
+/// Packs steps, in order, into as few transactions as hold them.
+///
+/// An item touched by several commands of one transaction is written once, as the last of them
+/// left it, conditioned on the version before the first. The 100 items bound the size too: the
+/// largest item, a ledger entry that names 500 SKUs of 128 bytes, is far below 40 KB, so the 4 MB
+/// of a transaction are out of reach.
+#[must_use]
+pub fn pack(steps: Vec<Step>) -> Vec<Packed> {
+    let mut packed = Vec::new();
+    let mut open = Open::default();
+    for step in steps {
+        if open.commands > 0 && open.items_with(&step) > store::TRANSACTION_ITEMS_MAX {
+            packed.push(std::mem::take(&mut open).close());
+        }
+        open.add(step);
+    }
+    if open.commands > 0 {
+        packed.push(open.close());
+    }
+    packed
+}
+
+#[derive(Default)]
+struct Open {
+    items: BTreeMap<ItemKey, (Expected, Change)>,
+    ledger: Vec<(LedgerKey, LedgerRecord)>,
+    checks: BTreeMap<ReservationId, u64>,
+    commands: usize,
+}
+
+impl Open {
+    fn items_with(&self, step: &Step) -> usize {
+        let new = step.changes.iter().filter(|change| !self.items.contains_key(&change.key()));
+        self.items.len()
+            + self.ledger.len()
+            + self.checks.len()
+            + new.count()
+            + usize::from(step.ledger.is_some())
+            + usize::from(step.check.is_some())
+    }
+
+    fn add(&mut self, step: Step) {
+        self.commands += 1;
+        if let Some((id, version)) = step.check {
+            // An item that is written is guarded by its own condition.
+            if !self.items.contains_key(&ItemKey::Reservation(id)) {
+                self.checks.entry(id).or_insert(version);
+            }
+        }
+        for change in step.changes {
+            let key = change.key();
+            if let ItemKey::Reservation(id) = &key {
+                self.checks.remove(id);
+            }
+            match self.items.get_mut(&key) {
+                Some((_, last)) => *last = change,
+                None => {
+                    let expected = match change.version() {
+                        0 | 1 => Expected::Absent,
+                        version => Expected::Version(version - 1),
+                    };
+                    self.items.insert(key, (expected, change));
+                }
+            }
+        }
+        self.ledger.extend(step.ledger);
+    }
+
+    fn close(self) -> Packed {
+        let mut transaction = Transaction::default();
+        transaction.writes.reserve(self.items.len() + self.ledger.len());
+        for (expected, change) in self.items.into_values() {
+            transaction.writes.push(match change {
+                Change::Seat(key, seat) => Write::Seat { key, expected, seat },
+                Change::Line(key, line) => Write::Line { key, expected, line },
+                Change::Reservation(reservation) => Write::Reservation { expected, reservation },
+            });
+        }
+        let ledger = self.ledger.into_iter().map(|(key, record)| Write::Ledger { key, record });
+        transaction.writes.extend(ledger);
+        let checks = self.checks.into_iter().map(|(reservation_id, version)| Check::Reservation {
+            reservation_id,
+            expected: Expected::Version(version),
+        });
+        transaction.checks.extend(checks);
+        let is_empty = transaction.writes.is_empty();
+        Packed { transaction: (!is_empty).then_some(transaction), commands: self.commands }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{
+        CommandKey, CommandType, Digest, Line, LineKey, Outcome, PoolId, Rejection, RejectionCode,
+        Reservation, ReservationStatus, Timestamp,
+    };
+
+    fn line(sku: &str, version: u64) -> Change {
+        let key = LineKey { pool: PoolId::Event(1), sku: sku.parse().unwrap() };
+        let updated_at = Timestamp::UNIX_EPOCH;
+        Change::Line(key, Line { available: 0, reserved: 0, as_of: None, version, updated_at })
+    }
+
+    fn reservation(id: ReservationId, version: u64) -> Change {
+        Change::Reservation(Reservation {
+            reservation_id: id,
+            pool: PoolId::Event(1),
+            user_id: "u".parse().unwrap(),
+            status: ReservationStatus::Active,
+            version,
+            seats: Vec::new(),
+            lines: Vec::new(),
+            booking_id: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+            ended_at: None,
+        })
+    }
+
+    fn ledger(id: usize) -> Option<(LedgerKey, LedgerRecord)> {
+        let key =
+            CommandKey { source: "/test".parse().unwrap(), id: id.to_string().parse().unwrap() };
+        let rejection = Rejection::new(RejectionCode::NotOwner, "");
+        let record = LedgerRecord::Outcome {
+            digest: Digest([0; 32]),
+            command_type: CommandType::Reserve,
+            pool: PoolId::Event(1),
+            outcome: Outcome::Rejected { rejection },
+            decided_at: Timestamp::UNIX_EPOCH,
+        };
+        Some((LedgerKey::Command(key), record))
+    }
+
+    fn transactions(packed: &[Packed]) -> Vec<&Transaction> {
+        packed.iter().filter_map(|packed| packed.transaction.as_ref()).collect()
+    }
+
+    #[test]
+    fn commands_on_one_line_write_it_once_from_the_first_version_to_the_last() {
+        let steps = (0..10)
+            .map(|n| Step {
+                changes: vec![line("sku", 8 + n)],
+                ledger: ledger(n as usize),
+                check: None,
+            })
+            .collect();
+        let packed = pack(steps);
+        let [transaction] = transactions(&packed)[..] else { panic!("{packed:?}") };
+        assert_eq!(transaction.writes.len(), 11);
+        let written = transaction.writes.iter().find_map(|write| match write {
+            Write::Line { expected, line, .. } => Some((*expected, line.version)),
+            _ => None,
+        });
+        assert_eq!(written, Some((Expected::Version(7), 17)));
+        assert_eq!(packed[0].commands, 10);
+    }
+
+    #[test]
+    fn a_transaction_never_passes_a_hundred_items_nor_splits_a_command() {
+        let steps = (0..7)
+            .map(|n| Step {
+                changes: (0..40).map(|i| line(&format!("{n}-{i}"), 1)).collect(),
+                ledger: ledger(n),
+                check: None,
+            })
+            .collect();
+        let packed = pack(steps);
+        assert_eq!(packed.iter().map(|p| p.commands).collect::<Vec<_>>(), [2, 2, 2, 1]);
+        for transaction in transactions(&packed) {
+            assert!(transaction.writes.len() <= store::TRANSACTION_ITEMS_MAX);
+        }
+    }
+
+    #[test]
+    fn an_item_written_again_in_the_next_transaction_is_expected_as_the_first_left_it() {
+        let wide = |n: usize, version| Step {
+            changes: (0..70)
+                .map(|i| line(&format!("{n}-{i}"), 1))
+                .chain([line("shared", version)])
+                .collect(),
+            ledger: ledger(n),
+            check: None,
+        };
+        let packed = pack(vec![wide(0, 4), wide(1, 5)]);
+        let shared: Vec<Expected> = transactions(&packed)
+            .iter()
+            .flat_map(|transaction| &transaction.writes)
+            .filter_map(|write| match write {
+                Write::Line { key, expected, .. } if key.sku.as_str() == "shared" => {
+                    Some(*expected)
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(shared, [Expected::Version(3), Expected::Version(4)]);
+    }
+
+    #[test]
+    fn what_a_later_command_changes_stays_out_of_an_earlier_transaction() {
+        let first = Step {
+            changes: (0..98).map(|i| line(&i.to_string(), 1)).collect(),
+            ledger: ledger(0),
+            check: None,
+        };
+        let second =
+            Step { changes: vec![line("0", 2), line("1", 2)], ledger: ledger(1), check: None };
+        let packed = pack(vec![first, second]);
+        let transactions = transactions(&packed);
+        assert_eq!(transactions.len(), 2);
+        assert!(transactions[0].writes.iter().all(|write| match write {
+            Write::Line { line, .. } => line.version == 1,
+            _ => true,
+        }));
+    }
+
+    #[test]
+    fn a_check_gives_way_to_a_write_of_the_same_item() {
+        let id = ReservationId(Uuid::from_u128(7));
+        let check = Step { changes: Vec::new(), ledger: ledger(0), check: Some((id, 3)) };
+        let write = Step { changes: vec![reservation(id, 4)], ledger: ledger(1), check: None };
+        for steps in [vec![check.clone(), write.clone()], vec![write, check.clone()]] {
+            let packed = pack(steps);
+            let transactions = transactions(&packed);
+            assert_eq!((transactions.len(), transactions[0].checks.len()), (1, 0));
+        }
+        let packed = pack(vec![check]);
+        assert_eq!(transactions(&packed)[0].checks.len(), 1);
+    }
+
+    #[test]
+    fn commands_without_writes_need_no_transaction() {
+        let packed = pack(vec![Step::default(), Step::default()]);
+        assert_eq!(packed, [Packed { transaction: None, commands: 2 }]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Receives while there is room for more, and hands each group's batch to a lane.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+use tracing::{error, warn};
+
+use super::{events::Event, lane::Lanes, settings::Settings};
+use crate::{
+    domain::{GroupId, Timestamp},
+    ports::{Clock, Delivery, ReceiveRequest, queue},
+};
+
+/// How much may be in flight, over all queues of the worker.
+pub(super) struct Budget {
+    messages: Arc<Semaphore>,
+    kibibytes: Arc<Semaphore>,
+}
+
+/// What one receive may bring, KiB.
+const RECEIVE_KIB_MAX: u32 = (queue::BATCH_ENTRIES_MAX * queue::MESSAGE_BYTES_MAX / 1024) as u32;
+
+impl Budget {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let messages = settings.messages_in_flight_max.max(queue::BATCH_ENTRIES_MAX);
+        let kibibytes = (settings.bytes_in_flight_max / 1024).max(RECEIVE_KIB_MAX as usize);
+        Self {
+            messages: Arc::new(Semaphore::new(messages.min(Semaphore::MAX_PERMITS))),
+            kibibytes: Arc::new(Semaphore::new(kibibytes.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// Room for whatever one receive may bring. `None` once the semaphores are closed, which they
+    /// never are.
+    async fn reserve(&self) -> Option<Room> {
+        let entries = u32::try_from(queue::BATCH_ENTRIES_MAX).ok()?;
+        let messages = Arc::clone(&self.messages).acquire_many_owned(entries).await.ok()?;
+        let kibibytes =
+            Arc::clone(&self.kibibytes).acquire_many_owned(RECEIVE_KIB_MAX).await.ok()?;
+        Some(Room { messages, kibibytes })
+    }
+}
+
+/// Room for messages, given back when dropped.
+pub(super) struct Room {
+    messages: OwnedSemaphorePermit,
+    kibibytes: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// The part that these messages take.
+    fn split_for(&mut self, deliveries: &[Delivery]) -> Option<Self> {
+        let kibibytes = deliveries.iter().map(|delivery| delivery.body.len().div_ceil(1024)).sum();
+        Some(Self {
+            messages: self.messages.split(deliveries.len())?,
+            kibibytes: self.kibibytes.split(kibibytes)?,
+        })
+    }
+}
+
+/// Receives until told to stop, then waits for its lanes.
+///
+/// A receive is never dropped half-way: what it had leased would be hidden for a whole visibility
+/// timeout. What comes in after the signal to stop is released at once.
+pub(super) async fn poll(lanes: Arc<Lanes>, budget: Arc<Budget>) {
+    let mut running = JoinSet::new();
+    let stop = lanes.tools.stop.receiving.clone();
+    let mut attempt_id = None;
+    while !stop.is_cancelled() {
+        while let Some(ended) = running.try_join_next() {
+            note_end(ended);
+        }
+        let ready = async {
+            wait_until_open(&lanes).await;
+            budget.reserve().await
+        };
+        let room = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            room = ready => room,
+        };
+        let Some(mut room) = room else { break };
+        let begun = Instant::now();
+        let (deliveries, retry_with) = receive(&lanes, attempt_id.take()).await;
+        attempt_id = retry_with;
+        for deliveries in by_group(deliveries) {
+            let taken = room.split_for(&deliveries);
+            running.spawn(Arc::clone(&lanes).run(deliveries, begun, taken));
+        }
+    }
+    while let Some(ended) = running.join_next().await {
+        note_end(ended);
+    }
+}
+
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        // Its messages come again once their leases run out; the one to blame is handled alone
+        // then, and ends in the dead letters.
+        error!(%error, "a lane ended before its time");
+    }
+}
+
+async fn wait_until_open(lanes: &Lanes) {
+    while let Some(until) = lanes.gate.closed_until() {
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+/// One receive. After a failure, gives the attempt id under which the queue repeats what it may
+/// already have leased.
+async fn receive(lanes: &Lanes, attempt_id: Option<String>) -> (Vec<Delivery>, Option<String>) {
+    let settings = &lanes.tools.settings;
+    let request = ReceiveRequest {
+        max: queue::BATCH_ENTRIES_MAX,
+        wait: settings.long_poll,
+        visibility: settings.visibility,
+        attempt_id: attempt_id.unwrap_or_else(|| lanes.tools.entropy.uuid().to_string()),
+    };
+    match lanes.source.queue.receive(&request).await {
+        Ok(deliveries) => {
+            note_received(lanes, &deliveries);
+            (deliveries, None)
+        }
+        Err(error) => {
+            warn!(queue = lanes.source.queue.name(), %error, "nothing received");
+            lanes.gate.failed("receive");
+            (Vec::new(), Some(request.attempt_id))
+        }
+    }
+}
+
+fn note_received(lanes: &Lanes, deliveries: &[Delivery]) {
+    let oldest = deliveries.iter().map(|delivery| delivery.sent_at).min();
+    lanes.tools.observer.observe(&Event::Received {
+        queue: lanes.source.queue.name(),
+        messages: deliveries.len(),
+        oldest_age: oldest.map_or(Duration::ZERO, |sent_at| age(&*lanes.tools.clock, sent_at)),
+    });
+}
+
+fn age(clock: &dyn Clock, sent_at: Timestamp) -> Duration {
+    Duration::try_from(clock.now().duration_since(sent_at)).unwrap_or(Duration::ZERO)
+}
+
+/// The batch by group, each group in order.
+fn by_group(deliveries: Vec<Delivery>) -> impl Iterator<Item = Vec<Delivery>> {
+    let mut groups: BTreeMap<GroupId, Vec<Delivery>> = BTreeMap::new();
+    for delivery in deliveries {
+        groups.entry(delivery.group.clone()).or_default().push(delivery);
+    }
+    groups.into_values()
+}

@@ -1,0 +1,72 @@
+//! The worker's settings, as values. Where they come from is `config`'s business.
+
+use std::time::Duration;
+
+use crate::decide::Limits;
+
+/// When names are locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Before every load.
+    Always,
+    /// Only once a batch has met a version conflict: fewer calls where groups seldom meet.
+    AfterConflict,
+}
+
+/// The worker's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How long a received message stays hidden from others.
+    pub visibility: Duration,
+    /// How often leases are extended.
+    pub heartbeat: Duration,
+    /// How long a receive waits for the first message.
+    pub long_poll: Duration,
+    /// Receives at a time, a queue.
+    pub pollers: usize,
+    /// The most messages in flight.
+    pub messages_in_flight_max: usize,
+    /// The most bytes in flight.
+    pub bytes_in_flight_max: usize,
+    /// When names are locked.
+    pub lock_mode: LockMode,
+    /// How long a lock lasts unless it is released.
+    pub lock_ttl: Duration,
+    /// The longest wait for locks.
+    pub lock_wait: Duration,
+    /// How often a batch is decided again after conflicts, whole and then command by command.
+    pub conflict_attempts: u32,
+    /// A head message received more often than this is handled alone.
+    pub isolate_after: u32,
+    /// Attempts alone, without outcome and without a failure of the environment, before a message
+    /// goes to the dead letters.
+    pub attempts_max: u32,
+    /// Chunks of one restock in flight.
+    pub restock_parallelism: usize,
+    /// How long running work may take after the stop signal.
+    pub grace: Duration,
+    /// The operator's limits.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            visibility: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(20),
+            long_poll: Duration::from_secs(20),
+            pollers: 4,
+            messages_in_flight_max: 2_000,
+            bytes_in_flight_max: 256 * 1024 * 1024,
+            lock_mode: LockMode::Always,
+            lock_ttl: Duration::from_secs(30),
+            lock_wait: Duration::from_millis(500),
+            conflict_attempts: 8,
+            isolate_after: 5,
+            attempts_max: 5,
+            restock_parallelism: 8,
+            grace: Duration::from_secs(25),
+            limits: Limits::default(),
+        }
+    }
+}
