@@ -95,3 +95,6 @@ fn read_record(table: Table, item: Reader<'_>) -> Result<Option<Record>, Unreada
         }
     }))
 }
+
+#[cfg(test)]
+mod tests;
