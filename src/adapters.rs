@@ -2,6 +2,8 @@
 
 pub mod dynamodb;
 #[cfg(feature = "embedded")]
+pub mod embedded;
+#[cfg(feature = "embedded")]
 pub mod memory;
 pub mod no_locks;
 pub mod redis;

@@ -1,1 +1,171 @@
 //! The store on DynamoDB.
+//!
+//! What each part answers for:
+//!
+//! - [`client`]: the SDK's client with pinned behaviour, time limits and few retries.
+//! - `keys`, `items`: keys and items as DynamoDB keeps them, both ways, by hand: every attribute
+//!   is named once, and an item that cannot be read is an error that says which attribute.
+//! - `load`: BatchGetItem, strongly consistent, until every key is answered.
+//! - `commit`: TransactWriteItems and conditional PutItem.
+//! - `attempts`: the counters of attempts.
+//! - `pages`: queries and scans.
+//! - [`tables`]: creating the tables and telling how existing ones differ.
+//! - `errors`: what the SDK's errors mean to a caller.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use uuid::Uuid;
+
+use crate::{
+    domain::{PoolId, Timestamp},
+    ports::{
+        CommitError, Consumed, Entropy, ExpiredHold, Loaded, Page, PageCursor, PortError, Store,
+        Table, Transaction, Wanted,
+    },
+};
+
+mod attempts;
+mod attributes;
+pub mod client;
+mod commit;
+mod errors;
+mod items;
+mod keys;
+mod load;
+mod pages;
+pub mod tables;
+
+pub use client::{ClientOptions, client};
+pub use tables::{Difference, EnsureError, TableOptions, TableReport, ensure_tables};
+
+/// The names of the four tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableNames {
+    /// `DYNAMODB_TABLE_SEATS`
+    pub seats: String,
+    /// `DYNAMODB_TABLE_STOCK`
+    pub stock: String,
+    /// `DYNAMODB_TABLE_RESERVATIONS`
+    pub reservations: String,
+    /// `DYNAMODB_TABLE_LEDGER`
+    pub ledger: String,
+}
+
+impl Default for TableNames {
+    fn default() -> Self {
+        Self::prefixed("inventory-")
+    }
+}
+
+impl TableNames {
+    /// The default names under another prefix than `inventory-`.
+    #[must_use]
+    pub fn prefixed(prefix: &str) -> Self {
+        let name = |table: Table| format!("{prefix}{}", table.as_str());
+        Self {
+            seats: name(Table::Seats),
+            stock: name(Table::Stock),
+            reservations: name(Table::Reservations),
+            ledger: name(Table::Ledger),
+        }
+    }
+
+    /// A table's name.
+    #[must_use]
+    pub fn name(&self, table: Table) -> &str {
+        match table {
+            Table::Seats => &self.seats,
+            Table::Stock => &self.stock,
+            Table::Reservations => &self.reservations,
+            Table::Ledger => &self.ledger,
+        }
+    }
+
+    /// The table with that name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<Table> {
+        Table::ALL.into_iter().find(|table| self.name(*table) == name)
+    }
+}
+
+/// The four tables on DynamoDB.
+///
+/// Transport faults and throttling are retried by the SDK inside each call ([`ClientOptions`]);
+/// conflicts are not retried here.
+pub struct DynamoStore {
+    client: Client,
+    tables: TableNames,
+    entropy: Arc<dyn Entropy>,
+    page_items: Option<i32>,
+}
+
+impl DynamoStore {
+    /// A store on tables that exist. `entropy` spreads repetitions of unanswered reads.
+    #[must_use]
+    pub fn new(client: Client, tables: TableNames, entropy: Arc<dyn Entropy>) -> Self {
+        Self { client, tables, entropy, page_items: None }
+    }
+
+    /// Reads pages of at most so many items, where DynamoDB's 1 MB would be more.
+    #[must_use]
+    pub fn with_page_items(mut self, items: u16) -> Self {
+        self.page_items = Some(i32::from(items.max(1)));
+        self
+    }
+}
+
+impl std::fmt::Debug for DynamoStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DynamoStore").field("tables", &self.tables).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for DynamoStore {
+    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+        self.load_all(wanted).await
+    }
+
+    async fn commit(
+        &self,
+        transaction: &Transaction,
+        token: Uuid,
+    ) -> Result<Consumed, CommitError> {
+        self.commit_whole(transaction, token).await
+    }
+
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+        self.count_attempt(message_id, now).await
+    }
+
+    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        self.uncount_attempt(message_id).await
+    }
+
+    async fn expired(
+        &self,
+        shard: u32,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ExpiredHold>, PortError> {
+        self.query_expired(shard, until, limit).await
+    }
+
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.scan_page(table, from).await
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.seats_page(event_id, from).await
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.lines_page(pool, from).await
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        self.touch_every_table().await
+    }
+}

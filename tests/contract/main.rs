@@ -47,6 +47,13 @@ mod queue;
 mod store;
 
 #[cfg(feature = "embedded")]
+#[cfg(feature = "embedded")]
+mod dynamodb_faults;
+#[cfg(feature = "embedded")]
+mod dynamodb_tables;
+#[cfg(feature = "embedded")]
+mod on_dynoxide;
+#[cfg(feature = "embedded")]
 mod on_memory;
 mod on_redis;
 

@@ -1,0 +1,102 @@
+//! Counters of attempts, kept in the ledger's table under keys no command can have.
+//!
+//! Each change carries an id of its own and is refused where the item already has it, so that the
+//! SDK's repetition after a lost answer counts once. Without that, a slow network would send
+//! messages to the dead letters.
+
+use aws_sdk_dynamodb::{
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+
+use crate::{
+    domain::Timestamp,
+    ports::{PortError, Table},
+};
+
+use super::{
+    DynamoStore,
+    attributes::{Item, Reader, n, s},
+    errors, items,
+    items::{
+        TTL,
+        ledger::{KIND, KIND_ATTEMPTS},
+    },
+    keys::{attempts_text, partition_key},
+};
+
+const ATTEMPTS: &str = "attempts";
+/// The id of the change that was made last.
+const CHANGE: &str = "change";
+
+impl DynamoStore {
+    pub(super) async fn count_attempt(
+        &self,
+        message_id: &str,
+        now: Timestamp,
+    ) -> Result<u32, PortError> {
+        let answer = self
+            .update_attempts(message_id)
+            .update_expression(
+                "ADD #attempts :one SET #change = :change, #kind = :kind, #ttl = :ttl",
+            )
+            .condition_expression("attribute_not_exists(#change) OR #change <> :change")
+            .expression_attribute_names("#kind", KIND)
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":kind", s(KIND_ATTEMPTS))
+            .expression_attribute_values(":ttl", items::ttl(now))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(output) => self.read_attempts(message_id, output.attributes()),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(counted)) => {
+                    self.read_attempts(message_id, counted.item())
+                }
+                _ => Err(errors::port("UpdateItem", &error)),
+            },
+        }
+    }
+
+    pub(super) async fn uncount_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        let answer = self
+            .update_attempts(message_id)
+            .update_expression("ADD #attempts :minus_one SET #change = :change")
+            .condition_expression("#attempts > :zero AND #change <> :change")
+            .expression_attribute_values(":minus_one", n(-1))
+            .expression_attribute_values(":zero", n(0))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                // Nothing to take back, or taken back by the first sending of this very call.
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(errors::port("UpdateItem", &error)),
+            },
+        }
+    }
+
+    fn update_attempts(&self, message_id: &str) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(self.tables.name(Table::Ledger))
+            .key(partition_key(Table::Ledger), s(attempts_text(message_id)))
+            .expression_attribute_names("#attempts", ATTEMPTS)
+            .expression_attribute_names("#change", CHANGE)
+            .expression_attribute_values(":change", s(self.entropy.uuid().to_string()))
+    }
+
+    fn read_attempts(&self, message_id: &str, item: Option<&Item>) -> Result<u32, PortError> {
+        let Some(item) = item else {
+            let text = format!("UpdateItem: no count of the attempts at message {message_id}");
+            return Err(PortError::Unavailable(text));
+        };
+        Reader(item)
+            .integer(ATTEMPTS)
+            .map_err(|error| items::unreadable(&self.tables, Table::Ledger, item, &error))
+    }
+}

@@ -1,0 +1,68 @@
+//! The SDK's client, with pinned behaviour.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    config::{BehaviorVersion, Builder, retry::RetryConfig, timeout::TimeoutConfig},
+};
+
+/// How long the client waits and how often it repeats a call by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// How long one attempt may take, connecting included.
+    pub attempt_timeout: Duration,
+    /// The most attempts at one call, the first included. Transport faults, server errors and
+    /// throttling are repeated; nothing else is.
+    pub max_attempts: u32,
+    /// The greatest wait before the second attempt; doubles from there. Jittered.
+    pub initial_backoff: Duration,
+    /// The greatest wait between two attempts.
+    pub max_backoff: Duration,
+}
+
+impl Default for ClientOptions {
+    /// Two seconds an attempt: far beyond DynamoDB's usual milliseconds, far below a lease. Three
+    /// attempts, 25 ms apart at first, which is what AWS's SDKs use for DynamoDB.
+    fn default() -> Self {
+        Self {
+            attempt_timeout: Duration::from_secs(2),
+            max_attempts: 3,
+            initial_backoff: Duration::from_millis(25),
+            max_backoff: Duration::from_secs(1),
+        }
+    }
+}
+
+impl ClientOptions {
+    /// The longest a call can take, all attempts and waits included.
+    #[must_use]
+    pub fn operation_timeout(&self) -> Duration {
+        self.attempt_timeout.saturating_add(self.max_backoff).saturating_mul(self.max_attempts)
+    }
+}
+
+/// A client on the default chain's credentials, region and endpoint.
+#[must_use]
+pub fn client(shared: &SdkConfig, options: &ClientOptions) -> Client {
+    Client::from_conf(configure(Builder::from(shared), options).build())
+}
+
+/// Puts behaviour, retries and time limits on a configuration that has the rest.
+#[must_use]
+pub fn configure(builder: Builder, options: &ClientOptions) -> Builder {
+    let retries = RetryConfig::standard()
+        .with_max_attempts(options.max_attempts.max(1))
+        .with_initial_backoff(options.initial_backoff)
+        .with_max_backoff(options.max_backoff);
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(options.attempt_timeout)
+        .operation_attempt_timeout(options.attempt_timeout)
+        .operation_timeout(options.operation_timeout())
+        .build();
+    builder
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .retry_config(retries)
+        .timeout_config(timeouts)
+}

@@ -1,0 +1,241 @@
+//! Committing: TransactWriteItems, and a conditional PutItem where there is one write alone.
+
+use aws_sdk_dynamodb::{
+    error::BuildError,
+    types::{
+        AttributeValue, ConditionCheck, ConsumedCapacity, Put, ReturnConsumedCapacity,
+        TransactWriteItem,
+    },
+};
+use uuid::Uuid;
+
+use crate::{
+    domain::Digest,
+    ports::{
+        Check, CommitError, Consumed, Expected, LedgerKey, Table, Transaction, Write,
+        store::TRANSACTION_ITEMS_MAX,
+    },
+};
+
+use super::{
+    DynamoStore, TableNames,
+    attributes::{Item, n, s},
+    errors,
+    items::{
+        ledger::{self, DIGEST, KIND, KIND_INTENT},
+        reservations, seats, stock,
+    },
+    keys::{self, ItemKey},
+};
+
+/// The attribute every condition on a version is about.
+const VERSION: &str = "version";
+
+impl DynamoStore {
+    pub(super) async fn commit_whole(
+        &self,
+        transaction: &Transaction,
+        token: Uuid,
+    ) -> Result<Consumed, CommitError> {
+        match (transaction.writes.as_slice(), transaction.checks.as_slice()) {
+            ([], []) => Ok(Consumed::default()),
+            ([write], []) => self.put_one(write).await,
+            (writes, checks) => self.transact(writes, checks, token).await,
+        }
+    }
+
+    /// One write alone, for half the write units of a transaction of one.
+    ///
+    /// PutItem has no token, so that the SDK's repetition after a lost answer meets the condition
+    /// that its own first sending made false. Nothing is written twice; the caller sees a conflict,
+    /// loads again, and finds its own write in place.
+    async fn put_one(&self, write: &Write) -> Result<Consumed, CommitError> {
+        let Planned { table, item, condition } = plan(write)?;
+        let terms = condition.terms(table);
+        let output = self
+            .client
+            .put_item()
+            .table_name(self.tables.name(table))
+            .set_item(Some(item))
+            .condition_expression(terms.expression)
+            .set_expression_attribute_names(Some(terms.names))
+            .set_expression_attribute_values(terms.values)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| errors::put(&error))?;
+        Ok(consumed(&self.tables, output.consumed_capacity()))
+    }
+
+    async fn transact(
+        &self,
+        writes: &[Write],
+        checks: &[Check],
+        token: Uuid,
+    ) -> Result<Consumed, CommitError> {
+        let size = writes.len().saturating_add(checks.len());
+        if size > TRANSACTION_ITEMS_MAX {
+            return Err(CommitError::Invalid(format!(
+                "a transaction of {size} items: DynamoDB takes {TRANSACTION_ITEMS_MAX}"
+            )));
+        }
+        let mut items = Vec::with_capacity(size);
+        for write in writes {
+            items.push(self.put_item(write)?);
+        }
+        for check in checks {
+            items.push(self.check_item(check).map_err(unbuildable)?);
+        }
+        let output = self
+            .client
+            .transact_write_items()
+            .client_request_token(token.to_string())
+            .set_transact_items(Some(items))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| errors::transaction(&error))?;
+        Ok(consumed(&self.tables, output.consumed_capacity()))
+    }
+
+    fn put_item(&self, write: &Write) -> Result<TransactWriteItem, CommitError> {
+        let Planned { table, item, condition } = plan(write)?;
+        let terms = condition.terms(table);
+        let put = Put::builder()
+            .table_name(self.tables.name(table))
+            .set_item(Some(item))
+            .condition_expression(terms.expression)
+            .set_expression_attribute_names(Some(terms.names))
+            .set_expression_attribute_values(terms.values)
+            .build()
+            .map_err(unbuildable)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn check_item(&self, check: &Check) -> Result<TransactWriteItem, BuildError> {
+        let Check::Reservation { reservation_id, expected } = check;
+        let key = ItemKey::Reservation(*reservation_id);
+        let table = key.table();
+        let terms = Condition::from(*expected).terms(table);
+        let check = ConditionCheck::builder()
+            .table_name(self.tables.name(table))
+            .set_key(Some(key.attributes()))
+            .condition_expression(terms.expression)
+            .set_expression_attribute_names(Some(terms.names))
+            .set_expression_attribute_values(terms.values)
+            .build()?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+}
+
+fn unbuildable(error: BuildError) -> CommitError {
+    CommitError::Invalid(error.to_string())
+}
+
+/// A write as DynamoDB takes it.
+struct Planned {
+    table: Table,
+    item: Item,
+    condition: Condition,
+}
+
+fn plan(write: &Write) -> Result<Planned, CommitError> {
+    let unwritable = |error: ledger::Unwritable| CommitError::Invalid(error.to_string());
+    let (table, item, condition) = match write {
+        Write::Seat { key, expected, seat } => {
+            (Table::Seats, seats::write(key, seat), (*expected).into())
+        }
+        Write::Line { key, expected, line } => {
+            (Table::Stock, stock::write(key, line), (*expected).into())
+        }
+        Write::Reservation { expected, reservation } => {
+            (Table::Reservations, reservations::write(reservation), (*expected).into())
+        }
+        Write::Ledger { key, record } => {
+            (Table::Ledger, ledger::write(key, record).map_err(unwritable)?, Condition::Absent)
+        }
+        Write::LedgerOverIntent { key, record } => {
+            let key = LedgerKey::Command(key.clone());
+            let item = ledger::write(&key, record).map_err(unwritable)?;
+            (Table::Ledger, item, Condition::Intent(record.digest()))
+        }
+    };
+    Ok(Planned { table, item, condition })
+}
+
+/// What an item must be like.
+#[derive(Clone, Copy)]
+enum Condition {
+    Absent,
+    Version(u64),
+    Intent(Digest),
+}
+
+impl From<Expected> for Condition {
+    fn from(expected: Expected) -> Self {
+        match expected {
+            Expected::Absent => Self::Absent,
+            Expected::Version(version) => Self::Version(version),
+        }
+    }
+}
+
+/// A condition in DynamoDB's language. Every name goes by a placeholder: the list of reserved words
+/// is long and grows.
+struct Terms {
+    expression: &'static str,
+    names: Names,
+    values: Option<Item>,
+}
+
+/// Placeholders and the attributes they stand for.
+#[expect(clippy::disallowed_types, reason = "the SDK's own type; never iterated where order tells")]
+type Names = std::collections::HashMap<String, String>;
+
+impl Condition {
+    fn terms(self, table: Table) -> Terms {
+        let name = |short: &str, long: &str| (short.to_owned(), long.to_owned());
+        let value = |short: &str, value: AttributeValue| (short.to_owned(), value);
+        match self {
+            Self::Absent => Terms {
+                expression: "attribute_not_exists(#key)",
+                names: Names::from([name("#key", keys::partition_key(table))]),
+                values: None,
+            },
+            Self::Version(version) => Terms {
+                expression: "#version = :version",
+                names: Names::from([name("#version", VERSION)]),
+                values: Some(Item::from([value(":version", n(version))])),
+            },
+            Self::Intent(digest) => Terms {
+                expression: "#kind = :intent AND #digest = :digest",
+                names: Names::from([name("#kind", KIND), name("#digest", DIGEST)]),
+                values: Some(Item::from([
+                    value(":intent", s(KIND_INTENT)),
+                    value(":digest", s(digest.to_string())),
+                ])),
+            },
+        }
+    }
+}
+
+/// What the answer says was consumed. A repetition under a token that was done before consumes
+/// read units, which are not counted here.
+fn consumed<'a>(
+    tables: &TableNames,
+    capacities: impl IntoIterator<Item = &'a ConsumedCapacity>,
+) -> Consumed {
+    let mut sum = Consumed::default();
+    for capacity in capacities {
+        let units = match (capacity.write_capacity_units(), capacity.read_capacity_units()) {
+            (Some(written), _) => Some(written),
+            (None, Some(_)) => None,
+            (None, None) => capacity.capacity_units(),
+        };
+        let table = capacity.table_name().and_then(|name| tables.table(name));
+        if let (Some(table), Some(units)) = (table, units) {
+            *sum.write_units.entry(table).or_default() += units;
+        }
+    }
+    sum
+}

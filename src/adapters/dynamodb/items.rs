@@ -1,0 +1,100 @@
+//! Items, as the tables have them, and what they say in our words.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::SignedDuration;
+
+use crate::{
+    domain::{Timestamp, time},
+    ports::{PortError, Record, Table},
+};
+
+use super::{
+    TableNames,
+    attributes::{Item, Reader, Unreadable, n},
+    keys::{self, ItemKey},
+};
+
+pub(super) mod ledger;
+pub(super) mod reservations;
+pub(super) mod seats;
+pub(super) mod stock;
+
+/// The attribute DynamoDB deletes items by: seconds since 1970.
+pub(super) const TTL: &str = "ttl";
+
+/// How long an ended reservation and a ledger entry are kept: longer than a message can live
+/// through queue, dead-letter queue and a redrive.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// The time to live of what ended or was decided at a time. DynamoDB takes whole seconds.
+pub(super) fn ttl(from: Timestamp) -> AttributeValue {
+    n(time::saturating_add(from, KEPT_FOR).as_second())
+}
+
+/// An item under construction.
+pub(super) struct ItemBuilder(Item);
+
+impl ItemBuilder {
+    /// An item with its key.
+    pub(super) fn new(key: &ItemKey) -> Self {
+        let mut item = Item::with_capacity(16);
+        key.write(&mut item);
+        Self(item)
+    }
+
+    /// Adds an attribute.
+    pub(super) fn with(mut self, attribute: &'static str, value: AttributeValue) -> Self {
+        self.0.insert(attribute.to_owned(), value);
+        self
+    }
+
+    /// Adds an attribute where there is something to say.
+    pub(super) fn maybe(self, attribute: &'static str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.with(attribute, value),
+            None => self,
+        }
+    }
+
+    pub(super) fn build(self) -> Item {
+        self.0
+    }
+}
+
+/// What an item says, or `None` for a counter of attempts, which is no record.
+///
+/// An item that cannot be read needs a person: it is an error that names table, key and attribute,
+/// and never counts as absent.
+pub(super) fn read(
+    tables: &TableNames,
+    table: Table,
+    item: &Item,
+) -> Result<Option<Record>, PortError> {
+    read_record(table, Reader(item)).map_err(|error| unreadable(tables, table, item, &error))
+}
+
+/// The error for an item that cannot be read.
+pub(super) fn unreadable(
+    tables: &TableNames,
+    table: Table,
+    item: &Item,
+    error: &Unreadable,
+) -> PortError {
+    let (name, key) = (tables.name(table), keys::describe(table, item));
+    PortError::Refused(format!("table {name}, item with {key}: {error}; correct the item"))
+}
+
+fn read_record(table: Table, item: Reader<'_>) -> Result<Option<Record>, Unreadable> {
+    Ok(Some(match table {
+        Table::Seats => Record::Seat(keys::read_seat_key(item)?, seats::read(item)?),
+        Table::Stock => Record::Line(keys::read_line_key(item)?, stock::read(item)?),
+        Table::Reservations => Record::Reservation(reservations::read(item)?),
+        Table::Ledger => {
+            let Some(record) = ledger::read(item)? else { return Ok(None) };
+            Record::Ledger(keys::read_ledger_key(item)?, record)
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests;

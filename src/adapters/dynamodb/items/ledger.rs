@@ -1,0 +1,117 @@
+//! The ledger's entries.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    domain::{CommandType, Digest},
+    ports::{LedgerKey, LedgerRecord},
+};
+
+use super::{
+    super::{
+        attributes::{Item, Reader, Unreadable, integer, n, s},
+        keys::ItemKey,
+    },
+    ItemBuilder, TTL,
+};
+
+/// What kind of entry it is.
+pub(in super::super) const KIND: &str = "kind";
+/// What the command's content came to.
+pub(in super::super) const DIGEST: &str = "digest";
+
+pub(in super::super) const KIND_INTENT: &str = "intent";
+pub(in super::super) const KIND_ATTEMPTS: &str = "attempts";
+const KIND_OUTCOME: &str = "outcome";
+const KIND_CHUNK: &str = "chunk";
+
+/// The form that outcomes, intents and summaries are written in. Goes up when a reader of the form
+/// before would get it wrong; releases that run side by side during a rollout tell by it.
+const FORMAT: u32 = 1;
+
+/// An outcome too strange for JSON. None is known; it is the command's fault, not the table's.
+#[derive(Debug, thiserror::Error)]
+#[error("the outcome cannot be written as JSON: {0}")]
+pub(in super::super) struct Unwritable(#[from] serde_json::Error);
+
+pub(in super::super) fn write(key: &LedgerKey, record: &LedgerRecord) -> Result<Item, Unwritable> {
+    let builder = ItemBuilder::new(&ItemKey::Ledger(key.clone())).with("format", n(FORMAT));
+    let (builder, kind, digest, decided_at) = match record {
+        LedgerRecord::Outcome { digest, command_type, pool, outcome, decided_at } => {
+            let builder = builder
+                .with("command_type", s(command_type.as_str()))
+                .with("pool", s(pool.to_string()))
+                .with("outcome", json(outcome)?);
+            (builder, KIND_OUTCOME, digest, decided_at)
+        }
+        LedgerRecord::Intent { digest, chunk_ends, decided_at } => {
+            let ends = chunk_ends.iter().map(n).collect();
+            let builder = builder.with("chunk_ends", AttributeValue::L(ends));
+            (builder, KIND_INTENT, digest, decided_at)
+        }
+        LedgerRecord::Chunk { digest, summary, decided_at } => {
+            (builder.with("summary", json(summary)?), KIND_CHUNK, digest, decided_at)
+        }
+    };
+    Ok(builder
+        .with(KIND, s(kind))
+        .with(DIGEST, s(digest.to_string()))
+        .with("committed_at", s(decided_at.to_string()))
+        .with(TTL, super::ttl(*decided_at))
+        .build())
+}
+
+fn json(value: &impl Serialize) -> Result<AttributeValue, Unwritable> {
+    Ok(s(serde_json::to_string(value)?))
+}
+
+/// What an entry says, or `None` for a counter of attempts.
+pub(super) fn read(item: Reader<'_>) -> Result<Option<LedgerRecord>, Unreadable> {
+    let kind = item.text(KIND)?;
+    if kind == KIND_ATTEMPTS {
+        return Ok(None);
+    }
+    if item.integer::<u32>("format")? != FORMAT {
+        return Err(Unreadable {
+            attribute: "format",
+            expected: "1, the only one this release reads: a newer release wrote the item",
+        });
+    }
+    let digest: Digest = item.parsed(DIGEST, "\"1:\" and 64 hexadecimal digits (S)")?;
+    let decided_at = item.time("committed_at")?;
+    Ok(Some(match kind {
+        KIND_OUTCOME => LedgerRecord::Outcome {
+            digest,
+            command_type: CommandType::from_name(item.text("command_type")?).ok_or(Unreadable {
+                attribute: "command_type",
+                expected: "a command's type such as inventory.reserve.v1",
+            })?,
+            pool: item.parsed("pool", "event#<integer> or store#<store id> (S)")?,
+            outcome: from_json(item, "outcome", "an outcome as JSON (S)")?,
+            decided_at,
+        },
+        KIND_INTENT => {
+            let chunk_ends = item.list("chunk_ends", "a list of integers (L of N)", integer)?;
+            LedgerRecord::Intent { digest, chunk_ends, decided_at }
+        }
+        KIND_CHUNK => {
+            let summary = from_json(item, "summary", "a restock's summary as JSON (S)")?;
+            LedgerRecord::Chunk { digest, summary, decided_at }
+        }
+        _ => {
+            return Err(Unreadable {
+                attribute: KIND,
+                expected: "outcome, intent, chunk or attempts",
+            });
+        }
+    }))
+}
+
+fn from_json<T: DeserializeOwned>(
+    item: Reader<'_>,
+    attribute: &'static str,
+    expected: &'static str,
+) -> Result<T, Unreadable> {
+    serde_json::from_str(item.text(attribute)?).map_err(|_| Unreadable { attribute, expected })
+}

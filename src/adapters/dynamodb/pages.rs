@@ -1,0 +1,202 @@
+//! Queries and scans, page by page.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::{
+    domain::{PoolId, Timestamp},
+    ports::{ExpiredHold, Page, PageCursor, PortError, Table},
+};
+
+use super::{
+    DynamoStore,
+    attributes::{Item, epoch_seconds, n, s},
+    errors,
+    items::{
+        self,
+        reservations::{EXPIRES_AT, EXPIRY_SHARD, read_expired},
+    },
+    keys::{partition_key, sort_key},
+    tables::EXPIRY_INDEX,
+};
+
+impl DynamoStore {
+    pub(super) async fn query_expired(
+        &self,
+        shard: u32,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ExpiredHold>, PortError> {
+        let mut holds = Vec::new();
+        let mut start = None;
+        while holds.len() < limit {
+            let left = i32::try_from(limit - holds.len()).unwrap_or(i32::MAX);
+            let output = self
+                .client
+                .query()
+                .table_name(self.tables.name(Table::Reservations))
+                .index_name(EXPIRY_INDEX)
+                .key_condition_expression("#shard = :shard AND #expires_at <= :until")
+                .expression_attribute_names("#shard", EXPIRY_SHARD)
+                .expression_attribute_names("#expires_at", EXPIRES_AT)
+                .expression_attribute_values(":shard", n(shard))
+                .expression_attribute_values(":until", epoch_seconds(until))
+                .scan_index_forward(true)
+                .limit(left)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| errors::port("Query expiry-index", &error))?;
+            for item in output.items() {
+                holds.push(read_expired(item).map_err(|error| {
+                    items::unreadable(&self.tables, Table::Reservations, item, &error)
+                })?);
+            }
+            start = next_start(output.last_evaluated_key);
+            if start.is_none() {
+                break;
+            }
+        }
+        Ok(holds)
+    }
+
+    pub(super) async fn scan_page(
+        &self,
+        table: Table,
+        from: Option<&PageCursor>,
+    ) -> Result<Page, PortError> {
+        let output = self
+            .client
+            .scan()
+            .table_name(self.tables.name(table))
+            .consistent_read(true)
+            .set_limit(self.page_items)
+            .set_exclusive_start_key(start_key(table, from)?)
+            .send()
+            .await
+            .map_err(|error| errors::port("Scan", &error))?;
+        self.page(table, output.items(), next_start(output.last_evaluated_key.clone()))
+    }
+
+    pub(super) async fn seats_page(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+    ) -> Result<Page, PortError> {
+        self.partition_page(Table::Seats, n(event_id), from).await
+    }
+
+    pub(super) async fn lines_page(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+    ) -> Result<Page, PortError> {
+        self.partition_page(Table::Stock, s(pool.to_string()), from).await
+    }
+
+    async fn partition_page(
+        &self,
+        table: Table,
+        partition: AttributeValue,
+        from: Option<&PageCursor>,
+    ) -> Result<Page, PortError> {
+        let start = start_key(table, from)?;
+        if start.as_ref().is_some_and(|key| key.get(partition_key(table)) != Some(&partition)) {
+            return Err(foreign_cursor());
+        }
+        let output = self
+            .client
+            .query()
+            .table_name(self.tables.name(table))
+            .key_condition_expression("#partition = :partition")
+            .expression_attribute_names("#partition", partition_key(table))
+            .expression_attribute_values(":partition", partition)
+            .consistent_read(true)
+            .set_limit(self.page_items)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| errors::port("Query", &error))?;
+        self.page(table, output.items(), next_start(output.last_evaluated_key.clone()))
+    }
+
+    fn page(&self, table: Table, found: &[Item], next: Option<Item>) -> Result<Page, PortError> {
+        let mut page = Page::default();
+        for item in found {
+            page.records.extend(items::read(&self.tables, table, item)?);
+        }
+        page.next = next.map(|key| cursor(table, &key)).transpose()?;
+        Ok(page)
+    }
+}
+
+/// Where to go on. DynamoDB leaves it out after the last page; an empty one means the same.
+fn next_start(last: Option<Item>) -> Option<Item> {
+    last.filter(|key| !key.is_empty())
+}
+
+fn foreign_cursor() -> PortError {
+    PortError::Refused("the cursor is not of this listing: begin again without one".to_owned())
+}
+
+/// A cursor is a JSON list of the table's word and the key attributes as texts.
+fn cursor(table: Table, key: &Item) -> Result<PageCursor, PortError> {
+    let strange = || PortError::Unavailable("the page ends in a key of another form".to_owned());
+    let mut parts = vec![table.as_str()];
+    for name in [Some(partition_key(table)), sort_key(table)].into_iter().flatten() {
+        let part = match key.get(name) {
+            Some(AttributeValue::S(text) | AttributeValue::N(text)) => text,
+            _ => return Err(strange()),
+        };
+        parts.push(part);
+    }
+    serde_json::to_string(&parts).map(PageCursor).map_err(|_| strange())
+}
+
+fn start_key(table: Table, from: Option<&PageCursor>) -> Result<Option<Item>, PortError> {
+    from.map(|cursor| parse_cursor(table, cursor).ok_or_else(foreign_cursor)).transpose()
+}
+
+fn parse_cursor(table: Table, cursor: &PageCursor) -> Option<Item> {
+    let parts: Vec<String> = serde_json::from_str(&cursor.0).ok()?;
+    let mut parts = parts.into_iter();
+    if parts.next()? != table.as_str() {
+        return None;
+    }
+    let partition = parts.next()?;
+    let partition = match table {
+        Table::Seats => n(partition.parse::<u64>().ok()?),
+        Table::Stock | Table::Reservations | Table::Ledger => s(partition),
+    };
+    let mut key = Item::from([(partition_key(table).to_owned(), partition)]);
+    if let Some(name) = sort_key(table) {
+        key.insert(name.to_owned(), s(parts.next()?));
+    }
+    parts.next().is_none().then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::dynamodb::keys;
+
+    #[test]
+    fn a_cursor_leads_back_to_the_key_it_was_made_of_and_to_no_other_table() {
+        for table in Table::ALL {
+            let key = keys::nobody(table);
+            let written = cursor(table, &key).unwrap();
+            assert_eq!(parse_cursor(table, &written), Some(key));
+            for other in Table::ALL.into_iter().filter(|other| *other != table) {
+                assert_eq!(parse_cursor(other, &written), None, "{other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_is_none_is_refused() {
+        for wrong in ["", "[]", "7", r#"["seats"]"#, r#"["seats","x","A"]"#, r#"["seats","1"]"#] {
+            assert_eq!(parse_cursor(Table::Seats, &PageCursor(wrong.to_owned())), None, "{wrong}");
+        }
+        let long = PageCursor(r#"["ledger","a","b"]"#.to_owned());
+        assert_eq!(parse_cursor(Table::Ledger, &long), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! DynamoDB in this process: dynoxide over SQLite, reached by the real adapter over loopback.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::{
+    Client, Config,
+    config::{Credentials, Region},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::dynamodb::{ClientOptions, client::configure};
+
+/// How long requests that are running may take to finish once the server is told to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the embedded server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The data file cannot be opened or created.
+    #[error("cannot open the data file {path}: {reason}")]
+    Data {
+        /// Which; "memory" where there is none.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A running server. Stops when dropped.
+#[derive(Debug)]
+pub struct EmbeddedDynamo {
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<Result<(), String>>,
+}
+
+impl EmbeddedDynamo {
+    /// Starts on a free port of 127.0.0.1. Keeps its data in the file, which is created where it
+    /// is missing, or in memory.
+    ///
+    /// # Errors
+    ///
+    /// The data file cannot be opened, or there is no free port.
+    pub async fn start(data: Option<&Path>) -> Result<Self, EmbeddedError> {
+        Self::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), data).await
+    }
+
+    /// Starts on an address. Nobody is asked for credentials: keep to loopback.
+    ///
+    /// # Errors
+    ///
+    /// The data file cannot be opened, or the address cannot be listened on.
+    pub async fn listen(address: SocketAddr, data: Option<&Path>) -> Result<Self, EmbeddedError> {
+        let database = open(data)?;
+        let failed = |source| EmbeddedError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let serve = dynoxide::server::serve_with_shutdown(listener, database, stopped);
+        Ok(Self { address, stop, server: tokio::spawn(serve) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What `AWS_ENDPOINT_URL_DYNAMODB` would be.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client of this server.
+    #[must_use]
+    pub fn client(&self, options: &ClientOptions) -> Client {
+        Client::from_conf(configure(self.config(), options).build())
+    }
+
+    /// Endpoint, region and credentials, for a client that is to differ otherwise.
+    #[must_use]
+    pub fn config(&self) -> aws_sdk_dynamodb::config::Builder {
+        let anyone = Credentials::new("embedded", "embedded", None, None, "embedded");
+        Config::builder()
+            .endpoint_url(self.endpoint())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(anyone)
+    }
+
+    /// Lets running requests finish and stops.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if tokio::time::timeout(STOP_WITHIN, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+    }
+}
+
+impl Drop for EmbeddedDynamo {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn open(data: Option<&Path>) -> Result<dynoxide::Database, EmbeddedError> {
+    let failed = |path: String, reason: String| EmbeddedError::Data { path, reason };
+    let Some(path) = data else {
+        return dynoxide::Database::memory()
+            .map_err(|error| failed("memory".to_owned(), error.to_string()));
+    };
+    let shown = path.display().to_string();
+    match path.to_str() {
+        Some(text) => {
+            dynoxide::Database::new(text).map_err(|error| failed(shown, error.to_string()))
+        }
+        None => Err(failed(shown, "the path is not UTF-8".to_owned())),
+    }
+}
