@@ -1,1 +1,30 @@
 //! In-memory ports that keep the contracts of the real ones.
+//!
+//! They carry `dev`, the bench and the simulation, so they are exact (`tests/contract` holds them
+//! and the real adapters to the same rules), repeatable (ordered maps, time from a
+//! [`crate::ports::Clock`], no chance of their own) and cheap (no call looks at more than it
+//! answers with).
+
+pub mod broker;
+pub mod clock;
+mod dedup;
+pub mod locks;
+pub mod publisher;
+pub mod queue;
+
+pub use broker::MemoryBroker;
+pub use clock::TokioClock;
+pub use locks::MemoryLocks;
+pub use publisher::{FilterPolicy, MemoryTopic};
+pub use queue::{MemoryQueue, StoredMessage};
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::domain::{Timestamp, time::saturating_add};
+
+/// `at + by`, held at the last instant that can be written.
+fn after(at: Timestamp, by: Duration) -> Timestamp {
+    saturating_add(at, SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX))
+}

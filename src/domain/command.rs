@@ -110,8 +110,8 @@ pub struct Reserve {
     pub seats: Vec<SeatNumber>,
     /// The lines to hold.
     pub lines: Vec<LineRequest>,
-    /// How long, 1…[`HOLD_SECONDS_MAX`].
-    pub hold_seconds: u32,
+    /// How long, seconds, 1…[`HOLD_SECONDS_MAX`]; [`HOLD_SECONDS_DEFAULT`] where it does not say.
+    pub hold_seconds: Option<u32>,
 }
 
 /// `inventory.confirm.v1`

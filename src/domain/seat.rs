@@ -116,9 +116,18 @@ impl From<RestockStatus> for Occupancy {
 }
 
 /// A price as a decimal text, kept exactly as written ("49.50" stays "49.50").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Price(Decimal);
+
+/// By what is written: 49.5 and 49.50 are different prices to keep.
+impl PartialEq for Price {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.serialize() == other.0.serialize()
+    }
+}
+
+impl Eq for Price {}
 
 impl Price {
     /// The most digits before the point.

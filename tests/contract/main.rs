@@ -1,1 +1,55 @@
 //! Every adapter of a port keeps the port's contract.
+//!
+//! A rule is an async function over a harness, in the file of its port: `queue.rs`, `store.rs`,
+//! `locks.rs`, `publisher.rs`. Each adapter is held to all of them in a file of its own
+//! (`on_memory.rs`; a real one alike), which implements the port's harness and calls the port's
+//! macro once. The macro makes one test of every rule:
+//!
+//! ```ignore
+//! struct LocalStack { … }
+//! #[async_trait]
+//! impl Backend for LocalStack { … }       // its name, how to wait, what it is known to get wrong
+//! #[async_trait]
+//! impl QueueHarness for LocalStack { … }  // a fresh queue
+//!
+//! mod queue {
+//!     queue_contract! {
+//!         #[tokio::test]
+//!         #[ignore = "needs the stack: make test"]
+//!         on super::LocalStack::from_env().await
+//!     }
+//! }
+//! ```
+//!
+//! A rule that a backend is known to break is named in its [`harness::Backend::quirks`] with the
+//! reason. It is then skipped, and says so on stderr even where the test runner hides the output
+//! of what passes. AWS and the in-memory ports have no quirks. A rule that needs more time than
+//! the backend has [`harness::Backend::patience`] for is skipped in the same way.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+#[macro_use]
+mod harness;
+
+#[macro_use]
+mod locks;
+#[macro_use]
+mod publisher;
+#[macro_use]
+mod queue;
+#[macro_use]
+mod store;
+
+#[cfg(feature = "embedded")]
+mod on_memory;
+
+/// The name of every rule of every port.
+fn every_rule() -> Vec<&'static str> {
+    [queue::RULES, store::RULES, locks::RULES, publisher::RULES].concat()
+}

@@ -1,0 +1,49 @@
+//! What lies in a queue, for tests and checkers.
+
+use std::collections::BTreeMap;
+
+use super::messages::{Message, Messages};
+use crate::domain::{GroupId, Timestamp};
+
+/// A message as it lies in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// The queue's id for it.
+    pub message_id: String,
+    /// Its place in the queue; grows.
+    pub sequence: u64,
+    /// What it is ordered in.
+    pub group: GroupId,
+    /// What it says.
+    pub body: String,
+    /// Its message attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// How many times it was received.
+    pub receive_count: u32,
+    /// The end of its lease, while it is in flight.
+    pub in_flight_until: Option<Timestamp>,
+}
+
+impl StoredMessage {
+    fn new(sequence: u64, message: &Message) -> Self {
+        Self {
+            message_id: message.id.clone(),
+            sequence,
+            group: message.group.clone(),
+            body: message.body.clone(),
+            attributes: message.attributes.clone(),
+            sent_at: message.sent_at,
+            receive_count: message.receive_count,
+            in_flight_until: message.leased_until,
+        }
+    }
+}
+
+impl Messages {
+    /// Every message, in the order they were sent.
+    pub(super) fn snapshot(&self) -> Vec<StoredMessage> {
+        self.iter().map(|(sequence, message)| StoredMessage::new(sequence, message)).collect()
+    }
+}

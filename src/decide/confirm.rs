@@ -1,0 +1,96 @@
+//! Confirm: a hold becomes a sale.
+
+use super::{Change, DecideError, State, Verdict, find_owned, holdings, status_rejection};
+use crate::domain::{
+    Confirm, Occupancy, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationStatus,
+    SeatNumber, Timestamp,
+};
+
+/// Checks in the contract's order: found in this pool, owner, status, expiry.
+pub(super) fn decide(
+    state: &mut State,
+    pool: &PoolId,
+    confirm: &Confirm,
+    now: Timestamp,
+) -> Result<Verdict, DecideError> {
+    let found = find_owned(state, pool, confirm.reservation_id, confirm.user_id.as_ref())?;
+    let reservation = match found {
+        Ok(reservation) => reservation,
+        Err(rejection) => return Ok(rejection.into()),
+    };
+    match reservation.status {
+        ReservationStatus::Active => {}
+        ReservationStatus::Confirmed
+            if reservation.booking_id.as_ref() == Some(&confirm.booking_id) =>
+        {
+            return Ok(Outcome::Confirmed { reservation }.into());
+        }
+        _ => return Ok(status_rejection(&reservation).into()),
+    }
+    if now >= reservation.expires_at {
+        return Ok(status_rejection(&reservation).into());
+    }
+    let (booked, lost) = book_seats(state, &reservation, confirm, now)?;
+    if !lost.is_empty() {
+        // Seat and reservation were not read at one moment: the reservation may since have been
+        // cancelled and its seat sold anew. Only while it is still ACTIVE was the seat taken over.
+        let outcome = Outcome::Rejected { rejection: taken_over(&reservation, lost) };
+        return Ok(Verdict { outcome, rests_on: Some(reservation.reservation_id) });
+    }
+    let mut changes = booked;
+    changes.extend(holdings::change_lines(
+        state,
+        &reservation,
+        now,
+        |available, reserved, quantity| (available, reserved.saturating_sub(quantity)),
+    )?);
+    let confirmed = Reservation {
+        status: ReservationStatus::Confirmed,
+        booking_id: Some(confirm.booking_id.clone()),
+        version: reservation.version.saturating_add(1),
+        ..reservation
+    };
+    changes.push(Change::Reservation(confirmed.clone()));
+    state.apply(changes);
+    Ok(Outcome::Confirmed { reservation: confirmed }.into())
+}
+
+/// The seats as BOOKED, and the numbers of those that are no longer the reservation's.
+fn book_seats(
+    state: &State,
+    reservation: &Reservation,
+    confirm: &Confirm,
+    now: Timestamp,
+) -> Result<(Vec<Change>, Vec<SeatNumber>), DecideError> {
+    let mut booked = Vec::with_capacity(reservation.seats.len());
+    let mut lost = Vec::new();
+    for key in holdings::seat_keys(reservation)? {
+        let own = state
+            .seat(&key)?
+            .filter(|seat| seat.occupancy.reservation_id() == Some(reservation.reservation_id));
+        let Some(seat) = own else {
+            lost.push(key.number);
+            continue;
+        };
+        let occupancy = Occupancy::Booked {
+            reservation_id: reservation.reservation_id,
+            by: reservation.user_id.clone(),
+            booking_id: confirm.booking_id.clone(),
+        };
+        booked.push(Change::Seat(key, holdings::with_occupancy(seat, occupancy, now)));
+    }
+    Ok((booked, lost))
+}
+
+fn taken_over(reservation: &Reservation, seats: Vec<SeatNumber>) -> Rejection {
+    Rejection {
+        code: RejectionCode::ReservationExpired,
+        message: format!(
+            "{} seats of reservation {} were taken over after its hold ran out",
+            seats.len(),
+            reservation.reservation_id
+        ),
+        seats,
+        lines: Vec::new(),
+    }
+}

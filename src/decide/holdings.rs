@@ -1,0 +1,84 @@
+//! What a reservation holds, and giving it back.
+
+use super::{Change, DecideError, State};
+use crate::domain::{Line, LineKey, Occupancy, Reservation, Seat, SeatKey, SeatNumber, Timestamp};
+
+/// The keys of a reservation's seats, in its order. Only an event has seats.
+pub(super) fn seat_keys(reservation: &Reservation) -> Result<Vec<SeatKey>, DecideError> {
+    let Some(event_id) = reservation.pool.event_id() else {
+        if reservation.seats.is_empty() {
+            return Ok(Vec::new());
+        }
+        return Err(DecideError::Inconsistent(format!(
+            "reservation {} of a store has seats",
+            reservation.reservation_id
+        )));
+    };
+    let key = |number: &SeatNumber| SeatKey { event_id, number: number.clone() };
+    Ok(reservation.seats.iter().map(key).collect())
+}
+
+/// The seat in its next version.
+pub(super) fn with_occupancy(seat: &Seat, occupancy: Occupancy, now: Timestamp) -> Seat {
+    Seat { occupancy, version: seat.version.saturating_add(1), updated_at: now, ..seat.clone() }
+}
+
+/// The seats that are AVAILABLE again: those of the reservation that are still its own.
+pub(super) fn release_seats(
+    state: &State,
+    reservation: &Reservation,
+    now: Timestamp,
+) -> Result<Vec<Change>, DecideError> {
+    let mut changes = Vec::with_capacity(reservation.seats.len());
+    for key in seat_keys(reservation)? {
+        let Some(seat) = state.seat(&key)? else { continue };
+        if seat.occupancy.reservation_id() == Some(reservation.reservation_id) {
+            changes.push(Change::Seat(key, with_occupancy(seat, Occupancy::Available, now)));
+        }
+    }
+    Ok(changes)
+}
+
+/// Moves each of the reservation's lines to its next version by `change(available, reserved,
+/// quantity)`, which gives the new figures.
+pub(super) fn change_lines(
+    state: &State,
+    reservation: &Reservation,
+    now: Timestamp,
+    change: impl Fn(i64, i64, i64) -> (i64, i64),
+) -> Result<Vec<Change>, DecideError> {
+    let mut changes = Vec::with_capacity(reservation.lines.len());
+    for request in &reservation.lines {
+        let key = LineKey { pool: reservation.pool.clone(), sku: request.sku.clone() };
+        let missing = |what: &str| {
+            let id = reservation.reservation_id;
+            DecideError::Inconsistent(format!("a line of reservation {id} {what}"))
+        };
+        let line = state.line(&key)?.ok_or_else(|| missing("does not exist"))?;
+        let quantity = i64::try_from(request.quantity).map_err(|_| missing("is out of bounds"))?;
+        let (available, reserved) = change(line.available, line.reserved, quantity);
+        if reserved < 0 {
+            return Err(missing("has less reserved than the reservation holds"));
+        }
+        let line = Line {
+            available,
+            reserved,
+            version: line.version.saturating_add(1),
+            updated_at: now,
+            ..line.clone()
+        };
+        changes.push(Change::Line(key, line));
+    }
+    Ok(changes)
+}
+
+/// Lines of a hold go back from reserved to available.
+pub(super) fn release_lines(
+    state: &State,
+    reservation: &Reservation,
+    now: Timestamp,
+) -> Result<Vec<Change>, DecideError> {
+    change_lines(state, reservation, now, |available, reserved, quantity| {
+        (available.saturating_add(quantity), reserved.saturating_sub(quantity))
+    })
+}

@@ -1,0 +1,160 @@
+//! Reserve: all of the seats and lines, or none.
+
+use super::{Change, DecideError, Limits, State, Verdict, holdings};
+use crate::domain::{
+    Line, LineKey, LineRequest, LineShortfall, Occupancy, Outcome, PoolId, Rejection,
+    RejectionCode, Reservation, ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, Timestamp,
+    command::HOLD_SECONDS_DEFAULT, time,
+};
+
+/// Checks in the contract's order: limits, the id, seats exist, SKUs exist, seats free, stock
+/// enough. Each names every offender.
+pub(super) fn decide(
+    state: &mut State,
+    pool: &PoolId,
+    reserve: &Reserve,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Verdict, DecideError> {
+    let hold_seconds = match hold_seconds(reserve, limits) {
+        Ok(seconds) => seconds,
+        Err(rejection) => return Ok(rejection.into()),
+    };
+    if state.reservation(reserve.reservation_id)?.is_some() {
+        return Ok(Rejection::new(
+            RejectionCode::ReservationExists,
+            format!("reservation {} is another command's", reserve.reservation_id),
+        )
+        .into());
+    }
+    let reservation = Reservation {
+        reservation_id: reserve.reservation_id,
+        pool: pool.clone(),
+        user_id: reserve.user_id.clone(),
+        status: ReservationStatus::Active,
+        version: 1,
+        seats: reserve.seats.clone(),
+        lines: reserve.lines.clone(),
+        booking_id: None,
+        created_at: now,
+        expires_at: time::expiry(now, hold_seconds),
+        ended_at: None,
+    };
+    let changes = match take(state, &reservation, now)? {
+        Ok(changes) => changes,
+        Err(rejection) => return Ok(rejection.into()),
+    };
+    state.apply(changes);
+    Ok(Outcome::Reserved { reservation }.into())
+}
+
+/// How long to hold, or why that is too much. What a command leaves open bends to the operator's
+/// limit; what it asks for does not.
+fn hold_seconds(reserve: &Reserve, limits: &Limits) -> Result<u32, Rejection> {
+    let entries = reserve.seats.len().saturating_add(reserve.lines.len());
+    let too_much = |what: String| Err(Rejection::new(RejectionCode::LimitExceeded, what));
+    if entries > limits.reserve_entries_max {
+        return too_much(format!(
+            "{entries} seats and lines: this deployment allows {} in one reservation",
+            limits.reserve_entries_max
+        ));
+    }
+    match reserve.hold_seconds {
+        Some(asked) if asked > limits.hold_seconds_max => too_much(format!(
+            "hold_seconds {asked}: this deployment allows {}",
+            limits.hold_seconds_max
+        )),
+        Some(asked) => Ok(asked),
+        None => Ok(HOLD_SECONDS_DEFAULT.min(limits.hold_seconds_max)),
+    }
+}
+
+fn take(
+    state: &State,
+    reservation: &Reservation,
+    now: Timestamp,
+) -> Result<Result<Vec<Change>, Rejection>, DecideError> {
+    let mut seats = Vec::with_capacity(reservation.seats.len());
+    for key in holdings::seat_keys(reservation)? {
+        let seat = state.seat(&key)?;
+        seats.push((key, seat));
+    }
+    let mut lines = Vec::with_capacity(reservation.lines.len());
+    for request in &reservation.lines {
+        let key = LineKey { pool: reservation.pool.clone(), sku: request.sku.clone() };
+        let line = state.line(&key)?;
+        lines.push((key, request, line));
+    }
+    if let Some(rejection) = obstacle(&seats, &lines, now) {
+        return Ok(Err(rejection));
+    }
+    let mut changes = Vec::with_capacity(seats.len().saturating_add(lines.len()).saturating_add(1));
+    for (key, seat) in seats {
+        let Some(seat) = seat else { continue };
+        let occupancy = Occupancy::Reserved {
+            reservation_id: reservation.reservation_id,
+            by: reservation.user_id.clone(),
+            until: reservation.expires_at,
+        };
+        changes.push(Change::Seat(key, holdings::with_occupancy(seat, occupancy, now)));
+    }
+    changes.extend(holdings::change_lines(state, reservation, now, |available, reserved, n| {
+        (available.saturating_sub(n), reserved.saturating_add(n))
+    })?);
+    changes.push(Change::Reservation(reservation.clone()));
+    Ok(Ok(changes))
+}
+
+type Requested<'a> = (LineKey, &'a LineRequest, Option<&'a Line>);
+
+/// The first check that fails, naming every offender.
+fn obstacle(
+    seats: &[(SeatKey, Option<&Seat>)],
+    lines: &[Requested<'_>],
+    now: Timestamp,
+) -> Option<Rejection> {
+    let seats_that = |fails: &dyn Fn(Option<&Seat>) -> bool| -> Vec<SeatNumber> {
+        seats.iter().filter(|(_, seat)| fails(*seat)).map(|(key, _)| key.number.clone()).collect()
+    };
+    let lines_that = |fails: &dyn Fn(&Requested<'_>) -> bool| -> Vec<LineShortfall> {
+        lines.iter().filter(|requested| fails(requested)).map(shortfall).collect()
+    };
+    let missing_seats = seats_that(&|seat| seat.is_none());
+    if !missing_seats.is_empty() {
+        return Some(named(RejectionCode::SeatNotFound, missing_seats, Vec::new()));
+    }
+    let missing_lines = lines_that(&|(_, _, line)| line.is_none());
+    if !missing_lines.is_empty() {
+        return Some(named(RejectionCode::SkuNotFound, Vec::new(), missing_lines));
+    }
+    let taken = seats_that(&|seat| seat.is_some_and(|seat| !seat.occupancy.is_takable(now)));
+    if !taken.is_empty() {
+        return Some(named(RejectionCode::SeatsUnavailable, taken, Vec::new()));
+    }
+    let short = lines_that(&|requested| {
+        let shortfall = shortfall(requested);
+        i64::try_from(shortfall.requested).is_ok_and(|wanted| wanted > shortfall.available)
+    });
+    if !short.is_empty() {
+        return Some(named(RejectionCode::InsufficientStock, Vec::new(), short));
+    }
+    None
+}
+
+fn shortfall((key, request, line): &Requested<'_>) -> LineShortfall {
+    LineShortfall {
+        sku: key.sku.clone(),
+        requested: request.quantity,
+        available: line.map_or(0, |line| line.available),
+    }
+}
+
+fn named(code: RejectionCode, seats: Vec<SeatNumber>, lines: Vec<LineShortfall>) -> Rejection {
+    let message = match code {
+        RejectionCode::SeatNotFound => format!("{} of the seats do not exist", seats.len()),
+        RejectionCode::SeatsUnavailable => format!("{} of the seats are not free", seats.len()),
+        RejectionCode::SkuNotFound => format!("{} of the SKUs do not exist", lines.len()),
+        _ => format!("{} of the lines have too little available", lines.len()),
+    };
+    Rejection { code, message, seats, lines }
+}

@@ -1,0 +1,214 @@
+//! Restock: seats and lines are created or updated.
+
+use super::{Change, DecideError, State, Verdict};
+use crate::domain::{
+    Line, LineKey, LineRequest, LineShortfall, ON_HAND_MAX, Occupancy, Outcome, PoolId, Rejection,
+    RejectionCode, Restock, RestockMode, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey,
+    Timestamp,
+};
+
+/// What to do with a line that would pass the bound of on hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverBound {
+    /// Reject the command, naming every such line.
+    Reject,
+    /// Leave the line alone and count it as skipped: other chunks of the command have been applied
+    /// already.
+    Skip,
+}
+
+/// A restock that fits one transaction.
+pub(super) fn decide(
+    state: &mut State,
+    pool: &PoolId,
+    restock: &Restock,
+    now: Timestamp,
+) -> Result<Verdict, DecideError> {
+    Ok(apply_entries(state, pool, restock, 0..restock.entries(), OverBound::Reject, now)?
+        .map_or_else(Verdict::from, |restock| Outcome::Restocked { restock }.into()))
+}
+
+/// Applies the entries of `range`, counted over the seats and then the lines.
+///
+/// An entry that would change nothing counts as applied and is not written.
+///
+/// # Errors
+/// [`DecideError`]; the inner error is a rejection of the command, with [`OverBound::Reject`].
+pub fn apply_entries(
+    state: &mut State,
+    pool: &PoolId,
+    restock: &Restock,
+    range: std::ops::Range<usize>,
+    over_bound: OverBound,
+    now: Timestamp,
+) -> Result<Result<RestockSummary, Rejection>, DecideError> {
+    let mut pass =
+        Pass { now, summary: RestockSummary::default(), changes: Vec::new(), over: Vec::new() };
+    let seats_end = restock.seats.len();
+    for change in slice(&restock.seats, range.start, range.end) {
+        pass.seat(state, pool, change)?;
+    }
+    let lines = slice(
+        &restock.lines,
+        range.start.saturating_sub(seats_end),
+        range.end.saturating_sub(seats_end),
+    );
+    for request in lines {
+        pass.line(state, pool, restock, request)?;
+    }
+    if !pass.over.is_empty() {
+        match over_bound {
+            OverBound::Reject => return Ok(Err(beyond_bound(pass.over))),
+            OverBound::Skip => pass.over.into_iter().for_each(|line| {
+                pass.summary.lines_skipped = pass.summary.lines_skipped.saturating_add(1);
+                note_skipped(&mut pass.summary, line.sku.as_str());
+            }),
+        }
+    }
+    state.apply(pass.changes);
+    Ok(Ok(pass.summary))
+}
+
+fn slice<T>(entries: &[T], start: usize, end: usize) -> &[T] {
+    let end = end.min(entries.len());
+    entries.get(start.min(end)..end).unwrap_or_default()
+}
+
+fn note_skipped(summary: &mut RestockSummary, name: &str) {
+    if summary.skipped.len() < RestockSummary::SKIPPED_MAX {
+        summary.skipped.push(name.to_owned());
+    }
+}
+
+struct Pass {
+    now: Timestamp,
+    summary: RestockSummary,
+    changes: Vec<Change>,
+    over: Vec<LineShortfall>,
+}
+
+impl Pass {
+    fn seat(
+        &mut self,
+        state: &State,
+        pool: &PoolId,
+        change: &SeatChange,
+    ) -> Result<(), DecideError> {
+        let Some(event_id) = pool.event_id() else {
+            return Err(DecideError::Inconsistent(format!("a restock of {pool} has seats")));
+        };
+        let key = SeatKey { event_id, number: change.number.clone() };
+        let applied = match state.seat(&key)? {
+            None => Some(new_seat(change, self.now)),
+            Some(seat) => match &seat.occupancy {
+                Occupancy::Available | Occupancy::Blocked => {
+                    Some(updated_seat(seat, change, self.now)).filter(|updated| {
+                        updated.details != seat.details || updated.occupancy != seat.occupancy
+                    })
+                }
+                Occupancy::Reserved { .. } | Occupancy::Booked { .. } => {
+                    self.summary.seats_skipped = self.summary.seats_skipped.saturating_add(1);
+                    note_skipped(&mut self.summary, change.number.as_str());
+                    return Ok(());
+                }
+            },
+        };
+        self.changes.extend(applied.map(|seat| Change::Seat(key, seat)));
+        self.summary.seats_applied = self.summary.seats_applied.saturating_add(1);
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        state: &State,
+        pool: &PoolId,
+        restock: &Restock,
+        request: &LineRequest,
+    ) -> Result<(), DecideError> {
+        let key = LineKey { pool: pool.clone(), sku: request.sku.clone() };
+        let found = state.line(&key)?;
+        let is_late = |line: &Line| match (line.as_of, restock.as_of) {
+            (Some(newest), Some(this)) => newest > this,
+            _ => false,
+        };
+        if restock.mode == RestockMode::Set && found.is_some_and(is_late) {
+            self.summary.lines_skipped = self.summary.lines_skipped.saturating_add(1);
+            note_skipped(&mut self.summary, request.sku.as_str());
+            return Ok(());
+        }
+        let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
+        let line = restocked_line(found, quantity, restock, self.now);
+        if line.on_hand() > ON_HAND_MAX {
+            self.over.push(LineShortfall {
+                sku: request.sku.clone(),
+                requested: request.quantity,
+                available: found.map_or(0, |line| line.available),
+            });
+            return Ok(());
+        }
+        let is_change = found
+            .is_none_or(|found| (found.available, found.as_of) != (line.available, line.as_of));
+        if is_change {
+            self.changes.push(Change::Line(key, line));
+        }
+        self.summary.lines_applied = self.summary.lines_applied.saturating_add(1);
+        Ok(())
+    }
+}
+
+fn new_seat(change: &SeatChange, now: Timestamp) -> Seat {
+    Seat {
+        details: merged(&SeatDetails::default(), change),
+        occupancy: change.status.map_or(Occupancy::Available, Occupancy::from),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn updated_seat(seat: &Seat, change: &SeatChange, now: Timestamp) -> Seat {
+    Seat {
+        details: merged(&seat.details, change),
+        occupancy: change.status.map_or_else(|| seat.occupancy.clone(), Occupancy::from),
+        version: seat.version.saturating_add(1),
+        created_at: seat.created_at,
+        updated_at: now,
+    }
+}
+
+/// What the change names, and the rest as it was.
+fn merged(details: &SeatDetails, change: &SeatChange) -> SeatDetails {
+    SeatDetails {
+        section: change.section.clone().or_else(|| details.section.clone()),
+        row_number: change.row_number.clone().or_else(|| details.row_number.clone()),
+        seat_type: change.seat_type.clone().or_else(|| details.seat_type.clone()),
+        price: change.price.or(details.price),
+    }
+}
+
+fn restocked_line(found: Option<&Line>, quantity: i64, restock: &Restock, now: Timestamp) -> Line {
+    let reserved = found.map_or(0, |line| line.reserved);
+    let known_as_of = found.and_then(|line| line.as_of);
+    let (available, as_of) = match restock.mode {
+        RestockMode::Set => (quantity.saturating_sub(reserved), restock.as_of.or(known_as_of)),
+        RestockMode::Add => {
+            (found.map_or(0, |line| line.available).saturating_add(quantity), known_as_of)
+        }
+    };
+    Line {
+        available,
+        reserved,
+        as_of,
+        version: found.map_or(1, |line| line.version.saturating_add(1)),
+        updated_at: now,
+    }
+}
+
+fn beyond_bound(over: Vec<LineShortfall>) -> Rejection {
+    Rejection {
+        code: RejectionCode::LimitExceeded,
+        message: format!("on hand would pass {ON_HAND_MAX} on {} lines", over.len()),
+        seats: Vec::new(),
+        lines: over,
+    }
+}

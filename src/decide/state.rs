@@ -1,0 +1,140 @@
+//! The items a batch names, as loaded, with the changes of its commands laid over.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::DecideError;
+use crate::domain::{Line, LineKey, Reservation, ReservationId, Seat, SeatKey};
+
+/// Names one item.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ItemKey {
+    /// A reservation.
+    Reservation(ReservationId),
+    /// A seat.
+    Seat(SeatKey),
+    /// A line.
+    Line(LineKey),
+}
+
+impl fmt::Display for ItemKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reservation(id) => write!(f, "reservation {id}"),
+            Self::Seat(key) => write!(f, "seat {} of event#{}", key.number, key.event_id),
+            Self::Line(key) => write!(f, "line {} of {}", key.sku, key.pool),
+        }
+    }
+}
+
+/// An item as a command left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A reservation.
+    Reservation(Reservation),
+    /// A seat.
+    Seat(SeatKey, Seat),
+    /// A line.
+    Line(LineKey, Line),
+}
+
+impl Change {
+    /// Which item.
+    #[must_use]
+    pub fn key(&self) -> ItemKey {
+        match self {
+            Self::Reservation(reservation) => ItemKey::Reservation(reservation.reservation_id),
+            Self::Seat(key, _) => ItemKey::Seat(key.clone()),
+            Self::Line(key, _) => ItemKey::Line(key.clone()),
+        }
+    }
+
+    /// The version it was left in.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::Reservation(reservation) => reservation.version,
+            Self::Seat(_, seat) => seat.version,
+            Self::Line(_, line) => line.version,
+        }
+    }
+}
+
+/// Items by key, `None` where an item is known not to exist.
+///
+/// Every change is recorded as it is made; [`State::take_changes`] is the checkpoint between one
+/// command and the next.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    reservations: BTreeMap<ReservationId, Option<Reservation>>,
+    seats: BTreeMap<SeatKey, Option<Seat>>,
+    lines: BTreeMap<LineKey, Option<Line>>,
+    changes: Vec<Change>,
+}
+
+impl State {
+    /// A state of what was loaded.
+    #[must_use]
+    pub fn new(
+        reservations: BTreeMap<ReservationId, Option<Reservation>>,
+        seats: BTreeMap<SeatKey, Option<Seat>>,
+        lines: BTreeMap<LineKey, Option<Line>>,
+    ) -> Self {
+        Self { reservations, seats, lines, changes: Vec::new() }
+    }
+
+    /// The reservation, or `None` where there is none.
+    ///
+    /// # Errors
+    /// [`DecideError::NotLoaded`], here and below: absence is known, never assumed.
+    pub fn reservation(&self, id: ReservationId) -> Result<Option<&Reservation>, DecideError> {
+        match self.reservations.get(&id) {
+            Some(found) => Ok(found.as_ref()),
+            None => Err(DecideError::NotLoaded(ItemKey::Reservation(id))),
+        }
+    }
+
+    /// The seat, or `None` where there is none.
+    ///
+    /// # Errors
+    /// [`DecideError::NotLoaded`]
+    pub fn seat(&self, key: &SeatKey) -> Result<Option<&Seat>, DecideError> {
+        match self.seats.get(key) {
+            Some(found) => Ok(found.as_ref()),
+            None => Err(DecideError::NotLoaded(ItemKey::Seat(key.clone()))),
+        }
+    }
+
+    /// The line, or `None` where there is none.
+    ///
+    /// # Errors
+    /// [`DecideError::NotLoaded`]
+    pub fn line(&self, key: &LineKey) -> Result<Option<&Line>, DecideError> {
+        match self.lines.get(key) {
+            Some(found) => Ok(found.as_ref()),
+            None => Err(DecideError::NotLoaded(ItemKey::Line(key.clone()))),
+        }
+    }
+
+    /// Lays changes over, in order.
+    pub(super) fn apply(&mut self, changes: Vec<Change>) {
+        for change in &changes {
+            match change.clone() {
+                Change::Reservation(reservation) => {
+                    self.reservations.insert(reservation.reservation_id, Some(reservation));
+                }
+                Change::Seat(key, seat) => {
+                    self.seats.insert(key, Some(seat));
+                }
+                Change::Line(key, line) => {
+                    self.lines.insert(key, Some(line));
+                }
+            }
+        }
+        self.changes.extend(changes);
+    }
+
+    /// What changed since the last call, each item at most once a command.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+}

@@ -1,0 +1,106 @@
+//! What every backend under contract has in common, and the machinery of the macros.
+
+use std::{io::Write as _, time::Duration};
+
+use async_trait::async_trait;
+
+/// A rule that a backend is known not to keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Quirk {
+    /// The rule's name, as its function is called.
+    pub rule: &'static str,
+    /// What the backend does instead.
+    pub because: &'static str,
+}
+
+/// An adapter with what is behind it.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// What it is called, with its version where that matters.
+    fn name(&self) -> &'static str;
+
+    /// The rules it is known not to keep. None unless it says so.
+    fn quirks(&self) -> &'static [Quirk] {
+        &[]
+    }
+
+    /// The longest time a rule may let pass. A paused clock has all the time in the world.
+    fn patience(&self) -> Duration;
+
+    /// Lets at least that much time pass: moves a paused clock, or really waits.
+    async fn pass(&self, time: Duration);
+}
+
+/// A unit of time in rules: as long a lease, lock or wait as a rule needs. Servers count whole
+/// seconds, and one that is asked to wait for one may take up to two.
+pub const A_WHILE: Duration = Duration::from_secs(2);
+
+/// Comfortably longer than [`A_WHILE`].
+pub const LONGER: Duration = Duration::from_secs(3);
+
+/// A lease or lock that does not run out while a rule is at work.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// SQS and SNS: "5-minute deduplication interval".
+pub const DEDUPLICATION: Duration = Duration::from_secs(300);
+
+/// Says on stderr, past the runner's capture, that a rule was not put to the test.
+pub fn skipped(backend: &str, rule: &str, because: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "SKIPPED on {backend}: rule `{rule}`: {because}");
+}
+
+/// Whether the rule is a known quirk of the backend; says so if it is.
+pub fn is_quirk(backend: &(impl Backend + ?Sized), rule: &str) -> bool {
+    match backend.quirks().iter().find(|quirk| quirk.rule == rule) {
+        Some(quirk) => {
+            skipped(backend.name(), rule, quirk.because);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Whether the backend lacks the patience to let `time` pass; says so if it does.
+pub fn lacks_patience(backend: &(impl Backend + ?Sized), rule: &str, time: Duration) -> bool {
+    let lacks = backend.patience() < time;
+    if lacks {
+        let because = format!("it needs {} s to pass", time.as_secs());
+        skipped(backend.name(), rule, &because);
+    }
+    lacks
+}
+
+/// Makes one test of every rule, or the list of their names. Not called by adapters: the macro of
+/// each port hands its rules to this one.
+///
+/// `$module` is the file the rules are in. The attributes go on each test: one of them must make
+/// it a test. `$harness` may await and is evaluated anew for each test. A quirk that names no rule
+/// fails, so that no misspelt one goes unnoticed.
+macro_rules! make_tests {
+    ($module:ident [$($rule:ident)*] names) => { [$(stringify!($rule)),*] };
+    ($module:ident [$($rule:ident)*] $(#[$attribute:meta])* on $harness:expr) => {
+        make_tests! { @each $module [$($rule)*] [$(#[$attribute])*] $harness }
+
+        $(#[$attribute])*
+        async fn every_quirk_names_a_rule() {
+            use $crate::harness::Backend as _;
+            let rules = $crate::every_rule();
+            for quirk in $harness.quirks() {
+                assert!(rules.contains(&quirk.rule), "no such rule: {}", quirk.rule);
+            }
+        }
+    };
+    (@each $module:ident [$($rule:ident)*] $attributes:tt $harness:expr) => {
+        $(make_tests! { @one $module $rule $attributes $harness })*
+    };
+    (@one $module:ident $rule:ident [$($attribute:tt)*] $harness:expr) => {
+        $($attribute)*
+        async fn $rule() {
+            let harness = $harness;
+            if !$crate::harness::is_quirk(&harness, stringify!($rule)) {
+                $crate::$module::$rule(&harness).await;
+            }
+        }
+    };
+}

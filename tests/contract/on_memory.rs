@@ -1,0 +1,100 @@
+//! The in-memory ports, on paused time.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use inventory_worker::{
+    adapters::memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryTopic, TokioClock},
+    domain::Timestamp,
+    ports::{Locks, Publisher, Queue},
+};
+
+use crate::{
+    harness::Backend,
+    locks::LocksHarness,
+    publisher::{Filter, PublisherHarness},
+    queue::QueueHarness,
+};
+
+struct Memory {
+    clock: Arc<TokioClock>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let epoch: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        Self { clock: Arc::new(TokioClock::new(epoch)) }
+    }
+}
+
+#[async_trait]
+impl Backend for Memory {
+    fn name(&self) -> &'static str {
+        "the in-memory ports"
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::MAX
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::advance(time).await;
+    }
+}
+
+#[async_trait]
+impl LocksHarness for Memory {
+    async fn locks(&self) -> Arc<dyn Locks> {
+        Arc::new(MemoryLocks::new(self.clock.clone()))
+    }
+}
+
+#[async_trait]
+impl QueueHarness for Memory {
+    async fn queue(&self) -> Arc<dyn Queue> {
+        MemoryBroker::new(self.clock.clone()).queue("commands.fifo")
+    }
+
+    async fn queue_with_dead_letters(&self, max_receives: u32) -> (Arc<dyn Queue>, Arc<dyn Queue>) {
+        let broker = MemoryBroker::new(self.clock.clone());
+        let queue =
+            broker.queue_with_dead_letters("commands.fifo", "commands-dlq.fifo", max_receives);
+        (queue, broker.queue("commands-dlq.fifo"))
+    }
+}
+
+#[async_trait]
+impl PublisherHarness for Memory {
+    async fn topic(&self, filters: &[Filter]) -> (Arc<dyn Publisher>, Vec<Arc<dyn Queue>>) {
+        let broker = MemoryBroker::new(self.clock.clone());
+        let topic = MemoryTopic::new(self.clock.clone());
+        let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
+        for (number, filter) in filters.iter().enumerate() {
+            let queue = broker.queue(&format!("subscriber-{number}.fifo"));
+            topic.subscribe(queue.clone(), FilterPolicy(filter.clone()));
+            queues.push(queue);
+        }
+        (Arc::new(topic), queues)
+    }
+}
+
+mod queue {
+    queue_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
+    }
+}
+
+mod publisher {
+    publisher_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
+    }
+}
+
+mod locks {
+    locks_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
+    }
+}
