@@ -1,5 +1,7 @@
 //! The world: AWS, Redis, and in-memory stand-ins that keep the same contracts.
 
+pub mod aws;
+pub mod bootstrap;
 pub mod dynamodb;
 #[cfg(feature = "embedded")]
 pub mod embedded;

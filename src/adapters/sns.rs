@@ -1,1 +1,153 @@
 //! The publisher on SNS FIFO.
+//!
+//! - [`client`]: the SDK's client with pinned behaviour and time limits.
+//! - [`bootstrap`]: creating the topic and telling how an existing one differs.
+//! - [`subscription`]: a FIFO queue that a topic delivers to.
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_sns::{
+    Client,
+    config::Builder,
+    error::BuildError,
+    types::{MessageAttributeValue, PublishBatchRequestEntry},
+};
+
+use super::aws::{
+    ATTEMPT_TIMEOUT, FailedEntry, behavior_version, entry_id, in_order, port_error, retries,
+    timeouts,
+};
+use crate::ports::{BatchAnswer, PortError, Publication, Publisher};
+
+pub mod bootstrap;
+pub mod subscription;
+
+/// A client on the default chain's credentials, region and endpoint.
+#[must_use]
+pub fn client(shared: &SdkConfig) -> Client {
+    Client::from_conf(configure(Builder::from(shared)).build())
+}
+
+/// Puts behaviour, retries and time limits on a configuration that has the rest.
+#[must_use]
+pub fn configure(builder: Builder) -> Builder {
+    builder
+        .behavior_version(behavior_version())
+        .retry_config(retries())
+        .timeout_config(timeouts(ATTEMPT_TIMEOUT))
+}
+
+/// The name in a topic's name or ARN.
+#[must_use]
+pub fn topic_name(name_or_arn: &str) -> &str {
+    name_or_arn.rsplit(':').next().unwrap_or(name_or_arn)
+}
+
+/// A FIFO topic of SNS.
+#[derive(Clone, Debug)]
+pub struct SnsTopic {
+    client: Client,
+    name: String,
+    arn: String,
+}
+
+impl SnsTopic {
+    /// A topic by its ARN, which is taken as it is, or by its name.
+    ///
+    /// SNS has no call that looks a name up. ListTopics is paged through (100 topics a page, 30
+    /// calls a second at most for the whole account), once: in an account of very many topics,
+    /// or without the right `sns:ListTopics`, give the ARN.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Refused`] where the topic does not exist or its name is no FIFO topic's.
+    pub async fn connect(client: Client, name_or_arn: &str) -> Result<Self, PortError> {
+        let name = topic_name(name_or_arn).to_owned();
+        bootstrap::check_name(&name)?;
+        if name_or_arn.starts_with("arn:") {
+            return Ok(Self { client, name, arn: name_or_arn.to_owned() });
+        }
+        match bootstrap::find(&client, &name).await? {
+            Some(arn) => Ok(Self { client, name, arn }),
+            None => Err(PortError::Refused(format!(
+                "topic {name}: does not exist in this account and region; create it with \
+                 `inventory-worker bootstrap`, or set the ARN of another account's topic"
+            ))),
+        }
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The topic's ARN.
+    #[must_use]
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+}
+
+fn entry(at: usize, publication: &Publication) -> Result<PublishBatchRequestEntry, BuildError> {
+    let mut entry = PublishBatchRequestEntry::builder()
+        .id(entry_id(at))
+        .message(&publication.body)
+        .message_group_id(publication.group.as_str())
+        .message_deduplication_id(publication.id.to_string());
+    for (name, text) in &publication.attributes {
+        let value = MessageAttributeValue::builder().data_type("String").string_value(text);
+        entry = entry.message_attributes(*name, value.build()?);
+    }
+    entry.build()
+}
+
+#[async_trait]
+impl Publisher for SnsTopic {
+    async fn publish(&self, batch: &[Publication]) -> Result<BatchAnswer, PortError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let doing = format!("PublishBatch to {}", self.name);
+        let entries: Vec<_> = batch
+            .iter()
+            .enumerate()
+            .map(|(at, publication)| entry(at, publication))
+            .collect::<Result<_, _>>()
+            .map_err(|error| PortError::Refused(format!("{doing}: {error}")))?;
+        let output = self
+            .client
+            .publish_batch()
+            .topic_arn(&self.arn)
+            .set_publish_batch_request_entries(Some(entries))
+            .send()
+            .await
+            .map_err(|error| port_error(&doing, &error))?;
+        let successful = output
+            .successful
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|entry| Some((entry.id?, ())));
+        let failed = output.failed.unwrap_or_default().into_iter().map(|entry| {
+            let view = FailedEntry {
+                code: &entry.code,
+                message: entry.message.as_deref(),
+                sender_fault: entry.sender_fault,
+            };
+            let error = view.error();
+            (entry.id, error)
+        });
+        Ok(in_order(batch.len(), successful, failed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_named_by_the_end_of_its_arn() {
+        assert_eq!(topic_name("results.fifo"), "results.fifo");
+        assert_eq!(topic_name("arn:aws:sns:eu-west-1:123456789012:results.fifo"), "results.fifo");
+    }
+}

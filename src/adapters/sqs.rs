@@ -1,1 +1,295 @@
 //! The queue on SQS FIFO.
+//!
+//! - [`client`]: the SDK's client with pinned behaviour and time limits.
+//! - `delivery`: reading a received message.
+//! - `entries`: what a failed entry of a batch means.
+//! - [`bootstrap`]: creating queues and telling how existing ones differ.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_sqs::{
+    Client,
+    config::Builder,
+    types::{
+        ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+        MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    },
+};
+use sha2::{Digest as _, Sha256};
+
+use super::aws::{
+    ATTEMPT_TIMEOUT, behavior_version, entry_id, in_order, port_error, retries, timeouts,
+};
+use crate::ports::{
+    Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, Receipt, ReceiveRequest,
+    queue::{BATCH_ENTRIES_MAX, VISIBILITY_MAX},
+};
+
+pub mod bootstrap;
+mod delivery;
+mod entries;
+
+/// SQS: the longest `WaitTimeSeconds`.
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// SQS: what ends every FIFO queue's name.
+pub const FIFO_SUFFIX: &str = ".fifo";
+
+/// A client on the default chain's credentials, region and endpoint.
+#[must_use]
+pub fn client(shared: &SdkConfig) -> Client {
+    Client::from_conf(configure(Builder::from(shared)).build())
+}
+
+/// Puts behaviour, retries and time limits on a configuration that has the rest.
+#[must_use]
+pub fn configure(builder: Builder) -> Builder {
+    builder
+        .behavior_version(behavior_version())
+        .retry_config(retries())
+        .timeout_config(timeouts(ATTEMPT_TIMEOUT))
+}
+
+/// The name in a queue's name or URL.
+#[must_use]
+pub fn queue_name(name_or_url: &str) -> &str {
+    name_or_url.trim_end_matches('/').rsplit('/').next().unwrap_or(name_or_url)
+}
+
+/// A FIFO queue of SQS.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    client: Client,
+    name: String,
+    url: String,
+}
+
+impl SqsQueue {
+    /// A queue by its name, looked up with GetQueueUrl, or by its URL, which is taken as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Refused`] where the queue does not exist or its name is no FIFO queue's.
+    pub async fn connect(client: Client, name_or_url: &str) -> Result<Self, PortError> {
+        let name = queue_name(name_or_url).to_owned();
+        if !name.ends_with(FIFO_SUFFIX) {
+            return Err(PortError::Refused(format!(
+                "queue {name}: not a FIFO queue, whose name would end in {FIFO_SUFFIX}; set the \
+                 name or URL of a FIFO queue"
+            )));
+        }
+        if name_or_url.contains("://") {
+            return Ok(Self { client, name, url: name_or_url.to_owned() });
+        }
+        match bootstrap::find(&client, &name).await? {
+            Some(url) => Ok(Self { client, name, url }),
+            None => Err(PortError::Refused(format!(
+                "queue {name}: does not exist in this account and region; create it with \
+                 `inventory-worker bootstrap`, or set the URL of another account's queue"
+            ))),
+        }
+    }
+
+    /// The queue's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn doing(&self, call: &str) -> String {
+        format!("{call} on {}", self.name)
+    }
+}
+
+/// Whole seconds, rounded up so that what is not zero never becomes zero, and held at `max`.
+fn seconds(duration: Duration, max: Duration) -> i32 {
+    let whole = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
+    i32::try_from(whole.min(max.as_secs())).unwrap_or(i32::MAX)
+}
+
+/// What SQS itself derives from a body where content-based deduplication is on ("a SHA-256 hash
+/// … using the body of the message, but not the attributes"); made here so that it does not
+/// depend on that setting.
+fn content_deduplication_id(body: &str) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(body).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn receive(&self, request: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
+        let max = request.max.clamp(1, BATCH_ENTRIES_MAX);
+        // One limit for every receive, whatever its wait: the SDK keeps a connection pool a limit.
+        let long_poll = Builder::new().timeout_config(timeouts(WAIT_MAX + ATTEMPT_TIMEOUT));
+        let output = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(max).unwrap_or(1))
+            .wait_time_seconds(seconds(request.wait, WAIT_MAX))
+            .visibility_timeout(seconds(request.visibility, VISIBILITY_MAX))
+            .receive_request_attempt_id(&request.attempt_id)
+            .message_attribute_names("All")
+            .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
+            .message_system_attribute_names(MessageSystemAttributeName::SequenceNumber)
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .customize()
+            .config_override(long_poll)
+            .send()
+            .await
+            .map_err(|error| port_error(&self.doing("ReceiveMessage"), &error))?;
+        output
+            .messages
+            .unwrap_or_default()
+            .into_iter()
+            .map(|message| delivery::read(&self.name, message))
+            .collect()
+    }
+
+    async fn change_visibility(
+        &self,
+        changes: &[(Receipt, Duration)],
+    ) -> Result<BatchAnswer, PortError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = changes.iter().enumerate().map(|(at, (receipt, by))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(entry_id(at))
+                .receipt_handle(&receipt.0)
+                .visibility_timeout(seconds(*by, VISIBILITY_MAX))
+                .build()
+        });
+        let doing = self.doing("ChangeMessageVisibilityBatch");
+        let output = self
+            .client
+            .change_message_visibility_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries::built(&doing, entries)?))
+            .send()
+            .await
+            .map_err(|error| port_error(&doing, &error))?;
+        let successful = output.successful.into_iter().map(|entry| (entry.id, ()));
+        Ok(in_order(changes.len(), successful, entries::of_leases(output.failed)))
+    }
+
+    async fn delete(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+        if receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = receipts.iter().enumerate().map(|(at, receipt)| {
+            DeleteMessageBatchRequestEntry::builder()
+                .id(entry_id(at))
+                .receipt_handle(&receipt.0)
+                .build()
+        });
+        let doing = self.doing("DeleteMessageBatch");
+        let output = self
+            .client
+            .delete_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries::built(&doing, entries)?))
+            .send()
+            .await
+            .map_err(|error| port_error(&doing, &error))?;
+        let successful = output.successful.into_iter().map(|entry| (entry.id, ()));
+        Ok(in_order(receipts.len(), successful, entries::of_leases(output.failed)))
+    }
+
+    async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let doing = self.doing("SendMessageBatch");
+        let entries = messages.iter().enumerate().map(|(at, message)| {
+            let deduplication_id = message
+                .deduplication_id
+                .clone()
+                .unwrap_or_else(|| content_deduplication_id(&message.body));
+            Ok(SendMessageBatchRequestEntry::builder()
+                .id(entry_id(at))
+                .message_body(&message.body)
+                .message_group_id(message.group.as_str())
+                .message_deduplication_id(deduplication_id)
+                .set_message_attributes(entries::attributes(&message.attributes)?)
+                .build()?)
+        });
+        let output = self
+            .client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries::built(&doing, entries)?))
+            .send()
+            .await
+            .map_err(|error| port_error(&doing, &error))?;
+        let successful = output.successful.into_iter().map(|entry| (entry.id, entry.message_id));
+        Ok(in_order(messages.len(), successful, entries::of_messages(output.failed)))
+    }
+
+    async fn backlog(&self) -> Result<Backlog, PortError> {
+        let doing = self.doing("GetQueueAttributes");
+        let output = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesDelayed)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)
+            .send()
+            .await
+            .map_err(|error| port_error(&doing, &error))?;
+        let attributes = output.attributes.unwrap_or_default();
+        let count = |name: QueueAttributeName| match attributes.get(&name) {
+            Some(text) => text.parse::<u64>().map_err(|_| {
+                PortError::Unavailable(format!("{doing}: {name} is no number in the answer"))
+            }),
+            None => Err(PortError::Unavailable(format!("{doing}: the answer lacks {name}"))),
+        };
+        let delayed = count(QueueAttributeName::ApproximateNumberOfMessagesDelayed).unwrap_or(0);
+        Ok(Backlog {
+            visible: count(QueueAttributeName::ApproximateNumberOfMessages)?
+                .saturating_add(delayed),
+            in_flight: count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_lease_is_never_rounded_to_a_release() {
+        assert_eq!(seconds(Duration::ZERO, VISIBILITY_MAX), 0);
+        assert_eq!(seconds(Duration::from_millis(1), VISIBILITY_MAX), 1);
+        assert_eq!(seconds(Duration::from_millis(1_001), VISIBILITY_MAX), 2);
+        assert_eq!(seconds(Duration::MAX, VISIBILITY_MAX), 43_200);
+    }
+
+    #[test]
+    fn a_queue_is_named_by_the_end_of_its_url() {
+        for (text, name) in [
+            ("orders.fifo", "orders.fifo"),
+            ("https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo", "orders.fifo"),
+            ("http://127.0.0.1:4566/queue/us-east-1/000000000000/orders.fifo/", "orders.fifo"),
+        ] {
+            assert_eq!(queue_name(text), name);
+        }
+    }
+
+    #[test]
+    fn the_deduplication_id_of_a_body_is_its_sha_256() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(content_deduplication_id("abc"), abc);
+    }
+}

@@ -1,0 +1,1 @@
+"""The emulated stack: see `localstack/stack`."""

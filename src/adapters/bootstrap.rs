@@ -1,0 +1,31 @@
+//! What bootstrapping finds and does.
+
+/// Something that exists and is not as it would be created. It is reported, never changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Difference {
+    /// What differs: the queue's, topic's or table's name.
+    pub resource: String,
+    /// In which respect: an attribute's name, as the service calls it.
+    pub what: String,
+    /// What it would be created with.
+    pub expected: String,
+    /// What it has; `(none)` where it has nothing.
+    pub found: String,
+}
+
+/// What it came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ensured {
+    /// The names of what was created, in order.
+    pub created: Vec<String>,
+    /// How what existed already differs.
+    pub differences: Vec<Difference>,
+}
+
+impl Ensured {
+    /// Takes in what another part came to.
+    pub fn extend(&mut self, other: Self) {
+        self.created.extend(other.created);
+        self.differences.extend(other.differences);
+    }
+}

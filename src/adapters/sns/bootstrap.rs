@@ -1,0 +1,175 @@
+//! Creating the topic, and telling how one that exists differs. Nothing that exists is changed.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_sns::Client;
+
+use super::{
+    super::{
+        aws::port_error,
+        bootstrap::{Difference, Ensured},
+    },
+    topic_name,
+};
+use crate::ports::PortError;
+
+/// SNS: what ends every FIFO topic's name.
+const FIFO_SUFFIX: &str = ".fifo";
+
+/// SNS: "up to 256 characters", the suffix included.
+const NAME_MAX: usize = 256;
+
+/// The AWS-managed key for SNS.
+const MANAGED_KEY: &str = "alias/aws/sns";
+
+const ENCRYPTION: &str = "KmsMasterKeyId";
+const THROUGHPUT: &str = "FifoThroughputScope";
+
+/// What a topic is created with.
+///
+/// Deduplication ids are given by the publisher: the results' own. `FifoThroughputScope` lets
+/// throughput grow with the number of groups; it cannot be changed once the topic exists.
+const ATTRIBUTES: [(&str, &str); 4] = [
+    ("FifoTopic", "true"),
+    ("ContentBasedDeduplication", "false"),
+    (THROUGHPUT, "MessageGroup"),
+    (ENCRYPTION, MANAGED_KEY),
+];
+
+/// Creates the topic if it is missing, or tells how it differs. Changes nothing that exists, so it
+/// may be repeated at will. Gives the topic's ARN.
+///
+/// # Errors
+///
+/// [`PortError::Refused`] for a name SNS would not take, for missing rights, and for the ARN of a
+/// topic that does not exist.
+pub async fn ensure_topic(
+    client: &Client,
+    name_or_arn: &str,
+) -> Result<(String, Ensured), PortError> {
+    let name = topic_name(name_or_arn);
+    check_name(name)?;
+    let existing = if name_or_arn.starts_with("arn:") {
+        Some(name_or_arn.to_owned())
+    } else {
+        find(client, name).await?
+    };
+    if let Some(arn) = existing {
+        let differences = compare(name, &attributes_of(client, name, &arn).await?);
+        return Ok((arn, Ensured { differences, ..Ensured::default() }));
+    }
+    let mut call = client.create_topic().name(name);
+    for (key, value) in ATTRIBUTES {
+        call = call.attributes(key, value);
+    }
+    let doing = format!("CreateTopic of {name}");
+    let arn = call.send().await.map_err(|error| port_error(&doing, &error))?.topic_arn.ok_or_else(
+        || PortError::Unavailable(format!("{doing}: the answer lacks the topic's ARN")),
+    )?;
+    Ok((arn, Ensured { created: vec![name.to_owned()], ..Ensured::default() }))
+}
+
+/// A topic's ARN by its name, from the list of the account's topics; `None` where there is no such
+/// topic.
+///
+/// # Errors
+///
+/// Where SNS gives no answer, or refuses the question.
+pub async fn find(client: &Client, name: &str) -> Result<Option<String>, PortError> {
+    let mut arns = client.list_topics().into_paginator().items().send();
+    while let Some(topic) = arns.next().await {
+        let topic = topic
+            .map_err(|error| port_error(&format!("ListTopics, looking for {name}"), &error))?;
+        if let Some(arn) = topic.topic_arn.filter(|arn| topic_name(arn) == name) {
+            return Ok(Some(arn));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), PortError> {
+    let stem = name.strip_suffix(FIFO_SUFFIX).unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if stem.is_empty() || name.len() > NAME_MAX || !stem.bytes().all(plain) {
+        return Err(PortError::Refused(format!(
+            "topic {name}: a FIFO topic's name has at most {NAME_MAX} characters of A-Z a-z 0-9 \
+             - _ and ends in {FIFO_SUFFIX}"
+        )));
+    }
+    Ok(())
+}
+
+async fn attributes_of(
+    client: &Client,
+    name: &str,
+    arn: &str,
+) -> Result<BTreeMap<String, String>, PortError> {
+    let output = client
+        .get_topic_attributes()
+        .topic_arn(arn)
+        .send()
+        .await
+        .map_err(|error| port_error(&format!("GetTopicAttributes of {name}"), &error))?;
+    Ok(output.attributes.unwrap_or_default().into_iter().collect())
+}
+
+fn compare(name: &str, found: &BTreeMap<String, String>) -> Vec<Difference> {
+    ATTRIBUTES
+        .into_iter()
+        .filter(|(what, value)| match found.get(*what) {
+            // Any key encrypts.
+            Some(_) if *what == ENCRYPTION => false,
+            Some(value_found) => value_found != value,
+            // A server that does not store it (LocalStack 4.9) could not be mended.
+            None => *what != THROUGHPUT,
+        })
+        .map(|(what, value)| Difference {
+            resource: name.to_owned(),
+            what: what.to_owned(),
+            expected: value.to_owned(),
+            found: found.get(what).cloned().unwrap_or_else(|| "(none)".to_owned()),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn as_created() -> BTreeMap<String, String> {
+        ATTRIBUTES.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn a_topic_as_created_does_not_differ() {
+        assert_eq!(compare("t.fifo", &as_created()), []);
+    }
+
+    #[test]
+    fn a_server_that_does_not_store_the_throughput_scope_is_not_blamed_for_it() {
+        let mut found = as_created();
+        found.remove(THROUGHPUT);
+        assert_eq!(compare("t.fifo", &found), []);
+        found.insert(THROUGHPUT.to_owned(), "Topic".to_owned());
+        assert_eq!(compare("t.fifo", &found).len(), 1);
+    }
+
+    #[test]
+    fn a_topic_without_encryption_differs_and_one_with_another_key_does_not() {
+        let mut found = as_created();
+        found.insert(ENCRYPTION.to_owned(), "alias/mine".to_owned());
+        assert_eq!(compare("t.fifo", &found), []);
+        found.remove(ENCRYPTION);
+        let differences = compare("t.fifo", &found);
+        assert_eq!(differences.len(), 1);
+        assert_eq!(differences[0].found, "(none)");
+    }
+
+    #[test]
+    fn a_name_that_is_no_fifo_topics_is_refused() {
+        for wrong in ["results", ".fifo", "re sults.fifo"] {
+            assert!(check_name(wrong).is_err(), "{wrong}");
+        }
+        assert!(check_name("results.fifo").is_ok());
+    }
+}

@@ -1,0 +1,95 @@
+//! A FIFO queue that a topic delivers to: what a service does that wants to see results.
+
+use aws_sdk_sns::Client as SnsClient;
+use aws_sdk_sqs::{Client as SqsClient, types::QueueAttributeName};
+use serde_json::json;
+
+use super::super::aws::port_error;
+use crate::{adapters::sqs::bootstrap::find, ports::PortError};
+
+/// Creates a FIFO queue if it is missing, lets the topic send to it, and subscribes it with raw
+/// delivery, so that a message's body is the result itself. `filter` is a filter policy on message
+/// attributes, as JSON. Gives the queue's URL.
+///
+/// The queue's access policy becomes the one made here: meant for a queue of the subscriber's own.
+/// A subscription that exists already is left as it is.
+///
+/// # Errors
+///
+/// Where SQS or SNS gives no answer, or refuses.
+pub async fn subscribe(
+    sns: &SnsClient,
+    sqs: &SqsClient,
+    topic_arn: &str,
+    queue: &str,
+    filter: Option<&str>,
+) -> Result<String, PortError> {
+    let url = match find(sqs, queue).await? {
+        Some(url) => url,
+        None => create(sqs, queue).await?,
+    };
+    let arn = queue_arn(sqs, queue, &url).await?;
+    sqs.set_queue_attributes()
+        .queue_url(&url)
+        .attributes(QueueAttributeName::Policy, policy(topic_arn, &arn))
+        .send()
+        .await
+        .map_err(|error| port_error(&format!("SetQueueAttributes of {queue}"), &error))?;
+    let mut call = sns
+        .subscribe()
+        .topic_arn(topic_arn)
+        .protocol("sqs")
+        .endpoint(&arn)
+        .attributes("RawMessageDelivery", "true")
+        .return_subscription_arn(true);
+    if let Some(filter) = filter {
+        call = call.attributes("FilterPolicy", filter);
+    }
+    call.send()
+        .await
+        .map_err(|error| port_error(&format!("Subscribe of {queue} to {topic_arn}"), &error))?;
+    Ok(url)
+}
+
+async fn create(sqs: &SqsClient, queue: &str) -> Result<String, PortError> {
+    let doing = format!("CreateQueue of {queue}");
+    sqs.create_queue()
+        .queue_name(queue)
+        .attributes(QueueAttributeName::FifoQueue, "true")
+        .attributes(QueueAttributeName::DeduplicationScope, "messageGroup")
+        .attributes(QueueAttributeName::FifoThroughputLimit, "perMessageGroupId")
+        .attributes(QueueAttributeName::SqsManagedSseEnabled, "true")
+        .send()
+        .await
+        .map_err(|error| port_error(&doing, &error))?
+        .queue_url
+        .ok_or_else(|| PortError::Unavailable(format!("{doing}: the answer lacks the queue's URL")))
+}
+
+async fn queue_arn(sqs: &SqsClient, queue: &str, url: &str) -> Result<String, PortError> {
+    let doing = format!("GetQueueAttributes of {queue}");
+    sqs.get_queue_attributes()
+        .queue_url(url)
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await
+        .map_err(|error| port_error(&doing, &error))?
+        .attributes
+        .and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn))
+        .ok_or_else(|| PortError::Unavailable(format!("{doing}: the answer lacks the queue's ARN")))
+}
+
+fn policy(topic_arn: &str, queue_arn: &str) -> String {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "results",
+            "Effect": "Allow",
+            "Principal": { "Service": "sns.amazonaws.com" },
+            "Action": "sqs:SendMessage",
+            "Resource": queue_arn,
+            "Condition": { "ArnEquals": { "aws:SourceArn": topic_arn } },
+        }],
+    })
+    .to_string()
+}

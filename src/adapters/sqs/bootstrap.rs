@@ -1,0 +1,286 @@
+//! Creating the queues, and telling how those that exist differ. Nothing that exists is changed.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_sqs::{Client, error::ProvideErrorMetadata, types::QueueAttributeName as Attribute};
+use serde_json::json;
+
+use super::{
+    super::{
+        aws::{bare, port_error},
+        bootstrap::{Difference, Ensured},
+    },
+    FIFO_SUFFIX, queue_name,
+};
+use crate::ports::{PortError, queue::MESSAGE_BYTES_MAX};
+
+/// SQS: the longest retention, "1,209,600 seconds (14 days)".
+pub const RETENTION_S: u32 = 1_209_600;
+
+/// How long a lease lasts where a receive does not say: the worker's default.
+pub const VISIBILITY_S: u32 = 60;
+
+/// After how many receives SQS itself moves a message to the DLQ: a backstop, and SQS's largest.
+/// The worker's own limit is far lower and does not count failures of the environment.
+pub const MAX_RECEIVE_COUNT: u32 = 1_000;
+
+/// SQS: "A queue name can have up to 80 characters", the suffix included.
+const NAME_MAX: usize = 80;
+
+const DLQ_SUFFIX: &str = "-dlq";
+
+/// The name of a queue's dead-letter queue: `orders-dlq.fifo` for `orders.fifo`.
+#[must_use]
+pub fn dead_letter_queue_name(name_or_url: &str) -> String {
+    let name = queue_name(name_or_url);
+    let stem = name.strip_suffix(FIFO_SUFFIX).unwrap_or(name);
+    format!("{stem}{DLQ_SUFFIX}{FIFO_SUFFIX}")
+}
+
+/// Creates what is missing of the queues and their dead-letter queues, and tells how what exists
+/// differs. Changes nothing that exists, so it may be repeated at will.
+///
+/// Each queue is FIFO with high throughput (deduplication and throughput by message group),
+/// content-based deduplication, 14 days' retention, 60 s visibility, messages of up to 1 MiB where
+/// the server has that, encryption by SQS, and a redrive policy as a backstop.
+///
+/// # Errors
+///
+/// [`PortError::Refused`] for a name SQS would not take, for missing rights, and for a queue that
+/// was deleted less than a minute ago.
+pub async fn ensure_queues(client: &Client, names: &[String]) -> Result<Ensured, PortError> {
+    for name in names {
+        check_name(&dead_letter_queue_name(name))?;
+        check_name(queue_name(name))?;
+    }
+    let mut ensured = Ensured::default();
+    for name in names {
+        let dead_letters = dead_letter_queue_name(name);
+        let common = common_attributes();
+        let (url, report) = ensure_queue(client, &dead_letters, common.clone()).await?;
+        ensured.extend(report);
+        let arn = arn_of(client, &dead_letters, &url).await?;
+        let mut attributes = common;
+        attributes.insert(Attribute::RedrivePolicy, redrive_policy(&arn));
+        let (_, report) = ensure_queue(client, queue_name(name), attributes).await?;
+        ensured.extend(report);
+    }
+    Ok(ensured)
+}
+
+/// A queue's URL by its name; `None` where there is no such queue.
+///
+/// # Errors
+///
+/// Where SQS gives no answer, or refuses the question.
+pub async fn find(client: &Client, name: &str) -> Result<Option<String>, PortError> {
+    match client.get_queue_url().queue_name(name).send().await {
+        Ok(output) => Ok(output.queue_url),
+        Err(error) => match error.as_service_error() {
+            Some(service)
+                if service.is_queue_does_not_exist()
+                    || service.code().is_some_and(|code| bare(code) == "NonExistentQueue") =>
+            {
+                Ok(None)
+            }
+            _ => Err(port_error(&format!("GetQueueUrl of {name}"), &error)),
+        },
+    }
+}
+
+fn check_name(name: &str) -> Result<(), PortError> {
+    let stem = name.strip_suffix(FIFO_SUFFIX).unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if stem.is_empty() || name.len() > NAME_MAX || !stem.bytes().all(plain) {
+        return Err(PortError::Refused(format!(
+            "queue {name}: a FIFO queue's name has at most {NAME_MAX} characters of A-Z a-z 0-9 \
+             - _ and ends in {FIFO_SUFFIX}"
+        )));
+    }
+    Ok(())
+}
+
+type Attributes = BTreeMap<Attribute, String>;
+
+fn common_attributes() -> Attributes {
+    [
+        (Attribute::FifoQueue, "true".to_owned()),
+        (Attribute::ContentBasedDeduplication, "true".to_owned()),
+        (Attribute::DeduplicationScope, "messageGroup".to_owned()),
+        (Attribute::FifoThroughputLimit, "perMessageGroupId".to_owned()),
+        (Attribute::MessageRetentionPeriod, RETENTION_S.to_string()),
+        (Attribute::VisibilityTimeout, VISIBILITY_S.to_string()),
+        (Attribute::MaximumMessageSize, MESSAGE_BYTES_MAX.to_string()),
+        (Attribute::SqsManagedSseEnabled, "true".to_owned()),
+    ]
+    .into()
+}
+
+fn redrive_policy(dead_letter_arn: &str) -> String {
+    json!({ "deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": MAX_RECEIVE_COUNT })
+        .to_string()
+}
+
+/// One queue: its URL, and what was done or found.
+async fn ensure_queue(
+    client: &Client,
+    name: &str,
+    attributes: Attributes,
+) -> Result<(String, Ensured), PortError> {
+    if let Some(url) = find(client, name).await? {
+        let differences = differences(client, name, &url, &attributes).await?;
+        return Ok((url, Ensured { differences, ..Ensured::default() }));
+    }
+    let url = create(client, name, attributes).await?;
+    Ok((url, Ensured { created: vec![name.to_owned()], ..Ensured::default() }))
+}
+
+async fn create(
+    client: &Client,
+    name: &str,
+    mut attributes: Attributes,
+) -> Result<String, PortError> {
+    loop {
+        let created = client
+            .create_queue()
+            .queue_name(name)
+            .set_attributes(Some(attributes.clone().into_iter().collect()))
+            .send()
+            .await;
+        let doing = format!("CreateQueue of {name}");
+        match created {
+            Ok(output) => {
+                return output.queue_url.ok_or_else(|| {
+                    PortError::Unavailable(format!("{doing}: the answer lacks the queue's URL"))
+                });
+            }
+            // A server of the time before August 2025 takes 256 KiB at most: its default will do.
+            Err(error)
+                if attributes.contains_key(&Attribute::MaximumMessageSize)
+                    && error.message().is_some_and(|text| {
+                        text.contains(Attribute::MaximumMessageSize.as_str())
+                    }) =>
+            {
+                attributes.remove(&Attribute::MaximumMessageSize);
+            }
+            Err(error) => return Err(port_error(&doing, &error)),
+        }
+    }
+}
+
+async fn attributes_of(client: &Client, name: &str, url: &str) -> Result<Attributes, PortError> {
+    let output = client
+        .get_queue_attributes()
+        .queue_url(url)
+        .attribute_names(Attribute::All)
+        .send()
+        .await
+        .map_err(|error| port_error(&format!("GetQueueAttributes of {name}"), &error))?;
+    Ok(output.attributes.into_iter().flatten().collect())
+}
+
+async fn arn_of(client: &Client, name: &str, url: &str) -> Result<String, PortError> {
+    attributes_of(client, name, url).await?.remove(&Attribute::QueueArn).ok_or_else(|| {
+        PortError::Unavailable(format!(
+            "GetQueueAttributes of {name}: the answer lacks the queue's ARN"
+        ))
+    })
+}
+
+async fn differences(
+    client: &Client,
+    name: &str,
+    url: &str,
+    expected: &Attributes,
+) -> Result<Vec<Difference>, PortError> {
+    let found = attributes_of(client, name, url).await?;
+    Ok(compare(name, expected, &found))
+}
+
+fn compare(name: &str, expected: &Attributes, found: &Attributes) -> Vec<Difference> {
+    let differs = |what: &Attribute, value: &str| match (what, found.get(what)) {
+        (Attribute::RedrivePolicy, Some(policy)) => redrive(value) != redrive(policy),
+        // Encrypted with a key of one's own: more than was asked for.
+        (Attribute::SqsManagedSseEnabled, _) if found.contains_key(&Attribute::KmsMasterKeyId) => {
+            false
+        }
+        (_, Some(other)) => value != other,
+        (_, None) => true,
+    };
+    expected
+        .iter()
+        .filter(|(what, value)| differs(what, value))
+        .map(|(what, value)| Difference {
+            resource: name.to_owned(),
+            what: what.to_string(),
+            expected: value.clone(),
+            found: found.get(what).cloned().unwrap_or_else(|| "(none)".to_owned()),
+        })
+        .collect()
+}
+
+/// What a redrive policy says: SQS keeps the text as it was given, the count a number or a text.
+fn redrive(policy: &str) -> Option<(String, u64)> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let arn = policy.get("deadLetterTargetArn")?.as_str()?.to_owned();
+    let count = policy.get("maxReceiveCount")?;
+    Some((arn, count.as_u64().or_else(|| count.as_str()?.parse().ok())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected() -> Attributes {
+        let mut attributes = common_attributes();
+        attributes.insert(Attribute::RedrivePolicy, redrive_policy("arn:aws:sqs:x:1:q-dlq.fifo"));
+        attributes
+    }
+
+    #[test]
+    fn a_dead_letter_queue_is_named_after_its_queue() {
+        assert_eq!(dead_letter_queue_name("orders.fifo"), "orders-dlq.fifo");
+        let url = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo";
+        assert_eq!(dead_letter_queue_name(url), "orders-dlq.fifo");
+    }
+
+    #[test]
+    fn a_name_is_refused_before_anything_is_created() {
+        let long = format!("{}.fifo", "x".repeat(76));
+        for wrong in ["orders", ".fifo", "or ders.fifo", &long] {
+            assert!(check_name(wrong).is_err(), "{wrong}");
+        }
+        assert!(check_name("a-b_C9.fifo").is_ok());
+    }
+
+    #[test]
+    fn a_queue_as_created_does_not_differ_however_its_redrive_policy_is_written() {
+        let mut found = expected();
+        found.insert(
+            Attribute::RedrivePolicy,
+            r#"{"maxReceiveCount":"1000","deadLetterTargetArn":"arn:aws:sqs:x:1:q-dlq.fifo"}"#
+                .to_owned(),
+        );
+        assert_eq!(compare("q.fifo", &expected(), &found), []);
+    }
+
+    #[test]
+    fn every_attribute_that_differs_is_reported_with_what_was_found() {
+        let mut found = expected();
+        found.insert(Attribute::VisibilityTimeout, "30".to_owned());
+        found.remove(&Attribute::RedrivePolicy);
+        let differences = compare("q.fifo", &expected(), &found);
+        let told: Vec<_> =
+            differences.iter().map(|d| (d.what.as_str(), d.found.as_str())).collect();
+        assert_eq!(told, [("RedrivePolicy", "(none)"), ("VisibilityTimeout", "30")]);
+    }
+
+    #[test]
+    fn a_queue_encrypted_with_its_owners_key_does_not_differ() {
+        let mut found = expected();
+        found.insert(Attribute::SqsManagedSseEnabled, "false".to_owned());
+        assert_eq!(compare("q.fifo", &expected(), &found).len(), 1);
+        found.insert(Attribute::KmsMasterKeyId, "alias/mine".to_owned());
+        assert_eq!(compare("q.fifo", &expected(), &found), []);
+    }
+}

@@ -1,0 +1,120 @@
+//! The entries of batch calls: making them, and what it means when one fails.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_sqs::{
+    error::BuildError,
+    types::{BatchResultErrorEntry, MessageAttributeValue},
+};
+
+use super::super::aws::{FailedEntry, bare};
+use crate::ports::{EntryError, PortError};
+
+/// The entries of a request, or what the SDK found missing in one.
+pub(super) fn built<T>(
+    doing: &str,
+    entries: impl Iterator<Item = Result<T, BuildError>>,
+) -> Result<Vec<T>, PortError> {
+    entries
+        .collect::<Result<_, _>>()
+        .map_err(|error| PortError::Refused(format!("{doing}: {error}")))
+}
+
+/// Message attributes as SQS takes them; `None` for none.
+pub(super) fn attributes<M>(attributes: &BTreeMap<String, String>) -> Result<Option<M>, BuildError>
+where
+    M: FromIterator<(String, MessageAttributeValue)>,
+{
+    if attributes.is_empty() {
+        return Ok(None);
+    }
+    let value = |text: &str| {
+        MessageAttributeValue::builder().data_type("String").string_value(text).build()
+    };
+    let values = attributes.iter().map(|(name, text)| Ok((name.clone(), value(text)?)));
+    values.collect::<Result<M, _>>().map(Some)
+}
+
+/// The failures of a call that adds messages.
+pub(super) fn of_messages(
+    failed: Vec<BatchResultErrorEntry>,
+) -> impl Iterator<Item = (String, EntryError)> {
+    failed.into_iter().map(|entry| {
+        let error = view(&entry).error();
+        (entry.id, error)
+    })
+}
+
+/// The failures of a call on leases.
+pub(super) fn of_leases(
+    failed: Vec<BatchResultErrorEntry>,
+) -> impl Iterator<Item = (String, EntryError)> {
+    failed.into_iter().map(|entry| {
+        let view = view(&entry);
+        let error = if is_lease_lost(&view) { EntryError::LeaseLost } else { view.error() };
+        (entry.id, error)
+    })
+}
+
+fn view(entry: &BatchResultErrorEntry) -> FailedEntry<'_> {
+    FailedEntry {
+        code: &entry.code,
+        message: entry.message.as_deref(),
+        sender_fault: entry.sender_fault,
+    }
+}
+
+/// Whether the service no longer accepts the receipt handle.
+///
+/// SQS says so in three ways: `ReceiptHandleIsInvalid`; `MessageNotInflight` for a message that is
+/// visible again; and `InvalidParameterValue` with "Value … for parameter ReceiptHandle is
+/// invalid. Reason: The receipt handle has expired" (or "… Message does not exist or is not
+/// available for visibility timeout change").
+fn is_lease_lost(entry: &FailedEntry<'_>) -> bool {
+    match bare(entry.code) {
+        "ReceiptHandleIsInvalid" | "MessageNotInflight" => true,
+        "InvalidParameterValue" | "InvalidParameterValueException" => {
+            let text = entry.message.unwrap_or_default().to_ascii_lowercase();
+            text.contains("receipthandle") || text.contains("receipt handle")
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: &str, message: &str) -> EntryError {
+        let entry = BatchResultErrorEntry::builder()
+            .id("0")
+            .code(code)
+            .message(message)
+            .sender_fault(true)
+            .build()
+            .unwrap();
+        of_leases(vec![entry]).next().unwrap().1
+    }
+
+    #[test]
+    fn every_way_to_say_that_a_receipt_handle_is_void_is_a_lost_lease() {
+        let expired = "Value AQEB… for parameter ReceiptHandle is invalid. Reason: The receipt \
+                       handle has expired.";
+        for (code, message) in [
+            ("ReceiptHandleIsInvalid", "The input receipt handle is invalid."),
+            ("AWS.SimpleQueueService.MessageNotInflight", ""),
+            ("MessageNotInflight", ""),
+            ("InvalidParameterValue", expired),
+            ("InvalidParameterValue", "The receipt handle has expired."),
+        ] {
+            assert_eq!(error(code, message), EntryError::LeaseLost, "{code}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_visibility_timeout_is_no_lost_lease() {
+        let message = "Value 43201 for parameter VisibilityTimeout is invalid. Reason: Total \
+                       VisibilityTimeout for the message is beyond the limit [43200 seconds].";
+        assert!(matches!(error("InvalidParameterValue", message), EntryError::Refused(_)));
+    }
+}
