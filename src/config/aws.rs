@@ -1,0 +1,289 @@
+//! Queues, topic and tables, and what the AWS client library reads by itself.
+
+use std::{collections::BTreeSet, fmt};
+
+use super::{Reader, Section, Setting, parse};
+
+const NAMES: &str = "Queues, topic and tables";
+const CLIENT: &str = "AWS client";
+
+/// SQS and SNS: a FIFO name, "up to 80 characters" for a queue with the suffix.
+const QUEUE_NAME_MAX: usize = 80;
+/// SNS: "up to 256 characters".
+const TOPIC_NAME_MAX: usize = 256;
+
+pub(super) static QUEUES: Setting = Setting::new(
+    NAMES,
+    "queues",
+    "INVENTORY_QUEUES",
+    "QUEUES",
+    "Command queues: names or URLs, comma-separated",
+)
+.or("inventory-commands.fifo,inventory-restock.fifo");
+
+static TOPIC: Setting = Setting::new(
+    NAMES,
+    "results-topic",
+    "INVENTORY_RESULTS_TOPIC",
+    "TOPIC",
+    "The topic of results: a name or an ARN",
+)
+.or("inventory-results.fifo");
+
+static SEATS: Setting =
+    Setting::new(NAMES, "table-seats", "DYNAMODB_TABLE_SEATS", "TABLE", "The table of seats")
+        .or("inventory-seats");
+
+static STOCK: Setting =
+    Setting::new(NAMES, "table-stock", "DYNAMODB_TABLE_STOCK", "TABLE", "The table of lines")
+        .or("inventory-stock");
+
+static RESERVATIONS: Setting = Setting::new(
+    NAMES,
+    "table-reservations",
+    "DYNAMODB_TABLE_RESERVATIONS",
+    "TABLE",
+    "The table of reservations",
+)
+.or("inventory-reservations");
+
+static LEDGER: Setting =
+    Setting::new(NAMES, "table-ledger", "DYNAMODB_TABLE_LEDGER", "TABLE", "The table of outcomes")
+        .or("inventory-ledger");
+
+static REGION: Setting = Setting::variable(
+    CLIENT,
+    "AWS_REGION",
+    "REGION",
+    "The region; unset, the client library looks in its profile",
+);
+
+static ENDPOINT: Setting = Setting::variable(
+    CLIENT,
+    "AWS_ENDPOINT_URL",
+    "URL",
+    "Where every service is, for emulators; unset, AWS itself",
+)
+.masked(parse::mask_urls);
+
+static ENDPOINT_SQS: Setting =
+    Setting::variable(CLIENT, "AWS_ENDPOINT_URL_SQS", "URL", "Where SQS is")
+        .masked(parse::mask_urls);
+
+static ENDPOINT_SNS: Setting =
+    Setting::variable(CLIENT, "AWS_ENDPOINT_URL_SNS", "URL", "Where SNS is")
+        .masked(parse::mask_urls);
+
+static ENDPOINT_DYNAMODB: Setting =
+    Setting::variable(CLIENT, "AWS_ENDPOINT_URL_DYNAMODB", "URL", "Where DynamoDB is")
+        .masked(parse::mask_urls);
+
+/// Names a queue.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum QueueRef {
+    /// By name, in the account and region of the credentials.
+    Name(String),
+    /// By URL, wherever it is.
+    Url(String),
+}
+
+impl QueueRef {
+    /// The queue's name, the last part of its URL.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Name(text) | Self::Url(text) => text.rsplit('/').next().unwrap_or(text),
+        }
+    }
+}
+
+/// The name or URL as it was given.
+impl fmt::Display for QueueRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(text) | Self::Url(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::str::FromStr for QueueRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_url = text.starts_with("http://") || text.starts_with("https://");
+        let queue = if is_url { Self::Url(text.to_owned()) } else { Self::Name(text.to_owned()) };
+        let url_is_valid = !is_url || is_plain_url(text);
+        if !url_is_valid || !is_fifo_name(queue.name(), QUEUE_NAME_MAX) {
+            return Err(
+                "names of FIFO queues (letters, digits, - and _, at most 80 with the .fifo \
+                        at the end) or their URLs, separated by commas"
+                    .to_owned(),
+            );
+        }
+        Ok(queue)
+    }
+}
+
+/// Names a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicRef {
+    /// By name, in the account and region of the credentials.
+    Name(String),
+    /// By ARN, wherever it is.
+    Arn(String),
+}
+
+/// The name or ARN as it was given.
+impl fmt::Display for TopicRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(text) | Self::Arn(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::str::FromStr for TopicRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let (topic, name) = match parts.as_slice() {
+            ["arn", partition, "sns", region, account, name]
+                if [partition, region, account].iter().all(|part| !part.is_empty()) =>
+            {
+                (Self::Arn(text.to_owned()), *name)
+            }
+            _ => (Self::Name(text.to_owned()), text),
+        };
+        if !is_fifo_name(name, TOPIC_NAME_MAX) {
+            return Err("the name of a FIFO topic (letters, digits, - and _, with .fifo at the \
+                        end) or its ARN"
+                .to_owned());
+        }
+        Ok(topic)
+    }
+}
+
+/// The names of the four tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableNames {
+    /// `DYNAMODB_TABLE_SEATS`
+    pub seats: String,
+    /// `DYNAMODB_TABLE_STOCK`
+    pub stock: String,
+    /// `DYNAMODB_TABLE_RESERVATIONS`
+    pub reservations: String,
+    /// `DYNAMODB_TABLE_LEDGER`
+    pub ledger: String,
+}
+
+/// Queues, topic and tables. Region, endpoints and credentials are left to the client library,
+/// which reads the same variables; they are checked and shown here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsConfig {
+    /// `INVENTORY_QUEUES`: at least one, none twice.
+    pub queues: Vec<QueueRef>,
+    /// `INVENTORY_RESULTS_TOPIC`
+    pub topic: TopicRef,
+    /// The tables, all different.
+    pub tables: TableNames,
+}
+
+impl Section for AwsConfig {
+    fn settings() -> Vec<&'static Setting> {
+        vec![
+            &QUEUES,
+            &TOPIC,
+            &SEATS,
+            &STOCK,
+            &RESERVATIONS,
+            &LEDGER,
+            &REGION,
+            &ENDPOINT,
+            &ENDPOINT_SQS,
+            &ENDPOINT_SNS,
+            &ENDPOINT_DYNAMODB,
+        ]
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let config = Self {
+            queues: reader.value(&QUEUES, Vec::new(), queues),
+            topic: reader.value(&TOPIC, TopicRef::Name(String::new()), str::parse),
+            tables: TableNames {
+                seats: reader.value(&SEATS, String::new(), table),
+                stock: reader.value(&STOCK, String::new(), table),
+                reservations: reader.value(&RESERVATIONS, String::new(), table),
+                ledger: reader.value(&LEDGER, String::new(), table),
+            },
+        };
+        reader.optional(&REGION, region);
+        for endpoint in [&ENDPOINT, &ENDPOINT_SQS, &ENDPOINT_SNS, &ENDPOINT_DYNAMODB] {
+            reader.optional(endpoint, |text| match is_plain_url(text) {
+                true => Ok(()),
+                false => Err("an http:// or https:// URL without user and password".to_owned()),
+            });
+        }
+        let TableNames { seats, stock, reservations, ledger } = &config.tables;
+        let distinct: BTreeSet<&String> = [seats, stock, reservations, ledger].into();
+        reader.relation(
+            &[&SEATS, &STOCK, &RESERVATIONS, &LEDGER],
+            distinct.len() == 4,
+            "four different tables",
+            "Give each its own name",
+        );
+        config
+    }
+}
+
+impl Default for AwsConfig {
+    fn default() -> Self {
+        super::reader::defaults()
+    }
+}
+
+fn queues(text: &str) -> Result<Vec<QueueRef>, String> {
+    let queues = parse::list(text).map(str::parse).collect::<Result<Vec<QueueRef>, _>>()?;
+    let names: BTreeSet<&QueueRef> = queues.iter().collect();
+    if queues.is_empty() || names.len() < queues.len() {
+        return Err("at least one queue, none twice".to_owned());
+    }
+    if queues.iter().any(|queue| queue.name().ends_with("-dlq.fifo")) {
+        return Err("no dead-letter queue: what is in one is sent back by a person".to_owned());
+    }
+    Ok(queues)
+}
+
+fn is_fifo_name(name: &str, max: usize) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.len() <= max
+        && name
+            .strip_suffix(".fifo")
+            .is_some_and(|stem| !stem.is_empty() && stem.bytes().all(plain))
+}
+
+fn is_plain_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+    })
+}
+
+fn region(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    match !text.is_empty() && text.bytes().all(plain) {
+        true => Ok(()),
+        false => Err("a region such as eu-central-1".to_owned()),
+    }
+}
+
+/// DynamoDB: table names are 3…255 characters of `a-z A-Z 0-9 _ - .`
+fn table(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match (3..=255).contains(&text.len()) && text.bytes().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("3 to 255 characters of a-z A-Z 0-9 _ - .".to_owned()),
+    }
+}

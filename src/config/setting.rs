@@ -1,0 +1,68 @@
+//! What a setting is called, what it means and what it is by default.
+
+/// One setting. Its default is kept as text, and is what the parser of a missing value reads:
+/// help, reference and behaviour cannot differ.
+#[derive(Debug)]
+pub struct Setting {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The flag, without its dashes; `None` where only the variable is read.
+    pub flag: Option<&'static str>,
+    /// The unit or kind of value, shown as `<SECONDS>`.
+    pub unit: &'static str,
+    /// The default, where there is one.
+    pub default: Option<&'static str>,
+    /// What it does, one sentence.
+    pub help: &'static str,
+    /// The heading it stands under in `--help`.
+    pub heading: &'static str,
+    /// How to show a value that may carry a secret.
+    pub mask: Option<fn(&str) -> String>,
+}
+
+impl PartialEq for Setting {
+    fn eq(&self, other: &Self) -> bool {
+        (self.variable, self.flag) == (other.variable, other.flag)
+    }
+}
+
+impl Setting {
+    /// A setting without a default that has a flag and a variable.
+    pub(super) const fn new(
+        heading: &'static str,
+        flag: &'static str,
+        variable: &'static str,
+        unit: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { variable, flag: Some(flag), unit, default: None, help, heading, mask: None }
+    }
+
+    /// A setting that has a variable alone.
+    pub(super) const fn variable(
+        heading: &'static str,
+        variable: &'static str,
+        unit: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { variable, flag: None, unit, default: None, help, heading, mask: None }
+    }
+
+    /// With a default.
+    pub(super) const fn or(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// With a value that may carry a secret: shown only through `mask`, and never in a message.
+    pub(super) const fn masked(mut self, mask: fn(&str) -> String) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// The value as it may be shown.
+    #[must_use]
+    pub fn shown(&self, value: &str) -> String {
+        self.mask.map_or_else(|| value.to_owned(), |mask| mask(value))
+    }
+}

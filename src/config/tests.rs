@@ -1,0 +1,210 @@
+use std::{collections::BTreeMap, ffi::OsString, time::Duration};
+
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use super::*;
+
+fn load(variables: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
+    let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    Flags::none().load(&environment)
+}
+
+fn load_with_flags(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let command = Flags::<Config>::augment_args(Command::new("test").no_binary_name(true));
+    let matches = command.try_get_matches_from(arguments).unwrap();
+    let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    Flags::<Config>::from_arg_matches(&matches).unwrap().load(&environment)
+}
+
+fn problems(variables: &[(&'static str, &'static str)]) -> Vec<String> {
+    load(variables).unwrap_err().0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn nothing_set_gives_the_documented_defaults() {
+    let config = load(&[]).unwrap();
+    let worker = &config.worker;
+    assert_eq!(worker.visibility, Duration::from_secs(60));
+    assert_eq!(worker.heartbeat, Duration::from_secs(20));
+    assert_eq!(worker.long_poll, Duration::from_secs(20));
+    assert_eq!(worker.lock_ttl, Duration::from_secs(30));
+    assert_eq!(worker.lock_wait, Duration::from_millis(500));
+    assert_eq!(worker.grace, Duration::from_secs(25));
+    assert_eq!((worker.max_attempts, worker.isolation_receives), (5, 5));
+    assert_eq!((worker.conflict_attempts, worker.pollers), (8, 4));
+    assert_eq!((worker.in_flight_messages, worker.in_flight_bytes), (2_000, 268_435_456));
+    assert_eq!(worker.restock_parallelism, 8);
+    assert_eq!(worker.sweeper_interval, Duration::from_secs(1));
+    assert_eq!(worker.sweeper_margin, Duration::from_secs(2));
+    let limits = Limits { max_hold_seconds: 14_400, max_entries_per_reservation: 97 };
+    assert_eq!(config.limits, limits);
+    let queues: Vec<&str> = config.aws.queues.iter().map(QueueRef::name).collect();
+    assert_eq!(queues, ["inventory-commands.fifo", "inventory-restock.fifo"]);
+    assert_eq!(config.aws.topic, TopicRef::Name("inventory-results.fifo".to_owned()));
+    assert_eq!(config.redis, None);
+    assert_eq!(config.admin.address().to_string(), "0.0.0.0:9090");
+}
+
+#[test]
+fn the_defaults_of_each_part_are_those_of_the_whole() {
+    let config = load(&[]).unwrap();
+    assert_eq!(config.worker, WorkerConfig::default());
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.aws, AwsConfig::default());
+}
+
+#[test]
+fn every_error_is_reported_at_once() {
+    let all = problems(&[
+        ("INVENTORY_VISIBILITY_SECONDS", "soon"),
+        ("INVENTORY_LONG_POLL_SECONDS", "21"),
+        ("INVENTORY_QUEUES", "orders"),
+        ("DYNAMODB_TABLE_SEATS", "x"),
+        ("REDIS_URL", "localhost"),
+        ("ADMIN_PORT", "70000"),
+        ("INVENTORY_LOG_FORMAT", "xml"),
+    ]);
+    assert_eq!(all.len(), 7, "{all:#?}");
+    for (name, expected) in [
+        ("INVENTORY_VISIBILITY_SECONDS is \"soon\"", "from 10 to 43200"),
+        ("INVENTORY_LONG_POLL_SECONDS is \"21\"", "from 0 to 20"),
+        ("INVENTORY_QUEUES is \"orders\"", ".fifo"),
+        ("DYNAMODB_TABLE_SEATS is \"x\"", "3 to 255"),
+        ("REDIS_URL has a value", "redis://"),
+        ("ADMIN_PORT is \"70000\"", "65535"),
+        ("INVENTORY_LOG_FORMAT is \"xml\"", "auto or json or text"),
+    ] {
+        let found = all.iter().any(|one| one.contains(name) && one.contains(expected));
+        assert!(found, "{name}: {all:#?}");
+    }
+}
+
+#[test]
+fn a_relation_names_every_setting_it_rests_on() {
+    let all = problems(&[("INVENTORY_HEARTBEAT_SECONDS", "30")]);
+    assert_eq!(
+        all,
+        ["INVENTORY_VISIBILITY_SECONDS is 60 and INVENTORY_HEARTBEAT_SECONDS is 30 and \
+          INVENTORY_LEASE_MARGIN_SECONDS is 5: expected visibility > 2 × heartbeat + lease margin, \
+          so that one failed extension costs no lease. Raise the visibility or lower the \
+          heartbeat."]
+    );
+}
+
+#[test]
+fn settings_that_contradict_each_other_stop_the_start() {
+    for (variables, relation) in [
+        (vec![("INVENTORY_LOCK_SECONDS", "60")], "lock < visibility"),
+        (
+            vec![("INVENTORY_LOCK_SECONDS", "2"), ("INVENTORY_LOCK_WAIT_SECONDS", "2")],
+            "lock wait < lock",
+        ),
+        (
+            vec![("INVENTORY_LOCK_WAIT_SECONDS", "2"), ("INVENTORY_HANDLER_SECONDS", "1.5")],
+            "lock wait < handler",
+        ),
+        (vec![("INVENTORY_HANDLER_SECONDS", "22")], "grace > handler + flush"),
+        (vec![("INVENTORY_GRACE_SECONDS", "23")], "grace > long poll + flush"),
+        (vec![("INVENTORY_IN_FLIGHT_MESSAGES", "79")], "at least 80 messages"),
+        (vec![("INVENTORY_IN_FLIGHT_MIB", "79")], "at least 80 MiB"),
+        (vec![("DYNAMODB_TABLE_STOCK", "inventory-seats")], "four different tables"),
+    ] {
+        let all = problems(&variables);
+        assert!(all.len() == 1 && all[0].contains(relation), "{relation}: {all:#?}");
+    }
+}
+
+#[test]
+fn a_relation_is_silent_where_one_of_its_settings_is_wrong_already() {
+    let all = problems(&[
+        ("INVENTORY_VISIBILITY_SECONDS", "0"),
+        ("INVENTORY_GRACE_SECONDS", "x"),
+        ("INVENTORY_QUEUES", "x"),
+    ]);
+    assert_eq!(all.len(), 3, "{all:#?}");
+}
+
+#[test]
+fn a_flag_wins_over_its_variable() {
+    let variables = [("INVENTORY_POLLERS", "3"), ("ADMIN_PORT", "1")];
+    let config = load_with_flags(&["--pollers", "2"], &variables).unwrap();
+    assert_eq!((config.worker.pollers, config.admin.port), (2, 1));
+    let error = load_with_flags(&["--pollers=-1"], &variables).unwrap_err();
+    assert!(error.to_string().contains("--pollers is \"-1\""), "{error}");
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let config = load(&[("REDIS_URL", ""), ("INVENTORY_POLLERS", "")]).unwrap();
+    assert_eq!((config.redis, config.worker.pollers), (None, 4));
+}
+
+#[test]
+fn an_empty_flag_switches_redis_off() {
+    let variables = [("REDIS_URL", "redis://cache")];
+    assert!(load_with_flags(&[], &variables).unwrap().redis.is_some());
+    assert!(load_with_flags(&["--redis-url", ""], &variables).unwrap().redis.is_none());
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let wrong = "redis://:s3cret@cache/x";
+    let error = load(&[("REDIS_URL", wrong), ("AWS_ENDPOINT_URL", "http://u:s3cret@h")]);
+    let error = error.unwrap_err();
+    assert_eq!(error.0.len(), 2);
+    assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+    let environment: BTreeMap<&str, &str> = [("REDIS_URL", "redis://:s3cret@cache")].into();
+    let (config, effective) = Flags::<Config>::none().load_reported(&environment).unwrap();
+    assert!(!format!("{config:?} {effective:?}").contains("s3cret"));
+    assert!(effective.iter().any(|one| one.value.as_deref() == Some("redis://:***@cache")));
+}
+
+#[test]
+fn a_value_that_is_no_text_is_reported_like_any_other() {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    struct Odd;
+    impl Environment for Odd {
+        fn get(&self, variable: &str) -> Option<OsString> {
+            (variable == "INVENTORY_POLLERS").then(|| OsString::from_vec(vec![0xff]))
+        }
+    }
+    let error = Flags::<Config>::none().load(&Odd).unwrap_err();
+    assert!(error.to_string().contains("INVENTORY_POLLERS has a value that is not shown"));
+}
+
+#[test]
+fn queues_and_topics_are_named_by_name_or_address() {
+    let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders.fifo";
+    let arn = "arn:aws:sns:eu-central-1:123456789012:results.fifo";
+    let variables = [("INVENTORY_QUEUES", url), ("INVENTORY_RESULTS_TOPIC", arn)];
+    let config = load(&variables).unwrap();
+    assert_eq!(config.aws.queues, [QueueRef::Url(url.to_owned())]);
+    assert_eq!(config.aws.queues[0].name(), "orders.fifo");
+    assert_eq!(config.aws.topic, TopicRef::Arn(arn.to_owned()));
+    for wrong in ["a.fifo,a.fifo", "a-dlq.fifo", ",", ".fifo", "a b.fifo", "https://h/a"] {
+        assert_eq!(problems(&[("INVENTORY_QUEUES", wrong)]).len(), 1, "{wrong}");
+    }
+    for wrong in ["results", "arn:aws:sns:::results.fifo", "arn:aws:sqs:r:1:results.fifo"] {
+        assert_eq!(problems(&[("INVENTORY_RESULTS_TOPIC", wrong)]).len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn dev_keeps_its_admin_port_on_this_machine() {
+    let empty: BTreeMap<&str, &str> = BTreeMap::new();
+    let config = Flags::<DevConfig>::none().load(&empty).unwrap();
+    assert_eq!(config.admin.address().to_string(), "127.0.0.1:9090");
+}
+
+#[test]
+fn every_setting_is_read_and_shown_once() {
+    let empty: BTreeMap<&str, &str> = BTreeMap::new();
+    let (_, effective) = Flags::<Config>::none().load_reported(&empty).unwrap();
+    let mut read: Vec<&str> = effective.iter().map(|one| one.setting.variable).collect();
+    let declared = [Config::settings(), LogConfig::settings()].concat();
+    let mut declared: Vec<&str> = declared.iter().map(|setting| setting.variable).collect();
+    read.sort_unstable();
+    declared.sort_unstable();
+    assert_eq!(read, declared);
+}

@@ -1,0 +1,203 @@
+//! What the worker's settings are called and what they are by default.
+
+use crate::config::Setting;
+
+const RECEIVING: &str = "Receiving";
+const DECIDING: &str = "Deciding and committing";
+const STOPPING: &str = "Stopping";
+const SWEEPING: &str = "Sweeping";
+
+pub(super) static VISIBILITY: Setting = Setting::new(
+    RECEIVING,
+    "visibility-seconds",
+    "INVENTORY_VISIBILITY_SECONDS",
+    "SECONDS",
+    "How long a received message is leased before another worker may have it",
+)
+.or("60");
+
+pub(super) static HEARTBEAT: Setting = Setting::new(
+    RECEIVING,
+    "heartbeat-seconds",
+    "INVENTORY_HEARTBEAT_SECONDS",
+    "SECONDS",
+    "How often the leases of messages at work are extended",
+)
+.or("20");
+
+pub(super) static LEASE_MARGIN: Setting = Setting::new(
+    RECEIVING,
+    "lease-margin-seconds",
+    "INVENTORY_LEASE_MARGIN_SECONDS",
+    "SECONDS",
+    "A commit is not begun with less than this left of its lease",
+)
+.or("5");
+
+pub(super) static LONG_POLL: Setting = Setting::new(
+    RECEIVING,
+    "long-poll-seconds",
+    "INVENTORY_LONG_POLL_SECONDS",
+    "SECONDS",
+    "How long a receive waits for a first message",
+)
+.or("20");
+
+pub(super) static POLLERS: Setting = Setting::new(
+    RECEIVING,
+    "pollers",
+    "INVENTORY_POLLERS",
+    "COUNT",
+    "Receives under way at once, each queue",
+)
+.or("4");
+
+pub(super) static IN_FLIGHT_MESSAGES: Setting = Setting::new(
+    RECEIVING,
+    "in-flight-messages",
+    "INVENTORY_IN_FLIGHT_MESSAGES",
+    "COUNT",
+    "The most messages held at once",
+)
+.or("2000");
+
+pub(super) static IN_FLIGHT_MIB: Setting = Setting::new(
+    RECEIVING,
+    "in-flight-mib",
+    "INVENTORY_IN_FLIGHT_MIB",
+    "MIB",
+    "The most mebibytes of messages held at once",
+)
+.or("256");
+
+pub(super) static LOCKS: Setting = Setting::new(
+    DECIDING,
+    "locks",
+    "INVENTORY_LOCKS",
+    "WHEN",
+    "When locks are taken, where there is a Redis: always, or after-conflict (fewer calls where \
+     groups seldom touch the same items)",
+)
+.or("always");
+
+pub(super) static LOCK_TTL: Setting = Setting::new(
+    DECIDING,
+    "lock-seconds",
+    "INVENTORY_LOCK_SECONDS",
+    "SECONDS",
+    "How long a lock lives that nobody gives back",
+)
+.or("30");
+
+pub(super) static LOCK_WAIT: Setting = Setting::new(
+    DECIDING,
+    "lock-wait-seconds",
+    "INVENTORY_LOCK_WAIT_SECONDS",
+    "SECONDS",
+    "How long a batch waits for its locks before it goes on without them",
+)
+.or("0.5");
+
+pub(super) static CONFLICT_ATTEMPTS: Setting = Setting::new(
+    DECIDING,
+    "conflict-attempts",
+    "INVENTORY_CONFLICT_ATTEMPTS",
+    "COUNT",
+    "Tries at committing a batch that meets conflicts, before it goes command by command",
+)
+.or("8");
+
+pub(super) static ISOLATION_RECEIVES: Setting = Setting::new(
+    DECIDING,
+    "isolation-receives",
+    "INVENTORY_ISOLATION_RECEIVES",
+    "COUNT",
+    "A message at the head of its group that was received more often is handled alone",
+)
+.or("5");
+
+pub(super) static MAX_ATTEMPTS: Setting = Setting::new(
+    DECIDING,
+    "max-attempts",
+    "INVENTORY_MAX_ATTEMPTS",
+    "COUNT",
+    "Tries at a message alone, failures of the environment aside, before it is dead-lettered",
+)
+.or("5");
+
+pub(super) static RESTOCK_PARALLELISM: Setting = Setting::new(
+    DECIDING,
+    "restock-parallelism",
+    "INVENTORY_RESTOCK_PARALLELISM",
+    "COUNT",
+    "Chunks of one large restock in flight at once",
+)
+.or("8");
+
+pub(super) static HANDLER: Setting = Setting::new(
+    DECIDING,
+    "handler-seconds",
+    "INVENTORY_HANDLER_SECONDS",
+    "SECONDS",
+    "No further attempt at a batch is begun after this; it is released and comes again",
+)
+.or("15");
+
+pub(super) static GRACE: Setting = Setting::new(
+    STOPPING,
+    "grace-seconds",
+    "INVENTORY_GRACE_SECONDS",
+    "SECONDS",
+    "From the signal to stop to the exit; give the container five seconds more than this",
+)
+.or("25");
+
+pub(super) static FLUSH: Setting = Setting::new(
+    STOPPING,
+    "flush-seconds",
+    "INVENTORY_FLUSH_SECONDS",
+    "SECONDS",
+    "What publishing, deleting and releasing get at the end of the grace",
+)
+.or("3");
+
+pub(super) static SWEEPER_INTERVAL: Setting = Setting::new(
+    SWEEPING,
+    "sweeper-interval-seconds",
+    "INVENTORY_SWEEPER_INTERVAL_SECONDS",
+    "SECONDS",
+    "Between two looks for holds that ran out",
+)
+.or("1");
+
+pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
+    SWEEPING,
+    "sweeper-margin-seconds",
+    "INVENTORY_SWEEPER_MARGIN_SECONDS",
+    "SECONDS",
+    "How long after its end a hold is expired, for clocks that differ between workers",
+)
+.or("2");
+
+/// Every setting, in the order of `--help`.
+pub(super) static ALL: [&Setting; 19] = [
+    &VISIBILITY,
+    &HEARTBEAT,
+    &LEASE_MARGIN,
+    &LONG_POLL,
+    &POLLERS,
+    &IN_FLIGHT_MESSAGES,
+    &IN_FLIGHT_MIB,
+    &LOCKS,
+    &LOCK_TTL,
+    &LOCK_WAIT,
+    &CONFLICT_ATTEMPTS,
+    &ISOLATION_RECEIVES,
+    &MAX_ATTEMPTS,
+    &RESTOCK_PARALLELISM,
+    &HANDLER,
+    &GRACE,
+    &FLUSH,
+    &SWEEPER_INTERVAL,
+    &SWEEPER_MARGIN,
+];
