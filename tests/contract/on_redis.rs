@@ -4,6 +4,7 @@
 mod cluster;
 mod outages;
 mod servers;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 

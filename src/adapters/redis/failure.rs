@@ -1,5 +1,7 @@
 //! What a failed call means.
 
+use std::{error::Error, io, sync::Arc};
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::ports::PortError;
@@ -42,6 +44,7 @@ impl Failure {
             ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
             | ErrorKind::UnexpectedReturnType => (refused(FOREIGN), false),
             ErrorKind::Extension if code == "WRONGTYPE" => (refused(FOREIGN), false),
+            ErrorKind::Io if is_tls(error) => (refused(TLS), true),
             // The client does not say why.
             ErrorKind::ClusterConnectionNotFound => {
                 (PortError::Unavailable(format!("{error}; {NODES}")), true)
@@ -61,18 +64,28 @@ fn says_authentication(error: &RedisError) -> bool {
     })
 }
 
+/// Whether the connection was made and then failed in its encryption.
+fn is_tls(error: &RedisError) -> bool {
+    // The client's error gives its shared pointer, not what that points at, as the source.
+    let shared = error.source().and_then(<dyn Error>::downcast_ref::<Shared>);
+    let io = shared.and_then(|shared| shared.downcast_ref::<io::Error>());
+    io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+type Shared = Arc<dyn Error + Send + Sync>;
+
 const CREDENTIALS: &str = "put the right user and password into REDIS_URL: \
                            redis://user:password@host";
 const RIGHTS: &str = "the user in REDIS_URL needs the rights ~inv:* +@read +@write +@scripting";
 const CLUSTER: &str = "this server is one of a cluster: name several of its nodes in REDIS_URL, \
                        comma-separated";
+const TLS: &str = "this machine must trust the server's certificate for the host in REDIS_URL (the \
+                   system's authorities, or SSL_CERT_FILE)";
 const NODES: &str = "are the addresses, user and password in REDIS_URL right, and the nodes up?";
 const FOREIGN: &str = "is something else using keys that begin with inv: in this database?";
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use redis::make_extension_error;
 
     use super::*;
@@ -115,6 +128,16 @@ mod tests {
             assert!(failure.lasting);
             assert!(matches!(failure.error, PortError::Unavailable(_)), "{failure:?}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_refused_with_the_fix() {
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let failure = of(io::Error::new(io::ErrorKind::InvalidData, unknown));
+        assert!(
+            matches!(&failure.error, PortError::Refused(text) if text.contains("SSL_CERT_FILE")),
+            "{failure:?}"
+        );
     }
 
     #[test]

@@ -150,6 +150,22 @@ async fn with_one_master_down_the_scopes_of_the_others_are_still_locked() {
 
 #[tokio::test]
 #[ignore = "needs the stack: make test"]
+async fn with_one_master_hanging_the_scopes_of_the_others_are_still_locked() {
+    let cluster = Cluster::start(false).await;
+    let locks = cluster.locks();
+    let (hanging, _) = cluster.scope_on(0).await;
+    let (well, _) = cluster.scope_on(2).await;
+    assert_eq!(try_lock(&locks, &hanging).await, Ok(true));
+    cluster.masters[0].hang().await;
+    until("calls for its scopes are spared", async || is_spared(&try_lock(&locks, &hanging).await))
+        .await;
+    until("the others are locked", async || try_lock(&locks, &well).await == Ok(true)).await;
+    cluster.masters[0].go_on().await;
+    until("all are locked", async || try_lock(&locks, &hanging).await == Ok(true)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
 async fn a_slot_that_moves_is_followed() {
     let cluster = Cluster::start(false).await;
     let locks = cluster.locks();
