@@ -76,7 +76,7 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
     for source in sources {
         let leases = Arc::new(lease::Leases::new(
             Arc::clone(&source.queue),
-            tools.settings.visibility,
+            &tools.settings,
             Arc::clone(&tools.observer),
         ));
         let kept = Arc::clone(&leases);
@@ -102,7 +102,7 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
     };
     let grace = async {
         tools.stop.receiving.cancelled().await;
-        tokio::time::sleep(tools.settings.grace).await;
+        tokio::time::sleep(tools.settings.grace.saturating_sub(tools.settings.flush)).await;
         tools.stop.working.cancel();
         std::future::pending::<()>().await;
     };

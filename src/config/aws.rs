@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
+pub use crate::adapters::dynamodb::TableNames;
+
 use super::{Reader, Section, Setting, parse};
 
 const NAMES: &str = "Queues, topic and tables";
@@ -162,19 +164,6 @@ impl std::str::FromStr for TopicRef {
         }
         Ok(topic)
     }
-}
-
-/// The names of the four tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableNames {
-    /// `DYNAMODB_TABLE_SEATS`
-    pub seats: String,
-    /// `DYNAMODB_TABLE_STOCK`
-    pub stock: String,
-    /// `DYNAMODB_TABLE_RESERVATIONS`
-    pub reservations: String,
-    /// `DYNAMODB_TABLE_LEDGER`
-    pub ledger: String,
 }
 
 /// Queues, topic and tables. Region, endpoints and credentials are left to the client library,

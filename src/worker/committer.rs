@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
@@ -127,12 +128,14 @@ impl From<Failure> for Stopped {
 struct Attempts {
     width: usize,
     backoff: Backoff,
+    give_up_at: Instant,
 }
 
 impl Attempts {
     fn new(tools: &Tools, width: usize) -> Self {
         let policy = Policy::CONFLICT.attempts(tools.settings.conflict_attempts);
-        Self { width, backoff: policy.start() }
+        let give_up_at = Instant::now() + tools.settings.handler_timeout;
+        Self { width, backoff: policy.start(), give_up_at }
     }
 
     fn progressed(&mut self) {
@@ -145,6 +148,9 @@ impl Attempts {
             Stopped::Failed(failure) => Err(failure),
             Stopped::Conflict(what) => {
                 debug!(what, "version conflict, deciding again");
+                if Instant::now() >= self.give_up_at {
+                    return Err(Failure::Environment(format!("conflicts for too long: {what}")));
+                }
                 if self.backoff.wait(&*tools.entropy).await {
                     return Ok(());
                 }

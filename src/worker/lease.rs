@@ -9,7 +9,10 @@ use std::{
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::events::{Event, Observer};
+use super::{
+    events::{Event, Observer},
+    settings::Settings,
+};
 use crate::ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX};
 
 /// Every lease the worker holds on one queue.
@@ -19,6 +22,7 @@ use crate::ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX};
 pub struct Leases {
     queue: Arc<dyn Queue>,
     visibility: Duration,
+    margin: Duration,
     observer: Arc<dyn Observer>,
     held: Mutex<BTreeMap<u64, Entry>>,
     next: Mutex<u64>,
@@ -34,8 +38,15 @@ struct Entry {
 impl Leases {
     /// No leases yet.
     #[must_use]
-    pub fn new(queue: Arc<dyn Queue>, visibility: Duration, observer: Arc<dyn Observer>) -> Self {
-        Self { queue, visibility, observer, held: Mutex::default(), next: Mutex::default() }
+    pub fn new(queue: Arc<dyn Queue>, settings: &Settings, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            queue,
+            visibility: settings.visibility,
+            margin: settings.lease_margin,
+            observer,
+            held: Mutex::default(),
+            next: Mutex::default(),
+        }
     }
 
     /// Takes charge of a lease granted by a receive begun at `since`.
@@ -127,13 +138,12 @@ impl Lease {
         &self.receipt
     }
 
-    /// Whether the message is still ours, as far as can be known.
+    /// Whether the message is still ours, and will be for the margin, as far as can be known.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.leases
-            .entries()
-            .get(&self.id)
-            .is_some_and(|entry| !entry.is_lost && Instant::now() < entry.good_until)
+        self.leases.entries().get(&self.id).is_some_and(|entry| {
+            !entry.is_lost && Instant::now() + self.leases.margin < entry.good_until
+        })
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Settings {
     pub visibility: Duration,
     /// How often leases are extended.
     pub heartbeat: Duration,
+    /// Nothing is committed with less than this left of a lease.
+    pub lease_margin: Duration,
     /// How long a receive waits for the first message.
     pub long_poll: Duration,
     /// Receives at a time, a queue.
@@ -43,8 +45,12 @@ pub struct Settings {
     pub attempts_max: u32,
     /// Chunks of one restock in flight.
     pub restock_parallelism: usize,
-    /// How long running work may take after the stop signal.
+    /// No further attempt at a batch is begun after this.
+    pub handler_timeout: Duration,
+    /// From the stop signal to the end.
     pub grace: Duration,
+    /// The part of the grace that is kept for publishing, deleting and releasing.
+    pub flush: Duration,
     /// The operator's limits.
     pub limits: Limits,
 }
@@ -54,6 +60,7 @@ impl Default for Settings {
         Self {
             visibility: Duration::from_secs(60),
             heartbeat: Duration::from_secs(20),
+            lease_margin: Duration::from_secs(2),
             long_poll: Duration::from_secs(20),
             pollers: 4,
             messages_in_flight_max: 2_000,
@@ -65,7 +72,9 @@ impl Default for Settings {
             isolate_after: 5,
             attempts_max: 5,
             restock_parallelism: 8,
+            handler_timeout: Duration::from_secs(20),
             grace: Duration::from_secs(25),
+            flush: Duration::from_secs(3),
             limits: Limits::default(),
         }
     }
