@@ -1,0 +1,112 @@
+//! Logs: to stderr, JSON for programs, text for people.
+
+use std::io::IsTerminal as _;
+
+use tracing::{Subscriber, subscriber::SetGlobalDefaultError};
+use tracing_subscriber::{EnvFilter, fmt, fmt::MakeWriter, layer::SubscriberExt as _};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Sends logs to stderr from here on. Once a process.
+///
+/// # Errors
+///
+/// Where logs go somewhere already.
+pub fn init(config: &LogConfig) -> Result<(), SetGlobalDefaultError> {
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing::subscriber::set_global_default(subscriber(config, is_terminal, std::io::stderr))
+}
+
+/// Writes logs to `writer`; `is_terminal` decides what `auto` means, and whether there is colour.
+fn subscriber<W>(
+    config: &LogConfig,
+    is_terminal: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let json = match config.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !is_terminal,
+    };
+    // The filter was checked when it was read.
+    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    if json {
+        let layer = fmt::layer().json().flatten_event(true).with_span_list(false);
+        return Box::new(registry.with(layer.with_writer(writer)));
+    }
+    // NO_COLOR is honoured by the layer itself: https://no-color.org
+    let layer = fmt::layer().with_writer(writer);
+    Box::new(registry.with(if is_terminal { layer } else { layer.with_ansi(false) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(filter: &str, format: LogFormat, is_terminal: bool, log: impl FnOnce()) -> String {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let config = LogConfig { filter: filter.to_owned(), format };
+        let subscriber = subscriber(&config, is_terminal, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn logs_are_json_objects_where_nobody_watches() {
+        let text = logged("info", LogFormat::Auto, false, || {
+            tracing::info_span!("batch", group = "event-42").in_scope(|| {
+                tracing::warn!(attempt = 2, "version conflict, deciding again");
+            });
+        });
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["message"], "version conflict, deciding again");
+        assert_eq!(line["attempt"], 2);
+        assert_eq!(line["span"]["group"], "event-42");
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn logs_are_text_on_a_terminal_unless_told_otherwise() {
+        let log = || tracing::info!("ready");
+        assert!(!logged("info", LogFormat::Auto, true, log).starts_with('{'));
+        assert!(logged("info", LogFormat::Json, true, log).starts_with('{'));
+        let plain = logged("info", LogFormat::Text, false, log);
+        assert!(plain.contains("INFO") && !plain.contains('\u{1b}'), "{plain:?}");
+    }
+
+    #[test]
+    fn the_filter_decides_what_is_logged() {
+        let log = || {
+            tracing::info!("loud");
+            tracing::debug!("quiet");
+        };
+        let text = logged("info", LogFormat::Text, false, log);
+        assert!(text.contains("loud") && !text.contains("quiet"));
+        assert_eq!(logged("off", LogFormat::Text, false, log), "");
+    }
+}

@@ -1,0 +1,148 @@
+//! What each figure is called, what it means and how it is bucketed.
+
+use prometheus::{
+    CounterVec, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+};
+
+use super::Metrics;
+use crate::{domain::RejectionCode, ports::Table};
+
+const PREFIX: &str = "inventory";
+
+/// Seconds, for what takes calls over the network, up to what a lease lasts.
+const CALL_SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// Seconds, for locks: from one call to Redis to the longest wait that makes sense.
+const LOCK_SECONDS: [f64; 11] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// Messages: a receive brings 1…10.
+const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
+
+/// The results of a commit, as [`Metrics::commit`] counts them.
+const COMMIT_RESULTS: [&str; 6] =
+    ["committed", "conflict", "invalid", "throttled", "unavailable", "refused"];
+
+const COMMANDS: &str = "Commands decided, replays aside, by command type and what it came to";
+const REJECTIONS: &str = "Commands and messages rejected, by code";
+const DURATION: &str = "From the receipt of a command's message to its durable outcome, by type";
+const BATCH: &str = "Messages of one group handled as one batch";
+const COMMITS: &str = "Transactions sent, by what came of them";
+const CONFLICTS: &str = "Transactions that met another's change and were to be decided again";
+const LOCK_WAIT: &str = "From asking for a batch's locks to having them or going without";
+const DEGRADED: &str = "Batches that went on without locks they wanted";
+const IN_FLIGHT: &str = "Messages received and not yet deleted or released";
+const OLDEST: &str = "Age of the oldest message received and not yet done, by queue";
+const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
+const DEAD: &str = "Messages copied to a dead-letter queue, by reason";
+const PUBLISH: &str = "One call that publishes up to ten results";
+const REPLAYS: &str = "Commands found decided already, whose outcome was published again";
+const SWEEPER_LAG: &str = "How long the oldest hold of the last sweep was past its end and margin";
+const EXPIRED: &str = "Expiries that the sweeper posted";
+const OVERSOLD: &str = "Lines taken below zero available less those brought back; sum over workers";
+const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
+const RESTOCKED: &str = "Seats and lines applied by restocks";
+const BUILD: &str = "1, labelled with what was built";
+
+impl Metrics {
+    /// All figures at 0.
+    ///
+    /// # Errors
+    ///
+    /// Where a metric's name is no name or is there twice; never with the names here.
+    pub fn new() -> Result<Self, Error> {
+        let registry = Registry::new();
+        let r = &registry;
+        let metrics = Self {
+            commands: counters(r, "commands_total", COMMANDS, &["type", "outcome"])?,
+            rejections: counters(r, "rejections_total", REJECTIONS, &["code"])?,
+            command_duration: {
+                let opts = histogram_opts("command_duration_seconds", DURATION, &CALL_SECONDS);
+                register(r, HistogramVec::new(opts, &["type"])?)?
+            },
+            batch_size: histogram(r, "batch_size", BATCH, &BATCH_MESSAGES)?,
+            commit_attempts: counters(r, "commit_attempts_total", COMMITS, &["result"])?,
+            version_conflicts: counter(r, "version_conflicts_total", CONFLICTS)?,
+            lock_wait: histogram(r, "lock_wait_seconds", LOCK_WAIT, &LOCK_SECONDS)?,
+            lock_degraded: counter(r, "lock_degraded_total", DEGRADED)?,
+            messages_in_flight: gauge(r, "messages_in_flight", IN_FLIGHT)?,
+            oldest_message_age: {
+                let opts = opts("oldest_message_age_seconds", OLDEST);
+                register(r, GaugeVec::new(opts, &["queue"])?)?
+            },
+            lease_lost: counter(r, "lease_lost_total", LEASE_LOST)?,
+            dead_lettered: counters(r, "dead_lettered_total", DEAD, &["reason"])?,
+            publish_duration: histogram(r, "publish_duration_seconds", PUBLISH, &CALL_SECONDS)?,
+            replays: counter(r, "replays_total", REPLAYS)?,
+            sweeper_lag: register(r, Gauge::with_opts(opts("sweeper_lag_seconds", SWEEPER_LAG))?)?,
+            expired: counter(r, "expired_total", EXPIRED)?,
+            oversold_lines: gauge(r, "oversold_lines", OVERSOLD)?,
+            store_capacity_units: {
+                let opts = opts("store_capacity_units_total", CAPACITY);
+                register(r, CounterVec::new(opts, &["table"])?)?
+            },
+            restock_lines: counter(r, "restock_lines_total", RESTOCKED)?,
+            registry,
+        };
+        metrics.begin()?;
+        Ok(metrics)
+    }
+
+    /// Figures whose labels are known from the start are there from the start.
+    fn begin(&self) -> Result<(), Error> {
+        for code in RejectionCode::ALL {
+            self.rejections.with_label_values(&[code.as_str()]);
+        }
+        for result in COMMIT_RESULTS {
+            self.commit_attempts.with_label_values(&[result]);
+        }
+        for table in Table::ALL {
+            self.store_capacity_units.with_label_values(&[table.as_str()]);
+        }
+        let build = IntGaugeVec::new(opts("build_info", BUILD), &["version", "revision"])?;
+        let revision = option_env!("INVENTORY_BUILD_REVISION").unwrap_or("unknown");
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        register(&self.registry, build).map(drop)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(PREFIX)
+}
+
+fn histogram_opts(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
+    HistogramOpts::new(name, help).namespace(PREFIX).buckets(buckets.to_vec())
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
+    register(registry, IntCounter::with_opts(opts(name, help))?)
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, Error> {
+    register(registry, IntCounterVec::new(opts(name, help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
+    register(registry, IntGauge::with_opts(opts(name, help))?)
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> Result<Histogram, Error> {
+    register(registry, Histogram::with_opts(histogram_opts(name, help, buckets))?)
+}
