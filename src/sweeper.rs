@@ -122,7 +122,7 @@ impl Sweeper {
         let until = time::saturating_add(now, -margin);
         let found = self.store.expired(shard, until, PAGE).await?;
         let lag = found.first().map_or(Duration::ZERO, |oldest| {
-            Duration::try_from(now.duration_since(oldest.expires_at)).unwrap_or(Duration::ZERO)
+            Duration::try_from(until.duration_since(oldest.expires_at)).unwrap_or(Duration::ZERO)
         });
         self.observer.observe(&Event::SweeperLag(lag));
         let new: Vec<ExpiredHold> =

@@ -2,6 +2,7 @@
 
 pub mod logs;
 pub mod metrics;
+mod observe;
 pub mod readiness;
 
 pub use metrics::Metrics;

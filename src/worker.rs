@@ -28,7 +28,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use crate::ports::{Clock, Entropy, Locks, Publisher, Queue, Store};
+use crate::ports::{Clock, CommitError, Entropy, Locks, Publisher, Queue, Store, Transaction};
 
 pub use events::{Event, Observer, Unobserved};
 pub use settings::{LockMode, Settings};
@@ -52,6 +52,21 @@ pub struct Tools {
     pub settings: Settings,
     /// When to stop.
     pub stop: Stop,
+}
+
+impl Tools {
+    /// Commits a transaction and tells of it.
+    async fn commit(&self, transaction: &Transaction) -> Result<(), CommitError> {
+        let result = self.store.commit(transaction, self.entropy.uuid()).await;
+        self.observer.observe(&Event::Commit(&result));
+        result.map(|_| ())
+    }
+
+    fn note_oversold(&self, lines: i64) {
+        if lines != 0 {
+            self.observer.observe(&Event::Oversold(lines));
+        }
+    }
 }
 
 /// A queue to consume, and where its dead letters go.

@@ -69,6 +69,7 @@ pub struct State {
     seats: BTreeMap<SeatKey, Option<Seat>>,
     lines: BTreeMap<LineKey, Option<Line>>,
     changes: Vec<Change>,
+    oversold: i64,
 }
 
 impl State {
@@ -79,7 +80,7 @@ impl State {
         seats: BTreeMap<SeatKey, Option<Seat>>,
         lines: BTreeMap<LineKey, Option<Line>>,
     ) -> Self {
-        Self { reservations, seats, lines, changes: Vec::new() }
+        Self { reservations, seats, lines, ..Self::default() }
     }
 
     /// The reservation, or `None` where there is none.
@@ -126,11 +127,19 @@ impl State {
                     self.seats.insert(key, Some(seat));
                 }
                 Change::Line(key, line) => {
-                    self.lines.insert(key, Some(line));
+                    let is_short = line.available < 0;
+                    let before = self.lines.insert(key, Some(line)).flatten();
+                    let was_short = before.is_some_and(|line| line.available < 0);
+                    self.oversold += i64::from(is_short) - i64::from(was_short);
                 }
             }
         }
         self.changes.extend(changes);
+    }
+
+    /// How many lines went below zero since the last call, less those that came back.
+    pub fn take_oversold(&mut self) -> i64 {
+        std::mem::take(&mut self.oversold)
     }
 
     /// What changed since the last call, each item at most once a command.

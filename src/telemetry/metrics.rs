@@ -119,9 +119,9 @@ impl Metrics {
         self.lock_degraded.inc();
     }
 
-    /// This many messages are held now.
-    pub fn in_flight(&self, messages: usize) {
-        self.messages_in_flight.set(i64::try_from(messages).unwrap_or(i64::MAX));
+    /// Messages came into the worker's hands (above zero) or left them.
+    pub fn in_flight(&self, change: i64) {
+        self.messages_in_flight.add(change);
     }
 
     /// The oldest message of a configured queue is this old.
@@ -129,9 +129,9 @@ impl Metrics {
         self.oldest_message_age.with_label_values(&[queue]).set(age.as_secs_f64());
     }
 
-    /// A message's lease was lost, and the message dropped.
-    pub fn lease_lost(&self) {
-        self.lease_lost.inc();
+    /// Leases were lost, and their messages dropped.
+    pub fn lease_lost(&self, leases: usize) {
+        self.lease_lost.inc_by(leases as u64);
     }
 
     /// A message was copied to a dead-letter queue for one of a fixed set of reasons.
@@ -164,9 +164,9 @@ impl Metrics {
         self.oversold_lines.add(change);
     }
 
-    /// A restock applied this many seats and lines.
-    pub fn restocked(&self, entries: usize) {
-        self.restock_lines.inc_by(entries as u64);
+    /// A restock applied this many lines.
+    pub fn restocked(&self, lines: u64) {
+        self.restock_lines.inc_by(lines);
     }
 }
 

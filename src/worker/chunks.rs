@@ -11,7 +11,6 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{
     Tools,
     committer::{self, Decided, Leased},
-    events::{CommitResult, Event},
     failure::Failure,
     loading,
     plan::{self, Step},
@@ -193,7 +192,7 @@ async fn apply_chunk(
         chunked.check_lease(tools)?;
         match commit_once(tools, &transaction).await? {
             Applied::Yes => {
-                tools.observer.observe(&Event::RestockLines(summary.lines_applied));
+                tools.note_oversold(state.take_oversold());
                 return Ok(summary);
             }
             Applied::Conflict(what) => {
@@ -244,7 +243,7 @@ fn chunk_transaction(
         decided_at: now,
     };
     let ledger = Some((chunked.marker(index), record));
-    let packed = plan::pack(vec![Step { changes, ledger, check: None }]);
+    let packed = plan::pack(vec![Step { changes, ledger, ..Step::default() }]);
     packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
 }
 
@@ -258,17 +257,12 @@ enum Applied {
 }
 
 async fn commit_once(tools: &Tools, transaction: &Transaction) -> Result<Applied, Failure> {
-    let (result, applied) = match tools.store.commit(transaction, tools.entropy.uuid()).await {
-        Ok(consumed) => {
-            tools.observer.observe(&Event::Consumed(&consumed));
-            (CommitResult::Committed, Ok(Applied::Yes))
-        }
-        Err(CommitError::Conflict(what)) => (CommitResult::Conflict, Ok(Applied::Conflict(what))),
-        Err(CommitError::Invalid(what)) => (CommitResult::Invalid, Err(Failure::Poison(what))),
-        Err(CommitError::Port(error)) => (CommitResult::Failed, Err(error.into())),
-    };
-    tools.observer.observe(&Event::Commit(result));
-    applied
+    match tools.commit(transaction).await {
+        Ok(()) => Ok(Applied::Yes),
+        Err(CommitError::Conflict(what)) => Ok(Applied::Conflict(what)),
+        Err(CommitError::Invalid(what)) => Err(Failure::Poison(what)),
+        Err(CommitError::Port(error)) => Err(error.into()),
+    }
 }
 
 fn sum(parts: Vec<RestockSummary>) -> RestockSummary {

@@ -7,7 +7,6 @@ use tracing::debug;
 
 use super::{
     Tools, chunks,
-    events::{CommitResult, Event},
     failure::Failure,
     lease::Lease,
     loading,
@@ -181,12 +180,13 @@ async fn attempt(tools: &Tools, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<S
     };
     let mut undecided = plan.decided.into_iter();
     let mut durable = Vec::with_capacity(batch.len());
-    for Packed { transaction, commands } in plan.packed {
+    for Packed { transaction, commands, oversold } in plan.packed {
         if let Some(transaction) = transaction {
             let undone = batch.get(durable.len()..).unwrap_or_default();
             if let Err(stopped) = commit_one(tools, undone, &transaction).await {
                 return (durable, Some(stopped));
             }
+            tools.note_oversold(oversold);
         }
         durable.extend(undecided.by_ref().take(commands));
     }
@@ -200,18 +200,11 @@ async fn commit_one(
     transaction: &Transaction,
 ) -> Result<(), Stopped> {
     check_leases(tools, undone)?;
-    let answer = tools.store.commit(transaction, tools.entropy.uuid()).await;
-    let (result, answer) = match answer {
-        Ok(consumed) => {
-            tools.observer.observe(&Event::Consumed(&consumed));
-            (CommitResult::Committed, Ok(()))
-        }
-        Err(CommitError::Conflict(what)) => (CommitResult::Conflict, Err(Stopped::Conflict(what))),
-        Err(CommitError::Invalid(what)) => (CommitResult::Invalid, Err(Stopped::Invalid(what))),
-        Err(CommitError::Port(error)) => (CommitResult::Failed, Err(Failure::from(error).into())),
-    };
-    tools.observer.observe(&Event::Commit(result));
-    answer
+    tools.commit(transaction).await.map_err(|error| match error {
+        CommitError::Conflict(what) => Stopped::Conflict(what),
+        CommitError::Invalid(what) => Stopped::Invalid(what),
+        CommitError::Port(error) => Failure::from(error).into(),
+    })
 }
 
 /// Nothing is begun on a message that somebody else may have by now, nor past the grace.
@@ -268,7 +261,7 @@ fn decide_one(
         return Ok((found_in_ledger(command, record, now)?, Step::default()));
     }
     let verdict = decide::decide(state, command, &tools.settings.limits, now)?;
-    let changes = state.take_changes();
+    let (changes, oversold) = (state.take_changes(), state.take_oversold());
     let decided = Decided { outcome: verdict.outcome, decided_at: now, is_replay: false };
     if decided.outcome.rejection().is_some_and(|rejection| rejection.code.is_answer_only()) {
         return Ok((decided, Step::default()));
@@ -282,7 +275,7 @@ fn decide_one(
     };
     ledger.insert(key.clone(), Some(record.clone()));
     let check = verdict.rests_on.map(|id| version_of(state, id)).transpose()?;
-    Ok((decided, Step { changes, ledger: Some((key, record)), check }))
+    Ok((decided, Step { changes, ledger: Some((key, record)), check, oversold }))
 }
 
 fn version_of(state: &State, id: ReservationId) -> Result<(ReservationId, u64), Failure> {

@@ -4,34 +4,8 @@ use std::time::Duration;
 
 use crate::{
     domain::{CommandType, Outcome},
-    ports::Consumed,
+    ports::{CommitError, Consumed},
 };
-
-/// How an attempt to commit ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CommitResult {
-    /// Applied.
-    Committed,
-    /// A version was not what was loaded.
-    Conflict,
-    /// The store refused the request.
-    Invalid,
-    /// The environment failed.
-    Failed,
-}
-
-impl CommitResult {
-    /// The label in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Committed => "committed",
-            Self::Conflict => "conflict",
-            Self::Invalid => "invalid",
-            Self::Failed => "failed",
-        }
-    }
-}
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -63,10 +37,8 @@ pub enum Event<'a> {
         /// Since it was received.
         took: Duration,
     },
-    /// An attempt to commit a transaction ended.
-    Commit(CommitResult),
-    /// The store's own account of a commit.
-    Consumed(&'a Consumed),
+    /// An attempt to commit a transaction ended, with the store's own account of its cost.
+    Commit(&'a Result<Consumed, CommitError>),
     /// Locks were waited for.
     LockWaited(Duration),
     /// A batch went on without its locks.
@@ -83,11 +55,10 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
-    /// Lines of a restock were applied.
-    RestockLines(u64),
     /// Lines that now have less than nothing available, less those that no longer do.
     Oversold(i64),
-    /// The sweeper looked at a shard; this is how far past its end the oldest hold was.
+    /// The sweeper looked at a shard; this is how far past its end, and the
+    /// margin, the oldest hold was.
     SweeperLag(Duration),
     /// Expiries were posted.
     ExpiriesPosted(usize),

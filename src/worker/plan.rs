@@ -17,6 +17,8 @@ pub struct Step {
     pub ledger: Option<(LedgerKey, LedgerRecord)>,
     /// A reservation whose version it rests on without changing it.
     pub check: Option<(ReservationId, u64)>,
+    /// Lines it took below zero, less those it brought back.
+    pub oversold: i64,
 }
 
 /// A transaction, and how many commands are durable once it is committed.
@@ -26,6 +28,8 @@ pub struct Packed {
     pub transaction: Option<Transaction>,
     /// The commands it carries.
     pub commands: usize,
+    /// Lines it takes below zero, less those it brings back.
+    pub oversold: i64,
 }
 
 /// Packs steps, in order, into as few transactions as hold them.
@@ -56,6 +60,7 @@ struct Open {
     ledger: Vec<(LedgerKey, LedgerRecord)>,
     checks: BTreeMap<ReservationId, u64>,
     commands: usize,
+    oversold: i64,
 }
 
 impl Open {
@@ -71,6 +76,7 @@ impl Open {
 
     fn add(&mut self, step: Step) {
         self.commands += 1;
+        self.oversold += step.oversold;
         if let Some((id, version)) = step.check {
             // An item that is written is guarded by its own condition.
             if !self.items.contains_key(&ItemKey::Reservation(id)) {
@@ -114,7 +120,11 @@ impl Open {
         });
         transaction.checks.extend(checks);
         let is_empty = transaction.writes.is_empty();
-        Packed { transaction: (!is_empty).then_some(transaction), commands: self.commands }
+        Packed {
+            transaction: (!is_empty).then_some(transaction),
+            commands: self.commands,
+            oversold: self.oversold,
+        }
     }
 }
 
@@ -175,6 +185,7 @@ mod tests {
                 changes: vec![line("sku", 8 + n)],
                 ledger: ledger(n as usize),
                 check: None,
+                oversold: 0,
             })
             .collect();
         let packed = pack(steps);
@@ -195,6 +206,7 @@ mod tests {
                 changes: (0..40).map(|i| line(&format!("{n}-{i}"), 1)).collect(),
                 ledger: ledger(n),
                 check: None,
+                oversold: 0,
             })
             .collect();
         let packed = pack(steps);
@@ -213,6 +225,7 @@ mod tests {
                 .collect(),
             ledger: ledger(n),
             check: None,
+            oversold: 0,
         };
         let packed = pack(vec![wide(0, 4), wide(1, 5)]);
         let shared: Vec<Expected> = transactions(&packed)
@@ -234,9 +247,14 @@ mod tests {
             changes: (0..98).map(|i| line(&i.to_string(), 1)).collect(),
             ledger: ledger(0),
             check: None,
+            oversold: 0,
         };
-        let second =
-            Step { changes: vec![line("0", 2), line("1", 2)], ledger: ledger(1), check: None };
+        let second = Step {
+            changes: vec![line("0", 2), line("1", 2)],
+            ledger: ledger(1),
+            check: None,
+            oversold: 0,
+        };
         let packed = pack(vec![first, second]);
         let transactions = transactions(&packed);
         assert_eq!(transactions.len(), 2);
@@ -249,8 +267,10 @@ mod tests {
     #[test]
     fn a_check_gives_way_to_a_write_of_the_same_item() {
         let id = ReservationId(Uuid::from_u128(7));
-        let check = Step { changes: Vec::new(), ledger: ledger(0), check: Some((id, 3)) };
-        let write = Step { changes: vec![reservation(id, 4)], ledger: ledger(1), check: None };
+        let check =
+            Step { changes: Vec::new(), ledger: ledger(0), check: Some((id, 3)), oversold: 0 };
+        let write =
+            Step { changes: vec![reservation(id, 4)], ledger: ledger(1), check: None, oversold: 0 };
         for steps in [vec![check.clone(), write.clone()], vec![write, check.clone()]] {
             let packed = pack(steps);
             let transactions = transactions(&packed);
@@ -263,6 +283,6 @@ mod tests {
     #[test]
     fn commands_without_writes_need_no_transaction() {
         let packed = pack(vec![Step::default(), Step::default()]);
-        assert_eq!(packed, [Packed { transaction: None, commands: 2 }]);
+        assert_eq!(packed, [Packed { transaction: None, commands: 2, oversold: 0 }]);
     }
 }
