@@ -11,12 +11,14 @@ mod dedup;
 pub mod locks;
 pub mod publisher;
 pub mod queue;
+pub mod store;
 
 pub use broker::MemoryBroker;
 pub use clock::TokioClock;
 pub use locks::MemoryLocks;
 pub use publisher::{FilterPolicy, MemoryTopic};
 pub use queue::{MemoryQueue, StoredMessage};
+pub use store::{MemoryStore, Tables};
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Reservation, SeatNumber, Sku};
 
 /// What a command came to. Stored in the ledger in this form, under a format version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
     /// Seats and lines are held.
@@ -68,7 +68,7 @@ impl Outcome {
 }
 
 /// What a restock did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RestockSummary {
     /// Seats created or updated.
     pub seats_applied: u64,
@@ -88,7 +88,7 @@ impl RestockSummary {
 }
 
 /// Why nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rejection {
     /// For programs.
     pub code: RejectionCode,
@@ -110,7 +110,7 @@ impl Rejection {
 }
 
 /// A line that failed a check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LineShortfall {
     /// Which.
     pub sku: Sku,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{BookingId, PoolId, ReservationId, SeatNumber, Sku, Timestamp, UserId};
 
 /// Seats and/or lines held for one user until `expires_at`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reservation {
     /// Its id.
     pub reservation_id: ReservationId,
@@ -61,7 +61,7 @@ impl ReservationStatus {
 }
 
 /// A quantity of one SKU asked for, 1…[`super::QUANTITY_MAX`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LineRequest {
     /// What.
     pub sku: Sku,

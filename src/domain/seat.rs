@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{BookingId, InvalidText, Label, ReservationId, Timestamp, UserId};
 
 /// A seat as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Seat {
     /// What it is.
     pub details: SeatDetails,
@@ -23,7 +23,7 @@ pub struct Seat {
 }
 
 /// What a seat is, apart from who has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SeatDetails {
     /// The part of the house it is in.
     pub section: Option<Label>,
@@ -36,7 +36,7 @@ pub struct SeatDetails {
 }
 
 /// Who has a seat: AVAILABLE, RESERVED, BOOKED or BLOCKED.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Occupancy {
     /// On sale.
     Available,
@@ -128,6 +128,12 @@ impl PartialEq for Price {
 }
 
 impl Eq for Price {}
+
+impl std::hash::Hash for Price {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.serialize().hash(state);
+    }
+}
 
 impl Price {
     /// The most digits before the point.

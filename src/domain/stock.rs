@@ -18,7 +18,7 @@ pub struct LineKey {
 }
 
 /// A counted quantity. `on_hand = available + reserved` holds by construction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Line {
     /// What may be sold. Below zero after a shortfall: nothing is sold until it is positive.
     pub available: i64,

@@ -67,7 +67,7 @@ pub enum LedgerKey {
 }
 
 /// What the ledger holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LedgerRecord {
     /// What a command came to, once and for ever.
     Outcome {
@@ -156,7 +156,7 @@ pub struct Loaded {
 }
 
 /// What an item must be like for a write to happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {
     /// It does not exist.
     Absent,
@@ -165,7 +165,7 @@ pub enum Expected {
 }
 
 /// One item to be written, as a whole, under a condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
     /// A seat.
     Seat {
@@ -210,7 +210,7 @@ pub enum Write {
 }
 
 /// A condition on an item that is not written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Check {
     /// The reservation still stands in this version.
     Reservation {
@@ -223,7 +223,7 @@ pub enum Check {
 
 /// Writes that happen all together or not at all. Distinct items, at most
 /// [`TRANSACTION_ITEMS_MAX`] with the checks and [`TRANSACTION_BYTES_MAX`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Transaction {
     /// What is written.
     pub writes: Vec<Write>,

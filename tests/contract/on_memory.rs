@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use inventory_worker::{
-    adapters::memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryTopic, TokioClock},
+    adapters::memory::{
+        FilterPolicy, MemoryBroker, MemoryLocks, MemoryStore, MemoryTopic, TokioClock,
+    },
     domain::Timestamp,
-    ports::{Locks, Publisher, Queue},
+    ports::{Locks, Publisher, Queue, Store},
 };
 
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
     locks::LocksHarness,
     publisher::{Filter, PublisherHarness},
     queue::QueueHarness,
+    store::StoreHarness,
 };
 
 struct Memory {
@@ -75,6 +78,21 @@ impl PublisherHarness for Memory {
             queues.push(queue);
         }
         (Arc::new(topic), queues)
+    }
+}
+
+#[async_trait]
+impl StoreHarness for Memory {
+    async fn store(&self) -> Arc<dyn Store> {
+        // Small pages, so that cursors are put to the test.
+        Arc::new(MemoryStore::new(self.clock.clone()).with_page_size(7))
+    }
+}
+
+mod store {
+    store_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
     }
 }
 

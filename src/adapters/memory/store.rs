@@ -1,0 +1,268 @@
+//! The tables in memory, with DynamoDB's transactions.
+
+mod apply;
+mod pages;
+mod size;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::after;
+use crate::{
+    domain::{Line, LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, Timestamp},
+    ports::{
+        Clock, CommitError, Consumed, ExpiredHold, LedgerKey, LedgerRecord, Loaded, Page,
+        PageCursor, PortError, Record, Store, Table, Transaction, Wanted,
+    },
+};
+
+/// DynamoDB: "A client request token is valid for 10 minutes after the first request that uses it
+/// is completed."
+const TOKEN_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How long what has ended is kept: 90 days.
+const TIME_TO_LIVE: Duration = Duration::from_secs(90 * 86_400);
+
+/// Records of a page unless [`MemoryStore::with_page_size`] says otherwise.
+const PAGE_RECORDS: usize = 1_000;
+
+/// Shard, end of the hold, reservation.
+pub type IndexEntry = (u32, Timestamp, ReservationId);
+
+/// The tables, for tests, the simulation and the bench. Reads never tear and indexes never lag;
+/// a conflict is always a condition that did not hold.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    page_records: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    tables: Tables,
+    tokens: Tokens,
+}
+
+/// Everything the tables hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Numbered seats.
+    pub seats: BTreeMap<SeatKey, Seat>,
+    /// Counted lines.
+    pub lines: BTreeMap<LineKey, Line>,
+    /// Reservations.
+    pub reservations: BTreeMap<ReservationId, Reservation>,
+    /// Outcomes, intents and markers.
+    pub ledger: BTreeMap<LedgerKey, LedgerRecord>,
+    /// Attempts by message id: how many, and when the last one was made.
+    pub attempts: BTreeMap<String, (u32, Timestamp)>,
+    /// ACTIVE reservations by shard and end.
+    pub expiry_index: BTreeSet<IndexEntry>,
+}
+
+/// Transactions that were applied, by token, with a digest of what they said.
+#[derive(Default)]
+struct Tokens {
+    applied: BTreeMap<Uuid, u64>,
+    oldest_first: VecDeque<(Timestamp, Uuid)>,
+}
+
+impl MemoryStore {
+    /// Empty tables.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, page_records: PAGE_RECORDS, state: Mutex::default() }
+    }
+
+    /// The same store, but with `records` (at least one) on a page.
+    #[must_use]
+    pub fn with_page_size(mut self, records: usize) -> Self {
+        self.page_records = records.max(1);
+        self
+    }
+
+    /// A copy of everything.
+    #[must_use]
+    pub fn snapshot(&self) -> Tables {
+        self.state().tables.clone()
+    }
+
+    /// Shows the tables as they stand, without copying them. The store waits meanwhile.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Tables) -> T) -> T {
+        look(&self.state().tables)
+    }
+
+    /// Puts records as they are, whatever was there, for set-up.
+    pub fn insert(&self, records: impl IntoIterator<Item = Record>) {
+        let mut state = self.state();
+        let tables = &mut state.tables;
+        for record in records {
+            match record {
+                Record::Seat(key, seat) => drop(tables.seats.insert(key, seat)),
+                Record::Line(key, line) => drop(tables.lines.insert(key, line)),
+                Record::Reservation(reservation) => tables.put_reservation(reservation),
+                Record::Ledger(key, record) => drop(tables.ledger.insert(key, record)),
+            }
+        }
+    }
+
+    /// Drops what DynamoDB would by time to live: ledger entries and attempts of 90 days ago, and
+    /// reservations that ended 90 days ago. Never happens by itself.
+    pub fn expire_ttl(&self, now: Timestamp) {
+        let mut state = self.state();
+        let tables = &mut state.tables;
+        let is_kept = |from: Timestamp| after(from, TIME_TO_LIVE) > now;
+        tables.ledger.retain(|_, record| is_kept(decided_at(record)));
+        tables.attempts.retain(|_, (_, at)| is_kept(*at));
+        // What has ended is in no index.
+        tables.reservations.retain(|_, reservation| reservation.ended_at.is_none_or(is_kept));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tokens {
+    /// Whether the token's transaction was applied before; refuses another one's token.
+    fn is_repetition(
+        &mut self,
+        token: Uuid,
+        digest: u64,
+        now: Timestamp,
+    ) -> Result<bool, CommitError> {
+        while let Some((until, old)) = self.oldest_first.front() {
+            if *until > now {
+                break;
+            }
+            self.applied.remove(old);
+            self.oldest_first.pop_front();
+        }
+        match self.applied.get(&token) {
+            None => Ok(false),
+            Some(applied) if *applied == digest => Ok(true),
+            Some(_) => Err(CommitError::Invalid(
+                "the token was used with another transaction (IdempotentParameterMismatch)"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn remember(&mut self, token: Uuid, digest: u64, now: Timestamp) {
+        self.applied.insert(token, digest);
+        self.oldest_first.push_back((after(now, TOKEN_INTERVAL), token));
+    }
+}
+
+/// The same for the same content, in every run of a build: the hasher's keys are fixed.
+fn content_digest(transaction: &Transaction) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    transaction.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn decided_at(record: &LedgerRecord) -> Timestamp {
+    match record {
+        LedgerRecord::Outcome { decided_at, .. }
+        | LedgerRecord::Intent { decided_at, .. }
+        | LedgerRecord::Chunk { decided_at, .. } => *decided_at,
+    }
+}
+
+/// Every wanted key with what is there.
+fn pick<K: Ord + Clone, V: Clone>(
+    table: &BTreeMap<K, V>,
+    keys: &BTreeSet<K>,
+) -> BTreeMap<K, Option<V>> {
+    keys.iter().map(|key| (key.clone(), table.get(key).cloned())).collect()
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+        let state = self.state();
+        Ok(Loaded {
+            ledger: pick(&state.tables.ledger, &wanted.ledger),
+            reservations: pick(&state.tables.reservations, &wanted.reservations),
+            seats: pick(&state.tables.seats, &wanted.seats),
+            lines: pick(&state.tables.lines, &wanted.lines),
+        })
+    }
+
+    async fn commit(
+        &self,
+        transaction: &Transaction,
+        token: Uuid,
+    ) -> Result<Consumed, CommitError> {
+        apply::validate(transaction)?;
+        let digest = content_digest(transaction);
+        let now = self.clock.now();
+        let mut state = self.state();
+        if state.tokens.is_repetition(token, digest, now)? {
+            // DynamoDB: a repetition consumes read units alone.
+            return Ok(Consumed::default());
+        }
+        state.tables.check(transaction)?;
+        let consumed = size::consumed(&state.tables, transaction);
+        state.tables.apply(transaction);
+        state.tokens.remember(token, digest, now);
+        Ok(consumed)
+    }
+
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+        let mut state = self.state();
+        let (count, at) = state.tables.attempts.entry(message_id.to_owned()).or_insert((0, now));
+        *count = count.saturating_add(1);
+        *at = now;
+        Ok(*count)
+    }
+
+    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        if let Some((count, _)) = self.state().tables.attempts.get_mut(message_id) {
+            *count = count.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    async fn expired(
+        &self,
+        shard: u32,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ExpiredHold>, PortError> {
+        let state = self.state();
+        let first = (shard, Timestamp::MIN, ReservationId(Uuid::nil()));
+        let last = (shard, until, ReservationId(Uuid::max()));
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let hold = |(_, expires_at, reservation_id): &IndexEntry| {
+            let pool = state.tables.reservations.get(reservation_id)?.pool.clone();
+            Some(ExpiredHold { reservation_id: *reservation_id, pool, expires_at: *expires_at })
+        };
+        Ok(state.tables.expiry_index.range(first..=last).filter_map(hold).take(limit).collect())
+    }
+
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.state().tables.scan(table, from, self.page_records)
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.state().tables.seats_page(event_id, from, self.page_records)
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.state().tables.lines_page(pool, from, self.page_records)
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}

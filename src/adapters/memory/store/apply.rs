@@ -1,0 +1,167 @@
+//! A transaction: what must hold of it, what must hold of the tables, and its effect.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Tables,
+    size::{self, ITEM_BYTES_MAX},
+};
+use crate::{
+    domain::{CommandKey, LineKey, Reservation, ReservationId, ReservationStatus, SeatKey},
+    ports::{
+        Check, CommitError, Expected, LedgerKey, LedgerRecord, Transaction, Write,
+        store::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, expiry_shard},
+    },
+};
+
+/// What tells an item from the others.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Item<'a> {
+    Seat(&'a SeatKey),
+    Line(&'a LineKey),
+    Reservation(ReservationId),
+    Outcome(&'a CommandKey),
+    Chunk(&'a CommandKey, u32),
+}
+
+fn written(write: &Write) -> Item<'_> {
+    match write {
+        Write::Seat { key, .. } => Item::Seat(key),
+        Write::Line { key, .. } => Item::Line(key),
+        Write::Reservation { reservation, .. } => Item::Reservation(reservation.reservation_id),
+        Write::Ledger { key: LedgerKey::Command(key), .. }
+        | Write::LedgerOverIntent { key, .. } => Item::Outcome(key),
+        Write::Ledger { key: LedgerKey::Chunk(key, number), .. } => Item::Chunk(key, *number),
+    }
+}
+
+/// Whether the store would ever take the transaction, whatever the tables hold.
+pub(super) fn validate(transaction: &Transaction) -> Result<(), CommitError> {
+    let invalid = |why: String| Err(CommitError::Invalid(why));
+    let items = transaction.writes.len() + transaction.checks.len();
+    if items == 0 || items > TRANSACTION_ITEMS_MAX {
+        return invalid(format!(
+            "{items} items in a transaction, allowed is 1 to {TRANSACTION_ITEMS_MAX}"
+        ));
+    }
+    let checked = |Check::Reservation { reservation_id, .. }: &Check| *reservation_id;
+    let checks = transaction.checks.iter().map(|check| Item::Reservation(checked(check)));
+    let distinct: BTreeSet<Item<'_>> =
+        transaction.writes.iter().map(written).chain(checks).collect();
+    if distinct.len() < items {
+        return invalid("one item is named twice in a transaction".to_owned());
+    }
+    let mut sum = 0usize;
+    for write in &transaction.writes {
+        let bytes = size::written(write);
+        if bytes > ITEM_BYTES_MAX {
+            return invalid(format!(
+                "an item of {bytes} bytes, at most {ITEM_BYTES_MAX} are taken"
+            ));
+        }
+        sum = sum.saturating_add(bytes);
+    }
+    if sum > TRANSACTION_BYTES_MAX {
+        return invalid(format!(
+            "{sum} bytes in a transaction, at most {TRANSACTION_BYTES_MAX} are taken"
+        ));
+    }
+    Ok(())
+}
+
+impl Tables {
+    /// Whether every condition of the transaction holds.
+    pub(super) fn check(&self, transaction: &Transaction) -> Result<(), CommitError> {
+        for (number, write) in transaction.writes.iter().enumerate() {
+            let (table, holds) = match write {
+                Write::Seat { key, expected, .. } => {
+                    ("seats", stands(*expected, self.seats.get(key).map(|seat| seat.version)))
+                }
+                Write::Line { key, expected, .. } => {
+                    ("stock", stands(*expected, self.lines.get(key).map(|line| line.version)))
+                }
+                Write::Reservation { expected, reservation } => {
+                    ("reservations", self.reservation_stands(reservation.reservation_id, *expected))
+                }
+                Write::Ledger { key, .. } => ("ledger", !self.ledger.contains_key(key)),
+                Write::LedgerOverIntent { key, record } => {
+                    ("ledger", self.is_intent_of(key, record))
+                }
+            };
+            if !holds {
+                return Err(conflict(table, "write", number));
+            }
+        }
+        for (number, check) in transaction.checks.iter().enumerate() {
+            let Check::Reservation { reservation_id, expected } = check;
+            if !self.reservation_stands(*reservation_id, *expected) {
+                return Err(conflict("reservations", "check", number));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes everything, without looking at conditions.
+    pub(super) fn apply(&mut self, transaction: &Transaction) {
+        for write in &transaction.writes {
+            match write {
+                Write::Seat { key, seat, .. } => {
+                    self.seats.insert(key.clone(), seat.clone());
+                }
+                Write::Line { key, line, .. } => {
+                    self.lines.insert(key.clone(), line.clone());
+                }
+                Write::Reservation { reservation, .. } => self.put_reservation(reservation.clone()),
+                Write::Ledger { key, record } => {
+                    self.ledger.insert(key.clone(), record.clone());
+                }
+                Write::LedgerOverIntent { key, record } => {
+                    self.ledger.insert(LedgerKey::Command(key.clone()), record.clone());
+                }
+            }
+        }
+    }
+
+    /// Puts a reservation and keeps the expiry index in step with it.
+    pub(super) fn put_reservation(&mut self, reservation: Reservation) {
+        let entry = index_entry(&reservation);
+        let before = self.reservations.insert(reservation.reservation_id, reservation);
+        let before = before.as_ref().and_then(index_entry);
+        if before == entry {
+            return;
+        }
+        if let Some(before) = before {
+            self.expiry_index.remove(&before);
+        }
+        self.expiry_index.extend(entry);
+    }
+
+    fn reservation_stands(&self, id: ReservationId, expected: Expected) -> bool {
+        stands(expected, self.reservations.get(&id).map(|reservation| reservation.version))
+    }
+
+    fn is_intent_of(&self, key: &CommandKey, record: &LedgerRecord) -> bool {
+        matches!(
+            self.ledger.get(&LedgerKey::Command(key.clone())),
+            Some(LedgerRecord::Intent { digest, .. }) if *digest == record.digest()
+        )
+    }
+}
+
+/// The entry of the sparse index: only while ACTIVE.
+pub(super) fn index_entry(reservation: &Reservation) -> Option<super::IndexEntry> {
+    let id = reservation.reservation_id;
+    (reservation.status == ReservationStatus::Active)
+        .then(|| (expiry_shard(id), reservation.expires_at, id))
+}
+
+fn stands(expected: Expected, version: Option<u64>) -> bool {
+    match expected {
+        Expected::Absent => version.is_none(),
+        Expected::Version(expected) => version == Some(expected),
+    }
+}
+
+fn conflict(table: &str, what: &str, number: usize) -> CommitError {
+    CommitError::Conflict(format!("the condition of {what} {number}, on {table}, does not hold"))
+}

@@ -1,0 +1,142 @@
+//! Tables page by page. A cursor is the key of the last record of its page.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Included, Unbounded},
+};
+
+use super::Tables;
+use crate::{
+    domain::{CommandKey, LineKey, PoolId, SeatKey, ids::KEY_SEPARATOR},
+    ports::{LedgerKey, Page, PageCursor, PortError, Record, Table},
+};
+
+/// A key that a cursor can be made of.
+trait Key: Ord + Clone {
+    fn write(&self) -> String;
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl Key for SeatKey {
+    fn write(&self) -> String {
+        format!("{}{KEY_SEPARATOR}{}", self.event_id, self.number)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (event_id, number) = text.split_once(KEY_SEPARATOR)?;
+        Some(Self { event_id: event_id.parse().ok()?, number: number.parse().ok()? })
+    }
+}
+
+impl Key for LineKey {
+    fn write(&self) -> String {
+        format!("{}{KEY_SEPARATOR}{}", self.pool, self.sku)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (pool, sku) = text.split_once(KEY_SEPARATOR)?;
+        Some(Self { pool: pool.parse().ok()?, sku: sku.parse().ok()? })
+    }
+}
+
+impl Key for crate::domain::ReservationId {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Key for LedgerKey {
+    fn write(&self) -> String {
+        match self {
+            Self::Command(key) => format!("{KEY_SEPARATOR}{}", key.joined()),
+            Self::Chunk(key, number) => format!("{number}{KEY_SEPARATOR}{}", key.joined()),
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (number, joined) = text.split_once(KEY_SEPARATOR)?;
+        let (source, id) = joined.split_once(KEY_SEPARATOR)?;
+        let key = CommandKey { source: source.parse().ok()?, id: id.parse().ok()? };
+        match number {
+            "" => Some(Self::Command(key)),
+            number => Some(Self::Chunk(key, number.parse().ok()?)),
+        }
+    }
+}
+
+impl Tables {
+    /// The next `max` records of a table.
+    pub(super) fn scan(
+        &self,
+        table: Table,
+        from: Option<&PageCursor>,
+        max: usize,
+    ) -> Result<Page, PortError> {
+        match table {
+            Table::Seats => page(&self.seats, None, from, max, |_| true, Record::Seat),
+            Table::Stock => page(&self.lines, None, from, max, |_| true, Record::Line),
+            Table::Reservations => {
+                let record = |_, reservation| Record::Reservation(reservation);
+                page(&self.reservations, None, from, max, |_| true, record)
+            }
+            Table::Ledger => page(&self.ledger, None, from, max, |_| true, Record::Ledger),
+        }
+    }
+
+    /// The next `max` seats of an event.
+    pub(super) fn seats_page(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+        max: usize,
+    ) -> Result<Page, PortError> {
+        // The least text there is; a space is the least character that a number may hold.
+        let first = " ".parse().ok().map(|number| SeatKey { event_id, number });
+        let ours = |key: &SeatKey| key.event_id == event_id;
+        page(&self.seats, first, from, max, ours, Record::Seat)
+    }
+
+    /// The next `max` lines of a pool.
+    pub(super) fn lines_page(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+        max: usize,
+    ) -> Result<Page, PortError> {
+        let first = " ".parse().ok().map(|sku| LineKey { pool: pool.clone(), sku });
+        let ours = |key: &LineKey| key.pool == *pool;
+        page(&self.lines, first, from, max, ours, Record::Line)
+    }
+}
+
+fn page<K: Key, V: Clone>(
+    table: &BTreeMap<K, V>,
+    first: Option<K>,
+    from: Option<&PageCursor>,
+    max: usize,
+    ours: impl Fn(&K) -> bool,
+    record: impl Fn(K, V) -> Record,
+) -> Result<Page, PortError> {
+    let start = match (from, first) {
+        (Some(cursor), _) => {
+            let wrong = || PortError::Refused("no cursor of this table".to_owned());
+            Excluded(K::read(&cursor.0).ok_or_else(wrong)?)
+        }
+        (None, Some(first)) => Included(first),
+        (None, None) => Unbounded,
+    };
+    let mut found = table.range((start, Unbounded)).take_while(|(key, _)| ours(key)).peekable();
+    let mut page = Page::default();
+    while let Some((key, value)) = found.next() {
+        page.records.push(record(key.clone(), value.clone()));
+        if page.records.len() >= max {
+            page.next = found.peek().map(|_| PageCursor(key.write()));
+            break;
+        }
+    }
+    Ok(page)
+}

@@ -1,0 +1,205 @@
+//! How large items are and what writing them costs, as DynamoDB counts. Approximate: the text an
+//! outcome is stored as is estimated.
+
+use std::collections::BTreeMap;
+
+use super::Tables;
+use crate::{
+    domain::{Line, LineKey, Occupancy, Outcome, Reservation, ReservationStatus, Seat, SeatKey},
+    ports::{Check, Consumed, LedgerKey, LedgerRecord, Table, Transaction, Write},
+};
+
+/// DynamoDB: "The maximum item size in DynamoDB is 400 KB".
+pub(super) const ITEM_BYTES_MAX: usize = 400 * 1_024;
+
+/// DynamoDB: a write unit is "one write per second for an item up to 1 KB in size"; and
+/// "Transactional write requests require 2 write capacity units to perform one write".
+const UNIT_BYTES: usize = 1_024;
+const TRANSACTIONAL: f64 = 2.0;
+
+/// An instant as text, with its attribute's name.
+const INSTANT: usize = 36;
+/// A number of a few digits, with its attribute's name.
+const NUMBER: usize = 16;
+/// A UUID as text, with its attribute's name.
+const ID: usize = 50;
+/// What a field of the stored outcome takes besides its value: name, quotes, comma.
+const FIELD: usize = 16;
+
+/// The size of the item that the write puts.
+pub(super) fn written(write: &Write) -> usize {
+    match write {
+        Write::Seat { key, seat, .. } => seat_bytes(key, seat),
+        Write::Line { key, line, .. } => line_bytes(key, line),
+        Write::Reservation { reservation, .. } => reservation_bytes(reservation),
+        Write::Ledger { key, record } => ledger_bytes(key, record),
+        Write::LedgerOverIntent { key, record } => {
+            command_bytes(key.source.as_str(), key.id.as_str()) + record_bytes(record)
+        }
+    }
+}
+
+/// What the transaction costs where the tables are still as they were before it.
+///
+/// DynamoDB counts the larger of the item before and after, and a change of an index entry as a
+/// write of its own, which is not transactional.
+pub(super) fn consumed(tables: &Tables, transaction: &Transaction) -> Consumed {
+    let mut write_units: BTreeMap<Table, f64> = BTreeMap::new();
+    let mut add = |table: Table, units: f64| *write_units.entry(table).or_default() += units;
+    for write in &transaction.writes {
+        let after = written(write);
+        match write {
+            Write::Seat { key, .. } => {
+                let before = tables.seats.get(key).map_or(0, |seat| seat_bytes(key, seat));
+                add(Table::Seats, transactional(before.max(after)));
+            }
+            Write::Line { key, .. } => {
+                let before = tables.lines.get(key).map_or(0, |line| line_bytes(key, line));
+                add(Table::Stock, transactional(before.max(after)));
+            }
+            Write::Reservation { reservation, .. } => {
+                let before = tables.reservations.get(&reservation.reservation_id);
+                let bytes = before.map_or(0, reservation_bytes).max(after);
+                let index = index_units(before, reservation);
+                add(Table::Reservations, transactional(bytes) + index);
+            }
+            Write::Ledger { .. } | Write::LedgerOverIntent { .. } => {
+                add(Table::Ledger, transactional(after));
+            }
+        }
+    }
+    for Check::Reservation { reservation_id, .. } in &transaction.checks {
+        let bytes = tables.reservations.get(reservation_id).map_or(0, reservation_bytes);
+        add(Table::Reservations, transactional(bytes));
+    }
+    Consumed { write_units }
+}
+
+fn transactional(bytes: usize) -> f64 {
+    let units = u32::try_from(bytes.div_ceil(UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
+    TRANSACTIONAL * f64::from(units)
+}
+
+/// One unit to put an entry of the index, one to take it out, two to move it.
+fn index_units(before: Option<&Reservation>, after: &Reservation) -> f64 {
+    let active = |r: &Reservation| r.status == ReservationStatus::Active;
+    let entry = |r: &Reservation| active(r).then_some(r.expires_at);
+    match (before.and_then(entry), entry(after)) {
+        (None, None) => 0.0,
+        (Some(one), Some(other)) if one == other => 0.0,
+        (Some(_), Some(_)) => 2.0,
+        _ => 1.0,
+    }
+}
+
+fn seat_bytes(key: &SeatKey, seat: &Seat) -> usize {
+    let label = |label: &Option<crate::domain::Label>| {
+        label.as_ref().map_or(0, |label| FIELD + label.as_str().len())
+    };
+    let details = &seat.details;
+    let occupancy = match &seat.occupancy {
+        Occupancy::Available | Occupancy::Blocked => 0,
+        Occupancy::Reserved { by, .. } => ID + FIELD + by.as_str().len() + INSTANT,
+        Occupancy::Booked { by, booking_id, .. } => {
+            ID + FIELD + by.as_str().len() + FIELD + booking_id.as_str().len()
+        }
+    };
+    // Event id, version; seat number; status; created and updated.
+    2 * NUMBER
+        + FIELD
+        + key.number.as_str().len()
+        + FIELD
+        + 2 * INSTANT
+        + label(&details.section)
+        + label(&details.row_number)
+        + label(&details.seat_type)
+        + details.price.map_or(0, |_| NUMBER)
+        + occupancy
+}
+
+fn line_bytes(key: &LineKey, line: &Line) -> usize {
+    // Pool; SKU; on hand, available, reserved, version; updated; as of.
+    FIELD
+        + pool_bytes(&key.pool)
+        + key.sku.as_str().len()
+        + 4 * NUMBER
+        + INSTANT
+        + line.as_of.map_or(0, |_| INSTANT)
+}
+
+fn pool_bytes(pool: &crate::domain::PoolId) -> usize {
+    match pool {
+        crate::domain::PoolId::Event(_) => FIELD + 16,
+        crate::domain::PoolId::Store(store) => FIELD + 6 + store.as_str().len(),
+    }
+}
+
+/// Also what a reservation takes inside of a stored outcome, near enough.
+fn reservation_bytes(reservation: &Reservation) -> usize {
+    let seats = reservation.seats.iter().map(|seat| seat.as_str().len() + 4);
+    let lines = reservation.lines.iter().map(|line| line.sku.as_str().len() + 2 * FIELD);
+    let booking = reservation.booking_id.as_ref().map_or(0, |id| FIELD + id.as_str().len());
+    // Id; status and version; created, expires, ended.
+    ID + pool_bytes(&reservation.pool)
+        + FIELD
+        + reservation.user_id.as_str().len()
+        + FIELD
+        + NUMBER
+        + 3 * INSTANT
+        + seats.sum::<usize>()
+        + lines.sum::<usize>()
+        + booking
+}
+
+fn ledger_bytes(key: &LedgerKey, record: &LedgerRecord) -> usize {
+    let key = match key {
+        LedgerKey::Command(key) => command_bytes(key.source.as_str(), key.id.as_str()),
+        LedgerKey::Chunk(key, _) => NUMBER + command_bytes(key.source.as_str(), key.id.as_str()),
+    };
+    key + record_bytes(record)
+}
+
+fn command_bytes(source: &str, id: &str) -> usize {
+    FIELD + source.len() + id.len() + 1
+}
+
+fn record_bytes(record: &LedgerRecord) -> usize {
+    // Digest; committed at; time to live.
+    let common = FIELD + 66 + INSTANT + NUMBER;
+    common
+        + match record {
+            LedgerRecord::Outcome { pool, outcome, .. } => {
+                FIELD * 2 + pool_bytes(pool) + outcome_bytes(outcome)
+            }
+            LedgerRecord::Intent { chunk_ends, .. } => FIELD + chunk_ends.len() * 6,
+            LedgerRecord::Chunk { summary, .. } => summary_bytes(summary),
+        }
+}
+
+fn outcome_bytes(outcome: &Outcome) -> usize {
+    let content = match outcome {
+        Outcome::Reserved { reservation }
+        | Outcome::Confirmed { reservation }
+        | Outcome::Expired { reservation } => reservation_bytes(reservation),
+        Outcome::Cancelled { reservation, reason } => {
+            let reason = reason.as_ref().map_or(0, |reason| FIELD + reason.as_str().len());
+            reservation_bytes(reservation) + reason
+        }
+        Outcome::Restocked { restock } => summary_bytes(restock),
+        Outcome::Rejected { rejection } => {
+            let seats = rejection.seats.iter().map(|seat| seat.as_str().len() + 4);
+            let lines = rejection.lines.iter().map(|line| line.sku.as_str().len() + 3 * FIELD);
+            2 * FIELD
+                + rejection.code.as_str().len()
+                + rejection.message.len()
+                + seats.sum::<usize>()
+                + lines.sum::<usize>()
+        }
+    };
+    FIELD + content
+}
+
+fn summary_bytes(summary: &crate::domain::RestockSummary) -> usize {
+    let skipped = summary.skipped.iter().map(|name| name.len() + 4);
+    4 * (FIELD + 4) + FIELD + skipped.sum::<usize>()
+}
