@@ -47,7 +47,6 @@ mod queue;
 mod store;
 
 #[cfg(feature = "embedded")]
-#[cfg(feature = "embedded")]
 mod dynamodb_faults;
 #[cfg(feature = "embedded")]
 mod dynamodb_tables;

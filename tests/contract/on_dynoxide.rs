@@ -9,8 +9,14 @@ use inventory_worker::{
         embedded::EmbeddedDynamo,
         system::Random,
     },
-    domain::{Occupancy, Seat, SeatDetails, SeatKey, Timestamp},
-    ports::{CommitError, Expected, Store, Table, Transaction, Wanted, Write},
+    domain::{
+        CommandKey, Digest, LineRequest, Occupancy, Reservation, ReservationId, ReservationStatus,
+        RestockSummary, Seat, SeatDetails, SeatKey, Timestamp,
+    },
+    ports::{
+        CommitError, Expected, ExpiredHold, LedgerKey, LedgerRecord, PortError, Record, Store,
+        Table, Transaction, Wanted, Write, store::expiry_shard,
+    },
 };
 use uuid::Uuid;
 
@@ -153,6 +159,121 @@ async fn the_answer_tells_write_units_by_table() {
     let one = Transaction { writes: vec![one], checks: Vec::new() };
     let consumed = store.commit(&one, Uuid::from_u128(2)).await.unwrap();
     assert_eq!(consumed.write_units, [(Table::Seats, 1.0)].into());
+}
+
+fn held_until(id: u128, expires_at: &str, status: ReservationStatus) -> Reservation {
+    Reservation {
+        // The last four bytes pick the shard: the same for all.
+        reservation_id: ReservationId(Uuid::from_u128(id << 32)),
+        pool: "store#s-1".parse().unwrap(),
+        user_id: "ü/\"7\"".parse().unwrap(),
+        status,
+        version: u64::MAX,
+        seats: vec![],
+        lines: vec![LineRequest { sku: "席 1".parse().unwrap(), quantity: 1_000_000_000 }],
+        booking_id: None,
+        created_at: "2026-11-22T09:00:00.123456789Z".parse().unwrap(),
+        expires_at: expires_at.parse().unwrap(),
+        ended_at: None,
+    }
+}
+
+#[tokio::test]
+async fn the_expiry_index_orders_by_time_to_the_nanosecond_and_holds_what_is_active() {
+    let dynoxide = Dynoxide::start().await;
+    let store = dynoxide.dynamo_store().await;
+    let active = ReservationStatus::Active;
+    let until = "2026-11-22T10:00:00.000000002Z";
+    let held = [
+        held_until(1, until, active),
+        held_until(2, "2026-11-22T10:00:00.000000003Z", active),
+        held_until(3, "2026-11-22T10:00:00.000000001Z", active),
+        held_until(4, "2026-11-22T10:00:00Z", active),
+        held_until(5, "2026-11-22T09:00:00Z", ReservationStatus::Confirmed),
+        held_until(6, "1969-12-31T23:59:59.5Z", active),
+    ];
+    let write = |reservation: &Reservation| Write::Reservation {
+        expected: Expected::Absent,
+        reservation: reservation.clone(),
+    };
+    let transaction = Transaction { writes: held.iter().map(write).collect(), checks: vec![] };
+    store.commit(&transaction, Uuid::from_u128(3)).await.unwrap();
+
+    let wanted = Wanted {
+        reservations: held.iter().map(|reservation| reservation.reservation_id).collect(),
+        ..Wanted::default()
+    };
+    let loaded = store.load(&wanted).await.unwrap().reservations;
+    for reservation in &held {
+        assert_eq!(loaded[&reservation.reservation_id].as_ref(), Some(reservation));
+    }
+
+    let shard = expiry_shard(held[0].reservation_id);
+    let due = |at: usize| ExpiredHold {
+        reservation_id: held[at].reservation_id,
+        pool: held[at].pool.clone(),
+        expires_at: held[at].expires_at,
+    };
+    let until: Timestamp = until.parse().unwrap();
+    let all = [due(5), due(3), due(2), due(0)];
+    assert_eq!(store.expired(shard, until, 10).await.unwrap(), all);
+    assert_eq!(store.expired(shard, until, 2).await.unwrap(), all[..2]);
+    assert_eq!(store.expired(shard, until, 0).await.unwrap(), []);
+    assert_eq!(store.expired(shard + 1, until, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_scan_goes_page_by_page_and_leaves_attempts_out() {
+    let dynoxide = Dynoxide::start().await;
+    let store = dynoxide.dynamo_store().await.with_page_items(2);
+    let key = |number: u32| {
+        let (source, id) = ("/test".parse().unwrap(), number.to_string().parse().unwrap());
+        LedgerKey::Chunk(CommandKey { source, id }, number)
+    };
+    let decided_at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+    let record = LedgerRecord::Chunk {
+        digest: Digest([7; 32]),
+        summary: RestockSummary::default(),
+        decided_at,
+    };
+    let write = |number| Write::Ledger { key: key(number), record: record.clone() };
+    let transaction = Transaction { writes: (0..7).map(write).collect(), checks: vec![] };
+    store.commit(&transaction, Uuid::from_u128(4)).await.unwrap();
+    for message in 0..3 {
+        store.record_attempt(&format!("m-{message}"), decided_at).await.unwrap();
+    }
+
+    let mut found = Vec::new();
+    let (mut from, mut pages) = (None, 0);
+    loop {
+        let page = store.scan(Table::Ledger, from.as_ref()).await.unwrap();
+        found.extend(page.records);
+        pages += 1;
+        match page.next {
+            Some(next) => from = Some(next),
+            None => break,
+        }
+    }
+    assert!(pages >= 5, "{pages} pages of ten items");
+    found.sort_by_key(|found| match found {
+        Record::Ledger(key, _) => key.clone(),
+        other => panic!("{other:?}"),
+    });
+    let expected: Vec<_> = (0..7).map(|n| Record::Ledger(key(n), record.clone())).collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_event_is_refused() {
+    let dynoxide = Dynoxide::start().await;
+    let store = dynoxide.dynamo_store().await.with_page_items(1);
+    store.commit(&all_three(Expected::Absent, 1, 0), Uuid::from_u128(5)).await.unwrap();
+    let page = store.seats(42, None).await.unwrap();
+    assert_eq!(page.records, [Record::Seat(seat_key("A-1"), seat(1, 0))]);
+    let next = store.seats(42, page.next.as_ref()).await.unwrap();
+    assert_eq!(next.records, [Record::Seat(seat_key("A-2"), seat(1, 0))]);
+    let refused = store.seats(43, page.next.as_ref()).await;
+    assert!(matches!(refused, Err(PortError::Refused(_))), "{refused:?}");
 }
 
 #[tokio::test]
