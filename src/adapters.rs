@@ -8,6 +8,7 @@ pub mod embedded;
 #[cfg(feature = "embedded")]
 pub mod memory;
 pub mod no_locks;
+pub mod observed;
 pub mod redis;
 pub mod sns;
 pub mod sqs;
