@@ -10,26 +10,23 @@ pub mod admin;
 pub mod aws;
 pub mod environment;
 pub mod flags;
-pub mod limits;
 pub mod logs;
 mod parse;
 pub mod problem;
 pub mod reader;
-pub mod redis;
+mod redis;
 pub mod setting;
-pub mod worker;
+mod worker;
 
+use crate::{adapters::redis::RedisUrl, sweeper};
 pub use admin::AdminConfig;
-pub use aws::{AwsConfig, QueueRef, TableNames, TopicRef};
+pub use aws::{AwsConfig, QueueRef, TopicRef};
 pub use environment::{Environment, ProcessEnvironment};
 pub use flags::Flags;
-pub use limits::Limits;
 pub use logs::{LogConfig, LogFormat};
 pub use problem::{ConfigError, Problem};
 pub use reader::{Effective, Origin, Reader};
-pub use redis::{RedisConfig, RedisUrl};
 pub use setting::Setting;
-pub use worker::{LockUse, WorkerConfig};
 
 /// A set of settings and the values they become.
 pub trait Section: Sized {
@@ -42,16 +39,16 @@ pub trait Section: Sized {
 }
 
 /// Everything `run` needs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// How the worker works.
-    pub worker: WorkerConfig,
-    /// What an operator allows in one reservation.
-    pub limits: Limits,
+    /// How the worker works, with the operator's limits.
+    pub worker: crate::worker::Settings,
+    /// How the sweeper works.
+    pub sweeper: sweeper::Settings,
     /// Queues, topic and tables.
     pub aws: AwsConfig,
     /// Locks; `None` means none are taken.
-    pub redis: Option<RedisConfig>,
+    pub redis: Option<RedisUrl>,
     /// The admin port.
     pub admin: AdminConfig,
 }
@@ -61,8 +58,8 @@ impl Section for Config {
         [
             AwsConfig::settings(),
             redis::settings(),
-            WorkerConfig::settings(),
-            Limits::settings(),
+            crate::worker::Settings::settings(),
+            sweeper::Settings::settings(),
             AdminConfig::settings(),
         ]
         .concat()
@@ -72,35 +69,40 @@ impl Section for Config {
         let config = Self {
             aws: AwsConfig::read(reader),
             redis: redis::read(reader),
-            worker: WorkerConfig::read(reader),
-            limits: Limits::read(reader),
+            worker: Section::read(reader),
+            sweeper: Section::read(reader),
             admin: AdminConfig::read(reader),
         };
-        config.worker.check_room_for_pollers(reader, &config.aws);
+        worker::check_room_for_pollers(&config.worker, &config.aws, reader);
         config
     }
 }
 
 /// What `dev` needs: the backends are embedded, the admin port stays on this machine.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct DevConfig {
-    /// How the worker works.
-    pub worker: WorkerConfig,
-    /// What an operator allows in one reservation.
-    pub limits: Limits,
+    /// How the worker works, with the operator's limits.
+    pub worker: crate::worker::Settings,
+    /// How the sweeper works.
+    pub sweeper: sweeper::Settings,
     /// The admin port.
     pub admin: AdminConfig,
 }
 
 impl Section for DevConfig {
     fn settings() -> Vec<&'static Setting> {
-        [WorkerConfig::settings(), Limits::settings(), admin::local_settings()].concat()
+        [
+            crate::worker::Settings::settings(),
+            sweeper::Settings::settings(),
+            admin::local_settings(),
+        ]
+        .concat()
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            worker: WorkerConfig::read(reader),
-            limits: Limits::read(reader),
+            worker: Section::read(reader),
+            sweeper: Section::read(reader),
             admin: admin::read_local(reader),
         }
     }

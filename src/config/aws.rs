@@ -1,10 +1,11 @@
 //! Queues, topic and tables, and what the AWS client library reads by itself.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
 pub use crate::adapters::dynamodb::TableNames;
 
 use super::{Reader, Section, Setting, parse};
+use crate::adapters::{dynamodb::TableNames, sqs};
 
 const NAMES: &str = "Queues, topic and tables";
 const CLIENT: &str = "AWS client";
@@ -66,45 +67,35 @@ static ENDPOINT: Setting = Setting::variable(
     "URL",
     "Where every service is, for emulators; unset, AWS itself",
 )
-.masked(parse::mask_urls);
+.masked(parse::shown_url);
 
 static ENDPOINT_SQS: Setting =
     Setting::variable(CLIENT, "AWS_ENDPOINT_URL_SQS", "URL", "Where SQS is")
-        .masked(parse::mask_urls);
+        .masked(parse::shown_url);
 
 static ENDPOINT_SNS: Setting =
     Setting::variable(CLIENT, "AWS_ENDPOINT_URL_SNS", "URL", "Where SNS is")
-        .masked(parse::mask_urls);
+        .masked(parse::shown_url);
 
 static ENDPOINT_DYNAMODB: Setting =
     Setting::variable(CLIENT, "AWS_ENDPOINT_URL_DYNAMODB", "URL", "Where DynamoDB is")
-        .masked(parse::mask_urls);
+        .masked(parse::shown_url);
 
-/// Names a queue.
+/// A FIFO queue's name, in the account and region of the credentials, or its URL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum QueueRef {
-    /// By name, in the account and region of the credentials.
-    Name(String),
-    /// By URL, wherever it is.
-    Url(String),
-}
+pub struct QueueRef(String);
 
 impl QueueRef {
+    /// The name or URL as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The queue's name, the last part of its URL.
     #[must_use]
     pub fn name(&self) -> &str {
-        match self {
-            Self::Name(text) | Self::Url(text) => text.rsplit('/').next().unwrap_or(text),
-        }
-    }
-}
-
-/// The name or URL as it was given.
-impl fmt::Display for QueueRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(text) | Self::Url(text) => f.write_str(text),
-        }
+        sqs::queue_name(&self.0)
     }
 }
 
@@ -113,9 +104,9 @@ impl std::str::FromStr for QueueRef {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_url = text.starts_with("http://") || text.starts_with("https://");
-        let queue = if is_url { Self::Url(text.to_owned()) } else { Self::Name(text.to_owned()) };
-        let url_is_valid = !is_url || is_plain_url(text);
-        if !url_is_valid || !is_fifo_name(queue.name(), QUEUE_NAME_MAX) {
+        let queue = Self(text.to_owned());
+        let name = if is_url { queue.name() } else { text };
+        if (is_url && !parse::is_plain_url(text)) || !is_fifo_name(name, QUEUE_NAME_MAX) {
             return Err(
                 "names of FIFO queues (letters, digits, - and _, at most 80 with the .fifo \
                         at the end) or their URLs, separated by commas"
@@ -126,21 +117,15 @@ impl std::str::FromStr for QueueRef {
     }
 }
 
-/// Names a topic.
+/// A FIFO topic's name, in the account and region of the credentials, or its ARN.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TopicRef {
-    /// By name, in the account and region of the credentials.
-    Name(String),
-    /// By ARN, wherever it is.
-    Arn(String),
-}
+pub struct TopicRef(String);
 
-/// The name or ARN as it was given.
-impl fmt::Display for TopicRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(text) | Self::Arn(text) => f.write_str(text),
-        }
+impl TopicRef {
+    /// The name or ARN as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -149,20 +134,20 @@ impl std::str::FromStr for TopicRef {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(':').collect();
-        let (topic, name) = match parts.as_slice() {
+        let name = match parts.as_slice() {
             ["arn", partition, "sns", region, account, name]
                 if [partition, region, account].iter().all(|part| !part.is_empty()) =>
             {
-                (Self::Arn(text.to_owned()), *name)
+                *name
             }
-            _ => (Self::Name(text.to_owned()), text),
+            _ => text,
         };
         if !is_fifo_name(name, TOPIC_NAME_MAX) {
             return Err("the name of a FIFO topic (letters, digits, - and _, with .fifo at the \
                         end) or its ARN"
                 .to_owned());
         }
-        Ok(topic)
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -198,7 +183,7 @@ impl Section for AwsConfig {
     fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
             queues: reader.value(&QUEUES, Vec::new(), queues),
-            topic: reader.value(&TOPIC, TopicRef::Name(String::new()), str::parse),
+            topic: reader.value(&TOPIC, TopicRef(String::new()), str::parse),
             tables: TableNames {
                 seats: reader.value(&SEATS, String::new(), table),
                 stock: reader.value(&STOCK, String::new(), table),
@@ -208,7 +193,7 @@ impl Section for AwsConfig {
         };
         reader.optional(&REGION, region);
         for endpoint in [&ENDPOINT, &ENDPOINT_SQS, &ENDPOINT_SNS, &ENDPOINT_DYNAMODB] {
-            reader.optional(endpoint, |text| match is_plain_url(text) {
+            reader.optional(endpoint, |text| match parse::is_plain_url(text) {
                 true => Ok(()),
                 false => Err("an http:// or https:// URL without user and password".to_owned()),
             });
@@ -249,15 +234,6 @@ fn is_fifo_name(name: &str, max: usize) -> bool {
         && name
             .strip_suffix(".fifo")
             .is_some_and(|stem| !stem.is_empty() && stem.bytes().all(plain))
-}
-
-fn is_plain_url(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-    })
 }
 
 fn region(text: &str) -> Result<(), String> {

@@ -1,8 +1,9 @@
-use std::{collections::BTreeMap, ffi::OsString, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::*;
+use crate::worker;
 
 fn load(variables: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
     let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
@@ -23,34 +24,14 @@ fn problems(variables: &[(&'static str, &'static str)]) -> Vec<String> {
 #[test]
 fn nothing_set_gives_the_documented_defaults() {
     let config = load(&[]).unwrap();
-    let worker = &config.worker;
-    assert_eq!(worker.visibility, Duration::from_secs(60));
-    assert_eq!(worker.heartbeat, Duration::from_secs(20));
-    assert_eq!(worker.long_poll, Duration::from_secs(20));
-    assert_eq!(worker.lock_ttl, Duration::from_secs(30));
-    assert_eq!(worker.lock_wait, Duration::from_millis(500));
-    assert_eq!(worker.grace, Duration::from_secs(25));
-    assert_eq!((worker.max_attempts, worker.isolation_receives), (5, 5));
-    assert_eq!((worker.conflict_attempts, worker.pollers), (8, 4));
-    assert_eq!((worker.in_flight_messages, worker.in_flight_bytes), (2_000, 268_435_456));
-    assert_eq!(worker.restock_parallelism, 8);
-    assert_eq!(worker.sweeper_interval, Duration::from_secs(1));
-    assert_eq!(worker.sweeper_margin, Duration::from_secs(2));
-    let limits = Limits { max_hold_seconds: 14_400, max_entries_per_reservation: 97 };
-    assert_eq!(config.limits, limits);
+    assert_eq!(config.worker, worker::Settings::default());
+    assert_eq!(config.sweeper, sweeper::Settings::default());
     let queues: Vec<&str> = config.aws.queues.iter().map(QueueRef::name).collect();
     assert_eq!(queues, ["inventory-commands.fifo", "inventory-restock.fifo"]);
-    assert_eq!(config.aws.topic, TopicRef::Name("inventory-results.fifo".to_owned()));
-    assert_eq!(config.redis, None);
-    assert_eq!(config.admin.address().to_string(), "0.0.0.0:9090");
-}
-
-#[test]
-fn the_defaults_of_each_part_are_those_of_the_whole() {
-    let config = load(&[]).unwrap();
-    assert_eq!(config.worker, WorkerConfig::default());
-    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.aws.topic.as_str(), "inventory-results.fifo");
+    assert!(config.redis.is_none());
     assert_eq!(config.aws, AwsConfig::default());
+    assert_eq!(config.admin.address().to_string(), "0.0.0.0:9090");
 }
 
 #[test]
@@ -66,11 +47,11 @@ fn every_error_is_reported_at_once() {
     ]);
     assert_eq!(all.len(), 7, "{all:#?}");
     for (name, expected) in [
-        ("INVENTORY_VISIBILITY_SECONDS is \"soon\"", "from 10 to 43200"),
+        ("INVENTORY_VISIBILITY_SECONDS is \"soon\"", "from 1 to 43200"),
         ("INVENTORY_LONG_POLL_SECONDS is \"21\"", "from 0 to 20"),
         ("INVENTORY_QUEUES is \"orders\"", ".fifo"),
         ("DYNAMODB_TABLE_SEATS is \"x\"", "3 to 255"),
-        ("REDIS_URL has a value", "redis://"),
+        ("REDIS_URL has a value", "write it as redis://"),
         ("ADMIN_PORT is \"70000\"", "65535"),
         ("INVENTORY_LOG_FORMAT is \"xml\"", "auto or json or text"),
     ] {
@@ -84,10 +65,9 @@ fn a_relation_names_every_setting_it_rests_on() {
     let all = problems(&[("INVENTORY_HEARTBEAT_SECONDS", "30")]);
     assert_eq!(
         all,
-        ["INVENTORY_VISIBILITY_SECONDS is 60 and INVENTORY_HEARTBEAT_SECONDS is 30 and \
-          INVENTORY_LEASE_MARGIN_SECONDS is 5: expected visibility > 2 × heartbeat + lease margin, \
-          so that one failed extension costs no lease. Raise the visibility or lower the \
-          heartbeat."]
+        ["INVENTORY_VISIBILITY_SECONDS is 60 and INVENTORY_HEARTBEAT_SECONDS is 30: expected \
+          visibility > 2 × heartbeat, so that one failed extension costs no lease. Raise the \
+          visibility or lower the heartbeat."]
     );
 }
 
@@ -100,11 +80,11 @@ fn settings_that_contradict_each_other_stop_the_start() {
             "lock wait < lock",
         ),
         (
-            vec![("INVENTORY_LOCK_WAIT_SECONDS", "2"), ("INVENTORY_HANDLER_SECONDS", "1.5")],
-            "lock wait < handler",
+            vec![("INVENTORY_LOCK_WAIT_SECONDS", "2"), ("INVENTORY_HEARTBEAT_SECONDS", "1.5")],
+            "lock wait < heartbeat",
         ),
-        (vec![("INVENTORY_HANDLER_SECONDS", "22")], "grace > handler + flush"),
-        (vec![("INVENTORY_GRACE_SECONDS", "23")], "grace > long poll + flush"),
+        (vec![("INVENTORY_GRACE_SECONDS", "20")], "grace > long poll"),
+        (vec![("INVENTORY_LOCK_WAIT_SECONDS", "12.5")], "grace > 2 × lock wait"),
         (vec![("INVENTORY_IN_FLIGHT_MESSAGES", "79")], "at least 80 messages"),
         (vec![("INVENTORY_IN_FLIGHT_MIB", "79")], "at least 80 MiB"),
         (vec![("DYNAMODB_TABLE_STOCK", "inventory-seats")], "four different tables"),
@@ -136,7 +116,7 @@ fn a_flag_wins_over_its_variable() {
 #[test]
 fn an_empty_variable_counts_as_unset() {
     let config = load(&[("REDIS_URL", ""), ("INVENTORY_POLLERS", "")]).unwrap();
-    assert_eq!((config.redis, config.worker.pollers), (None, 4));
+    assert!(config.redis.is_none() && config.worker.pollers == 4);
 }
 
 #[test]
@@ -156,7 +136,7 @@ fn a_secret_is_never_shown() {
     let environment: BTreeMap<&str, &str> = [("REDIS_URL", "redis://:s3cret@cache")].into();
     let (config, effective) = Flags::<Config>::none().load_reported(&environment).unwrap();
     assert!(!format!("{config:?} {effective:?}").contains("s3cret"));
-    assert!(effective.iter().any(|one| one.value.as_deref() == Some("redis://:***@cache")));
+    assert!(effective.iter().any(|one| one.value.as_deref() == Some("redis://***@cache:6379")));
 }
 
 #[test]
@@ -179,9 +159,9 @@ fn queues_and_topics_are_named_by_name_or_address() {
     let arn = "arn:aws:sns:eu-central-1:123456789012:results.fifo";
     let variables = [("INVENTORY_QUEUES", url), ("INVENTORY_RESULTS_TOPIC", arn)];
     let config = load(&variables).unwrap();
-    assert_eq!(config.aws.queues, [QueueRef::Url(url.to_owned())]);
+    assert_eq!(config.aws.queues, [url.parse().unwrap()]);
     assert_eq!(config.aws.queues[0].name(), "orders.fifo");
-    assert_eq!(config.aws.topic, TopicRef::Arn(arn.to_owned()));
+    assert_eq!(config.aws.topic.as_str(), arn);
     for wrong in ["a.fifo,a.fifo", "a-dlq.fifo", ",", ".fifo", "a b.fifo", "https://h/a"] {
         assert_eq!(problems(&[("INVENTORY_QUEUES", wrong)]).len(), 1, "{wrong}");
     }

@@ -4,6 +4,7 @@ use crate::config::Setting;
 
 const RECEIVING: &str = "Receiving";
 const DECIDING: &str = "Deciding and committing";
+const LIMITS: &str = "Limits";
 const STOPPING: &str = "Stopping";
 const SWEEPING: &str = "Sweeping";
 
@@ -24,15 +25,6 @@ pub(super) static HEARTBEAT: Setting = Setting::new(
     "How often the leases of messages at work are extended",
 )
 .or("20");
-
-pub(super) static LEASE_MARGIN: Setting = Setting::new(
-    RECEIVING,
-    "lease-margin-seconds",
-    "INVENTORY_LEASE_MARGIN_SECONDS",
-    "SECONDS",
-    "A commit is not begun with less than this left of its lease",
-)
-.or("5");
 
 pub(super) static LONG_POLL: Setting = Setting::new(
     RECEIVING,
@@ -103,7 +95,7 @@ pub(super) static CONFLICT_ATTEMPTS: Setting = Setting::new(
     "conflict-attempts",
     "INVENTORY_CONFLICT_ATTEMPTS",
     "COUNT",
-    "Tries at committing a batch that meets conflicts, before it goes command by command",
+    "How often a batch is decided again after conflicts, whole and then command by command",
 )
 .or("8");
 
@@ -134,14 +126,23 @@ pub(super) static RESTOCK_PARALLELISM: Setting = Setting::new(
 )
 .or("8");
 
-pub(super) static HANDLER: Setting = Setting::new(
-    DECIDING,
-    "handler-seconds",
-    "INVENTORY_HANDLER_SECONDS",
+pub(super) static MAX_HOLD: Setting = Setting::new(
+    LIMITS,
+    "max-hold-seconds",
+    "INVENTORY_MAX_HOLD_SECONDS",
     "SECONDS",
-    "No further attempt at a batch is begun after this; it is released and comes again",
+    "The longest hold a reserve may ask for",
 )
-.or("15");
+.or("14400");
+
+pub(super) static MAX_ENTRIES: Setting = Setting::new(
+    LIMITS,
+    "max-entries-per-reservation",
+    "INVENTORY_MAX_ENTRIES_PER_RESERVATION",
+    "COUNT",
+    "The most seats and lines in one reservation",
+)
+.or("97");
 
 pub(super) static GRACE: Setting = Setting::new(
     STOPPING,
@@ -151,15 +152,6 @@ pub(super) static GRACE: Setting = Setting::new(
     "From the signal to stop to the exit; give the container five seconds more than this",
 )
 .or("25");
-
-pub(super) static FLUSH: Setting = Setting::new(
-    STOPPING,
-    "flush-seconds",
-    "INVENTORY_FLUSH_SECONDS",
-    "SECONDS",
-    "What publishing, deleting and releasing get at the end of the grace",
-)
-.or("3");
 
 pub(super) static SWEEPER_INTERVAL: Setting = Setting::new(
     SWEEPING,
@@ -179,11 +171,10 @@ pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
 )
 .or("2");
 
-/// Every setting, in the order of `--help`.
-pub(super) static ALL: [&Setting; 19] = [
+/// The worker's settings, in the order of `--help`.
+pub(super) static WORKER: [&Setting; 16] = [
     &VISIBILITY,
     &HEARTBEAT,
-    &LEASE_MARGIN,
     &LONG_POLL,
     &POLLERS,
     &IN_FLIGHT_MESSAGES,
@@ -195,9 +186,10 @@ pub(super) static ALL: [&Setting; 19] = [
     &ISOLATION_RECEIVES,
     &MAX_ATTEMPTS,
     &RESTOCK_PARALLELISM,
-    &HANDLER,
     &GRACE,
-    &FLUSH,
-    &SWEEPER_INTERVAL,
-    &SWEEPER_MARGIN,
+    &MAX_HOLD,
+    &MAX_ENTRIES,
 ];
+
+/// The sweeper's settings, in the order of `--help`.
+pub(super) static SWEEPER: [&Setting; 2] = [&SWEEPER_INTERVAL, &SWEEPER_MARGIN];
