@@ -1,1 +1,3 @@
 //! Behaviours of the parts, without servers.
+
+mod schemas;

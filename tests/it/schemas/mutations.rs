@@ -1,0 +1,343 @@
+//! Messages that are nearly right: whatever is changed in one, schema and decoder agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use inventory_worker::message::decode;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{schema_accepts, valid_commands};
+
+/// Why a decoder may refuse what the schema accepts, for messages in ASCII. Found from the message
+/// itself, not asked of the decoder.
+fn schema_cannot_tell(message: &Value) -> bool {
+    let entries = |name: &str| message["data"][name].as_array().map_or(&[][..], Vec::as_slice);
+    let repeated = |entries: &[Value], name: &str| {
+        let names: Vec<_> = entries.iter().filter_map(|entry| entry[name].as_str()).collect();
+        names.iter().collect::<BTreeSet<_>>().len() < names.len()
+    };
+    let most = if message["type"] == "inventory.reserve.v1" { 97 } else { 10_000 };
+    let has_lines = message["type"] == "inventory.reserve.v1";
+    let has_entries = has_lines || message["type"] == "inventory.restock.v1";
+    has_entries
+        && (entries("seats").len() + entries("lines").len() > most
+            || repeated(entries("lines"), "sku")
+            || repeated(entries("seats"), "seat_number"))
+}
+
+fn assert_agreement(message: &Value) {
+    let decoded = decode(&message.to_string());
+    let expected = schema_accepts(message) && !schema_cannot_tell(message);
+    assert_eq!(decoded.is_ok(), expected, "{decoded:?} of {message}");
+}
+
+/// Values that are right somewhere, and their neighbours that are not.
+fn values() -> Vec<Value> {
+    let texts = [
+        "",
+        "1.0",
+        "A-1",
+        "-",
+        "a b",
+        "a\u{0}b",
+        "a\u{1f}",
+        "a\u{7f}",
+        "a\n",
+        "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90",
+        "9D1C2F6E-0B0A-4C58-8F2E-6A4F5D1C7B90",
+        "9d1c2f6e0b0a4c588f2e6a4f5d1c7b90",
+        "{9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90}",
+        "urn:uuid:9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90",
+        "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b9",
+        "9d1c2f6e0-b0a-4c58-8f2e-6a4f5d1c7b90",
+        "00000000-0000-0000-0000-000000000000",
+        "2026-11-22T10:00:00Z",
+        "2026-11-22t10:00:00.123456789z",
+        "2026-11-22T10:00:00.1234567890Z",
+        "2026-11-22T10:00:00.Z",
+        "2026-11-22T10:00:00+23:59",
+        "2026-11-22T10:00:00-24:00",
+        "2026-11-22T10:00:00-00:00",
+        "2026-11-22T24:00:00Z",
+        "2016-12-31T23:59:60Z",
+        "2016-12-31T23:59:60.5Z",
+        "2017-01-01T05:29:60+05:30",
+        "2026-11-22T10:00:60Z",
+        "2024-02-29T10:00:00Z",
+        "2026-02-29T10:00:00Z",
+        "2026-00-22T10:00:00Z",
+        "2026-11-22 10:00:00Z",
+        "2026-11-22T10:00:00",
+        "20261122T100000Z",
+        "2026-11-22",
+        "set",
+        "add",
+        "Set",
+        "AVAILABLE",
+        "BLOCKED",
+        "RESERVED",
+        "0",
+        "49.50",
+        "01",
+        ".5",
+        "5.",
+        "-1",
+        "1e3",
+        "+1",
+        " 1",
+        "999999999999999999.999999999",
+        "1000000000000000000",
+        "0.0000000001",
+        "application/json",
+        "APPLICATION/JSON ; charset=utf-8",
+        "application/json;",
+        "application/jsonl",
+        " application/json",
+        "application/json, text/plain",
+        "text/plain",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "inventory.reserve.v1",
+        "inventory.confirm.v1",
+        "inventory.cancel.v1",
+        "inventory.restock.v1",
+        "inventory.expire.v1",
+        "inventory.expire.v2",
+    ];
+    let lengths = [120, 121, 128, 129, 256, 257, 512, 513];
+    let numbers = ["0", "1", "-1", "-0.0", "97", "600.0", "6e2", "0.5", "14400", "14401"];
+    let large = ["1000000000", "1000000001", "9007199254740991", "9007199254740992", "1e300"];
+    let line = |quantity: u64| json!({"sku": "S-1", "quantity": quantity});
+    let seats = |count: usize| (0..count).map(|n| json!(format!("S-{n}"))).collect();
+    let shapes = [
+        json!(null),
+        json!(true),
+        json!(false),
+        json!([]),
+        json!({}),
+        json!([null]),
+        json!([[]]),
+        json!(["A-1"]),
+        json!(["A-1", "A-1"]),
+        json!(["A-1", "a-1"]),
+        json!([""]),
+        Value::Array(seats(97)),
+        Value::Array(seats(98)),
+        json!([line(0)]),
+        json!([line(1)]),
+        json!([line(1), line(1)]),
+        json!([line(1), line(2)]),
+        json!([line(1_000_000_001)]),
+        json!([{"seat_number": "A-1"}]),
+        json!([{"seat_number": "A-1", "price": "1.5", "status": "BLOCKED"}]),
+        json!([{"seat_number": "A-1"}, {"seat_number": "A-1", "section": "A"}]),
+        json!([{"seat_number": "A-1", "price": 1.5}]),
+    ];
+    let parsed = numbers.into_iter().chain(large);
+    texts
+        .into_iter()
+        .map(Value::from)
+        .chain(lengths.into_iter().map(|length| json!("x".repeat(length))))
+        .chain(parsed.map(|number| serde_json::from_str(number).unwrap()))
+        .chain(shapes)
+        .collect()
+}
+
+/// Every member name of either level, known somewhere.
+const NAMES: [&str; 20] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "datacontenttype",
+    "traceparent",
+    "data",
+    "event_id",
+    "store_id",
+    "user_id",
+    "booking_id",
+    "reservation_id",
+    "seats",
+    "lines",
+    "hold_seconds",
+    "reason",
+    "refund",
+    "mode",
+    "as_of",
+];
+
+/// One change to a message. Places are counted, and wrap round.
+#[derive(Clone, Debug)]
+enum Change {
+    Replace(usize, Value),
+    Remove(usize),
+    Insert(usize, &'static str, Value),
+}
+
+/// The place of every value inside a message.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let place = format!("{at}/{name}");
+                places(member, &place, found);
+                found.push(place);
+            }
+        }
+        Value::Array(entries) => {
+            for (index, entry) in entries.iter().enumerate() {
+                let place = format!("{at}/{index}");
+                places(entry, &place, found);
+                found.push(place);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn apply(message: &mut Value, change: Change) {
+    let mut found = vec![String::new()];
+    places(message, "", &mut found);
+    let pick = |place: usize| found[place % found.len()].clone();
+    match change {
+        Change::Replace(place, value) => *message.pointer_mut(&pick(place)).unwrap() = value,
+        Change::Insert(place, name, value) => {
+            if let Some(Value::Object(members)) = message.pointer_mut(&pick(place)) {
+                members.insert(name.to_owned(), value);
+            }
+        }
+        Change::Remove(place) => {
+            let place = pick(place);
+            let Some((parent, name)) = place.rsplit_once('/') else { return };
+            match message.pointer_mut(parent) {
+                Some(Value::Object(members)) => drop(members.remove(name)),
+                Some(Value::Array(entries)) => drop(entries.remove(name.parse().unwrap())),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The valid commands in ASCII, small enough to change everywhere.
+fn bases() -> BTreeMap<String, Value> {
+    let mut bases = valid_commands();
+    bases
+        .retain(|name, example| name != "reserve-the-most-seats" && example.to_string().is_ascii());
+    bases
+}
+
+#[test]
+fn after_any_one_change_schema_and_decoder_agree() {
+    let values = values();
+    let mut cases = 0;
+    for base in bases().into_values() {
+        let mut found = vec![String::new()];
+        places(&base, "", &mut found);
+        let mut check = |change| {
+            let mut message = base.clone();
+            apply(&mut message, change);
+            assert_agreement(&message);
+            cases += 1;
+        };
+        for place in 0..found.len() {
+            check(Change::Remove(place));
+            values.iter().for_each(|value| check(Change::Replace(place, value.clone())));
+        }
+        let data = found.iter().position(|place| place == "/data").unwrap();
+        for name in NAMES {
+            values.iter().for_each(|value| check(Change::Insert(data, name, value.clone())));
+        }
+    }
+    assert!(cases > 30_000, "{cases}");
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let value = || proptest::sample::select(values());
+    let name = proptest::sample::select(NAMES.to_vec());
+    prop_oneof![
+        4 => (0..64usize, value()).prop_map(|(place, value)| Change::Replace(place, value)),
+        1 => (0..64usize).prop_map(Change::Remove),
+        3 => (0..64usize, name, value())
+            .prop_map(|(place, name, value)| Change::Insert(place, name, value)),
+    ]
+}
+
+/// Any JSON, with member names that mean something now and then.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        proptest::sample::select(values()),
+        any::<f64>().prop_map(|number| json!(number)),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 8, |inner| {
+        let name = prop_oneof![
+            4 => proptest::sample::select(NAMES.to_vec()).prop_map(str::to_owned),
+            1 => ".{0,4}",
+        ];
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+            proptest::collection::btree_map(name, inner, 0..8)
+                .prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn after_several_changes_schema_and_decoder_agree(
+        base in proptest::sample::select(bases().into_values().collect::<Vec<_>>()),
+        changes in proptest::collection::vec(change(), 1..5),
+    ) {
+        let mut message = base;
+        changes.into_iter().for_each(|change| apply(&mut message, change));
+        assert_agreement(&message);
+    }
+
+    #[test]
+    fn any_json_at_all_is_decoded_or_refused(value in any_json()) {
+        if let Err(told) = decode(&value.to_string()) {
+            prop_assert!(told.rejection.message.contains(": "));
+        }
+    }
+
+    #[test]
+    fn any_json_as_data_is_decoded_or_refused(
+        base in proptest::sample::select(bases().into_values().collect::<Vec<_>>()),
+        data in any_json(),
+    ) {
+        let mut message = base;
+        message["data"] = data;
+        let accepted = schema_accepts(&message);
+        let decoded = decode(&message.to_string()).is_ok();
+        // Texts of more bytes than characters, and times at the end of time, are the decoder's.
+        prop_assert!(accepted || !decoded, "{message}");
+    }
+
+    #[test]
+    fn any_text_at_all_is_decoded_or_refused(text in ".{0,64}") {
+        prop_assert!(decode(&text).is_err());
+    }
+
+    #[test]
+    fn a_message_with_bytes_changed_is_decoded_or_refused(
+        base in proptest::sample::select(valid_commands().into_values().collect::<Vec<_>>()),
+        edits in proptest::collection::vec((any::<usize>(), any::<char>()), 1..4),
+    ) {
+        let mut text: Vec<char> = base.to_string().chars().collect();
+        for (place, character) in edits {
+            let place = place % text.len();
+            text[place] = character;
+        }
+        let text: String = text.into_iter().collect();
+        let decoded = decode(&text);
+        if let Ok(message) = serde_json::from_str::<Value>(&text) {
+            prop_assert!(schema_accepts(&message) || decoded.is_err(), "{message}");
+        } else {
+            prop_assert!(decoded.is_err());
+        }
+    }
+}
