@@ -1,1 +1,4 @@
 //! Behaviours of the parts, without servers.
+
+mod decide_rules;
+mod world;
