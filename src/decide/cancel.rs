@@ -28,7 +28,7 @@ pub(super) fn decide(
         }
         _ => return Ok(status_rejection(&reservation).into()),
     };
-    if let Some(rejection) = beyond_bound(&reservation, &lines) {
+    if let Some(rejection) = beyond_bound(state, &reservation, &lines)? {
         return Ok(rejection.into());
     }
     let mut changes = holdings::release_seats(state, &reservation, now)?;
@@ -53,27 +53,31 @@ pub(super) fn end(
     }
 }
 
-/// Goods that come back may not take a line beyond what on hand can be.
-fn beyond_bound(reservation: &Reservation, changes: &[Change]) -> Option<Rejection> {
-    let over: Vec<LineShortfall> = changes
-        .iter()
-        .zip(&reservation.lines)
-        .filter_map(|(change, request)| match change {
-            Change::Line(_, line) if line.on_hand() > ON_HAND_MAX => Some(LineShortfall {
+/// Goods that come back may not take a line beyond what on hand can be. Names what there was of
+/// each such line, before the goods came back.
+fn beyond_bound(
+    state: &State,
+    reservation: &Reservation,
+    changes: &[Change],
+) -> Result<Option<Rejection>, DecideError> {
+    let mut over = Vec::new();
+    for (change, request) in changes.iter().zip(&reservation.lines) {
+        let Change::Line(key, line) = change else { continue };
+        if line.on_hand() > ON_HAND_MAX {
+            over.push(LineShortfall {
                 sku: request.sku.clone(),
                 requested: request.quantity,
-                available: line.available,
-            }),
-            _ => None,
-        })
-        .collect();
-    if over.is_empty() {
-        return None;
+                available: state.line(key)?.map_or(0, |before| before.available),
+            });
+        }
     }
-    Some(Rejection {
+    if over.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Rejection {
         code: RejectionCode::LimitExceeded,
         message: format!("on hand would pass {ON_HAND_MAX} on {} lines", over.len()),
         seats: Vec::new(),
         lines: over,
-    })
+    }))
 }

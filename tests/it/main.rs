@@ -1,3 +1,5 @@
 //! Behaviours of the parts, without servers.
 
+mod decide_rules;
 mod schemas;
+mod world;

@@ -1,0 +1,124 @@
+//! What the contract says of each command, by example.
+
+mod cancel;
+mod confirm;
+mod expire;
+mod reserve;
+mod restock;
+
+use inventory_worker::{
+    decide::Change,
+    domain::{
+        Action, Cancel, Confirm, Expire, Line, LineKey, Occupancy, PoolId, Reserve, Restock,
+        RestockMode, RestockStatus, Seat, SeatKey, Timestamp,
+    },
+};
+
+use crate::world::{
+    Ran, Universe, World, at, event, number, restock_lines, restock_seats, seat_change, sku, store,
+};
+
+/// Everything happens to one event unless said otherwise.
+const EVENT: u64 = 42;
+
+/// Seats on sale, A-5 BLOCKED, none other; ten each of `x` and `y`, no `z`; no other
+/// pool has anything.
+struct Show {
+    world: World,
+}
+
+impl Show {
+    fn new() -> Self {
+        let pools = [event(EVENT), event(43), store("s")];
+        let seats = ["A-1", "A-2", "A-3", "A-4", "A-5", "B-1", "B-2"];
+        let mut world = World::empty(Universe::of(&pools, &seats, &["x", "y", "z"], 10));
+        let mut stock = restock_seats(&["A-1", "A-2", "A-3", "A-4"]);
+        stock.seats.push(seat_change("A-5", Some(RestockStatus::Blocked)));
+        stock.lines = restock_lines(RestockMode::Set, &[("x", 10), ("y", 10)]).lines;
+        world.run(&event(EVENT), Action::Restock(stock), at("09:00:00"));
+        Self { world }
+    }
+
+    fn reserve(&mut self, reserve: Reserve, now: &str) -> Ran {
+        self.run(&event(EVENT), Action::Reserve(reserve), now)
+    }
+
+    fn confirm(&mut self, confirm: Confirm, now: &str) -> Ran {
+        self.run(&event(EVENT), Action::Confirm(confirm), now)
+    }
+
+    fn cancel(&mut self, cancel: Cancel, now: &str) -> Ran {
+        self.run(&event(EVENT), Action::Cancel(cancel), now)
+    }
+
+    fn expire(&mut self, expire: Expire, now: &str) -> Ran {
+        self.run(&event(EVENT), Action::Expire(expire), now)
+    }
+
+    fn restock(&mut self, restock: Restock, now: &str) -> Ran {
+        self.run(&event(EVENT), Action::Restock(restock), now)
+    }
+
+    fn run(&mut self, pool: &PoolId, action: Action, now: &str) -> Ran {
+        let before = self.world.items();
+        let ran = self.world.run(pool, action, at(now));
+        // Whatever the command: what it says it changed is what changed, each item once, by one
+        // version, and the state shows it.
+        let mut after = before.clone();
+        for change in &ran.changes {
+            let was = version_of(&after, change);
+            assert_eq!(change.version(), was + 1, "{change:?}");
+            after.put(change.clone());
+        }
+        assert_eq!(self.world.items(), after);
+        ran
+    }
+
+    fn seat(&self, seat: &str) -> Seat {
+        let key = SeatKey { event_id: EVENT, number: number(seat) };
+        self.world.items().seats[&key].clone()
+    }
+
+    fn status(&self, seat: &str) -> &'static str {
+        self.seat(seat).occupancy.status()
+    }
+
+    fn line(&self, name: &str) -> Line {
+        self.world.items().lines[&line_key(name)].clone()
+    }
+
+    /// Available and reserved.
+    fn figures(&self, name: &str) -> (i64, i64) {
+        let line = self.line(name);
+        (line.available, line.reserved)
+    }
+
+    /// Makes the line's figures what no few commands would make them.
+    fn plant_line(&mut self, name: &str, available: i64, reserved: i64) {
+        let line = Line { available, reserved, ..self.line(name) };
+        self.world.plant(Change::Line(line_key(name), line));
+    }
+}
+
+fn version_of(items: &crate::world::Items, change: &Change) -> u64 {
+    match change {
+        Change::Reservation(reservation) => {
+            items.reservations.get(&reservation.reservation_id).map_or(0, |found| found.version)
+        }
+        Change::Seat(key, _) => items.seats.get(key).map_or(0, |found| found.version),
+        Change::Line(key, _) => items.lines.get(key).map_or(0, |found| found.version),
+    }
+}
+
+fn line_key(name: &str) -> LineKey {
+    LineKey { pool: event(EVENT), sku: sku(name) }
+}
+
+/// A hold on a seat.
+fn held(id: u32, by: &str, until: Timestamp) -> Occupancy {
+    Occupancy::Reserved {
+        reservation_id: crate::world::reservation_id(id),
+        by: crate::world::user(by),
+        until,
+    }
+}

@@ -1,0 +1,262 @@
+//! A small whole world to decide in: every item that could exist is known to exist or not.
+
+use std::collections::BTreeMap;
+
+use inventory_worker::{
+    decide::{self, Change, Limits, State, Verdict},
+    domain::{
+        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, Line, LineKey,
+        LineRequest, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId,
+        Reserve, Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatKey, SeatNumber, Sku,
+        Timestamp, UserId,
+    },
+};
+use uuid::Uuid;
+
+/// What exists, by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Items {
+    pub reservations: BTreeMap<ReservationId, Reservation>,
+    pub seats: BTreeMap<SeatKey, Seat>,
+    pub lines: BTreeMap<LineKey, Line>,
+}
+
+impl Items {
+    /// Lays a change over.
+    pub fn put(&mut self, change: Change) {
+        match change {
+            Change::Reservation(reservation) => {
+                self.reservations.insert(reservation.reservation_id, reservation);
+            }
+            Change::Seat(key, seat) => {
+                self.seats.insert(key, seat);
+            }
+            Change::Line(key, line) => {
+                self.lines.insert(key, line);
+            }
+        }
+    }
+}
+
+/// The items that could exist.
+#[derive(Clone, Debug)]
+pub struct Universe {
+    pub reservations: Vec<ReservationId>,
+    pub seats: Vec<SeatKey>,
+    pub lines: Vec<LineKey>,
+}
+
+impl Universe {
+    /// Of pools with the same seat numbers (where they are events) and SKUs.
+    pub fn of(pools: &[PoolId], seats: &[&str], skus: &[&str], reservations: u32) -> Self {
+        let mut universe = Self {
+            reservations: (0..reservations).map(reservation_id).collect(),
+            seats: Vec::new(),
+            lines: Vec::new(),
+        };
+        for pool in pools {
+            if let Some(event_id) = pool.event_id() {
+                let key = |seat: &&str| SeatKey { event_id, number: number(seat) };
+                universe.seats.extend(seats.iter().map(key));
+            }
+            let key = |name: &&str| LineKey { pool: pool.clone(), sku: sku(name) };
+            universe.lines.extend(skus.iter().map(key));
+        }
+        universe
+    }
+}
+
+/// The state of a universe, and what its operator allows.
+pub struct World {
+    pub limits: Limits,
+    universe: Universe,
+    state: State,
+    commands: u32,
+}
+
+/// What became of one command.
+#[derive(Debug)]
+pub struct Ran {
+    pub command: Command,
+    pub verdict: Verdict,
+    pub changes: Vec<Change>,
+}
+
+impl World {
+    /// Nothing exists yet.
+    pub fn empty(universe: Universe) -> Self {
+        let state = state_of(&universe, &Items::default());
+        Self { limits: Limits::default(), universe, state, commands: 0 }
+    }
+
+    /// Makes an item what no command would make it.
+    pub fn plant(&mut self, change: Change) {
+        let mut items = self.items();
+        items.put(change);
+        self.state = state_of(&self.universe, &items);
+    }
+
+    /// Decides a command.
+    pub fn run(&mut self, pool: &PoolId, action: Action, now: Timestamp) -> Ran {
+        self.commands += 1;
+        let command = command(self.commands, pool, action);
+        let verdict = decide::decide(&mut self.state, &command, &self.limits, now)
+            .unwrap_or_else(|error| panic!("{command:?} at {now}: {error}"));
+        Ran { command, verdict, changes: self.state.take_changes() }
+    }
+
+    /// Everything that exists.
+    pub fn items(&self) -> Items {
+        let mut items = Items::default();
+        for id in &self.universe.reservations {
+            let found = self.state.reservation(*id).unwrap().cloned();
+            items.reservations.extend(found.map(|found| (*id, found)));
+        }
+        for key in &self.universe.seats {
+            let found = self.state.seat(key).unwrap().cloned();
+            items.seats.extend(found.map(|found| (key.clone(), found)));
+        }
+        for key in &self.universe.lines {
+            let found = self.state.line(key).unwrap().cloned();
+            items.lines.extend(found.map(|found| (key.clone(), found)));
+        }
+        items
+    }
+}
+
+/// A state that knows of every item whether it exists.
+pub fn state_of(universe: &Universe, items: &Items) -> State {
+    let reservations = &universe.reservations;
+    State::new(
+        reservations.iter().map(|id| (*id, items.reservations.get(id).cloned())).collect(),
+        universe.seats.iter().map(|key| (key.clone(), items.seats.get(key).cloned())).collect(),
+        universe.lines.iter().map(|key| (key.clone(), items.lines.get(key).cloned())).collect(),
+    )
+}
+
+impl Ran {
+    /// The reservation of an outcome that carries one.
+    pub fn reservation(&self) -> &Reservation {
+        match &self.verdict.outcome {
+            Outcome::Reserved { reservation }
+            | Outcome::Confirmed { reservation }
+            | Outcome::Cancelled { reservation, .. }
+            | Outcome::Expired { reservation } => reservation,
+            other => panic!("no reservation in {other:?}"),
+        }
+    }
+
+    /// The rejection, after making sure that it changed nothing.
+    pub fn rejection(&self) -> &Rejection {
+        assert_eq!(self.changes, [], "a rejected command leaves no changes");
+        self.verdict.outcome.rejection().unwrap_or_else(|| panic!("no rejection: {self:?}"))
+    }
+
+    /// The code of the rejection, after making sure that it changed nothing.
+    pub fn code(&self) -> RejectionCode {
+        self.rejection().code
+    }
+}
+
+/// A command with an identity of its own.
+pub fn command(count: u32, pool: &PoolId, action: Action) -> Command {
+    let key = CommandKey {
+        source: "/tests".parse().unwrap(),
+        id: format!("command-{count}").parse().unwrap(),
+    };
+    let mut digest = [0; 32];
+    digest[..4].copy_from_slice(&count.to_be_bytes());
+    Command { key, digest: Digest(digest), pool: pool.clone(), action }
+}
+
+/// An instant of one day: `at("10:00:00")`.
+pub fn at(time_of_day: &str) -> Timestamp {
+    format!("2026-11-22T{time_of_day}Z").parse().unwrap()
+}
+
+pub fn event(id: u64) -> PoolId {
+    PoolId::Event(id)
+}
+
+pub fn store(id: &str) -> PoolId {
+    PoolId::Store(id.parse().unwrap())
+}
+
+pub fn reservation_id(count: u32) -> ReservationId {
+    ReservationId(Uuid::from_u128(u128::from(count)))
+}
+
+pub fn number(seat: &str) -> SeatNumber {
+    seat.parse().unwrap()
+}
+
+pub fn numbers(seats: &[&str]) -> Vec<SeatNumber> {
+    seats.iter().map(|seat| number(seat)).collect()
+}
+
+pub fn sku(name: &str) -> Sku {
+    name.parse().unwrap()
+}
+
+pub fn user(name: &str) -> UserId {
+    name.parse().unwrap()
+}
+
+pub fn booking(name: &str) -> BookingId {
+    name.parse().unwrap()
+}
+
+pub fn quantities(lines: &[(&str, u64)]) -> Vec<LineRequest> {
+    lines
+        .iter()
+        .map(|(name, quantity)| LineRequest { sku: sku(name), quantity: *quantity })
+        .collect()
+}
+
+/// A reserve for 600 seconds, whoever's limits.
+pub fn reserve(id: u32, by: &str, seats: &[&str], lines: &[(&str, u64)]) -> Reserve {
+    Reserve {
+        reservation_id: reservation_id(id),
+        user_id: user(by),
+        seats: numbers(seats),
+        lines: quantities(lines),
+        hold_seconds: Some(600),
+    }
+}
+
+pub fn confirm(id: u32, booked: &str) -> Confirm {
+    Confirm { reservation_id: reservation_id(id), booking_id: booking(booked), user_id: None }
+}
+
+pub fn cancel(id: u32) -> Cancel {
+    Cancel { reservation_id: reservation_id(id), user_id: None, reason: None, refund: false }
+}
+
+pub fn refund(id: u32) -> Cancel {
+    Cancel { refund: true, ..cancel(id) }
+}
+
+pub fn expire(id: u32) -> Expire {
+    Expire { reservation_id: reservation_id(id) }
+}
+
+/// A restock of seats that says nothing about them.
+pub fn restock_seats(seats: &[&str]) -> Restock {
+    let seats = seats.iter().map(|seat| seat_change(seat, None)).collect();
+    Restock { seats, lines: Vec::new(), mode: RestockMode::Set, as_of: None }
+}
+
+pub fn restock_lines(mode: RestockMode, lines: &[(&str, u64)]) -> Restock {
+    Restock { seats: Vec::new(), lines: quantities(lines), mode, as_of: None }
+}
+
+pub fn seat_change(seat: &str, status: Option<RestockStatus>) -> SeatChange {
+    SeatChange {
+        number: number(seat),
+        section: None,
+        row_number: None,
+        seat_type: None,
+        price: None,
+        status,
+    }
+}
