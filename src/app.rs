@@ -15,11 +15,10 @@ use crate::{
         sqs::{self, SqsQueue, bootstrap::dead_letter_queue_name},
         system::{Random, SystemClock},
     },
-    config::{self, AwsConfig, Config, Limits, LockUse, RedisConfig, WorkerConfig},
-    decide,
+    config::{AwsConfig, Config},
     ports::{Clock, Entropy, Locks, Publisher, Store},
     sweeper::{self, Sweeper},
-    worker::{LockMode, Observer, Settings, Source, Stop, Tools},
+    worker::{Observer, Settings, Source, Stop, Tools},
 };
 
 /// What a worker needs of the world.
@@ -52,20 +51,14 @@ pub fn store(sdk: &SdkConfig, config: &AwsConfig) -> Arc<dyn Store> {
 }
 
 /// Locks on Redis, or none.
-///
-/// # Errors
-/// An address the client cannot use.
-pub fn locks(config: Option<&RedisConfig>) -> anyhow::Result<Arc<dyn Locks>> {
-    match config {
+#[must_use]
+pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
+    match url {
         None => {
             tracing::info!("REDIS_URL is not set: no locks, version conditions alone");
-            Ok(Arc::new(NoLocks))
+            Arc::new(NoLocks)
         }
-        Some(config) => {
-            let urls: Vec<&str> = config.urls().iter().map(config::RedisUrl::expose).collect();
-            let url: RedisUrl = urls.join(",").parse().context("REDIS_URL")?;
-            Ok(Arc::new(RedisLocks::new(url)))
-        }
+        Some(url) => Arc::new(RedisLocks::new(url.clone())),
     }
 }
 
@@ -78,61 +71,29 @@ pub async fn connect(config: &Config) -> anyhow::Result<Backends> {
     let sqs = sqs::client(&sdk);
     let mut sources = Vec::with_capacity(config.aws.queues.len());
     for queue in &config.aws.queues {
-        let queue = queue.to_string();
-        let dead_letters = dead_letter_queue_name(&queue);
+        let dead_letters = dead_letter_queue_name(queue.as_str());
         let connect = async |name: &str| {
             SqsQueue::connect(sqs.clone(), name)
                 .await
                 .with_context(|| format!("queue {name} (`bootstrap` creates it)"))
         };
         sources.push(Source {
-            queue: Arc::new(connect(&queue).await?),
+            queue: Arc::new(connect(queue.as_str()).await?),
             dead_letters: Arc::new(connect(&dead_letters).await?),
         });
     }
-    let topic = config.aws.topic.to_string();
-    let publisher = SnsTopic::connect(sns::client(&sdk), &topic)
+    let topic = config.aws.topic.as_str();
+    let publisher = SnsTopic::connect(sns::client(&sdk), topic)
         .await
         .with_context(|| format!("topic {topic} (`bootstrap` creates it)"))?;
     Ok(Backends {
         store: store(&sdk, &config.aws),
-        locks: locks(config.redis.as_ref())?,
+        locks: locks(config.redis.as_ref()),
         publisher: Arc::new(publisher),
         sources,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
-}
-
-/// The worker's settings.
-#[must_use]
-pub fn settings(worker: &WorkerConfig, limits: &Limits) -> Settings {
-    Settings {
-        visibility: worker.visibility,
-        heartbeat: worker.heartbeat,
-        lease_margin: worker.lease_margin,
-        long_poll: worker.long_poll,
-        pollers: worker.pollers,
-        messages_in_flight_max: worker.in_flight_messages,
-        bytes_in_flight_max: worker.in_flight_bytes,
-        lock_mode: match worker.locks {
-            LockUse::Always => LockMode::Always,
-            LockUse::AfterConflict => LockMode::AfterConflict,
-        },
-        lock_ttl: worker.lock_ttl,
-        lock_wait: worker.lock_wait,
-        conflict_attempts: worker.conflict_attempts,
-        isolate_after: worker.isolation_receives,
-        attempts_max: worker.max_attempts,
-        restock_parallelism: worker.restock_parallelism,
-        handler_timeout: worker.handler_timeout,
-        grace: worker.grace,
-        flush: worker.flush,
-        limits: decide::Limits {
-            hold_seconds_max: limits.max_hold_seconds,
-            reserve_entries_max: limits.max_entries_per_reservation,
-        },
-    }
 }
 
 impl Backends {

@@ -216,13 +216,13 @@ impl Queue for SqsQueue {
                 .deduplication_id
                 .clone()
                 .unwrap_or_else(|| content_deduplication_id(&message.body));
-            Ok(SendMessageBatchRequestEntry::builder()
+            SendMessageBatchRequestEntry::builder()
                 .id(entry_id(at))
                 .message_body(&message.body)
                 .message_group_id(message.group.as_str())
                 .message_deduplication_id(deduplication_id)
                 .set_message_attributes(entries::attributes(&message.attributes)?)
-                .build()?)
+                .build()
         });
         let output = self
             .client

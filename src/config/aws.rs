@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-pub use crate::adapters::dynamodb::TableNames;
-
 use super::{Reader, Section, Setting, parse};
 use crate::adapters::{dynamodb::TableNames, sqs};
 

@@ -47,6 +47,7 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         // SQS: a visibility timeout is 0…43,200 whole seconds, a long poll 0…20.
         visibility: whole_seconds(reader, &names::VISIBILITY, 1..=43_200),
         heartbeat: seconds(reader, &names::HEARTBEAT, 100..=21_600_000),
+        lease_margin: seconds(reader, &names::LEASE_MARGIN, 0..=3_600_000),
         long_poll: whole_seconds(reader, &names::LONG_POLL, 0..=20),
         pollers: count(reader, &names::POLLERS, 1..=64, "pollers"),
         messages_in_flight_max: count(reader, &names::IN_FLIGHT_MESSAGES, messages, "messages"),
@@ -59,6 +60,8 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         isolate_after: times(reader, &names::ISOLATION_RECEIVES),
         attempts_max: times(reader, &names::MAX_ATTEMPTS),
         restock_parallelism: count(reader, &names::RESTOCK_PARALLELISM, 1..=64, "chunks"),
+        handler_timeout: seconds(reader, &names::HANDLER_TIMEOUT, 1_000..=3_600_000),
+        flush: seconds(reader, &names::FLUSH, 0..=600_000),
         grace: seconds(reader, &names::GRACE, 1_000..=7_200_000),
         limits: Limits {
             hold_seconds_max: reader.value(&names::MAX_HOLD, 1, |text| {

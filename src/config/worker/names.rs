@@ -26,6 +26,15 @@ pub(super) static HEARTBEAT: Setting = Setting::new(
 )
 .or("20");
 
+pub(super) static LEASE_MARGIN: Setting = Setting::new(
+    RECEIVING,
+    "lease-margin-seconds",
+    "INVENTORY_LEASE_MARGIN_SECONDS",
+    "SECONDS",
+    "Nothing is committed with less than this left of a lease",
+)
+.or("2");
+
 pub(super) static LONG_POLL: Setting = Setting::new(
     RECEIVING,
     "long-poll-seconds",
@@ -144,6 +153,15 @@ pub(super) static MAX_ENTRIES: Setting = Setting::new(
 )
 .or("97");
 
+pub(super) static HANDLER_TIMEOUT: Setting = Setting::new(
+    DECIDING,
+    "handler-timeout-seconds",
+    "INVENTORY_HANDLER_TIMEOUT_SECONDS",
+    "SECONDS",
+    "No further attempt at a batch is begun after this: it is released and comes again",
+)
+.or("20");
+
 pub(super) static GRACE: Setting = Setting::new(
     STOPPING,
     "grace-seconds",
@@ -152,6 +170,15 @@ pub(super) static GRACE: Setting = Setting::new(
     "From the signal to stop to the exit; give the container five seconds more than this",
 )
 .or("25");
+
+pub(super) static FLUSH: Setting = Setting::new(
+    STOPPING,
+    "flush-seconds",
+    "INVENTORY_FLUSH_SECONDS",
+    "SECONDS",
+    "What publishing, deleting and releasing get at the end of the grace",
+)
+.or("3");
 
 pub(super) static SWEEPER_INTERVAL: Setting = Setting::new(
     SWEEPING,
@@ -172,9 +199,10 @@ pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
 .or("2");
 
 /// The worker's settings, in the order of `--help`.
-pub(super) static WORKER: [&Setting; 16] = [
+pub(super) static WORKER: [&Setting; 19] = [
     &VISIBILITY,
     &HEARTBEAT,
+    &LEASE_MARGIN,
     &LONG_POLL,
     &POLLERS,
     &IN_FLIGHT_MESSAGES,
@@ -186,7 +214,9 @@ pub(super) static WORKER: [&Setting; 16] = [
     &ISOLATION_RECEIVES,
     &MAX_ATTEMPTS,
     &RESTOCK_PARALLELISM,
+    &HANDLER_TIMEOUT,
     &GRACE,
+    &FLUSH,
     &MAX_HOLD,
     &MAX_ENTRIES,
 ];

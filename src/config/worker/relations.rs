@@ -6,9 +6,9 @@ use super::{AwsConfig, BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX, MIB, Reader, aws, n
 /// the signal to stop ends within the grace.
 pub(super) fn check(settings: &worker::Settings, reader: &mut Reader<'_>) {
     reader.relation(
-        &[&names::VISIBILITY, &names::HEARTBEAT],
-        settings.visibility > settings.heartbeat.saturating_mul(2),
-        "visibility > 2 × heartbeat, so that one failed extension costs no lease",
+        &[&names::VISIBILITY, &names::HEARTBEAT, &names::LEASE_MARGIN],
+        settings.visibility > settings.heartbeat.saturating_mul(2) + settings.lease_margin,
+        "visibility > 2 × heartbeat + lease margin, so that one failed extension costs no lease",
         "Raise the visibility or lower the heartbeat",
     );
     reader.relation(
@@ -38,10 +38,11 @@ pub(super) fn check(settings: &worker::Settings, reader: &mut Reader<'_>) {
         "Raise the grace (and the container's, to five seconds more) or lower the long poll",
     );
     reader.relation(
-        &[&names::GRACE, &names::LOCK_WAIT],
-        settings.grace > settings.lock_wait.saturating_mul(2),
-        "grace > 2 × lock wait, so that a batch under way at the signal to stop gets to commit",
-        "Raise the grace (and the container's, to five seconds more) or lower the lock wait",
+        &[&names::GRACE, &names::HANDLER_TIMEOUT, &names::FLUSH],
+        settings.grace > settings.handler_timeout + settings.flush,
+        "grace > handler timeout + flush, so that what is under way at the signal to stop ends in \
+         good order",
+        "Raise the grace (and the container's, to five seconds more) or lower the others",
     );
 }
 

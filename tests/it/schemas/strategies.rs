@@ -78,7 +78,7 @@ fn changes() -> impl Strategy<Value = Vec<SeatChange>> {
 
 fn reserve() -> impl Strategy<Value = Reserve> {
     let entries = (seats(48), lines(49, 1));
-    (reservation_id(), text(), entries, 1..=HOLD_SECONDS_MAX).prop_map(
+    (reservation_id(), text(), entries, option::of(1..=HOLD_SECONDS_MAX)).prop_map(
         |(reservation_id, user_id, (seats, lines), hold_seconds)| Reserve {
             reservation_id,
             user_id,

@@ -1,0 +1,130 @@
+//! Failures: of the environment, of a message, of the worker itself.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fixture::{Fault, World, until};
+
+fn reserved(world: &World) -> usize {
+    world.outcomes().iter().filter(|(_, kind)| kind == "inventory.reserved.v1").count()
+}
+
+async fn world_with_ten() -> World {
+    let mut world = World::new();
+    world.with_seats((0..10).map(|n| format!("A-{n}"))).await;
+    for n in 0..10 {
+        world.post("reserve", json!({"user_id": "u", "seats": [format!("A-{n}")]}));
+    }
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_decided_again() {
+    let world = world_with_ten().await;
+    world.faults.next("commit", [Some(Fault::Conflicts), Some(Fault::Conflicts)]);
+    world.settle().await;
+    assert_eq!(reserved(&world), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_without_end_release_the_batch_and_condemn_nobody() {
+    let world = world_with_ten().await;
+    world.faults.next("commit", (0..500).map(|_| Some(Fault::Conflicts)));
+    world.settle().await;
+    assert_eq!(reserved(&world), 10);
+    assert_eq!(world.dead_letters.depth(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_whose_answer_is_lost_takes_effect_once() {
+    let world = world_with_ten().await;
+    world.faults.next("commit", [Some(Fault::LosesAnswer)]);
+    world.settle().await;
+    assert_eq!(reserved(&world), 10);
+    let seats = world.store.snapshot().seats;
+    assert!(seats.values().all(|seat| seat.version == 2), "created, reserved once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_any_port_loses_nothing_and_sends_nothing_to_the_dead_letters() {
+    for call in ["load", "commit", "publish", "delete", "acquire", "release", "receive"] {
+        let world = world_with_ten().await;
+        world.faults.next(call, (0..100).map(|_| Some(Fault::Fails)));
+        let running = world.start();
+        world.until_empty().await;
+        running.stop().await;
+        assert_eq!(reserved(&world), 10, "{call}");
+        assert_eq!(world.dead_letters.depth(), 0, "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn receiving_pauses_while_the_environment_fails() {
+    let world = world_with_ten().await;
+    world.faults.next("load", (0..10_000).map(|_| Some(Fault::Fails)));
+    let running = world.start();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let receives = world.seen.calls()["receive"];
+    assert!(receives < 100, "{receives} receives in ten minutes of outage");
+    assert_eq!(world.dead_letters.depth(), 0);
+    running.crash().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_the_store_never_takes_is_dead_lettered_alone_and_its_followers_are_not() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned(), "A-2".to_owned()]).await;
+    world.post("reserve", json!({"user_id": "poison", "seats": ["A-1"]}));
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-2"]}));
+    world.faults.refuse("poison");
+    world.settle().await;
+    assert_eq!(reserved(&world), 1);
+    let dead = world.dead_letters.messages();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].attributes["dlq_reason"], "POISON");
+    assert!(dead[0].body.contains("poison"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_while_a_suspect_is_handled_alone_does_not_count_against_it() {
+    let world = world_with_ten().await;
+    // Enough failures that every message is received often enough to be handled alone.
+    world.faults.next("load", (0..60).map(|_| Some(Fault::Fails)));
+    world.settle().await;
+    assert_eq!(reserved(&world), 10);
+    assert_eq!(world.dead_letters.depth(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_commit_and_publish_is_healed_by_the_next_worker() {
+    let world = world_with_ten().await;
+    world.faults.next("publish", (0..1_000).map(|_| Some(Fault::Fails)));
+    let running = world.start();
+    until(|| world.seen.calls().contains_key("publish")).await;
+    running.crash().await;
+    assert_eq!(reserved(&world), 0);
+    world.faults.clear();
+    world.settle().await;
+    assert_eq!(reserved(&world), 10);
+    let seats = world.store.snapshot().seats;
+    assert!(seats.values().all(|seat| seat.version == 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_workers_in_contention_sell_each_seat_once() {
+    let mut world = World::new();
+    world.with_seats((0..30).map(|n| format!("A-{n}"))).await;
+    for n in 0..300 {
+        let seat = format!("A-{}", n % 30);
+        let data = json!({"user_id": format!("u-{n}"), "seats": [seat]});
+        world.post_as(&format!("r-{n}"), &format!("event-1/{}", n % 7), "reserve", data);
+    }
+    let workers = [world.start(), world.start()];
+    world.until_empty().await;
+    for worker in workers {
+        worker.stop().await;
+    }
+    assert_eq!(reserved(&world), 30);
+    assert_eq!(world.outcomes().len(), 301);
+}

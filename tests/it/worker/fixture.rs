@@ -1,0 +1,424 @@
+//! A worker on in-memory ports under a paused clock, and faults to order.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use inventory_worker::{
+    adapters::{
+        memory::{MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock},
+        system::Random,
+    },
+    domain::{PoolId, Timestamp},
+    ports::{
+        BatchAnswer, Clock, CommitError, Consumed, EntryError, ExpiredHold, Loaded, Locks,
+        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Store, Table,
+        Transaction, Wanted,
+    },
+    worker::{self, Settings, Source, Stop, Tools, Unobserved},
+};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+pub const COMMANDS: &str = "inventory-commands.fifo";
+
+/// What a port call is to do instead of, or after, doing its work.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Nothing is done; the environment fails.
+    Fails,
+    /// It is done; the answer is lost.
+    LosesAnswer,
+    /// Commit alone: another transaction was in the way.
+    Conflicts,
+    /// Commit alone: the store refuses the request.
+    Refuses,
+}
+
+/// The next faults of each call, by name; calls without one work.
+#[derive(Clone, Default)]
+pub struct Faults {
+    ordered: Arc<Mutex<BTreeMap<&'static str, VecDeque<Option<Fault>>>>>,
+    refused: Arc<Mutex<Option<String>>>,
+}
+
+impl Faults {
+    pub fn next(&self, call: &'static str, faults: impl IntoIterator<Item = Option<Fault>>) {
+        self.ordered.lock().unwrap().entry(call).or_default().extend(faults);
+    }
+
+    /// The store refuses every transaction that holds the text.
+    pub fn refuse(&self, text: &str) {
+        *self.refused.lock().unwrap() = Some(text.to_owned());
+    }
+
+    /// From here on everything works.
+    pub fn clear(&self) {
+        self.ordered.lock().unwrap().clear();
+        *self.refused.lock().unwrap() = None;
+    }
+
+    fn refuses(&self, transaction: &Transaction) -> bool {
+        let refused = self.refused.lock().unwrap();
+        refused.as_ref().is_some_and(|text| format!("{transaction:?}").contains(text))
+    }
+
+    fn take(&self, call: &'static str) -> Option<Fault> {
+        self.ordered.lock().unwrap().get_mut(call)?.pop_front()?
+    }
+
+    async fn around<T>(
+        &self,
+        call: &'static str,
+        work: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        let unavailable = || PortError::Unavailable(format!("{call}: ordered by the test"));
+        match self.take(call) {
+            None => work.await,
+            Some(Fault::LosesAnswer) => {
+                work.await?;
+                Err(unavailable())
+            }
+            Some(_) => Err(unavailable()),
+        }
+    }
+}
+
+/// What a call of the store cost and named.
+#[derive(Clone, Default)]
+pub struct Seen {
+    pub calls: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    pub transactions: Arc<Mutex<Vec<Transaction>>>,
+}
+
+impl Seen {
+    pub fn count(&self, call: &'static str) {
+        *self.calls.lock().unwrap().entry(call).or_default() += 1;
+    }
+
+    pub fn calls(&self) -> BTreeMap<&'static str, u64> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+pub struct Tampered<P: ?Sized> {
+    pub inner: Arc<P>,
+    pub faults: Faults,
+    pub seen: Seen,
+}
+
+impl<P: ?Sized> Tampered<P> {
+    async fn call<T>(
+        &self,
+        call: &'static str,
+        work: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        self.seen.count(call);
+        self.faults.around(call, work).await
+    }
+}
+
+#[async_trait]
+impl Store for Tampered<MemoryStore> {
+    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+        self.call("load", self.inner.load(wanted)).await
+    }
+
+    async fn commit(&self, tx: &Transaction, token: Uuid) -> Result<Consumed, CommitError> {
+        self.seen.count("commit");
+        if self.faults.refuses(tx) {
+            return Err(CommitError::Invalid("refused by the test".to_owned()));
+        }
+        match self.faults.take("commit") {
+            Some(Fault::Conflicts) => return Err(CommitError::Conflict("ordered".to_owned())),
+            Some(Fault::Refuses) => return Err(CommitError::Invalid("ordered".to_owned())),
+            Some(Fault::Fails) => {
+                return Err(PortError::Unavailable("ordered by the test".to_owned()).into());
+            }
+            Some(Fault::LosesAnswer) => {
+                self.inner.commit(tx, token).await?;
+                return Err(PortError::Unavailable("ordered by the test".to_owned()).into());
+            }
+            None => {}
+        }
+        self.seen.transactions.lock().unwrap().push(tx.clone());
+        self.inner.commit(tx, token).await
+    }
+
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+        self.call("record_attempt", self.inner.record_attempt(message_id, now)).await
+    }
+
+    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        self.call("forgive_attempt", self.inner.forgive_attempt(message_id)).await
+    }
+
+    async fn expired(
+        &self,
+        shard: u32,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ExpiredHold>, PortError> {
+        self.inner.expired(shard, until, limit).await
+    }
+
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.inner.scan(table, from).await
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.inner.seats(event_id, from).await
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.inner.lines(pool, from).await
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        self.inner.ping().await
+    }
+}
+
+#[async_trait]
+impl Publisher for Tampered<MemoryTopic> {
+    async fn publish(&self, batch: &[Publication]) -> Result<BatchAnswer, PortError> {
+        self.call("publish", async {
+            // One entry of the batch fails, and what comes after it with it or not.
+            let failing = self.faults.take("publish_entry").is_some();
+            let answers = self
+                .inner
+                .publish(batch.get(..batch.len() - usize::from(failing)).unwrap_or_default())
+                .await?;
+            let failed = failing.then(|| Err(EntryError::Retryable("ordered".to_owned())));
+            Ok(answers.into_iter().chain(failed).collect())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Locks for Tampered<MemoryLocks> {
+    async fn acquire(
+        &self,
+        scope: &str,
+        names: &[String],
+        token: Uuid,
+        ttl: Duration,
+    ) -> Result<bool, PortError> {
+        self.call("acquire", self.inner.acquire(scope, names, token, ttl)).await
+    }
+
+    async fn release(&self, scope: &str, names: &[String], token: Uuid) -> Result<(), PortError> {
+        self.call("release", self.inner.release(scope, names, token)).await
+    }
+}
+
+#[async_trait]
+impl Queue for Tampered<MemoryQueue> {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    async fn receive(
+        &self,
+        request: &inventory_worker::ports::ReceiveRequest,
+    ) -> Result<Vec<inventory_worker::ports::Delivery>, PortError> {
+        let received = self.faults.around("receive", self.inner.receive(request)).await?;
+        if !received.is_empty() {
+            self.seen.count("receive");
+        }
+        Ok(received)
+    }
+
+    async fn change_visibility(
+        &self,
+        changes: &[(inventory_worker::ports::Receipt, Duration)],
+    ) -> Result<BatchAnswer, PortError> {
+        self.call("change_visibility", self.inner.change_visibility(changes)).await
+    }
+
+    async fn delete(
+        &self,
+        receipts: &[inventory_worker::ports::Receipt],
+    ) -> Result<BatchAnswer, PortError> {
+        self.call("delete", self.inner.delete(receipts)).await
+    }
+
+    async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
+        self.call("send", self.inner.send(messages)).await
+    }
+
+    async fn backlog(&self) -> Result<inventory_worker::ports::Backlog, PortError> {
+        self.inner.backlog().await
+    }
+}
+
+/// Everything a worker works with, shared by however many workers a test runs.
+pub struct World {
+    pub clock: Arc<TokioClock>,
+    pub queue: Arc<MemoryQueue>,
+    pub dead_letters: Arc<MemoryQueue>,
+    pub store: Arc<MemoryStore>,
+    pub locks: Arc<MemoryLocks>,
+    pub topic: Arc<MemoryTopic>,
+    pub faults: Faults,
+    pub seen: Seen,
+    pub settings: Settings,
+    next_id: u64,
+}
+
+impl World {
+    /// Call inside a paused runtime.
+    pub fn new() -> Self {
+        let clock = Arc::new(TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap()));
+        let passed_on: Arc<dyn Clock> = clock.clone();
+        let broker = MemoryBroker::new(Arc::clone(&passed_on));
+        Self {
+            queue: broker.queue(COMMANDS),
+            dead_letters: broker.queue("inventory-commands-dlq.fifo"),
+            store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
+            locks: Arc::new(MemoryLocks::new(Arc::clone(&passed_on))),
+            topic: Arc::new(MemoryTopic::new(passed_on)),
+            clock,
+            faults: Faults::default(),
+            seen: Seen::default(),
+            settings: Settings::default(),
+            next_id: 0,
+        }
+    }
+
+    fn tampered<P: ?Sized>(&self, inner: &Arc<P>) -> Arc<Tampered<P>> {
+        let (faults, seen) = (self.faults.clone(), self.seen.clone());
+        Arc::new(Tampered { inner: Arc::clone(inner), faults, seen })
+    }
+
+    /// A worker on this world.
+    pub fn start(&self) -> Running {
+        let stop = Stop::default();
+        let tools = Arc::new(Tools {
+            store: self.tampered(&self.store),
+            locks: self.tampered(&self.locks),
+            publisher: self.tampered(&self.topic),
+            clock: self.clock.clone(),
+            entropy: Arc::new(Random::seeded(7)),
+            observer: Arc::new(Unobserved),
+            settings: self.settings.clone(),
+            stop: stop.clone(),
+        });
+        let source = Source {
+            queue: self.tampered(&self.queue),
+            dead_letters: self.tampered(&self.dead_letters),
+        };
+        Running { task: tokio::spawn(worker::run(tools, vec![source])), stop }
+    }
+
+    /// Posts a command to event 1 under the next id; gives the id.
+    pub fn post(&mut self, kind: &str, data: Value) -> String {
+        self.next_id += 1;
+        let id = format!("c-{}", self.next_id);
+        self.post_as(&id, "event-1", kind, data);
+        id
+    }
+
+    pub fn post_as(&self, id: &str, group: &str, kind: &str, mut data: Value) {
+        if data.get("store_id").is_none() {
+            data["event_id"] = json!(1);
+        }
+        let body = json!({
+            "specversion": "1.0", "id": id, "source": "/test",
+            "type": format!("inventory.{kind}.v1"), "data": data,
+        });
+        self.post_raw(group, &body.to_string());
+    }
+
+    pub fn post_raw(&self, group: &str, body: &str) {
+        let message = OutgoingMessage {
+            group: group.parse().unwrap(),
+            body: body.to_owned(),
+            deduplication_id: None,
+            attributes: BTreeMap::new(),
+        };
+        self.queue.push(&message).unwrap();
+    }
+
+    /// Creates the seats, by a worker of its own, and forgets that it was counted.
+    pub async fn with_seats(&mut self, numbers: impl IntoIterator<Item = String>) {
+        let seats: Vec<Value> =
+            numbers.into_iter().map(|number| json!({"seat_number": number})).collect();
+        self.post("restock", json!({"seats": seats}));
+        self.settle().await;
+    }
+
+    /// Creates a line of event 1.
+    pub async fn with_line(&mut self, sku: &str, quantity: u64) {
+        let lines = json!([{"sku": sku, "quantity": quantity}]);
+        self.post("restock", json!({"mode": "set", "lines": lines}));
+        self.settle().await;
+    }
+
+    /// Runs a worker until the queue is empty, and forgets what it cost.
+    pub async fn settle(&self) {
+        let running = self.start();
+        self.until_empty().await;
+        running.stop().await;
+        self.seen.calls.lock().unwrap().clear();
+        self.seen.transactions.lock().unwrap().clear();
+    }
+
+    /// Waits until every message has been deleted.
+    pub async fn until_empty(&self) {
+        until(|| self.queue.depth() == 0).await;
+    }
+
+    /// The results so far, in order, without those of [`World::with_seats`] and the like.
+    pub fn results(&self) -> Vec<Value> {
+        let published = self.topic.published();
+        published.iter().map(|result| serde_json::from_str(&result.body).unwrap()).collect()
+    }
+
+    /// The results as (command id, type or rejection code), in order.
+    pub fn outcomes(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        self.results()
+            .iter()
+            .map(|result| {
+                let data = &result["data"];
+                let code = text(&data["rejection"]["code"]);
+                let kind = text(&result["type"]);
+                (text(&data["command"]["id"]), if code.is_empty() { kind } else { code })
+            })
+            .collect()
+    }
+}
+
+pub struct Running {
+    pub task: JoinHandle<()>,
+    pub stop: Stop,
+}
+
+impl Running {
+    /// Stops in good order.
+    pub async fn stop(self) {
+        self.stop.receiving.cancel();
+        self.task.await.unwrap();
+    }
+
+    /// Stops where it stands.
+    pub async fn crash(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+}
+
+/// Waits for a condition, on the paused clock, for at most a day of its time.
+pub async fn until(mut condition: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(86_400);
+    while !condition() {
+        assert!(tokio::time::Instant::now() < deadline, "the condition never came about");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
