@@ -1,14 +1,18 @@
 //! What every adapter of [`Store`] keeps.
 
+mod conditions;
+mod index;
+mod limits;
+mod pages;
+mod round_trip;
+mod samples;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use inventory_worker::{
-    domain::{Occupancy, Seat, SeatDetails, SeatKey, Timestamp},
-    ports::{CommitError, Consumed, Expected, Store, Transaction, Wanted, Write},
-};
-use uuid::Uuid;
+use inventory_worker::ports::Store;
 
+pub use self::{conditions::*, index::*, limits::*, pages::*, round_trip::*};
 use crate::harness::Backend;
 
 /// Stores to be put to the test.
@@ -23,8 +27,50 @@ macro_rules! store_contract {
     ($($test:tt)*) => {
         make_tests! {
             store [
-                every_wanted_key_is_answered
                 a_write_on_absence_happens_once
+                a_write_on_a_version_happens_once
+                a_version_of_what_is_absent_is_a_conflict
+                an_older_or_newer_version_is_a_conflict
+                all_writes_happen_or_none
+                a_check_guards_what_is_not_written
+                the_ledger_keeps_its_first_entry
+                an_outcome_takes_the_place_of_its_intent
+                an_intent_of_other_content_stays
+                a_second_outcome_never_takes_the_place_of_the_first
+                of_many_at_once_on_one_version_one_wins
+                transactions_on_different_items_all_win
+                the_same_token_applies_once
+                the_same_token_with_other_content_is_invalid
+                a_token_whose_transaction_failed_may_be_used_again
+
+                one_item_twice_is_invalid
+                one_hundred_items_are_taken
+                more_than_one_hundred_items_are_invalid
+                more_than_four_megabytes_are_invalid
+                every_wanted_key_is_answered
+                nothing_wanted_is_answered_with_nothing
+                write_units_are_counted_where_they_are_told
+                a_ping_succeeds
+
+                every_field_of_a_seat_reads_back
+                every_field_of_a_line_reads_back
+                every_field_of_a_reservation_reads_back
+                every_record_of_the_ledger_reads_back
+                unusual_keys_stay_apart
+                commands_with_alike_keys_stay_apart
+
+                what_ran_out_is_found_oldest_first
+                what_runs_out_later_is_not_found
+                only_what_is_active_is_found
+                a_limit_leaves_out_the_newest
+                attempts_are_counted
+                attempts_at_once_get_a_count_each
+                a_forgiven_attempt_does_not_count
+
+                a_scan_shows_every_record_once
+                attempts_are_left_out_of_a_scan
+                the_seats_of_an_event_come_by_number
+                the_lines_of_a_pool_come_by_sku
             ]
             $($test)*
         }
@@ -33,67 +79,3 @@ macro_rules! store_contract {
 
 /// Every rule by name.
 pub const RULES: &[&str] = &store_contract!(names);
-
-fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-fn seat_key(number: &str) -> SeatKey {
-    SeatKey { event_id: 42, number: number.parse().unwrap() }
-}
-
-fn seat(version: u64) -> Seat {
-    Seat {
-        details: SeatDetails::default(),
-        occupancy: Occupancy::Available,
-        version,
-        created_at: at("2026-11-22T10:00:00Z"),
-        updated_at: at("2026-11-22T10:00:00.123Z"),
-    }
-}
-
-fn write_seat(number: &str, expected: Expected, seat: Seat) -> Write {
-    Write::Seat { key: seat_key(number), expected, seat }
-}
-
-/// A token no other call of the process had.
-fn token() -> Uuid {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    Uuid::from_u64_pair(u64::from(std::process::id()), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-async fn commit(store: &Arc<dyn Store>, writes: Vec<Write>) -> Result<Consumed, CommitError> {
-    store.commit(&Transaction { writes, checks: Vec::new() }, token()).await
-}
-
-async fn load_seat(store: &Arc<dyn Store>, number: &str) -> Option<Seat> {
-    let key = seat_key(number);
-    let wanted = Wanted { seats: [key.clone()].into(), ..Wanted::default() };
-    store.load(&wanted).await.unwrap().seats.remove(&key).expect("every wanted key is answered")
-}
-
-pub async fn every_wanted_key_is_answered(harness: &dyn StoreHarness) {
-    let store = harness.store().await;
-    // More than one BatchGetItem takes, a third of them there.
-    let numbers: Vec<String> = (0..250).map(|number| format!("A-{number}")).collect();
-    for chunk in numbers.iter().step_by(3).collect::<Vec<_>>().chunks(100) {
-        let writes = chunk.iter().map(|number| write_seat(number, Expected::Absent, seat(1)));
-        commit(&store, writes.collect()).await.unwrap();
-    }
-    let seats = numbers.iter().map(|number| seat_key(number)).collect();
-    let loaded = store.load(&Wanted { seats, ..Wanted::default() }).await.unwrap();
-    assert_eq!(loaded.seats.len(), numbers.len());
-    for (index, number) in numbers.iter().enumerate() {
-        let there = loaded.seats[&seat_key(number)].is_some();
-        assert_eq!(there, index % 3 == 0, "{number}");
-    }
-}
-
-pub async fn a_write_on_absence_happens_once(harness: &dyn StoreHarness) {
-    let store = harness.store().await;
-    commit(&store, vec![write_seat("A-1", Expected::Absent, seat(1))]).await.unwrap();
-    let again = commit(&store, vec![write_seat("A-1", Expected::Absent, seat(7))]).await;
-    assert!(matches!(again, Err(CommitError::Conflict(_))), "{again:?}");
-    assert_eq!(load_seat(&store, "A-1").await, Some(seat(1)));
-}

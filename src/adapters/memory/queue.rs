@@ -10,6 +10,8 @@ mod attempts;
 mod check;
 mod messages;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeSet,

@@ -3,6 +3,8 @@
 mod apply;
 mod pages;
 mod size;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

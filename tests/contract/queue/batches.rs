@@ -1,0 +1,110 @@
+//! What is carried, in which amounts, and how a batch is answered.
+
+use std::{sync::Arc, time::Duration};
+
+use inventory_worker::ports::{
+    Backlog, EntryError, OutgoingMessage, PortError, Queue, Receipt, queue::MESSAGE_BYTES_MAX,
+};
+
+use super::{QueueHarness, helpers::*};
+use crate::harness::LONG;
+
+/// How often an approximate count is read again before it counts as wrong.
+const LOOKS_MAX: usize = 20;
+
+pub async fn what_was_sent_is_received(harness: &dyn QueueHarness) {
+    let queue = harness.queue().await;
+    let mut sent = message("event-42/section-A", "{\"text\":\"ä 日本 \\u0001 🎟\"}\n\t");
+    sent.attributes.insert("traceparent".to_owned(), "00-ab-cd-01".to_owned());
+    sent.attributes.insert("Other.name_1".to_owned(), "ä".to_owned());
+    let answers = queue.send(std::slice::from_ref(&sent)).await.unwrap();
+    let received = receive(&queue).await;
+    assert_eq!(bodies(&received), [sent.body.as_str()]);
+    assert_eq!(received[0].attributes, sent.attributes);
+    assert_eq!(received[0].group, sent.group);
+    assert_eq!(answers, [Ok(received[0].message_id.clone())]);
+    assert_eq!(received[0].receive_count, 1);
+}
+
+pub async fn a_message_of_one_mebibyte_is_carried(harness: &dyn QueueHarness) {
+    let queue = harness.queue().await;
+    let body = "x".repeat(MESSAGE_BYTES_MAX);
+    send(&queue, "g", &[&body]).await;
+    let received = receive(&queue).await;
+    assert_eq!(received.len(), 1);
+    assert!(received[0].body == body, "{} bytes came", received[0].body.len());
+}
+
+pub async fn a_longer_message_is_refused(harness: &dyn QueueHarness) {
+    let queue = harness.queue().await;
+    let body = "x".repeat(MESSAGE_BYTES_MAX + 1);
+    match queue.send(&[message("g", &body)]).await {
+        // Alone in its batch, either the entry is too long or the batch is.
+        Err(PortError::Refused(_)) => {}
+        Ok(answers) => assert!(matches!(answers[..], [Err(EntryError::Refused(_))]), "{answers:?}"),
+        Err(other) => panic!("{other:?}"),
+    }
+    assert_eq!(receive(&queue).await, []);
+}
+
+pub async fn more_than_ten_entries_are_refused(harness: &dyn QueueHarness) {
+    let queue = harness.queue().await;
+    let eleven: Vec<OutgoingMessage> =
+        (0..11).map(|number| message("g", &format!("{number}"))).collect();
+    let answer = queue.send(&eleven).await;
+    assert!(matches!(answer, Err(PortError::Refused(_))), "{answer:?}");
+    assert_eq!(receive(&queue).await, []);
+
+    send(&queue, "g", &["1"]).await;
+    let receipt = receive(&queue).await[0].receipt.clone();
+    let receipts: Vec<Receipt> = std::iter::repeat_n(receipt, 11).collect();
+    let answer = queue.delete(&receipts).await;
+    assert!(matches!(answer, Err(PortError::Refused(_))), "{answer:?}");
+    let changes: Vec<_> = receipts.into_iter().map(|receipt| (receipt, LONG)).collect();
+    let answer = queue.change_visibility(&changes).await;
+    assert!(matches!(answer, Err(PortError::Refused(_))), "{answer:?}");
+}
+
+pub async fn a_batch_is_answered_entry_by_entry(harness: &dyn QueueHarness) {
+    let queue = harness.queue().await;
+    for group in ["a", "b", "c"] {
+        send(&queue, group, &[group]).await;
+    }
+    let received = receive_all(&queue, 3).await;
+    release(&queue, &received[1..2]).await;
+    let answers = queue.delete(&receipts(&received)).await.unwrap();
+    assert_eq!(answers, [Ok(()), Err(EntryError::LeaseLost), Ok(())]);
+    assert_eq!(bodies(&receive(&queue).await), [received[1].body.as_str()]);
+}
+
+pub async fn deleted_messages_are_gone(harness: &dyn QueueHarness) {
+    let queue = harness.queue().await;
+    send(&queue, "g", &["1", "2", "3"]).await;
+    delete(&queue, &receive_all(&queue, 3).await).await;
+    assert_eq!(receive(&queue).await, []);
+}
+
+async fn backlog_eventually(harness: &dyn QueueHarness, queue: &Arc<dyn Queue>, expected: Backlog) {
+    let mut found = Backlog::default();
+    for _ in 0..LOOKS_MAX {
+        found = queue.backlog().await.unwrap();
+        if found == expected {
+            return;
+        }
+        harness.pass(Duration::from_millis(250)).await;
+    }
+    assert_eq!(found, expected);
+}
+
+pub async fn the_backlog_tells_what_waits_and_what_is_in_flight(harness: &dyn QueueHarness) {
+    let queue = harness.queue().await;
+    backlog_eventually(harness, &queue, Backlog::default()).await;
+    send(&queue, "a", &["1", "2", "3"]).await;
+    send(&queue, "b", &["4"]).await;
+    backlog_eventually(harness, &queue, Backlog { visible: 4, in_flight: 0 }).await;
+    let received = receive_all(&queue, 4).await;
+    backlog_eventually(harness, &queue, Backlog { visible: 0, in_flight: 4 }).await;
+    delete(&queue, &received[..1]).await;
+    release(&queue, &received[3..]).await;
+    backlog_eventually(harness, &queue, Backlog { visible: 1, in_flight: 2 }).await;
+}

@@ -1,0 +1,148 @@
+//! What ran out, and how often a message was tried.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use inventory_worker::{
+    domain::{PoolId, Reservation, ReservationId, ReservationStatus, Timestamp},
+    ports::{Expected, ExpiredHold, Store, store::expiry_shard},
+};
+
+use super::{StoreHarness, samples::*};
+
+/// Reservations of one shard: the shard is the number modulo [`EXPIRY_SHARDS`].
+const ONE_SHARD: [u128; 5] = [3, 19, 35, 51, 67];
+
+/// How often a lagging index is asked again before it counts as wrong.
+const LOOKS_MAX: usize = 20;
+
+fn until(second: u8) -> Timestamp {
+    at(&format!("2026-11-22T10:10:{second:02}Z"))
+}
+
+fn ending(number: u128, second: u8) -> Reservation {
+    Reservation { expires_at: until(second), ..reservation(number, 1) }
+}
+
+async fn make(store: &Arc<dyn Store>, reservations: impl IntoIterator<Item = Reservation>) {
+    let write = |reservation| write_reservation(Expected::Absent, reservation);
+    must_commit(store, reservations.into_iter().map(write).collect()).await;
+}
+
+/// Asks until the answer is right: the index is eventually consistent. Gives the last answer.
+async fn expired_eventually(
+    harness: &dyn StoreHarness,
+    store: &Arc<dyn Store>,
+    until: Timestamp,
+    limit: usize,
+    expected: &[u128],
+) {
+    let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
+    let expected: Vec<ReservationId> = expected.iter().copied().map(reservation_id).collect();
+    let mut found = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        let holds = store.expired(shard, until, limit).await.unwrap();
+        found = holds.iter().map(|hold| hold.reservation_id).collect();
+        if found == expected {
+            return;
+        }
+        harness.pass(Duration::from_millis(250)).await;
+    }
+    assert_eq!(found, expected);
+}
+
+pub async fn what_ran_out_is_found_oldest_first(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    make(&store, [ending(3, 9), ending(19, 2), ending(35, 7)]).await;
+    // Another shard's.
+    make(&store, [ending(4, 1)]).await;
+    expired_eventually(harness, &store, until(30), 10, &[19, 35, 3]).await;
+    let shard = expiry_shard(reservation_id(3));
+    let holds = store.expired(shard, until(30), 1).await.unwrap();
+    let oldest = ExpiredHold {
+        reservation_id: reservation_id(19),
+        pool: PoolId::Event(42),
+        expires_at: until(2),
+    };
+    assert_eq!(holds, [oldest]);
+    assert_eq!(expiry_shard(reservation_id(4)), shard + 1);
+    let others = store.expired(shard + 1, until(30), 10).await.unwrap();
+    assert_eq!(others.len(), 1);
+}
+
+pub async fn what_runs_out_later_is_not_found(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    make(&store, [ending(3, 1), ending(19, 2), ending(35, 3)]).await;
+    // Once the last is seen, all are.
+    expired_eventually(harness, &store, until(30), 10, &[3, 19, 35]).await;
+    expired_eventually(harness, &store, until(2), 10, &[3, 19]).await;
+    expired_eventually(harness, &store, until(1), 10, &[3]).await;
+    expired_eventually(harness, &store, at("2026-11-22T10:10:00.999Z"), 10, &[]).await;
+}
+
+pub async fn only_what_is_active_is_found(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    make(&store, ONE_SHARD.map(|number| ending(number, 1))).await;
+    expired_eventually(harness, &store, until(30), 10, &ONE_SHARD).await;
+    let end = |number, status| {
+        let ended_at = Some(until(5)).filter(|_| status != ReservationStatus::Confirmed);
+        let ended = Reservation { status, version: 2, ended_at, ..ending(number, 1) };
+        write_reservation(Expected::Version(1), ended)
+    };
+    let ends = vec![
+        end(3, ReservationStatus::Confirmed),
+        end(19, ReservationStatus::Cancelled),
+        end(51, ReservationStatus::Expired),
+    ];
+    must_commit(&store, ends).await;
+    expired_eventually(harness, &store, until(30), 10, &[35, 67]).await;
+}
+
+pub async fn a_limit_leaves_out_the_newest(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    make(&store, (1..).zip(ONE_SHARD).map(|(second, number)| ending(number, second))).await;
+    expired_eventually(harness, &store, until(30), 10, &ONE_SHARD).await;
+    expired_eventually(harness, &store, until(30), 2, &ONE_SHARD[..2]).await;
+}
+
+fn now() -> Timestamp {
+    at("2026-11-22T10:00:00.123Z")
+}
+
+pub async fn attempts_are_counted(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    for expected in 1..=6 {
+        assert_eq!(store.record_attempt("message-1", now()).await.unwrap(), expected);
+    }
+    assert_eq!(store.record_attempt("message-2", now()).await.unwrap(), 1);
+}
+
+pub async fn attempts_at_once_get_a_count_each(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    let attempts: Vec<_> = (0..10)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.record_attempt("message-1", now()).await })
+        })
+        .collect();
+    let mut counts = BTreeSet::new();
+    for attempt in attempts {
+        counts.insert(attempt.await.unwrap().unwrap());
+    }
+    assert_eq!(counts, (1..=10).collect());
+}
+
+pub async fn a_forgiven_attempt_does_not_count(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    for expected in [1, 2] {
+        assert_eq!(store.record_attempt("message-1", now()).await.unwrap(), expected);
+    }
+    store.forgive_attempt("message-1").await.unwrap();
+    assert_eq!(store.record_attempt("message-1", now()).await.unwrap(), 2);
+    // Nothing there to forgive, or nothing left.
+    store.forgive_attempt("message-2").await.unwrap();
+    assert_eq!(store.record_attempt("message-2", now()).await.unwrap(), 1);
+    for _ in 0..3 {
+        store.forgive_attempt("message-2").await.unwrap();
+    }
+    assert_eq!(store.record_attempt("message-2", now()).await.unwrap(), 1);
+}
