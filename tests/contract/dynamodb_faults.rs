@@ -4,7 +4,12 @@
 //! whether asked to or not. So the real adapter runs over a wire that does all of it, and the
 //! requests themselves are looked at.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -29,6 +34,7 @@ use inventory_worker::{
     },
 };
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 use crate::on_dynoxide::Dynoxide;
@@ -540,6 +546,56 @@ async fn an_attempt_whose_answer_was_lost_counts_once() {
     assert_eq!(store.record_attempt("m-1", now()).await, Ok(3));
 }
 
+/// A line to the server whose first connection breaks once the server has begun to answer.
+async fn breaks_once(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut first = true;
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(server).await.unwrap();
+            let breaks = std::mem::take(&mut first);
+            tokio::spawn(async move {
+                let (mut from_near, _to_near) = near.split();
+                let (mut from_far, mut to_far) = far.split();
+                if breaks {
+                    tokio::select! {
+                        _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
+                        _ = from_far.readable() => {}
+                    }
+                } else {
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_after_the_commit_is_repeated_and_applies_it_once() {
+    let dynoxide = Dynoxide::start().await;
+    let (plain, _) = with_tables(&dynoxide).await;
+    let address = breaks_once(dynoxide.server().address()).await;
+    let config = dynoxide.server().config().endpoint_url(format!("http://{address}"));
+    let client = Client::from_conf(configure(config, &options()).build());
+    let store = DynamoStore::new(client, TableNames::default(), Arc::new(Random::seeded(1)));
+
+    store.commit(&two_seats(), token(5)).await.unwrap();
+    let wanted = Wanted { seats: [seat_key("A-2")].into(), ..Wanted::default() };
+    assert_eq!(plain.load(&wanted).await.unwrap().seats[&seat_key("A-2")], Some(seat(1)));
+
+    // The same over a put, which has no token.
+    let address = breaks_once(dynoxide.server().address()).await;
+    let config = dynoxide.server().config().endpoint_url(format!("http://{address}"));
+    let client = Client::from_conf(configure(config, &options()).build());
+    let store = DynamoStore::new(client, TableNames::default(), Arc::new(Random::seeded(1)));
+    let write = write_seat("B-1", Expected::Absent, 1);
+    let put = Transaction { writes: vec![write], checks: vec![] };
+    let error = store.commit(&put, token(6)).await.unwrap_err();
+    assert!(matches!(error, CommitError::Conflict(_)), "{error:?}");
+}
+
 // --- Unprocessed keys ---------------------------------------------------------------------------
 
 #[tokio::test]
@@ -572,6 +628,41 @@ async fn keys_left_unprocessed_for_ever_fail_the_load() {
     let calls = wire.take_sent().len();
     assert!((2..=10).contains(&calls), "{calls} calls");
     assert!(matches!(store.ping().await, Err(PortError::Throttled(_))));
+}
+
+// --- Pages shorter than asked for ---------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn a_short_page_of_the_index_is_not_the_end_of_it() {
+    let key = |number: u128| {
+        json!({
+            "reservation_id": { "S": token(number).to_string() },
+            "expiry_shard": { "N": "3" },
+            "expires_at": { "N": format!("{}", 1_795_342_200 + number) },
+        })
+    };
+    let item = |number: u128| {
+        let mut item = key(number);
+        item["pool"] = json!({ "S": "event#42" });
+        item
+    };
+    let wire = Wire::new(
+        [
+            Turn::Answer(200, json!({ "Items": [item(1)], "LastEvaluatedKey": key(1) })),
+            Turn::Answer(200, json!({ "Items": [], "LastEvaluatedKey": key(2) })),
+        ],
+        Turn::Answer(200, json!({ "Items": [item(3)] })),
+    );
+    let holds = alone(&wire).expired(3, now(), 5).await.unwrap();
+    let ids: Vec<Uuid> = holds.iter().map(|hold| hold.reservation_id.0).collect();
+    assert_eq!(ids, [token(1), token(3)]);
+
+    let sent = wire.take_sent();
+    let asked: Vec<_> =
+        sent.iter().map(|sent| (&sent.body["ExclusiveStartKey"], &sent.body["Limit"])).collect();
+    let none = Value::Null;
+    assert_eq!(asked, [(&none, &json!(5)), (&key(1), &json!(4)), (&key(2), &json!(4))]);
+    assert_eq!(sent[0].body["IndexName"], "expiry-index");
 }
 
 // --- Answers that cannot be believed ------------------------------------------------------------
