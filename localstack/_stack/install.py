@@ -12,7 +12,7 @@ from .errors import StackError
 PIP = "pip==26.3"
 
 
-def run(command, log, what, cwd=None, env=None):
+def run(command, log, what, cwd=None, env=None, timeout_s=None):
     """Runs a command to its end, its output going to the file `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -20,7 +20,10 @@ def run(command, log, what, cwd=None, env=None):
             done = subprocess.run(
                 [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, cwd=cwd, env={**os.environ, **(env or {})},
+                timeout=timeout_s,
             )
+        except subprocess.TimeoutExpired as error:
+            raise StackError(f"{what}: not done after {timeout_s:g} s; {tail(log)}") from error
         except OSError as error:
             raise StackError(f"{what}: {command[0]} cannot be run: {error.strerror}") from error
     if done.returncode != 0:

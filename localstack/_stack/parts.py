@@ -182,6 +182,10 @@ class Redis:
         return {"REDIS_URL": url, "INVENTORY_TEST_REDIS": url}
 
 
+# How long three nodes on one machine may take to become one cluster, seconds: usually two.
+CLUSTER_CREATE_S = 60.0
+
+
 class RedisCluster:
     """Three Redis masters, without replicas."""
 
@@ -216,7 +220,7 @@ class RedisCluster:
         self.log.unlink(missing_ok=True)
         install.run(
             ["redis-cli", "--cluster", "create", *nodes, "--cluster-yes"],
-            self.log, "making the Redis cluster",
+            self.log, "making the Redis cluster", timeout_s=CLUSTER_CREATE_S,
         )
 
     def healthy(self, ports):

@@ -78,12 +78,12 @@ fn is_server_fault(code: &str) -> bool {
 /// Whether an entry failed for want of rights, keys or resources: no fault of the entry, and a
 /// person will mend it. Sources: the errors of SNS Publish and of SQS SendMessage.
 fn is_setting(code: &str) -> bool {
-    let code = bare(code);
-    code.starts_with("KMS")
-        || code.starts_with("Kms")
-        || code.starts_with("AccessDenied")
-        || code.starts_with("AuthorizationError")
-        || matches!(code, "EndpointDisabled" | "NotFound" | "NonExistentQueue" | "OptInRequired")
+    let families = ["KMS", "Kms", "AccessDenied", "AuthorizationError"];
+    families.iter().any(|family| code.starts_with(family) || bare(code).starts_with(family))
+        || matches!(
+            bare(code),
+            "EndpointDisabled" | "NotFound" | "NonExistentQueue" | "QueueDoesNotExist"
+        )
 }
 
 /// A call that failed as a whole. `doing` names the call and the resource.
@@ -214,7 +214,7 @@ mod tests {
             ("RequestThrottled", true),
             ("AWS.SimpleQueueService.OverLimit", true),
             ("KMSAccessDenied", true),
-            ("KMS.DisabledException", false),
+            ("KMS.DisabledException", true),
             ("AuthorizationError", true),
         ] {
             let error = failed(code, sender_fault).error();

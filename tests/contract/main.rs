@@ -46,6 +46,14 @@ mod queue;
 #[macro_use]
 mod store;
 
+mod aws_bootstrap;
+mod aws_wire;
+mod emulators;
+mod on_localstack;
+mod on_ministack;
+mod sns_faults;
+mod sqs_faults;
+
 #[cfg(feature = "embedded")]
 mod dynamodb_faults;
 #[cfg(feature = "embedded")]

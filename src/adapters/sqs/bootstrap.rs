@@ -76,13 +76,9 @@ pub async fn ensure_queues(client: &Client, names: &[String]) -> Result<Ensured,
 pub async fn find(client: &Client, name: &str) -> Result<Option<String>, PortError> {
     match client.get_queue_url().queue_name(name).send().await {
         Ok(output) => Ok(output.queue_url),
-        Err(error) => match error.as_service_error() {
-            Some(service)
-                if service.is_queue_does_not_exist()
-                    || service.code().is_some_and(|code| bare(code) == "NonExistentQueue") =>
-            {
-                Ok(None)
-            }
+        // The first is the code's name in the service's older protocol, which SQS still sends.
+        Err(error) => match error.code().map(bare) {
+            Some("NonExistentQueue" | "QueueDoesNotExist") => Ok(None),
             _ => Err(port_error(&format!("GetQueueUrl of {name}"), &error)),
         },
     }
