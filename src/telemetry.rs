@@ -2,7 +2,6 @@
 
 pub mod logs;
 pub mod metrics;
-mod observe;
 pub mod readiness;
 
 pub use metrics::Metrics;

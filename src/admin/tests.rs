@@ -4,7 +4,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::domain::{RejectionCode, Timestamp};
+use crate::{
+    domain::Timestamp,
+    worker::{Event, Observer as _},
+};
 
 struct StoppedClock;
 
@@ -89,10 +92,10 @@ async fn readyz_says_which_part_is_missing_and_why() {
 #[tokio::test]
 async fn metrics_are_what_the_process_counted() {
     let server = running(&[]).await;
-    server.metrics.rejected(RejectionCode::SeatsUnavailable);
+    server.metrics.observe(&Event::LockDegraded);
     let (status, body) = server.get("/metrics").await;
     assert_eq!(status, 200);
-    assert!(body.contains("inventory_rejections_total{code=\"SEATS_UNAVAILABLE\"} 1\n"), "{body}");
+    assert!(body.contains("\ninventory_lock_degraded_total 1\n"), "{body}");
 }
 
 #[tokio::test]

@@ -7,18 +7,19 @@
 use std::time::Duration;
 
 use prometheus::{
-    CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Registry, TextEncoder,
+    CounterVec, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
+    TextEncoder,
 };
 
 use crate::{
-    domain::{CommandType, Outcome, RejectionCode},
-    ports::{CommitError, Consumed, PortError, Table},
+    domain::{CommandType, Outcome},
+    ports::{CommitError, Consumed},
+    worker::{Event, Observer},
 };
 
 mod build;
 
-/// The figures of one process, in a registry of their own.
+/// The figures of one process, in a registry of their own. Watches the worker and the sweeper.
 pub struct Metrics {
     registry: Registry,
     commands: IntCounterVec,
@@ -35,7 +36,7 @@ pub struct Metrics {
     dead_lettered: IntCounterVec,
     publish_duration: Histogram,
     replays: IntCounter,
-    sweeper_lag: Gauge,
+    sweeper_lag: Histogram,
     expired: IntCounter,
     oversold_lines: IntGauge,
     store_capacity_units: CounterVec,
@@ -52,42 +53,23 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    /// A command was decided and its outcome is durable; a rejection is counted by its code too.
-    pub fn decided(&self, command: CommandType, outcome: &Outcome) {
-        self.outcome(command, outcome_word(outcome));
-        if let Outcome::Rejected { rejection } = outcome {
-            self.rejected(rejection.code);
+    fn decided(&self, command: Option<CommandType>, outcome: &Outcome, took: Duration) {
+        let command = command.map_or("unknown", CommandType::as_str);
+        self.commands.with_label_values(&[command, outcome_word(outcome)]).inc();
+        self.command_duration.with_label_values(&[command]).observe(took.as_secs_f64());
+        match outcome {
+            Outcome::Rejected { rejection } => {
+                self.rejections.with_label_values(&[rejection.code.as_str()]).inc();
+            }
+            Outcome::Restocked { restock } => self.restock_lines.inc_by(restock.lines_applied),
+            _ => {}
         }
     }
 
-    /// A command came to `outcome`, one of a fixed set of words.
-    pub fn outcome(&self, command: CommandType, outcome: &'static str) {
-        self.commands.with_label_values(&[command.as_str(), outcome]).inc();
-    }
-
-    /// A command or message was rejected.
-    pub fn rejected(&self, code: RejectionCode) {
-        self.rejections.with_label_values(&[code.as_str()]).inc();
-    }
-
-    /// A command was durable this long after its message was received.
-    pub fn command_took(&self, command: CommandType, took: Duration) {
-        self.command_duration.with_label_values(&[command.as_str()]).observe(took.as_secs_f64());
-    }
-
-    /// A batch of this many messages of one group begins.
-    #[expect(clippy::cast_precision_loss, reason = "a batch is at most ten messages")]
-    pub fn batch(&self, messages: usize) {
-        self.batch_size.observe(messages as f64);
-    }
-
-    /// A transaction was sent: counts it, its conflict and the capacity it consumed.
-    pub fn commit(&self, result: &Result<Consumed, CommitError>) {
+    fn commit(&self, result: &Result<Consumed, CommitError>) {
         let word = match result {
             Ok(consumed) => {
-                for (table, units) in &consumed.write_units {
-                    self.capacity(*table, *units);
-                }
+                self.consumed(consumed);
                 "committed"
             }
             Err(CommitError::Conflict(_)) => {
@@ -95,82 +77,52 @@ impl Metrics {
                 "conflict"
             }
             Err(CommitError::Invalid(_)) => "invalid",
-            Err(CommitError::Port(PortError::Throttled(_))) => "throttled",
-            Err(CommitError::Port(PortError::Unavailable(_))) => "unavailable",
-            Err(CommitError::Port(PortError::Refused(_))) => "refused",
+            Err(CommitError::Port(_)) => "failed",
         };
         self.commit_attempts.with_label_values(&[word]).inc();
     }
 
-    fn capacity(&self, table: Table, units: f64) {
-        // A counter refuses what is negative or no number, by panicking in debug builds.
-        if units.is_finite() && units > 0.0 {
-            self.store_capacity_units.with_label_values(&[table.as_str()]).inc_by(units);
+    fn consumed(&self, consumed: &Consumed) {
+        for (table, units) in &consumed.write_units {
+            // A counter refuses, loudly in debug builds, what is negative or no number.
+            if units.is_finite() && *units > 0.0 {
+                self.store_capacity_units.with_label_values(&[table.as_str()]).inc_by(*units);
+            }
         }
-    }
-
-    /// Locks were had, or given up, after this long.
-    pub fn lock_waited(&self, waited: Duration) {
-        self.lock_wait.observe(waited.as_secs_f64());
-    }
-
-    /// A batch goes on without locks it wanted.
-    pub fn lock_degraded(&self) {
-        self.lock_degraded.inc();
-    }
-
-    /// Messages came into the worker's hands (above zero) or left them.
-    pub fn in_flight(&self, change: i64) {
-        self.messages_in_flight.add(change);
-    }
-
-    /// The oldest message of a configured queue is this old.
-    pub fn oldest_message(&self, queue: &str, age: Duration) {
-        self.oldest_message_age.with_label_values(&[queue]).set(age.as_secs_f64());
-    }
-
-    /// Leases were lost, and their messages dropped.
-    pub fn lease_lost(&self, leases: usize) {
-        self.lease_lost.inc_by(leases as u64);
-    }
-
-    /// A message was copied to a dead-letter queue for one of a fixed set of reasons.
-    pub fn dead_lettered(&self, reason: &'static str) {
-        self.dead_lettered.with_label_values(&[reason]).inc();
-    }
-
-    /// A call that publishes results took this long.
-    pub fn published(&self, took: Duration) {
-        self.publish_duration.observe(took.as_secs_f64());
-    }
-
-    /// A command was found decided already.
-    pub fn replayed(&self) {
-        self.replays.inc();
-    }
-
-    /// The last sweep found holds overdue by up to this, beyond the skew margin; zero where none.
-    pub fn sweeper_lag(&self, lag: Duration) {
-        self.sweeper_lag.set(lag.as_secs_f64());
-    }
-
-    /// The sweeper posted this many expiries.
-    pub fn expired(&self, holds: usize) {
-        self.expired.inc_by(holds as u64);
-    }
-
-    /// Lines went below zero available (+1 each) or came back (-1 each).
-    pub fn oversold(&self, change: i64) {
-        self.oversold_lines.add(change);
-    }
-
-    /// A restock applied this many lines.
-    pub fn restocked(&self, lines: u64) {
-        self.restock_lines.inc_by(lines);
     }
 }
 
-/// The last word but one of the result's type: `reserved`, `rejected`, …
+impl Observer for Metrics {
+    fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::Received { queue, messages: _, oldest_age } => {
+                self.oldest_message_age.with_label_values(&[*queue]).set(oldest_age.as_secs_f64());
+            }
+            Event::InFlight(change) => self.messages_in_flight.add(*change),
+            Event::Batch { messages } => {
+                #[expect(clippy::cast_precision_loss, reason = "a batch is at most ten messages")]
+                self.batch_size.observe(*messages as f64);
+            }
+            Event::Decided { replayed: true, .. } => self.replays.inc(),
+            Event::Decided { command_type, outcome, replayed: false, took } => {
+                self.decided(*command_type, outcome, *took);
+            }
+            Event::Commit(result) => self.commit(result),
+            Event::LockWaited(waited) => self.lock_wait.observe(waited.as_secs_f64()),
+            Event::LockDegraded => self.lock_degraded.inc(),
+            Event::LeaseLost(messages) => self.lease_lost.inc_by(*messages as u64),
+            Event::DeadLettered { reason } => {
+                self.dead_lettered.with_label_values(&[*reason]).inc();
+            }
+            Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
+            Event::Oversold(change) => self.oversold_lines.add(*change),
+            Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),
+            Event::ExpiriesPosted(holds) => self.expired.inc_by(*holds as u64),
+        }
+    }
+}
+
+/// What a command came to, in a word: the same as in the result's type.
 fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Reserved { .. } => "reserved",

@@ -1,8 +1,8 @@
 //! What each figure is called, what it means and how it is bucketed.
 
 use prometheus::{
-    CounterVec, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    CounterVec, Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
 use super::Metrics;
@@ -21,9 +21,11 @@ const LOCK_SECONDS: [f64; 11] =
 /// Messages: a receive brings 1…10.
 const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
 
-/// The results of a commit, as [`Metrics::commit`] counts them.
-const COMMIT_RESULTS: [&str; 6] =
-    ["committed", "conflict", "invalid", "throttled", "unavailable", "refused"];
+/// Seconds past its end, for holds: those within the skew margin, and those late.
+const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
+
+/// The results of a commit.
+const COMMIT_RESULTS: [&str; 4] = ["committed", "conflict", "invalid", "failed"];
 
 const COMMANDS: &str = "Commands decided, replays aside, by command type and what it came to";
 const REJECTIONS: &str = "Commands and messages rejected, by code";
@@ -34,16 +36,17 @@ const CONFLICTS: &str = "Transactions that met another's change and were to be d
 const LOCK_WAIT: &str = "From asking for a batch's locks to having them or going without";
 const DEGRADED: &str = "Batches that went on without locks they wanted";
 const IN_FLIGHT: &str = "Messages received and not yet deleted or released";
-const OLDEST: &str = "Age of the oldest message received and not yet done, by queue";
+const OLDEST: &str =
+    "Age of the oldest message of the last receive, 0 where it was empty, by queue";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const DEAD: &str = "Messages copied to a dead-letter queue, by reason";
 const PUBLISH: &str = "One call that publishes up to ten results";
 const REPLAYS: &str = "Commands found decided already, whose outcome was published again";
-const SWEEPER_LAG: &str = "How long the oldest hold of the last sweep was past its end and margin";
+const SWEEPER_LAG: &str = "How far past its end the oldest hold in a shard was, at each look";
 const EXPIRED: &str = "Expiries that the sweeper posted";
 const OVERSOLD: &str = "Lines taken below zero available less those brought back; sum over workers";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
-const RESTOCKED: &str = "Seats and lines applied by restocks";
+const RESTOCKED: &str = "Lines applied by restocks";
 const BUILD: &str = "1, labelled with what was built";
 
 impl Metrics {
@@ -76,7 +79,7 @@ impl Metrics {
             dead_lettered: counters(r, "dead_lettered_total", DEAD, &["reason"])?,
             publish_duration: histogram(r, "publish_duration_seconds", PUBLISH, &CALL_SECONDS)?,
             replays: counter(r, "replays_total", REPLAYS)?,
-            sweeper_lag: register(r, Gauge::with_opts(opts("sweeper_lag_seconds", SWEEPER_LAG))?)?,
+            sweeper_lag: histogram(r, "sweeper_lag_seconds", SWEEPER_LAG, &LAG_SECONDS)?,
             expired: counter(r, "expired_total", EXPIRED)?,
             oversold_lines: gauge(r, "oversold_lines", OVERSOLD)?,
             store_capacity_units: {
