@@ -1,12 +1,14 @@
 //! Behaviours of the parts, without servers.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
+#![allow(
+    clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "a test that cannot go on has failed"
 )]
 
+mod decide_properties;
 mod decide_rules;
 mod schemas;
 #[cfg(feature = "embedded")]
