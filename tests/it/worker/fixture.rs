@@ -39,10 +39,13 @@ pub enum Fault {
     Refuses,
 }
 
+/// For the next calls, one after the other: a fault, or none.
+type Orders = VecDeque<Option<Fault>>;
+
 /// The next faults of each call, by name; calls without one work.
 #[derive(Clone, Default)]
 pub struct Faults {
-    ordered: Arc<Mutex<BTreeMap<&'static str, VecDeque<Option<Fault>>>>>,
+    ordered: Arc<Mutex<BTreeMap<&'static str, Orders>>>,
     refused: Arc<Mutex<Option<String>>>,
 }
 
