@@ -118,7 +118,7 @@ pub async fn execute(arguments: impl IntoIterator<Item = OsString>, shell: &Shel
             let rendered =
                 if output.is_coloured() { text.ansi().to_string() } else { text.to_string() };
             // Nobody is left to tell where this cannot be written.
-            let _ = output.write(&rendered);
+            let _ = output.line(rendered.trim_end());
             return code;
         }
     };

@@ -10,7 +10,7 @@ use crate::config::{AwsConfig, Flags};
 #[command(after_help = AWS_VARIABLES)]
 pub struct AuditArgs {
     /// Print the report as one line of JSON
-    #[arg(long, env = "INVENTORY_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Queues, topic and tables.
     #[command(flatten)]

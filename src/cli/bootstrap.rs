@@ -10,10 +10,10 @@ use crate::config::{AwsConfig, Flags};
 #[command(after_help = AWS_VARIABLES)]
 pub struct BootstrapArgs {
     /// Tables without KMS, backups and protection against deletion, for emulators and tests
-    #[arg(long, env = "INVENTORY_BARE_TABLES", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "INVENTORY_BARE_TABLES", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub bare_tables: bool,
     /// Print the report as one line of JSON
-    #[arg(long, env = "INVENTORY_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Queues, topic and tables.
     #[command(flatten)]

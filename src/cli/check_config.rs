@@ -11,7 +11,7 @@ use crate::config::{Config, ConfigError, Effective, Flags, Problem};
 #[command(after_help = AWS_VARIABLES)]
 pub struct CheckConfigArgs {
     /// Print one line of JSON
-    #[arg(long, env = "INVENTORY_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Every setting of `run`.
     #[command(flatten)]

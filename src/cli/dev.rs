@@ -11,7 +11,7 @@ use crate::config::{DevConfig, Flags};
 #[derive(Args)]
 pub struct DevArgs {
     /// Keep the tables in this folder; without it they are gone at the end
-    #[arg(long, env = "INVENTORY_DATA", value_name = "DIR")]
+    #[arg(long, env = "INVENTORY_DATA", hide_env_values = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Play a short on-sale, show it live, print a summary, and end with 0 only if the audit is clean
     #[arg(long)]

@@ -10,7 +10,7 @@ use crate::config::{Config, Flags};
 #[command(after_help = AWS_VARIABLES)]
 pub struct RunArgs {
     /// Leave expired holds to other workers
-    #[arg(long, env = "INVENTORY_NO_SWEEPER", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "INVENTORY_NO_SWEEPER", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub no_sweeper: bool,
     /// Every setting.
     #[command(flatten)]

@@ -51,13 +51,13 @@ pub enum SendCommand {
 #[derive(Args)]
 pub struct DeliveryArgs {
     /// The queue to post to, by name or URL [default: the first, for restocks the second if any]
-    #[arg(long, env = "INVENTORY_SEND_QUEUE", value_name = "QUEUE")]
+    #[arg(long, env = "INVENTORY_SEND_QUEUE", hide_env_values = true, value_name = "QUEUE")]
     pub queue: Option<String>,
     /// Wait for the outcome, at most this many seconds [default without a number: 30]; exit 0 for
     /// done, 2 for rejected
     #[arg(
         long,
-        env = "INVENTORY_WAIT_SECONDS",
+        env = "INVENTORY_WAIT_SECONDS", hide_env_values = true,
         value_name = "SECONDS",
         num_args = 0..=1,
         default_missing_value = "30",
@@ -65,7 +65,7 @@ pub struct DeliveryArgs {
     )]
     pub wait: Option<u32>,
     /// Print one line of JSON for each command
-    #[arg(long, env = "INVENTORY_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Queues, topic and tables.
     #[command(flatten)]
@@ -89,6 +89,7 @@ pub struct AddressArgs {
     #[arg(
         long,
         env = "INVENTORY_SOURCE",
+        hide_env_values = true,
         value_name = "SOURCE",
         default_value = "/inventory-worker/cli"
     )]
