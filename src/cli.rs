@@ -1,1 +1,184 @@
-//! The command line: one file a subcommand.
+//! The command line: one file a subcommand, each with its arguments and a `run`.
+
+pub mod audit;
+pub mod bootstrap;
+pub mod check_config;
+pub mod dev;
+pub mod health;
+pub mod output;
+pub mod run;
+pub mod schema;
+pub mod send;
+
+use std::{ffi::OsString, io};
+
+use clap::{Parser, Subcommand};
+
+pub use output::{Output, Style, Table};
+
+use crate::{
+    config::{ConfigError, Environment, LogConfig, ProcessEnvironment},
+    ports::PortError,
+    telemetry::logs,
+};
+
+/// How a command ended, as the process says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    /// 0: done.
+    Done,
+    /// 1: it failed, or an audit found something.
+    Failed,
+    /// 2: the command was decided, and rejected.
+    Rejected,
+    /// 64: bad usage or configuration (`EX_USAGE` of sysexits.h).
+    Usage,
+    /// 69: a service cannot be reached (`EX_UNAVAILABLE` of sysexits.h).
+    Unreachable,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(match code {
+            ExitCode::Done => 0,
+            ExitCode::Failed => 1,
+            ExitCode::Rejected => 2,
+            ExitCode::Usage => 64,
+            ExitCode::Unreachable => 69,
+        })
+    }
+}
+
+/// What a subcommand has of the world: variables, and where to write what it found.
+pub struct Shell {
+    /// Variables.
+    pub environment: Box<dyn Environment + Send + Sync>,
+    /// stdout.
+    pub out: Output,
+    /// stderr, for what stops a command; logs go there by themselves.
+    pub errors: Output,
+}
+
+impl Shell {
+    /// The shell of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self {
+            environment: Box::new(ProcessEnvironment),
+            out: Output::stdout(),
+            errors: Output::stderr(),
+        }
+    }
+}
+
+/// Reserves, confirms, cancels and restocks inventory from SQS FIFO queues.
+///
+/// Every option is also an environment variable; a flag wins over its variable. Exit codes: 0 done,
+/// 1 failed, 2 rejected, 64 bad usage or configuration, 69 a service is unreachable. Logs go to
+/// stderr: RUST_LOG filters them (info), INVENTORY_LOG_FORMAT is text, json or auto.
+#[derive(Parser)]
+#[command(name = "inventory-worker", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// The worker: consume, decide, commit, publish; sweeps expired holds too
+    Run(Box<run::RunArgs>),
+    /// Everything in one process, with a sample event and store: no AWS, no Docker, no Redis
+    Dev(Box<dev::DevArgs>),
+    /// Create or verify queues, topic and tables; changes nothing it was not asked to
+    Bootstrap(Box<bootstrap::BootstrapArgs>),
+    /// Post a command, or a file of them
+    Send(Box<send::SendArgs>),
+    /// Read all tables and check every invariant they can show; exits 1 where one is broken
+    Audit(Box<audit::AuditArgs>),
+    /// Print the effective configuration, without secrets
+    CheckConfig(Box<check_config::CheckConfigArgs>),
+    /// Print the JSON Schemas and the AsyncAPI document of the messages
+    Schema(schema::SchemaArgs),
+    /// Ask a worker on this machine whether it is alive, for container probes
+    Health(health::HealthArgs),
+}
+
+/// Parses the arguments and runs the subcommand; says what went wrong on stderr.
+pub async fn execute(arguments: impl IntoIterator<Item = OsString>, shell: &Shell) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(shown) => {
+            let (output, code) = match shown.use_stderr() {
+                true => (&shell.errors, ExitCode::Usage),
+                false => (&shell.out, ExitCode::Done),
+            };
+            let text = shown.render();
+            let rendered =
+                if output.is_coloured() { text.ansi().to_string() } else { text.to_string() };
+            // Nobody is left to tell where this cannot be written.
+            let _ = output.line(rendered.trim_end());
+            return code;
+        }
+    };
+    match dispatch(cli.command, shell).await {
+        Ok(code) => code,
+        // `inventory-worker schema | head`: the reader has what it wanted.
+        Err(error) if is_broken_pipe(&error) => ExitCode::Done,
+        Err(error) => {
+            let style = shell.errors.style();
+            let line = format!("{}: {error:#}\n", style.bad("inventory-worker"));
+            let _ = shell.errors.write(&line);
+            exit_code_of(&error)
+        }
+    }
+}
+
+async fn dispatch(command: Command, shell: &Shell) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => run::run(*args, shell).await,
+        Command::Dev(args) => dev::run(*args, shell).await,
+        Command::Bootstrap(args) => bootstrap::run(*args, shell).await,
+        Command::Send(args) => send::run(*args, shell).await,
+        Command::Audit(args) => audit::run(*args, shell).await,
+        Command::CheckConfig(args) => check_config::run(*args, shell).await,
+        Command::Schema(args) => schema::run(args, shell).await,
+        Command::Health(args) => health::run(args, shell).await,
+    }
+}
+
+/// What an error says of how the command ended.
+#[must_use]
+pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
+    for cause in error.chain() {
+        if cause.is::<ConfigError>() {
+            return ExitCode::Usage;
+        }
+        match cause.downcast_ref::<PortError>() {
+            Some(PortError::Unavailable(_) | PortError::Throttled(_)) => {
+                return ExitCode::Unreachable;
+            }
+            Some(PortError::Refused(_)) => return ExitCode::Failed,
+            None => {}
+        }
+    }
+    ExitCode::Failed
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        kind == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Sends logs to stderr, as the environment says. A wrong setting is reported with all others when
+/// the subcommand loads its configuration; until then there are logs of the default kind.
+pub fn start_logs(environment: &dyn Environment) {
+    // It fails only where logs go somewhere already.
+    let _ = logs::init(&LogConfig::lenient(environment));
+}
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,6 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
     // A receive takes room for all it may bring before it is sent: with less than one receive
     // needs, the worker would wait for ever.
     let least_mib = BATCH_ENTRIES_MAX.saturating_mul(MESSAGE_BYTES_MAX) / MIB;
-    let mib = count(reader, &names::IN_FLIGHT_MIB, least_mib..=65_536, "MiB");
     let messages = BATCH_ENTRIES_MAX..=IN_FLIGHT_MESSAGES_MAX;
     let lock_modes = [("always", LockMode::Always), ("after-conflict", LockMode::AfterConflict)];
     worker::Settings {
@@ -51,7 +50,8 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         long_poll: whole_seconds(reader, &names::LONG_POLL, 0..=20),
         pollers: count(reader, &names::POLLERS, 1..=64, "pollers"),
         messages_in_flight_max: count(reader, &names::IN_FLIGHT_MESSAGES, messages, "messages"),
-        bytes_in_flight_max: mib.saturating_mul(MIB),
+        bytes_in_flight_max: count(reader, &names::IN_FLIGHT_MIB, least_mib..=65_536, "MiB")
+            .saturating_mul(MIB),
         lock_mode: reader
             .value(&names::LOCKS, LockMode::Always, |text| parse::one_of(text, &lock_modes)),
         lock_ttl: seconds(reader, &names::LOCK_TTL, 1_000..=3_600_000),

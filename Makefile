@@ -1,0 +1,34 @@
+# What a person does here. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# cargo-deny is kept here once it is built; CI may point it at a cache of its own.
+TOOLS ?= .cache/tools
+
+.PHONY: help demo test fmt lint deny clean-cache
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Play a short on-sale in one process: no AWS, no Docker, no Redis
+	cargo run --release -- dev --demo
+
+test: ## Install what the tests need, start the emulated stack, run every test, stop the stack
+	scripts/test
+
+fmt: ## Format the sources
+	cargo fmt
+
+lint: ## Check the format and the lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
+
+deny: ## Check the dependencies: licences, sources, bans, and advisories where they can be fetched
+	TOOLS=$(TOOLS) scripts/deny
+
+clean-cache: ## Remove what the scripts installed; stop the stack first
+	@if [ -x localstack/stack ]; then localstack/stack down; fi
+	rm -rf .cache

@@ -1,0 +1,35 @@
+//! `run`: the worker.
+
+use clap::{Args, builder::FalseyValueParser};
+
+use super::{ExitCode, Shell};
+use crate::config::{Config, Flags};
+
+/// Arguments of `run`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES)]
+pub struct RunArgs {
+    /// Leave expired holds to other workers
+    #[arg(long, env = "INVENTORY_NO_SWEEPER", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub no_sweeper: bool,
+    /// Every setting.
+    #[command(flatten)]
+    pub settings: Flags<Config>,
+}
+
+/// What the AWS client library reads by itself.
+pub(super) const AWS_VARIABLES: &str = "\
+The AWS client reads AWS_REGION, the usual credentials (variables, profile, container, instance), \
+and for emulators AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_SNS and \
+AWS_ENDPOINT_URL_DYNAMODB.";
+
+/// Consumes until told to stop, then drains.
+///
+/// # Errors
+///
+/// Where the configuration is wrong, a service is unreachable at the start, or a port is taken.
+#[expect(clippy::unused_async, reason = "the worker will be awaited here")]
+pub async fn run(args: RunArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+    let _config = args.settings.load(&*shell.environment)?;
+    anyhow::bail!("this build has no worker")
+}

@@ -1,0 +1,345 @@
+//! `send`: post a command, or a file of them.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum, builder::FalseyValueParser};
+
+use super::{ExitCode, Shell, run::AWS_VARIABLES};
+use crate::{
+    config::{AwsConfig, Flags},
+    domain::{
+        Action, BookingId, Cancel, CommandId, Confirm, GroupId, Label, LineRequest, PoolId, Price,
+        QUANTITY_MAX, Reason, ReservationId, Reserve, Restock, RestockMode, RestockStatus,
+        SeatChange, SeatNumber, Source, StoreId, Timestamp, UserId, command::HOLD_SECONDS_MAX,
+        ids::EVENT_ID_MAX,
+    },
+};
+
+/// Arguments of `send`.
+#[derive(Args)]
+#[command(
+    after_help = AWS_VARIABLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct SendArgs {
+    /// The command to post.
+    #[command(subcommand)]
+    pub command: Option<SendCommand>,
+    /// Post the commands of a file, one message in JSON a line; - reads stdin
+    #[arg(long, value_name = "FILE", required = true)]
+    pub file: Option<PathBuf>,
+    /// How to post.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
+}
+
+/// The commands that can be posted.
+#[derive(Subcommand)]
+pub enum SendCommand {
+    /// Hold seats and lines
+    Reserve(Box<ReserveArgs>),
+    /// Turn a hold into a sale
+    Confirm(Box<ConfirmArgs>),
+    /// Give a hold back, or a sale with --refund
+    Cancel(Box<CancelArgs>),
+    /// Create or update seats and lines
+    Restock(Box<RestockArgs>),
+}
+
+/// How to post, and what to do then.
+#[derive(Args)]
+pub struct DeliveryArgs {
+    /// The queue to post to, by name or URL [default: the first, for restocks the second if any]
+    #[arg(long, env = "INVENTORY_SEND_QUEUE", hide_env_values = true, value_name = "QUEUE")]
+    pub queue: Option<String>,
+    /// Wait for the outcome, at most this many seconds [default without a number: 30]; exit 0 for
+    /// done, 2 for rejected
+    #[arg(
+        long,
+        env = "INVENTORY_WAIT_SECONDS", hide_env_values = true,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "30",
+        value_parser = clap::value_parser!(u32).range(1..=3_600)
+    )]
+    pub wait: Option<u32>,
+    /// Print one line of JSON for each command
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub json: bool,
+    /// Queues, topic and tables.
+    #[command(flatten)]
+    pub settings: Flags<AwsConfig>,
+}
+
+/// Which pool, and under which identity and group.
+#[derive(Args)]
+#[command(group = ArgGroup::new("pool").required(true).args(["event", "store"]))]
+pub struct AddressArgs {
+    /// The event the command is about
+    #[arg(long, value_name = "EVENT_ID", value_parser = clap::value_parser!(u64).range(0..=EVENT_ID_MAX))]
+    event: Option<u64>,
+    /// The store the command is about
+    #[arg(long, value_name = "STORE_ID")]
+    store: Option<StoreId>,
+    /// The command's id [default: a new UUID]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<CommandId>,
+    /// Who sends it; with the id, its identity
+    #[arg(
+        long,
+        env = "INVENTORY_SOURCE",
+        hide_env_values = true,
+        value_name = "SOURCE",
+        default_value = "/inventory-worker/cli"
+    )]
+    pub source: Source,
+    /// The message group [default: one a pool]
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<GroupId>,
+}
+
+impl AddressArgs {
+    /// The pool; the parser asks for exactly one.
+    #[must_use]
+    pub fn pool(&self) -> Option<PoolId> {
+        let store = || self.store.clone().map(PoolId::Store);
+        self.event.map(PoolId::Event).or_else(store)
+    }
+}
+
+/// Arguments of `send reserve`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
+pub struct ReserveArgs {
+    /// Which pool, and under which identity.
+    #[command(flatten)]
+    pub address: AddressArgs,
+    /// Whom it is for
+    #[arg(long = "user", value_name = "USER_ID")]
+    user_id: UserId,
+    /// A seat to hold; repeatable, or comma-separated
+    #[arg(long = "seat", value_name = "SEAT", value_delimiter = ',')]
+    seats: Vec<SeatNumber>,
+    /// A line to hold, as SKU=QUANTITY; repeatable
+    #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    lines: Vec<LineRequest>,
+    /// How long, seconds [default: 600]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_SECONDS_MAX)))]
+    hold_seconds: Option<u32>,
+    /// The reservation's id [default: made of the command's identity]
+    #[arg(long = "reservation", value_name = "UUID")]
+    pub reservation_id: Option<ReservationId>,
+    /// How to post.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
+}
+
+/// Arguments of `send confirm`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES)]
+pub struct ConfirmArgs {
+    /// Which pool, and under which identity.
+    #[command(flatten)]
+    pub address: AddressArgs,
+    /// The reservation
+    #[arg(long = "reservation", value_name = "UUID")]
+    reservation_id: ReservationId,
+    /// The booking it becomes
+    #[arg(long = "booking", value_name = "BOOKING_ID")]
+    booking_id: BookingId,
+    /// The owner, to be checked
+    #[arg(long = "user", value_name = "USER_ID")]
+    user_id: Option<UserId>,
+    /// How to post.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
+}
+
+/// Arguments of `send cancel`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES)]
+pub struct CancelArgs {
+    /// Which pool, and under which identity.
+    #[command(flatten)]
+    pub address: AddressArgs,
+    /// The reservation
+    #[arg(long = "reservation", value_name = "UUID")]
+    reservation_id: ReservationId,
+    /// The owner, to be checked
+    #[arg(long = "user", value_name = "USER_ID")]
+    user_id: Option<UserId>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<Reason>,
+    /// Allow a CONFIRMED reservation to be cancelled: its seats go back on sale
+    #[arg(long)]
+    refund: bool,
+    /// How to post.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
+}
+
+/// Arguments of `send restock`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
+pub struct RestockArgs {
+    /// Which pool, and under which identity.
+    #[command(flatten)]
+    pub address: AddressArgs,
+    /// A seat to create or update; repeatable, or comma-separated
+    #[arg(long = "seat", value_name = "SEAT", value_delimiter = ',')]
+    seats: Vec<SeatNumber>,
+    /// The section of the seats given
+    #[arg(long, value_name = "TEXT", requires = "seats")]
+    section: Option<Label>,
+    /// The row of the seats given
+    #[arg(long, value_name = "TEXT", requires = "seats")]
+    row_number: Option<Label>,
+    /// The kind of the seats given
+    #[arg(long, value_name = "TEXT", requires = "seats")]
+    seat_type: Option<Label>,
+    /// The price of the seats given, such as 49.50
+    #[arg(long, value_name = "DECIMAL", requires = "seats")]
+    price: Option<Price>,
+    /// Whether the seats given are on sale [default: as they are; a new seat is available]
+    #[arg(long, requires = "seats")]
+    status: Option<StatusArg>,
+    /// A line, as SKU=QUANTITY; repeatable
+    #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_stock, requires = "mode")]
+    lines: Vec<LineRequest>,
+    /// Whether on hand becomes the quantity, or the quantity is added to it
+    #[arg(long, requires = "lines")]
+    mode: Option<ModeArg>,
+    /// When the figures were taken (RFC 3339); an older set is skipped
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<Timestamp>,
+    /// How to post.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
+}
+
+/// A seat's state in `send restock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusArg {
+    /// On sale.
+    Available,
+    /// Off sale.
+    Blocked,
+}
+
+/// What quantities mean in `send restock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// On hand becomes the quantity.
+    Set,
+    /// The quantity is added to on hand.
+    Add,
+}
+
+impl SendCommand {
+    /// Which pool, and under which identity and group.
+    #[must_use]
+    pub fn address(&self) -> &AddressArgs {
+        match self {
+            Self::Reserve(args) => &args.address,
+            Self::Confirm(args) => &args.address,
+            Self::Cancel(args) => &args.address,
+            Self::Restock(args) => &args.address,
+        }
+    }
+
+    /// How to post.
+    #[must_use]
+    pub fn delivery(&self) -> &DeliveryArgs {
+        match self {
+            Self::Reserve(args) => &args.delivery,
+            Self::Confirm(args) => &args.delivery,
+            Self::Cancel(args) => &args.delivery,
+            Self::Restock(args) => &args.delivery,
+        }
+    }
+
+    /// What is asked for. `reservation_id` is what a reserve makes where none was given.
+    #[must_use]
+    pub fn action(&self, reservation_id: ReservationId) -> Action {
+        match self {
+            Self::Reserve(args) => Action::Reserve(Reserve {
+                reservation_id: args.reservation_id.unwrap_or(reservation_id),
+                user_id: args.user_id.clone(),
+                seats: args.seats.clone(),
+                lines: args.lines.clone(),
+                hold_seconds: args.hold_seconds,
+            }),
+            Self::Confirm(args) => Action::Confirm(Confirm {
+                reservation_id: args.reservation_id,
+                booking_id: args.booking_id.clone(),
+                user_id: args.user_id.clone(),
+            }),
+            Self::Cancel(args) => Action::Cancel(Cancel {
+                reservation_id: args.reservation_id,
+                user_id: args.user_id.clone(),
+                reason: args.reason.clone(),
+                refund: args.refund,
+            }),
+            Self::Restock(args) => Action::Restock(args.restock()),
+        }
+    }
+}
+
+impl RestockArgs {
+    fn restock(&self) -> Restock {
+        let change = |number: &SeatNumber| SeatChange {
+            number: number.clone(),
+            section: self.section.clone(),
+            row_number: self.row_number.clone(),
+            seat_type: self.seat_type.clone(),
+            price: self.price,
+            status: self.status.map(|status| match status {
+                StatusArg::Available => RestockStatus::Available,
+                StatusArg::Blocked => RestockStatus::Blocked,
+            }),
+        };
+        Restock {
+            seats: self.seats.iter().map(change).collect(),
+            lines: self.lines.clone(),
+            mode: match self.mode {
+                Some(ModeArg::Add) => RestockMode::Add,
+                Some(ModeArg::Set) | None => RestockMode::Set,
+            },
+            as_of: self.as_of,
+        }
+    }
+}
+
+fn line_to_hold(text: &str) -> Result<LineRequest, String> {
+    line(text, 1)
+}
+
+fn line_to_stock(text: &str) -> Result<LineRequest, String> {
+    line(text, 0)
+}
+
+/// The last `=` divides: a SKU may hold others.
+fn line(text: &str, least: u64) -> Result<LineRequest, String> {
+    let wrong = || format!("expected SKU=QUANTITY, the quantity from {least} to {QUANTITY_MAX}");
+    let (sku, quantity) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let sku = sku.parse().map_err(|invalid| format!("the SKU: {invalid}"))?;
+    let quantity: u64 = quantity.parse().map_err(|_| wrong())?;
+    if !(least..=QUANTITY_MAX).contains(&quantity) {
+        return Err(wrong());
+    }
+    Ok(LineRequest { sku, quantity })
+}
+
+/// Posts, and waits for the outcome where asked to.
+///
+/// # Errors
+///
+/// Where the configuration or a command is wrong, or a service is unreachable or refuses.
+#[expect(clippy::unused_async, reason = "the queue will be awaited here")]
+pub async fn run(args: SendArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+    let delivery = args.command.as_ref().map_or(&args.delivery, SendCommand::delivery);
+    let _config = delivery.settings.load(&*shell.environment)?;
+    anyhow::bail!("this build cannot send")
+}

@@ -1,0 +1,249 @@
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use clap::CommandFactory as _;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{output::Captured, *};
+use crate::{
+    adapters::system::SystemClock,
+    admin::{Admin, AdminServer},
+    config::{Config, Section as _},
+    domain::{Action, PoolId, ReservationId, RestockMode, RestockStatus},
+    telemetry::{Metrics, Readiness},
+};
+
+struct Ended {
+    code: ExitCode,
+    out: String,
+    errors: String,
+}
+
+async fn run_with(variables: &[(&'static str, String)], arguments: &[&str]) -> Ended {
+    struct Fixed(BTreeMap<&'static str, String>);
+    impl Environment for Fixed {
+        fn get(&self, variable: &str) -> Option<OsString> {
+            self.0.get(variable).map(OsString::from)
+        }
+    }
+    let ((out, kept), (errors, kept_errors)): ((Output, Captured), (Output, Captured)) =
+        (Output::captured(), Output::captured());
+    let environment = Box::new(Fixed(variables.iter().cloned().collect()));
+    let shell = Shell { environment, out, errors };
+    let arguments = ["inventory-worker"].iter().chain(arguments).map(OsString::from);
+    let code = execute(arguments, &shell).await;
+    Ended { code, out: kept.text(), errors: kept_errors.text() }
+}
+
+async fn run(arguments: &[&str]) -> Ended {
+    run_with(&[], arguments).await
+}
+
+fn send_command(arguments: &[&str]) -> Result<send::SendCommand, clap::Error> {
+    let arguments = ["inventory-worker", "send"].iter().chain(arguments);
+    match Cli::try_parse_from(arguments)?.command {
+        Command::Send(args) => Ok(args.command.expect("a command")),
+        _ => panic!("no send"),
+    }
+}
+
+#[test]
+fn the_definitions_of_the_arguments_hold_together() {
+    Cli::command().debug_assert();
+}
+
+#[tokio::test]
+async fn bad_usage_exits_with_64() {
+    for arguments in [
+        &["--no-such-flag"][..],
+        &["no-such-command"],
+        &[],
+        &["run", "--pollers"],
+        &["send", "reserve", "--user", "u", "--seat", "A-1"],
+        &["send", "reserve", "--event", "1", "--store", "s", "--user", "u", "--seat", "A-1"],
+        &["send", "reserve", "--event", "1", "--user", "u"],
+        &["send", "restock", "--store", "s", "--line", "x=1"],
+        &["send", "reserve", "--store", "s", "--user", "u", "--line", "x=0"],
+        &["send"],
+        &["dev", "--json"],
+        &["schema", "no-such-schema"],
+    ] {
+        let ended = run(arguments).await;
+        assert_eq!(ended.code, ExitCode::Usage, "{arguments:?}: {}", ended.errors);
+        assert!(!ended.errors.is_empty() && ended.out.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_goes_to_stdout_and_names_every_variable_default_and_unit() {
+    let ended = run(&["run", "--help"]).await;
+    assert_eq!((ended.code, ended.errors.as_str()), (ExitCode::Done, ""));
+    let text = ended.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "--visibility-seconds <SECONDS>",
+        "[env: INVENTORY_VISIBILITY_SECONDS] [default: 60]",
+        "--in-flight-mib <MIB>",
+        "[env: REDIS_URL]",
+        "[env: INVENTORY_NO_SWEEPER]",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_exits_with_64_and_says_everything() {
+    let variables = [
+        ("INVENTORY_POLLERS", "0".to_owned()),
+        ("ADMIN_PORT", "http".to_owned()),
+        ("INVENTORY_LOG_FORMAT", "xml".to_owned()),
+    ];
+    for command in ["run", "check-config"] {
+        let ended = run_with(&variables, &[command]).await;
+        assert_eq!(ended.code, ExitCode::Usage);
+        for name in ["INVENTORY_POLLERS", "ADMIN_PORT", "INVENTORY_LOG_FORMAT"] {
+            assert!(ended.errors.contains(name), "{command}: {}", ended.errors);
+        }
+    }
+    let ended = run_with(&variables, &["check-config", "--json"]).await;
+    assert_eq!(ended.code, ExitCode::Usage);
+    let report: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(report["valid"], false);
+    assert_eq!(report["problems"].as_array().unwrap().len(), 3);
+    assert_eq!(report["problems"][0]["variables"][0], "INVENTORY_POLLERS");
+}
+
+#[tokio::test]
+async fn check_config_shows_every_value_and_where_it_is_from_but_no_secret() {
+    let variables =
+        [("REDIS_URL", "rediss://:s3cret@cache".to_owned()), ("INVENTORY_POLLERS", "3".to_owned())];
+    let human = run_with(&variables, &["check-config", "--grace-seconds", "40"]).await;
+    assert_eq!(human.code, ExitCode::Done, "{}", human.errors);
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<Vec<String>> = human.out.lines().map(words).collect();
+    for expected in [
+        ["REDIS_URL", "rediss://***@cache:6379", "URL", "variable"],
+        ["INVENTORY_POLLERS", "3", "COUNT", "variable"],
+        ["INVENTORY_GRACE_SECONDS", "40", "SECONDS", "flag"],
+        ["ADMIN_PORT", "9090", "PORT", "default"],
+        ["AWS_ENDPOINT_URL", "-", "URL", "default"],
+    ] {
+        assert!(lines.iter().any(|line| line == &expected), "{expected:?}: {}", human.out);
+    }
+    let json = run_with(&variables, &["check-config", "--json"]).await;
+    let report: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(report["valid"], true);
+    let settings = report["settings"].as_array().unwrap();
+    let shown: Vec<&str> = settings.iter().map(|one| one["variable"].as_str().unwrap()).collect();
+    let declared = [Config::settings(), LogConfig::settings()].concat();
+    assert_eq!(shown, declared.iter().map(|one| one.variable).collect::<Vec<_>>());
+    let pollers = settings.iter().find(|one| one["variable"] == "INVENTORY_POLLERS").unwrap();
+    assert_eq!((&pollers["value"], &pollers["flag"]), (&"3".into(), &"--pollers".into()));
+    assert!(!human.out.contains("s3cret") && !json.out.contains("s3cret"));
+}
+
+#[tokio::test]
+async fn schema_prints_one_document_or_all_of_them() {
+    let one = run(&["schema", "inventory.reserve.v1"]).await;
+    let schema: Value = serde_json::from_str(&one.out).unwrap();
+    assert!((one.code == ExitCode::Done) && schema.is_object());
+    assert!(run(&["schema", "asyncapi"]).await.out.starts_with("asyncapi: 3"));
+    let list = run(&["schema", "--list"]).await.out;
+    let all: Value = serde_json::from_str(&run(&["schema", "--json"]).await.out).unwrap();
+    let human = run(&["schema"]).await.out;
+    for name in list.lines() {
+        assert!(human.contains(&format!("# {name}\n")), "{name}");
+        assert!(name == "asyncapi" || all["schemas"][name].is_object(), "{name}");
+    }
+    assert_eq!(list.lines().count(), all["schemas"].as_object().unwrap().len() + 1);
+}
+
+async fn admin_server(readiness: Readiness) -> SocketAddr {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let admin = Admin { metrics, readiness, clock: Arc::new(SystemClock) };
+    let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), admin).await.unwrap();
+    let address = server.address();
+    tokio::spawn(server.serve(CancellationToken::new()));
+    address
+}
+
+#[tokio::test]
+async fn health_asks_the_admin_port() {
+    let readiness = Readiness::of(["store"]);
+    let port = ("ADMIN_PORT", admin_server(readiness.clone()).await.port().to_string());
+    let alive = run_with(&[port.clone()], &["health"]).await;
+    assert_eq!((alive.code, alive.out.as_str()), (ExitCode::Done, "ok\n"));
+    let starting = run_with(&[port.clone()], &["health", "--ready"]).await;
+    assert_eq!(starting.code, ExitCode::Failed);
+    assert!(starting.out.contains("starting"), "{}", starting.out);
+    readiness.set("store", Ok(()));
+    assert_eq!(run_with(&[port], &["health", "--ready"]).await.code, ExitCode::Done);
+}
+
+#[tokio::test]
+async fn health_without_an_answer_exits_with_69() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = listener.local_addr().unwrap().port().to_string();
+    drop(listener);
+    let ended = run(&["health", "--admin-port", &free]).await;
+    assert_eq!(ended.code, ExitCode::Unreachable);
+    assert!(ended.errors.contains(&free), "{}", ended.errors);
+}
+
+#[test]
+fn a_reserve_is_read_as_it_was_written() {
+    let nil = ReservationId(uuid::Uuid::nil());
+    let arguments =
+        ["reserve", "--event", "42", "--user", "u-7", "--seat", "A-1,A-2", "--line", "a=b=2"];
+    let command = send_command(&arguments).unwrap();
+    assert_eq!(command.address().pool(), Some(PoolId::Event(42)));
+    assert_eq!(command.address().source.as_str(), "/inventory-worker/cli");
+    let Action::Reserve(reserve) = command.action(nil) else { panic!("no reserve") };
+    let seats: Vec<&str> = reserve.seats.iter().map(|seat| seat.as_str()).collect();
+    assert_eq!(seats, ["A-1", "A-2"]);
+    assert_eq!((reserve.lines[0].sku.as_str(), reserve.lines[0].quantity), ("a=b", 2));
+    assert_eq!((reserve.reservation_id, reserve.hold_seconds), (nil, None));
+}
+
+#[test]
+fn a_restock_gives_its_fields_to_every_seat() {
+    let arguments = [
+        "restock", "--event", "42", "--seat", "A-1", "--seat", "A-2", "--price", "49.50",
+        "--status", "blocked", "--line", "ga=0", "--mode", "set",
+    ];
+    let command = send_command(&arguments).unwrap();
+    let Action::Restock(restock) = command.action(ReservationId(uuid::Uuid::nil())) else {
+        panic!("no restock")
+    };
+    assert_eq!((restock.seats.len(), restock.mode), (2, RestockMode::Set));
+    for seat in &restock.seats {
+        assert_eq!(seat.price.unwrap().to_string(), "49.50");
+        assert_eq!((seat.status, &seat.section), (Some(RestockStatus::Blocked), &None));
+    }
+}
+
+#[test]
+fn waiting_takes_a_number_of_seconds_or_none() {
+    let wait = |arguments: &[&str]| {
+        let confirm = ["confirm", "--store", "s", "--booking", "b", "--reservation"];
+        let id = "00000000-0000-0000-0000-000000000000";
+        let all: Vec<&str> =
+            confirm.into_iter().chain([id]).chain(arguments.iter().copied()).collect();
+        send_command(&all).map(|command| command.delivery().wait).map_err(|error| error.kind())
+    };
+    assert_eq!(wait(&[]), Ok(None));
+    assert_eq!(wait(&["--wait"]), Ok(Some(30)));
+    assert_eq!(wait(&["--wait", "5"]), Ok(Some(5)));
+    assert!(wait(&["--wait", "0"]).is_err());
+}
+
+#[test]
+fn an_error_says_how_the_command_ended() {
+    let code = |error: PortError| {
+        exit_code_of(&anyhow::Error::new(error).context("queue inventory-commands.fifo"))
+    };
+    assert_eq!(code(PortError::Unavailable("down".to_owned())), ExitCode::Unreachable);
+    assert_eq!(code(PortError::Throttled("slow".to_owned())), ExitCode::Unreachable);
+    assert_eq!(code(PortError::Refused("rights".to_owned())), ExitCode::Failed);
+    assert_eq!(exit_code_of(&anyhow::anyhow!("other")), ExitCode::Failed);
+}
