@@ -1,5 +1,7 @@
 //! The only wiring: which adapter stands behind which port.
 
+pub mod service;
+
 use std::sync::Arc;
 
 use anyhow::Context;
