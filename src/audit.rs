@@ -1,0 +1,223 @@
+//! The audit: reads every table and checks what must hold between their items.
+//!
+//! Shares nothing with [`crate::decide`]: it knows the rules of state from the contract alone.
+//! It reads page by page; what it keeps grows with the lines that ACTIVE reservations hold and
+//! with what is suspect, never with the tables.
+//!
+//! It may run while workers do. Items are read one after the other, so a change in between can
+//! make them seem to disagree: what looks wrong is a suspect, read again after a pause, and
+//! reported only when it looks just as wrong while none of the items involved has a new version.
+//! What keeps changing is reported apart, as not settled.
+//!
+//! ```text
+//! seats, reservations, stock, ledger ─► examine ─► suspects ─► settle ─► violations, unsettled
+//!               │ sums of ACTIVE lines ────► lines ──┘ (settled by scanning once more)
+//!               └ reservations ∓ outcomes ─► census ─┘
+//! ```
+
+mod census;
+mod examine;
+mod ledger;
+mod lines;
+mod report;
+mod reservations;
+mod seats;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use tokio::time::Instant;
+
+use crate::{
+    domain::{ReservationStatus, Timestamp, time::saturating_add},
+    ports::{Page, PageCursor, PortError, Record, Store, Table},
+};
+use census::Census;
+use examine::Suspect;
+use lines::Sums;
+
+pub use report::{AuditReport, Invariant, Violation};
+
+/// How long the ledger keeps an entry, and the reservations table a reservation that ended: 90
+/// days. A day is left for the clocks of the store and its workers: it may delete sooner than this
+/// audit's clock says, and what is older is left unchecked.
+const KEPT_FOR_SURE: SignedDuration = SignedDuration::from_hours(89 * 24);
+
+/// Told how many records of a table have been read so far.
+pub type Progress = Arc<dyn Fn(Table, u64) + Send + Sync>;
+
+/// How to audit.
+#[derive(Clone)]
+pub struct AuditOptions {
+    /// How far the workers' clocks may be apart: for so long before the end of a hold its seats
+    /// may already have been taken over.
+    pub clock_skew: Duration,
+    /// The pause before a suspect is read again.
+    pub pause: Duration,
+    /// How often a suspect is read again, at most, before it is given up as not settled.
+    pub rereads_max: u32,
+    /// The most violations to list, and as many of what is not settled; beyond, they are counted.
+    pub listed_max: usize,
+    /// Told after every page.
+    pub progress: Option<Progress>,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self {
+            clock_skew: Duration::from_secs(2),
+            pause: Duration::from_millis(500),
+            rereads_max: 5,
+            listed_max: 1_000,
+            progress: None,
+        }
+    }
+}
+
+impl fmt::Debug for AuditOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditOptions")
+            .field("clock_skew", &self.clock_skew)
+            .field("pause", &self.pause)
+            .field("rereads_max", &self.rereads_max)
+            .field("listed_max", &self.listed_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks every invariant that the tables can show. `now` is the time at its start; what was made
+/// later is not held against the ledger.
+///
+/// # Errors
+/// [`PortError`] where a table could not be read: an audit that did not see everything says
+/// nothing.
+pub async fn audit(
+    store: &dyn Store,
+    now: Timestamp,
+    options: &AuditOptions,
+) -> Result<AuditReport, PortError> {
+    let started = Instant::now();
+    let mut audit =
+        Audit { store, options, began_at: now, started, report: AuditReport::default() };
+    let mut sums = Sums::default();
+    let mut census = Census::new(audit.period());
+
+    audit.read(Table::Seats, |_, _| ()).await?;
+    let mut reservations = 0;
+    audit
+        .read(Table::Reservations, |_, record| {
+            if let Record::Reservation(reservation) = record {
+                reservations += 1;
+                sums.add(reservation);
+                census.add_reservation(reservation);
+            }
+        })
+        .await?;
+    let mut unequal = lines::Unequal::default();
+    audit.read(Table::Stock, |_, record| unequal.compare(record, &mut sums)).await?;
+    unequal.missing(sums);
+    audit.read(Table::Ledger, |_, record| census.add_record(record)).await?;
+
+    lines::settle(&mut audit, unequal).await?;
+    census::settle(&mut audit, census).await?;
+    Ok(audit.report)
+}
+
+/// An audit under way.
+struct Audit<'a> {
+    store: &'a dyn Store,
+    options: &'a AuditOptions,
+    began_at: Timestamp,
+    started: Instant,
+    report: AuditReport,
+}
+
+/// The time within which a reservation and the outcomes that name it must both be there, exclusive
+/// and inclusive.
+#[derive(Clone, Copy, Debug)]
+struct Period {
+    after: Timestamp,
+    until: Timestamp,
+}
+
+impl Period {
+    fn contains(self, at: Timestamp) -> bool {
+        self.after < at && at <= self.until
+    }
+}
+
+impl Audit<'_> {
+    fn period(&self) -> Period {
+        Period { after: self.kept_since(), until: self.began_at }
+    }
+
+    /// What was written after this is still there.
+    fn kept_since(&self) -> Timestamp {
+        saturating_add(self.began_at, -KEPT_FOR_SURE)
+    }
+
+    /// The time now: the audit's own clock runs on from its start.
+    fn now(&self) -> Timestamp {
+        saturating_add(self.began_at, signed(self.started.elapsed()))
+    }
+
+    /// Whether a hold that ends then may have been taken over by now, by whatever clock.
+    fn may_have_run_out(&self, expires_at: Timestamp) -> bool {
+        expires_at <= saturating_add(self.now(), signed(self.options.clock_skew))
+    }
+
+    /// Reads a table, shows every record to `see`, and settles what looks wrong page by page.
+    async fn read(
+        &mut self,
+        table: Table,
+        mut see: impl FnMut(&Self, &Record),
+    ) -> Result<(), PortError> {
+        let mut pages = Pages::of(table);
+        while let Some(page) = pages.next(self.store).await? {
+            for record in &page.records {
+                see(self, record);
+                self.report.count(record);
+            }
+            if let Some(progress) = &self.options.progress {
+                progress(table, self.report.records(table));
+            }
+            let examined = examine::examine(self, page.records).await?;
+            let suspects: Vec<Suspect> =
+                examined.into_iter().filter(|suspect| !suspect.findings.is_empty()).collect();
+            examine::settle(self, suspects).await?;
+        }
+        Ok(())
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// A table page by page.
+struct Pages {
+    table: Table,
+    next: Next,
+}
+
+enum Next {
+    First,
+    From(PageCursor),
+    End,
+}
+
+impl Pages {
+    fn of(table: Table) -> Self {
+        Self { table, next: Next::First }
+    }
+
+    async fn next(&mut self, store: &dyn Store) -> Result<Option<Page>, PortError> {
+        let mut page = match &self.next {
+            Next::First => store.scan(self.table, None).await?,
+            Next::From(cursor) => store.scan(self.table, Some(cursor)).await?,
+            Next::End => return Ok(None),
+        };
+        self.next = page.next.take().map_or(Next::End, Next::From);
+        Ok(Some(page))
+    }
+}

@@ -1,0 +1,239 @@
+//! Ledger entries, beside what they speak of.
+
+use super::{Audit, Invariant, ReservationStatus, examine::Suspect};
+use crate::{
+    domain::{
+        CommandKey, CommandType, Outcome, PoolId, Reservation, RestockSummary, Timestamp,
+        command::RESTOCK_ENTRIES_MAX,
+    },
+    ports::{LedgerKey, LedgerRecord, Loaded, PortError, Wanted},
+};
+
+/// The reservation that an outcome carries.
+pub(super) fn reservation_of(outcome: &Outcome) -> Option<&Reservation> {
+    match outcome {
+        Outcome::Reserved { reservation }
+        | Outcome::Confirmed { reservation }
+        | Outcome::Cancelled { reservation, .. }
+        | Outcome::Expired { reservation } => Some(reservation),
+        Outcome::Restocked { .. } | Outcome::Rejected { .. } => None,
+    }
+}
+
+pub(super) fn wanted(key: &LedgerKey, record: &LedgerRecord, wanted: &mut Wanted) {
+    match (key, record) {
+        (LedgerKey::Command(key), LedgerRecord::Outcome { outcome, .. }) => {
+            let named = reservation_of(outcome).map(|reservation| reservation.reservation_id);
+            wanted.reservations.extend(named);
+            if matches!(outcome, Outcome::Restocked { .. }) {
+                wanted.ledger.insert(LedgerKey::Chunk(key.clone(), 0));
+            }
+        }
+        (LedgerKey::Chunk(key, _), LedgerRecord::Chunk { .. }) => {
+            wanted.ledger.insert(LedgerKey::Command(key.clone()));
+        }
+        _ => {}
+    }
+}
+
+pub(super) async fn look(
+    audit: &Audit<'_>,
+    key: &LedgerKey,
+    record: &LedgerRecord,
+    loaded: &Loaded,
+    suspect: &mut Suspect,
+) -> Result<(), PortError> {
+    match (key, record) {
+        (
+            LedgerKey::Command(key),
+            LedgerRecord::Outcome { command_type, pool, outcome, decided_at, .. },
+        ) => {
+            for wrong in malformed(*command_type, pool, outcome) {
+                suspect.findings.push((Invariant::LedgerEntryWellFormed, wrong));
+            }
+            look_at_reservation(audit, outcome, *decided_at, loaded, suspect);
+            look_at_sum(audit, key, outcome, *decided_at, loaded, suspect).await?;
+        }
+        (LedgerKey::Command(_), LedgerRecord::Intent { chunk_ends, .. }) => {
+            if !are_boundaries(chunk_ends) {
+                let detail = format!("its chunks end at {chunk_ends:?}");
+                suspect.findings.push((Invariant::LedgerEntryWellFormed, detail));
+            }
+        }
+        (LedgerKey::Chunk(key, number), LedgerRecord::Chunk { decided_at, .. }) => {
+            let owner = loaded.ledger.get(&LedgerKey::Command(key.clone()));
+            look_at_chunk(audit, *number, record, *decided_at, owner, suspect);
+        }
+        (LedgerKey::Command(_), LedgerRecord::Chunk { .. }) | (LedgerKey::Chunk(..), _) => {
+            let detail = "kept under the key of another kind of entry".to_owned();
+            suspect.findings.push((Invariant::LedgerEntryWellFormed, detail));
+        }
+    }
+    Ok(())
+}
+
+/// What no command could have left.
+fn malformed(command_type: CommandType, pool: &PoolId, outcome: &Outcome) -> Vec<String> {
+    let due = match (command_type, outcome) {
+        (CommandType::Reserve, Outcome::Reserved { reservation }) => {
+            (reservation.status, reservation.version) == (ReservationStatus::Active, 1)
+        }
+        (CommandType::Confirm, Outcome::Confirmed { reservation }) => {
+            reservation.status == ReservationStatus::Confirmed
+        }
+        (CommandType::Cancel, Outcome::Cancelled { reservation, .. }) => {
+            reservation.status == ReservationStatus::Cancelled
+        }
+        (CommandType::Expire, Outcome::Expired { reservation }) => {
+            reservation.status == ReservationStatus::Expired
+        }
+        (CommandType::Restock, Outcome::Restocked { .. }) => true,
+        (_, Outcome::Rejected { rejection }) => !rejection.code.is_answer_only(),
+        _ => false,
+    };
+    let mut wrong = Vec::new();
+    if !due {
+        let what = outcome.rejection().map_or_else(
+            || {
+                let status = reservation_of(outcome).map_or("", |found| found.status.as_str());
+                format!("{} {status}", outcome.result_type())
+            },
+            |rejection| rejection.code.as_str().to_owned(),
+        );
+        wrong.push(format!("{} came to {what}", command_type.as_str()));
+    }
+    if let Some(other) = reservation_of(outcome).filter(|reservation| reservation.pool != *pool) {
+        wrong.push(format!("of {pool}, its reservation of {}", other.pool));
+    }
+    wrong
+}
+
+fn look_at_reservation(
+    audit: &Audit<'_>,
+    outcome: &Outcome,
+    decided_at: Timestamp,
+    loaded: &Loaded,
+    suspect: &mut Suspect,
+) {
+    let Some(then) = reservation_of(outcome) else { return };
+    let id = then.reservation_id;
+    let now = loaded.reservations.get(&id).and_then(Option::as_ref);
+    suspect.versions.push(now.map_or(0, |now| now.version));
+    let Some(now) = now else {
+        // The reservation is kept for 90 days from its end, which no outcome of it follows.
+        if decided_at > audit.kept_since() {
+            let detail =
+                format!("{} of reservation {id}, which does not exist", then.status.as_str());
+            suspect.findings.push((Invariant::OutcomeNamesReservation, detail));
+        }
+        return;
+    };
+    if let Some(how) = disagreement(then, now) {
+        let detail = format!("left reservation {id} {}, and {how}", then.status.as_str());
+        suspect.findings.push((Invariant::OutcomeAgrees, detail));
+    }
+}
+
+/// How the reservation cannot have come to be what it is from what it was.
+fn disagreement(then: &Reservation, now: &Reservation) -> Option<String> {
+    let lasting = |of: &Reservation| {
+        let of = of.clone();
+        (of.pool, of.user_id, of.seats, of.lines, of.created_at, of.expires_at)
+    };
+    if lasting(then) != lasting(now) {
+        return Some("it was made otherwise".to_owned());
+    }
+    let is_booked_otherwise = then.booking_id.is_some() && then.booking_id != now.booking_id;
+    let may_follow = match (then.status, now.status) {
+        _ if then == now => true,
+        (ReservationStatus::Active, _) => now.version > then.version,
+        (ReservationStatus::Confirmed, ReservationStatus::Cancelled) => {
+            now.version > then.version && !is_booked_otherwise
+        }
+        _ => false,
+    };
+    let standing = || format!("it is {} in version {}", now.status.as_str(), now.version);
+    (!may_follow).then(standing)
+}
+
+fn are_boundaries(ends: &[u32]) -> bool {
+    let is_growing = ends.iter().zip(ends.iter().skip(1)).all(|(end, next)| end < next);
+    let last = ends.last().and_then(|last| usize::try_from(*last).ok());
+    is_growing
+        && ends.first().is_some_and(|first| *first > 0)
+        && last.is_some_and(|last| last <= RESTOCK_ENTRIES_MAX)
+}
+
+/// A chunk's marker is written after its intent, and its outcome takes the intent's place.
+fn look_at_chunk(
+    audit: &Audit<'_>,
+    number: u32,
+    chunk: &LedgerRecord,
+    decided_at: Timestamp,
+    owner: Option<&Option<LedgerRecord>>,
+    suspect: &mut Suspect,
+) {
+    let number = usize::try_from(number).unwrap_or(usize::MAX);
+    let wrong = match owner.and_then(Option::as_ref) {
+        // The intent is the older of the two, and its time to live may have run out first.
+        None if decided_at <= audit.kept_since() => None,
+        None => Some("its restock is not in the ledger".to_owned()),
+        Some(owner) if owner.digest() != chunk.digest() => {
+            Some("its restock has other content".to_owned())
+        }
+        Some(LedgerRecord::Intent { chunk_ends, .. }) if number >= chunk_ends.len() => {
+            Some(format!("its restock has {} chunks", chunk_ends.len()))
+        }
+        Some(LedgerRecord::Intent { .. }) => None,
+        Some(LedgerRecord::Outcome { outcome: Outcome::Restocked { .. }, .. }) => None,
+        Some(_) => Some("its command is no restock that was applied".to_owned()),
+    };
+    suspect.findings.extend(wrong.map(|wrong| (Invariant::ChunkBelongs, wrong)));
+}
+
+/// The most chunks whose markers are asked for at once.
+const CHUNKS_A_LOAD: u32 = 100;
+
+/// Where there are markers, counted from 0, the outcome is their sum.
+async fn look_at_sum(
+    audit: &Audit<'_>,
+    key: &CommandKey,
+    outcome: &Outcome,
+    decided_at: Timestamp,
+    loaded: &Loaded,
+    suspect: &mut Suspect,
+) -> Result<(), PortError> {
+    let Outcome::Restocked { restock } = outcome else { return Ok(()) };
+    let first = loaded.ledger.get(&LedgerKey::Chunk(key.clone(), 0));
+    if first.is_none_or(Option::is_none) || decided_at <= audit.kept_since() {
+        return Ok(());
+    }
+    let mut sum = [0u64; 4];
+    let mut from = 0u32;
+    'chunks: loop {
+        let end = from.saturating_add(CHUNKS_A_LOAD);
+        let ledger = (from..end).map(|number| LedgerKey::Chunk(key.clone(), number)).collect();
+        let loaded = audit.store.load(&Wanted { ledger, ..Wanted::default() }).await?;
+        for number in from..end {
+            let chunk = loaded.ledger.get(&LedgerKey::Chunk(key.clone(), number));
+            let Some(Some(LedgerRecord::Chunk { summary, .. })) = chunk else { break 'chunks };
+            for (total, counted) in sum.iter_mut().zip(counts(summary)) {
+                *total = total.saturating_add(counted);
+            }
+        }
+        from = end;
+    }
+    if sum != counts(restock) {
+        let detail = format!(
+            "counts {:?} (seats applied, seats skipped, lines applied, lines skipped), its chunks \
+             {sum:?}",
+            counts(restock)
+        );
+        suspect.findings.push((Invariant::RestockIsSum, detail));
+    }
+    Ok(())
+}
+
+fn counts(summary: &RestockSummary) -> [u64; 4] {
+    [summary.seats_applied, summary.seats_skipped, summary.lines_applied, summary.lines_skipped]
+}

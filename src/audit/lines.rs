@@ -1,0 +1,135 @@
+//! Lines, beside the sums of what ACTIVE reservations hold of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Audit, Invariant, Pages, ReservationStatus, Violation, examine::Suspect};
+use crate::{
+    domain::{Line, LineKey, ON_HAND_MAX, Reservation},
+    ports::{PortError, Record, Table, Wanted},
+};
+
+pub(super) fn look(line: &Line, suspect: &mut Suspect) {
+    suspect.versions.push(line.version);
+    let mut found = |detail| suspect.findings.push((Invariant::LineWithinBounds, detail));
+    if line.reserved < 0 {
+        found(format!("{} reserved", line.reserved));
+    }
+    if line.on_hand() > ON_HAND_MAX {
+        found(format!("{} on hand", line.on_hand()));
+    }
+    if line.version < 1 {
+        found(format!("in version {}", line.version));
+    }
+}
+
+/// What ACTIVE reservations hold, by line.
+#[derive(Default)]
+pub(super) struct Sums(BTreeMap<LineKey, i128>);
+
+impl Sums {
+    pub(super) fn add(&mut self, reservation: &Reservation) {
+        self.add_of(reservation, |_| true);
+    }
+
+    fn add_of(&mut self, reservation: &Reservation, counts: impl Fn(&LineKey) -> bool) {
+        if reservation.status != ReservationStatus::Active {
+            return;
+        }
+        for request in &reservation.lines {
+            let key = LineKey { pool: reservation.pool.clone(), sku: request.sku.clone() };
+            if counts(&key) {
+                let sum = self.0.entry(key).or_default();
+                *sum = sum.saturating_add(i128::from(request.quantity));
+            }
+        }
+    }
+}
+
+/// Lines whose reserved is not the sum.
+#[derive(Default)]
+pub(super) struct Unequal(BTreeSet<LineKey>);
+
+impl Unequal {
+    /// Takes the line's sum out, and remembers the line where they differ.
+    pub(super) fn compare(&mut self, record: &Record, sums: &mut Sums) {
+        if let Record::Line(key, line) = record {
+            let sum = sums.0.remove(key).unwrap_or(0);
+            if sum != i128::from(line.reserved) {
+                self.0.insert(key.clone());
+            }
+        }
+    }
+
+    /// The sums that no line came for.
+    pub(super) fn missing(&mut self, sums: Sums) {
+        self.0.extend(sums.0.into_keys());
+    }
+}
+
+/// A line whose version stayed the same over a whole scan of the reservations had the same ACTIVE
+/// reservations all the while, for each change to those changes the line: then the sum is exact.
+pub(super) async fn settle(audit: &mut Audit<'_>, unequal: Unequal) -> Result<(), PortError> {
+    let listed_max = audit.options.listed_max;
+    let Unequal(mut suspects) = unequal;
+    for _ in 0..audit.options.rereads_max {
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let before = standing(audit, &suspects).await?;
+        tokio::time::sleep(audit.options.pause).await;
+        let mut sums = Sums::default();
+        let mut pages = Pages::of(Table::Reservations);
+        while let Some(page) = pages.next(audit.store).await? {
+            for record in &page.records {
+                if let Record::Reservation(reservation) = record {
+                    sums.add_of(reservation, |key| suspects.contains(key));
+                }
+            }
+        }
+        let after = standing(audit, &suspects).await?;
+        for (key, line) in before {
+            if after.get(&key).copied() != Some(line) {
+                continue;
+            }
+            suspects.remove(&key);
+            let sum = sums.0.get(&key).copied().unwrap_or(0);
+            if sum != i128::from(line.reserved) {
+                audit.report.violated(violation(&key, line, sum), listed_max);
+            }
+        }
+    }
+    for key in suspects {
+        let detail = "changed during every scan of the reservations".to_owned();
+        let violation = Violation { detail, ..violation(&key, Standing::default(), 0) };
+        audit.report.not_settled(violation, listed_max);
+    }
+    Ok(())
+}
+
+/// A line's version, and what it says is reserved; 0 where it does not exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    version: u64,
+    reserved: i64,
+}
+
+async fn standing(
+    audit: &Audit<'_>,
+    keys: &BTreeSet<LineKey>,
+) -> Result<BTreeMap<LineKey, Standing>, PortError> {
+    let wanted = Wanted { lines: keys.clone(), ..Wanted::default() };
+    let loaded = audit.store.load(&wanted).await?;
+    let standing = |line: Line| Standing { version: line.version, reserved: line.reserved };
+    let lines = loaded.lines.into_iter();
+    Ok(lines.map(|(key, line)| (key, line.map(standing).unwrap_or_default())).collect())
+}
+
+fn violation(key: &LineKey, line: Standing, sum: i128) -> Violation {
+    let detail = if line.version == 0 {
+        format!("does not exist, and ACTIVE reservations hold {sum}")
+    } else {
+        format!("{} reserved, and ACTIVE reservations hold {sum}", line.reserved)
+    };
+    let subject = format!("line {} of {}", key.sku, key.pool);
+    Violation { invariant: Invariant::ReservedIsSum, subject, detail }
+}

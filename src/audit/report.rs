@@ -1,0 +1,196 @@
+//! What an audit found.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::ports::{Record, Table};
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "&'static str")]
+pub enum Invariant {
+    /// A seat's version counts from 1, and a seat that has an owner has changed since.
+    SeatVersion,
+    /// A RESERVED seat's reservation exists and is ACTIVE.
+    ReservedSeatIsHeld,
+    /// A BOOKED seat's reservation exists and is CONFIRMED.
+    BookedSeatIsSold,
+    /// The reservation that has a seat is of its event and names it.
+    SeatIsNamed,
+    /// A seat and the reservation that has it say the same of user, booking and end of the hold.
+    SeatAgrees,
+    /// An ACTIVE reservation's seats are RESERVED by it, unless its hold has run out; a seat that a
+    /// reservation names exists.
+    ActiveReservationHolds,
+    /// A CONFIRMED reservation's seats are BOOKED by it.
+    ConfirmedReservationOwns,
+    /// A reservation is one that the contract's commands can make: status, version, booking, end,
+    /// seats and lines.
+    ReservationWellFormed,
+    /// A line's reserved is not below zero, its on hand not beyond its bound, its version from 1.
+    LineWithinBounds,
+    /// A line's reserved is the sum of what ACTIVE reservations hold of it.
+    ReservedIsSum,
+    /// A reservation was made by one command, which the ledger has.
+    MadeOnce,
+    /// A reservation that has ended was ended by one command, which the ledger has.
+    EndedOnce,
+    /// An outcome's reservation exists.
+    OutcomeNamesReservation,
+    /// A reservation is what its outcomes made of it.
+    OutcomeAgrees,
+    /// A ledger entry is one that the contract's commands can leave.
+    LedgerEntryWellFormed,
+    /// A chunk's marker belongs to a restock of the same content.
+    ChunkBelongs,
+    /// A chunked restock's outcome counts what its chunks did.
+    RestockIsSum,
+}
+
+impl Invariant {
+    /// Every invariant.
+    pub const ALL: [Self; 17] = [
+        Self::SeatVersion,
+        Self::ReservedSeatIsHeld,
+        Self::BookedSeatIsSold,
+        Self::SeatIsNamed,
+        Self::SeatAgrees,
+        Self::ActiveReservationHolds,
+        Self::ConfirmedReservationOwns,
+        Self::ReservationWellFormed,
+        Self::LineWithinBounds,
+        Self::ReservedIsSum,
+        Self::MadeOnce,
+        Self::EndedOnce,
+        Self::OutcomeNamesReservation,
+        Self::OutcomeAgrees,
+        Self::LedgerEntryWellFormed,
+        Self::ChunkBelongs,
+        Self::RestockIsSum,
+    ];
+
+    /// Its name in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SeatVersion => "seat_version",
+            Self::ReservedSeatIsHeld => "reserved_seat_is_held",
+            Self::BookedSeatIsSold => "booked_seat_is_sold",
+            Self::SeatIsNamed => "seat_is_named",
+            Self::SeatAgrees => "seat_agrees",
+            Self::ActiveReservationHolds => "active_reservation_holds",
+            Self::ConfirmedReservationOwns => "confirmed_reservation_owns",
+            Self::ReservationWellFormed => "reservation_well_formed",
+            Self::LineWithinBounds => "line_within_bounds",
+            Self::ReservedIsSum => "reserved_is_sum",
+            Self::MadeOnce => "made_once",
+            Self::EndedOnce => "ended_once",
+            Self::OutcomeNamesReservation => "outcome_names_reservation",
+            Self::OutcomeAgrees => "outcome_agrees",
+            Self::LedgerEntryWellFormed => "ledger_entry_well_formed",
+            Self::ChunkBelongs => "chunk_belongs",
+            Self::RestockIsSum => "restock_is_sum",
+        }
+    }
+}
+
+impl From<Invariant> for &'static str {
+    fn from(invariant: Invariant) -> Self {
+        invariant.as_str()
+    }
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One item for which an invariant does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Violation {
+    /// What does not hold.
+    pub invariant: Invariant,
+    /// The item.
+    pub subject: String,
+    /// How the item stands, for people. Names no user.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.invariant, self.subject, self.detail)
+    }
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AuditReport {
+    /// Seats read.
+    pub seats: u64,
+    /// Lines read.
+    pub lines: u64,
+    /// Reservations read.
+    pub reservations: u64,
+    /// Ledger entries read.
+    pub ledger_entries: u64,
+    /// Lines with less than nothing available. A shortfall is no violation, but it wants a person.
+    pub oversold_lines: u64,
+    /// What does not hold.
+    pub violations: Vec<Violation>,
+    /// Violations beyond those listed.
+    pub violations_omitted: u64,
+    /// What looked wrong and kept changing, so that nothing can be said. No violations.
+    pub unsettled: Vec<Violation>,
+    /// More that is not settled, beyond what is listed.
+    pub unsettled_omitted: u64,
+}
+
+impl AuditReport {
+    /// Whether no invariant was found broken. What is not settled does not count against it.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty() && self.violations_omitted == 0
+    }
+
+    /// How many records of the table were read.
+    #[must_use]
+    pub fn records(&self, table: Table) -> u64 {
+        match table {
+            Table::Seats => self.seats,
+            Table::Stock => self.lines,
+            Table::Reservations => self.reservations,
+            Table::Ledger => self.ledger_entries,
+        }
+    }
+
+    pub(super) fn count(&mut self, record: &Record) {
+        let counted = match record {
+            Record::Seat(..) => &mut self.seats,
+            Record::Line(..) => &mut self.lines,
+            Record::Reservation(_) => &mut self.reservations,
+            Record::Ledger(..) => &mut self.ledger_entries,
+        };
+        *counted = counted.saturating_add(1);
+        if matches!(record, Record::Line(_, line) if line.available < 0) {
+            self.oversold_lines = self.oversold_lines.saturating_add(1);
+        }
+    }
+
+    pub(super) fn violated(&mut self, violation: Violation, listed_max: usize) {
+        list(&mut self.violations, &mut self.violations_omitted, violation, listed_max);
+    }
+
+    pub(super) fn not_settled(&mut self, violation: Violation, listed_max: usize) {
+        list(&mut self.unsettled, &mut self.unsettled_omitted, violation, listed_max);
+    }
+}
+
+fn list(listed: &mut Vec<Violation>, omitted: &mut u64, violation: Violation, listed_max: usize) {
+    if listed.len() < listed_max {
+        listed.push(violation);
+    } else {
+        *omitted = omitted.saturating_add(1);
+    }
+}

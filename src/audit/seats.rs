@@ -1,0 +1,66 @@
+//! Seats, beside the reservations that have them.
+
+use super::{Invariant, ReservationStatus, examine::Suspect};
+use crate::{
+    domain::{Occupancy, Reservation, Seat, SeatKey},
+    ports::{Loaded, Wanted},
+};
+
+pub(super) fn wanted(seat: &Seat, wanted: &mut Wanted) {
+    wanted.reservations.extend(seat.occupancy.reservation_id());
+}
+
+pub(super) fn look(key: &SeatKey, seat: &Seat, loaded: &Loaded, suspect: &mut Suspect) {
+    let id = seat.occupancy.reservation_id();
+    let least = if id.is_some() { 2 } else { 1 };
+    let mut found = |invariant, detail| suspect.findings.push((invariant, detail));
+    if seat.version < least {
+        let status = seat.occupancy.status();
+        found(Invariant::SeatVersion, format!("{status} in version {}", seat.version));
+    }
+    suspect.versions.push(seat.version);
+    let Some(id) = id else { return };
+    let holder = loaded.reservations.get(&id).and_then(Option::as_ref);
+    suspect.versions.push(holder.map_or(0, |holder| holder.version));
+    let (invariant, due) = match &seat.occupancy {
+        Occupancy::Booked { .. } => (Invariant::BookedSeatIsSold, ReservationStatus::Confirmed),
+        _ => (Invariant::ReservedSeatIsHeld, ReservationStatus::Active),
+    };
+    let status = seat.occupancy.status();
+    let Some(holder) = holder else {
+        found(invariant, format!("{status} by reservation {id}, which does not exist"));
+        return;
+    };
+    if holder.status != due {
+        found(
+            invariant,
+            format!("{status} by reservation {id}, which is {}", holder.status.as_str()),
+        );
+    }
+    if holder.pool.event_id() != Some(key.event_id) {
+        let pool = &holder.pool;
+        found(Invariant::SeatIsNamed, format!("{status} by reservation {id} of {pool}"));
+    } else if !holder.seats.contains(&key.number) {
+        let detail = format!("{status} by reservation {id}, which does not name it");
+        found(Invariant::SeatIsNamed, detail);
+    }
+    for what in disagreements(&seat.occupancy, holder) {
+        let detail = format!("its {what} is not the one of reservation {id}");
+        found(Invariant::SeatAgrees, detail);
+    }
+}
+
+/// What the seat says otherwise than its reservation.
+fn disagreements(occupancy: &Occupancy, holder: &Reservation) -> Vec<&'static str> {
+    let (by, other) = match occupancy {
+        Occupancy::Available | Occupancy::Blocked => return Vec::new(),
+        Occupancy::Reserved { by, until, .. } => {
+            (by, ("reserved_until", *until != holder.expires_at))
+        }
+        Occupancy::Booked { by, booking_id, .. } => {
+            (by, ("booking_id", holder.booking_id.as_ref() != Some(booking_id)))
+        }
+    };
+    let user = ("reserved_by", *by != holder.user_id);
+    [user, other].into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
+}
