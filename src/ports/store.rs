@@ -300,6 +300,10 @@ pub trait Store: Send + Sync {
 
     /// Applies a transaction whole, or not at all. `token` makes repetitions of this very call
     /// idempotent inside the client library; a caller takes a fresh one for each attempt.
+    ///
+    /// One write alone, without checks, may go without its token, for its condition guards it: when
+    /// its answer was lost, the repetition may report a conflict with the write's own first
+    /// sending. Loading again shows it in place.
     async fn commit(&self, transaction: &Transaction, token: Uuid)
     -> Result<Consumed, CommitError>;
 

@@ -557,7 +557,7 @@ async fn breaks_once(server: SocketAddr) -> SocketAddr {
             let breaks = std::mem::take(&mut first);
             tokio::spawn(async move {
                 let (mut from_near, _to_near) = near.split();
-                let (from_far, to_far) = far.split();
+                let (from_far, mut to_far) = far.split();
                 if breaks {
                     tokio::select! {
                         _ = tokio::io::copy(&mut from_near, &mut to_far) => {}

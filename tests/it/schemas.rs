@@ -5,6 +5,7 @@ mod generated;
 mod mutations;
 mod published;
 mod strategies;
+mod values;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::LazyLock};
 

@@ -209,9 +209,10 @@ pub async fn the_same_token_applies_once(harness: &dyn StoreHarness) {
 pub async fn the_same_token_with_other_content_is_invalid(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     let token = token();
+    // With a check: a write alone may go without its token.
     let put = |number| Transaction {
         writes: vec![write_seat(number, Expected::Absent, 1)],
-        checks: Vec::new(),
+        checks: vec![check(1, Expected::Absent)],
     };
     store.commit(&put("A-1"), token).await.unwrap();
     assert_invalid(&store.commit(&put("A-2"), token).await);

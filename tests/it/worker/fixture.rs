@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -272,6 +275,7 @@ pub struct World {
     pub seen: Seen,
     pub settings: Settings,
     next_id: u64,
+    workers: AtomicU64,
 }
 
 impl World {
@@ -291,6 +295,7 @@ impl World {
             seen: Seen::default(),
             settings: Settings::default(),
             next_id: 0,
+            workers: AtomicU64::new(0),
         }
     }
 
@@ -307,7 +312,8 @@ impl World {
             locks: self.tampered(&self.locks),
             publisher: self.tampered(&self.topic),
             clock: self.clock.clone(),
-            entropy: Arc::new(Random::seeded(7)),
+            // Two workers never draw the same tokens.
+            entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
             observer: Arc::new(Unobserved),
             settings: self.settings.clone(),
             stop: stop.clone(),

@@ -39,9 +39,9 @@ fn written(write: &Write) -> Item<'_> {
 pub(super) fn validate(transaction: &Transaction) -> Result<(), CommitError> {
     let invalid = |why: String| Err(CommitError::Invalid(why));
     let items = transaction.writes.len() + transaction.checks.len();
-    if items == 0 || items > TRANSACTION_ITEMS_MAX {
+    if items > TRANSACTION_ITEMS_MAX {
         return invalid(format!(
-            "{items} items in a transaction, allowed is 1 to {TRANSACTION_ITEMS_MAX}"
+            "{items} items in a transaction, at most {TRANSACTION_ITEMS_MAX} are taken"
         ));
     }
     let checked = |Check::Reservation { reservation_id, .. }: &Check| *reservation_id;

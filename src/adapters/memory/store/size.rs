@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Tables;
+use super::{Tables, is_put};
 use crate::{
     domain::{Line, LineKey, Occupancy, Outcome, Reservation, ReservationStatus, Seat, SeatKey},
     ports::{Check, Consumed, LedgerKey, LedgerRecord, Table, Transaction, Write},
@@ -39,45 +39,46 @@ pub(super) fn written(write: &Write) -> usize {
     }
 }
 
-/// What the transaction costs where the tables are still as they were before it.
+/// What the transaction costs (half where it is one PutItem alone) where the tables are still as they were before it.
 ///
 /// DynamoDB counts the larger of the item before and after, and a change of an index entry as a
 /// write of its own, which is not transactional.
 pub(super) fn consumed(tables: &Tables, transaction: &Transaction) -> Consumed {
     let mut write_units: BTreeMap<Table, f64> = BTreeMap::new();
+    let factor = if is_put(transaction) { 1.0 } else { TRANSACTIONAL };
+    let of_item = |bytes: usize| factor * units(bytes);
     let mut add = |table: Table, units: f64| *write_units.entry(table).or_default() += units;
     for write in &transaction.writes {
         let after = written(write);
         match write {
             Write::Seat { key, .. } => {
                 let before = tables.seats.get(key).map_or(0, |seat| seat_bytes(key, seat));
-                add(Table::Seats, transactional(before.max(after)));
+                add(Table::Seats, of_item(before.max(after)));
             }
             Write::Line { key, .. } => {
                 let before = tables.lines.get(key).map_or(0, |line| line_bytes(key, line));
-                add(Table::Stock, transactional(before.max(after)));
+                add(Table::Stock, of_item(before.max(after)));
             }
             Write::Reservation { reservation, .. } => {
                 let before = tables.reservations.get(&reservation.reservation_id);
                 let bytes = before.map_or(0, reservation_bytes).max(after);
                 let index = index_units(before, reservation);
-                add(Table::Reservations, transactional(bytes) + index);
+                add(Table::Reservations, of_item(bytes) + index);
             }
             Write::Ledger { .. } | Write::LedgerOverIntent { .. } => {
-                add(Table::Ledger, transactional(after));
+                add(Table::Ledger, of_item(after));
             }
         }
     }
     for Check::Reservation { reservation_id, .. } in &transaction.checks {
         let bytes = tables.reservations.get(reservation_id).map_or(0, reservation_bytes);
-        add(Table::Reservations, transactional(bytes));
+        add(Table::Reservations, of_item(bytes));
     }
     Consumed { write_units }
 }
 
-fn transactional(bytes: usize) -> f64 {
-    let units = u32::try_from(bytes.div_ceil(UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
-    TRANSACTIONAL * f64::from(units)
+fn units(bytes: usize) -> f64 {
+    f64::from(u32::try_from(bytes.div_ceil(UNIT_BYTES).max(1)).unwrap_or(u32::MAX))
 }
 
 /// One unit to put an entry of the index, one to take it out, two to move it.

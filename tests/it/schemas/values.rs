@@ -1,0 +1,155 @@
+//! Values that are right somewhere, and their neighbours that are not.
+
+use serde_json::{Value, json};
+
+/// Every member name of either level, known somewhere.
+pub const NAMES: [&str; 20] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "datacontenttype",
+    "traceparent",
+    "data",
+    "event_id",
+    "store_id",
+    "user_id",
+    "booking_id",
+    "reservation_id",
+    "seats",
+    "lines",
+    "hold_seconds",
+    "reason",
+    "refund",
+    "mode",
+    "as_of",
+];
+
+const TEXTS: &[&str] = &[
+    "",
+    "1.0",
+    "A-1",
+    "-",
+    "a b",
+    "a\u{0}b",
+    "a\u{1f}",
+    "a\u{7f}",
+    "a\n",
+    "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90",
+    "9D1C2F6E-0B0A-4C58-8F2E-6A4F5D1C7B90",
+    "9d1c2f6e0b0a4c588f2e6a4f5d1c7b90",
+    "{9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90}",
+    "urn:uuid:9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90",
+    "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b9",
+    "9d1c2f6e0-b0a-4c58-8f2e-6a4f5d1c7b90",
+    "00000000-0000-0000-0000-000000000000",
+    "2026-11-22T10:00:00Z",
+    "2026-11-22t10:00:00.123456789z",
+    "2026-11-22T10:00:00.1234567890Z",
+    "2026-11-22T10:00:00.Z",
+    "2026-11-22T10:00:00+23:59",
+    "2026-11-22T10:00:00-24:00",
+    "2026-11-22T10:00:00-00:00",
+    "2026-11-22T24:00:00Z",
+    "2016-12-31T23:59:60Z",
+    "2016-12-31T23:59:60.5Z",
+    "2017-01-01T05:29:60+05:30",
+    "2026-11-22T10:00:60Z",
+    "2024-02-29T10:00:00Z",
+    "2026-02-29T10:00:00Z",
+    "2026-00-22T10:00:00Z",
+    "2026-11-22 10:00:00Z",
+    "2026-11-22T10:00:00",
+    "20261122T100000Z",
+    "2026-11-22",
+    "set",
+    "add",
+    "Set",
+    "AVAILABLE",
+    "BLOCKED",
+    "RESERVED",
+    "0",
+    "49.50",
+    "01",
+    ".5",
+    "5.",
+    "-1",
+    "1e3",
+    "+1",
+    " 1",
+    "999999999999999999.999999999",
+    "1000000000000000000",
+    "0.0000000001",
+    "application/json",
+    "APPLICATION/JSON ; charset=utf-8",
+    "application/json;",
+    "application/jsonl",
+    " application/json",
+    "application/json, text/plain",
+    "text/plain",
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "inventory.reserve.v1",
+    "inventory.confirm.v1",
+    "inventory.cancel.v1",
+    "inventory.restock.v1",
+    "inventory.expire.v1",
+    "inventory.expire.v2",
+];
+
+/// Lengths of texts on both sides of every limit.
+const LENGTHS: [usize; 8] = [120, 121, 128, 129, 256, 257, 512, 513];
+
+const NUMBERS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "-0.0",
+    "97",
+    "600.0",
+    "6e2",
+    "0.5",
+    "14400",
+    "14401",
+    "1000000000",
+    "1000000001",
+    "9007199254740991",
+    "9007199254740992",
+    "1e300",
+];
+
+pub fn values() -> Vec<Value> {
+    let texts = TEXTS.iter().map(|text| json!(text));
+    let lengths = LENGTHS.into_iter().map(|length| json!("x".repeat(length)));
+    let numbers = NUMBERS.iter().map(|number| serde_json::from_str(number).unwrap());
+    texts.chain(lengths).chain(numbers).chain(shapes()).collect()
+}
+
+fn shapes() -> Vec<Value> {
+    let line = |quantity: u64| json!({"sku": "S-1", "quantity": quantity});
+    let seats = |count: usize| (0..count).map(|n| json!(format!("S-{n}"))).collect();
+    vec![
+        json!(null),
+        json!(true),
+        json!(false),
+        json!([]),
+        json!({}),
+        json!([null]),
+        json!([[]]),
+        json!(["A-1"]),
+        json!(["A-1", "A-1"]),
+        json!(["A-1", "a-1"]),
+        json!([""]),
+        Value::Array(seats(97)),
+        Value::Array(seats(98)),
+        json!([line(0)]),
+        json!([line(1)]),
+        json!([line(1), line(1)]),
+        json!([line(1), line(2)]),
+        json!([line(1_000_000_001)]),
+        json!([{"seat_number": "A-1"}]),
+        json!([{"seat_number": "A-1", "price": "1.5", "status": "BLOCKED"}]),
+        json!([{"seat_number": "A-1"}, {"seat_number": "A-1", "section": "A"}]),
+        json!([{"seat_number": "A-1", "price": 1.5}]),
+    ]
+}
