@@ -1,5 +1,10 @@
 //! The only wiring: which adapter stands behind which port.
 
+pub mod crew;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod signals;
+
 use std::sync::Arc;
 
 use anyhow::Context;

@@ -1,0 +1,1 @@
+//! The books notice what must never happen.
