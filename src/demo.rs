@@ -20,6 +20,7 @@ pub mod tally;
 pub mod theatre;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -33,7 +34,7 @@ use crate::{
     app::{crew::Crew, embedded::Embedded},
     audit::{AuditOptions, audit},
     cli::Output,
-    ports::CommitError,
+    ports::{CommitError, Table},
     sweeper,
     worker::{Event, Observer, Settings},
 };
@@ -41,6 +42,7 @@ use crate::{
 use exchange::Exchange;
 use live::{Frame, Stage, View};
 use summary::{AuditSummary, Summary};
+use tally::read_all;
 
 /// Who takes part.
 #[derive(Clone, Debug)]
@@ -64,7 +66,7 @@ impl Cast {
 /// Everybody here goes by one clock, so a hold may be released sooner after its end than in a
 /// fleet. A second is left for the takeover.
 const SWEEPER: sweeper::Settings =
-    sweeper::Settings { interval: Duration::from_millis(250), margin: Duration::from_secs(1) };
+    sweeper::Settings { interval: Duration::from_secs(1), margin: Duration::from_secs(1) };
 
 /// Counts what results do not show.
 #[derive(Default)]
@@ -110,11 +112,13 @@ pub async fn play(
         error = crew.ended_early() => Err(error),
         () = live::watch(view, frame, &stage, out) => anyhow::bail!("the view ended"),
     };
-    if view == View::Lines {
-        out.line(&Frame::of(&exchange.tally()).line(Duration::ZERO))?;
-    }
     crew.drain().await;
-    played
+    let summary = played?;
+    if view == View::Screen {
+        let elapsed = Duration::try_from_secs_f64(summary.seconds).unwrap_or_default();
+        out.write(&frame().picture("", elapsed, out.style()))?;
+    }
+    Ok(summary)
 }
 
 async fn perform(
@@ -154,9 +158,11 @@ async fn examine(exchange: &Exchange, watcher: &Watcher, seconds: f64) -> anyhow
     let embedded = &exchange.embedded;
     let store = &*embedded.store;
     let report = audit(store, embedded.backends.clock.now(), &AuditOptions::default()).await?;
-    let mut tally = std::mem::take(&mut *exchange.tally());
+    let mut tables = read_all(store, Table::Seats).await?;
+    tables.extend(read_all(store, Table::Stock).await?);
+    let mut tally = exchange.tally();
     tally.close();
-    let seats = tally.compare(store).await?;
+    let seats = tally.compare(tables);
     let replays = watcher.replays.load(Ordering::Relaxed);
     let dead_letters = embedded.dead_letters();
     if replays < tally.repeated {
@@ -172,7 +178,7 @@ async fn examine(exchange: &Exchange, watcher: &Watcher, seconds: f64) -> anyhow
     let (listed, open) = (report.violations.len(), report.unsettled.len());
     Ok(Summary {
         commands: tally.decided(),
-        calls: std::collections::BTreeMap::new(),
+        calls: BTreeMap::new(),
         calls_per_command: 0.0,
         audit: AuditSummary {
             violations: report.violations_omitted + u64::try_from(listed)?,
@@ -189,9 +195,9 @@ async fn examine(exchange: &Exchange, watcher: &Watcher, seconds: f64) -> anyhow
         dead_letters,
         seats,
         seconds: rounded(seconds),
-        outcomes: tally.outcomes,
-        rejections: tally.rejections,
-        problems: tally.problems,
+        outcomes: tally.outcomes.clone(),
+        rejections: tally.rejections.clone(),
+        problems: tally.problems.clone(),
         scenes: Vec::new(),
     })
 }

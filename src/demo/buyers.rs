@@ -51,10 +51,12 @@ pub async fn rush(exchange: &Arc<Exchange>, buyers: usize, seed: u64) -> anyhow:
     for number in 0..buyers {
         let mut rng = Rng::with_seed(seed.wrapping_add(number as u64));
         let exchange = Arc::clone(exchange);
+        let temper = Temper::of(number);
+        // Most come early; those who walk away first, so that their holds run out in time.
+        let last = if temper == Temper::WalksAway { RUSH / 4 } else { RUSH };
         crowd.spawn(async move {
-            // Most come early.
-            tokio::time::sleep(RUSH.mul_f64(rng.f64().powf(1.5))).await;
-            visit(exchange, number, Temper::of(number), &mut rng).await
+            tokio::time::sleep(last.mul_f64(rng.f64().powf(1.5))).await;
+            visit(exchange, number, temper, &mut rng).await
         });
     }
     everyone(crowd).await

@@ -177,16 +177,19 @@ impl Frame {
             let right = figures.get(index).map_or("", String::as_str);
             // What is on the left has its width already, except where nothing is.
             let gap = if left.is_empty() { MAP_WIDTH } else { 0 };
-            let _ = writeln!(picture, "{left}{:gap$}   {right}", "");
+            let _ = writeln!(picture, "{left}{:gap$}  {right}", "");
         }
         let _ = write!(
             picture,
-            "\n{} free   {} held   {} sold   {} off sale\n\n{stage}\n",
+            "\n{} free   {} held   {} sold   {} off sale\n",
             style.faint("·"),
             style.warn("○"),
             style.good("■"),
             style.bad("×")
         );
+        if !stage.is_empty() {
+            let _ = write!(picture, "\n{stage}\n");
+        }
         picture
     }
 
@@ -237,29 +240,29 @@ impl Frame {
         #[expect(clippy::cast_precision_loss, reason = "thousands")]
         let rate = decided as f64 / elapsed.as_secs_f64().max(0.1);
         let mut figures = vec![
-            format!("{:<16}{:>6.1}", "seconds", elapsed.as_secs_f64()),
-            format!("{:<16}{decided:>6}", "commands"),
-            format!("{:<16}{rate:>6.0}", "a second"),
+            format!("{:<16}{:>8.1}", "seconds", elapsed.as_secs_f64()),
+            format!("{:<16}{decided:>8}", "commands"),
+            format!("{:<16}{rate:>8.0}", "a second"),
             String::new(),
         ];
         for (name, result_type) in COUNTED {
-            figures.push(format!("{name:<16}{:>6}", self.count(result_type)));
+            figures.push(format!("{name:<16}{:>8}", self.count(result_type)));
         }
         let mut codes: Vec<_> = self.rejections.iter().collect();
         codes.sort_by_key(|(code, count)| (std::cmp::Reverse(**count), code.as_str()));
         for (code, count) in codes.into_iter().take(CODES_MAX) {
-            figures.push(style.faint(&format!(" {:<20}{count:>3}", shortened(code))));
+            figures.push(style.faint(&format!("{:<21}{count:>3}", in_words(code))));
         }
         figures
     }
 }
 
-/// `SEATS_UNAVAILABLE` as `seats unavailable`, at most 20 characters.
-fn shortened(code: &str) -> String {
-    code.to_ascii_lowercase().replace('_', " ").chars().take(20).collect()
+/// `SEATS_UNAVAILABLE` as `seats unavailable`. No code is longer than 21 characters.
+fn in_words(code: &str) -> String {
+    code.to_ascii_lowercase().replace('_', " ")
 }
 
 /// Columns of the map: the section, the row, a seat and a blank each, the aisle.
 const MAP_WIDTH: usize = 8 + 1 + 1 + 2 + 2 * ROW_SEATS + 2;
 /// Columns of the lawn's bar; with what stands beside it, as wide as the map.
-const LAWN_BAR: u64 = 26;
+const LAWN_BAR: u64 = 27;

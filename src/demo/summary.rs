@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, io};
 
 use serde::Serialize;
 
-use super::scenes::Scene;
+use super::{scenes::Scene, tally::result};
 use crate::cli::{Output, Table};
 
 /// What the demo came to.
@@ -60,6 +60,20 @@ pub struct AuditSummary {
     pub items: u64,
 }
 
+/// What stood behind the ports.
+const PORTS: &str = "Here sqs, sns and redis are in memory, and dynamodb is a server in this process.\n\
+                     The sweeper's calls are among them, and what waiting for locks cost.";
+
+/// The order outcomes are shown in: the rejections, which are told apart by code, last.
+const ORDER: [&str; 6] = [
+    result::RESTOCKED,
+    result::RESERVED,
+    result::CONFIRMED,
+    result::CANCELLED,
+    result::EXPIRED,
+    result::REJECTED,
+];
+
 impl Summary {
     /// Whether every command came to what it must, and the audit is clean.
     #[must_use]
@@ -87,8 +101,10 @@ impl Summary {
 
     fn print_outcomes(&self, out: &Output) -> io::Result<()> {
         let mut table = Table::new(&["outcome", "commands"]);
-        for (result_type, count) in &self.outcomes {
-            table.row([result_type.clone(), count.to_string()]);
+        for result_type in ORDER {
+            if let Some(count) = self.outcomes.get(result_type) {
+                table.row([result_type.to_owned(), count.to_string()]);
+            }
         }
         for (code, count) in &self.rejections {
             table.row([format!("  {code}"), count.to_string()]);
@@ -106,6 +122,7 @@ impl Summary {
         let total: u64 = self.calls.values().sum();
         table.row(["all".to_owned(), total.to_string(), self.per_command(total)]);
         out.table(&table)?;
+        out.line(&out.style().faint(PORTS))?;
         out.line("")
     }
 
@@ -135,7 +152,10 @@ impl Summary {
             out.line(&format!("{} {problem}", style.bad("Problem:")))?;
         }
         let verdict = match self.is_clean() {
-            true => style.good("nothing sold twice, nothing lost."),
+            true => style.good(&format!(
+                "{} commands, one outcome each; nothing sold twice, nothing lost.",
+                self.commands
+            )),
             false => style.bad("something is wrong, see above."),
         };
         out.line(&format!("{} {verdict}", style.heading("Verdict:")))

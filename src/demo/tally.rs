@@ -22,6 +22,8 @@ use crate::{
 
 mod check;
 
+pub use check::read_all;
+
 /// What a command may come to: result types, and codes of rejections.
 pub type Expected = &'static [&'static str];
 

@@ -10,6 +10,8 @@
 
 mod decide_properties;
 mod decide_rules;
+#[cfg(feature = "embedded")]
+mod demo;
 mod schemas;
 #[cfg(feature = "embedded")]
 mod worker;

@@ -63,35 +63,30 @@ impl Tally {
         holders
     }
 
-    /// Reads the tables and notes every seat and line that stands otherwise than by the books.
-    /// Gives the number of seats by status.
-    ///
-    /// # Errors
-    ///
-    /// Where a table cannot be read.
-    pub async fn compare(
-        &mut self,
-        store: &dyn Store,
-    ) -> Result<BTreeMap<&'static str, u64>, PortError> {
+    /// Notes every seat and line of the tables that stands otherwise than by the books. Gives the
+    /// number of seats by status.
+    pub fn compare(&mut self, tables: Vec<Record>) -> BTreeMap<&'static str, u64> {
         let mut by_status = BTreeMap::new();
-        let booked = self.seats();
-        for record in all(store, Table::Seats).await? {
-            let Record::Seat(key, seat) = record else { continue };
-            *by_status.entry(seat.occupancy.status()).or_default() += 1;
-            self.compare_seat(&key.number, &seat, booked.get(&key.number).copied());
-        }
+        let by_the_books = self.seats();
         let mut lines = 0;
-        for record in all(store, Table::Stock).await? {
-            let Record::Line(key, line) = record else { continue };
-            lines += 1;
-            self.compare_line(&key, &line);
+        for record in tables {
+            match record {
+                Record::Seat(key, seat) => {
+                    *by_status.entry(seat.occupancy.status()).or_default() += 1;
+                    self.compare_seat(&key.number, &seat, by_the_books.get(&key.number).copied());
+                }
+                Record::Line(key, line) => {
+                    lines += 1;
+                    self.compare_line(&key, &line);
+                }
+                Record::Reservation(_) | Record::Ledger(..) => {}
+            }
         }
         if lines != self.stock.len() {
-            let problem =
-                format!("the tables have {lines} lines, {} by the books", self.stock.len());
-            self.problems.push(problem);
+            let expected = self.stock.len();
+            self.problems.push(format!("the tables have {lines} lines, {expected} by the books"));
         }
-        Ok(by_status)
+        by_status
     }
 
     fn compare_seat(&mut self, number: &SeatNumber, seat: &Seat, booked: Option<SeatState>) {
@@ -130,7 +125,12 @@ impl Tally {
     }
 }
 
-async fn all(store: &dyn Store, table: Table) -> Result<Vec<Record>, PortError> {
+/// Everything in a table.
+///
+/// # Errors
+///
+/// Where it cannot be read.
+pub async fn read_all(store: &dyn Store, table: Table) -> Result<Vec<Record>, PortError> {
     let mut records = Vec::new();
     let mut from: Option<PageCursor> = None;
     loop {
