@@ -1,6 +1,10 @@
 //! The only wiring: which adapter stands behind which port.
 
+pub mod crew;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod service;
+pub mod signals;
 
 use std::sync::Arc;
 

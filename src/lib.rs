@@ -19,6 +19,8 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod decide;
+#[cfg(feature = "embedded")]
+pub mod demo;
 pub mod domain;
 pub mod message;
 pub mod ports;

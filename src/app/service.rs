@@ -7,14 +7,15 @@ use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::Backends;
+use super::{Backends, crew::Crew, signals::StopSignals};
 use crate::{
+    adapters::system::SystemClock,
     admin::{Admin, AdminServer},
     config::AdminConfig,
     ports::PortError,
     sweeper,
     telemetry::{Metrics, Readiness},
-    worker::{self, Observer, Settings, Stop},
+    worker::{Observer, Settings},
 };
 
 /// How often the parts are asked whether they can work.
@@ -31,64 +32,65 @@ pub struct Service {
 }
 
 impl Service {
-    /// Connects, then works until told to stop, then drains. The admin port answers from before
-    /// the first connection to after the last message.
+    /// Connects, works until told to stop, drains. The admin port answers from before the first
+    /// connection to after the last message.
     ///
     /// # Errors
-    /// The admin port is taken, or the backends cannot be had.
+    /// The admin port is taken, the backends cannot be had, or the worker ended by itself.
     pub async fn run(
         self,
         connect: impl Future<Output = anyhow::Result<Backends>>,
-        stop: CancellationToken,
+        mut signals: StopSignals,
     ) -> anyhow::Result<()> {
         let metrics = Arc::new(Metrics::new()?);
         let readiness = Readiness::of(["queues", "store"]);
-        let mut background = JoinSet::new();
-        let admin_stop = CancellationToken::new();
-        let clock = Arc::new(crate::adapters::system::SystemClock);
-        let admin = Admin { metrics: Arc::clone(&metrics), readiness: readiness.clone(), clock };
+        let admin = Admin {
+            metrics: Arc::clone(&metrics),
+            readiness: readiness.clone(),
+            clock: Arc::new(SystemClock),
+        };
         let address = self.admin.address();
         let server = AdminServer::bind(address, admin)
             .await
             .with_context(|| format!("the admin port {address} (ADMIN_PORT)"))?;
         info!(address = %server.address(), "admin port");
-        let serving = tokio::spawn(server.serve(admin_stop.clone()));
+        let serving_ends = CancellationToken::new();
+        let serving = tokio::spawn(server.serve(serving_ends.clone()));
         let connected = tokio::select! {
             biased;
-            () = stop.cancelled() => None,
+            _ = signals.next() => None,
             connected = connect => Some(connected?),
         };
-        if let Some(backends) = connected {
-            background.spawn(probe(backends.clone(), readiness.clone()));
-            let stopping = Stop { receiving: stop, ..Stop::default() };
-            let draining = stopping.receiving.clone();
-            background.spawn(async move {
-                draining.cancelled().await;
-                info!("stopping: no more receives, finishing what is under way");
-                readiness.drain();
-            });
-            self.work(backends, metrics, stopping, &mut background).await;
-        }
-        admin_stop.cancel();
+        let worked = match connected {
+            Some(backends) => self.work(&backends, metrics, readiness, signals).await,
+            None => Ok(()),
+        };
+        serving_ends.cancel();
         serving.await.context("the admin port's task")?;
-        Ok(())
+        worked
     }
 
     async fn work(
         self,
-        backends: Backends,
-        observer: Arc<dyn Observer>,
-        stop: Stop,
-        background: &mut JoinSet<()>,
-    ) {
-        let sweeper =
-            self.sweeper.and_then(|settings| backends.sweeper(settings, Arc::clone(&observer)));
-        if let Some(sweeper) = sweeper {
-            let stop = stop.receiving.clone();
-            background.spawn(async move { sweeper.run(stop).await });
+        backends: &Backends,
+        metrics: Arc<Metrics>,
+        readiness: Readiness,
+        mut signals: StopSignals,
+    ) -> anyhow::Result<()> {
+        let mut probing = JoinSet::new();
+        probing.spawn(probe(backends.clone(), readiness.clone()));
+        let observer: Arc<dyn Observer> = metrics;
+        let mut crew = Crew::start(backends, self.worker, self.sweeper, &observer);
+        tokio::select! {
+            biased;
+            signal = signals.next() => {
+                info!(signal, "stopping: no more receives, finishing what is under way");
+            }
+            error = crew.ended_early() => return Err(error),
         }
-        let tools = backends.tools(self.worker, observer, stop);
-        worker::run(tools, backends.sources).await;
+        readiness.drain();
+        crew.drain().await;
+        Ok(())
     }
 }
 
@@ -109,24 +111,4 @@ async fn probe(backends: Backends, readiness: Readiness) {
         }
         readiness.set("queues", told(queues));
     }
-}
-
-/// Cancelled by SIGTERM or SIGINT.
-///
-/// # Errors
-/// The process cannot listen for signals.
-pub fn stop_signal() -> anyhow::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let stop = CancellationToken::new();
-    let cancelled = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        cancelled.cancel();
-    });
-    Ok(stop)
 }

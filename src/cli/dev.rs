@@ -1,5 +1,14 @@
 //! `dev`: everything in one process.
 
+#[cfg(feature = "embedded")]
+mod input;
+#[cfg(feature = "embedded")]
+mod printer;
+#[cfg(feature = "embedded")]
+mod sample;
+#[cfg(feature = "embedded")]
+mod session;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,15 +18,18 @@ use crate::config::{DevConfig, Flags};
 
 /// Arguments of `dev`.
 #[derive(Args)]
+#[command(after_help = "Reads commands from stdin, one CloudEvents message in JSON a line, as \
+                        `send --file` takes them.")]
 pub struct DevArgs {
     /// Keep the tables in this folder; without it they are gone at the end
     #[arg(long, env = "INVENTORY_DATA", hide_env_values = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Play a short on-sale, show it live, print a summary, and end with 0 only if the audit is clean
+    /// Play a short on-sale, show it live, print a summary, and end with 0 only if the audit is
+    /// clean; always in memory
     #[arg(long)]
     pub demo: bool,
-    /// Print the demo's summary as one line of JSON
-    #[arg(long, requires = "demo")]
+    /// Print results, or the demo's summary, as one line of JSON each
+    #[arg(long)]
     pub json: bool,
     /// Every setting that does not belong to AWS or Redis.
     #[command(flatten)]
@@ -29,8 +41,52 @@ pub struct DevArgs {
 /// # Errors
 ///
 /// Where the configuration is wrong, the folder cannot be used, or a port is taken.
-#[expect(clippy::unused_async, reason = "the worker will be awaited here")]
+#[cfg(feature = "embedded")]
 pub async fn run(args: DevArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let _config = args.settings.load(&*shell.environment)?;
-    anyhow::bail!("this build has no embedded backends")
+    let mut config = args.settings.load(&*shell.environment)?;
+    // A receive from memory costs nothing, and one under way holds up the end.
+    config.worker.long_poll = config.worker.long_poll.min(std::time::Duration::from_secs(1));
+    let mut signals = crate::app::signals::StopSignals::catch()?;
+    if !args.demo {
+        let session = session::Session { data: args.data, json: args.json, config, shell };
+        return session.run(input::lines_of_stdin(), signals).await;
+    }
+    tokio::select! {
+        biased;
+        signal = signals.next() => anyhow::bail!("ended by {signal} before the end of the demo"),
+        ended = demo(args.json, config, shell) => ended,
+    }
+}
+
+#[cfg(feature = "embedded")]
+async fn demo(json: bool, config: DevConfig, shell: &Shell) -> anyhow::Result<ExitCode> {
+    use crate::{
+        adapters::system::Random,
+        demo::{self, Cast, live::View},
+        ports::Entropy as _,
+    };
+    let view = match (json, shell.out.is_terminal()) {
+        (true, _) => View::Nothing,
+        (false, true) => View::Screen,
+        (false, false) => View::Lines,
+    };
+    let (seed, _) = Random::new().uuid().as_u64_pair();
+    let summary = demo::play(&Cast::full(seed), config.worker, view, &shell.out).await?;
+    match json {
+        true => shell.out.json(&summary)?,
+        false => summary.print(&shell.out)?,
+    }
+    Ok(if summary.is_clean() { ExitCode::Done } else { ExitCode::Failed })
+}
+
+/// Says that this build has no embedded backends.
+///
+/// # Errors
+///
+/// Always.
+#[cfg(not(feature = "embedded"))]
+#[expect(clippy::unused_async, reason = "the same shape as with embedded backends")]
+pub async fn run(args: DevArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+    args.settings.load(&*shell.environment)?;
+    anyhow::bail!("this build has no embedded backends: build it with the feature `embedded`")
 }

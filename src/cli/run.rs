@@ -4,7 +4,7 @@ use clap::{Args, builder::FalseyValueParser};
 
 use super::{ExitCode, Shell};
 use crate::{
-    app::{self, service, service::Service},
+    app::{self, service::Service, signals::StopSignals},
     config::{Config, Flags},
 };
 
@@ -33,12 +33,12 @@ AWS_ENDPOINT_URL_DYNAMODB.";
 /// Where the configuration is wrong, a service is unreachable at the start, or a port is taken.
 pub async fn run(args: RunArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*shell.environment)?;
-    let stop = service::stop_signal()?;
+    let signals = StopSignals::catch()?;
     let service = Service {
         worker: config.worker.clone(),
         sweeper: (!args.no_sweeper).then(|| config.sweeper.clone()),
         admin: config.admin,
     };
-    service.run(app::connect(&config), stop).await?;
+    service.run(app::connect(&config), signals).await?;
     Ok(ExitCode::Done)
 }

@@ -7,6 +7,10 @@ use tracing_subscriber::{EnvFilter, fmt, fmt::MakeWriter, layer::SubscriberExt a
 
 use crate::config::{LogConfig, LogFormat};
 
+/// The embedded DynamoDB warns of every answer that is no success; a table not there yet and a
+/// condition that does not hold are neither news nor wrong. A filter that names it has its way.
+const QUIET: &str = "dynoxide=error";
+
 /// Sends logs to stderr from here on. Once a process.
 ///
 /// # Errors
@@ -33,6 +37,10 @@ where
     };
     // The filter was checked when it was read.
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = match QUIET.parse() {
+        Ok(quiet) if !config.filter.contains("dynoxide") => filter.add_directive(quiet),
+        _ => filter,
+    };
     let registry = tracing_subscriber::registry().with(filter);
     if json {
         let layer = fmt::layer().json().flatten_event(true).with_span_list(false);

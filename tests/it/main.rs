@@ -11,6 +11,8 @@
 mod audit;
 mod decide_properties;
 mod decide_rules;
+#[cfg(feature = "embedded")]
+mod demo;
 mod schemas;
 #[cfg(feature = "embedded")]
 mod worker;

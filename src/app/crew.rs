@@ -1,0 +1,58 @@
+//! A worker and a sweeper at work in this process.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::Backends;
+use crate::{
+    sweeper,
+    worker::{self, Observer, Settings, Stop},
+};
+
+/// A worker and its sweeper, as tasks. Dropping it stops both where they stand.
+pub struct Crew {
+    stop: Stop,
+    tasks: JoinSet<()>,
+}
+
+impl Crew {
+    /// Sets them to work; without settings for a sweeper, expired holds are left to others.
+    #[must_use]
+    pub fn start(
+        backends: &Backends,
+        worker: Settings,
+        sweeper: Option<sweeper::Settings>,
+        observer: &Arc<dyn Observer>,
+    ) -> Self {
+        let stop = Stop::default();
+        let mut tasks = JoinSet::new();
+        let sweeper = sweeper.and_then(|settings| backends.sweeper(settings, Arc::clone(observer)));
+        if let Some(sweeper) = sweeper {
+            let stopped = stop.receiving.clone();
+            tasks.spawn(async move { sweeper.run(stopped).await });
+        }
+        let tools = backends.tools(worker, Arc::clone(observer), stop.clone());
+        tasks.spawn(worker::run(tools, backends.sources.clone()));
+        Self { stop, tasks }
+    }
+
+    /// Returns only if one of them ends before it is told to.
+    pub async fn ended_early(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Err(error)) => anyhow::Error::new(error).context("the worker ended"),
+            Some(Ok(())) => anyhow::anyhow!("the worker ended before it was told to"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Receives no more, finishes what is under way within the grace, releases the rest.
+    pub async fn drain(mut self) {
+        self.stop.receiving.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a part ended before its time");
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Everything in this process: queues, topic and locks in memory, DynamoDB over loopback.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+
+use super::Backends;
+use crate::{
+    adapters::{
+        dynamodb::{ClientOptions, DynamoStore, TableNames, TableOptions, ensure_tables},
+        embedded::EmbeddedDynamo,
+        memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
+        observed::{
+            CallCounts, ObservedLocks, ObservedPublisher, ObservedQueue, ObservedStore, Observer,
+        },
+        sqs::bootstrap::{MAX_RECEIVE_COUNT, dead_letter_queue_name},
+        system::{Random, SystemClock},
+    },
+    domain::Action,
+    ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
+    worker::Source,
+};
+
+/// The queue of reserves, confirms, cancels and expiries, as in production.
+pub const COMMANDS: &str = "inventory-commands.fifo";
+
+/// The queue of restocks, as in production.
+pub const RESTOCK: &str = "inventory-restock.fifo";
+
+/// The file in the data folder that holds the tables.
+const DATA_FILE: &str = "inventory.sqlite";
+
+/// Backends that live and die with this process; the tables may outlive it.
+pub struct Embedded {
+    /// The ports, for a worker and a sweeper. Their calls are counted.
+    pub backends: Backends,
+    /// What was counted.
+    pub calls: Arc<CallCounts>,
+    /// The tables, for whoever looks on: these calls are not counted.
+    pub store: Arc<dyn Store>,
+    /// Where results are published.
+    pub topic: Arc<MemoryTopic>,
+    commands: Arc<MemoryQueue>,
+    restock: Arc<MemoryQueue>,
+    broker: MemoryBroker,
+    dynamo: EmbeddedDynamo,
+}
+
+impl Embedded {
+    /// Starts them. The tables are kept in a file of the folder, which is created where it is
+    /// missing, or in memory.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be used, or there is no free port on 127.0.0.1.
+    pub async fn start(data: Option<&Path>) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(Random::new());
+        let dynamo = start_dynamo(data).await?;
+        let store = open_store(&dynamo, &entropy).await?;
+        let broker = MemoryBroker::new(Arc::clone(&clock));
+        let queue = |name: &str| {
+            let dead_letters = dead_letter_queue_name(name);
+            broker.queue_with_dead_letters(name, &dead_letters, MAX_RECEIVE_COUNT)
+        };
+        let (commands, restock) = (queue(COMMANDS), queue(RESTOCK));
+        let topic = Arc::new(MemoryTopic::new(Arc::clone(&clock)).with_record_of(0));
+
+        let calls = Arc::new(CallCounts::default());
+        let counting = Observer::counting(Arc::clone(&calls));
+        let observed = |queue: Arc<MemoryQueue>| -> Arc<dyn Queue> {
+            Arc::new(ObservedQueue::new(queue, Arc::clone(&counting)))
+        };
+        let source = |queue: &Arc<MemoryQueue>| {
+            let dead_letters = broker.queue(&dead_letter_queue_name(queue.name()));
+            Source { queue: observed(Arc::clone(queue)), dead_letters: observed(dead_letters) }
+        };
+        let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
+        let publisher: Arc<dyn Publisher> = topic.clone();
+        let backends = Backends {
+            store: Arc::new(ObservedStore::new(Arc::clone(&store), Arc::clone(&counting))),
+            locks: Arc::new(ObservedLocks::new(locks, Arc::clone(&counting))),
+            publisher: Arc::new(ObservedPublisher::new(publisher, Arc::clone(&counting))),
+            sources: vec![source(&commands), source(&restock)],
+            clock,
+            entropy,
+        };
+        Ok(Self { backends, calls, store, topic, commands, restock, broker, dynamo })
+    }
+
+    /// The queue a producer posts such a command to.
+    #[must_use]
+    pub fn queue_for(&self, action: &Action) -> &Arc<MemoryQueue> {
+        match action {
+            Action::Restock(_) => &self.restock,
+            _ => &self.commands,
+        }
+    }
+
+    /// The queue of reserves, confirms, cancels and expiries.
+    #[must_use]
+    pub fn commands(&self) -> &Arc<MemoryQueue> {
+        &self.commands
+    }
+
+    /// Whether no command waits or is being worked on.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.commands.depth() == 0 && self.restock.depth() == 0
+    }
+
+    /// How many messages lie in the dead-letter queues.
+    #[must_use]
+    pub fn dead_letters(&self) -> usize {
+        let of = |name| self.broker.queue(&dead_letter_queue_name(name)).depth();
+        of(COMMANDS) + of(RESTOCK)
+    }
+
+    /// A queue that gets every result from now on, as that of any other service would.
+    #[must_use]
+    pub fn subscribe(&self, name: &str) -> Arc<MemoryQueue> {
+        let queue = self.broker.queue(name);
+        self.topic.subscribe(Arc::clone(&queue), FilterPolicy::default());
+        queue
+    }
+
+    /// Stops the embedded DynamoDB, after the requests it is at.
+    pub async fn stop(self) {
+        self.dynamo.stop().await;
+    }
+}
+
+async fn start_dynamo(data: Option<&Path>) -> anyhow::Result<EmbeddedDynamo> {
+    let Some(folder) = data else { return Ok(EmbeddedDynamo::start(None).await?) };
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    Ok(EmbeddedDynamo::start(Some(&folder.join(DATA_FILE))).await?)
+}
+
+/// The real adapter on the embedded server; it speaks DynamoDB's own protocol.
+async fn open_store(
+    dynamo: &EmbeddedDynamo,
+    entropy: &Arc<dyn Entropy>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let client = dynamo.client(&ClientOptions::default());
+    let names = TableNames::default();
+    ensure_tables(&client, &names, &TableOptions::bare()).await.context("the embedded tables")?;
+    Ok(Arc::new(DynamoStore::new(client, names, Arc::clone(entropy))))
+}

@@ -1,0 +1,196 @@
+//! The worker on embedded backends, from start to drain.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{printer::Printer, sample};
+use crate::{
+    admin::{Admin, AdminServer},
+    app::{crew::Crew, embedded::Embedded, signals::StopSignals},
+    cli::{ExitCode, Output, Shell},
+    config::DevConfig,
+    domain::{Action, CommandKey, GroupId, PoolId},
+    message::{self, OutgoingCommand},
+    ports::OutgoingMessage,
+    telemetry::{Metrics, Readiness},
+    worker::Observer,
+};
+
+/// SQS: within five minutes a repetition of a message is accepted and not appended.
+const DEDUPLICATION: Duration = Duration::from_secs(300);
+
+/// One run of `dev`.
+pub(super) struct Session<'a> {
+    pub(super) data: Option<PathBuf>,
+    pub(super) json: bool,
+    pub(super) config: DevConfig,
+    pub(super) shell: &'a Shell,
+}
+
+impl Session<'_> {
+    /// Works until a signal, then drains. The end of the lines is no reason to stop.
+    pub(super) async fn run(
+        self,
+        mut lines: mpsc::Receiver<String>,
+        mut signals: StopSignals,
+    ) -> anyhow::Result<ExitCode> {
+        let embedded = Embedded::start(self.data.as_deref()).await?;
+        let metrics = Arc::new(Metrics::new()?);
+        let readiness = Readiness::of(["worker"]);
+        let admin = self.admin(&embedded, &metrics, &readiness).await?;
+        let observer: Arc<dyn Observer> = metrics;
+        let mut crew = Crew::start(
+            &embedded.backends,
+            self.config.worker.clone(),
+            Some(self.config.sweeper.clone()),
+            &observer,
+        );
+        let printer = Printer {
+            results: embedded.subscribe("dev-results.fifo"),
+            entropy: Arc::clone(&embedded.backends.entropy),
+            out: &self.shell.out,
+            json: self.json,
+        };
+        self.introduce(&admin)?;
+        let mut poster = Poster { embedded: &embedded, posted: BTreeMap::new() };
+        for (key, pool, action) in sample::commands()? {
+            poster.post_command(key, pool, action)?;
+        }
+        readiness.set("worker", Ok(()));
+
+        let (admin_stop, done) = (CancellationToken::new(), CancellationToken::new());
+        let work = async {
+            self.follow(&mut lines, &mut signals, &mut crew, &mut poster).await?;
+            readiness.drain();
+            crew.drain().await;
+            done.cancel();
+            admin_stop.cancel();
+            Ok(())
+        };
+        let serving = async {
+            admin.serve(admin_stop.clone()).await;
+            Ok(())
+        };
+        tokio::try_join!(work, printer.run(&done), serving)?;
+        embedded.stop().await;
+        Ok(ExitCode::Done)
+    }
+
+    async fn admin(
+        &self,
+        embedded: &Embedded,
+        metrics: &Arc<Metrics>,
+        readiness: &Readiness,
+    ) -> anyhow::Result<AdminServer> {
+        let admin = Admin {
+            metrics: Arc::clone(metrics),
+            readiness: readiness.clone(),
+            clock: Arc::clone(&embedded.backends.clock),
+        };
+        let address = self.config.admin.address();
+        AdminServer::bind(address, admin).await.with_context(|| {
+            format!("the admin port cannot listen on {address} (--admin-port 0 takes a free one)")
+        })
+    }
+
+    /// Posts lines until a signal comes.
+    async fn follow(
+        &self,
+        lines: &mut mpsc::Receiver<String>,
+        signals: &mut StopSignals,
+        crew: &mut Crew,
+        poster: &mut Poster<'_>,
+    ) -> anyhow::Result<()> {
+        let (mut number, mut is_open) = (0_u64, true);
+        loop {
+            tokio::select! {
+                biased;
+                signal = signals.next() => {
+                    tracing::info!(signal, "draining");
+                    return Ok(());
+                }
+                error = crew.ended_early() => return Err(error),
+                line = lines.recv(), if is_open => match line {
+                    Some(line) => {
+                        number += 1;
+                        if let Err(wrong) = poster.post_line(&line) {
+                            let style = self.shell.errors.style();
+                            let word = style.bad("not posted");
+                            self.shell.errors.line(&format!("line {number} {word}: {wrong}"))?;
+                        }
+                    }
+                    None => is_open = false,
+                },
+            }
+        }
+    }
+
+    /// Where results are for programs, stdout is theirs.
+    fn introduce(&self, admin: &AdminServer) -> std::io::Result<()> {
+        let out: &Output = if self.json { &self.shell.errors } else { &self.shell.out };
+        let style = out.style();
+        let tables = match &self.data {
+            None => "in memory too, and end with it".to_owned(),
+            Some(folder) => format!(
+                "kept in {}; a command still in the queue when it ends is not",
+                folder.display()
+            ),
+        };
+        out.line(&format!(
+            "{}: worker, sweeper and everything they need, in one process\n\n\
+             queues   in memory, with the rules of SQS FIFO; so are topic and locks\n\
+             tables   {tables}\n\
+             admin    http://{}/metrics\n\
+             sample   {}\n\n\
+             Paste a command, one JSON a line; results appear as they are published, times in \
+             UTC.\nCtrl-C ends it. To begin with:\n\n{}\n",
+            style.heading("inventory-worker dev"),
+            admin.address(),
+            sample::WORDS,
+            sample::EXAMPLE,
+        ))
+    }
+}
+
+/// Posts commands.
+struct Poster<'a> {
+    embedded: &'a Embedded,
+    /// What the queue still knows of, by its message id.
+    posted: BTreeMap<String, Instant>,
+}
+
+impl Poster<'_> {
+    /// Posts a line as it is, if it is a command. A blank one is passed over.
+    fn post_line(&mut self, line: &str) -> Result<(), String> {
+        if line.trim().is_empty() {
+            return Ok(());
+        }
+        let command = message::decode(line).map_err(|wrong| wrong.to_string())?.command;
+        let group = message::default_group(&command.pool, &command.action);
+        let message_id = self.push(&command.action, group, line.to_owned())?;
+        self.posted.retain(|_, at| at.elapsed() < DEDUPLICATION);
+        match self.posted.insert(message_id, Instant::now()) {
+            None => Ok(()),
+            Some(_) => Err("the same message was posted within five minutes, and the queue drops \
+                            it (content-based deduplication)"
+                .to_owned()),
+        }
+    }
+
+    fn post_command(&self, key: CommandKey, pool: PoolId, action: Action) -> anyhow::Result<()> {
+        let group = message::default_group(&pool, &action);
+        let time = self.embedded.backends.clock.now();
+        let command = OutgoingCommand { key, time, pool, action, traceparent: None };
+        let body = message::encode_command(&command);
+        self.push(&command.action, group, body).map(|_| ()).map_err(anyhow::Error::msg)
+    }
+
+    fn push(&self, action: &Action, group: GroupId, body: String) -> Result<String, String> {
+        let attributes = BTreeMap::new();
+        let message = OutgoingMessage { group, body, deduplication_id: None, attributes };
+        self.embedded.queue_for(action).push(&message).map_err(|error| error.to_string())
+    }
+}

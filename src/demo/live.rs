@@ -1,0 +1,268 @@
+//! The demo while it runs: a picture on a terminal, a line a second elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    tally::{SeatState, Tally, result},
+    theatre::{self, BLOCKED, LAWN, ROW_SEATS, SECTIONS, seat_name, text},
+};
+use crate::{
+    cli::{Output, Style},
+    domain::{LineKey, SeatNumber},
+};
+
+/// Between two pictures.
+const FRAME: Duration = Duration::from_millis(100);
+/// Between two lines.
+const LINE: Duration = Duration::from_secs(1);
+
+/// A screen of its own, no cursor, no wrapping; and back. DEC private modes 1049, 25 and 7 of
+/// xterm's control sequences.
+const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l\u{1b}[2J";
+const LEAVE: &str = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l";
+/// To the upper left corner; and clear to the end of the line, of the screen.
+const HOME: &str = "\u{1b}[H";
+const CLEAR_LINE: &str = "\u{1b}[K";
+const CLEAR_BELOW: &str = "\u{1b}[J";
+
+/// What is being played, for whoever watches.
+#[derive(Default)]
+pub struct Stage(Mutex<String>);
+
+impl Stage {
+    /// The next part begins.
+    pub fn begin(&self, what: &str) {
+        what.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn now(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// A moving picture.
+    Screen,
+    /// A line a second.
+    Lines,
+    /// Nothing.
+    Nothing,
+}
+
+/// Gives the terminal back as it was, however the demo ends.
+struct Screen<'a>(&'a Output);
+
+impl<'a> Screen<'a> {
+    fn enter(out: &'a Output) -> Self {
+        // A terminal that is gone is no reason to stop the demo.
+        let _ = out.write(ENTER);
+        Self(out)
+    }
+}
+
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.write(LEAVE);
+    }
+}
+
+/// Shows how things stand for as long as it is polled.
+pub async fn watch(view: View, tally: impl Fn() -> Frame, stage: &Stage, out: &Output) {
+    let begun = Instant::now();
+    let screen = (view == View::Screen).then(|| Screen::enter(out));
+    let mut ticks = tokio::time::interval(if screen.is_some() { FRAME } else { LINE });
+    let mut said = String::new();
+    loop {
+        ticks.tick().await;
+        let elapsed = begun.elapsed();
+        match view {
+            View::Nothing => return std::future::pending().await,
+            View::Screen => {
+                let picture = tally().picture(&stage.now(), elapsed, out.style());
+                let picture = picture.replace('\n', &format!("{CLEAR_LINE}\n"));
+                let _ = out.write(&format!("{HOME}{picture}{CLEAR_BELOW}"));
+            }
+            View::Lines => {
+                let now = stage.now();
+                if now != said {
+                    let _ = out.line(&now);
+                    said = now;
+                }
+                if !elapsed.is_zero() && elapsed >= LINE {
+                    let _ = out.line(&tally().line(elapsed));
+                }
+            }
+        }
+    }
+}
+
+/// How things stand.
+pub struct Frame {
+    seats: BTreeMap<SeatNumber, SeatState>,
+    lawn: (u64, u64),
+    outcomes: BTreeMap<String, u64>,
+    rejections: BTreeMap<String, u64>,
+}
+
+/// What is counted beside the map, by name.
+const COUNTED: [(&str, &str); 5] = [
+    ("reserved", result::RESERVED),
+    ("confirmed", result::CONFIRMED),
+    ("cancelled", result::CANCELLED),
+    ("expired", result::EXPIRED),
+    ("rejected", result::REJECTED),
+];
+
+/// The most codes shown beside the map.
+const CODES_MAX: usize = 8;
+
+impl Frame {
+    /// By the books.
+    #[must_use]
+    pub fn of(tally: &Tally) -> Self {
+        let lawn = text(LAWN.0).map(|sku| tally.taken(&LineKey { pool: theatre::event(), sku }));
+        Self {
+            seats: tally.seats(),
+            lawn: lawn.unwrap_or_default(),
+            outcomes: tally.outcomes.clone(),
+            rejections: tally.rejections.clone(),
+        }
+    }
+
+    fn count(&self, result_type: &str) -> u64 {
+        self.outcomes.get(result_type).copied().unwrap_or(0)
+    }
+
+    fn decided(&self) -> u64 {
+        self.outcomes.values().sum()
+    }
+
+    fn sold(&self) -> usize {
+        self.seats.values().filter(|state| **state == SeatState::Sold).count()
+    }
+
+    /// For those who read along.
+    #[must_use]
+    pub fn line(&self, elapsed: Duration) -> String {
+        let mut line = format!("{:>4.0} s  {:>5} commands ", elapsed.as_secs_f64(), self.decided());
+        for (name, result_type) in COUNTED {
+            let _ = write!(line, "  {name} {:>3}", self.count(result_type));
+        }
+        let _ = write!(line, "   seats sold {:>3}", self.sold());
+        line
+    }
+
+    /// For those who watch: the house on the left, figures on the right.
+    #[must_use]
+    pub fn picture(&self, stage: &str, elapsed: Duration, style: Style) -> String {
+        let mut house = self.house(style);
+        house.push(String::new());
+        house.push(self.lawn(style));
+        let figures = self.figures(elapsed, style);
+        let mut picture = format!(
+            "{}  an on-sale in one process: real queue rules, real DynamoDB protocol\n\n",
+            style.heading("inventory-worker")
+        );
+        for index in 0..house.len().max(figures.len()) {
+            let left = house.get(index).map_or("", String::as_str);
+            let right = figures.get(index).map_or("", String::as_str);
+            // What is on the left has its width already, except where nothing is.
+            let gap = if left.is_empty() { MAP_WIDTH } else { 0 };
+            let _ = writeln!(picture, "{left}{:gap$}  {right}", "");
+        }
+        let _ = write!(
+            picture,
+            "\n{} free   {} held   {} sold   {} off sale\n",
+            style.faint("·"),
+            style.warn("○"),
+            style.good("■"),
+            style.bad("×")
+        );
+        if !stage.is_empty() {
+            let _ = write!(picture, "\n{stage}\n");
+        }
+        picture
+    }
+
+    /// One line a row, [`MAP_WIDTH`] columns wide.
+    fn house(&self, style: Style) -> Vec<String> {
+        let mut lines = Vec::new();
+        for section in &SECTIONS {
+            for (index, row) in section.rows.iter().enumerate() {
+                let name = if index == 0 { section.name } else { "" };
+                let mut line = format!("{name:<8} {}  ", style.faint(row));
+                for seat in 0..ROW_SEATS {
+                    line.push_str(if seat == ROW_SEATS / 2 { "  " } else { "" });
+                    line.push_str(&self.seat(&seat_name(row, seat), style));
+                    line.push(' ');
+                }
+                lines.push(line);
+            }
+        }
+        lines
+    }
+
+    fn seat(&self, name: &str, style: Style) -> String {
+        let state = text(name).ok().and_then(|number: SeatNumber| self.seats.get(&number));
+        match state {
+            Some(SeatState::Held) => style.warn("○"),
+            Some(SeatState::Sold) => style.good("■"),
+            None if name == BLOCKED => style.bad("×"),
+            None => style.faint("·"),
+        }
+    }
+
+    fn lawn(&self, style: Style) -> String {
+        let (held, sold) = self.lawn;
+        let bar = |places: u64| usize::try_from(places * LAWN_BAR / LAWN.1).unwrap_or(0);
+        let (held_bar, sold_bar) = (bar(held), bar(sold));
+        let free_bar = bar(LAWN.1).saturating_sub(held_bar + sold_bar);
+        format!(
+            "Lawn        {}{}{}  {sold:>2} of {} sold",
+            style.good(&"■".repeat(sold_bar)),
+            style.warn(&"○".repeat(held_bar)),
+            style.faint(&"·".repeat(free_bar)),
+            LAWN.1,
+        )
+    }
+
+    fn figures(&self, elapsed: Duration, style: Style) -> Vec<String> {
+        let decided = self.decided();
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        let rate = decided as f64 / elapsed.as_secs_f64().max(0.1);
+        let mut figures = vec![
+            format!("{:<16}{:>8.1}", "seconds", elapsed.as_secs_f64()),
+            format!("{:<16}{decided:>8}", "commands"),
+            format!("{:<16}{rate:>8.0}", "a second"),
+            String::new(),
+        ];
+        for (name, result_type) in COUNTED {
+            figures.push(format!("{name:<16}{:>8}", self.count(result_type)));
+        }
+        let mut codes: Vec<_> = self.rejections.iter().collect();
+        codes.sort_by_key(|(code, count)| (std::cmp::Reverse(**count), code.as_str()));
+        for (code, count) in codes.into_iter().take(CODES_MAX) {
+            figures.push(style.faint(&format!("{:<21}{count:>3}", in_words(code))));
+        }
+        figures
+    }
+}
+
+/// `SEATS_UNAVAILABLE` as `seats unavailable`. No code is longer than 21 characters.
+fn in_words(code: &str) -> String {
+    code.to_ascii_lowercase().replace('_', " ")
+}
+
+/// Columns of the map: the section, the row, a seat and a blank each, the aisle.
+const MAP_WIDTH: usize = 8 + 1 + 1 + 2 + 2 * ROW_SEATS + 2;
+/// Columns of the lawn's bar; with what stands beside it, as wide as the map.
+const LAWN_BAR: u64 = 27;

@@ -1,0 +1,193 @@
+//! What the demo came to, for programs and for people.
+
+use std::{collections::BTreeMap, fmt::Write as _, io};
+
+use serde::Serialize;
+
+use super::{scenes::Scene, tally::result};
+use crate::cli::{Output, Table};
+
+/// What the demo came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Commands that were sent, expiries included; each must have one outcome.
+    pub commands: u64,
+    /// Commands by the type of their result.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Rejected commands by code.
+    pub rejections: BTreeMap<String, u64>,
+    /// Calls of the worker and sweeper by port call.
+    pub calls: BTreeMap<&'static str, u64>,
+    /// All these calls for each command.
+    pub calls_per_command: f64,
+    /// What the audit of the tables found.
+    pub audit: AuditSummary,
+    /// From sending a command to reading its result: half took no longer, ms.
+    pub p50_ms: f64,
+    /// The same for 99 of 100.
+    pub p99_ms: f64,
+    /// Messages that were sent: commands, repetitions of commands, and what is no command.
+    pub messages: u64,
+    /// Repetitions among them.
+    pub repeated: u64,
+    /// Messages that are no commands and have no identity to answer to.
+    pub unreadable: u64,
+    /// Repetitions that the ledger answered.
+    pub replays: u64,
+    /// Transactions that met another's change and were decided again.
+    pub conflicts: u64,
+    /// Messages in the dead-letter queues at the end.
+    pub dead_letters: usize,
+    /// Seats of the event by status at the end.
+    pub seats: BTreeMap<&'static str, u64>,
+    /// From the first command to the last result.
+    pub seconds: f64,
+    /// What did not go as it must; nothing, if all is well.
+    pub problems: Vec<String>,
+    /// What was played.
+    #[serde(skip)]
+    pub scenes: Vec<Scene>,
+}
+
+/// What the audit of the tables found.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AuditSummary {
+    /// Broken invariants.
+    pub violations: u64,
+    /// What looked wrong and kept changing; nothing does once all is quiet.
+    pub unsettled: u64,
+    /// Items that were read.
+    pub items: u64,
+}
+
+/// What stood behind the ports.
+const PORTS: &str = "Here sqs, sns and redis are in memory, and dynamodb is a server in this process.\n\
+                     The sweeper's calls are among them, and what waiting for locks cost.";
+
+/// The order outcomes are shown in: the rejections, which are told apart by code, last.
+const ORDER: [&str; 6] = [
+    result::RESTOCKED,
+    result::RESERVED,
+    result::CONFIRMED,
+    result::CANCELLED,
+    result::EXPIRED,
+    result::REJECTED,
+];
+
+impl Summary {
+    /// Whether every command came to what it must, and the audit is clean.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty() && self.audit.violations == 0
+    }
+
+    /// Writes it for people.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written.
+    pub fn print(&self, out: &Output) -> io::Result<()> {
+        let style = out.style();
+        out.line(&format!("\n{}\n", style.heading("What happened, and what it shows")))?;
+        for scene in &self.scenes {
+            let mark = if scene.went_well { style.good("✓") } else { style.bad("✗") };
+            let title = style.heading(&format!("{:<15}", scene.title));
+            out.line(&format!("{mark} {title} {}\n", wrapped(&scene.told, 60, 18)))?;
+        }
+        self.print_outcomes(out)?;
+        self.print_calls(out)?;
+        self.print_verdict(out)
+    }
+
+    fn print_outcomes(&self, out: &Output) -> io::Result<()> {
+        let mut table = Table::new(&["outcome", "commands"]);
+        for result_type in ORDER {
+            if let Some(count) = self.outcomes.get(result_type) {
+                table.row([result_type.to_owned(), count.to_string()]);
+            }
+        }
+        for (code, count) in &self.rejections {
+            table.row([format!("  {code}"), count.to_string()]);
+        }
+        table.row(["all, each exactly once".to_owned(), self.commands.to_string()]);
+        out.table(&table)?;
+        out.line("")
+    }
+
+    fn print_calls(&self, out: &Output) -> io::Result<()> {
+        let mut table = Table::new(&["port call", "calls", "per command"]);
+        for (call, count) in &self.calls {
+            table.row([(*call).to_owned(), count.to_string(), self.per_command(*count)]);
+        }
+        let total: u64 = self.calls.values().sum();
+        table.row(["all".to_owned(), total.to_string(), self.per_command(total)]);
+        out.table(&table)?;
+        out.line(&out.style().faint(PORTS))?;
+        out.line("")
+    }
+
+    fn per_command(&self, calls: u64) -> String {
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        let per_command = calls as f64 / self.commands.max(1) as f64;
+        format!("{per_command:.2}")
+    }
+
+    fn print_verdict(&self, out: &Output) -> io::Result<()> {
+        let style = out.style();
+        let mut table = Table::new(&["measured", ""]);
+        let ms = |value: f64| format!("{value:.1} ms");
+        table.row(["from sent to published, half of all within".to_owned(), ms(self.p50_ms)]);
+        table.row(["99 of 100 within".to_owned(), ms(self.p99_ms)]);
+        table.row(["transactions decided again".to_owned(), self.conflicts.to_string()]);
+        table.row(["repetitions the ledger answered".to_owned(), self.replays.to_string()]);
+        table.row(["dead letters".to_owned(), self.dead_letters.to_string()]);
+        out.table(&table)?;
+        out.line("")?;
+        let audit = &self.audit;
+        let said = format!("{} items read, {} violations", audit.items, audit.violations);
+        let is_sound = audit.violations == 0;
+        let said = if is_sound { style.good(&said) } else { style.bad(&said) };
+        out.line(&format!("{} {said}", style.heading("Audit:")))?;
+        for problem in &self.problems {
+            out.line(&format!("{} {problem}", style.bad("Problem:")))?;
+        }
+        let verdict = match self.is_clean() {
+            true => style.good(&format!(
+                "{} commands, one outcome each; nothing sold twice, nothing lost.",
+                self.commands
+            )),
+            false => style.bad("something is wrong, see above."),
+        };
+        out.line(&format!("{} {verdict}", style.heading("Verdict:")))
+    }
+}
+
+/// The text in lines of at most `width` characters, all but the first indented.
+fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let mut wrapped = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            let _ = write!(wrapped, "\n{:indent$}", "");
+            column = 0;
+        } else if column > 0 {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped.push_str(word);
+        column += length;
+    }
+    wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_wrapped_between_words_and_indented() {
+        assert_eq!(wrapped("one two three four", 8, 2), "one two\n  three\n  four");
+        assert_eq!(wrapped("unbreakable", 4, 2), "unbreakable");
+    }
+}
