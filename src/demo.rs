@@ -166,7 +166,8 @@ async fn examine(exchange: &Exchange, watcher: &Watcher, seconds: f64) -> anyhow
     let replays = watcher.replays.load(Ordering::Relaxed);
     let dead_letters = embedded.dead_letters();
     if replays < tally.repeated {
-        tally.problems.push(format!("{} repetitions, {replays} answered again", tally.repeated));
+        let repeated = tally.repeated;
+        tally.problems.push(format!("{repeated} repetitions, {replays} answered again"));
     }
     if dead_letters != scenes::UNREADABLE {
         tally.problems.push(format!("{dead_letters} dead letters, not {}", scenes::UNREADABLE));
