@@ -62,7 +62,7 @@ fn count(summary: &demo::summary::Summary, word: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_prints_its_summary_as_one_line_of_json_and_ends_with_0() {
     let ((out, captured), (errors, complaints)) = (Output::captured(), Output::captured());
-    let environment = Box::new(BTreeMap::<String, String>::new());
+    let environment = Box::new(BTreeMap::<&str, &str>::new());
     let shell = Shell { environment, out, errors };
     let arguments = ["inventory-worker", "dev", "--demo", "--json"].map(Into::into);
     let code = cli::execute(arguments, &shell).await;

@@ -22,6 +22,9 @@ use crate::{
 /// SQS: within five minutes a repetition of a message is accepted and not appended.
 const DEDUPLICATION: Duration = Duration::from_secs(300);
 
+/// The longest wait for the sample; it takes a second on a busy machine.
+const SAMPLE_PATIENCE: Duration = Duration::from_secs(20);
+
 /// One run of `dev`.
 pub(super) struct Session<'a> {
     pub(super) data: Option<PathBuf>,
@@ -59,10 +62,11 @@ impl Session<'_> {
         for (key, pool, action) in sample::commands()? {
             poster.post_command(key, pool, action)?;
         }
-        readiness.set("worker", Ok(()));
 
         let (admin_stop, done) = (CancellationToken::new(), CancellationToken::new());
         let work = async {
+            poster.until_idle().await;
+            readiness.set("worker", Ok(()));
             self.follow(&mut lines, &mut signals, &mut crew, &mut poster).await?;
             readiness.drain();
             crew.drain().await;
@@ -177,6 +181,14 @@ impl Poster<'_> {
             Some(_) => Err("the same message was posted within five minutes, and the queue drops \
                             it (content-based deduplication)"
                 .to_owned()),
+        }
+    }
+
+    /// Waits for the sample, which goes through another queue than what is to sell it.
+    async fn until_idle(&self) {
+        let deadline = Instant::now() + SAMPLE_PATIENCE;
+        while !self.embedded.is_idle() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
