@@ -23,6 +23,7 @@ pub mod decide;
 pub mod demo;
 pub mod domain;
 pub mod message;
+pub mod planted;
 pub mod ports;
 pub mod retry;
 pub mod sweeper;
