@@ -22,6 +22,8 @@ pub mod domain;
 pub mod message;
 pub mod ports;
 pub mod retry;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod sweeper;
 pub mod telemetry;
 pub mod worker;
