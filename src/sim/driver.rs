@@ -371,12 +371,20 @@ impl Keeper {
     }
 }
 
-/// A worker with its sweeper.
+/// A worker with its sweeper. Dies when dropped.
 struct Running {
     injector: Arc<Injector>,
     task: JoinHandle<()>,
     stop: Stop,
     grace: Duration,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.task.is_finished() {
+            self.die();
+        }
+    }
 }
 
 impl Running {
@@ -436,14 +444,18 @@ impl Running {
         Self { injector, task, stop, grace }
     }
 
-    /// Stops where it stands.
-    async fn crash(self) {
+    /// Stops where it stands, and is gone.
+    async fn crash(mut self) {
+        self.die();
+        let _ = (&mut self.task).await;
+    }
+
+    fn die(&self) {
         self.injector.kill();
         self.injector.trace(format_args!("dies"));
         let (world, injector) = (&self.injector.world, &self.injector);
         world.history().crashed((injector.worker, injector.life));
         self.task.abort();
-        let _ = self.task.await;
     }
 
     /// Is told to stop; killed where it takes longer than its grace. In calm it may not.
