@@ -26,6 +26,8 @@ pub mod message;
 pub mod planted;
 pub mod ports;
 pub mod retry;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod sweeper;
 pub mod telemetry;
 pub mod worker;
