@@ -3,6 +3,7 @@
 pub mod crew;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod service;
 pub mod signals;
 
 use std::sync::Arc;

@@ -102,21 +102,19 @@ pub async fn audit(
     let mut sums = Sums::default();
     let mut census = Census::new(audit.period());
 
-    audit.read(Table::Seats, |_, _| ()).await?;
-    let mut reservations = 0;
+    audit.read(Table::Seats, |_| ()).await?;
     audit
-        .read(Table::Reservations, |_, record| {
+        .read(Table::Reservations, |record| {
             if let Record::Reservation(reservation) = record {
-                reservations += 1;
                 sums.add(reservation);
                 census.add_reservation(reservation);
             }
         })
         .await?;
     let mut unequal = lines::Unequal::default();
-    audit.read(Table::Stock, |_, record| unequal.compare(record, &mut sums)).await?;
+    audit.read(Table::Stock, |record| unequal.compare(record, &mut sums)).await?;
     unequal.missing(sums);
-    audit.read(Table::Ledger, |_, record| census.add_record(record)).await?;
+    audit.read(Table::Ledger, |record| census.add_record(record)).await?;
 
     lines::settle(&mut audit, unequal).await?;
     census::settle(&mut audit, census).await?;
@@ -167,15 +165,11 @@ impl Audit<'_> {
     }
 
     /// Reads a table, shows every record to `see`, and settles what looks wrong page by page.
-    async fn read(
-        &mut self,
-        table: Table,
-        mut see: impl FnMut(&Self, &Record),
-    ) -> Result<(), PortError> {
+    async fn read(&mut self, table: Table, mut see: impl FnMut(&Record)) -> Result<(), PortError> {
         let mut pages = Pages::of(table);
         while let Some(page) = pages.next(self.store).await? {
             for record in &page.records {
-                see(self, record);
+                see(record);
                 self.report.count(record);
             }
             if let Some(progress) = &self.options.progress {

@@ -45,14 +45,14 @@ impl Default for Limits {
 pub struct Verdict {
     /// The outcome.
     pub outcome: Outcome,
-    /// A reservation that the verdict rests on without changing it, where it rests on other items
-    /// too: they were not read at one moment, so its version is to be checked on commit.
-    pub rests_on: Option<ReservationId>,
+    /// Items that the verdict rests on without changing them, where it rests on several: they were
+    /// not read at one moment, so their versions are to be checked on commit.
+    pub rests_on: Vec<ItemKey>,
 }
 
 impl From<Outcome> for Verdict {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, rests_on: None }
+        Self { outcome, rests_on: Vec::new() }
     }
 }
 

@@ -102,7 +102,7 @@ pub async fn play(
     let exchange = Arc::new(Exchange::new(Embedded::start(None).await?));
     let watcher = Arc::new(Watcher::default());
     let observer: Arc<dyn Observer> = watcher.clone();
-    let mut crew = Crew::start(&exchange.embedded.backends, settings, SWEEPER, &observer);
+    let mut crew = Crew::start(&exchange.embedded.backends, settings, Some(SWEEPER), &observer);
     let stage = Stage::default();
     let frame = || Frame::of(&exchange.tally());
     let played = tokio::select! {

@@ -17,17 +17,18 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// Sets them to work.
+    /// Sets them to work; without settings for a sweeper, expired holds are left to others.
     #[must_use]
     pub fn start(
         backends: &Backends,
         worker: Settings,
-        sweeper: sweeper::Settings,
+        sweeper: Option<sweeper::Settings>,
         observer: &Arc<dyn Observer>,
     ) -> Self {
         let stop = Stop::default();
         let mut tasks = JoinSet::new();
-        if let Some(sweeper) = backends.sweeper(sweeper, Arc::clone(observer)) {
+        let sweeper = sweeper.and_then(|settings| backends.sweeper(settings, Arc::clone(observer)));
+        if let Some(sweeper) = sweeper {
             let stopped = stop.receiving.clone();
             tasks.spawn(async move { sweeper.run(stopped).await });
         }

@@ -1,9 +1,18 @@
 //! `audit`: every invariant that tables can show.
 
-use clap::{Args, builder::FalseyValueParser};
+use std::{sync::Arc, time::Duration};
 
-use super::{ExitCode, Shell, run::AWS_VARIABLES};
-use crate::config::{AwsConfig, Flags};
+use clap::{Args, builder::FalseyValueParser};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{ExitCode, Shell, Table, run::AWS_VARIABLES};
+use crate::{
+    adapters::system::SystemClock,
+    app,
+    audit::{self, AuditOptions, AuditReport, Violation},
+    config::{AwsConfig, Flags},
+    ports::{self, Clock},
+};
 
 /// Arguments of `audit`.
 #[derive(Args)]
@@ -22,8 +31,66 @@ pub struct AuditArgs {
 /// # Errors
 ///
 /// Where the configuration is wrong, or the tables cannot be read.
-#[expect(clippy::unused_async, reason = "the tables will be awaited here")]
 pub async fn run(args: AuditArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let _config = args.settings.load(&*shell.environment)?;
-    anyhow::bail!("this build has no audit")
+    let config = args.settings.load(&*shell.environment)?;
+    let store = app::store(&app::aws().await, &config);
+    let bar = progress(shell)?;
+    let shown = bar.clone();
+    let options = AuditOptions {
+        progress: Some(Arc::new(move |table: ports::Table, records| {
+            shown.set_message(format!("{}: {records}", table.as_str()));
+            shown.tick();
+        })),
+        ..AuditOptions::default()
+    };
+    let report = audit::audit(&*store, SystemClock.now(), &options).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if args.json {
+        shell.out.json(&report)?;
+    } else {
+        print(&report, shell)?;
+    }
+    Ok(if report.is_clean() { ExitCode::Done } else { ExitCode::Failed })
+}
+
+/// On a terminal alone; a pipe is told nothing in between.
+fn progress(shell: &Shell) -> anyhow::Result<ProgressBar> {
+    if !shell.errors.is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("{spinner} reading {msg}  {elapsed}")?);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    Ok(bar)
+}
+
+fn print(report: &AuditReport, shell: &Shell) -> std::io::Result<()> {
+    let style = shell.out.style();
+    let mut read = Table::new(&["table", "records"]);
+    for table in ports::Table::ALL {
+        read.row([table.as_str().to_owned(), report.records(table).to_string()]);
+    }
+    shell.out.table(&read)?;
+    if report.oversold_lines > 0 {
+        let what = format!("{} lines have less than nothing available", report.oversold_lines);
+        shell.out.line(&style.warn(&what))?;
+    }
+    list("VIOLATION", &report.violations, report.violations_omitted, shell)?;
+    list("not settled", &report.unsettled, report.unsettled_omitted, shell)?;
+    let count = u64::try_from(report.violations.len()).unwrap_or(u64::MAX);
+    match count.saturating_add(report.violations_omitted) {
+        0 => shell.out.line(&style.good("clean: every invariant holds")),
+        violations => shell.out.line(&style.bad(&format!("{violations} violations"))),
+    }
+}
+
+fn list(what: &str, found: &[Violation], omitted: u64, shell: &Shell) -> std::io::Result<()> {
+    for violation in found {
+        shell.out.line(&format!("{what}  {violation}"))?;
+    }
+    if omitted > 0 {
+        shell.out.line(&format!("{what}  and {omitted} more"))?;
+    }
+    Ok(())
 }

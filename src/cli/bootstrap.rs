@@ -1,9 +1,18 @@
 //! `bootstrap`: queues, topic and tables.
 
 use clap::{Args, builder::FalseyValueParser};
+use serde_json::{Value, json};
 
-use super::{ExitCode, Shell, run::AWS_VARIABLES};
-use crate::config::{AwsConfig, Flags};
+use super::{ExitCode, Shell, Table, run::AWS_VARIABLES};
+use crate::{
+    adapters::{
+        bootstrap::{Difference, Ensured},
+        dynamodb::{self, ClientOptions, TableOptions},
+        sns, sqs,
+    },
+    app,
+    config::{AwsConfig, Flags},
+};
 
 /// Arguments of `bootstrap`.
 #[derive(Args)]
@@ -25,8 +34,69 @@ pub struct BootstrapArgs {
 /// # Errors
 ///
 /// Where the configuration is wrong, or a service is unreachable or refuses.
-#[expect(clippy::unused_async, reason = "the services will be awaited here")]
 pub async fn run(args: BootstrapArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let _config = args.settings.load(&*shell.environment)?;
-    anyhow::bail!("this build cannot bootstrap")
+    let config = args.settings.load(&*shell.environment)?;
+    let ensured = ensure(&config, args.bare_tables).await?;
+    if args.json {
+        shell.out.json(&as_json(&ensured))?;
+    } else {
+        print(&ensured, shell)?;
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Dead letters before queues, as a queue names its own; nothing depends on the order otherwise.
+async fn ensure(config: &AwsConfig, bare_tables: bool) -> anyhow::Result<Ensured> {
+    let sdk = app::aws().await;
+    let queues: Vec<String> = config.queues.iter().map(|queue| queue.as_str().to_owned()).collect();
+    let mut ensured = sqs::bootstrap::ensure_queues(&sqs::client(&sdk), &queues).await?;
+    let (_, topic) =
+        sns::bootstrap::ensure_topic(&sns::client(&sdk), config.topic.as_str()).await?;
+    ensured.extend(topic);
+    let client = dynamodb::client(&sdk, &ClientOptions::default());
+    let options = if bare_tables { TableOptions::bare() } else { TableOptions::default() };
+    for report in dynamodb::ensure_tables(&client, &config.tables, &options).await? {
+        if report.created {
+            ensured.created.push(report.name);
+        }
+        ensured.differences.extend(report.differences.into_iter().map(|found| Difference {
+            resource: found.resource,
+            what: found.what.to_owned(),
+            expected: found.expected,
+            found: found.found,
+        }));
+    }
+    Ok(ensured)
+}
+
+fn as_json(ensured: &Ensured) -> Value {
+    let differences: Vec<Value> = ensured
+        .differences
+        .iter()
+        .map(|found| {
+            json!({
+                "resource": found.resource,
+                "what": found.what,
+                "expected": found.expected,
+                "found": found.found,
+            })
+        })
+        .collect();
+    json!({ "created": ensured.created, "differences": differences })
+}
+
+fn print(ensured: &Ensured, shell: &Shell) -> std::io::Result<()> {
+    let style = shell.out.style();
+    for name in &ensured.created {
+        shell.out.line(&format!("{}  {name}", style.good("created")))?;
+    }
+    if ensured.differences.is_empty() {
+        return shell.out.line("everything is there, as it should be");
+    }
+    let mut table = Table::new(&["resource", "what", "expected", "found"]);
+    for found in &ensured.differences {
+        table.row([&found.resource, &found.what, &found.expected, &found.found]);
+    }
+    shell.out.table(&table)?;
+    shell.out.line(&style.warn("differences are left as they are"))
 }

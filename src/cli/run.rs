@@ -3,7 +3,10 @@
 use clap::{Args, builder::FalseyValueParser};
 
 use super::{ExitCode, Shell};
-use crate::config::{Config, Flags};
+use crate::{
+    app::{self, service::Service, signals::StopSignals},
+    config::{Config, Flags},
+};
 
 /// Arguments of `run`.
 #[derive(Args)]
@@ -28,8 +31,14 @@ AWS_ENDPOINT_URL_DYNAMODB.";
 /// # Errors
 ///
 /// Where the configuration is wrong, a service is unreachable at the start, or a port is taken.
-#[expect(clippy::unused_async, reason = "the worker will be awaited here")]
 pub async fn run(args: RunArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let _config = args.settings.load(&*shell.environment)?;
-    anyhow::bail!("this build has no worker")
+    let config = args.settings.load(&*shell.environment)?;
+    let signals = StopSignals::catch()?;
+    let service = Service {
+        worker: config.worker.clone(),
+        sweeper: (!args.no_sweeper).then(|| config.sweeper.clone()),
+        admin: config.admin,
+    };
+    service.run(app::connect(&config), signals).await?;
+    Ok(ExitCode::Done)
 }

@@ -1,10 +1,14 @@
 //! `send`: post a command, or a file of them.
 
+mod post;
+
+pub use post::run;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum, builder::FalseyValueParser};
 
-use super::{ExitCode, Shell, run::AWS_VARIABLES};
+use super::run::AWS_VARIABLES;
 use crate::{
     config::{AwsConfig, Flags},
     domain::{
@@ -330,16 +334,4 @@ fn line(text: &str, least: u64) -> Result<LineRequest, String> {
         return Err(wrong());
     }
     Ok(LineRequest { sku, quantity })
-}
-
-/// Posts, and waits for the outcome where asked to.
-///
-/// # Errors
-///
-/// Where the configuration or a command is wrong, or a service is unreachable or refuses.
-#[expect(clippy::unused_async, reason = "the queue will be awaited here")]
-pub async fn run(args: SendArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let delivery = args.command.as_ref().map_or(&args.delivery, SendCommand::delivery);
-    let _config = delivery.settings.load(&*shell.environment)?;
-    anyhow::bail!("this build cannot send")
 }

@@ -171,9 +171,9 @@ async fn admin_server(readiness: Readiness) -> SocketAddr {
 async fn health_asks_the_admin_port() {
     let readiness = Readiness::of(["store"]);
     let port = ("ADMIN_PORT", admin_server(readiness.clone()).await.port().to_string());
-    let alive = run_with(&[port.clone()], &["health"]).await;
+    let alive = run_with(std::slice::from_ref(&port), &["health"]).await;
     assert_eq!((alive.code, alive.out.as_str()), (ExitCode::Done, "ok\n"));
-    let starting = run_with(&[port.clone()], &["health", "--ready"]).await;
+    let starting = run_with(std::slice::from_ref(&port), &["health", "--ready"]).await;
     assert_eq!(starting.code, ExitCode::Failed);
     assert!(starting.out.contains("starting"), "{}", starting.out);
     readiness.set("store", Ok(()));

@@ -31,7 +31,8 @@ impl<S: Section> Flags<S> {
         self.load_reported(environment).map(|(section, _)| section)
     }
 
-    /// The section's values and each setting as it stands, or everything that is wrong. Every
+    /// The section's values and each setting as it stands, in the order of `--help`, or everything
+    /// that is wrong. Every
     /// command reads the settings of the logs besides, so they are checked and reported here too.
     pub fn load_reported(
         &self,
@@ -40,7 +41,10 @@ impl<S: Section> Flags<S> {
         let mut reader = Reader::new(environment, &self.given);
         let section = S::read(&mut reader);
         LogConfig::read(&mut reader);
-        reader.finish().map(|effective| (section, effective))
+        let mut effective = reader.finish()?;
+        let shown = [S::settings(), LogConfig::settings()].concat();
+        effective.sort_by_key(|read| shown.iter().position(|setting| *setting == read.setting));
+        Ok((section, effective))
     }
 }
 

@@ -65,9 +65,10 @@ fn a_relation_names_every_setting_it_rests_on() {
     let all = problems(&[("INVENTORY_HEARTBEAT_SECONDS", "30")]);
     assert_eq!(
         all,
-        ["INVENTORY_VISIBILITY_SECONDS is 60 and INVENTORY_HEARTBEAT_SECONDS is 30: expected \
-          visibility > 2 × heartbeat, so that one failed extension costs no lease. Raise the \
-          visibility or lower the heartbeat."]
+        ["INVENTORY_VISIBILITY_SECONDS is 60 and INVENTORY_HEARTBEAT_SECONDS is 30 and \
+          INVENTORY_LEASE_MARGIN_SECONDS is 2: expected visibility > 2 × heartbeat + lease margin, \
+          so that one failed extension costs no lease. Raise the visibility or lower the \
+          heartbeat."]
     );
 }
 
@@ -80,11 +81,17 @@ fn settings_that_contradict_each_other_stop_the_start() {
             "lock wait < lock",
         ),
         (
-            vec![("INVENTORY_LOCK_WAIT_SECONDS", "2"), ("INVENTORY_HEARTBEAT_SECONDS", "1.5")],
-            "lock wait < heartbeat",
+            vec![
+                ("INVENTORY_LOCK_WAIT_SECONDS", "2"),
+                ("INVENTORY_HANDLER_TIMEOUT_SECONDS", "1.5"),
+            ],
+            "lock wait < handler timeout",
         ),
-        (vec![("INVENTORY_GRACE_SECONDS", "20")], "grace > long poll"),
-        (vec![("INVENTORY_LOCK_WAIT_SECONDS", "12.5")], "grace > 2 × lock wait"),
+        (
+            vec![("INVENTORY_HANDLER_TIMEOUT_SECONDS", "10"), ("INVENTORY_GRACE_SECONDS", "23")],
+            "grace > long poll + flush",
+        ),
+        (vec![("INVENTORY_HANDLER_TIMEOUT_SECONDS", "22")], "grace > handler timeout + flush"),
         (vec![("INVENTORY_IN_FLIGHT_MESSAGES", "79")], "at least 80 messages"),
         (vec![("INVENTORY_IN_FLIGHT_MIB", "79")], "at least 80 MiB"),
         (vec![("DYNAMODB_TABLE_STOCK", "inventory-seats")], "four different tables"),

@@ -31,12 +31,13 @@ pub(super) fn decide(
     if let Some(rejection) = beyond_bound(state, &reservation, &lines)? {
         return Ok(rejection.into());
     }
-    let mut changes = holdings::release_seats(state, &reservation, now)?;
+    let (mut changes, rests_on) = holdings::release_seats(state, &reservation, now)?;
     changes.extend(lines);
     let cancelled = end(reservation, ReservationStatus::Cancelled, now);
     changes.push(Change::Reservation(cancelled.clone()));
     state.apply(changes);
-    Ok(Outcome::Cancelled { reservation: cancelled, reason: cancel.reason.clone() }.into())
+    let outcome = Outcome::Cancelled { reservation: cancelled, reason: cancel.reason.clone() };
+    Ok(Verdict { outcome, rests_on })
 }
 
 /// The reservation as it ended.

@@ -1,9 +1,9 @@
 //! Confirm: a hold becomes a sale.
 
-use super::{Change, DecideError, State, Verdict, find_owned, holdings, status_rejection};
+use super::{Change, DecideError, ItemKey, State, Verdict, find_owned, holdings, status_rejection};
 use crate::domain::{
     Confirm, Occupancy, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationStatus,
-    SeatNumber, Timestamp,
+    SeatKey, Timestamp,
 };
 
 /// Checks in the contract's order: found in this pool, owner, status, expiry.
@@ -32,10 +32,14 @@ pub(super) fn decide(
     }
     let (booked, lost) = book_seats(state, &reservation, confirm, now)?;
     if !lost.is_empty() {
-        // Seat and reservation were not read at one moment: the reservation may since have been
-        // cancelled and its seat sold anew. Only while it is still ACTIVE was the seat taken over.
+        // Seat and reservation were not read at one moment: the seat may be from before the
+        // reservation was made, or from after it was cancelled. Only where both still stand as they
+        // were read was the seat taken over.
+        let rests_on = std::iter::once(ItemKey::Reservation(reservation.reservation_id))
+            .chain(lost.iter().cloned().map(ItemKey::Seat))
+            .collect();
         let outcome = Outcome::Rejected { rejection: taken_over(&reservation, lost) };
-        return Ok(Verdict { outcome, rests_on: Some(reservation.reservation_id) });
+        return Ok(Verdict { outcome, rests_on });
     }
     let mut changes = booked;
     changes.extend(holdings::change_lines(
@@ -55,13 +59,13 @@ pub(super) fn decide(
     Ok(Outcome::Confirmed { reservation: confirmed }.into())
 }
 
-/// The seats as BOOKED, and the numbers of those that are no longer the reservation's.
+/// The seats as BOOKED, and those that are no longer the reservation's.
 fn book_seats(
     state: &State,
     reservation: &Reservation,
     confirm: &Confirm,
     now: Timestamp,
-) -> Result<(Vec<Change>, Vec<SeatNumber>), DecideError> {
+) -> Result<(Vec<Change>, Vec<SeatKey>), DecideError> {
     let mut booked = Vec::with_capacity(reservation.seats.len());
     let mut lost = Vec::new();
     for key in holdings::seat_keys(reservation)? {
@@ -69,7 +73,7 @@ fn book_seats(
             .seat(&key)?
             .filter(|seat| seat.occupancy.reservation_id() == Some(reservation.reservation_id));
         let Some(seat) = own else {
-            lost.push(key.number);
+            lost.push(key);
             continue;
         };
         let occupancy = Occupancy::Booked {
@@ -82,7 +86,7 @@ fn book_seats(
     Ok((booked, lost))
 }
 
-fn taken_over(reservation: &Reservation, seats: Vec<SeatNumber>) -> Rejection {
+fn taken_over(reservation: &Reservation, seats: Vec<SeatKey>) -> Rejection {
     Rejection {
         code: RejectionCode::ReservationExpired,
         message: format!(
@@ -90,7 +94,7 @@ fn taken_over(reservation: &Reservation, seats: Vec<SeatNumber>) -> Rejection {
             seats.len(),
             reservation.reservation_id
         ),
-        seats,
+        seats: seats.into_iter().map(|key| key.number).collect(),
         lines: Vec::new(),
     }
 }

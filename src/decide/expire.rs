@@ -29,10 +29,10 @@ pub(super) fn decide(
         )
         .into());
     }
-    let mut changes = holdings::release_seats(state, &reservation, now)?;
+    let (mut changes, rests_on) = holdings::release_seats(state, &reservation, now)?;
     changes.extend(holdings::release_lines(state, &reservation, now)?);
     let expired = cancel::end(reservation, ReservationStatus::Expired, now);
     changes.push(Change::Reservation(expired.clone()));
     state.apply(changes);
-    Ok(Outcome::Expired { reservation: expired }.into())
+    Ok(Verdict { outcome: Outcome::Expired { reservation: expired }, rests_on })
 }

@@ -1,6 +1,6 @@
 //! What a reservation holds, and giving it back.
 
-use super::{Change, DecideError, State};
+use super::{Change, DecideError, ItemKey, State};
 use crate::domain::{Line, LineKey, Occupancy, Reservation, Seat, SeatKey, SeatNumber, Timestamp};
 
 /// The keys of a reservation's seats, in its order. Only an event has seats.
@@ -23,20 +23,28 @@ pub(super) fn with_occupancy(seat: &Seat, occupancy: Occupancy, now: Timestamp) 
     Seat { occupancy, version: seat.version.saturating_add(1), updated_at: now, ..seat.clone() }
 }
 
-/// The seats that are AVAILABLE again: those of the reservation that are still its own.
+/// The seats that are AVAILABLE again: those of the reservation that are still its own. And those
+/// that are not: what is given back rests on their being somebody else's, as they may have been
+/// read before the reservation was made.
 pub(super) fn release_seats(
     state: &State,
     reservation: &Reservation,
     now: Timestamp,
-) -> Result<Vec<Change>, DecideError> {
+) -> Result<(Vec<Change>, Vec<ItemKey>), DecideError> {
     let mut changes = Vec::with_capacity(reservation.seats.len());
+    let mut lost = Vec::new();
     for key in seat_keys(reservation)? {
-        let Some(seat) = state.seat(&key)? else { continue };
-        if seat.occupancy.reservation_id() == Some(reservation.reservation_id) {
-            changes.push(Change::Seat(key, with_occupancy(seat, Occupancy::Available, now)));
+        let own = state
+            .seat(&key)?
+            .filter(|seat| seat.occupancy.reservation_id() == Some(reservation.reservation_id));
+        match own {
+            Some(seat) => {
+                changes.push(Change::Seat(key, with_occupancy(seat, Occupancy::Available, now)));
+            }
+            None => lost.push(ItemKey::Seat(key)),
         }
     }
-    Ok(changes)
+    Ok((changes, lost))
 }
 
 /// Moves each of the reservation's lines to its next version by `change(available, reserved,

@@ -219,6 +219,13 @@ pub enum Check {
         /// How it must stand.
         expected: Expected,
     },
+    /// The seat still stands in this version, or still does not exist.
+    Seat {
+        /// Which.
+        key: SeatKey,
+        /// How it must stand.
+        expected: Expected,
+    },
 }
 
 /// Writes that happen all together or not at all. Distinct items, at most

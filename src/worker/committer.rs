@@ -15,9 +15,9 @@ use super::{
     settings::LockMode,
 };
 use crate::{
-    decide::{self, State},
-    domain::{Command, Outcome, Rejection, RejectionCode, ReservationId, Timestamp},
-    ports::{CommitError, LedgerKey, LedgerRecord, Transaction},
+    decide::{self, DecideError, ItemKey, State},
+    domain::{Command, Outcome, Rejection, RejectionCode, Timestamp},
+    ports::{CommitError, Expected, LedgerKey, LedgerRecord, Transaction},
     retry::{Backoff, Policy},
 };
 
@@ -109,12 +109,20 @@ async fn commit_run(tools: &Arc<Tools>, run: &[Leased<'_>]) -> Progress {
 
 /// Why an attempt ended before its batch did.
 enum Stopped {
+    /// The items contradict each other. They may have been read at different moments: load again.
+    Torn(String),
     /// Load again, decide again.
     Conflict(String),
     /// Some command of the transaction can never be written.
     Invalid(String),
     /// Not to be tried again here.
     Failed(Failure),
+}
+
+impl From<DecideError> for Stopped {
+    fn from(error: DecideError) -> Self {
+        Self::Torn(error.to_string())
+    }
 }
 
 impl From<Failure> for Stopped {
@@ -145,6 +153,10 @@ impl Attempts {
     async fn again(&mut self, tools: &Tools, stopped: Stopped) -> Result<(), Failure> {
         match stopped {
             Stopped::Failed(failure) => Err(failure),
+            Stopped::Torn(what) => match self.backoff.wait(&*tools.entropy).await {
+                true => Ok(()),
+                false => Err(Failure::Poison(what)),
+            },
             Stopped::Conflict(what) => {
                 debug!(what, "version conflict, deciding again");
                 if Instant::now() >= self.give_up_at {
@@ -191,7 +203,7 @@ async fn attempt(tools: &Tools, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<S
         durable.extend(undecided.by_ref().take(commands));
     }
     // A command that could not be decided ends the plan before it.
-    (durable, plan.failure.map(Stopped::from))
+    (durable, plan.stopped)
 }
 
 async fn commit_one(
@@ -221,7 +233,7 @@ pub(super) fn check_leases(tools: &Tools, undone: &[Leased<'_>]) -> Result<(), F
 struct Plan {
     decided: Vec<Decided>,
     packed: Vec<Packed>,
-    failure: Option<Failure>,
+    stopped: Option<Stopped>,
 }
 
 async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
@@ -230,20 +242,20 @@ async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failu
     let now = tools.clock.now();
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
-    let mut failure = None;
+    let mut stopped = None;
     for Leased { command, .. } in batch {
         match decide_one(tools, &mut state, &mut ledger, command, now) {
             Ok((one, step)) => {
                 decided.push(one);
                 steps.push(step);
             }
-            Err(stopped) => {
-                failure = Some(stopped);
+            Err(failure) => {
+                stopped = Some(failure);
                 break;
             }
         }
     }
-    Ok(Plan { decided, packed: plan::pack(steps), failure })
+    Ok(Plan { decided, packed: plan::pack(steps), stopped })
 }
 
 /// Ledger entries by key, `None` where there is none.
@@ -255,7 +267,7 @@ fn decide_one(
     ledger: &mut Ledger,
     command: &Command,
     now: Timestamp,
-) -> Result<(Decided, Step), Failure> {
+) -> Result<(Decided, Step), Stopped> {
     let key = LedgerKey::Command(command.key.clone());
     if let Some(record) = ledger.get(&key).and_then(Option::as_ref) {
         return Ok((found_in_ledger(command, record, now)?, Step::default()));
@@ -274,15 +286,22 @@ fn decide_one(
         decided_at: now,
     };
     ledger.insert(key.clone(), Some(record.clone()));
-    let check = verdict.rests_on.map(|id| version_of(state, id)).transpose()?;
-    Ok((decided, Step { changes, ledger: Some((key, record)), check, oversold }))
+    let checks = verdict
+        .rests_on
+        .into_iter()
+        .map(|key| expected(state, &key).map(|expected| (key, expected)))
+        .collect::<Result<_, DecideError>>()?;
+    Ok((decided, Step { changes, ledger: Some((key, record)), checks, oversold }))
 }
 
-fn version_of(state: &State, id: ReservationId) -> Result<(ReservationId, u64), Failure> {
-    let reservation = state.reservation(id)?.ok_or_else(|| {
-        Failure::Poison(format!("a verdict rests on reservation {id}, which does not exist"))
-    })?;
-    Ok((id, reservation.version))
+/// How the state has the item, for a check.
+fn expected(state: &State, key: &ItemKey) -> Result<Expected, DecideError> {
+    let version = match key {
+        ItemKey::Reservation(id) => state.reservation(*id)?.map(|found| found.version),
+        ItemKey::Seat(key) => state.seat(key)?.map(|found| found.version),
+        ItemKey::Line(key) => state.line(key)?.map(|found| found.version),
+    };
+    Ok(version.map_or(Expected::Absent, Expected::Version))
 }
 
 /// What the ledger makes of a command it already knows.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::{
     decide::{Change, ItemKey},
-    domain::ReservationId,
     ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write, store},
 };
 
@@ -15,8 +14,8 @@ pub struct Step {
     pub changes: Vec<Change>,
     /// Its outcome for the ledger; `None` for a replay or an answer that is no outcome.
     pub ledger: Option<(LedgerKey, LedgerRecord)>,
-    /// A reservation whose version it rests on without changing it.
-    pub check: Option<(ReservationId, u64)>,
+    /// Items it rests on without changing them, as they must stand. Never a line.
+    pub checks: Vec<(ItemKey, Expected)>,
     /// Lines it took below zero, less those it brought back.
     pub oversold: i64,
 }
@@ -58,7 +57,7 @@ pub fn pack(steps: Vec<Step>) -> Vec<Packed> {
 struct Open {
     items: BTreeMap<ItemKey, (Expected, Change)>,
     ledger: Vec<(LedgerKey, LedgerRecord)>,
-    checks: BTreeMap<ReservationId, u64>,
+    checks: BTreeMap<ItemKey, Expected>,
     commands: usize,
     oversold: i64,
 }
@@ -71,23 +70,21 @@ impl Open {
             + self.checks.len()
             + new.count()
             + usize::from(step.ledger.is_some())
-            + usize::from(step.check.is_some())
+            + step.checks.len()
     }
 
     fn add(&mut self, step: Step) {
         self.commands += 1;
         self.oversold += step.oversold;
-        if let Some((id, version)) = step.check {
+        for (key, expected) in step.checks {
             // An item that is written is guarded by its own condition.
-            if !self.items.contains_key(&ItemKey::Reservation(id)) {
-                self.checks.entry(id).or_insert(version);
+            if !self.items.contains_key(&key) {
+                self.checks.entry(key).or_insert(expected);
             }
         }
         for change in step.changes {
             let key = change.key();
-            if let ItemKey::Reservation(id) = &key {
-                self.checks.remove(id);
-            }
+            self.checks.remove(&key);
             match self.items.get_mut(&key) {
                 Some((_, last)) => *last = change,
                 None => {
@@ -114,9 +111,13 @@ impl Open {
         }
         let ledger = self.ledger.into_iter().map(|(key, record)| Write::Ledger { key, record });
         transaction.writes.extend(ledger);
-        let checks = self.checks.into_iter().map(|(reservation_id, version)| Check::Reservation {
-            reservation_id,
-            expected: Expected::Version(version),
+        let checks = self.checks.into_iter().filter_map(|(key, expected)| match key {
+            ItemKey::Reservation(reservation_id) => {
+                Some(Check::Reservation { reservation_id, expected })
+            }
+            ItemKey::Seat(key) => Some(Check::Seat { key, expected }),
+            // A line that a command rests on is always one it writes.
+            ItemKey::Line(_) => None,
         });
         transaction.checks.extend(checks);
         let is_empty = transaction.writes.is_empty();
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         CommandKey, CommandType, Digest, Line, LineKey, Outcome, PoolId, Rejection, RejectionCode,
-        Reservation, ReservationStatus, Timestamp,
+        Reservation, ReservationId, ReservationStatus, Timestamp,
     };
 
     fn line(sku: &str, version: u64) -> Change {
@@ -184,7 +185,7 @@ mod tests {
             .map(|n| Step {
                 changes: vec![line("sku", 8 + n)],
                 ledger: ledger(n as usize),
-                check: None,
+                checks: Vec::new(),
                 oversold: 0,
             })
             .collect();
@@ -205,7 +206,7 @@ mod tests {
             .map(|n| Step {
                 changes: (0..40).map(|i| line(&format!("{n}-{i}"), 1)).collect(),
                 ledger: ledger(n),
-                check: None,
+                checks: Vec::new(),
                 oversold: 0,
             })
             .collect();
@@ -224,7 +225,7 @@ mod tests {
                 .chain([line("shared", version)])
                 .collect(),
             ledger: ledger(n),
-            check: None,
+            checks: Vec::new(),
             oversold: 0,
         };
         let packed = pack(vec![wide(0, 4), wide(1, 5)]);
@@ -244,15 +245,15 @@ mod tests {
     #[test]
     fn what_a_later_command_changes_stays_out_of_an_earlier_transaction() {
         let first = Step {
-            changes: (0..98).map(|i| line(&i.to_string(), 1)).collect(),
+            changes: (0..99).map(|i| line(&i.to_string(), 1)).collect(),
             ledger: ledger(0),
-            check: None,
+            checks: Vec::new(),
             oversold: 0,
         };
         let second = Step {
             changes: vec![line("0", 2), line("1", 2)],
             ledger: ledger(1),
-            check: None,
+            checks: Vec::new(),
             oversold: 0,
         };
         let packed = pack(vec![first, second]);
@@ -267,10 +268,14 @@ mod tests {
     #[test]
     fn a_check_gives_way_to_a_write_of_the_same_item() {
         let id = ReservationId(Uuid::from_u128(7));
-        let check =
-            Step { changes: Vec::new(), ledger: ledger(0), check: Some((id, 3)), oversold: 0 };
-        let write =
-            Step { changes: vec![reservation(id, 4)], ledger: ledger(1), check: None, oversold: 0 };
+        let checks = vec![(ItemKey::Reservation(id), Expected::Version(3))];
+        let check = Step { ledger: ledger(0), checks, ..Step::default() };
+        let write = Step {
+            changes: vec![reservation(id, 4)],
+            ledger: ledger(1),
+            checks: Vec::new(),
+            oversold: 0,
+        };
         for steps in [vec![check.clone(), write.clone()], vec![write, check.clone()]] {
             let packed = pack(steps);
             let transactions = transactions(&packed);

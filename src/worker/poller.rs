@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::{events::Event, lane::Lanes, settings::Settings};
 use crate::{
     domain::{GroupId, Timestamp},
-    ports::{Clock, Delivery, ReceiveRequest, queue},
+    ports::{Clock, Delivery, PortError, ReceiveRequest, queue},
 };
 
 /// How much may be in flight, over all queues of the worker.
@@ -129,7 +129,9 @@ async fn receive(lanes: &Lanes, attempt_id: Option<String>) -> (Vec<Delivery>, O
         Err(error) => {
             warn!(queue = lanes.source.queue.name(), %error, "nothing received");
             lanes.gate.failed("receive");
-            (Vec::new(), Some(request.attempt_id))
+            // SQS refuses an attempt id once a message of that attempt was deleted or leased anew.
+            let may_have_leased = !matches!(error, PortError::Refused(_));
+            (Vec::new(), may_have_leased.then_some(request.attempt_id))
         }
     }
 }

@@ -33,6 +33,7 @@ macro_rules! store_contract {
                 an_older_or_newer_version_is_a_conflict
                 all_writes_happen_or_none
                 a_check_guards_what_is_not_written
+                a_check_of_a_seat_guards_it_too
                 the_ledger_keeps_its_first_entry
                 an_outcome_takes_the_place_of_its_intent
                 an_intent_of_other_content_stays

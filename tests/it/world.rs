@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use inventory_worker::{
-    decide::{self, Change, Limits, State, Verdict},
+    decide::{self, Change, ItemKey, Limits, State, Verdict},
     domain::{
         Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, Line, LineKey,
         LineRequest, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId,
@@ -184,6 +184,13 @@ pub fn store(id: &str) -> PoolId {
 
 pub fn reservation_id(count: u32) -> ReservationId {
     ReservationId(Uuid::from_u128(u128::from(count)))
+}
+
+/// What a verdict on a reservation of event 42 rests on where it has lost these seats.
+pub fn rests_on(count: u32, lost: &[&str]) -> Vec<ItemKey> {
+    let seat = |seat: &&str| ItemKey::Seat(SeatKey { event_id: 42, number: number(seat) });
+    let reservation = ItemKey::Reservation(reservation_id(count));
+    std::iter::once(reservation).chain(lost.iter().map(seat)).collect()
 }
 
 pub fn number(seat: &str) -> SeatNumber {

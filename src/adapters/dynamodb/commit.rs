@@ -113,8 +113,12 @@ impl DynamoStore {
     }
 
     fn check_item(&self, check: &Check) -> Result<TransactWriteItem, BuildError> {
-        let Check::Reservation { reservation_id, expected } = check;
-        let key = ItemKey::Reservation(*reservation_id);
+        let (key, expected) = match check {
+            Check::Reservation { reservation_id, expected } => {
+                (ItemKey::Reservation(*reservation_id), expected)
+            }
+            Check::Seat { key, expected } => (ItemKey::Seat(key.clone()), expected),
+        };
         let table = key.table();
         let terms = Condition::from(*expected).terms(table);
         let check = ConditionCheck::builder()

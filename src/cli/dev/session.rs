@@ -48,7 +48,7 @@ impl Session<'_> {
         let mut crew = Crew::start(
             &embedded.backends,
             self.config.worker.clone(),
-            self.config.sweeper.clone(),
+            Some(self.config.sweeper.clone()),
             &observer,
         );
         let printer = Printer {

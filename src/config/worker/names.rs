@@ -167,7 +167,7 @@ pub(super) static GRACE: Setting = Setting::new(
     "grace-seconds",
     "INVENTORY_GRACE_SECONDS",
     "SECONDS",
-    "From the signal to stop to the exit; give the container five seconds more than this",
+    "From the signal to stop to the exit; give the container five seconds more",
 )
 .or("25");
 

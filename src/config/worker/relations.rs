@@ -5,9 +5,10 @@ use super::{AwsConfig, BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX, MIB, Reader, aws, n
 /// Leases outlive what is done under them, locks do not outlive leases, and what is under way at
 /// the signal to stop ends within the grace.
 pub(super) fn check(settings: &worker::Settings, reader: &mut Reader<'_>) {
+    let two_beats = settings.heartbeat.saturating_mul(2);
     reader.relation(
         &[&names::VISIBILITY, &names::HEARTBEAT, &names::LEASE_MARGIN],
-        settings.visibility > settings.heartbeat.saturating_mul(2) + settings.lease_margin,
+        settings.visibility > two_beats.saturating_add(settings.lease_margin),
         "visibility > 2 × heartbeat + lease margin, so that one failed extension costs no lease",
         "Raise the visibility or lower the heartbeat",
     );
@@ -25,21 +26,21 @@ pub(super) fn check(settings: &worker::Settings, reader: &mut Reader<'_>) {
         "Lower the wait; a batch that goes without locks is slower, never wrong",
     );
     reader.relation(
-        &[&names::LOCK_WAIT, &names::HEARTBEAT],
-        settings.lock_wait < settings.heartbeat,
-        "lock wait < heartbeat, so that waiting for locks alone never needs a lease extended",
+        &[&names::LOCK_WAIT, &names::HANDLER_TIMEOUT],
+        settings.lock_wait < settings.handler_timeout,
+        "lock wait < handler timeout, so that a batch gets time to commit",
         "Lower the wait; a batch that goes without locks is slower, never wrong",
     );
     reader.relation(
-        &[&names::GRACE, &names::LONG_POLL],
-        settings.grace > settings.long_poll,
-        "grace > long poll: a receive under way at the signal to stop is never dropped half-way, \
+        &[&names::GRACE, &names::LONG_POLL, &names::FLUSH],
+        settings.grace > settings.long_poll.saturating_add(settings.flush),
+        "grace > long poll + flush: a receive under way at the signal to stop is never dropped half-way, \
          and what it brings is released",
         "Raise the grace (and the container's, to five seconds more) or lower the long poll",
     );
     reader.relation(
         &[&names::GRACE, &names::HANDLER_TIMEOUT, &names::FLUSH],
-        settings.grace > settings.handler_timeout + settings.flush,
+        settings.grace > settings.handler_timeout.saturating_add(settings.flush),
         "grace > handler timeout + flush, so that what is under way at the signal to stop ends in \
          good order",
         "Raise the grace (and the container's, to five seconds more) or lower the others",

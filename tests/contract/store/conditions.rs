@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use inventory_worker::ports::{Expected, LedgerKey, Transaction, Write};
+use inventory_worker::ports::{Check, Expected, LedgerKey, Transaction, Write};
 
 use super::{StoreHarness, samples::*};
 
@@ -102,6 +102,25 @@ pub async fn a_check_guards_what_is_not_written(harness: &dyn StoreHarness) {
     store.commit(&with("A-2", check(2, Expected::Absent)), token()).await.unwrap();
     assert_eq!(load_reservation(&store, 1).await, Some(reservation(1, 3)));
     assert_eq!(load_reservation(&store, 2).await, None);
+}
+
+pub async fn a_check_of_a_seat_guards_it_too(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    must_commit(&store, vec![write_seat("A-1", Expected::Absent, 3)]).await;
+    let with = |written, checked, expected| Transaction {
+        writes: vec![write_seat(written, Expected::Absent, 1)],
+        checks: vec![Check::Seat { key: seat_key(checked), expected }],
+    };
+    for (checked, expected) in
+        [("A-1", Expected::Version(2)), ("A-1", Expected::Absent), ("A-2", Expected::Version(1))]
+    {
+        assert_conflict(&store.commit(&with("B-1", checked, expected), token()).await);
+        assert_eq!(seat_version(&store, "B-1").await, 0);
+    }
+    store.commit(&with("B-1", "A-1", Expected::Version(3)), token()).await.unwrap();
+    store.commit(&with("B-2", "A-2", Expected::Absent), token()).await.unwrap();
+    assert_eq!(seat_version(&store, "A-1").await, 3);
+    assert_eq!(seat_version(&store, "A-2").await, 0);
 }
 
 pub async fn the_ledger_keeps_its_first_entry(harness: &dyn StoreHarness) {

@@ -71,6 +71,7 @@ pub enum Expected {
         code: &'static str,
         seats: Vec<u8>,
         lines: Vec<(u8, i64, i64)>,
+        /// The reservation, where the rejection rests on it and on the seats.
         rests_on: Option<u32>,
     },
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use inventory_worker::domain::Occupancy;
 use serde_json::json;
 
 use super::fixture::{Fault, World, until};
@@ -132,4 +133,25 @@ async fn two_workers_in_contention_sell_each_seat_once() {
     }
     assert_eq!(reserved(&world), 30);
     assert_eq!(world.outcomes().len(), 301);
+}
+
+/// A reserve of another group commits between the reads of one load: the batch has the seat from
+/// before and the reservation from after.
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_read_its_seat_before_the_reservation_was_made_still_gives_it_back() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned(), "A-2".to_owned()]).await;
+    let id = "018f6d1e-7c1b-7d6e-9a35-3f1f0e2b9c11";
+    let seats = json!(["A-1"]);
+    let reserve = json!({"user_id": "u", "seats": seats, "reservation_id": id});
+    let before = world.store.snapshot().seats;
+    world.post_as("made", "a", "reserve", reserve);
+    world.settle().await;
+    // The first names A-1 and does not write it, since A-3 does not exist.
+    world.post_as("blind", "b", "reserve", json!({"user_id": "v", "seats": ["A-1", "A-3"]}));
+    world.post_as("cancel", "b", "cancel", json!({"reservation_id": id}));
+    world.faults.show_stale_seats(before);
+    world.settle().await;
+    let seats = world.store.snapshot().seats;
+    assert!(seats.values().all(|seat| seat.occupancy == Occupancy::Available), "{seats:?}");
 }

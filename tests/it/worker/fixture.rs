@@ -15,7 +15,7 @@ use inventory_worker::{
         memory::{MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock},
         system::Random,
     },
-    domain::{PoolId, Timestamp},
+    domain::{PoolId, Seat, SeatKey, Timestamp},
     ports::{
         BatchAnswer, Clock, CommitError, Consumed, EntryError, ExpiredHold, Loaded, Locks,
         OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Store, Table,
@@ -50,6 +50,7 @@ type Orders = VecDeque<Option<Fault>>;
 pub struct Faults {
     ordered: Arc<Mutex<BTreeMap<&'static str, Orders>>>,
     refused: Arc<Mutex<Option<String>>>,
+    stale_seats: Arc<Mutex<BTreeMap<SeatKey, Seat>>>,
 }
 
 impl Faults {
@@ -60,6 +61,20 @@ impl Faults {
     /// The store refuses every transaction that holds the text.
     pub fn refuse(&self, text: &str) {
         *self.refused.lock().unwrap() = Some(text.to_owned());
+    }
+
+    /// Each of these seats is shown as it was once more, to the next load that names it.
+    pub fn show_stale_seats(&self, seats: BTreeMap<SeatKey, Seat>) {
+        *self.stale_seats.lock().unwrap() = seats;
+    }
+
+    fn make_stale(&self, loaded: &mut Loaded) {
+        let mut stale = self.stale_seats.lock().unwrap();
+        for (key, seat) in &mut loaded.seats {
+            if let Some(shown) = stale.remove(key) {
+                *seat = Some(shown);
+            }
+        }
     }
 
     /// From here on everything works.
@@ -131,7 +146,9 @@ impl<P: ?Sized> Tampered<P> {
 #[async_trait]
 impl Store for Tampered<MemoryStore> {
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
-        self.call("load", self.inner.load(wanted)).await
+        let mut loaded = self.call("load", self.inner.load(wanted)).await?;
+        self.faults.make_stale(&mut loaded);
+        Ok(loaded)
     }
 
     async fn commit(&self, tx: &Transaction, token: Uuid) -> Result<Consumed, CommitError> {

@@ -44,8 +44,10 @@ pub(super) fn validate(transaction: &Transaction) -> Result<(), CommitError> {
             "{items} items in a transaction, at most {TRANSACTION_ITEMS_MAX} are taken"
         ));
     }
-    let checked = |Check::Reservation { reservation_id, .. }: &Check| *reservation_id;
-    let checks = transaction.checks.iter().map(|check| Item::Reservation(checked(check)));
+    let checks = transaction.checks.iter().map(|check| match check {
+        Check::Reservation { reservation_id, .. } => Item::Reservation(*reservation_id),
+        Check::Seat { key, .. } => Item::Seat(key),
+    });
     let distinct: BTreeSet<Item<'_>> =
         transaction.writes.iter().map(written).chain(checks).collect();
     if distinct.len() < items {
@@ -93,9 +95,16 @@ impl Tables {
             }
         }
         for (number, check) in transaction.checks.iter().enumerate() {
-            let Check::Reservation { reservation_id, expected } = check;
-            if !self.reservation_stands(*reservation_id, *expected) {
-                return Err(conflict("reservations", "check", number));
+            let (table, holds) = match check {
+                Check::Reservation { reservation_id, expected } => {
+                    ("reservations", self.reservation_stands(*reservation_id, *expected))
+                }
+                Check::Seat { key, expected } => {
+                    ("seats", stands(*expected, self.seats.get(key).map(|seat| seat.version)))
+                }
+            };
+            if !holds {
+                return Err(conflict(table, "check", number));
             }
         }
         Ok(())

@@ -70,9 +70,17 @@ pub(super) fn consumed(tables: &Tables, transaction: &Transaction) -> Consumed {
             }
         }
     }
-    for Check::Reservation { reservation_id, .. } in &transaction.checks {
-        let bytes = tables.reservations.get(reservation_id).map_or(0, reservation_bytes);
-        add(Table::Reservations, of_item(bytes));
+    for check in &transaction.checks {
+        let (table, bytes) = match check {
+            Check::Reservation { reservation_id, .. } => {
+                let found = tables.reservations.get(reservation_id);
+                (Table::Reservations, found.map_or(0, reservation_bytes))
+            }
+            Check::Seat { key, .. } => {
+                (Table::Seats, tables.seats.get(key).map_or(0, |seat| seat_bytes(key, seat)))
+            }
+        };
+        add(table, of_item(bytes));
     }
     Consumed { write_units }
 }

@@ -1,0 +1,114 @@
+//! The running service: worker, sweeper and admin port, from start to drained.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{Backends, crew::Crew, signals::StopSignals};
+use crate::{
+    adapters::system::SystemClock,
+    admin::{Admin, AdminServer},
+    config::AdminConfig,
+    ports::PortError,
+    sweeper,
+    telemetry::{Metrics, Readiness},
+    worker::{Observer, Settings},
+};
+
+/// How often the parts are asked whether they can work.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// What is served, beside the backends.
+pub struct Service {
+    /// How the worker works.
+    pub worker: Settings,
+    /// How the sweeper works; `None` leaves expired holds to others.
+    pub sweeper: Option<sweeper::Settings>,
+    /// Where the admin port is.
+    pub admin: AdminConfig,
+}
+
+impl Service {
+    /// Connects, works until told to stop, drains. The admin port answers from before the first
+    /// connection to after the last message.
+    ///
+    /// # Errors
+    /// The admin port is taken, the backends cannot be had, or the worker ended by itself.
+    pub async fn run(
+        self,
+        connect: impl Future<Output = anyhow::Result<Backends>>,
+        mut signals: StopSignals,
+    ) -> anyhow::Result<()> {
+        let metrics = Arc::new(Metrics::new()?);
+        let readiness = Readiness::of(["queues", "store"]);
+        let admin = Admin {
+            metrics: Arc::clone(&metrics),
+            readiness: readiness.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        let address = self.admin.address();
+        let server = AdminServer::bind(address, admin)
+            .await
+            .with_context(|| format!("the admin port {address} (ADMIN_PORT)"))?;
+        info!(address = %server.address(), "admin port");
+        let serving_ends = CancellationToken::new();
+        let serving = tokio::spawn(server.serve(serving_ends.clone()));
+        let connected = tokio::select! {
+            biased;
+            _ = signals.next() => None,
+            connected = connect => Some(connected?),
+        };
+        let worked = match connected {
+            Some(backends) => self.work(&backends, metrics, readiness, signals).await,
+            None => Ok(()),
+        };
+        serving_ends.cancel();
+        serving.await.context("the admin port's task")?;
+        worked
+    }
+
+    async fn work(
+        self,
+        backends: &Backends,
+        metrics: Arc<Metrics>,
+        readiness: Readiness,
+        mut signals: StopSignals,
+    ) -> anyhow::Result<()> {
+        let mut probing = JoinSet::new();
+        probing.spawn(probe(backends.clone(), readiness.clone()));
+        let observer: Arc<dyn Observer> = metrics;
+        let mut crew = Crew::start(backends, self.worker, self.sweeper, &observer);
+        tokio::select! {
+            biased;
+            signal = signals.next() => {
+                info!(signal, "stopping: no more receives, finishing what is under way");
+            }
+            error = crew.ended_early() => return Err(error),
+        }
+        readiness.drain();
+        crew.drain().await;
+        Ok(())
+    }
+}
+
+/// Asks queues and store whether they answer, now and then.
+async fn probe(backends: Backends, readiness: Readiness) {
+    let mut ticks = tokio::time::interval(PROBE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let told = |answer: Result<(), PortError>| answer.map_err(|error| error.to_string());
+        readiness.set("store", told(backends.store.ping().await));
+        let mut queues = Ok(());
+        for source in &backends.sources {
+            if let Err(error) = source.queue.backlog().await {
+                queues = Err(error);
+                break;
+            }
+        }
+        readiness.set("queues", told(queues));
+    }
+}
