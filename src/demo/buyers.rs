@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     customer::Customer,
@@ -15,6 +15,8 @@ use crate::domain::LineRequest;
 
 /// How long buyers keep coming.
 const RUSH: Duration = Duration::from_millis(3_200);
+/// From then on nobody tries any more: on a busy machine the house sells slowly.
+const CLOSES: Duration = Duration::from_millis(5_500);
 /// A moment's thought before paying.
 const THINKING_MS: std::ops::Range<u64> = 30..400;
 /// How often a buyer tries before going home.
@@ -48,6 +50,7 @@ impl Temper {
 /// Sends in the buyers and waits until the last one has left.
 pub async fn rush(exchange: &Arc<Exchange>, buyers: usize, seed: u64) -> anyhow::Result<()> {
     let mut crowd = JoinSet::new();
+    let closes = Instant::now() + CLOSES;
     for number in 0..buyers {
         let mut rng = Rng::with_seed(seed.wrapping_add(number as u64));
         let exchange = Arc::clone(exchange);
@@ -56,7 +59,7 @@ pub async fn rush(exchange: &Arc<Exchange>, buyers: usize, seed: u64) -> anyhow:
         let last = if temper == Temper::WalksAway { RUSH / 4 } else { RUSH };
         crowd.spawn(async move {
             tokio::time::sleep(last.mul_f64(rng.f64().powf(1.5))).await;
-            visit(exchange, number, temper, &mut rng).await
+            visit(exchange, number, temper, closes, &mut rng).await
         });
     }
     everyone(crowd).await
@@ -97,6 +100,7 @@ async fn visit(
     exchange: Arc<Exchange>,
     number: usize,
     temper: Temper,
+    closes: Instant,
     rng: &mut Rng,
 ) -> anyhow::Result<()> {
     let name = format!("buyer-{number:03}");
@@ -104,6 +108,9 @@ async fn visit(
     let hold_seconds = (temper == Temper::WalksAway).then_some(1);
     let party = 1 + rng.usize(..PARTY_MAX).min(rng.usize(..PARTY_MAX));
     for attempt in 0..TRIES {
+        if Instant::now() >= closes {
+            return Ok(());
+        }
         let (section, seats) = match attempt {
             _ if number % 5 == 4 => ("lawn", Vec::new()),
             0 => dream(party, rng),
@@ -149,7 +156,7 @@ fn group(number: usize, section: &str, name: &str) -> String {
 /// Places on the lawn for those without seats, parking for some of those with.
 fn extras(number: usize, seats: usize, party: usize) -> anyhow::Result<Vec<LineRequest>> {
     let quantity = u64::try_from(party)?;
-    Ok(match (seats, number % 4) {
+    Ok(match (seats, number % 8) {
         (0, _) => vec![line(LAWN.0, quantity)?],
         (_, 1) => vec![line(PARKING.0, 1)?],
         _ => Vec::new(),

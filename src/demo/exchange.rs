@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use super::{
@@ -27,11 +30,16 @@ const SOURCE: &str = "/demo/box-office";
 /// The longest wait for a result; the worker's own retries end long before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Commands that wait for their results at a time, as a shop's waiting room lets so many in: more
+/// would measure how long the queue is and not how fast it is worked off.
+const WAITING_ROOM: usize = 32;
+
 /// Posts commands, reads results, keeps the books.
 pub struct Exchange {
     /// The backends in use.
     pub embedded: Embedded,
     results: Arc<MemoryQueue>,
+    waiting_room: Semaphore,
     tally: Mutex<Tally>,
     waiting: Mutex<BTreeMap<CommandKey, oneshot::Sender<Reply>>>,
 }
@@ -63,7 +71,13 @@ impl Exchange {
     #[must_use]
     pub fn new(embedded: Embedded) -> Self {
         let results = embedded.subscribe("demo-results.fifo");
-        Self { embedded, results, tally: Mutex::default(), waiting: Mutex::default() }
+        Self {
+            embedded,
+            results,
+            waiting_room: Semaphore::new(WAITING_ROOM),
+            tally: Mutex::default(),
+            waiting: Mutex::default(),
+        }
     }
 
     /// The books.
@@ -76,9 +90,10 @@ impl Exchange {
         Ok(CommandKey { source: text(SOURCE)?, id: text(id)? })
     }
 
-    /// Posts a command and waits for its result. `None` where none came: the books have it.
+    /// Posts a command, once there is room, and waits for its result. `None` where none came: the books have it.
     pub async fn ask(&self, ask: Ask) -> anyhow::Result<Option<Reply>> {
         let key = Self::key(&ask.id)?;
+        let _admitted = self.waiting_room.acquire().await?;
         let (tell, told) = oneshot::channel();
         self.waiting().insert(key.clone(), tell);
         self.tally().ask(&key, ask.expected, Instant::now());

@@ -123,6 +123,7 @@ async fn ran_out(exchange: &Arc<Exchange>) -> Played {
 async fn takeover(exchange: &Arc<Exchange>) -> Played {
     let (mut dora, mut eve) = (customer(exchange, "dora")?, customer(exchange, "eve")?);
     let seats = ["X-7".to_owned(), "X-8".to_owned()];
+    let mut was_first = false;
     if let Some(held) = dora.reserve(&seats, &[], Some(1), &[result::RESERVED]).await? {
         exchange.tally().runs_out(held.reservation_id);
         let clock = &exchange.embedded.backends.clock;
@@ -130,13 +131,18 @@ async fn takeover(exchange: &Arc<Exchange>) -> Played {
         if let Some(taken) = eve.reserve(&seats, &[], None, &[result::RESERVED]).await? {
             dora.confirm(&held, &["RESERVATION_EXPIRED"]).await?;
             eve.confirm(&taken, &[result::CONFIRMED]).await?;
+            exchange.until_expired(held.reservation_id).await;
+            let released = exchange.tally().ended_at(held.reservation_id);
+            was_first = released.is_some_and(|released| taken.created_at < released);
         }
     }
+    let when = if was_first { "and before the sweeper came" } else { "right after the sweeper" };
     Ok(Scene {
         title: "Takeover",
-        told: "The moment a hold ran out, and before the sweeper came, someone else took its \
-               seats and paid. The first owner's late confirm and expiry left them alone."
-            .to_owned(),
+        told: format!(
+            "The moment a hold ran out, {when}, someone else took its seats and paid. The first \
+             owner's late confirm and expiry left them alone."
+        ),
         went_well: dora.went_well && eve.went_well,
     })
 }

@@ -88,7 +88,8 @@ pub struct ReservationView {
     /// Its seats.
     pub seats: Vec<SeatNumber>,
     lines: Vec<LineRequest>,
-    created_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
     /// When the hold runs out.
     pub expires_at: Timestamp,
 }
@@ -196,6 +197,12 @@ impl Tally {
     pub fn has_expired(&self, id: Uuid) -> bool {
         let status = self.reservations.get(&id).map(|held| held.view.status);
         status == Some(ReservationStatus::Expired)
+    }
+
+    /// When that reservation was cancelled or expired, if it was.
+    #[must_use]
+    pub fn ended_at(&self, id: Uuid) -> Option<Timestamp> {
+        self.reservations.get(&id)?.ended_at
     }
 
     /// How many commands have their outcome.

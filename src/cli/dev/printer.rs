@@ -135,10 +135,16 @@ impl Published {
         if let Some(restock) = &self.data.restock {
             let (seats, lines) = (restock.seats_applied, restock.lines_applied);
             let skipped = restock.seats_skipped + restock.lines_skipped;
-            let _ = write!(detail, " {seats} seats and {lines} lines, {skipped} skipped");
+            let _ = write!(detail, " seats {seats}, lines {lines}, skipped {skipped}");
         }
         if let Some(rejection) = &self.data.rejection {
             let _ = write!(detail, " {}: {}", rejection.code.as_str(), rejection.message);
+            let seats = rejection.seats.iter().map(SeatNumber::as_str);
+            let named: Vec<&str> =
+                seats.chain(rejection.lines.iter().map(|line| line.sku.as_str())).collect();
+            if !named.is_empty() {
+                let _ = write!(detail, " [{}]", named.join(" "));
+            }
         }
         detail
     }
