@@ -56,8 +56,13 @@ impl Guarded {
                 Write::Ledger { .. } | Write::LedgerOverIntent { .. } => {}
             }
         }
-        for Check::Reservation { reservation_id, .. } in &transaction.checks {
-            guarded.reservations.insert(*reservation_id);
+        for check in &transaction.checks {
+            match check {
+                Check::Reservation { reservation_id, .. } => {
+                    guarded.reservations.insert(*reservation_id);
+                }
+                Check::Seat { key, .. } => drop(guarded.seats.insert(key.clone())),
+            }
         }
         guarded
     }
