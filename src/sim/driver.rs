@@ -37,10 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// One history from its seed, and its trace.
 pub(super) fn run(seed: u64, options: &Options) -> (Result<RunReport, Violation>, Option<Trace>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return (Err(Violation::new("runtime", error.to_string())), None),
@@ -138,11 +136,7 @@ async fn pass(world: &World, time: Duration) {
 
 /// Everybody starts anew and nothing goes wrong: every message must come to its end, and every
 /// hold that ran out must be given back.
-async fn converge(
-    world: &Arc<World>,
-    workers: Workers,
-    life: u32,
-) -> Result<Workers, Violation> {
+async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Workers, Violation> {
     workers.crash().await;
     world.set_calm(true);
     let workers = Workers::start(world, life);
@@ -153,9 +147,9 @@ async fn converge(
         }
         let waiting: usize = world.queues.iter().map(|queue| queue.depth()).sum();
         let now = world.clock.now();
-        let overdue = world.store.inspect(|tables| {
-            tables.expiry_index.iter().filter(|(_, end, _)| *end <= now).count()
-        });
+        let overdue = world
+            .store
+            .inspect(|tables| tables.expiry_index.iter().filter(|(_, end, _)| *end <= now).count());
         if waiting == 0 && overdue == 0 {
             return Ok(workers);
         }
@@ -419,7 +413,8 @@ impl Running {
         };
         let sources: Vec<Source> = (0..world.queues.len())
             .filter_map(|index| {
-                let (from, dead) = (queue(Place::Commands(index))?, queue(Place::DeadLetters(index))?);
+                let (from, dead) =
+                    (queue(Place::Commands(index))?, queue(Place::DeadLetters(index))?);
                 Some(Source { queue: from, dead_letters: dead })
             })
             .collect();

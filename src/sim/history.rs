@@ -23,9 +23,7 @@ use super::{
 use crate::{
     adapters::memory::MemoryStore,
     decide::Limits,
-    domain::{
-        Command, CommandKey, GroupId, Outcome, RejectionCode, Timestamp,
-    },
+    domain::{Command, CommandKey, GroupId, Outcome, RejectionCode, Timestamp},
     message::{self, ResultMessage},
     ports::{LedgerKey, LedgerRecord, OutgoingMessage, Publication, Record, Transaction, Write},
     worker::dead_letters,
@@ -371,9 +369,10 @@ impl History {
         let number = sequence.parse::<u64>().map_err(|_| wrong("no sequence"))?;
         let is_its = |message: &Message| {
             message.group == publication.group
-                && message.key.as_ref().is_some_and(|key| {
-                    key.source.as_str() == source && key.id.as_str() == id
-                })
+                && message
+                    .key
+                    .as_ref()
+                    .is_some_and(|key| key.source.as_str() == source && key.id.as_str() == id)
         };
         let at = (0..2)
             .map(|queue| (queue, number))
@@ -421,10 +420,7 @@ impl History {
             (None, None) => message.is_dead,
         };
         if !is_settled {
-            self.fail(
-                "delete",
-                format!("c{queue}.{sequence} was deleted without result or copy"),
-            );
+            self.fail("delete", format!("c{queue}.{sequence} was deleted without result or copy"));
         }
     }
 

@@ -150,9 +150,27 @@ fn draw_rates(rng: &mut Rng, without: &BTreeSet<Fault>) -> Vec<(Fault, u32)> {
     for fault in Fault::ALL.iter().copied() {
         let rate = match class {
             0 => 0,
-            1..=4 => if happens(rng, 6_000) { rng.u32(10..=100) } else { 0 },
-            5..=8 => if happens(rng, 7_500) { rng.u32(50..=600) } else { 0 },
-            _ => if happens(rng, 1_500) { rng.u32(500..=2_500) } else { 0 },
+            1..=4 => {
+                if happens(rng, 6_000) {
+                    rng.u32(10..=100)
+                } else {
+                    0
+                }
+            }
+            5..=8 => {
+                if happens(rng, 7_500) {
+                    rng.u32(50..=600)
+                } else {
+                    0
+                }
+            }
+            _ => {
+                if happens(rng, 1_500) {
+                    rng.u32(500..=2_500)
+                } else {
+                    0
+                }
+            }
         };
         let is_on = !without.contains(&fault);
         rates.push((fault, if is_on { rate } else { 0 }));

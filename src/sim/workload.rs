@@ -14,9 +14,8 @@ use super::{
 use crate::{
     domain::{
         Action, Cancel, CommandKey, Confirm, Expire, GroupId, Line, LineKey, LineRequest,
-        Occupancy, PoolId, ReservationId, Reserve, Restock, RestockMode,
-        RestockStatus, Seat, SeatChange, SeatDetails, SeatKey, SeatNumber, Sku, Timestamp,
-        time::saturating_add,
+        Occupancy, PoolId, ReservationId, Reserve, Restock, RestockMode, RestockStatus, Seat,
+        SeatChange, SeatDetails, SeatKey, SeatNumber, Sku, Timestamp, time::saturating_add,
     },
     message::{self, OutgoingCommand},
     ports::{OutgoingMessage, Record},
@@ -104,7 +103,10 @@ impl Maker {
                 let numbers = seat_names.iter().filter_map(|name| name.parse().ok()).collect();
                 seats.insert(pool.clone(), numbers);
             }
-            skus.insert(pool.clone(), sku_names.iter().filter_map(|name| name.parse().ok()).collect());
+            skus.insert(
+                pool.clone(),
+                sku_names.iter().filter_map(|name| name.parse().ok()).collect(),
+            );
         }
         Self {
             sections: rng.usize(0..=3),
@@ -134,7 +136,8 @@ impl Maker {
                 };
                 let key = SeatKey { event_id, number: number.clone() };
                 let details = SeatDetails::default();
-                let seat = Seat { details, occupancy, version: 1, created_at: now, updated_at: now };
+                let seat =
+                    Seat { details, occupancy, version: 1, created_at: now, updated_at: now };
                 records.push(Record::Seat(key, seat));
             }
         }
@@ -145,7 +148,8 @@ impl Maker {
                 }
                 let key = LineKey { pool: pool.clone(), sku: sku.clone() };
                 let available = self.rng.i64(0..=8);
-                let line = Line { available, reserved: 0, as_of: None, version: 1, updated_at: now };
+                let line =
+                    Line { available, reserved: 0, as_of: None, version: 1, updated_at: now };
                 records.push(Record::Line(key, line));
             }
         }
@@ -191,7 +195,11 @@ impl Maker {
     fn pool(&mut self) -> PoolId {
         // Half of all goes to the first.
         let first = self.pools.first().cloned().unwrap_or(PoolId::Event(1));
-        if self.rng.bool() { first } else { one_of(&mut self.rng, &self.pools).cloned().unwrap_or(first) }
+        if self.rng.bool() {
+            first
+        } else {
+            one_of(&mut self.rng, &self.pools).cloned().unwrap_or(first)
+        }
     }
 
     fn group(&mut self, pool: &PoolId) -> GroupId {
@@ -337,9 +345,16 @@ impl Maker {
     fn unreadable(&mut self, number: usize, at: Duration) -> Option<Posting> {
         let body = match self.rng.u32(0..4) {
             0 => "{\"not\": json".to_owned(),
-            1 => format!("{{\"specversion\":\"1.0\",\"id\":\"u-{number}\",\"source\":\"/web\",\"type\":\"inventory.reserve.v1\",\"data\":{{\"event_id\":1,\"seats\":[]}}}}"),
-            2 => format!("{{\"specversion\":\"1.0\",\"id\":\"u-{number}\",\"source\":\"/web\",\"type\":\"inventory.teleport.v1\",\"data\":{{\"event_id\":1}}}}"),
-            _ => format!("{{\"specversion\":\"1.0\",\"id\":\"c-{}\",\"source\":\"/web\",\"type\":\"inventory.confirm.v1\",\"data\":{{}}}}", number / 2),
+            1 => format!(
+                "{{\"specversion\":\"1.0\",\"id\":\"u-{number}\",\"source\":\"/web\",\"type\":\"inventory.reserve.v1\",\"data\":{{\"event_id\":1,\"seats\":[]}}}}"
+            ),
+            2 => format!(
+                "{{\"specversion\":\"1.0\",\"id\":\"u-{number}\",\"source\":\"/web\",\"type\":\"inventory.teleport.v1\",\"data\":{{\"event_id\":1}}}}"
+            ),
+            _ => format!(
+                "{{\"specversion\":\"1.0\",\"id\":\"c-{}\",\"source\":\"/web\",\"type\":\"inventory.confirm.v1\",\"data\":{{}}}}",
+                number / 2
+            ),
         };
         let pool = self.pool();
         let group = self.group(&pool);

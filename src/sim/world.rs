@@ -21,7 +21,9 @@ use super::{
     trace::Trace,
 };
 use crate::{
-    adapters::memory::{MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock},
+    adapters::memory::{
+        MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock,
+    },
     domain::Timestamp,
     ports::{
         BatchAnswer, Clock, CommitError, Consumed, OutgoingMessage, PortError, Publication,
@@ -207,7 +209,10 @@ impl World {
             if answer.is_ok() {
                 let is_new = history.published(publication, *excused, now);
                 if is_new {
-                    self.trace(format_args!("published {} {}", publication.group, publication.body));
+                    self.trace(format_args!(
+                        "published {} {}",
+                        publication.group, publication.body
+                    ));
                 }
             }
         }

@@ -13,7 +13,9 @@ fn quick() {
         match sim::run_seed(seed, &options) {
             Ok(report) => println!("{report:?}"),
             Err(failure) => {
-                if options.keeps_trace { std::fs::write("/tmp/trace.txt", &failure.history).unwrap(); }
+                if options.keeps_trace {
+                    std::fs::write("/tmp/trace.txt", &failure.history).unwrap();
+                }
                 println!("FAILED seed {} {}: {}", failure.seed, failure.check, failure.detail)
             }
         }

@@ -306,7 +306,8 @@ impl Case<'_> {
     /// The next version of a seat.
     fn put_seat(&mut self, key: &SeatKey, change: impl FnOnce(&mut Seat)) {
         let Some(seat) = self.model.seats.last(key) else { return };
-        let mut seat = Seat { version: seat.version + 1, updated_at: self.decided_at, ..seat.clone() };
+        let mut seat =
+            Seat { version: seat.version + 1, updated_at: self.decided_at, ..seat.clone() };
         change(&mut seat);
         self.model.seats.put(key, seat, self.now);
     }
@@ -314,7 +315,8 @@ impl Case<'_> {
     /// The next version of a line.
     fn put_line(&mut self, key: &LineKey, change: impl FnOnce(&mut Line)) {
         let Some(line) = self.model.lines.last(key) else { return };
-        let mut line = Line { version: line.version + 1, updated_at: self.decided_at, ..line.clone() };
+        let mut line =
+            Line { version: line.version + 1, updated_at: self.decided_at, ..line.clone() };
         change(&mut line);
         self.model.lines.put(key, line, self.now);
     }

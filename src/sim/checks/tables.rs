@@ -95,8 +95,7 @@ fn check_reservation(
     now: Option<Timestamp>,
 ) -> Result<(), Violation> {
     let id = reservation.reservation_id;
-    let is_indexed =
-        tables.expiry_index.contains(&(expiry_shard(id), reservation.expires_at, id));
+    let is_indexed = tables.expiry_index.contains(&(expiry_shard(id), reservation.expires_at, id));
     let is_active = reservation.status == ReservationStatus::Active;
     ensure(is_indexed == is_active, "index", || format!("{id}: indexed is {is_indexed}"))?;
     let Some(event_id) = reservation.pool.event_id() else { return Ok(()) };

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{PoolId, Timestamp},
+    planted::{self, Bug},
     ports::{
         CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor, PortError, Store,
         Table, Transaction, Wanted, Write as Item,
@@ -34,7 +35,12 @@ impl FaultyStore {
         let parts = self.0.with_rng(|rng| split(rng, wanted));
         let mut loaded = Loaded::default();
         for (part, gap) in parts {
-            let some = self.0.world.store.load(&part).await?;
+            let mut some = self.0.world.store.load(&part).await?;
+            if planted::on(Bug::UnprocessedIsAbsent) && !gap.is_zero() {
+                some.reservations.values_mut().for_each(|item| *item = None);
+                some.seats.values_mut().for_each(|item| *item = None);
+                some.lines.values_mut().for_each(|item| *item = None);
+            }
             loaded.ledger.extend(some.ledger);
             loaded.reservations.extend(some.reservations);
             loaded.seats.extend(some.seats);

@@ -29,11 +29,7 @@ fn obstacle(
 
 impl Case<'_> {
     /// The reservation as it stands here, if the command may touch it.
-    fn own(
-        &self,
-        id: ReservationId,
-        user_id: Option<&UserId>,
-    ) -> Result<Reservation, Violation> {
+    fn own(&self, id: ReservationId, user_id: Option<&UserId>) -> Result<Reservation, Violation> {
         let found = self.model.reservations.last(&id);
         match (found, obstacle(found, &self.command.pool, user_id)) {
             (Some(found), None) => Ok(found.clone()),
@@ -193,8 +189,8 @@ impl Case<'_> {
         rejection: &Rejection,
     ) -> Result<(), Violation> {
         let holds = self.reservation(expire.reservation_id, |found| {
-            let code = obstacle(found, &self.command.pool, None)
-                .or_else(|| ended_code(found?, false));
+            let code =
+                obstacle(found, &self.command.pool, None).or_else(|| ended_code(found?, false));
             code == Some(rejection.code)
         });
         self.rejection(holds && rejection.seats.is_empty(), rejection)

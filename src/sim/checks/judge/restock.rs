@@ -36,7 +36,13 @@ fn seat_made(found: Option<&Seat>, change: &SeatChange, now: Timestamp) -> Made<
             price: change.price,
         };
         let occupancy = wanted.unwrap_or(Occupancy::Available);
-        return Made::Next(Seat { details, occupancy, version: 1, created_at: now, updated_at: now });
+        return Made::Next(Seat {
+            details,
+            occupancy,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        });
     };
     if !matches!(found.occupancy, Occupancy::Available | Occupancy::Blocked) {
         return Made::Skipped;
