@@ -19,11 +19,12 @@ use super::{
     },
     profile::{Profile, SKEW_MAX_MS},
     workload::{KILLER, POISON},
+    world::QUEUES,
 };
 use crate::{
     adapters::memory::MemoryStore,
     decide::Limits,
-    domain::{Command, CommandKey, GroupId, Outcome, RejectionCode, Timestamp},
+    domain::{Action, Command, CommandKey, GroupId, Outcome, RejectionCode, Timestamp},
     message::{self, ResultMessage},
     ports::{LedgerKey, LedgerRecord, OutgoingMessage, Publication, Record, Transaction, Write},
     worker::dead_letters,
@@ -262,6 +263,11 @@ impl History {
         self.by_id.insert(id.to_owned(), (queue, sequence));
         let (group, body) = (message.group.clone(), message.body.clone());
         let attributes = message.attributes.clone();
+        // The results of two messages with one identity, group and place are the same.
+        let twin = (0..QUEUES.len())
+            .filter_map(|queue| self.messages.get(&(queue, sequence)))
+            .find(|twin| twin.group == group && twin.key == key && twin.body == body);
+        let published = twin.and_then(|twin| twin.published);
         self.messages.insert(
             (queue, sequence),
             Message {
@@ -270,8 +276,8 @@ impl History {
                 attributes,
                 command,
                 key,
-                published: None,
-                is_excused: false,
+                published,
+                is_excused: published.is_some(),
                 is_dead: false,
                 is_deleted: false,
             },
@@ -374,12 +380,14 @@ impl History {
                     .as_ref()
                     .is_some_and(|key| key.source.as_str() == source && key.id.as_str() == id)
         };
-        let at = (0..2)
+        // The same message may have the same place in both queues; then they cannot be told apart.
+        let all: Vec<(usize, u64)> = (0..QUEUES.len())
             .map(|queue| (queue, number))
-            .find(|at| self.messages.get(at).is_some_and(is_its))
-            .ok_or_else(|| wrong("of no message that was sent"))?;
+            .filter(|at| self.messages.get(at).is_some_and(is_its))
+            .collect();
+        let first = all.first().and_then(|at| self.messages.get(at));
+        let message = first.ok_or_else(|| wrong("of no message that was sent"))?;
         let code = body.data.rejection.map(|rejection| rejection.code);
-        let Some(message) = self.messages.get_mut(&at) else { return Ok(()) };
         match &message.command {
             Some(command) => {
                 let expected = expected(&self.model, command, sequence, publication, code, now)?;
@@ -395,11 +403,14 @@ impl History {
                 _ => return Err(wrong("an outcome of what is no command")),
             },
         }
-        if message.published.is_none() {
-            message.published = Some(self.publications);
-            message.is_excused = is_excused;
-            self.publications += 1;
+        for at in &all {
+            let Some(message) = self.messages.get_mut(at) else { continue };
+            if message.published.is_none() {
+                message.published = Some(self.publications);
+                message.is_excused = is_excused || all.len() > 1;
+            }
         }
+        self.publications += 1;
         let says = said(&publication.body, code);
         let first = self.results.entry(publication.id).or_insert_with(|| says.clone());
         if *first != says {
@@ -496,10 +507,13 @@ impl History {
                 }
                 last.insert(group, (*sequence, place));
             }
+            // An expire that came too early has no effect, and may have one when it comes again.
+            let is_expire = (message.command.as_ref())
+                .is_some_and(|command| matches!(command.action, Action::Expire(_)));
             let effect = message
                 .key
                 .as_ref()
-                .filter(|key| copies.get(key).is_some_and(|count| *count == 1))
+                .filter(|key| !is_expire && copies.get(key).is_some_and(|count| *count == 1))
                 .and_then(|key| self.model.decided.get(key));
             if let Some(place) = effect {
                 if let Some((before, _)) = last_effect.get(&group).filter(|(_, p)| p > place) {

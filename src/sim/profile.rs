@@ -182,11 +182,13 @@ fn draw_rates(rng: &mut Rng, without: &BTreeSet<Fault>) -> Vec<(Fault, u32)> {
 fn draw_settings(rng: &mut Rng) -> Settings {
     let visibility_s = rng.u64(8..=30);
     let secs = Duration::from_secs;
+    // What is left of a lease after a long poll must reach to the next heartbeat.
+    let long_poll_max_s = (visibility_s * 2 / 3).saturating_sub(3).max(1);
     Settings {
         visibility: secs(visibility_s),
         heartbeat: secs(visibility_s) / 3,
         lease_margin: Duration::from_millis(rng.u64(500..=2_000)),
-        long_poll: secs(rng.u64(1..=8)),
+        long_poll: secs(rng.u64(1..=long_poll_max_s.min(8))),
         pollers: rng.usize(1..=2),
         lock_mode: if rng.bool() { LockMode::Always } else { LockMode::AfterConflict },
         lock_ttl: secs(rng.u64(2..=6)),

@@ -23,7 +23,8 @@ use crate::{
 
 /// Ids that begin so are of commands whose transaction the store refuses until it is cured.
 pub(super) const POISON: &str = "poison-";
-/// Ids that begin so are of commands that kill the worker which looks them up, until it is cured.
+/// Ids that begin so are of commands that kill the worker which writes their outcome, until it is
+/// cured.
 pub(super) const KILLER: &str = "killer-";
 
 /// The queue of restocks.

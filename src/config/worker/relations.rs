@@ -13,6 +13,14 @@ pub(super) fn check(settings: &worker::Settings, reader: &mut Reader<'_>) {
         "Raise the visibility or lower the heartbeat",
     );
     reader.relation(
+        &[&names::VISIBILITY, &names::LONG_POLL, &names::HEARTBEAT, &names::LEASE_MARGIN],
+        settings.visibility > settings.long_poll + settings.heartbeat + settings.lease_margin,
+        "visibility > long poll + heartbeat + lease margin: a lease is counted from the beginning \
+         of its receive, and what is left of it after a whole long poll must reach to the next \
+         heartbeat",
+        "Raise the visibility or lower the long poll",
+    );
+    reader.relation(
         &[&names::LOCK_TTL, &names::VISIBILITY],
         settings.lock_ttl < settings.visibility,
         "lock < visibility, so that what a dead worker had locked is free when its messages come \

@@ -52,33 +52,21 @@ impl FaultyStore {
         Ok(loaded)
     }
 
-    fn is_poison(&self, transaction: &Transaction) -> bool {
-        let is_poison = |write: &Item| match write {
+    /// Whether the transaction decides a command whose id begins so, and nobody has cured it.
+    fn decides(&self, transaction: &Transaction, prefix: &str) -> bool {
+        let is_it = |write: &Item| match write {
             Item::Ledger { key: LedgerKey::Command(key), .. } => {
-                key.id.as_str().starts_with(POISON)
+                key.id.as_str().starts_with(prefix)
             }
             _ => false,
         };
-        !self.0.world.is_poison_cured() && transaction.writes.iter().any(is_poison)
-    }
-
-    fn kills(&self, wanted: &Wanted) -> bool {
-        let kills = |key: &LedgerKey| match key {
-            LedgerKey::Command(key) => key.id.as_str().starts_with(KILLER),
-            LedgerKey::Chunk(..) => false,
-        };
-        !self.0.world.is_poison_cured() && wanted.ledger.iter().any(kills)
+        !self.0.world.is_poison_cured() && transaction.writes.iter().any(is_it)
     }
 }
 
 #[async_trait]
 impl Store for FaultyStore {
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
-        if self.kills(wanted) {
-            self.0.trace(format_args!("killed by a message"));
-            self.0.world.count(Some(Fault::Poison));
-            return self.0.die().await;
-        }
         let work = async {
             if wanted.len() > 1 && self.0.happens(Fault::Torn) {
                 return self.load_torn(wanted).await;
@@ -94,8 +82,13 @@ impl Store for FaultyStore {
         token: Uuid,
     ) -> Result<Consumed, CommitError> {
         let (world, worker) = (&self.0.world, self.0.worker);
+        if self.decides(transaction, KILLER) {
+            self.0.trace(format_args!("killed by a message"));
+            world.count(Some(Fault::Poison));
+            return self.0.die().await;
+        }
         let work = async {
-            if self.is_poison(transaction) {
+            if self.decides(transaction, POISON) {
                 world.count(Some(Fault::Poison));
                 return Err(CommitError::Invalid("poison".to_owned()));
             }
@@ -105,7 +98,7 @@ impl Store for FaultyStore {
             world.commit(worker, transaction, token).await
         };
         let late = || {
-            let is_poison = self.is_poison(transaction);
+            let is_poison = self.decides(transaction, POISON);
             let (world, transaction) = (Arc::clone(world), transaction.clone());
             let effect: Effect = Box::pin(async move {
                 if !is_poison {
