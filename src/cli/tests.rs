@@ -65,7 +65,6 @@ async fn bad_usage_exits_with_64() {
         &["send", "restock", "--store", "s", "--line", "x=1"],
         &["send", "reserve", "--store", "s", "--user", "u", "--line", "x=0"],
         &["send"],
-        &["dev", "--json"],
         &["schema", "no-such-schema"],
     ] {
         let ended = run(arguments).await;
