@@ -12,9 +12,12 @@ mod reserve;
 mod restock;
 mod state;
 
-use crate::domain::{
-    Action, Command, Outcome, Rejection, RejectionCode, Reservation, ReservationId,
-    ReservationStatus, Timestamp, UserId, command,
+use crate::{
+    domain::{
+        Action, Command, Outcome, Rejection, RejectionCode, Reservation, ReservationId,
+        ReservationStatus, Timestamp, UserId, command,
+    },
+    planted::{self, Bug},
 };
 
 pub use restock::{OverBound, apply_entries};
@@ -99,13 +102,15 @@ fn find_owned(
     id: ReservationId,
     user_id: Option<&UserId>,
 ) -> Result<Result<Reservation, Rejection>, DecideError> {
-    let Some(found) = state.reservation(id)?.filter(|found| found.pool == *pool) else {
+    let is_here = |found: &&Reservation| found.pool == *pool || planted::on(Bug::IgnorePool);
+    let Some(found) = state.reservation(id)?.filter(is_here) else {
         return Ok(Err(Rejection::new(
             RejectionCode::ReservationNotFound,
             format!("there is no reservation {id} in {pool}"),
         )));
     };
-    if user_id.is_some_and(|user_id| *user_id != found.user_id) {
+    let is_another = user_id.is_some_and(|user_id| *user_id != found.user_id);
+    if is_another && !planted::on(Bug::IgnoreOwner) {
         return Ok(Err(Rejection::new(
             RejectionCode::NotOwner,
             format!("reservation {id} is another user's"),

@@ -23,8 +23,11 @@ pub mod decide;
 pub mod demo;
 pub mod domain;
 pub mod message;
+pub mod planted;
 pub mod ports;
 pub mod retry;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod sweeper;
 pub mod telemetry;
 pub mod worker;

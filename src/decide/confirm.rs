@@ -5,6 +5,7 @@ use crate::domain::{
     Confirm, Occupancy, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationStatus,
     SeatKey, Timestamp,
 };
+use crate::planted::{self, Bug};
 
 /// Checks in the contract's order: found in this pool, owner, status, expiry.
 pub(super) fn decide(
@@ -27,7 +28,7 @@ pub(super) fn decide(
         }
         _ => return Ok(status_rejection(&reservation).into()),
     }
-    if now >= reservation.expires_at {
+    if now >= reservation.expires_at && !planted::on(Bug::ConfirmExpired) {
         return Ok(status_rejection(&reservation).into());
     }
     let (booked, lost) = book_seats(state, &reservation, confirm, now)?;
@@ -46,7 +47,10 @@ pub(super) fn decide(
         state,
         &reservation,
         now,
-        |available, reserved, quantity| (available, reserved.saturating_sub(quantity)),
+        |available, reserved, quantity| {
+            let leaving = if planted::on(Bug::ConfirmKeepsLines) { 0 } else { quantity };
+            (available, reserved.saturating_sub(leaving))
+        },
     )?);
     let confirmed = Reservation {
         status: ReservationStatus::Confirmed,
@@ -69,9 +73,10 @@ fn book_seats(
     let mut booked = Vec::with_capacity(reservation.seats.len());
     let mut lost = Vec::new();
     for key in holdings::seat_keys(reservation)? {
-        let own = state
-            .seat(&key)?
-            .filter(|seat| seat.occupancy.reservation_id() == Some(reservation.reservation_id));
+        let own = state.seat(&key)?.filter(|seat| {
+            seat.occupancy.reservation_id() == Some(reservation.reservation_id)
+                || planted::on(Bug::ConfirmLostSeats)
+        });
         let Some(seat) = own else {
             lost.push(key);
             continue;

@@ -4,6 +4,7 @@ use super::{Change, DecideError, State, Verdict, cancel, find_owned, holdings, s
 use crate::domain::{
     Expire, Outcome, PoolId, Rejection, RejectionCode, ReservationStatus, Timestamp,
 };
+use crate::planted::{self, Bug};
 
 /// Effective only once the hold has run out, whoever asks.
 pub(super) fn decide(
@@ -19,7 +20,7 @@ pub(super) fn decide(
     if reservation.status != ReservationStatus::Active {
         return Ok(status_rejection(&reservation).into());
     }
-    if now < reservation.expires_at {
+    if now < reservation.expires_at && !planted::on(Bug::ExpireEarly) {
         return Ok(Rejection::new(
             RejectionCode::NotYetExpired,
             format!(

@@ -2,6 +2,7 @@
 
 use super::{Change, DecideError, ItemKey, State};
 use crate::domain::{Line, LineKey, Occupancy, Reservation, Seat, SeatKey, SeatNumber, Timestamp};
+use crate::planted::{self, Bug};
 
 /// The keys of a reservation's seats, in its order. Only an event has seats.
 pub(super) fn seat_keys(reservation: &Reservation) -> Result<Vec<SeatKey>, DecideError> {
@@ -34,9 +35,10 @@ pub(super) fn release_seats(
     let mut changes = Vec::with_capacity(reservation.seats.len());
     let mut lost = Vec::new();
     for key in seat_keys(reservation)? {
-        let own = state
-            .seat(&key)?
-            .filter(|seat| seat.occupancy.reservation_id() == Some(reservation.reservation_id));
+        let own = state.seat(&key)?.filter(|seat| {
+            seat.occupancy.reservation_id() == Some(reservation.reservation_id)
+                || planted::on(Bug::ReleaseOthersSeats)
+        });
         match own {
             Some(seat) => {
                 changes.push(Change::Seat(key, with_occupancy(seat, Occupancy::Available, now)));
@@ -87,6 +89,7 @@ pub(super) fn release_lines(
     now: Timestamp,
 ) -> Result<Vec<Change>, DecideError> {
     change_lines(state, reservation, now, |available, reserved, quantity| {
+        let quantity = if planted::on(Bug::ForgetLines) { 0 } else { quantity };
         (available.saturating_add(quantity), reserved.saturating_sub(quantity))
     })
 }

@@ -6,6 +6,7 @@ use crate::domain::{
     RejectionCode, Reservation, ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, Timestamp,
     command::HOLD_SECONDS_DEFAULT, time,
 };
+use crate::planted::{self, Bug};
 
 /// Checks in the contract's order: limits, the id, seats exist, SKUs exist, seats free, stock
 /// enough. Each names every offender.
@@ -85,8 +86,12 @@ fn take(
         let line = state.line(&key)?;
         lines.push((key, request, line));
     }
-    if let Some(rejection) = obstacle(&seats, &lines, now) {
-        return Ok(Err(rejection));
+    match obstacle(&seats, &lines, now) {
+        Some(_) if planted::on(Bug::ReservePart) => {
+            seats.retain(|(_, seat)| seat.is_some_and(|seat| seat.occupancy.is_takable(now)))
+        }
+        Some(rejection) => return Ok(Err(rejection)),
+        None => {}
     }
     let mut changes = Vec::with_capacity(seats.len().saturating_add(lines.len()).saturating_add(1));
     for (key, seat) in seats {
@@ -106,6 +111,12 @@ fn take(
 }
 
 type Requested<'a> = (LineKey, &'a LineRequest, Option<&'a Line>);
+
+fn may_take(occupancy: &Occupancy, now: Timestamp) -> bool {
+    occupancy.is_takable(now)
+        || (planted::on(Bug::TakeHeldSeat) && matches!(occupancy, Occupancy::Reserved { .. }))
+        || (planted::on(Bug::ReserveBlocked) && *occupancy == Occupancy::Blocked)
+}
 
 /// The first check that fails, naming every offender.
 fn obstacle(
@@ -127,13 +138,14 @@ fn obstacle(
     if !missing_lines.is_empty() {
         return Some(named(RejectionCode::SkuNotFound, Vec::new(), missing_lines));
     }
-    let taken = seats_that(&|seat| seat.is_some_and(|seat| !seat.occupancy.is_takable(now)));
+    let taken = seats_that(&|seat| seat.is_some_and(|seat| !may_take(&seat.occupancy, now)));
     if !taken.is_empty() {
         return Some(named(RejectionCode::SeatsUnavailable, taken, Vec::new()));
     }
     let short = lines_that(&|requested| {
         let shortfall = shortfall(requested);
         i64::try_from(shortfall.requested).is_ok_and(|wanted| wanted > shortfall.available)
+            && !planted::on(Bug::Oversell)
     });
     if !short.is_empty() {
         return Some(named(RejectionCode::InsufficientStock, Vec::new(), short));

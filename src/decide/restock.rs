@@ -3,9 +3,10 @@
 use super::{Change, DecideError, State, Verdict};
 use crate::domain::{
     Line, LineKey, LineRequest, LineShortfall, ON_HAND_MAX, Occupancy, Outcome, PoolId, Rejection,
-    RejectionCode, Restock, RestockMode, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey,
-    Timestamp,
+    RejectionCode, Restock, RestockMode, RestockStatus, RestockSummary, Seat, SeatChange,
+    SeatDetails, SeatKey, Timestamp,
 };
+use crate::planted::{self, Bug};
 
 /// What to do with a line that would pass the bound of on hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,14 @@ impl Pass {
                         updated.details != seat.details || updated.occupancy != seat.occupancy
                     })
                 }
+                Occupancy::Reserved { .. } if planted::on(Bug::RestockReserved) => {
+                    let status = change.status.unwrap_or(RestockStatus::Available);
+                    Some(updated_seat(
+                        seat,
+                        &SeatChange { status: Some(status), ..change.clone() },
+                        self.now,
+                    ))
+                }
                 Occupancy::Reserved { .. } | Occupancy::Booked { .. } => {
                     self.summary.seats_skipped = self.summary.seats_skipped.saturating_add(1);
                     note_skipped(&mut self.summary, change.number.as_str());
@@ -128,7 +137,7 @@ impl Pass {
         let key = LineKey { pool: pool.clone(), sku: request.sku.clone() };
         let found = state.line(&key)?;
         let is_late = |line: &Line| match (line.as_of, restock.as_of) {
-            (Some(newest), Some(this)) => newest > this,
+            (Some(newest), Some(this)) => newest > this && !planted::on(Bug::ApplyOlder),
             _ => false,
         };
         if restock.mode == RestockMode::Set && found.is_some_and(is_late) {
@@ -190,6 +199,7 @@ fn restocked_line(found: Option<&Line>, quantity: i64, restock: &Restock, now: T
     let reserved = found.map_or(0, |line| line.reserved);
     let known_as_of = found.and_then(|line| line.as_of);
     let (available, as_of) = match restock.mode {
+        RestockMode::Set if planted::on(Bug::SetForgetsReserved) => (quantity, known_as_of),
         RestockMode::Set => (quantity.saturating_sub(reserved), restock.as_of.or(known_as_of)),
         RestockMode::Add => {
             (found.map_or(0, |line| line.available).saturating_add(quantity), known_as_of)

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     decide::{self, Change, OverBound, State},
     domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary},
+    planted::{self, Bug},
     ports::{CommitError, LedgerKey, LedgerRecord, Transaction, Wanted, Write, store},
     retry::Policy,
 };
@@ -95,7 +96,9 @@ pub(super) async fn commit(tools: &Arc<Tools>, chunked: &Chunked<'_>) -> Result<
         }
     };
     // In order of the chunks, so that the summary names what was skipped in the message's order.
+    let awaited = if planted::on(Bug::FinishEarly) { 1 } else { usize::MAX };
     let summaries: Vec<RestockSummary> = stream::iter(chunks.map(run))
+        .take(awaited)
         .buffered(tools.settings.restock_parallelism.max(1))
         .try_collect()
         .await?;
@@ -242,7 +245,7 @@ fn chunk_transaction(
         summary: summary.clone(),
         decided_at: now,
     };
-    let ledger = Some((chunked.marker(index), record));
+    let ledger = (!planted::on(Bug::ForgetChunkMarker)).then(|| (chunked.marker(index), record));
     let packed = plan::pack(vec![Step { changes, ledger, ..Step::default() }]);
     packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
 }

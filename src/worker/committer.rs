@@ -17,6 +17,7 @@ use super::{
 use crate::{
     decide::{self, DecideError, ItemKey, State},
     domain::{Command, Outcome, Rejection, RejectionCode, Timestamp},
+    planted::{self, Bug},
     ports::{CommitError, Expected, LedgerKey, LedgerRecord, Transaction},
     retry::{Backoff, Policy},
 };
@@ -195,8 +196,13 @@ async fn attempt(tools: &Tools, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<S
     for Packed { transaction, commands, oversold } in plan.packed {
         if let Some(transaction) = transaction {
             let undone = batch.get(durable.len()..).unwrap_or_default();
-            if let Err(stopped) = commit_one(tools, undone, &transaction).await {
-                return (durable, Some(stopped));
+            match commit_one(tools, undone, &transaction).await {
+                Err(Stopped::Failed(Failure::Environment(_)))
+                    if planted::on(Bug::AssumeCommitted) => {}
+                Err(Stopped::Conflict(_)) if planted::on(Bug::TrustLocks) => {}
+                Err(_) if planted::on(Bug::TellUncommitted) && !durable.is_empty() => {}
+                Err(stopped) => return (durable, Some(stopped)),
+                Ok(()) => {}
             }
             tools.note_oversold(oversold);
         }
@@ -225,9 +231,15 @@ pub(super) fn check_leases(tools: &Tools, undone: &[Leased<'_>]) -> Result<(), F
         return Err(Failure::Stopping);
     }
     match undone.iter().all(|leased| leased.lease.is_none_or(Lease::is_held)) {
+        _ if planted::on(Bug::KeepLostLease) => Ok(()),
         true => Ok(()),
         false => Err(Failure::LeaseLost),
     }
+}
+
+/// Planted: what the commands would come to, without committing.
+pub(super) async fn foretell(tools: &Tools, batch: &[Leased<'_>]) -> Vec<Decided> {
+    decide_batch(tools, batch).await.map(|plan| plan.decided).unwrap_or_default()
 }
 
 struct Plan {
@@ -269,13 +281,19 @@ fn decide_one(
     now: Timestamp,
 ) -> Result<(Decided, Step), Stopped> {
     let key = LedgerKey::Command(command.key.clone());
-    if let Some(record) = ledger.get(&key).and_then(Option::as_ref) {
+    let known = ledger.get(&key).and_then(Option::as_ref);
+    if let Some(record) = known.filter(|_| !planted::on(Bug::ForgetLedger)) {
         return Ok((found_in_ledger(command, record, now)?, Step::default()));
     }
     let verdict = decide::decide(state, command, &tools.settings.limits, now)?;
     let (changes, oversold) = (state.take_changes(), state.take_oversold());
     let decided = Decided { outcome: verdict.outcome, decided_at: now, is_replay: false };
-    if decided.outcome.rejection().is_some_and(|rejection| rejection.code.is_answer_only()) {
+    let is_answer_only = decided.outcome.rejection().is_some_and(|rejection| {
+        rejection.code.is_answer_only()
+            && !(planted::on(Bug::LedgerNotYetExpired)
+                && rejection.code == RejectionCode::NotYetExpired)
+    });
+    if is_answer_only {
         return Ok((decided, Step::default()));
     }
     let record = LedgerRecord::Outcome {
@@ -285,13 +303,16 @@ fn decide_one(
         outcome: decided.outcome.clone(),
         decided_at: now,
     };
-    ledger.insert(key.clone(), Some(record.clone()));
+    if !planted::on(Bug::ForgetBatchLedger) {
+        ledger.insert(key.clone(), Some(record.clone()));
+    }
     let checks = verdict
         .rests_on
         .into_iter()
         .map(|key| expected(state, &key).map(|expected| (key, expected)))
         .collect::<Result<_, DecideError>>()?;
-    Ok((decided, Step { changes, ledger: Some((key, record)), checks, oversold }))
+    let ledger = (!planted::on(Bug::SkipLedger)).then_some((key, record));
+    Ok((decided, Step { changes, ledger, checks, oversold }))
 }
 
 /// How the state has the item, for a check.
@@ -310,7 +331,7 @@ pub(super) fn found_in_ledger(
     record: &LedgerRecord,
     now: Timestamp,
 ) -> Result<Decided, Failure> {
-    if record.digest() != command.digest {
+    if record.digest() != command.digest && !planted::on(Bug::IgnoreDigest) {
         let rejection = Rejection::new(
             RejectionCode::CommandIdReused,
             "another command came under the same source and id before: its outcome stands",

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     domain::{GroupId, Outcome},
     message::{self, Decoded, ResultMessage, Undecodable},
+    planted::{self, Bug},
     ports::{Delivery, Publication, Receipt, queue::BATCH_ENTRIES_MAX},
 };
 
@@ -115,6 +116,9 @@ impl Lanes {
                 Some(failure) => {
                     let left: Vec<Held> =
                         batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
+                    if planted::on(Bug::CondemnFollowers) {
+                        self.condemn_all(&failure, &left).await;
+                    }
                     self.give_up(failure, &left).await;
                 }
             }
@@ -136,12 +140,17 @@ impl Lanes {
             Ok(attempts) => attempts,
             Err(failure) => return Settled { done: 0, failure: Some(failure) },
         };
-        let settled = if attempts > self.tools.settings.attempts_max {
+        let is_condemned = attempts > self.tools.settings.attempts_max
+            && !planted::on(Bug::NeverCondemn)
+            || planted::on(Bug::CondemnUntried);
+        let settled = if is_condemned {
             self.condemn(suspect, attempts).await
         } else {
             self.batch(head).await
         };
-        if settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_))) {
+        let is_forgiven =
+            settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
+        if is_forgiven && !planted::on(Bug::CountOutages) {
             self.unforgiven.add(suspect.delivery.message_id.clone());
             if let Err(error) = self.unforgiven.settle(&self.tools).await {
                 warn!(%error, "an attempt is still counted, to be taken back later");
@@ -157,8 +166,10 @@ impl Lanes {
             Err(_) => Ok(false),
         };
         let moved = match begun {
-            Ok(true) => return self.batch(std::slice::from_ref(suspect)).await,
-            Ok(false) => {
+            Ok(true) if !planted::on(Bug::CondemnBegun) => {
+                return self.batch(std::slice::from_ref(suspect)).await;
+            }
+            Ok(_) => {
                 let detail = format!("handled alone {} times without outcome", attempts - 1);
                 self.dead_letter(&suspect.delivery, Reason::Poison, &detail).await
             }
@@ -191,11 +202,18 @@ impl Lanes {
                 Read::Unreadable(_) => None,
             })
             .collect();
+        if planted::on(Bug::PublishBeforeCommit) {
+            self.publish_unsure(batch, &read, &commands).await;
+        }
         let progress = committer::commit(&self.tools, &commands).await;
         let (answers, failure) =
             self.answers(batch, &read, progress.decided, progress.failure).await;
+        if planted::on(Bug::DeleteBeforePublish) {
+            self.delete(batch.get(..answers.len()).unwrap_or_default()).await;
+        }
         let (done, publish_failure) = self.publish(&answers).await;
-        if let Some(done_with) = batch.get(..done) {
+        let done_with = if planted::on(Bug::DeleteUndecided) { batch.len() } else { done };
+        if let Some(done_with) = batch.get(..done_with) {
             self.delete(done_with).await;
         }
         Settled { done, failure: publish_failure.or(failure) }
@@ -215,6 +233,7 @@ impl Lanes {
             let answer = match read {
                 Read::Command(decoded) => match decided.next() {
                     Some(decided) => self.answer_command(held, decoded, &decided),
+                    None if planted::on(Bug::SkipOverFailed) => Answer(None),
                     None => return (answers, failure),
                 },
                 Read::Unreadable(undecodable) => {
@@ -259,7 +278,9 @@ impl Lanes {
     ) -> Result<Answer, Failure> {
         let rejection = &undecodable.rejection;
         let reason = Reason::Unreadable(rejection.code);
-        self.dead_letter(&held.delivery, reason, &rejection.message).await?;
+        if !planted::on(Bug::DropUnreadable) {
+            self.dead_letter(&held.delivery, reason, &rejection.message).await?;
+        }
         let outcome = Outcome::Rejected { rejection: rejection.clone() };
         self.tools.observer.observe(&Event::Decided {
             command_type: None,
@@ -298,8 +319,14 @@ impl Lanes {
 
     /// How many of the messages are done with, and why no more are.
     async fn publish(&self, answers: &[Answer]) -> (usize, Option<Failure>) {
-        let results: Vec<Publication> =
+        let mut results: Vec<Publication> =
             answers.iter().filter_map(|Answer(result)| result.clone()).collect();
+        if planted::on(Bug::ReverseOrder) {
+            results.reverse();
+        }
+        if planted::on(Bug::FreshResultId) {
+            results.iter_mut().for_each(|result| result.id = self.tools.entropy.uuid());
+        }
         let (out, failure) = outbox::publish(&self.tools, &results).await;
         if failure.is_none() {
             return (answers.len(), None);
@@ -307,6 +334,27 @@ impl Lanes {
         let is_result = |(_, Answer(result)): &(usize, &Answer)| result.is_some();
         let unpublished = answers.iter().enumerate().filter(is_result).nth(out);
         (unpublished.map_or(answers.len(), |(index, _)| index), failure)
+    }
+
+    /// Planted: outcomes are told before they are durable.
+    async fn publish_unsure(&self, batch: &[Held], read: &[Read], commands: &[Leased<'_>]) {
+        let decided = committer::foretell(&self.tools, commands).await;
+        let (answers, _) = self.answers(batch, read, decided, None).await;
+        let (done, _) = self.publish(&answers).await;
+        self.delete(batch.get(..done).unwrap_or_default()).await;
+    }
+
+    /// Planted: a poisonous message takes its followers with it.
+    async fn condemn_all(&self, failure: &Failure, left: &[Held]) {
+        let is_late = left.first().is_some_and(|held| held.delivery.receive_count > 3);
+        if !matches!(failure, Failure::Poison(_)) || !is_late {
+            return;
+        }
+        for held in left {
+            if self.dead_letter(&held.delivery, Reason::Poison, "planted").await.is_ok() {
+                self.delete(std::slice::from_ref(held)).await;
+            }
+        }
     }
 
     async fn delete(&self, done: &[Held]) {
@@ -328,6 +376,9 @@ impl Lanes {
         let delay = match &failure {
             Failure::Environment(what) => {
                 self.gate.failed(what);
+                if planted::on(Bug::DropOnOutage) {
+                    self.delete(left).await;
+                }
                 Duration::ZERO
             }
             Failure::Poison(what) => {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     domain::{CommandKey, LineKey, Reservation, ReservationId, ReservationStatus, SeatKey},
+    planted::{self, Bug},
     ports::{
         Check, CommitError, Expected, LedgerKey, LedgerRecord, Transaction, Write,
         store::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, expiry_shard},
@@ -90,7 +91,15 @@ impl Tables {
                     ("ledger", self.is_intent_of(key, record))
                 }
             };
-            if !holds {
+            let is_unguarded = match write {
+                Write::Seat { .. } => planted::on(Bug::DropSeatCondition),
+                Write::Line { .. } => planted::on(Bug::DropLineCondition),
+                Write::Reservation { .. } => planted::on(Bug::DropReservationCondition),
+                Write::Ledger { .. } | Write::LedgerOverIntent { .. } => {
+                    planted::on(Bug::OverwriteLedger)
+                }
+            };
+            if !holds && !is_unguarded {
                 return Err(conflict(table, "write", number));
             }
         }

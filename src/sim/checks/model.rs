@@ -1,0 +1,120 @@
+//! Every version that every item ever had, and the ledger.
+
+use std::{borrow::Borrow, collections::BTreeMap};
+
+use crate::{
+    domain::{CommandKey, Line, LineKey, Reservation, ReservationId, Seat, SeatKey, Timestamp},
+    ports::{LedgerKey, LedgerRecord, Record},
+};
+
+/// The versions of one item, each with the time from which it stood. Before the first there was
+/// none.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct Versions<T>(Vec<(Timestamp, T)>);
+
+impl<T> Default for Versions<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Versions<T> {
+    pub(in crate::sim) fn last(&self) -> Option<&T> {
+        self.0.last().map(|(_, item)| item)
+    }
+
+    /// Whether the item was ever so since then.
+    fn ever_since(&self, since: Timestamp, is_so: impl Fn(Option<&T>) -> bool) -> bool {
+        let was_absent = self.0.first().is_none_or(|(from, _)| *from >= since);
+        if was_absent && is_so(None) {
+            return true;
+        }
+        let until = |index: usize| self.0.get(index + 1).map_or(Timestamp::MAX, |(from, _)| *from);
+        self.0
+            .iter()
+            .enumerate()
+            .any(|(index, (_, item))| until(index) >= since && is_so(Some(item)))
+    }
+}
+
+/// A table by key.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct Table<K, T>(BTreeMap<K, Versions<T>>);
+
+impl<K, T> Default for Table<K, T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone, T> Table<K, T> {
+    pub(in crate::sim) fn last<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&T>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.get(key)?.last()
+    }
+
+    pub(in crate::sim) fn put(&mut self, key: &K, item: T, at: Timestamp) {
+        if let Some(versions) = self.0.get_mut(key) {
+            versions.0.push((at, item));
+            return;
+        }
+        self.0.insert(key.clone(), Versions(vec![(at, item)]));
+    }
+
+    pub(in crate::sim) fn ever_since(
+        &self,
+        key: &K,
+        since: Timestamp,
+        is_so: impl Fn(Option<&T>) -> bool,
+    ) -> bool {
+        match self.0.get(key) {
+            Some(versions) => versions.ever_since(since, is_so),
+            None => is_so(None),
+        }
+    }
+
+    pub(in crate::sim) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.0.iter().filter_map(|(key, versions)| Some((key, versions.last()?)))
+    }
+}
+
+/// What the contract makes of the outcomes so far.
+#[derive(Clone, Debug, Default)]
+pub(in crate::sim) struct Model {
+    pub(in crate::sim) seats: Table<SeatKey, Seat>,
+    pub(in crate::sim) lines: Table<LineKey, Line>,
+    pub(in crate::sim) reservations: Table<ReservationId, Reservation>,
+    pub(in crate::sim) ledger: BTreeMap<LedgerKey, LedgerRecord>,
+    /// When each command was decided: its place among all.
+    pub(in crate::sim) decided: BTreeMap<CommandKey, u64>,
+    /// What each line had at the beginning, and what came and went: `None` once it was set.
+    pub(in crate::sim) on_hand: BTreeMap<LineKey, Option<i64>>,
+}
+
+impl Model {
+    pub(in crate::sim) fn set_up(&mut self, record: &Record, at: Timestamp) {
+        // From before anything could be asked for.
+        let before = at - jiff::SignedDuration::from_secs(60);
+        match record {
+            Record::Seat(key, seat) => self.seats.put(key, seat.clone(), before),
+            Record::Line(key, line) => {
+                self.on_hand.insert(key.clone(), Some(line.on_hand()));
+                self.lines.put(key, line.clone(), before);
+            }
+            Record::Reservation(reservation) => {
+                let id = reservation.reservation_id;
+                self.reservations.put(&id, reservation.clone(), before);
+            }
+            Record::Ledger(key, record) => drop(self.ledger.insert(key.clone(), record.clone())),
+        }
+    }
+
+    /// Goods came or went, by what an outcome says.
+    pub(in crate::sim) fn move_goods(&mut self, key: &LineKey, by: i64) {
+        if let Some(on_hand) = self.on_hand.entry(key.clone()).or_insert(Some(0)) {
+            *on_hand += by;
+        }
+    }
+}

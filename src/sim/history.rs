@@ -1,0 +1,584 @@
+//! Everything that was sent, committed, published, deleted and dead-lettered, and what is checked
+//! of it as it happens.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{
+    checks::{
+        Violation,
+        judge::{self, Sent},
+        model::Model,
+        tables,
+    },
+    profile::{Profile, SKEW_MAX_MS},
+    workload::{KILLER, POISON},
+};
+use crate::{
+    adapters::memory::MemoryStore,
+    decide::Limits,
+    domain::{
+        Command, CommandKey, GroupId, Outcome, RejectionCode, Timestamp,
+    },
+    message::{self, ResultMessage},
+    ports::{LedgerKey, LedgerRecord, OutgoingMessage, Publication, Record, Transaction, Write},
+    worker::dead_letters,
+};
+
+/// The tables are looked at as a whole after so many commits.
+const FULL_CHECK_EVERY: u64 = 25;
+
+/// A queue of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Commands(usize),
+    DeadLetters(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commands(index) => write!(f, "c{index}"),
+            Self::DeadLetters(index) => write!(f, "dead{index}"),
+        }
+    }
+}
+
+/// What a transaction does, in few words.
+pub(super) struct Entry<'a>(pub(super) &'a Transaction);
+
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for write in &self.0.writes {
+            match write {
+                Write::Seat { key, seat, .. } => {
+                    let (status, version) = (seat.occupancy.status(), seat.version);
+                    write!(f, "{}:{}={status}.{version} ", key.event_id, key.number)?;
+                }
+                Write::Line { key, line, .. } => write!(
+                    f,
+                    "{}:{}={}+{}.{} ",
+                    key.pool, key.sku, line.available, line.reserved, line.version
+                )?,
+                Write::Reservation { reservation, .. } => {
+                    let (status, version) = (reservation.status.as_str(), reservation.version);
+                    write!(f, "{}={status}.{version} ", reservation.reservation_id)?;
+                }
+                Write::Ledger { key: LedgerKey::Command(key), record }
+                | Write::LedgerOverIntent { key, record } => {
+                    write!(f, "[{}: {}] ", key.id, came_to(record))?;
+                }
+                Write::Ledger { key: LedgerKey::Chunk(key, number), .. } => {
+                    write!(f, "[{} chunk {number}] ", key.id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn came_to(record: &LedgerRecord) -> &'static str {
+    match record {
+        LedgerRecord::Outcome { outcome, .. } => match outcome.rejection() {
+            Some(rejection) => rejection.code.as_str(),
+            None => outcome.result_type(),
+        },
+        LedgerRecord::Intent { .. } => "intent",
+        LedgerRecord::Chunk { .. } => "chunk",
+    }
+}
+
+/// A message on a queue of commands.
+struct Message {
+    group: GroupId,
+    body: String,
+    attributes: BTreeMap<String, String>,
+    /// What it asks for; `None` where it is no command.
+    command: Option<Arc<Command>>,
+    /// Its identity, where one can be read.
+    key: Option<CommandKey>,
+    /// The result of it that went out first, as a place among all results.
+    published: Option<usize>,
+    /// Whether a failed entry before it in one batch excuses its place.
+    is_excused: bool,
+    is_dead: bool,
+    is_deleted: bool,
+}
+
+impl Message {
+    fn is_poison(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| {
+            key.id.as_str().starts_with(POISON) || key.id.as_str().starts_with(KILLER)
+        })
+    }
+}
+
+/// What happened so far.
+pub(super) struct History {
+    limits: Vec<Limits>,
+    attempts_max: Vec<u32>,
+    /// By queue and sequence.
+    messages: BTreeMap<(usize, u64), Message>,
+    by_id: BTreeMap<String, (usize, u64)>,
+    sent: BTreeMap<CommandKey, Vec<Sent>>,
+    model: Model,
+    /// By id of the result: what it says, apart from the message's own place.
+    results: BTreeMap<Uuid, String>,
+    seen_bodies: BTreeSet<String>,
+    /// Attempts that are still counted, by message, with the life that made each.
+    attempts: BTreeMap<String, Vec<(usize, u32)>>,
+    crashed: BTreeSet<(usize, u32)>,
+    commits: u64,
+    publications: usize,
+    dead: u64,
+    violation: Option<Violation>,
+}
+
+/// What the checks read of a result.
+#[derive(Deserialize)]
+struct ResultBody<'a> {
+    #[serde(borrow)]
+    data: ResultData<'a>,
+}
+
+#[derive(Deserialize)]
+struct ResultData<'a> {
+    #[serde(borrow)]
+    command: CommandRef<'a>,
+    #[serde(default)]
+    rejection: Option<RejectionRef>,
+}
+
+#[derive(Deserialize)]
+struct CommandRef<'a> {
+    source: &'a str,
+    id: &'a str,
+    sequence: &'a str,
+}
+
+#[derive(Deserialize)]
+struct RejectionRef {
+    code: RejectionCode,
+}
+
+impl History {
+    pub(super) fn new(profile: &Profile) -> Self {
+        Self {
+            limits: profile.settings.iter().map(|settings| settings.limits).collect(),
+            attempts_max: profile.settings.iter().map(|settings| settings.attempts_max).collect(),
+            messages: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            model: Model::default(),
+            results: BTreeMap::new(),
+            seen_bodies: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            crashed: BTreeSet::new(),
+            commits: 0,
+            publications: 0,
+            dead: 0,
+            violation: None,
+        }
+    }
+
+    pub(super) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    pub(super) fn dead(&self) -> u64 {
+        self.dead
+    }
+
+    pub(super) fn commands(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
+    /// Notes the first thing found wrong.
+    pub(super) fn fail(&mut self, check: &'static str, detail: String) {
+        self.violation.get_or_insert(Violation { check, detail });
+    }
+
+    fn check(&mut self, result: Result<(), Violation>) {
+        if let Err(Violation { check, detail }) = result {
+            self.fail(check, detail);
+        }
+    }
+
+    pub(super) fn set_up(&mut self, records: &[Record], now: Timestamp) {
+        for record in records {
+            self.model.set_up(record, now);
+        }
+    }
+
+    /// A message was taken by a queue. Gives whether it is new.
+    pub(super) fn sent(
+        &mut self,
+        place: Place,
+        message: &OutgoingMessage,
+        id: &str,
+        sequence: u64,
+        now: Timestamp,
+    ) -> bool {
+        match place {
+            Place::Commands(queue) => self.sent_command(queue, message, id, sequence, now),
+            Place::DeadLetters(_) => {
+                self.dead_lettered(message);
+                true
+            }
+        }
+    }
+
+    fn sent_command(
+        &mut self,
+        queue: usize,
+        message: &OutgoingMessage,
+        id: &str,
+        sequence: u64,
+        now: Timestamp,
+    ) -> bool {
+        if self.messages.contains_key(&(queue, sequence)) {
+            return false;
+        }
+        let (command, key) = match message::decode(&message.body) {
+            Ok(decoded) => {
+                let command = Arc::new(decoded.command);
+                let all = self.sent.entry(command.key.clone()).or_default();
+                if !all.iter().any(|sent| sent.command.digest == command.digest) {
+                    all.push(Sent { command: Arc::clone(&command), at: now });
+                }
+                let key = command.key.clone();
+                (Some(command), Some(key))
+            }
+            Err(undecodable) => (None, undecodable.key),
+        };
+        self.by_id.insert(id.to_owned(), (queue, sequence));
+        let (group, body) = (message.group.clone(), message.body.clone());
+        let attributes = message.attributes.clone();
+        self.messages.insert(
+            (queue, sequence),
+            Message {
+                group,
+                body,
+                attributes,
+                command,
+                key,
+                published: None,
+                is_excused: false,
+                is_dead: false,
+                is_deleted: false,
+            },
+        );
+        true
+    }
+
+    /// A copy went to the dead letters: only of what is unreadable or can never be handled.
+    fn dead_lettered(&mut self, copy: &OutgoingMessage) {
+        let attribute = |name: &str| copy.attributes.get(name).cloned().unwrap_or_default();
+        let id = attribute(dead_letters::ORIGINAL_MESSAGE_ID);
+        let reason = attribute(dead_letters::REASON);
+        let attempts = self.attempts.get(&id).cloned().unwrap_or_default();
+        // A message that was in hand whenever a worker died is taken for what killed it.
+        let crashes = attempts.iter().filter(|life| self.crashed.contains(life)).count();
+        let attempts_max = self.attempts_max.iter().min().copied().unwrap_or(0) as usize;
+        let Some(message) = self.by_id.get(&id).and_then(|at| self.messages.get_mut(at)) else {
+            return self.fail("dead-letters", format!("a copy of {id:?}, which was never sent"));
+        };
+        message.is_dead = true;
+        let is_whole = message.body == copy.body
+            && message.group == copy.group
+            && (message.attributes.get(dead_letters::FIRST_SENT_AT))
+                .is_none_or(|first| *first == attribute(dead_letters::FIRST_SENT_AT));
+        let is_deserved = match reason.as_str() {
+            "POISON" => message.is_poison() || crashes >= attempts_max,
+            "INVALID_MESSAGE" | "UNSUPPORTED_TYPE" => message.command.is_none(),
+            _ => false,
+        };
+        let is_command = message.command.is_some();
+        self.dead += 1;
+        if !is_whole {
+            self.fail("dead-letters", format!("the copy of {id} is not the whole message"));
+        }
+        if !is_deserved {
+            self.fail(
+                "dead-letters",
+                format!(
+                    "{reason}: message {id} (command: {is_command}) is not to blame; it has \
+                     {} attempts counted, {crashes} of which ended in a crash",
+                    attempts.len()
+                ),
+            );
+        }
+    }
+
+    /// A transaction was applied. Gives its number.
+    pub(super) fn committed(
+        &mut self,
+        worker: usize,
+        transaction: &Transaction,
+        now: Timestamp,
+        store: &MemoryStore,
+    ) -> u64 {
+        self.commits += 1;
+        let limits = self.limits.get(worker).copied().unwrap_or_default();
+        let judged = judge::transaction(&mut self.model, transaction, &self.sent, &limits, now);
+        let number = self.commits;
+        self.check(judged.map_err(|violation| violation.at(number)));
+        let is_full = number % FULL_CHECK_EVERY == 0;
+        let checked = store.inspect(|tables| match is_full {
+            true => tables::check(tables, &self.model),
+            false => tables::check_touched(tables, transaction, now),
+        });
+        self.check(checked.map_err(|violation| violation.at(number)));
+        number
+    }
+
+    /// An entry was taken by the topic. Gives whether it says something new.
+    pub(super) fn published(
+        &mut self,
+        publication: &Publication,
+        is_excused: bool,
+        now: Timestamp,
+    ) -> bool {
+        if !self.seen_bodies.insert(format!("{} {}", publication.group, publication.body)) {
+            return false;
+        }
+        if let Err(Violation { check, detail }) = self.judge_result(publication, is_excused, now) {
+            self.fail(check, format!("{detail}: {}", publication.body));
+        }
+        true
+    }
+
+    fn judge_result(
+        &mut self,
+        publication: &Publication,
+        is_excused: bool,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        let wrong = |detail: &str| Violation::new("result", detail.to_owned());
+        let body: ResultBody<'_> = serde_json::from_str(&publication.body)
+            .map_err(|error| wrong(&format!("not readable ({error})")))?;
+        let CommandRef { source, id, sequence } = body.data.command;
+        let number = sequence.parse::<u64>().map_err(|_| wrong("no sequence"))?;
+        let is_its = |message: &Message| {
+            message.group == publication.group
+                && message.key.as_ref().is_some_and(|key| {
+                    key.source.as_str() == source && key.id.as_str() == id
+                })
+        };
+        let at = (0..2)
+            .map(|queue| (queue, number))
+            .find(|at| self.messages.get(at).is_some_and(is_its))
+            .ok_or_else(|| wrong("of no message that was sent"))?;
+        let code = body.data.rejection.map(|rejection| rejection.code);
+        let Some(message) = self.messages.get_mut(&at) else { return Ok(()) };
+        match &message.command {
+            Some(command) => {
+                let expected = expected(&self.model, command, sequence, publication, code, now)?;
+                if let Some(expected) = expected.filter(|expected| expected != publication) {
+                    return Err(Violation::new(
+                        "result",
+                        format!("not what the ledger says, which is {}", expected.body),
+                    ));
+                }
+            }
+            None => match code {
+                Some(RejectionCode::InvalidMessage | RejectionCode::UnsupportedType) => {}
+                _ => return Err(wrong("an outcome of what is no command")),
+            },
+        }
+        if message.published.is_none() {
+            message.published = Some(self.publications);
+            message.is_excused = is_excused;
+            self.publications += 1;
+        }
+        let says = said(&publication.body, code);
+        let first = self.results.entry(publication.id).or_insert_with(|| says.clone());
+        if *first != says {
+            return Err(wrong("the same id said something else before"));
+        }
+        Ok(())
+    }
+
+    /// A message was deleted: only once its result is out, or a copy of it with the dead letters.
+    pub(super) fn deleted(&mut self, queue: usize, sequence: u64) {
+        let Some(message) = self.messages.get_mut(&(queue, sequence)) else {
+            return self.fail("delete", format!("c{queue}.{sequence} was never sent"));
+        };
+        message.is_deleted = true;
+        let is_settled = match (&message.command, &message.key) {
+            (Some(_), _) => message.published.is_some() || message.is_dead,
+            (None, Some(_)) => message.published.is_some() && message.is_dead,
+            (None, None) => message.is_dead,
+        };
+        if !is_settled {
+            self.fail(
+                "delete",
+                format!("c{queue}.{sequence} was deleted without result or copy"),
+            );
+        }
+    }
+
+    pub(super) fn attempted(&mut self, message_id: &str, life: (usize, u32)) {
+        self.attempts.entry(message_id.to_owned()).or_default().push(life);
+    }
+
+    pub(super) fn forgiven(&mut self, message_id: &str, life: (usize, u32)) {
+        let Some(attempts) = self.attempts.get_mut(message_id) else { return };
+        if let Some(index) = attempts.iter().rposition(|other| *other == life) {
+            attempts.remove(index);
+        }
+    }
+
+    pub(super) fn crashed(&mut self, life: (usize, u32)) {
+        self.crashed.insert(life);
+    }
+
+    /// What must hold once everything is done.
+    pub(super) fn finish(&mut self, store: &MemoryStore) {
+        let checked = store.inspect(|tables| tables::check(tables, &self.model));
+        self.check(checked);
+        let left: Vec<String> = self
+            .messages
+            .iter()
+            .filter(|(_, message)| !message.is_deleted)
+            .map(|((queue, sequence), _)| format!("c{queue}.{sequence}"))
+            .collect();
+        if !left.is_empty() {
+            self.fail("lost", format!("never deleted, and in no queue: {left:?}"));
+        }
+        self.check_published();
+        self.check_order();
+    }
+
+    /// Every outcome is published wherever its command was sent.
+    fn check_published(&mut self) {
+        let unpublished = self.messages.values().find(|message| {
+            let Some(command) = &message.command else { return false };
+            let known = self.model.ledger.get(&LedgerKey::Command(command.key.clone()));
+            known.is_some() && message.published.is_none() && !message.is_dead
+        });
+        if let Some(message) = unpublished {
+            let detail = format!("no result of {:?} in group {}", message.key, message.group);
+            self.fail("published", detail);
+        }
+        let intent = self.model.ledger.iter().find_map(|(key, record)| {
+            matches!(record, LedgerRecord::Intent { .. }).then(|| format!("{key:?}"))
+        });
+        if let Some(intent) = intent {
+            self.fail("published", format!("{intent} was begun and never ended"));
+        }
+    }
+
+    /// Results of a group's commands first came out in the order the commands were sent, and took
+    /// effect in that order.
+    fn check_order(&mut self) {
+        let mut last: BTreeMap<(usize, &GroupId), (u64, usize)> = BTreeMap::new();
+        let mut last_effect: BTreeMap<(usize, &GroupId), (u64, u64)> = BTreeMap::new();
+        let mut copies: BTreeMap<&CommandKey, usize> = BTreeMap::new();
+        for key in self.messages.values().filter_map(|message| message.key.as_ref()) {
+            *copies.entry(key).or_default() += 1;
+        }
+        let mut wrong = None;
+        for ((queue, sequence), message) in &self.messages {
+            let group = (*queue, &message.group);
+            if let Some(place) = message.published.filter(|_| !message.is_excused) {
+                if let Some((before, _)) = last.get(&group).filter(|(_, other)| *other > place) {
+                    wrong.get_or_insert(format!(
+                        "results of {}: that of {sequence} came before that of {before}",
+                        message.group
+                    ));
+                }
+                last.insert(group, (*sequence, place));
+            }
+            let effect = message
+                .key
+                .as_ref()
+                .filter(|key| copies.get(key).is_some_and(|count| *count == 1))
+                .and_then(|key| self.model.decided.get(key));
+            if let Some(place) = effect {
+                if let Some((before, _)) = last_effect.get(&group).filter(|(_, p)| p > place) {
+                    wrong.get_or_insert(format!(
+                        "effects of {}: that of {sequence} came before that of {before}",
+                        message.group
+                    ));
+                }
+                last_effect.insert(group, (*sequence, *place));
+            }
+        }
+        if let Some(detail) = wrong {
+            self.fail("order", detail);
+        }
+    }
+}
+
+/// The result that a command must have by now; `None` where it may say what it says.
+fn expected(
+    model: &Model,
+    command: &Command,
+    sequence: &str,
+    publication: &Publication,
+    code: Option<RejectionCode>,
+    now: Timestamp,
+) -> Result<Option<Publication>, Violation> {
+    let record = model.ledger.get(&LedgerKey::Command(command.key.clone()));
+    let of = |outcome: &Outcome, decided_at: Timestamp| {
+        message::encode_result(&ResultMessage {
+            key: &command.key,
+            command_type: command.action.command_type().as_str(),
+            sequence: Some(sequence),
+            group: &publication.group,
+            pool: Some(&command.pool),
+            outcome,
+            decided_at,
+            message_digest: command.digest,
+            traceparent: None,
+        })
+    };
+    match (record, code) {
+        (Some(record), _) if record.digest() != command.digest => match code {
+            Some(RejectionCode::CommandIdReused) => Ok(None),
+            _ => Err(Violation::new("result", "the outcome of another command".to_owned())),
+        },
+        (Some(LedgerRecord::Outcome { outcome, decided_at, .. }), _) => {
+            // An expiry that came too early may be answered late, after one that came in time.
+            if code == Some(RejectionCode::NotYetExpired) {
+                return Ok(None);
+            }
+            Ok(Some(of(outcome, *decided_at)))
+        }
+        (_, Some(RejectionCode::NotYetExpired)) => {
+            judge::not_yet_expired(model, command, now, SKEW_MAX_MS)?;
+            Ok(None)
+        }
+        _ => Err(Violation::new("durable", "published before it was durable".to_owned())),
+    }
+}
+
+/// What a result says, apart from the message's own place and, for what is an answer to a message
+/// alone, from the time.
+fn said(body: &str, code: Option<RejectionCode>) -> String {
+    let mut said = body.to_owned();
+    let mut cut = |field: &str| {
+        if let Some(from) = said.find(field) {
+            let rest = said.get(from + field.len()..).unwrap_or_default();
+            let length = rest.find('"').unwrap_or(0);
+            let end = from + field.len() + length;
+            said.replace_range(from..end, "");
+        }
+    };
+    cut("\"sequence\":\"");
+    if code.is_some_and(RejectionCode::is_answer_only) {
+        cut("\"time\":\"");
+    }
+    said
+}

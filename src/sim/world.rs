@@ -1,0 +1,256 @@
+//! The world that the workers of a history share: in-memory ports, and everything that is seen of
+//! what happens in them.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    checks::Violation,
+    history::{Entry, History, Place},
+    injector::Port,
+    profile::{Fault, Profile},
+    trace::Trace,
+};
+use crate::{
+    adapters::memory::{MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock},
+    domain::Timestamp,
+    ports::{
+        BatchAnswer, Clock, CommitError, Consumed, OutgoingMessage, PortError, Publication,
+        Publisher, Queue, Receipt, Record, Store, Transaction,
+    },
+};
+
+/// When every history begins, by the server's clock.
+pub(super) const EPOCH: &str = "2026-11-22T10:00:00Z";
+
+/// The queues, each with its dead letters.
+pub(super) const QUEUES: [&str; 2] = ["inventory-commands.fifo", "inventory-restock.fifo"];
+
+/// The in-memory ports, what is wrong with them at the moment, and what was seen.
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) profile: Profile,
+    pub(super) clock: Arc<TokioClock>,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) queues: Vec<Arc<MemoryQueue>>,
+    pub(super) dead_letters: Vec<Arc<MemoryQueue>>,
+    pub(super) topic: Arc<MemoryTopic>,
+    pub(super) locks: Arc<MemoryLocks>,
+    trace: Mutex<Trace>,
+    history: Mutex<History>,
+    is_calm: AtomicBool,
+    is_poison_cured: AtomicBool,
+    outages: Mutex<BTreeMap<Port, Instant>>,
+    crashes_left: AtomicU32,
+    counts: Mutex<BTreeMap<Fault, u64>>,
+}
+
+impl World {
+    /// Call inside a paused runtime.
+    pub(super) fn new(seed: u64, profile: Profile, keeps_text: bool) -> Self {
+        let epoch = EPOCH.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let clock = Arc::new(TokioClock::new(epoch));
+        let passed_on: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+        let broker = MemoryBroker::new(Arc::clone(&passed_on));
+        let crashes_left = AtomicU32::new(profile.crashes_max);
+        Self {
+            seed,
+            store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
+            queues: QUEUES.iter().map(|name| broker.queue(name)).collect(),
+            dead_letters: QUEUES.iter().map(|name| broker.queue(&format!("dead-{name}"))).collect(),
+            topic: Arc::new(MemoryTopic::new(Arc::clone(&passed_on)).with_record_of(0)),
+            locks: Arc::new(MemoryLocks::new(passed_on)),
+            clock,
+            trace: Mutex::new(Trace::new(keeps_text)),
+            history: Mutex::new(History::new(&profile)),
+            is_calm: AtomicBool::new(false),
+            is_poison_cured: AtomicBool::new(false),
+            outages: Mutex::default(),
+            crashes_left,
+            counts: Mutex::default(),
+            profile,
+        }
+    }
+
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.history().violation().cloned()
+    }
+
+    pub(super) fn trace(&self, line: fmt::Arguments<'_>) {
+        self.trace.lock().unwrap_or_else(PoisonError::into_inner).note(line);
+    }
+
+    /// The trace so far; from here on a new one.
+    pub(super) fn take_trace(&self) -> Trace {
+        let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut trace, Trace::new(false))
+    }
+
+    /// Whether nothing goes wrong any more.
+    pub(super) fn is_calm(&self) -> bool {
+        self.is_calm.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_calm(&self, is_calm: bool) {
+        self.is_calm.store(is_calm, Ordering::Relaxed);
+        if is_calm {
+            self.outages.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        self.trace(format_args!("{}", if is_calm { "calm" } else { "no longer calm" }));
+    }
+
+    /// Whether what was poison can be handled by now.
+    pub(super) fn is_poison_cured(&self) -> bool {
+        self.is_poison_cured.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn cure_poison(&self) {
+        self.is_poison_cured.store(true, Ordering::Relaxed);
+        self.trace(format_args!("poison is cured"));
+    }
+
+    /// The port fails altogether until then.
+    pub(super) fn begin_outage(&self, port: Port, until: Instant) {
+        self.outages.lock().unwrap_or_else(PoisonError::into_inner).insert(port, until);
+    }
+
+    pub(super) fn is_out(&self, port: Port) -> bool {
+        let outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
+        outages.get(&port).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Whether another crash is allowed; counts it.
+    pub(super) fn may_crash(&self) -> bool {
+        let left = self.crashes_left.load(Ordering::Relaxed);
+        self.crashes_left.store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+
+    pub(super) fn count(&self, fault: Option<Fault>) {
+        if let Some(fault) = fault {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            *counts.entry(fault).or_default() += 1;
+        }
+    }
+
+    pub(super) fn counts(&self) -> BTreeMap<Fault, u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records that are there from the beginning.
+    pub(super) fn set_up(&self, records: Vec<Record>) {
+        self.history().set_up(&records, self.clock.now());
+        self.store.insert(records);
+    }
+
+    /// A producer sends a message. Gives whether it was appended.
+    pub(super) fn post(&self, queue: usize, message: &OutgoingMessage) -> bool {
+        let Some(to) = self.queues.get(queue) else { return false };
+        match to.push(message) {
+            Ok(id) => self.note_sent(Place::Commands(queue), message, &id),
+            Err(error) => {
+                self.history().fail("workload", format!("a message was refused: {error}"));
+                false
+            }
+        }
+    }
+
+    fn note_sent(&self, place: Place, message: &OutgoingMessage, id: &str) -> bool {
+        let sequence = id.parse::<Uuid>().map_or(0, |id| id.as_u64_pair().1);
+        let is_new = self.history().sent(place, message, id, sequence, self.clock.now());
+        if is_new {
+            let group = &message.group;
+            self.trace(format_args!("sent {place}.{sequence} {group} {}", message.body));
+        }
+        is_new
+    }
+
+    /// The effect of a commit, and what is checked of it.
+    pub(super) async fn commit(
+        &self,
+        worker: usize,
+        transaction: &Transaction,
+        token: Uuid,
+    ) -> Result<Consumed, CommitError> {
+        let result = self.store.commit(transaction, token).await;
+        if result.is_ok() {
+            let number =
+                self.history().committed(worker, transaction, self.clock.now(), &self.store);
+            self.trace(format_args!("committed #{number} by w{worker}: {}", Entry(transaction)));
+        }
+        result
+    }
+
+    /// The effect of a publish. `excused`: entries that came after one that failed.
+    pub(super) async fn publish(
+        &self,
+        batch: &[Publication],
+        excused: &[bool],
+    ) -> Result<BatchAnswer, PortError> {
+        let answers = self.topic.publish(batch).await?;
+        let mut history = self.history();
+        let now = self.clock.now();
+        for ((publication, answer), excused) in batch.iter().zip(&answers).zip(excused) {
+            if answer.is_ok() {
+                let is_new = history.published(publication, *excused, now);
+                if is_new {
+                    self.trace(format_args!("published {} {}", publication.group, publication.body));
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The effect of a send by a worker or sweeper.
+    pub(super) async fn send(
+        &self,
+        place: Place,
+        messages: &[OutgoingMessage],
+    ) -> Result<BatchAnswer<String>, PortError> {
+        let (Place::Commands(index) | Place::DeadLetters(index)) = place;
+        let queues = match place {
+            Place::Commands(_) => &self.queues,
+            Place::DeadLetters(_) => &self.dead_letters,
+        };
+        let Some(queue) = queues.get(index) else { return Ok(Vec::new()) };
+        let answers = queue.send(messages).await?;
+        for (message, answer) in messages.iter().zip(&answers) {
+            if let Ok(id) = answer {
+                self.note_sent(place, message, id);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The effect of a delete.
+    pub(super) async fn delete(
+        &self,
+        queue: usize,
+        receipts: &[Receipt],
+    ) -> Result<BatchAnswer, PortError> {
+        let Some(from) = self.queues.get(queue) else { return Ok(Vec::new()) };
+        let answers = from.delete(receipts).await?;
+        let mut history = self.history();
+        for (receipt, answer) in receipts.iter().zip(&answers) {
+            let sequence = receipt.0.split('.').nth(1).and_then(|number| number.parse().ok());
+            if let (Ok(()), Some(sequence)) = (answer, sequence) {
+                history.deleted(queue, sequence);
+                self.trace(format_args!("deleted c{queue}.{sequence}"));
+            }
+        }
+        Ok(answers)
+    }
+}
