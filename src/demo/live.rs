@@ -168,10 +168,8 @@ impl Frame {
         house.push(String::new());
         house.push(self.lawn(style));
         let figures = self.figures(elapsed, style);
-        let mut picture = format!(
-            "{}  an on-sale in one process: real queue rules, real DynamoDB protocol\n\n",
-            style.heading("inventory-worker")
-        );
+        let mut picture =
+            format!("{}  an on-sale in one process\n\n", style.heading("inventory-worker"));
         for index in 0..house.len().max(figures.len()) {
             let left = house.get(index).map_or("", String::as_str);
             let right = figures.get(index).map_or("", String::as_str);
