@@ -73,6 +73,7 @@ async fn sell_each_seat_once(mut world: World) {
     for worker in workers {
         let decided = worker.figure("inventory_batch_size_count").await;
         assert!(decided > 0.0, "both workers had a part in it");
+        println!("conflicts: {}", worker.figure("inventory_version_conflicts_total").await);
         worker.stop().await;
     }
     world.results.assert_each_once();
