@@ -26,7 +26,7 @@ mod stop;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::ports::{Clock, CommitError, Entropy, Locks, Publisher, Queue, Store, Transaction};
 
@@ -78,7 +78,8 @@ pub struct Source {
     pub dead_letters: Arc<dyn Queue>,
 }
 
-/// Consumes the queues until told to stop; then drains within the grace.
+/// Consumes the queues until told to stop; then drains within the grace. A call that hangs does not
+/// keep it longer: its messages come again once their leases run out, as after a crash.
 ///
 /// Everything it spawns ends with it: dropping the future stops the worker where it stands, as a
 /// crash would.
@@ -119,12 +120,11 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
         tools.stop.receiving.cancelled().await;
         tokio::time::sleep(tools.settings.grace.saturating_sub(tools.settings.flush)).await;
         tools.stop.working.cancel();
-        std::future::pending::<()>().await;
+        tokio::time::sleep(tools.settings.flush).await;
     };
     tokio::select! {
         biased;
-        () = finished => {}
-        () = grace => {}
+        () = finished => info!("drained"),
+        () = grace => warn!("the grace is over: what is still under way comes again"),
     }
-    info!("drained");
 }

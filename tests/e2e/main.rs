@@ -1,1 +1,44 @@
-//! The real binary against real servers.
+//! The real binary against real servers, from outside: messages go in through SQS, results come
+//! out of a queue that is subscribed to the topic, and the tables are read beside.
+//!
+//! A scenario is an async function over a [`stack::Stack`]; `on_every_stack!` makes one test of it
+//! for each server of SQS and SNS, in the modules `localstack` and `ministack` of its file. What
+//! has nothing to do with the server is an ordinary test. Each test makes queues, topic and tables
+//! of its own with `bootstrap` ([`world::World`]), and ends with a clean `audit`.
+//!
+//! Faults come from outside too: processes are killed ([`process`]), and connections run through a
+//! proxy that can hold or cut them ([`proxy`]).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+#[macro_use]
+mod stack;
+
+mod messages;
+mod process;
+mod proxy;
+mod results;
+mod wait;
+mod world;
+
+mod admin;
+mod audit;
+mod bootstrap;
+mod commands;
+mod configuration;
+mod contention;
+mod crashes;
+mod duplicates;
+mod expiry;
+mod poison;
+mod redis;
+mod restock;
+mod send;
+mod shutdown;
+mod subscribers;

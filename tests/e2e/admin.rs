@@ -1,0 +1,121 @@
+//! The admin port, and what it says while a service is away.
+
+use crate::{
+    messages::{reserve_seats, restock_seats, seat_numbers},
+    process::{self, Worker},
+    proxy::{Mode, Proxy},
+    stack::Stack,
+    wait::until,
+    world::{EVENT, World},
+};
+
+on_every_stack! {
+    the_admin_port_tells_of_health_and_figures
+    a_store_that_is_away_makes_the_worker_unready_and_loses_nothing
+}
+
+/// The names of the interface that a worker without a gateway has.
+const FIGURES: [&str; 20] = [
+    "commands_total",
+    "rejections_total",
+    "command_duration_seconds",
+    "batch_size",
+    "commit_attempts_total",
+    "version_conflicts_total",
+    "lock_wait_seconds",
+    "lock_degraded_total",
+    "messages_in_flight",
+    "oldest_message_age_seconds",
+    "lease_lost_total",
+    "dead_lettered_total",
+    "publish_duration_seconds",
+    "replays_total",
+    "sweeper_lag_seconds",
+    "expired_total",
+    "oversold_lines",
+    "store_capacity_units_total",
+    "restock_lines_total",
+    "build_info",
+];
+
+async fn the_admin_port_tells_of_health_and_figures(stack: Stack) {
+    let mut world = World::new(stack).await;
+    let mut worker = world.worker(&[]).await.ready().await;
+    let stock = restock_seats("stock", EVENT, &seat_numbers(1));
+    let reserves = ["r-1", "r-2"].map(|id| reserve_seats(id, EVENT, &["A-1"]));
+    world.post("event", &[&[stock], &reserves[..]].concat()).await;
+    world.post_as("event", "unreadable", "?").await;
+    world.results.of(&["stock", "r-1", "r-2"]).await;
+    world.drained().await;
+
+    let health = worker.get("/health").await.unwrap();
+    assert_eq!(health.status, 200);
+    assert_eq!(health.json()["status"], "healthy");
+    assert_eq!(health.json()["service"], "inventory-worker");
+    assert_eq!(worker.get("/livez").await.unwrap().status, 200);
+    assert_eq!(worker.get("/no-such-page").await.unwrap().status, 404);
+    let figures = worker.get("/metrics").await.unwrap().body;
+    for name in FIGURES {
+        assert!(figures.contains(&format!("# TYPE inventory_{name} ")), "{name}\n{figures}");
+    }
+    let commands = |outcome: &str| {
+        format!("inventory_commands_total{{outcome=\"{outcome}\",type=\"inventory.reserve.v1\"}}")
+    };
+    assert_eq!(worker.figure(&commands("reserved")).await, 1.0);
+    assert_eq!(worker.figure(&commands("rejected")).await, 1.0);
+    let port = worker.admin().port().to_string();
+    let health = async |flags: &[&str]| {
+        let arguments = [&["health", "--admin-port", &port], flags].concat();
+        process::run(&world.environment, &arguments).await
+    };
+    health(&[]).await.expect_code(0);
+    health(&["--ready"]).await.expect_code(0);
+
+    worker.terminate().await;
+    assert_eq!(worker.ended(crate::wait::DEADLINE).await, 0);
+    health(&[]).await.expect_code(69);
+    world.audit().await;
+}
+
+/// Waits until it is ready, or until it is not.
+async fn turns(worker: &Worker, status: u16) -> serde_json::Value {
+    until("readiness turns", async || {
+        let answer = worker.get("/readyz").await?;
+        (answer.status == status).then(|| answer.json())
+    })
+    .await
+}
+
+async fn a_store_that_is_away_makes_the_worker_unready_and_loses_nothing(stack: Stack) {
+    let mut world = World::new(stack).await;
+    let proxy = Proxy::of(&world.stack.dynamodb_endpoint).await;
+    let variables = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url()),
+        // So that an outage that were counted would condemn.
+        ("INVENTORY_ISOLATION_RECEIVES", "1"),
+        ("INVENTORY_MAX_ATTEMPTS", "1"),
+    ];
+    let worker = world.worker(&variables).await.ready().await;
+    world.post("event", &[restock_seats("stock", EVENT, &seat_numbers(2))]).await;
+    world.results.one("stock").await;
+
+    proxy.set(Mode::Cut);
+    let reserves = ["r-1", "r-2"].map(|id| reserve_seats(id, EVENT, &["A-1"]));
+    world.post("event", &reserves).await;
+    let report = turns(&worker, 503).await;
+    assert_eq!(report["status"], "not ready");
+    assert_eq!(report["parts"]["queues"], "ready");
+    assert_ne!(report["parts"]["store"], "ready", "the reason is told");
+    assert_eq!(worker.get("/livez").await.unwrap().status, 200, "a restart would mend nothing");
+
+    proxy.set(Mode::Pass);
+    turns(&worker, 200).await;
+    let words: Vec<String> =
+        (world.results.of(&["r-1", "r-2"]).await.iter()).map(|one| one.word().to_owned()).collect();
+    assert_eq!(words, ["reserved", "SEATS_UNAVAILABLE"]);
+    world.drained().await;
+    world.dead_letters(0).await;
+    worker.stop().await;
+    world.results.assert_each_once();
+    world.audit().await;
+}

@@ -1,0 +1,160 @@
+//! A queue that is subscribed to the topic, and what has come out of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
+use inventory_worker::message::catalog;
+use jsonschema::Validator;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::wait::DEADLINE;
+
+/// Seconds a receive waits for a first message.
+const LONG_POLL_S: i32 = 1;
+
+/// The published schemas of results, by type.
+static SCHEMAS: LazyLock<BTreeMap<&str, Validator>> = LazyLock::new(|| {
+    let options = || jsonschema::draft202012::options().should_validate_formats(true).offline();
+    let build = |text: &str| options().build(&serde_json::from_str(text).unwrap()).unwrap();
+    catalog::results().iter().map(|(name, text)| (*name, build(text))).collect()
+});
+
+/// A result as a subscriber sees it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub body: Value,
+    pub group: String,
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Received {
+    /// What a message says; fails where its body is not what the published schema describes.
+    fn read(message: Message) -> Self {
+        let body: Value = serde_json::from_str(&message.body.unwrap()).unwrap();
+        let schema = &SCHEMAS[body["type"].as_str().unwrap()];
+        let faults: Vec<_> = schema.iter_errors(&body).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{body}: {faults:#?}");
+        let system = message.attributes.unwrap_or_default();
+        let attributes = message.message_attributes.into_iter().flatten();
+        Self {
+            body,
+            group: system[&MessageSystemAttributeName::MessageGroupId].clone(),
+            attributes: attributes.map(|(k, v)| (k, v.string_value.unwrap())).collect(),
+        }
+    }
+
+    /// The id of the result.
+    pub fn id(&self) -> &str {
+        self.body["id"].as_str().unwrap()
+    }
+
+    /// The id of the command it follows.
+    pub fn command(&self) -> &str {
+        self.body["data"]["command"]["id"].as_str().unwrap()
+    }
+
+    /// The code of a rejection, or the word of the type of anything else: `reserved`.
+    pub fn word(&self) -> &str {
+        let code = self.body["data"]["rejection"]["code"].as_str();
+        code.unwrap_or_else(|| self.body["type"].as_str().unwrap().split('.').nth(1).unwrap())
+    }
+}
+
+/// The results of one subscription, in order of arrival.
+pub struct Results {
+    sqs: aws_sdk_sqs::Client,
+    url: String,
+    seen: Vec<Received>,
+}
+
+impl Results {
+    /// Of the queue at this URL.
+    pub fn new(sqs: aws_sdk_sqs::Client, url: String) -> Self {
+        Self { sqs, url, seen: Vec::new() }
+    }
+
+    /// All there were so far.
+    pub fn seen(&self) -> &[Received] {
+        &self.seen
+    }
+
+    /// Receives until the condition holds of all there were.
+    pub async fn until(&mut self, what: &str, holds: impl Fn(&[Received]) -> bool) -> &[Received] {
+        let deadline = Instant::now() + DEADLINE;
+        while !holds(&self.seen) {
+            assert!(Instant::now() < deadline, "not in time: {what}; there were {:#?}", self.seen);
+            self.receive().await;
+        }
+        &self.seen
+    }
+
+    /// Receives until each of these commands has a result, and gives the words of each, in order
+    /// of the commands and of arrival.
+    pub async fn of<T: AsRef<str>>(&mut self, commands: &[T]) -> Vec<&Received> {
+        let wanted: BTreeSet<&str> = commands.iter().map(AsRef::as_ref).collect();
+        let what = format!("results of {wanted:?}");
+        let seen = self
+            .until(&what, |seen| {
+                let commands: BTreeSet<&str> = seen.iter().map(Received::command).collect();
+                wanted.is_subset(&commands)
+            })
+            .await;
+        commands
+            .iter()
+            .map(|id| seen.iter().find(|one| one.command() == id.as_ref()).unwrap())
+            .collect()
+    }
+
+    /// The one result of this command so far, as soon as there is one.
+    pub async fn one(&mut self, command: &str) -> Received {
+        self.of(&[command]).await[0].clone()
+    }
+
+    /// Fails unless each command had one result alone.
+    pub fn assert_each_once(&self) {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for one in &self.seen {
+            *counts.entry(one.command()).or_default() += 1;
+        }
+        counts.retain(|_, count| *count > 1);
+        assert!(counts.is_empty(), "more than one result: {counts:?}");
+    }
+
+    /// One receive; deletes what it brings.
+    async fn receive(&mut self) {
+        let output = self
+            .sqs
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(10)
+            .wait_time_seconds(LONG_POLL_S)
+            .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
+            .message_attribute_names("All")
+            .send()
+            .await
+            .unwrap();
+        let messages = output.messages.unwrap_or_default();
+        if messages.is_empty() {
+            return;
+        }
+        let entries: Vec<_> = messages
+            .iter()
+            .enumerate()
+            .map(|(index, message)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(message.receipt_handle.as_ref().unwrap())
+                    .build()
+                    .unwrap()
+            })
+            .collect();
+        self.seen.extend(messages.into_iter().map(Received::read));
+        let deleting = self.sqs.delete_message_batch().queue_url(&self.url);
+        let deleted = deleting.set_entries(Some(entries)).send().await.unwrap();
+        assert_eq!(deleted.failed, [], "results are deleted");
+    }
+}
