@@ -65,7 +65,7 @@ impl Unforgiven {
 struct Held {
     delivery: Delivery,
     lease: Lease,
-    since: Instant,
+    received: Instant,
 }
 
 /// How far a batch came: that many of its first messages are done with.
@@ -85,19 +85,23 @@ struct Answer(Option<Publication>);
 
 impl Lanes {
     /// Handles messages of one group, in order, and releases those it could not finish.
+    ///
+    /// Their leases count from `since`, when the receive was begun: no later than the queue's own
+    /// count. What was received counts as received now, after however long the receive waited.
     pub(super) async fn run(
         self: Arc<Self>,
         deliveries: Vec<Delivery>,
         since: Instant,
         room: Option<Room>,
     ) {
+        let received = Instant::now();
         let _in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
         let mut waiting: VecDeque<Held> = deliveries
             .into_iter()
             .map(|delivery| Held {
                 lease: self.leases.hold(delivery.receipt.clone(), since),
                 delivery,
-                since,
+                received,
             })
             .collect();
         if self.tools.stop.receiving.is_cancelled() {
@@ -255,7 +259,7 @@ impl Lanes {
             command_type: Some(command_type),
             outcome: &decided.outcome,
             replayed: decided.is_replay,
-            took: held.since.elapsed(),
+            took: held.received.elapsed(),
         });
         Answer(Some(message::encode_result(&ResultMessage {
             key: &command.key,
@@ -286,7 +290,7 @@ impl Lanes {
             command_type: None,
             outcome: &outcome,
             replayed: false,
-            took: held.since.elapsed(),
+            took: held.received.elapsed(),
         });
         Ok(Answer(undecodable.key.as_ref().map(|key| {
             message::encode_result(&ResultMessage {

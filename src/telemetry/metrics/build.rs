@@ -6,7 +6,7 @@ use prometheus::{
 };
 
 use super::Metrics;
-use crate::{domain::RejectionCode, ports::Table};
+use crate::{domain::RejectionCode, ports::Table, worker::dead_letters::Reason};
 
 const PREFIX: &str = "inventory";
 
@@ -26,6 +26,13 @@ const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 6
 
 /// The results of a commit.
 const COMMIT_RESULTS: [&str; 4] = ["committed", "conflict", "invalid", "failed"];
+
+/// Why messages go to the dead letters: one that cannot be read has one of two codes.
+const DEAD_LETTER_REASONS: [Reason; 3] = [
+    Reason::Poison,
+    Reason::Unreadable(RejectionCode::InvalidMessage),
+    Reason::Unreadable(RejectionCode::UnsupportedType),
+];
 
 const COMMANDS: &str = "Commands decided, replays aside, by command type and what it came to";
 const REJECTIONS: &str = "Commands and messages rejected, by code";
@@ -100,6 +107,9 @@ impl Metrics {
         }
         for result in COMMIT_RESULTS {
             self.commit_attempts.with_label_values(&[result]);
+        }
+        for reason in DEAD_LETTER_REASONS {
+            self.dead_lettered.with_label_values(&[reason.as_str()]);
         }
         for table in Table::ALL {
             self.store_capacity_units.with_label_values(&[table.as_str()]);

@@ -21,6 +21,15 @@ fn every_rejection_code_is_there_at_zero_from_the_start() {
     }
 }
 
+#[test]
+fn every_reason_for_dead_letters_is_there_at_zero_from_the_start() {
+    let metrics = Metrics::new().unwrap();
+    for reason in ["POISON", "INVALID_MESSAGE", "UNSUPPORTED_TYPE"] {
+        let start = format!("inventory_dead_lettered_total{{reason=\"{reason}\"}}");
+        assert_eq!(line(&metrics, &start), format!("{start} 0"));
+    }
+}
+
 fn rejected(code: RejectionCode) -> Outcome {
     Outcome::Rejected { rejection: Rejection::new(code, "no") }
 }

@@ -1,6 +1,6 @@
 //! What a batch costs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use inventory_worker::{ports::Write, worker::LockMode};
 use serde_json::json;
@@ -76,4 +76,19 @@ async fn locks_after_a_conflict_only_cost_nothing_where_there_is_none() {
     world.until_empty().await;
     running.stop().await;
     assert_eq!(world.seen.calls().get("acquire"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_message_is_no_part_of_its_commands_duration() {
+    let mut world = World::new();
+    let running = world.start();
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    world.post("restock", json!({"seats": [{"seat_number": "A-1"}]}));
+    world.until_empty().await;
+    running.stop().await;
+    let of_restocks = "{type=\"inventory.restock.v1\"}";
+    let figure =
+        |name| world.figure(&format!("inventory_command_duration_seconds_{name}{of_restocks}"));
+    assert_eq!(figure("count"), 1.0);
+    assert!(figure("sum") < 1.0, "{}", figure("sum"));
 }

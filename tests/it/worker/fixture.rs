@@ -21,7 +21,8 @@ use inventory_worker::{
         OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Store, Table,
         Transaction, Wanted,
     },
-    worker::{self, Settings, Source, Stop, Tools, Unobserved},
+    telemetry::Metrics,
+    worker::{self, Settings, Source, Stop, Tools},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -290,6 +291,7 @@ pub struct World {
     pub topic: Arc<MemoryTopic>,
     pub faults: Faults,
     pub seen: Seen,
+    pub metrics: Arc<Metrics>,
     pub settings: Settings,
     next_id: u64,
     workers: AtomicU64,
@@ -310,6 +312,7 @@ impl World {
             clock,
             faults: Faults::default(),
             seen: Seen::default(),
+            metrics: Arc::new(Metrics::new().unwrap()),
             settings: Settings::default(),
             next_id: 0,
             workers: AtomicU64::new(0),
@@ -331,7 +334,7 @@ impl World {
             clock: self.clock.clone(),
             // Two workers never draw the same tokens.
             entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
-            observer: Arc::new(Unobserved),
+            observer: self.metrics.clone(),
             settings: self.settings.clone(),
             stop: stop.clone(),
         });
@@ -404,6 +407,13 @@ impl World {
     pub fn results(&self) -> Vec<Value> {
         let published = self.topic.published();
         published.iter().map(|result| serde_json::from_str(&result.body).unwrap()).collect()
+    }
+
+    /// A figure of all workers so far, by its name and labels as `/metrics` has them.
+    pub fn figure(&self, name: &str) -> f64 {
+        let text = self.metrics.encode().unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("there is no {name} in\n{text}")).parse().unwrap()
     }
 
     /// The results as (command id, type or rejection code), in order.

@@ -1,0 +1,93 @@
+"""Holds seats of an event and waits for the answer.
+
+    pip install boto3
+    python reserve.py 42 A-1 A-2
+
+Region, credentials and endpoints come from the environment, as ever with AWS.
+"""
+
+import json
+import sys
+import time
+import uuid
+from datetime import datetime, timezone
+
+import boto3
+
+COMMANDS = "inventory-commands.fifo"
+TOPIC = "inventory-results.fifo"
+RESULTS = "booking-results.fifo"  # this service's own
+SOURCE = "/services/booking"  # this service; with a command's id, the command's identity
+WAIT_S = 60
+
+sqs, sns = boto3.client("sqs"), boto3.client("sns")
+
+
+def subscribe():
+    """A queue that gets the results of this service's commands. Once, at deployment."""
+    topics = (topic["TopicArn"] for page in sns.get_paginator("list_topics").paginate()
+              for topic in page["Topics"])
+    topic = next((arn for arn in topics if arn.endswith(":" + TOPIC)), None)
+    if topic is None:
+        sys.exit(f"there is no topic {TOPIC}: `inventory-worker bootstrap` creates it")
+    url = sqs.create_queue(QueueName=RESULTS, Attributes={"FifoQueue": "true"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={
+        "RawMessageDelivery": "true",  # the body is the result itself, not SNS's envelope
+        "FilterPolicy": json.dumps({"command_source": [SOURCE]}),
+    })
+    return url
+
+
+def post(event_id, seats, user_id):
+    command = {
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),  # new for a new intent; kept, with the data, when trying again
+        "source": SOURCE,
+        "type": "inventory.reserve.v1",
+        "time": datetime.now(timezone.utc).isoformat(),
+        "data": {"event_id": event_id, "user_id": user_id, "seats": seats, "hold_seconds": 600},
+    }
+    sqs.send_message(
+        QueueUrl=sqs.get_queue_url(QueueName=COMMANDS)["QueueUrl"],
+        MessageGroupId=f"event-{event_id}",  # order; what is not ordered goes side by side
+        MessageBody=json.dumps(command),  # no MessageDeduplicationId: the queue takes the content
+    )
+    return command["id"]
+
+
+def wait_for(url, command_id):
+    seen = set()  # in a service: result ids, kept in its database with what the result changed
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
+        for message in answer.get("Messages", []):
+            result = json.loads(message["Body"])
+            is_new = result["id"] not in seen  # a result may come again, under the same id
+            seen.add(result["id"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            if is_new and result["data"]["command"]["id"] == command_id:
+                return result
+    sys.exit(f"no result in {WAIT_S} s; the command is decided all the same, once a worker runs")
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit("usage: reserve.py EVENT_ID SEAT...")
+    results = subscribe()
+    command_id = post(int(sys.argv[1]), sys.argv[2:], user_id="u-7")
+    result = wait_for(results, command_id)
+    data = result["data"]
+    if result["type"] == "inventory.rejected.v1":
+        sys.exit(f"rejected: {data['rejection']['code']}: {data['rejection']['message']}")
+    held = data["reservation"]
+    print(f"held: {', '.join(held['seats'])} until {held['expires_at']} as {held['reservation_id']}")
+
+
+main()

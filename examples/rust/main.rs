@@ -1,0 +1,145 @@
+//! Holds seats of an event and waits for the answer.
+//!
+//! ```sh
+//! cargo run --example rust -- 42 A-1 A-2
+//! ```
+//!
+//! In a program of one's own: `cargo add anyhow aws-config aws-sdk-sns aws-sdk-sqs jiff serde_json`,
+//! `cargo add tokio -F macros,rt-multi-thread` and `cargo add uuid -F v4`.
+//!
+//! Region, credentials and endpoints come from the environment, as ever with AWS.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use aws_config::BehaviorVersion;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const COMMANDS: &str = "inventory-commands.fifo";
+const TOPIC: &str = "inventory-results.fifo";
+/// This service's own.
+const RESULTS: &str = "tickets-results.fifo";
+/// This service; with a command's id, the command's identity.
+const SOURCE: &str = "/services/tickets";
+const WAIT: Duration = Duration::from_secs(60);
+
+struct Aws {
+    sqs: aws_sdk_sqs::Client,
+    sns: aws_sdk_sns::Client,
+}
+
+impl Aws {
+    async fn topic_arn(&self) -> Result<String> {
+        let mut topics = self.sns.list_topics().into_paginator().items().send();
+        while let Some(topic) = topics.try_next().await? {
+            match topic.topic_arn {
+                Some(arn) if arn.ends_with(&format!(":{TOPIC}")) => return Ok(arn),
+                _ => {}
+            }
+        }
+        bail!("there is no topic {TOPIC}: `inventory-worker bootstrap` creates it")
+    }
+
+    /// A queue that gets the results of this service's commands. Once, at deployment.
+    async fn subscribe(&self) -> Result<String> {
+        let topic = self.topic_arn().await?;
+        let create = self.sqs.create_queue().queue_name(RESULTS);
+        let created = create.attributes(QueueAttributeName::FifoQueue, "true").send().await?;
+        let url = created.queue_url.context("a queue without a URL")?;
+        let ask = self.sqs.get_queue_attributes().queue_url(&url);
+        let answer = ask.attribute_names(QueueAttributeName::QueueArn).send().await?;
+        let arn = answer.attributes.and_then(|mut all| all.remove(&QueueAttributeName::QueueArn));
+        let arn = arn.context("a queue without an ARN")?;
+        let policy = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
+            "Principal": { "Service": "sns.amazonaws.com" },
+            "Condition": { "ArnEquals": { "aws:SourceArn": topic } },
+        }]});
+        let set = self.sqs.set_queue_attributes().queue_url(&url);
+        set.attributes(QueueAttributeName::Policy, policy.to_string()).send().await?;
+        self.sns
+            .subscribe()
+            .topic_arn(topic)
+            .protocol("sqs")
+            .endpoint(arn)
+            // The body is the result itself, not SNS's envelope.
+            .attributes("RawMessageDelivery", "true")
+            .attributes("FilterPolicy", json!({ "command_source": [SOURCE] }).to_string())
+            .send()
+            .await?;
+        Ok(url)
+    }
+
+    async fn post(&self, event_id: u64, seats: &[String], user_id: &str) -> Result<String> {
+        // New for a new intent; kept, with the data, when trying again.
+        let id = Uuid::new_v4().to_string();
+        let command = json!({
+            "specversion": "1.0",
+            "id": id,
+            "source": SOURCE,
+            "type": "inventory.reserve.v1",
+            "time": jiff::Timestamp::now(),
+            "data": {
+                "event_id": event_id, "user_id": user_id, "seats": seats, "hold_seconds": 600,
+            },
+        });
+        let queue = self.sqs.get_queue_url().queue_name(COMMANDS).send().await?;
+        self.sqs
+            .send_message()
+            .queue_url(queue.queue_url.context("a queue without a URL")?)
+            // Order; what is not ordered goes side by side.
+            .message_group_id(format!("event-{event_id}"))
+            // No deduplication id: the queue takes the content.
+            .message_body(command.to_string())
+            .send()
+            .await?;
+        Ok(id)
+    }
+
+    async fn wait_for(&self, queue: &str, command_id: &str) -> Result<Value> {
+        // In a service: result ids, kept in its database with what the result changed.
+        let mut seen = BTreeSet::new();
+        let end = Instant::now() + WAIT;
+        while Instant::now() < end {
+            let receive = self.sqs.receive_message().queue_url(queue);
+            let answer = receive.max_number_of_messages(10).wait_time_seconds(5).send().await?;
+            for message in answer.messages.unwrap_or_default() {
+                let result: Value = serde_json::from_str(message.body().unwrap_or_default())?;
+                let field = |path: &str| result.pointer(path).and_then(Value::as_str);
+                // A result may come again, under the same id.
+                let is_new = seen.insert(field("/id").map(str::to_owned));
+                let delete = self.sqs.delete_message().queue_url(queue);
+                delete.set_receipt_handle(message.receipt_handle).send().await?;
+                if is_new && field("/data/command/id") == Some(command_id) {
+                    return Ok(result);
+                }
+            }
+        }
+        bail!("no result in time; the command is decided all the same, once a worker runs")
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let event_id = arguments.next().context("usage: rust EVENT_ID SEAT...")?.parse()?;
+    let seats: Vec<String> = arguments.collect();
+    let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
+    let aws =
+        Aws { sqs: aws_sdk_sqs::Client::new(&config), sns: aws_sdk_sns::Client::new(&config) };
+    let results = aws.subscribe().await?;
+    let command_id = aws.post(event_id, &seats, "u-9").await?;
+    let result = aws.wait_for(&results, &command_id).await?;
+    let text = |path: &str| result.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    if text("/type") == "inventory.rejected.v1" {
+        bail!("rejected: {}: {}", text("/data/rejection/code"), text("/data/rejection/message"));
+    }
+    let (until, id) = ("/data/reservation/expires_at", "/data/reservation/reservation_id");
+    println!("held: {} until {} as {}", seats.join(", "), text(until), text(id));
+    Ok(())
+}
