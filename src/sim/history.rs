@@ -337,7 +337,7 @@ impl History {
         let judged = judge::transaction(&mut self.model, transaction, &self.sent, &limits, now);
         let number = self.commits;
         self.check(judged.map_err(|violation| violation.at(number)));
-        let is_full = number % FULL_CHECK_EVERY == 0;
+        let is_full = number.is_multiple_of(FULL_CHECK_EVERY);
         let checked = store.inspect(|tables| match is_full {
             true => tables::check(tables, &self.model),
             false => tables::check_touched(tables, transaction, now),

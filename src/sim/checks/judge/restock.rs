@@ -137,12 +137,12 @@ impl Case<'_> {
             Made::Same => !is_skipped,
             Made::Next(_) => false,
         };
-        if self.guarded.seats.contains(&key) {
-            if let Made::Next(next) = seat_made(self.model.seats.last(&key), change, now) {
-                ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
-                self.model.seats.put(&key, next, self.now);
-                return Ok(());
-            }
+        if self.guarded.seats.contains(&key)
+            && let Made::Next(next) = seat_made(self.model.seats.last(&key), change, now)
+        {
+            ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
+            self.model.seats.put(&key, next, self.now);
+            return Ok(());
         }
         let holds = self.seat(&key, is_as_shown);
         ensure(holds, "restock", || format!("{key:?}: left as it was, which it never could be"))
