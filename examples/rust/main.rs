@@ -9,6 +9,8 @@
 //!
 //! Region, credentials and endpoints come from the environment, as ever with AWS.
 
+#![allow(clippy::disallowed_methods, reason = "a program of its own has the machine's clock")]
+
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},

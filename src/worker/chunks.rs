@@ -144,7 +144,7 @@ async fn begin(tools: &Tools, chunked: &Chunked<'_>) -> Result<Begun, Failure> {
             Applied::Yes => return Ok(Begun::Chunks(chunk_ends)),
             Applied::Conflict(what) => {
                 if !backoff.wait(&*tools.entropy).await {
-                    return Err(Failure::Environment(format!("conflicts without end: {what}")));
+                    return Err(Failure::Contention(format!("conflicts without end: {what}")));
                 }
             }
         }
@@ -200,7 +200,7 @@ async fn apply_chunk(
             }
             Applied::Conflict(what) => {
                 if !backoff.wait(&*tools.entropy).await {
-                    return Err(Failure::Environment(format!("conflicts without end: {what}")));
+                    return Err(Failure::Contention(format!("conflicts without end: {what}")));
                 }
             }
         }

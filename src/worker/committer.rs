@@ -161,13 +161,13 @@ impl Attempts {
             Stopped::Conflict(what) => {
                 debug!(what, "version conflict, deciding again");
                 if Instant::now() >= self.give_up_at {
-                    return Err(Failure::Environment(format!("conflicts for too long: {what}")));
+                    return Err(Failure::Contention(format!("conflicts for too long: {what}")));
                 }
                 if self.backoff.wait(&*tools.entropy).await {
                     return Ok(());
                 }
                 if self.width == 1 {
-                    return Err(Failure::Environment(format!("conflicts without end: {what}")));
+                    return Err(Failure::Contention(format!("conflicts without end: {what}")));
                 }
                 // Command by command: a batch of many items meets more conflicts than each alone.
                 self.width = 1;

@@ -11,6 +11,9 @@ pub enum Failure {
     /// Not the message's fault: release it, and stop receiving for a while.
     #[error("environment: {0}")]
     Environment(String),
+    /// Nobody's fault: others kept changing the same items. Release it; other groups go on.
+    #[error("contention: {0}")]
+    Contention(String),
     /// This message's fault: release it; handled alone, it goes to the dead letters in the end.
     #[error("poison: {0}")]
     Poison(String),

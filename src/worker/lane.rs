@@ -385,6 +385,11 @@ impl Lanes {
                 }
                 Duration::ZERO
             }
+            Failure::Contention(what) => {
+                let group = left.first().map(|held| held.delivery.group.as_str());
+                info!(group, what, "too many conflicts, released to be tried again");
+                Duration::ZERO
+            }
             Failure::Poison(what) => {
                 let head = left.first().map(|held| &held.delivery);
                 let message_id = head.map(|delivery| delivery.message_id.as_str());
