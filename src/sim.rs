@@ -37,7 +37,7 @@ pub use shrink::FailureReport;
 pub use trace::Trace;
 
 /// What a run may be narrowed down to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// At most so many workers.
     pub workers: Option<usize>,
@@ -49,18 +49,6 @@ pub struct Options {
     pub keeps_trace: bool,
     /// How often a history that fails is run again to find a shorter one.
     pub shrinks_at_most: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            workers: None,
-            without: BTreeSet::new(),
-            kept: None,
-            keeps_trace: false,
-            shrinks_at_most: 300,
-        }
-    }
 }
 
 /// A history in which everything held.

@@ -12,6 +12,9 @@ use std::{
 
 use super::{FailureReport, Fault, Options, RunReport, run_seed, trace_of};
 
+/// How often a history that fails is run again to find a shorter one.
+const SHRINKS_MAX: usize = 300;
+
 /// What `inventory-worker sim` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
@@ -47,7 +50,9 @@ impl Arguments {
             workers: self.workers,
             without: self.without.iter().copied().collect(),
             kept: self.keep.clone(),
-            ..Options::default()
+            keeps_trace: false,
+            // A history that is looked at is not narrowed down any further.
+            shrinks_at_most: if self.trace { 0 } else { SHRINKS_MAX },
         }
     }
 }
@@ -131,11 +136,6 @@ pub fn run_cli(arguments: &Arguments, out: &mut dyn Write) -> io::Result<bool> {
     }
     let (first, seeds) = arguments.seed.map_or((arguments.first, arguments.seeds), |seed| (seed, 1));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    // A history that is looked at is not narrowed down any further.
-    let options = Options {
-        shrinks_at_most: if arguments.trace { 0 } else { options.shrinks_at_most },
-        ..options
-    };
     let summary = run(first, seeds, arguments.threads.unwrap_or(cores), &options);
     for failure in &summary.failures {
         match arguments.trace {

@@ -49,7 +49,7 @@ fn every_history_holds() {
 #[test]
 fn a_seed_makes_the_same_history_byte_for_byte() {
     for seed in 0..20 {
-        let options = Options { shrinks_at_most: 0, ..Options::default() };
+        let options = Options::default();
         let first = sim::trace_of(seed, &options);
         let second = sim::trace_of(seed, &options);
         assert!(first.lines().count() > 50, "seed {seed} makes next to no history");
@@ -61,7 +61,7 @@ fn a_seed_makes_the_same_history_byte_for_byte() {
 
 #[test]
 fn the_trace_kept_as_text_is_the_trace_that_is_hashed() {
-    let options = Options { shrinks_at_most: 0, ..Options::default() };
+    let options = Options::default();
     let kept = Options { keeps_trace: true, ..options.clone() };
     for seed in 0..5 {
         let hash = |options| sim::run_seed(seed, options).unwrap().trace_hash;
