@@ -15,26 +15,29 @@
 
 mod chance;
 mod checks;
+mod command;
 mod driver;
 mod history;
 mod injector;
 mod ports;
 mod profile;
+mod shrink;
 mod trace;
 mod workload;
 mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     time::Duration,
 };
 
+pub use command::{Arguments, Summary, run, run_cli};
 pub use profile::Fault;
+pub use shrink::FailureReport;
 pub use trace::Trace;
 
 /// What a run may be narrowed down to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// At most so many workers.
     pub workers: Option<usize>,
@@ -44,6 +47,8 @@ pub struct Options {
     pub kept: Option<Vec<usize>>,
     /// Whether the trace is kept as text.
     pub keeps_trace: bool,
+    /// How often a history that fails is run again to find a shorter one.
+    pub shrinks_at_most: usize,
 }
 
 /// A history in which everything held.
@@ -57,6 +62,8 @@ pub struct RunReport {
     pub commits: u64,
     /// Copies to the dead letters.
     pub dead_letters: u64,
+    /// Of these, messages that were given up because workers died whenever they had them in hand.
+    pub innocents: u64,
     /// How often each kind of fault happened.
     pub faults: BTreeMap<Fault, u64>,
     /// How much time passed in it.
@@ -67,40 +74,14 @@ pub struct RunReport {
     pub trace_hash: u64,
 }
 
-/// A history in which something did not hold.
-#[derive(Clone, Debug)]
-pub struct FailureReport {
-    /// Its seed.
-    pub seed: u64,
-    /// Which check.
-    pub check: &'static str,
-    /// What was found.
-    pub detail: String,
-    /// What happened.
-    pub history: String,
-}
-
-impl fmt::Display for FailureReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.history)?;
-        writeln!(f, "seed {}: {}: {}", self.seed, self.check, self.detail)
-    }
-}
-
-/// Runs the history of a seed.
+/// Runs the history of a seed. One that fails is narrowed down to the shortest that fails alike, by
+/// running it again and again with less; [`Options::shrinks_at_most`] bounds how often.
 ///
 /// # Errors
 /// What did not hold.
 pub fn run_seed(seed: u64, options: &Options) -> Result<RunReport, Box<FailureReport>> {
-    let (result, trace) = driver::run(seed, options);
-    result.map_err(|violation| {
-        Box::new(FailureReport {
-            seed,
-            check: violation.check,
-            detail: violation.detail,
-            history: trace.and_then(Trace::into_text).unwrap_or_default(),
-        })
-    })
+    let (result, _) = driver::run(seed, options);
+    result.map_err(|violation| Box::new(shrink::shrink(seed, options, violation)))
 }
 
 /// Runs the history of a seed for its trace.

@@ -68,6 +68,7 @@ fn report(seed: u64, world: &World, trace: &Trace, simulated: Duration) -> RunRe
         messages: history.commands(),
         commits: history.commits(),
         dead_letters: history.dead(),
+        innocents: history.innocents(),
         faults: world.counts(),
         simulated,
         trace_lines: trace.lines(),

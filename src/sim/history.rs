@@ -33,6 +33,9 @@ use crate::{
 /// The tables are looked at as a whole after so many commits.
 const FULL_CHECK_EVERY: u64 = 25;
 
+/// The reason of what was handled alone as often as is allowed.
+const POISON_REASON: &str = "POISON";
+
 /// A queue of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
@@ -107,6 +110,8 @@ struct Message {
     /// Whether a failed entry before it in one batch excuses its place.
     is_excused: bool,
     is_dead: bool,
+    /// Given up after its attempts, whatever it was.
+    is_condemned: bool,
     is_deleted: bool,
 }
 
@@ -136,6 +141,7 @@ pub(super) struct History {
     commits: u64,
     publications: usize,
     dead: u64,
+    innocents: u64,
     violation: Option<Violation>,
 }
 
@@ -182,6 +188,7 @@ impl History {
             commits: 0,
             publications: 0,
             dead: 0,
+            innocents: 0,
             violation: None,
         }
     }
@@ -196,6 +203,11 @@ impl History {
 
     pub(super) fn dead(&self) -> u64 {
         self.dead
+    }
+
+    /// Messages that were given up because workers died whenever they had them in hand.
+    pub(super) fn innocents(&self) -> u64 {
+        self.innocents
     }
 
     pub(super) fn commands(&self) -> u64 {
@@ -279,6 +291,7 @@ impl History {
                 published,
                 is_excused: published.is_some(),
                 is_dead: false,
+                is_condemned: false,
                 is_deleted: false,
             },
         );
@@ -298,17 +311,20 @@ impl History {
             return self.fail("dead-letters", format!("a copy of {id:?}, which was never sent"));
         };
         message.is_dead = true;
+        message.is_condemned |= reason == POISON_REASON;
+        let is_innocent = message.is_condemned && !message.is_poison();
         let is_whole = message.body == copy.body
             && message.group == copy.group
             && (message.attributes.get(dead_letters::FIRST_SENT_AT))
                 .is_none_or(|first| *first == attribute(dead_letters::FIRST_SENT_AT));
         let is_deserved = match reason.as_str() {
-            "POISON" => message.is_poison() || crashes >= attempts_max,
+            POISON_REASON => message.is_poison() || crashes >= attempts_max,
             "INVALID_MESSAGE" | "UNSUPPORTED_TYPE" => message.command.is_none(),
             _ => false,
         };
         let is_command = message.command.is_some();
         self.dead += 1;
+        self.innocents += u64::from(is_innocent);
         if !is_whole {
             self.fail("dead-letters", format!("the copy of {id} is not the whole message"));
         }
@@ -427,7 +443,9 @@ impl History {
         message.is_deleted = true;
         let is_settled = match (&message.command, &message.key) {
             (Some(_), _) => message.published.is_some() || message.is_dead,
-            (None, Some(_)) => message.published.is_some() && message.is_dead,
+            (None, Some(_)) => {
+                message.is_condemned || message.published.is_some() && message.is_dead
+            }
             (None, None) => message.is_dead,
         };
         if !is_settled {

@@ -24,7 +24,7 @@ use crate::{
     domain::{GroupId, Outcome},
     message::{self, Decoded, ResultMessage, Undecodable},
     planted::{self, Bug},
-    ports::{Delivery, Publication, Receipt, queue::BATCH_ENTRIES_MAX},
+    ports::{Delivery, PortError, Publication, Receipt, queue::BATCH_ENTRIES_MAX},
 };
 
 /// The longest a poisonous message is hidden between attempts.
@@ -133,14 +133,7 @@ impl Lanes {
     /// A message that was received too often is handled alone, after its attempt is counted.
     async fn alone(&self, head: &[Held]) -> Settled {
         let Some(suspect) = head.first() else { return Settled { done: 0, failure: None } };
-        let counted = async {
-            self.unforgiven.settle(&self.tools).await?;
-            let message_id = &suspect.delivery.message_id;
-            let attempts =
-                self.tools.store.record_attempt(message_id, self.tools.clock.now()).await?;
-            Ok::<u32, Failure>(attempts)
-        };
-        let attempts = match counted.await {
+        let attempts = match self.count_attempt(&suspect.delivery.message_id).await {
             Ok(attempts) => attempts,
             Err(failure) => return Settled { done: 0, failure: Some(failure) },
         };
@@ -161,6 +154,18 @@ impl Lanes {
             }
         }
         settled
+    }
+
+    /// Counts one more attempt. One whose answer was lost may have been counted: it is taken back,
+    /// and if it was not, the message has one attempt more than it should.
+    async fn count_attempt(&self, message_id: &str) -> Result<u32, Failure> {
+        self.unforgiven.settle(&self.tools).await?;
+        let now = self.tools.clock.now();
+        let counted = self.tools.store.record_attempt(message_id, now).await;
+        if matches!(counted, Err(PortError::Unavailable(_))) {
+            self.unforgiven.add(message_id.to_owned());
+        }
+        Ok(counted?)
     }
 
     /// To the dead letters, unless the ledger knows the command: what has begun is never given up.

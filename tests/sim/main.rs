@@ -2,22 +2,69 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use inventory_worker::sim::{self, Options};
+use inventory_worker::sim::{self, Fault, Options};
+
+/// How many seeds a run takes: `SIM_SEEDS`, from `SIM_FIRST` on.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
 
 #[test]
-fn quick() {
-    let from: u64 = std::env::var("SIM_FROM").map_or(0, |from| from.parse().unwrap());
-    let count: u64 = std::env::var("SIM_SEEDS").map_or(20, |from| from.parse().unwrap());
-    let options = Options { keeps_trace: std::env::var("SIM_TRACE").is_ok(), ..Options::default() };
-    for seed in from..from + count {
-        match sim::run_seed(seed, &options) {
-            Ok(report) => println!("{report:?}"),
-            Err(failure) => {
-                if options.keeps_trace {
-                    std::fs::write("/tmp/trace.txt", &failure.history).unwrap();
-                }
-                println!("FAILED seed {} {}: {}", failure.seed, failure.check, failure.detail)
-            }
+fn every_history_holds() {
+    let (first, seeds) = (number("SIM_FIRST", 0), number("SIM_SEEDS", 2_000));
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let began = std::time::Instant::now();
+    let options = Options {
+        shrinks_at_most: usize::try_from(number("SIM_SHRINKS", 300)).unwrap(),
+        ..Options::default()
+    };
+    let summary = sim::run(first, seeds, threads, &options);
+    let took = began.elapsed();
+    for failure in &summary.failures {
+        println!("{failure}");
+    }
+    println!(
+        "{} histories in {took:?} on {threads} threads, {:.0} a second: {} messages, {} commits, \
+         {} dead letters, {} innocents, {} s simulated, faults {:?}",
+        summary.held,
+        summary.held as f64 / took.as_secs_f64(),
+        summary.messages,
+        summary.commits,
+        summary.dead_letters,
+        summary.innocents,
+        summary.simulated.as_secs(),
+        summary.faults,
+    );
+    assert!(summary.failures.is_empty(), "{} histories fail", summary.failures.len());
+    assert_eq!(summary.held, seeds);
+    if seeds >= 2_000 {
+        for fault in Fault::ALL {
+            let is_counted = !matches!(fault, Fault::Rollout | Fault::Duplicate);
+            let count = summary.faults.get(fault).copied().unwrap_or(0);
+            assert!(!is_counted || count > 0, "{fault:?} never happened");
         }
+    }
+}
+
+#[test]
+fn a_seed_makes_the_same_history_byte_for_byte() {
+    for seed in 0..20 {
+        let options = Options::default();
+        let first = sim::trace_of(seed, &options);
+        let second = sim::trace_of(seed, &options);
+        assert!(first.lines().count() > 50, "seed {seed} makes next to no history");
+        let different = first.lines().zip(second.lines()).find(|(one, other)| one != other);
+        assert_eq!(different, None, "seed {seed}");
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_trace_kept_as_text_is_the_trace_that_is_hashed() {
+    let options = Options::default();
+    let kept = Options { keeps_trace: true, ..options.clone() };
+    for seed in 0..5 {
+        let hash = |options| sim::run_seed(seed, options).unwrap().trace_hash;
+        assert_eq!(hash(&options), hash(&kept), "seed {seed}");
     }
 }

@@ -1,0 +1,161 @@
+//! Many seeds at once, and the command line of it.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{FailureReport, Fault, Options, RunReport, run_seed, trace_of};
+
+/// How often a history that fails is run again to find a shorter one.
+const SHRINKS_MAX: usize = 300;
+
+/// What `inventory-worker sim` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// How many seeds to run, one after the other from --first.
+    #[arg(long, default_value_t = 2_000, conflicts_with = "seed")]
+    pub seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    pub first: u64,
+    /// This seed alone.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print everything that happens under --seed.
+    #[arg(long, requires = "seed")]
+    pub trace: bool,
+    /// At most so many workers.
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// Kinds of fault that do not happen.
+    #[arg(long, value_delimiter = ',')]
+    pub without: Vec<Fault>,
+    /// The numbers of the messages that are sent, of all that the seed has.
+    #[arg(long, value_delimiter = ',')]
+    pub keep: Option<Vec<usize>>,
+    /// Threads; as many as there are cores unless it says otherwise.
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+impl Arguments {
+    fn options(&self) -> Options {
+        Options {
+            workers: self.workers,
+            without: self.without.iter().copied().collect(),
+            kept: self.keep.clone(),
+            keeps_trace: false,
+            // A history that is looked at is not narrowed down any further.
+            shrinks_at_most: if self.trace { 0 } else { SHRINKS_MAX },
+        }
+    }
+}
+
+/// What many seeds came to.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Histories in which everything held.
+    pub held: u64,
+    /// Those in which something did not, by seed.
+    pub failures: Vec<FailureReport>,
+    /// Messages sent.
+    pub messages: u64,
+    /// Transactions applied.
+    pub commits: u64,
+    /// Copies to the dead letters.
+    pub dead_letters: u64,
+    /// Messages given up because workers died whenever they had them in hand.
+    pub innocents: u64,
+    /// How often each kind of fault happened.
+    pub faults: BTreeMap<Fault, u64>,
+    /// How much time passed in them.
+    pub simulated: Duration,
+}
+
+impl Summary {
+    fn add(&mut self, report: &RunReport) {
+        self.held += 1;
+        self.messages += report.messages;
+        self.commits += report.commits;
+        self.dead_letters += report.dead_letters;
+        self.innocents += report.innocents;
+        self.simulated = self.simulated.saturating_add(report.simulated);
+        for (fault, count) in &report.faults {
+            *self.faults.entry(*fault).or_default() += count;
+        }
+    }
+}
+
+/// Runs so many seeds on so many threads. Stops at the tenth failure.
+#[must_use]
+pub fn run(first: u64, seeds: u64, threads: usize, options: &Options) -> Summary {
+    const FAILURES_MAX: usize = 10;
+    let next = AtomicU64::new(first);
+    let end = first.saturating_add(seeds);
+    let summary = Mutex::new(Summary::default());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let result = run_seed(seed, options);
+                    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+                    match result {
+                        Ok(report) => summary.add(&report),
+                        Err(failure) => summary.failures.push(*failure),
+                    }
+                    if summary.failures.len() >= FAILURES_MAX {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    summary.failures.sort_by_key(|failure| failure.seed);
+    summary
+}
+
+/// The subcommand: runs the seeds and says what came of them. Gives whether everything held.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn run_cli(arguments: &Arguments, out: &mut dyn Write) -> io::Result<bool> {
+    let options = arguments.options();
+    if let (Some(seed), true) = (arguments.seed, arguments.trace) {
+        out.write_all(trace_of(seed, &options).as_bytes())?;
+    }
+    let (first, seeds) = arguments.seed.map_or((arguments.first, arguments.seeds), |seed| (seed, 1));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let summary = run(first, seeds, arguments.threads.unwrap_or(cores), &options);
+    for failure in &summary.failures {
+        match arguments.trace {
+            true => writeln!(out, "seed {first} fails {}: {}", failure.check, failure.detail)?,
+            false => write!(out, "{failure}")?,
+        }
+    }
+    writeln!(
+        out,
+        "{} histories held, {} did not: {} messages, {} commits, {} dead letters, {} s simulated",
+        summary.held,
+        summary.failures.len(),
+        summary.messages,
+        summary.commits,
+        summary.dead_letters,
+        summary.simulated.as_secs()
+    )?;
+    let faults: Vec<String> = (summary.faults.iter())
+        .map(|(fault, count)| format!("{} {count}", fault.as_str()))
+        .collect();
+    writeln!(out, "faults: {}", faults.join(", "))?;
+    Ok(summary.failures.is_empty())
+}
