@@ -40,7 +40,7 @@ fn buyers(group: usize) -> Vec<Value> {
     let seats = seat_numbers(SEATS);
     let buyer = |buyer: usize| {
         let id = format!("{group}-{buyer}");
-        if buyer % 2 == 0 {
+        if buyer.is_multiple_of(2) {
             let first = (group * 5 + buyer * 7) % (SEATS - 1);
             return reserve_seats(&id, EVENT, &[&seats[first], &seats[first + 1]]);
         }
