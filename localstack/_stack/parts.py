@@ -150,7 +150,12 @@ class DynamoDb:
 
     def exports(self, ports):
         url = f"http://{net.HOST}:{ports[0]}"
-        return {"AWS_ENDPOINT_URL_DYNAMODB": url, "INVENTORY_TEST_DYNAMODB": url}
+        return {
+            "AWS_ENDPOINT_URL_DYNAMODB": url,
+            "INVENTORY_TEST_DYNAMODB": url,
+            # It has no backups, which `bootstrap` otherwise turns on.
+            "INVENTORY_BARE_TABLES": "true",
+        }
 
 
 # No data is kept: a killed server leaves nothing behind.

@@ -138,7 +138,7 @@ fn buyers(group: usize) -> Vec<Value> {
     for buyer in 0..BUYERS {
         let own = format!("A-{}", 2 + group);
         let hold = format!("{group}-{buyer}-hold");
-        let seats: &[&str] = if buyer % 2 == 0 { &[&own] } else { &[&own, "A-1"] };
+        let seats: &[&str] = if buyer.is_multiple_of(2) { &[&own] } else { &[&own, "A-1"] };
         messages.push(reserve_seats(&hold, EVENT, seats));
         let data = json!({
             "event_id": EVENT, "reservation_id": reservation(&hold), "booking_id": "b-1"
