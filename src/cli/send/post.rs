@@ -14,7 +14,10 @@ use crate::{
     app,
     cli::{ExitCode, Shell},
     config::AwsConfig,
-    domain::{Action, Command, CommandKey, GroupId, Outcome, Rejection, RejectionCode, Timestamp},
+    domain::{
+        Action, Command, CommandKey, GroupId, Outcome, Rejection, RejectionCode, Reservation,
+        ReservationStatus, Timestamp,
+    },
     message::{self, OutgoingCommand, ResultMessage},
     ports::{
         Clock, Entropy, LedgerKey, LedgerRecord, OutgoingMessage, Queue, Store, Wanted,
@@ -267,13 +270,22 @@ fn print(
         | Outcome::Confirmed { reservation }
         | Outcome::Cancelled { reservation, .. }
         | Outcome::Expired { reservation } => format!(
-            "{}  {}  held until {}",
+            "{}  {}  {}",
             style.good(reservation.status.as_str()),
             reservation.reservation_id,
-            reservation.expires_at
+            until_or_for(reservation)
         ),
     };
     shell.out.line(&format!("{}  {}", command.key.id, line.trim_end()))
+}
+
+/// Until when a hold lasts, or which booking it became.
+fn until_or_for(reservation: &Reservation) -> String {
+    match (reservation.status, &reservation.booking_id) {
+        (ReservationStatus::Active, _) => format!("held until {}", reservation.expires_at),
+        (ReservationStatus::Confirmed, Some(booking_id)) => format!("booking {booking_id}"),
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]
