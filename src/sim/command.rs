@@ -134,7 +134,8 @@ pub fn run_cli(arguments: &Arguments, out: &mut dyn Write) -> io::Result<bool> {
     if let (Some(seed), true) = (arguments.seed, arguments.trace) {
         out.write_all(trace_of(seed, &options).as_bytes())?;
     }
-    let (first, seeds) = arguments.seed.map_or((arguments.first, arguments.seeds), |seed| (seed, 1));
+    let (first, seeds) =
+        arguments.seed.map_or((arguments.first, arguments.seeds), |seed| (seed, 1));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let summary = run(first, seeds, arguments.threads.unwrap_or(cores), &options);
     for failure in &summary.failures {

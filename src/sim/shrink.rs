@@ -3,12 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{
-    Fault, Options,
-    checks::Violation,
-    driver,
-    profile::Profile,
-    trace::Trace,
-    workload::Workload,
+    Fault, Options, checks::Violation, driver, profile::Profile, trace::Trace, workload::Workload,
 };
 
 /// A history in which something did not hold, as short as it was found.
