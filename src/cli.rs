@@ -9,6 +9,8 @@ pub mod output;
 pub mod run;
 pub mod schema;
 pub mod send;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 use std::{ffi::OsString, io};
 
@@ -101,6 +103,9 @@ pub enum Command {
     CheckConfig(Box<check_config::CheckConfigArgs>),
     /// Print the JSON Schemas and the AsyncAPI document of the messages
     Schema(schema::SchemaArgs),
+    /// Run histories of simulated workers, each decided by its seed
+    #[cfg(feature = "sim")]
+    Sim(Box<sim::SimArgs>),
     /// Ask a worker on this machine whether it is alive, for container probes
     Health(health::HealthArgs),
 }
@@ -144,6 +149,8 @@ async fn dispatch(command: Command, shell: &Shell) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => audit::run(*args, shell).await,
         Command::CheckConfig(args) => check_config::run(*args, shell).await,
         Command::Schema(args) => schema::run(args, shell).await,
+        #[cfg(feature = "sim")]
+        Command::Sim(args) => sim::run(*args, shell).await,
         Command::Health(args) => health::run(args, shell).await,
     }
 }

@@ -89,6 +89,7 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
     let mut heartbeats = JoinSet::new();
     let budget = Arc::new(poller::Budget::new(&tools.settings));
     let unforgiven = lane::Unforgiven::default();
+    let one_suspect = lane::OneSuspect::default();
     for source in sources {
         let leases = Arc::new(lease::Leases::new(
             Arc::clone(&source.queue),
@@ -105,6 +106,7 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
                 source: source.clone(),
                 leases: Arc::clone(&leases),
                 unforgiven: unforgiven.clone(),
+                one_suspect: Arc::clone(&one_suspect),
             };
             pollers.spawn(poller::poll(Arc::new(lanes), Arc::clone(&budget)));
         }

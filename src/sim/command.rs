@@ -18,28 +18,28 @@ const SHRINKS_MAX: usize = 300;
 /// What `inventory-worker sim` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// How many seeds to run, one after the other from --first.
+    /// How many seeds to run, one after the other from --first
     #[arg(long, default_value_t = 2_000, conflicts_with = "seed")]
     pub seeds: u64,
-    /// The first seed.
+    /// The first seed
     #[arg(long, default_value_t = 0)]
     pub first: u64,
-    /// This seed alone.
+    /// This seed alone
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Print everything that happens under --seed.
+    /// Print everything that happens under --seed
     #[arg(long, requires = "seed")]
     pub trace: bool,
-    /// At most so many workers.
+    /// At most so many workers
     #[arg(long)]
     pub workers: Option<usize>,
-    /// Kinds of fault that do not happen.
+    /// Kinds of fault that do not happen
     #[arg(long, value_delimiter = ',')]
     pub without: Vec<Fault>,
-    /// The numbers of the messages that are sent, of all that the seed has.
+    /// The numbers of the messages that are sent, of all that the seed has
     #[arg(long, value_delimiter = ',')]
     pub keep: Option<Vec<usize>>,
-    /// Threads; as many as there are cores unless it says otherwise.
+    /// Threads; as many as there are cores unless it says otherwise
     #[arg(long)]
     pub threads: Option<usize>,
 }
@@ -92,37 +92,48 @@ impl Summary {
     }
 }
 
+/// No more seeds are begun after so many failures.
+const FAILURES_MAX: usize = 10;
+
 /// Runs so many seeds on so many threads. Stops at the tenth failure.
 #[must_use]
 pub fn run(first: u64, seeds: u64, threads: usize, options: &Options) -> Summary {
-    const FAILURES_MAX: usize = 10;
     let next = AtomicU64::new(first);
     let end = first.saturating_add(seeds);
     let summary = Mutex::new(Summary::default());
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    let result = run_seed(seed, options);
-                    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-                    match result {
-                        Ok(report) => summary.add(&report),
-                        Err(failure) => summary.failures.push(*failure),
-                    }
-                    if summary.failures.len() >= FAILURES_MAX {
-                        return;
-                    }
-                }
+                // What the workers log is in the trace, as far as it matters.
+                let silent = tracing::subscriber::NoSubscriber::default();
+                tracing::subscriber::with_default(silent, || {
+                    work_off(&next, end, options, &summary);
+                });
             });
         }
     });
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary.failures.sort_by_key(|failure| failure.seed);
     summary
+}
+
+/// Runs one seed after the other.
+fn work_off(next: &AtomicU64, end: u64, options: &Options, summary: &Mutex<Summary>) {
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            return;
+        }
+        let result = run_seed(seed, options);
+        let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(report) => summary.add(&report),
+            Err(failure) => summary.failures.push(*failure),
+        }
+        if summary.failures.len() >= FAILURES_MAX {
+            return;
+        }
+    }
 }
 
 /// The subcommand: runs the seeds and says what came of them. Gives whether everything held.
@@ -132,7 +143,9 @@ pub fn run(first: u64, seeds: u64, threads: usize, options: &Options) -> Summary
 pub fn run_cli(arguments: &Arguments, out: &mut dyn Write) -> io::Result<bool> {
     let options = arguments.options();
     if let (Some(seed), true) = (arguments.seed, arguments.trace) {
-        out.write_all(trace_of(seed, &options).as_bytes())?;
+        let silent = tracing::subscriber::NoSubscriber::default();
+        let trace = tracing::subscriber::with_default(silent, || trace_of(seed, &options));
+        out.write_all(trace.as_bytes())?;
     }
     let (first, seeds) =
         arguments.seed.map_or((arguments.first, arguments.seeds), |seed| (seed, 1));

@@ -37,12 +37,17 @@ pub(super) struct Lanes {
     pub(super) source: Source,
     pub(super) leases: Arc<Leases>,
     pub(super) unforgiven: Unforgiven,
+    pub(super) one_suspect: OneSuspect,
 }
 
 /// Attempts that ended in a failure of the environment and are still counted: taken back before
 /// any other attempt is counted, so that an outage condemns nobody.
 #[derive(Clone, Default)]
 pub(super) struct Unforgiven(Arc<Mutex<Vec<String>>>);
+
+/// Suspects of a worker are handled one after the other: were they handled side by side, the one
+/// that kills the worker would condemn the others with it.
+pub(super) type OneSuspect = Arc<tokio::sync::Mutex<()>>;
 
 impl Unforgiven {
     fn add(&self, message_id: String) {
@@ -133,6 +138,7 @@ impl Lanes {
     /// A message that was received too often is handled alone, after its attempt is counted.
     async fn alone(&self, head: &[Held]) -> Settled {
         let Some(suspect) = head.first() else { return Settled { done: 0, failure: None } };
+        let _turn = self.one_suspect.lock().await;
         let attempts = match self.count_attempt(&suspect.delivery.message_id).await {
             Ok(attempts) => attempts,
             Err(failure) => return Settled { done: 0, failure: Some(failure) },

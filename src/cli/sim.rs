@@ -1,0 +1,30 @@
+//! `sim`: histories of simulated workers, each from its seed.
+
+use clap::Args;
+
+use super::{ExitCode, Shell};
+use crate::sim;
+
+/// Arguments of `sim`.
+#[derive(Args)]
+pub struct SimArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub arguments: sim::Arguments,
+}
+
+/// Runs the histories; exits 1 where something did not hold in one of them.
+///
+/// # Errors
+///
+/// Where the output cannot be written.
+pub async fn run(args: SimArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+    // Each history has a runtime of its own, which cannot be started on one of this.
+    let run = tokio::task::spawn_blocking(move || {
+        let mut text = Vec::new();
+        sim::run_cli(&args.arguments, &mut text).map(|holds| (holds, text))
+    });
+    let (holds, text) = run.await??;
+    shell.out.write(&String::from_utf8_lossy(&text))?;
+    Ok(if holds { ExitCode::Done } else { ExitCode::Failed })
+}
