@@ -49,7 +49,7 @@ const LEASE_LOST: &str = "Messages dropped because their lease was lost: another
 const DEAD: &str = "Messages copied to a dead-letter queue, by reason";
 const PUBLISH: &str = "Publishing the results of a batch, repetitions included";
 const REPLAYS: &str = "Commands found decided already, whose outcome was published again";
-const SWEEPER_LAG: &str = 
+const SWEEPER_LAG: &str =
     "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look";
 const EXPIRED: &str = "Expiries that the sweeper posted";
 const OVERSOLD: &str = "Lines taken below zero available less those brought back; sum over workers";
