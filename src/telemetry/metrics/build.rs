@@ -21,7 +21,7 @@ const LOCK_SECONDS: [f64; 11] =
 /// Messages: a receive brings 1…10.
 const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
 
-/// Seconds past its end, for holds: those within the skew margin, and those late.
+/// Seconds past their end and the margin, for holds.
 const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
 
 /// The results of a commit.
@@ -47,9 +47,10 @@ const OLDEST: &str =
     "Age of the oldest message of the last receive, 0 where it was empty, by queue";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const DEAD: &str = "Messages copied to a dead-letter queue, by reason";
-const PUBLISH: &str = "One call that publishes up to ten results";
+const PUBLISH: &str = "Publishing the results of a batch, repetitions included";
 const REPLAYS: &str = "Commands found decided already, whose outcome was published again";
-const SWEEPER_LAG: &str = "How far past its end the oldest hold in a shard was, at each look";
+const SWEEPER_LAG: &str =
+    "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look";
 const EXPIRED: &str = "Expiries that the sweeper posted";
 const OVERSOLD: &str = "Lines taken below zero available less those brought back; sum over workers";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
