@@ -10,8 +10,9 @@
 //!    └ calm: everything must come to an end             trace ◄─────────── history ─► checks
 //! ```
 //!
-//! Rollouts: the in-memory store keeps outcomes as values, so two formats of an outcome cannot
-//! stand side by side in it. A rollout is two settings side by side: limits, locks, leases.
+//! Rollouts: the in-memory store keeps outcomes as values, without a format. So a rollout is two
+//! settings side by side (limits, locks, leases), and an older release that refuses to read what a
+//! newer one wrote, as the adapter of DynamoDB does.
 
 mod chance;
 mod checks;

@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use super::{
     checks::{
-        Violation,
+        Violation, ensure,
         judge::{self, Sent},
         model::Model,
         tables,
     },
-    profile::{Profile, SKEW_MAX_MS},
+    profile::Profile,
     workload::{KILLER, POISON},
     world::QUEUES,
 };
@@ -148,6 +148,7 @@ pub(super) struct History {
 /// What the checks read of a result.
 #[derive(Deserialize)]
 struct ResultBody<'a> {
+    time: Timestamp,
     #[serde(borrow)]
     data: ResultData<'a>,
 }
@@ -363,16 +364,11 @@ impl History {
     }
 
     /// An entry was taken by the topic. Gives whether it says something new.
-    pub(super) fn published(
-        &mut self,
-        publication: &Publication,
-        is_excused: bool,
-        now: Timestamp,
-    ) -> bool {
+    pub(super) fn published(&mut self, publication: &Publication, is_excused: bool) -> bool {
         if !self.seen_bodies.insert(format!("{} {}", publication.group, publication.body)) {
             return false;
         }
-        if let Err(Violation { check, detail }) = self.judge_result(publication, is_excused, now) {
+        if let Err(Violation { check, detail }) = self.judge_result(publication, is_excused) {
             self.fail(check, format!("{detail}: {}", publication.body));
         }
         true
@@ -382,7 +378,6 @@ impl History {
         &mut self,
         publication: &Publication,
         is_excused: bool,
-        now: Timestamp,
     ) -> Result<(), Violation> {
         let wrong = |detail: &str| Violation::new("result", detail.to_owned());
         let body: ResultBody<'_> = serde_json::from_str(&publication.body)
@@ -396,34 +391,28 @@ impl History {
                     .as_ref()
                     .is_some_and(|key| key.source.as_str() == source && key.id.as_str() == id)
         };
-        // The same message may have the same place in both queues; then they cannot be told apart.
-        let all: Vec<(usize, u64)> = (0..QUEUES.len())
-            .map(|queue| (queue, number))
-            .filter(|at| self.messages.get(at).is_some_and(is_its))
-            .collect();
-        let first = all.first().and_then(|at| self.messages.get(at));
-        let message = first.ok_or_else(|| wrong("of no message that was sent"))?;
         let code = body.data.rejection.map(|rejection| rejection.code);
-        match &message.command {
-            Some(command) => {
-                let expected = expected(&self.model, command, sequence, publication, code, now)?;
-                if let Some(expected) = expected.filter(|expected| expected != publication) {
-                    return Err(Violation::new(
-                        "result",
-                        format!("not what the ledger says, which is {}", expected.body),
-                    ));
-                }
+        // Messages of one identity and group may have the same place in both queues: where both
+        // could have this result, they cannot be told apart.
+        let mut answered = Vec::new();
+        let mut fault = wrong("of no message that was sent");
+        for at in (0..QUEUES.len()).map(|queue| (queue, number)) {
+            let Some(message) = self.messages.get(&at).filter(|message| is_its(message)) else {
+                continue;
+            };
+            match self.judge_answer(message, publication, sequence, code, body.time) {
+                Ok(()) => answered.push(at),
+                Err(violation) => fault = violation,
             }
-            None => match code {
-                Some(RejectionCode::InvalidMessage | RejectionCode::UnsupportedType) => {}
-                _ => return Err(wrong("an outcome of what is no command")),
-            },
         }
-        for at in &all {
+        if answered.is_empty() {
+            return Err(fault);
+        }
+        for at in &answered {
             let Some(message) = self.messages.get_mut(at) else { continue };
             if message.published.is_none() {
                 message.published = Some(self.publications);
-                message.is_excused = is_excused || all.len() > 1;
+                message.is_excused = is_excused || answered.len() > 1;
             }
         }
         self.publications += 1;
@@ -433,6 +422,31 @@ impl History {
             return Err(wrong("the same id said something else before"));
         }
         Ok(())
+    }
+
+    /// Whether this may be the result of that message.
+    fn judge_answer(
+        &self,
+        message: &Message,
+        publication: &Publication,
+        sequence: &str,
+        code: Option<RejectionCode>,
+        time: Timestamp,
+    ) -> Result<(), Violation> {
+        let Some(command) = &message.command else {
+            let is_answer = matches!(
+                code,
+                Some(RejectionCode::InvalidMessage | RejectionCode::UnsupportedType)
+            );
+            return ensure(is_answer, "result", || "an outcome of what is no command".to_owned());
+        };
+        match expected(&self.model, command, publication, sequence, code, time)? {
+            Some(expected) if expected != *publication => {
+                let detail = format!("not what the ledger says, which is {}", expected.body);
+                Err(Violation::new("result", detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A message was deleted: only once its result is out, or a copy of it with the dead letters.
@@ -553,10 +567,10 @@ impl History {
 fn expected(
     model: &Model,
     command: &Command,
-    sequence: &str,
     publication: &Publication,
+    sequence: &str,
     code: Option<RejectionCode>,
-    now: Timestamp,
+    time: Timestamp,
 ) -> Result<Option<Publication>, Violation> {
     let record = model.ledger.get(&LedgerKey::Command(command.key.clone()));
     let of = |outcome: &Outcome, decided_at: Timestamp| {
@@ -580,13 +594,12 @@ fn expected(
         (Some(LedgerRecord::Outcome { outcome, decided_at, .. }), _) => {
             // An expiry that came too early may be answered late, after one that came in time.
             if code == Some(RejectionCode::NotYetExpired) {
-                return Ok(None);
+                return judge::not_yet_expired(model, command, time).map(|()| None);
             }
             Ok(Some(of(outcome, *decided_at)))
         }
         (_, Some(RejectionCode::NotYetExpired)) => {
-            judge::not_yet_expired(model, command, now, SKEW_MAX_MS)?;
-            Ok(None)
+            judge::not_yet_expired(model, command, time).map(|()| None)
         }
         _ => Err(Violation::new("durable", "published before it was durable".to_owned())),
     }

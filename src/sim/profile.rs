@@ -65,7 +65,8 @@ faults! {
     CrashAnytime = "crash-anytime",
     /// A worker is told to stop, and another takes its place.
     Drain = "drain",
-    /// Workers run with different settings.
+    /// Workers of two releases run side by side: with different settings, and with two formats of
+    /// an outcome, the newer of which the older release refuses to read.
     Rollout = "rollout",
     /// A message is sent twice.
     Duplicate = "duplicate",
@@ -101,6 +102,8 @@ pub(super) struct Profile {
     pub(super) crashes_max: u32,
     /// The settings of each worker.
     pub(super) settings: Vec<Settings>,
+    /// Whether each worker is of the newer release, whose outcomes the older cannot read.
+    is_newer: Vec<bool>,
     pub(super) sweeper: sweeper::Settings,
     rates: Vec<(Fault, u32)>,
 }
@@ -116,6 +119,7 @@ impl Profile {
         let is_on = |fault| rates.iter().any(|(other, rate)| *other == fault && *rate > 0);
         let base = draw_settings(rng);
         let workers = rng.usize(2..=4);
+        let is_newer = (0..workers).map(|_| rng.bool() && is_on(Fault::Rollout)).collect();
         let settings = (0..workers)
             .map(|_| {
                 let other = draw_rollout(rng, &base);
@@ -129,12 +133,18 @@ impl Profile {
             latency_max: Duration::from_millis(rng.u64(2..=60)),
             crashes_max: rng.u32(0..=8),
             settings,
+            is_newer,
             sweeper: sweeper::Settings {
                 interval: Duration::from_secs(rng.u64(3..=8)),
                 margin: Duration::from_secs(2),
             },
             rates,
         }
+    }
+
+    /// Whether the worker is of the newer release.
+    pub(super) fn is_newer(&self, worker: usize) -> bool {
+        self.is_newer.get(worker).copied().unwrap_or(false)
     }
 
     /// How often, of ten thousand.

@@ -2,7 +2,7 @@
 //! what happens in them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -26,8 +26,8 @@ use crate::{
     },
     domain::Timestamp,
     ports::{
-        BatchAnswer, Clock, CommitError, Consumed, OutgoingMessage, PortError, Publication,
-        Publisher, Queue, Receipt, Record, Store, Transaction,
+        BatchAnswer, Clock, CommitError, Consumed, LedgerKey, OutgoingMessage, PortError,
+        Publication, Publisher, Queue, Receipt, Record, Store, Transaction, Wanted, Write,
     },
 };
 
@@ -54,6 +54,8 @@ pub(super) struct World {
     outages: Mutex<BTreeMap<Port, Instant>>,
     crashes_left: AtomicU32,
     counts: Mutex<BTreeMap<Fault, u64>>,
+    /// What was written in the newer format.
+    newer: Mutex<BTreeSet<LedgerKey>>,
 }
 
 impl World {
@@ -79,6 +81,7 @@ impl World {
             outages: Mutex::default(),
             crashes_left,
             counts: Mutex::default(),
+            newer: Mutex::default(),
             profile,
         }
     }
@@ -192,8 +195,30 @@ impl World {
             let number =
                 self.history().committed(worker, transaction, self.clock.now(), &self.store);
             self.trace(format_args!("committed #{number} by w{worker}: {}", Entry(transaction)));
+            if self.profile.is_newer(worker) {
+                self.note_newer(transaction);
+            }
         }
         result
+    }
+
+    fn note_newer(&self, transaction: &Transaction) {
+        let mut newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
+        newer.extend(transaction.writes.iter().filter_map(|write| match write {
+            Write::Ledger { key, .. } => Some(key.clone()),
+            Write::LedgerOverIntent { key, .. } => Some(LedgerKey::Command(key.clone())),
+            _ => None,
+        }));
+    }
+
+    /// Whether the worker is of an older release than what it wants was written by. In calm the
+    /// rollout is over.
+    pub(super) fn is_too_new(&self, worker: usize, wanted: &Wanted) -> bool {
+        if self.is_calm() || self.profile.is_newer(worker) {
+            return false;
+        }
+        let newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.ledger.iter().any(|key| newer.contains(key))
     }
 
     /// The effect of a publish. `excused`: entries that came after one that failed.
@@ -204,10 +229,9 @@ impl World {
     ) -> Result<BatchAnswer, PortError> {
         let answers = self.topic.publish(batch).await?;
         let mut history = self.history();
-        let now = self.clock.now();
         for ((publication, answer), excused) in batch.iter().zip(&answers).zip(excused) {
             if answer.is_ok() {
-                let is_new = history.published(publication, *excused, now);
+                let is_new = history.published(publication, *excused);
                 if is_new {
                     self.trace(format_args!(
                         "published {} {}",

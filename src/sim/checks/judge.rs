@@ -183,22 +183,23 @@ fn compare(model: &Model, transaction: &Transaction) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A `NOT_YET_EXPIRED` must have been so by some worker's clock.
+/// A `NOT_YET_EXPIRED` is true of a hold that was on when it was decided, by the worker's clock.
 pub(in crate::sim) fn not_yet_expired(
     model: &Model,
     command: &Command,
-    now: Timestamp,
-    skew_ms: i64,
+    decided_at: Timestamp,
 ) -> Result<(), Violation> {
     let Action::Expire(expire) = &command.action else {
         return Err(Violation::new("result", "NOT_YET_EXPIRED of no expire".to_owned()));
     };
-    let found = model.reservations.last(&expire.reservation_id);
-    // Published a while after it was decided, so this can only be a lower bound.
-    let _ = (now, skew_ms);
-    ensure(found.is_some_and(|found| found.pool == command.pool), "result", || {
-        format!("NOT_YET_EXPIRED of {found:?}")
-    })
+    let was_on = |found: Option<&Reservation>| {
+        found.is_some_and(|found| {
+            found.pool == command.pool && is_active(found) && decided_at < found.expires_at
+        })
+    };
+    let id = expire.reservation_id;
+    let holds = model.reservations.ever_since(&id, Timestamp::MIN, was_on);
+    ensure(holds, "result", || format!("NOT_YET_EXPIRED at {decided_at}, which {id} never was"))
 }
 
 impl Case<'_> {

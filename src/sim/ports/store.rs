@@ -68,6 +68,10 @@ impl FaultyStore {
 impl Store for FaultyStore {
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
         let work = async {
+            if self.0.world.is_too_new(self.0.worker, wanted) {
+                self.0.world.count(Some(Fault::Rollout));
+                return Err(PortError::Refused("a newer release wrote the item".to_owned()));
+            }
             if wanted.len() > 1 && self.0.happens(Fault::Torn) {
                 return self.load_torn(wanted).await;
             }
