@@ -68,3 +68,49 @@ fn the_trace_kept_as_text_is_the_trace_that_is_hashed() {
         assert_eq!(hash(&options), hash(&kept), "seed {seed}");
     }
 }
+
+#[cfg(feature = "planted")]
+#[test]
+fn a_history_that_fails_is_narrowed_down_and_fails_alike_when_run_again() {
+    use inventory_worker::planted::{self, Bug};
+
+    planted::plant(Some(Bug::DropSeatCondition));
+    let options = Options { shrinks_at_most: 300, ..Options::default() };
+    let failure = (0..1_000).find_map(|seed| sim::run_seed(seed, &options).err()).unwrap();
+    let again = sim::run_seed(failure.seed, &failure.narrowed).unwrap_err();
+    planted::plant(None);
+    println!("{failure}");
+    let (left, all) = failure.messages;
+    assert!(left <= all / 2, "{left} of {all} messages are left");
+    assert_eq!((again.check, &again.detail), (failure.check, &failure.detail));
+    let replay = failure.replay();
+    assert!(replay.contains(&format!("--seed {} --trace", failure.seed)), "{replay}");
+}
+
+#[derive(clap::Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    arguments: sim::Arguments,
+}
+
+fn run_cli(arguments: &[&str]) -> (bool, String) {
+    use clap::Parser as _;
+
+    let arguments = ["sim"].iter().chain(arguments);
+    let line = CommandLine::try_parse_from(arguments).unwrap();
+    let mut text = Vec::new();
+    let holds = sim::run_cli(&line.arguments, &mut text).unwrap();
+    (holds, String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn the_command_line_runs_seeds_and_shows_the_history_of_one() {
+    let (holds, text) = run_cli(&["--first", "3", "--seeds", "2", "--threads", "1"]);
+    assert!(holds && text.starts_with("2 histories held, 0 did not"), "{text}");
+    let narrowed = ["--seed", "3", "--trace", "--without", "throttle,tail", "--keep", "0,1,2"];
+    let (holds, text) = run_cli(&narrowed);
+    assert!(holds, "{text}");
+    let sent = text.lines().filter(|line| line.contains(" sent c") && line.contains("\"c-"));
+    assert!((1..=3).contains(&sent.count()), "{text}");
+    assert!(!text.contains("!throttled"), "{text}");
+}
