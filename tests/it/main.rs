@@ -13,6 +13,8 @@ mod decide_properties;
 mod decide_rules;
 #[cfg(feature = "embedded")]
 mod demo;
+#[cfg(feature = "embedded")]
+mod dlq;
 mod schemas;
 #[cfg(feature = "embedded")]
 mod worker;
