@@ -11,6 +11,7 @@
 mod audit;
 mod decide_properties;
 mod decide_rules;
+mod decoder_fuzz;
 #[cfg(feature = "embedded")]
 mod demo;
 #[cfg(feature = "embedded")]
