@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # cargo-deny is kept here once it is built; CI may point it at a cache of its own.
 TOOLS ?= .cache/tools
 
-.PHONY: help demo test fmt lint deny clean-cache
+.PHONY: help demo test fuzz mutants fmt lint deny clean-cache
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ demo: ## Play a short on-sale in one process: no AWS, no Docker, no Redis
 test: ## Install what the tests need, start the emulated stack, run every test, stop the stack
 	scripts/test
 
+fuzz: ## Fuzz the decoder for SECONDS_TO_FUZZ (60), without a nightly compiler
+	TOOLS=$(TOOLS) scripts/fuzz
+
+mutants: ## Remove each guard in turn (src/planted.rs): the simulation must catch every one; long
+	cargo test --locked --release --features sim,planted --test mutants -- --nocapture
+
 fmt: ## Format the sources
 	cargo fmt
 
@@ -25,6 +31,7 @@ lint: ## Check the format and the lints
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
+	scripts/check-guarantees
 
 deny: ## Check the dependencies: licences, sources, bans, and advisories where they can be fetched
 	TOOLS=$(TOOLS) scripts/deny

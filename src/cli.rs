@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bootstrap;
 pub mod check_config;
 pub mod dev;
+pub mod dlq;
 pub mod health;
 pub mod output;
 pub mod run;
@@ -99,6 +100,8 @@ pub enum Command {
     Send(Box<send::SendArgs>),
     /// Read all tables and check every invariant they can show; exits 1 where one is broken
     Audit(Box<audit::AuditArgs>),
+    /// Look into the dead letters, send them back in order, or discard them
+    Dlq(Box<dlq::DlqArgs>),
     /// Print the effective configuration, without secrets
     CheckConfig(Box<check_config::CheckConfigArgs>),
     /// Print the JSON Schemas and the AsyncAPI document of the messages
@@ -147,6 +150,7 @@ async fn dispatch(command: Command, shell: &Shell) -> anyhow::Result<ExitCode> {
         Command::Bootstrap(args) => bootstrap::run(*args, shell).await,
         Command::Send(args) => send::run(*args, shell).await,
         Command::Audit(args) => audit::run(*args, shell).await,
+        Command::Dlq(args) => dlq::run(*args, shell).await,
         Command::CheckConfig(args) => check_config::run(*args, shell).await,
         Command::Schema(args) => schema::run(args, shell).await,
         #[cfg(feature = "sim")]

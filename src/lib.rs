@@ -21,6 +21,7 @@ pub mod config;
 pub mod decide;
 #[cfg(feature = "embedded")]
 pub mod demo;
+pub mod dlq;
 pub mod domain;
 pub mod message;
 pub mod planted;

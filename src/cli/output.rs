@@ -229,7 +229,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// What came from a message must not steer the terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()
 }
 

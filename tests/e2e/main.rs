@@ -34,6 +34,7 @@ mod commands;
 mod configuration;
 mod contention;
 mod crashes;
+mod dead_letters;
 mod duplicates;
 mod expiry;
 mod poison;

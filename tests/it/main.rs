@@ -11,8 +11,11 @@
 mod audit;
 mod decide_properties;
 mod decide_rules;
+mod decoder_fuzz;
 #[cfg(feature = "embedded")]
 mod demo;
+#[cfg(feature = "embedded")]
+mod dlq;
 mod schemas;
 #[cfg(feature = "embedded")]
 mod worker;

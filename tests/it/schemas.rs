@@ -84,7 +84,7 @@ fn files(path: &str) -> BTreeMap<String, Value> {
     fs::read_dir(folder(path)).unwrap().map(read).collect()
 }
 
-fn valid_commands() -> BTreeMap<String, Value> {
+pub fn valid_commands() -> BTreeMap<String, Value> {
     let mut examples = files("examples/valid");
     examples.retain(|_, example| example["source"] != "/inventory-worker");
     examples

@@ -1,0 +1,280 @@
+//! `dlq`: look into the dead letters, send them back, or discard them.
+
+mod show;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use clap::{ArgGroup, Args, Subcommand, builder::FalseyValueParser};
+use tokio_util::sync::CancellationToken;
+
+use super::{ExitCode, Shell, run::AWS_VARIABLES};
+use crate::{
+    adapters::{
+        sqs::{self, SqsQueue, bootstrap::dead_letter_queue_name},
+        system::{Random, SystemClock},
+    },
+    app::{self, signals::StopSignals},
+    config::{AwsConfig, Flags, QueueRef},
+    dlq::{Desk, Ended, LIMIT_MAX, Options, Run, Selection},
+};
+
+/// Arguments of `dlq`.
+#[derive(Args)]
+pub struct DlqArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: DlqCommand,
+}
+
+/// What can be done with dead letters.
+#[derive(Subcommand)]
+pub enum DlqCommand {
+    /// List them with their reasons, never their bodies
+    List(Box<ListArgs>),
+    /// Show some with their bodies
+    Show(Box<ShowArgs>),
+    /// Send them back to their queue, each group in order; refuses what is older than the ledger
+    Redrive(Box<RedriveArgs>),
+    /// Delete them for good
+    Discard(Box<DiscardArgs>),
+}
+
+/// Whose dead letters, and how many.
+#[derive(Args)]
+pub struct WhereArgs {
+    /// The command queue whose dead letters these are, by name or URL [default: each of --queues]
+    #[arg(
+        long, env = "INVENTORY_DLQ_QUEUE", hide_env_values = true,
+        value_name = "QUEUE", value_parser = command_queue
+    )]
+    pub queue: Option<QueueRef>,
+    /// The most dead letters of a queue to look at. While it looks nobody else can: they are leased
+    /// until it ends, or should it be killed, for 2 minutes and 0.3 s for each of these
+    #[arg(
+        long, env = "INVENTORY_DLQ_LIMIT", hide_env_values = true,
+        value_name = "COUNT", default_value = "1000", value_parser = limit
+    )]
+    pub limit: usize,
+    /// Print one line of JSON
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub json: bool,
+    /// Queues, topic and tables.
+    #[command(flatten)]
+    pub settings: Flags<AwsConfig>,
+}
+
+/// Arguments of `dlq list`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES)]
+pub struct ListArgs {
+    /// Only what is dead for this reason: INVALID_MESSAGE, UNSUPPORTED_TYPE, POISON, or UNSTATED
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    /// Whose dead letters, and how many.
+    #[command(flatten)]
+    place: WhereArgs,
+}
+
+/// Arguments of `dlq show`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES)]
+pub struct ShowArgs {
+    /// Their ids, as `dlq list` has them
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// Whose dead letters, and how many.
+    #[command(flatten)]
+    place: WhereArgs,
+}
+
+/// Arguments of `dlq redrive`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
+pub struct RedriveArgs {
+    /// Their ids, as `dlq list` has them
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// All there are, or with --reason all of these
+    #[arg(long)]
+    all: bool,
+    /// With --all: only what is dead for this reason
+    #[arg(long, value_name = "REASON", requires = "all", conflicts_with = "ids")]
+    reason: Option<String>,
+    /// Whose dead letters, and how many.
+    #[command(flatten)]
+    place: WhereArgs,
+}
+
+/// Arguments of `dlq discard`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
+pub struct DiscardArgs {
+    /// Their ids, as `dlq list` has them
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// All there are, or with --reason all of these; needs --yes
+    #[arg(long, requires = "yes")]
+    all: bool,
+    /// With --all: only what is dead for this reason
+    #[arg(long, value_name = "REASON", requires = "all", conflicts_with = "ids")]
+    reason: Option<String>,
+    /// That all are meant, and that what is discarded cannot be had back
+    #[arg(long)]
+    yes: bool,
+    /// Whose dead letters, and how many.
+    #[command(flatten)]
+    place: WhereArgs,
+}
+
+fn command_queue(text: &str) -> Result<QueueRef, String> {
+    let queue: QueueRef = text.parse()?;
+    match queue.name().strip_suffix("-dlq.fifo") {
+        Some(stem) => {
+            Err(format!("name the command queue, {stem}.fifo: these are its dead letters"))
+        }
+        None => Ok(queue),
+    }
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
+        _ => Err(format!("expected a whole number from 1 to {LIMIT_MAX}")),
+    }
+}
+
+/// What to do, in one form for all subcommands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    List,
+    Show,
+    Redrive,
+    Discard,
+}
+
+impl DlqCommand {
+    fn place(&self) -> &WhereArgs {
+        match self {
+            Self::List(args) => &args.place,
+            Self::Show(args) => &args.place,
+            Self::Redrive(args) => &args.place,
+            Self::Discard(args) => &args.place,
+        }
+    }
+
+    fn task(&self) -> (Task, Selection) {
+        match self {
+            Self::List(args) => (Task::List, selection(&[], args.reason.as_ref())),
+            Self::Show(args) => (Task::Show, selection(&args.ids, None)),
+            Self::Redrive(args) => (Task::Redrive, selection(&args.ids, args.reason.as_ref())),
+            Self::Discard(args) => (Task::Discard, selection(&args.ids, args.reason.as_ref())),
+        }
+    }
+}
+
+fn selection(ids: &[String], reason: Option<&String>) -> Selection {
+    let ids = (!ids.is_empty()).then(|| ids.iter().cloned().collect());
+    Selection { ids, reason: reason.cloned() }
+}
+
+/// What was done with the dead letters of one queue.
+struct Done {
+    queue: String,
+    run: Run,
+}
+
+/// Looks, sends back or discards; `Failed` where not all that was asked for was done.
+///
+/// # Errors
+///
+/// Where the configuration is wrong, or a queue is unreachable or refuses. What was done until then
+/// is shown.
+pub async fn run(args: DlqArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+    let place = args.command.place();
+    let config = place.settings.load(&*shell.environment)?;
+    let (task, mut selection) = args.command.task();
+    let queues = place.queue.clone().map_or(config.queues, |queue| vec![queue]);
+    let sdk = app::aws().await;
+    let stop = stopped_by_a_signal()?;
+    let mut done = Vec::new();
+    let mut failure = None;
+    for queue in &queues {
+        let of_queue = one_queue(&sdk, queue, place.limit, &stop);
+        match of_queue.await {
+            Ok((desk, source)) => {
+                let mut run = match task {
+                    Task::List => desk.list(&selection).await,
+                    Task::Show => desk.show(&selection).await,
+                    Task::Redrive => desk.redrive(&source, &selection).await,
+                    Task::Discard => desk.discard(&selection).await,
+                };
+                // What this queue does not have the next may.
+                if selection.ids.is_some() {
+                    selection.ids = Some(std::mem::take(&mut run.missing).into_iter().collect());
+                }
+                if let Ended::Failed(error) = &run.ended {
+                    failure = Some(anyhow::Error::new(error.clone()));
+                }
+                done.push(Done { queue: queue.name().to_owned(), run });
+            }
+            Err(error) => failure = Some(error),
+        }
+        let found_all = selection.ids.as_ref().is_some_and(BTreeSet::is_empty);
+        if failure.is_some() || found_all || stop.is_cancelled() {
+            break;
+        }
+    }
+    let missing: Vec<String> = selection.ids.into_iter().flatten().collect();
+    if place.json {
+        shell.out.json(&show::as_json(&done, &missing))?;
+    } else {
+        show::print(task, &done, &missing, shell)?;
+    }
+    match failure {
+        Some(error) => Err(error),
+        None if missing.is_empty() && done.iter().all(|done| done.run.is_done()) => {
+            Ok(ExitCode::Done)
+        }
+        None => Ok(ExitCode::Failed),
+    }
+}
+
+/// So that what is leased is given back, the first signal ends the run at its next step.
+fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    let mut signals = StopSignals::catch()?;
+    tokio::spawn(async move {
+        signals.next().await;
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+async fn one_queue(
+    sdk: &SdkConfig,
+    queue: &QueueRef,
+    limit: usize,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Desk, SqsQueue)> {
+    let connect = async |name: &str| {
+        SqsQueue::connect(sqs::client(sdk), name)
+            .await
+            .with_context(|| format!("queue {name} (`bootstrap` creates it)"))
+    };
+    let source = connect(queue.as_str()).await?;
+    let dead_letters = connect(&dead_letter_queue_name(queue.as_str())).await?;
+    let desk = Desk {
+        dead_letters: Arc::new(dead_letters),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(Random::new()),
+        options: Options { limit, ..Options::default() },
+        stop: stop.clone(),
+    };
+    Ok((desk, source))
+}
+
+#[cfg(test)]
+mod tests;

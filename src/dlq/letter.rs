@@ -1,0 +1,136 @@
+//! A dead letter, and the message it is when it goes back.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use crate::{
+    domain::{GroupId, Timestamp},
+    ports::{Delivery, OutgoingMessage, queue::MESSAGE_BYTES_MAX},
+    worker::dead_letters::{DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE},
+};
+
+/// How long the ledger keeps an outcome, days.
+pub const LEDGER_DAYS: i64 = 90;
+
+/// How long after it was first sent a message may still go back: as long as its ledger entry is
+/// kept, less a day for clocks that differ, and for the time it then spends in the queue.
+pub const REDRIVE_AGE_MAX: SignedDuration = SignedDuration::from_hours((LEDGER_DAYS - 1) * 24);
+
+/// The reason of a dead letter that does not say: SQS itself moved it, after 1,000 receives, or it
+/// was so large that it had no room for attributes.
+pub const UNSTATED: &str = "UNSTATED";
+
+/// What is known of a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    /// Its message id in the dead-letter queue, the same until it leaves it.
+    pub id: String,
+    /// Its message group, the same as before.
+    pub group: String,
+    /// Why it is here: `INVALID_MESSAGE`, `UNSUPPORTED_TYPE`, `POISON` or [`UNSTATED`].
+    pub reason: String,
+    /// More about why.
+    pub detail: Option<String>,
+    /// When it was first sent.
+    pub first_sent_at: Timestamp,
+    /// When it came here; of a message that SQS moved, when it was sent.
+    pub dead_since: Timestamp,
+    /// The queue it came from, where it says.
+    pub source_queue: Option<String>,
+    /// Its message id there, as the worker's log has it.
+    pub original_message_id: Option<String>,
+    /// How many bytes its body has.
+    pub bytes: usize,
+    /// Its body, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+impl DeadLetter {
+    /// What a delivery from the dead-letter queue tells, without its body.
+    #[must_use]
+    pub fn of(delivery: &Delivery) -> Self {
+        let attribute = |name: &str| delivery.attributes.get(name).cloned();
+        Self {
+            id: delivery.message_id.clone(),
+            group: delivery.group.as_str().to_owned(),
+            reason: attribute(REASON).unwrap_or_else(|| UNSTATED.to_owned()),
+            detail: attribute(DETAIL),
+            first_sent_at: first_sent_at(delivery),
+            dead_since: delivery.sent_at,
+            source_queue: attribute(SOURCE_QUEUE),
+            original_message_id: attribute(ORIGINAL_MESSAGE_ID),
+            bytes: delivery.body.len(),
+            body: None,
+        }
+    }
+}
+
+/// The attribute is the worker's own, but a producer may have set it too: what is no time, or one
+/// after this message was sent, says nothing.
+fn first_sent_at(delivery: &Delivery) -> Timestamp {
+    let stated = delivery.attributes.get(FIRST_SENT_AT);
+    let stated = stated.and_then(|text| text.parse::<Timestamp>().ok());
+    stated.map_or(delivery.sent_at, |at| at.min(delivery.sent_at))
+}
+
+/// Why a dead letter is not sent back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// It was first sent so long ago that the ledger may have forgotten its outcome: it could take
+    /// effect a second time.
+    OlderThanLedger,
+    /// Its body leaves no room to say when it was first sent, without which its age would begin
+    /// anew.
+    NoRoomForAge,
+    /// This run sent it back, and it died again.
+    DiedAgain,
+}
+
+impl Refusal {
+    /// What to tell a person.
+    #[must_use]
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::OlderThanLedger => {
+                "first sent over 89 days ago, and the ledger keeps outcomes for 90: it could take \
+                 effect twice. Look whether it did; send its content again under a new id, or \
+                 discard it"
+            }
+            Self::NoRoomForAge => {
+                "too large to carry along when it was first sent: `dlq show` it, send it again \
+                 with `send --file`, and discard it"
+            }
+            Self::DiedAgain => "sent back by this run, and here again: see its reason",
+        }
+    }
+}
+
+/// The message to send, or why none may be.
+pub(super) fn send_back(delivery: &Delivery, now: Timestamp) -> Result<OutgoingMessage, Refusal> {
+    let first_sent_at = first_sent_at(delivery);
+    if now.duration_since(first_sent_at) > REDRIVE_AGE_MAX {
+        return Err(Refusal::OlderThanLedger);
+    }
+    let stated = first_sent_at.to_string();
+    let size = delivery.body.len() + FIRST_SENT_AT.len() + "String".len() + stated.len();
+    if size > MESSAGE_BYTES_MAX {
+        return Err(Refusal::NoRoomForAge);
+    }
+    Ok(OutgoingMessage {
+        group: GroupId::clone(&delivery.group),
+        body: delivery.body.clone(),
+        deduplication_id: Some(deduplication_id(&delivery.message_id)),
+        attributes: BTreeMap::from([(FIRST_SENT_AT.to_owned(), stated)]),
+    })
+}
+
+/// Made of the dead letter's own id, not of the message's: a repetition of this sending is
+/// recognised, and a message that dies again is another dead letter, which may be sent back
+/// at once.
+fn deduplication_id(dead_letter_id: &str) -> String {
+    format!("redrive-{dead_letter_id}")
+}

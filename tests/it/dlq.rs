@@ -1,0 +1,5 @@
+//! Dead letters looked at, sent back and discarded, on in-memory queues under a paused clock.
+
+mod fixture;
+mod look;
+mod redrive;
