@@ -36,6 +36,8 @@ mod contention;
 mod crashes;
 mod duplicates;
 mod expiry;
+#[cfg(feature = "embedded")]
+mod faults;
 mod poison;
 mod redis;
 mod restock;
