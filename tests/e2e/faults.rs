@@ -31,6 +31,9 @@ on_every_stack! {
 /// The most commands that wait for their results, so that the queues keep up.
 const WAITING_MAX: usize = 250;
 
+/// A receive of results brings at most ten.
+const BATCHES_A_RECEIVE: usize = 4;
+
 /// Without another result for that long, something is stuck. The longest pause after an outage is
 /// 30 s, and a message's lease may have to run out before.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -99,7 +102,10 @@ async fn both(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
 async fn put_load(world: &mut World, load: &mut Load, time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
-        if verdict::missing(load, world).len() < WAITING_MAX {
+        for _ in 0..BATCHES_A_RECEIVE {
+            if verdict::missing(load, world).len() >= WAITING_MAX {
+                break;
+            }
             let (group, texts) = load.batch();
             world.post_entries(&group, texts).await;
         }

@@ -38,6 +38,7 @@ mod duplicates;
 mod expiry;
 #[cfg(feature = "embedded")]
 mod faults;
+mod lifecycle;
 mod poison;
 mod redis;
 mod restock;
