@@ -85,20 +85,24 @@ impl Sweeper {
             if planted::on(Bug::NeverSweep) {
                 continue;
             }
-            if let Err(error) = self.sweep(&mut posted, &stop).await {
+            // A sweep may be dropped anywhere: what it did not post is found again, and what it
+            // posted twice is one expiry. So a call that hangs keeps nobody past the grace.
+            let swept = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                swept = self.sweep(&mut posted) => swept,
+            };
+            if let Err(error) = swept {
                 warn!(%error, "expiries not swept, the next tick tries again");
             }
         }
     }
 
     /// Sweeps each shard whose lease it gets, once.
-    async fn sweep(&self, posted: &mut Posted, stop: &CancellationToken) -> Result<(), PortError> {
+    async fn sweep(&self, posted: &mut Posted) -> Result<(), PortError> {
         let token = self.entropy.uuid();
         let first = shard_number(self.entropy.fraction());
         for offset in 0..EXPIRY_SHARDS {
-            if stop.is_cancelled() {
-                return Ok(());
-            }
             let shard = (first + offset) % EXPIRY_SHARDS;
             if self.is_mine(shard, token).await {
                 self.sweep_shard(shard, posted).await?;

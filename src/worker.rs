@@ -98,11 +98,13 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
         ));
         let kept = Arc::clone(&leases);
         let every = tools.settings.heartbeat;
+        let probes = gate::Probes::default();
         heartbeats.spawn(async move { kept.keep(every).await });
         for _ in 0..tools.settings.pollers.max(1) {
             let lanes = lane::Lanes {
                 tools: Arc::clone(&tools),
                 gate: Arc::clone(&gate),
+                probes: probes.clone(),
                 source: source.clone(),
                 leases: Arc::clone(&leases),
                 unforgiven: unforgiven.clone(),

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -11,10 +14,14 @@ use crate::{
 };
 
 /// Shared by the pollers of a worker. Every failure of the environment makes the pause longer, up
-/// to the policy's greatest; the first success ends it.
+/// to the policy's greatest. After a pause one receive at a time shows, a queue, whether the
+/// environment works again: more would only draw messages that come back. The first success ends
+/// it.
 pub struct Gate {
     entropy: Arc<dyn Entropy>,
     state: Mutex<State>,
+    /// From a failure to the next success.
+    is_failing: watch::Sender<bool>,
 }
 
 struct State {
@@ -22,12 +29,26 @@ struct State {
     closed_until: Option<Instant>,
 }
 
+/// The right to receive while it is not known whether the environment works: one a queue.
+#[derive(Clone)]
+pub struct Probes(Arc<Semaphore>);
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+/// A receive and what it brought, to show whether the environment works; others wait for it.
+pub type Probe = Arc<OwnedSemaphorePermit>;
+
 impl Gate {
     /// Open.
     #[must_use]
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
         let backoff = Backoff::new(Policy::OUTAGE);
-        Self { entropy, state: Mutex::new(State { backoff, closed_until: None }) }
+        let state = Mutex::new(State { backoff, closed_until: None });
+        Self { entropy, state, is_failing: watch::Sender::new(false) }
     }
 
     /// The environment failed. Failures during a pause belong to the one that began it.
@@ -43,6 +64,7 @@ impl Gate {
         let Some(delay) = state.backoff.next_delay(&*self.entropy) else { return };
         state.closed_until = Some(now + delay);
         drop(state);
+        self.is_failing.send_replace(true);
         warn!(what, pause_ms = delay.as_millis(), "the environment failed, receiving pauses");
     }
 
@@ -52,13 +74,36 @@ impl Gate {
         if state.closed_until.take().is_some() {
             state.backoff.reset();
             drop(state);
+            self.is_failing.send_replace(false);
             info!("the environment works again");
         }
     }
 
+    /// Waits until a receive may begin: at once while the environment works; otherwise after the
+    /// pause, and then one at a time, which the probe stands for until it is dropped.
+    pub async fn opened(&self, probes: &Probes) -> Option<Probe> {
+        let mut is_failing = self.is_failing.subscribe();
+        loop {
+            while let Some(until) = self.closed_until() {
+                tokio::time::sleep_until(until).await;
+            }
+            if !*is_failing.borrow_and_update() {
+                return None;
+            }
+            let probe = tokio::select! {
+                biased;
+                _ = is_failing.wait_for(|is_failing| !is_failing) => continue,
+                probe = Arc::clone(&probes.0).acquire_owned() => probe.ok(),
+            };
+            // While it was waited for, the one before may have failed.
+            if self.closed_until().is_none() {
+                return probe.map(Arc::new);
+            }
+        }
+    }
+
     /// Until when receiving is held back, if it is.
-    #[must_use]
-    pub fn closed_until(&self) -> Option<Instant> {
+    fn closed_until(&self) -> Option<Instant> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed_until.filter(|until| Instant::now() < *until)
     }

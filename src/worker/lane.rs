@@ -15,10 +15,10 @@ use super::{
     dead_letters::{self, Reason},
     events::Event,
     failure::Failure,
-    gate::Gate,
+    gate::{Gate, Probes},
     lease::{Lease, Leases},
     outbox,
-    poller::Room,
+    poller::Taken,
 };
 use crate::{
     domain::{GroupId, Outcome},
@@ -34,6 +34,7 @@ const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Lanes {
     pub(super) tools: Arc<Tools>,
     pub(super) gate: Arc<Gate>,
+    pub(super) probes: Probes,
     pub(super) source: Source,
     pub(super) leases: Arc<Leases>,
     pub(super) unforgiven: Unforgiven,
@@ -77,6 +78,14 @@ struct Held {
 struct Settled {
     done: usize,
     failure: Option<Failure>,
+    /// Whether all that is done with could be deleted, unless a lease was lost.
+    is_deleted: bool,
+}
+
+impl Settled {
+    fn failed(failure: Failure) -> Self {
+        Self { done: 0, failure: Some(failure), is_deleted: true }
+    }
 }
 
 /// A message, read.
@@ -97,7 +106,7 @@ impl Lanes {
         self: Arc<Self>,
         deliveries: Vec<Delivery>,
         since: Instant,
-        room: Option<Room>,
+        taken: Taken,
     ) {
         let received = Instant::now();
         let _in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
@@ -121,7 +130,8 @@ impl Lanes {
             let settled =
                 if is_suspect { self.alone(&batch).await } else { self.batch(&batch).await };
             match settled.failure {
-                None => self.gate.succeeded(),
+                None if settled.is_deleted => self.gate.succeeded(),
+                None => {}
                 Some(failure) => {
                     let left: Vec<Held> =
                         batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
@@ -132,16 +142,18 @@ impl Lanes {
                 }
             }
         }
-        drop(room);
+        drop(taken);
     }
 
     /// A message that was received too often is handled alone, after its attempt is counted.
     async fn alone(&self, head: &[Held]) -> Settled {
-        let Some(suspect) = head.first() else { return Settled { done: 0, failure: None } };
+        let Some(suspect) = head.first() else {
+            return Settled { done: 0, failure: None, is_deleted: true };
+        };
         let _turn = self.one_suspect.lock().await;
         let attempts = match self.count_attempt(&suspect.delivery.message_id).await {
             Ok(attempts) => attempts,
-            Err(failure) => return Settled { done: 0, failure: Some(failure) },
+            Err(failure) => return Settled::failed(failure),
         };
         let is_condemned = attempts > self.tools.settings.attempts_max
             && !planted::on(Bug::NeverCondemn)
@@ -192,10 +204,10 @@ impl Lanes {
         };
         match moved {
             Ok(()) => {
-                self.delete(std::slice::from_ref(suspect)).await;
-                Settled { done: 1, failure: None }
+                let is_deleted = self.delete(std::slice::from_ref(suspect)).await;
+                Settled { done: 1, failure: None, is_deleted }
             }
-            Err(failure) => Settled { done: 0, failure: Some(failure) },
+            Err(failure) => Settled::failed(failure),
         }
     }
 
@@ -228,10 +240,8 @@ impl Lanes {
         }
         let (done, publish_failure) = self.publish(&answers).await;
         let done_with = if planted::on(Bug::DeleteUndecided) { batch.len() } else { done };
-        if let Some(done_with) = batch.get(..done_with) {
-            self.delete(done_with).await;
-        }
-        Settled { done, failure: publish_failure.or(failure) }
+        let is_deleted = self.delete(batch.get(..done_with).unwrap_or_default()).await;
+        Settled { done, failure: publish_failure.or(failure), is_deleted }
     }
 
     /// The answers of the messages up to the first that has none yet.
@@ -372,7 +382,9 @@ impl Lanes {
         }
     }
 
-    async fn delete(&self, done: &[Held]) {
+    /// Whether the environment let it be done.
+    async fn delete(&self, done: &[Held]) -> bool {
+        let mut is_deleted = true;
         let receipts: Vec<Receipt> = done.iter().map(|held| held.lease.receipt().clone()).collect();
         for failure in outbox::delete(&self.tools, &*self.source.queue, &receipts).await {
             let queue = self.source.queue.name();
@@ -381,9 +393,11 @@ impl Lanes {
                 failure => {
                     warn!(queue, %failure, "not deleted: it comes again");
                     self.gate.failed("delete");
+                    is_deleted = false;
                 }
             }
         }
+        is_deleted
     }
 
     /// The one place that turns a failure into what happens to the messages that are left.

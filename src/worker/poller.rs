@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::{error, warn};
 
-use super::{events::Event, lane::Lanes, settings::Settings};
+use super::{events::Event, gate::Probe, lane::Lanes, settings::Settings};
 use crate::{
     domain::{GroupId, Timestamp},
     ports::{Clock, Delivery, PortError, ReceiveRequest, queue},
@@ -46,7 +46,7 @@ impl Budget {
 }
 
 /// Room for messages, given back when dropped.
-pub(super) struct Room {
+struct Room {
     messages: OwnedSemaphorePermit,
     kibibytes: OwnedSemaphorePermit,
 }
@@ -62,6 +62,12 @@ impl Room {
     }
 }
 
+/// What a lane holds for as long as it is at work on its messages.
+pub(super) struct Taken {
+    _room: Option<Room>,
+    _probe: Option<Probe>,
+}
+
 /// Receives until told to stop, then waits for its lanes.
 ///
 /// A receive is never dropped half-way: what it had leased would be hidden for a whole visibility
@@ -74,21 +80,22 @@ pub(super) async fn poll(lanes: Arc<Lanes>, budget: Arc<Budget>) {
         while let Some(ended) = running.try_join_next() {
             note_end(ended);
         }
+        // Room first: the wait for it may be long, and the gate be closed meanwhile.
         let ready = async {
-            wait_until_open(&lanes).await;
-            budget.reserve().await
+            let room = budget.reserve().await?;
+            Some((room, lanes.gate.opened(&lanes.probes).await))
         };
-        let room = tokio::select! {
+        let ready = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            room = ready => room,
+            ready = ready => ready,
         };
-        let Some(mut room) = room else { break };
+        let Some((mut room, probe)) = ready else { break };
         let begun = Instant::now();
         let (deliveries, retry_with) = receive(&lanes, attempt_id.take()).await;
         attempt_id = retry_with;
         for deliveries in by_group(deliveries) {
-            let taken = room.split_for(&deliveries);
+            let taken = Taken { _room: room.split_for(&deliveries), _probe: probe.clone() };
             running.spawn(Arc::clone(&lanes).run(deliveries, begun, taken));
         }
     }
@@ -102,12 +109,6 @@ fn note_end(ended: Result<(), JoinError>) {
         // Its messages come again once their leases run out; the one to blame is handled alone
         // then, and ends in the dead letters.
         error!(%error, "a lane ended before its time");
-    }
-}
-
-async fn wait_until_open(lanes: &Lanes) {
-    while let Some(until) = lanes.gate.closed_until() {
-        tokio::time::sleep_until(until).await;
     }
 }
 

@@ -37,6 +37,9 @@ mod crashes;
 mod dead_letters;
 mod duplicates;
 mod expiry;
+#[cfg(feature = "embedded")]
+mod faults;
+mod lifecycle;
 mod poison;
 mod redis;
 mod restock;

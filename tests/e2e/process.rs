@@ -68,6 +68,13 @@ impl Finished {
     }
 }
 
+/// Sends a signal, by its name, to a process that is running.
+pub async fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("still running").to_string();
+    let sent = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", name, &pid]).status().await;
+    assert!(sent.unwrap().success());
+}
+
 /// A running worker.
 pub struct Worker {
     child: Child,
@@ -146,9 +153,30 @@ impl Worker {
 
     /// SIGTERM. It may take a while to end.
     pub async fn terminate(&self) {
-        let pid = self.child.id().expect("still running").to_string();
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().await;
-        assert!(sent.unwrap().success());
+        signal(&self.child, "TERM").await;
+    }
+
+    /// SIGSTOP: from now on it stands still, and its leases run out.
+    pub async fn freeze(&self) {
+        signal(&self.child, "STOP").await;
+    }
+
+    /// SIGCONT: it goes on where it stood.
+    pub async fn thaw(&self) {
+        signal(&self.child, "CONT").await;
+    }
+
+    /// Bytes of memory that it has resident.
+    pub fn resident(&self) -> u64 {
+        let pid = self.child.id().expect("still running");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// The exit code, if it has ended by itself.
+    pub fn has_ended(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().expect("no signal"))
     }
 
     /// Waits for its end, at most that long, and gives the exit code.

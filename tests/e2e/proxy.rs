@@ -1,6 +1,6 @@
 //! Stands between a worker and a server, and can get in the way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -21,6 +21,12 @@ pub enum Mode {
     Hold(&'static str),
     /// Every connection is cut, and none is accepted.
     Cut,
+    /// Nothing passes, either way, and nobody is told.
+    Hang,
+    /// Every piece, either way, takes that long.
+    Delay(Duration),
+    /// Requests pass; in place of the answer the connection is cut.
+    LoseAnswers,
 }
 
 /// A proxy of one server. Its connections end with it.
@@ -113,17 +119,23 @@ async fn forward(
     let mut buffer = vec![0; 256 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let piece = &buffer[..length];
-        if let Some(holding) = &holding {
-            let is_held = |mode: &Mode| match mode {
-                Mode::Hold(text) => contains(piece, text.as_bytes()),
-                Mode::Pass | Mode::Cut => false,
-            };
-            let must_wait = is_held(&modes.borrow());
-            if must_wait {
+        let is_held = |mode: &Mode| match mode {
+            Mode::Hold(text) => holding.is_some() && contains(piece, text.as_bytes()),
+            Mode::Hang => true,
+            Mode::Pass | Mode::Cut | Mode::Delay(_) | Mode::LoseAnswers => false,
+        };
+        let mode = *modes.borrow();
+        match mode {
+            Mode::Delay(time) => tokio::time::sleep(time).await,
+            Mode::LoseAnswers if holding.is_none() => return,
+            _ => {}
+        }
+        if is_held(&mode) {
+            if let (Some(holding), Mode::Hold(_)) = (&holding, mode) {
                 holding.send_modify(|held| held.extend_from_slice(piece));
-                if modes.wait_for(|mode| !is_held(mode)).await.is_err() {
-                    return;
-                }
+            }
+            if modes.wait_for(|mode| !is_held(mode)).await.is_err() {
+                return;
             }
         }
         if to.write_all(piece).await.is_err() {

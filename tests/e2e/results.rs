@@ -125,7 +125,7 @@ impl Results {
     }
 
     /// One receive; deletes what it brings.
-    async fn receive(&mut self) {
+    pub async fn receive(&mut self) {
         let output = self
             .sqs
             .receive_message()

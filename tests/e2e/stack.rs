@@ -53,6 +53,14 @@ impl Stack {
         }
     }
 
+    /// The same, but DynamoDB is there.
+    pub fn with_dynamodb(mut self, endpoint: &str) -> Self {
+        let options = dynamodb::ClientOptions::default();
+        self.dynamodb = dynamodb::client(&shared(endpoint), &options);
+        self.dynamodb_endpoint = endpoint.to_owned();
+        self
+    }
+
     /// What points a process at the servers.
     pub fn environment(&self) -> BTreeMap<String, String> {
         [

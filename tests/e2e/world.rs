@@ -1,6 +1,6 @@
 //! One test's queue, topic and tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sqs::types::{MessageSystemAttributeName, SendMessageBatchRequestEntry};
 use inventory_worker::{
@@ -116,7 +116,8 @@ impl World {
         self.post_entries(group, vec![entry]).await;
     }
 
-    async fn post_entries(&self, group: &str, messages: Vec<(String, Option<String>)>) {
+    /// Posts texts into a group, in order, each under a deduplication id of its own or its content.
+    pub async fn post_entries(&self, group: &str, messages: Vec<(String, Option<String>)>) {
         for messages in messages.chunks(10) {
             let entries = messages.iter().enumerate().map(|(index, (body, deduplication_id))| {
                 SendMessageBatchRequestEntry::builder()
@@ -135,28 +136,23 @@ impl World {
 
     /// Waits until the queue holds nothing, neither visible nor leased.
     pub async fn drained(&self) {
-        until("the queue is empty", async || {
-            let counts = self
-                .stack
-                .sqs
-                .get_queue_attributes()
-                .queue_url(&self.queue_url)
-                .attribute_names("All".into())
-                .send()
-                .await
-                .unwrap();
-            let of = |(name, value): (&_, &String)| -> Option<u64> {
-                use aws_sdk_sqs::types::QueueAttributeName::{
-                    ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
-                };
-                let is_count = [ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible]
-                    .contains(name);
-                is_count.then(|| value.parse().unwrap())
+        let is_drained = async || self.is_drained().await.then_some(());
+        until("the queue is empty", is_drained).await;
+    }
+
+    /// Whether the queue holds nothing, neither visible nor leased.
+    pub async fn is_drained(&self) -> bool {
+        let asked = self.stack.sqs.get_queue_attributes().queue_url(&self.queue_url);
+        let counts = asked.attribute_names("All".into()).send().await.unwrap();
+        let of = |(name, value): (&_, &String)| -> Option<u64> {
+            use aws_sdk_sqs::types::QueueAttributeName::{
+                ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
             };
-            let left: u64 = counts.attributes.unwrap().iter().filter_map(of).sum();
-            (left == 0).then_some(())
-        })
-        .await;
+            let is_count =
+                [ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible].contains(name);
+            is_count.then(|| value.parse().unwrap())
+        };
+        counts.attributes.unwrap().iter().filter_map(of).sum::<u64>() == 0
     }
 
     /// Waits for so many dead letters; leaves them where they are.
@@ -189,6 +185,24 @@ impl World {
         .await;
         assert_eq!(found.len(), count, "{found:#?}");
         found
+    }
+
+    /// The bodies of all dead letters, each once; takes them out.
+    pub async fn take_dead_letters(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        loop {
+            let receiving = self.stack.sqs.receive_message().queue_url(&self.dead_letters_url);
+            let output = receiving.max_number_of_messages(10).wait_time_seconds(1).send().await;
+            let messages = output.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                return found;
+            }
+            for message in messages {
+                let deleting = self.stack.sqs.delete_message().queue_url(&self.dead_letters_url);
+                deleting.receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+                found.insert(message.body.unwrap());
+            }
+        }
     }
 
     /// A seat of the event, as the table has it.

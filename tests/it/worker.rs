@@ -3,5 +3,7 @@
 mod calls;
 mod failures;
 mod fixture;
+mod lifecycle;
 mod order;
 mod restock;
+mod sweeper;

@@ -1,10 +1,10 @@
 //! A worker on in-memory ports under a paused clock, and faults to order.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,11 +21,12 @@ use inventory_worker::{
         OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Store, Table,
         Transaction, Wanted,
     },
+    sweeper::{self, Sweeper},
     telemetry::Metrics,
-    worker::{self, Settings, Source, Stop, Tools},
+    worker::{self, Event, Observer, Settings, Source, Stop, Tools},
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use uuid::Uuid;
 
 pub const COMMANDS: &str = "inventory-commands.fifo";
@@ -52,9 +53,28 @@ pub struct Faults {
     ordered: Arc<Mutex<BTreeMap<&'static str, Orders>>>,
     refused: Arc<Mutex<Option<String>>>,
     stale_seats: Arc<Mutex<BTreeMap<SeatKey, Seat>>>,
+    down: Arc<Mutex<BTreeSet<&'static str>>>,
+    slow: Arc<Mutex<BTreeMap<&'static str, Duration>>>,
 }
 
 impl Faults {
+    /// Every such call fails until [`Self::clear`].
+    pub fn take_down(&self, call: &'static str) {
+        self.down.lock().unwrap().insert(call);
+    }
+
+    /// Every such call takes so long before it does its work, until [`Self::clear`].
+    pub fn slow_down(&self, call: &'static str, by: Duration) {
+        self.slow.lock().unwrap().insert(call, by);
+    }
+
+    async fn pause(&self, call: &'static str) {
+        let by = self.slow.lock().unwrap().get(call).copied();
+        if let Some(by) = by {
+            tokio::time::sleep(by).await;
+        }
+    }
+
     pub fn next(&self, call: &'static str, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.ordered.lock().unwrap().entry(call).or_default().extend(faults);
     }
@@ -81,6 +101,8 @@ impl Faults {
     /// From here on everything works.
     pub fn clear(&self) {
         self.ordered.lock().unwrap().clear();
+        self.down.lock().unwrap().clear();
+        self.slow.lock().unwrap().clear();
         *self.refused.lock().unwrap() = None;
     }
 
@@ -90,6 +112,9 @@ impl Faults {
     }
 
     fn take(&self, call: &'static str) -> Option<Fault> {
+        if self.down.lock().unwrap().contains(call) {
+            return Some(Fault::Fails);
+        }
         self.ordered.lock().unwrap().get_mut(call)?.pop_front()?
     }
 
@@ -99,6 +124,7 @@ impl Faults {
         work: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
         let unavailable = || PortError::Unavailable(format!("{call}: ordered by the test"));
+        self.pause(call).await;
         match self.take(call) {
             None => work.await,
             Some(Fault::LosesAnswer) => {
@@ -115,10 +141,27 @@ impl Faults {
 pub struct Seen {
     pub calls: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     pub transactions: Arc<Mutex<Vec<Transaction>>>,
+    /// When each call was begun; of receives, also those that brought nothing.
+    pub begun: Arc<Mutex<Vec<(&'static str, Instant)>>>,
+    /// Which shards of the expiry index were read, and when.
+    pub sweeps: Arc<Mutex<Vec<(u32, Instant)>>>,
 }
 
 impl Seen {
+    /// When such calls were begun.
+    pub fn begun(&self, call: &str) -> Vec<Instant> {
+        let begun = self.begun.lock().unwrap();
+        begun.iter().filter(|(name, _)| *name == call).map(|(_, at)| *at).collect()
+    }
+
+    fn note(&self, call: &'static str) {
+        self.begun.lock().unwrap().push((call, Instant::now()));
+    }
+
     pub fn count(&self, call: &'static str) {
+        if call != "receive" {
+            self.note(call);
+        }
         *self.calls.lock().unwrap().entry(call).or_default() += 1;
     }
 
@@ -154,6 +197,7 @@ impl Store for Tampered<MemoryStore> {
 
     async fn commit(&self, tx: &Transaction, token: Uuid) -> Result<Consumed, CommitError> {
         self.seen.count("commit");
+        self.faults.pause("commit").await;
         if self.faults.refuses(tx) {
             return Err(CommitError::Invalid("refused by the test".to_owned()));
         }
@@ -187,6 +231,7 @@ impl Store for Tampered<MemoryStore> {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<ExpiredHold>, PortError> {
+        self.seen.sweeps.lock().unwrap().push((shard, Instant::now()));
         self.inner.expired(shard, until, limit).await
     }
 
@@ -251,6 +296,7 @@ impl Queue for Tampered<MemoryQueue> {
         &self,
         request: &inventory_worker::ports::ReceiveRequest,
     ) -> Result<Vec<inventory_worker::ports::Delivery>, PortError> {
+        self.seen.note("receive");
         let received = self.faults.around("receive", self.inner.receive(request)).await?;
         if !received.is_empty() {
             self.seen.count("receive");
@@ -281,6 +327,30 @@ impl Queue for Tampered<MemoryQueue> {
     }
 }
 
+/// Passes on what it is told to the metrics, and remembers the most messages in flight.
+pub struct Watch {
+    metrics: Arc<Metrics>,
+    in_flight: AtomicI64,
+    in_flight_max: AtomicI64,
+}
+
+impl Watch {
+    /// The most messages that were in flight at a time, over all workers.
+    pub fn in_flight_max(&self) -> i64 {
+        self.in_flight_max.load(Ordering::Relaxed)
+    }
+}
+
+impl Observer for Watch {
+    fn observe(&self, event: &Event<'_>) {
+        if let Event::InFlight(change) = event {
+            let now = self.in_flight.fetch_add(*change, Ordering::Relaxed) + change;
+            self.in_flight_max.fetch_max(now, Ordering::Relaxed);
+        }
+        self.metrics.observe(event);
+    }
+}
+
 /// Everything a worker works with, shared by however many workers a test runs.
 pub struct World {
     pub clock: Arc<TokioClock>,
@@ -292,6 +362,7 @@ pub struct World {
     pub faults: Faults,
     pub seen: Seen,
     pub metrics: Arc<Metrics>,
+    pub watch: Arc<Watch>,
     pub settings: Settings,
     next_id: u64,
     workers: AtomicU64,
@@ -303,6 +374,12 @@ impl World {
         let clock = Arc::new(TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap()));
         let passed_on: Arc<dyn Clock> = clock.clone();
         let broker = MemoryBroker::new(Arc::clone(&passed_on));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let watch = Watch {
+            metrics: Arc::clone(&metrics),
+            in_flight: AtomicI64::new(0),
+            in_flight_max: AtomicI64::new(0),
+        };
         Self {
             queue: broker.queue(COMMANDS),
             dead_letters: broker.queue("inventory-commands-dlq.fifo"),
@@ -312,7 +389,8 @@ impl World {
             clock,
             faults: Faults::default(),
             seen: Seen::default(),
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics,
+            watch: Arc::new(watch),
             settings: Settings::default(),
             next_id: 0,
             workers: AtomicU64::new(0),
@@ -334,7 +412,7 @@ impl World {
             clock: self.clock.clone(),
             // Two workers never draw the same tokens.
             entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
-            observer: self.metrics.clone(),
+            observer: self.watch.clone(),
             settings: self.settings.clone(),
             stop: stop.clone(),
         });
@@ -343,6 +421,27 @@ impl World {
             dead_letters: self.tampered(&self.dead_letters),
         };
         Running { task: tokio::spawn(worker::run(tools, vec![source])), stop }
+    }
+
+    /// A sweeper on this world, by a clock of its own, and what it looked at.
+    pub fn start_sweeper(&self, clock: Arc<dyn Clock>) -> (Running, Seen) {
+        let seen = Seen::default();
+        let sweeper = Sweeper {
+            store: Arc::new(Tampered {
+                inner: Arc::clone(&self.store),
+                faults: self.faults.clone(),
+                seen: seen.clone(),
+            }),
+            locks: self.tampered(&self.locks),
+            queue: self.tampered(&self.queue),
+            clock,
+            entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
+            observer: self.watch.clone(),
+            settings: sweeper::Settings::default(),
+        };
+        let stop = Stop::default();
+        let stopped = stop.receiving.clone();
+        (Running { task: tokio::spawn(async move { sweeper.run(stopped).await }), stop }, seen)
     }
 
     /// Posts a command to event 1 under the next id; gives the id.
@@ -452,9 +551,9 @@ impl Running {
 
 /// Waits for a condition, on the paused clock, for at most a day of its time.
 pub async fn until(mut condition: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(86_400);
+    let deadline = Instant::now() + Duration::from_secs(86_400);
     while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "the condition never came about");
+        assert!(Instant::now() < deadline, "the condition never came about");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,0 +1,149 @@
+//! Real faults, by a seeded schedule, while many groups are after the same seats and lines: workers
+//! killed, frozen and told to stop, Redis and DynamoDB killed, frozen and started again, links cut,
+//! hung, slowed and robbed of their answers. In the end every command has one outcome, every result
+//! says what the ledger says, nothing was sold twice and nothing was lost.
+//!
+//! `FAULTS_SECONDS` is how long faults go on (default 45), `FAULTS_SEED` which ones come (default
+//! 1). The schedule follows from the seed; what it meets does not, for the processes are real.
+
+mod chaos;
+mod load;
+mod servers;
+mod verdict;
+
+use std::{future::Future, time::Duration};
+
+use inventory_worker::{
+    adapters::system::SystemClock, domain::ReservationStatus, ports::Clock as _,
+};
+use tokio::time::Instant;
+
+use self::{chaos::Chaos, load::Load, servers::Server};
+use crate::{
+    stack::Stack,
+    world::{SHORT_LEASES, World},
+};
+
+on_every_stack! {
+    whatever_fails_every_command_has_one_outcome_and_nothing_is_sold_twice
+}
+
+/// The most commands that wait for their results, so that the queues keep up.
+const WAITING_MAX: usize = 250;
+
+/// A receive of results brings at most ten.
+const BATCHES_A_RECEIVE: usize = 4;
+
+/// Without another result for that long, something is stuck. The longest pause after an outage is
+/// 30 s, and a message's lease may have to run out before.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+async fn whatever_fails_every_command_has_one_outcome_and_nothing_is_sold_twice(stack: Stack) {
+    let time = Duration::from_secs(number("FAULTS_SECONDS", 45));
+    let seed = number("FAULTS_SEED", 1);
+    let folder = tempfile::tempdir().unwrap();
+    let dynamodb = Server::dynamodb(&folder.path().join("tables")).await;
+    let redis = Server::redis().await;
+    let broker = stack.broker;
+    let stack = stack.with_dynamodb(&format!("http://{}", dynamodb.address));
+    let mut world = World::new(stack).await;
+    let environment = world.with(&[&SHORT_LEASES[..], &SWEEPER].concat());
+    let mut load = Load::new(seed);
+    let mut chaos = Chaos::new(seed, &world.stack, &environment, redis, dynamodb).await;
+    for (group, texts) in load.stock() {
+        world.post_entries(&group, texts).await;
+    }
+    world.results.of(&["stock-seats", "stock-floor", "stock-store"]).await;
+
+    both(chaos.run(time), put_load(&mut world, &mut load, time)).await;
+    let begun = Instant::now();
+    settle(&mut world, &load, &mut chaos).await;
+    let settled_after = begun.elapsed();
+    let faults = chaos.faults.clone();
+    chaos.end().await;
+    let verdict = verdict::judge(&world, &load).await;
+    world.audit().await;
+
+    println!("{broker:?}, seed {seed}: {} s of faults", time.as_secs());
+    println!(
+        "  {} commands, settled {:.1} s after the last fault",
+        load.commands.len(),
+        settled_after.as_secs_f64()
+    );
+    println!(
+        "  {} messages repeated a command, {} could not be read",
+        load.repeated,
+        load.unreadable.len()
+    );
+    println!("  {} results came more than once", verdict.repeated_results);
+    println!("  faults: {}", faults.values().sum::<usize>());
+    for (kind, count) in &faults {
+        println!("    {count:>5}  {kind}");
+    }
+    println!("  outcomes:");
+    for (word, count) in &verdict.outcomes {
+        println!("    {count:>5}  {word}");
+    }
+}
+
+const SWEEPER: [(&str, &str); 1] = [("INVENTORY_SWEEPER_MARGIN_SECONDS", "0.5")];
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is no whole number"))
+    })
+}
+
+async fn both(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::join!(one, other);
+}
+
+/// Posts and receives for that long.
+async fn put_load(world: &mut World, load: &mut Load, time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        for _ in 0..BATCHES_A_RECEIVE {
+            if verdict::missing(load, world).len() >= WAITING_MAX {
+                break;
+            }
+            let (group, texts) = load.batch();
+            world.post_entries(&group, texts).await;
+        }
+        world.results.receive().await;
+    }
+}
+
+/// Waits until everything posted has its result, and every hold that ran out has ended.
+async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
+    let mut seen = 0;
+    let mut deadline = Instant::now() + PATIENCE;
+    loop {
+        chaos.supervise().await;
+        world.results.receive().await;
+        if world.results.seen().len() > seen {
+            seen = world.results.seen().len();
+            deadline = Instant::now() + PATIENCE;
+            continue;
+        }
+        let missing = verdict::missing(load, world);
+        if missing.is_empty() && !has_expired(world).await && world.is_drained().await {
+            break;
+        }
+        assert!(Instant::now() < deadline, "nothing more comes; without result: {missing:?}");
+    }
+    // What was published last may still be on its way.
+    let mut before = usize::MAX;
+    while world.results.seen().len() != before {
+        before = world.results.seen().len();
+        world.results.receive().await;
+    }
+}
+
+/// Whether a hold has run out that is still ACTIVE.
+async fn has_expired(world: &World) -> bool {
+    let now = SystemClock.now();
+    let is_over = |one: &inventory_worker::domain::Reservation| {
+        one.status == ReservationStatus::Active && one.expires_at <= now
+    };
+    world.reservations().await.iter().any(is_over)
+}

@@ -1,0 +1,184 @@
+//! Expiry of many holds, on several pods.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use inventory_worker::{
+    domain::{Occupancy, ReservationId, Timestamp},
+    ports::{Clock as _, store::EXPIRY_SHARDS},
+    sweeper,
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::fixture::{Running, Seen, World, until};
+
+const PODS: usize = 4;
+const HOLDS: usize = 2_000;
+
+/// The holds end within the minute after this one.
+const FIRST_END_S: usize = 60;
+
+/// A release is late when it comes more than this after the end of its hold and the margin.
+const LATE: Duration = Duration::from_secs(5);
+
+/// Holds of one seat each, that end within a minute.
+async fn world_with_holds() -> World {
+    let mut world = World::new();
+    world.with_seats((0..HOLDS).map(|n| format!("A-{n}"))).await;
+    for n in 0..HOLDS {
+        let seconds = FIRST_END_S + n % 60;
+        let data = json!({"user_id": "u", "seats": [format!("A-{n}")], "hold_seconds": seconds});
+        world.post_as(&format!("r-{n}"), &format!("event-1/{}", n % 50), "reserve", data);
+    }
+    world.settle().await;
+    // What the calls take on AWS.
+    for (call, ms) in [("load", 5), ("commit", 12), ("publish", 12), ("delete", 8), ("send", 10)] {
+        world.faults.slow_down(call, Duration::from_millis(ms));
+    }
+    world
+}
+
+/// A worker and a sweeper a pod; what each sweeper looked at.
+fn start_pods(world: &World) -> (Vec<Running>, Vec<Seen>) {
+    let mut running = Vec::new();
+    let mut seen = Vec::new();
+    for _ in 0..PODS {
+        running.push(world.start());
+        let (sweeper, looked_at) = world.start_sweeper(Arc::clone(&world.clock) as _);
+        running.push(sweeper);
+        seen.push(looked_at);
+    }
+    (running, seen)
+}
+
+/// How long after the end of its hold each seat was free, at a resolution of 100 ms.
+async fn releases(world: &World) -> Vec<Duration> {
+    let ends: BTreeMap<ReservationId, Timestamp> = world.store.inspect(|tables| {
+        tables.reservations.iter().map(|(id, it)| (*id, it.expires_at)).collect()
+    });
+    let mut held: BTreeMap<_, ReservationId> = world.store.inspect(|tables| {
+        let holding = |(key, seat): (&_, &inventory_worker::domain::Seat)| {
+            Some((Clone::clone(key), seat.occupancy.reservation_id()?))
+        };
+        tables.seats.iter().filter_map(holding).collect()
+    });
+    assert_eq!(held.len(), HOLDS);
+    let mut lags = Vec::new();
+    until(|| {
+        let now = world.clock.now();
+        world.store.inspect(|tables| {
+            held.retain(|key: &inventory_worker::domain::SeatKey, id| {
+                let is_free = tables.seats[key].occupancy == Occupancy::Available;
+                if is_free {
+                    let lag = now.duration_since(ends[id]);
+                    lags.push(Duration::try_from(lag).expect("never before its end"));
+                }
+                !is_free
+            });
+        });
+        held.is_empty()
+    })
+    .await;
+    lags.sort();
+    lags
+}
+
+/// Every hold expired, once.
+fn each_expired_once(world: &World) {
+    let outcomes = world.outcomes();
+    let expired = outcomes.iter().filter(|(_, kind)| kind == "inventory.expired.v1").count();
+    assert_eq!(expired, HOLDS);
+    let tables = world.store.snapshot();
+    assert!(tables.seats.values().all(|seat| seat.version == 3), "created, held, released");
+    assert_eq!(world.dead_letters.depth(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_thousand_holds_that_end_within_a_minute_are_free_within_seconds() {
+    let world = world_with_holds().await;
+    let (pods, _) = start_pods(&world);
+    let lags = releases(&world).await;
+    let p99 = lags[lags.len() * 99 / 100];
+    let bound = sweeper::Settings::default().margin + LATE;
+    println!("p50 {:?}, p99 {p99:?}, longest {:?}", lags[lags.len() / 2], lags.last().unwrap());
+    assert!(*lags.last().unwrap() <= bound, "p99 {p99:?}, longest {:?}", lags.last());
+    world.until_empty().await;
+    for pod in pods {
+        pod.stop().await;
+    }
+    each_expired_once(&world);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_swept_by_one_pod_a_tick_and_by_some_pod_every_tick() {
+    let world = World::new();
+    let began = Instant::now();
+    let (pods, seen) = start_pods(&world);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for pod in pods {
+        pod.stop().await;
+    }
+    let interval = sweeper::Settings::default().interval;
+    let mut sweeps: BTreeMap<u32, Vec<Instant>> = BTreeMap::new();
+    for looked_at in &seen {
+        let looked_at = looked_at.sweeps.lock().unwrap();
+        assert!(
+            looked_at.len() > 16 * 60 / PODS / 4,
+            "this pod had its share: {}",
+            looked_at.len()
+        );
+        for (shard, at) in looked_at.iter() {
+            sweeps.entry(*shard).or_default().push(*at);
+        }
+    }
+    assert_eq!(sweeps.len(), usize::try_from(EXPIRY_SHARDS).unwrap());
+    for (shard, mut times) in sweeps {
+        times.sort();
+        times.retain(|at| *at <= began + Duration::from_secs(60));
+        let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| *gap >= interval.mul_f64(0.9)), "shard {shard}: {gaps:?}");
+        assert!(gaps.iter().all(|gap| *gap <= interval * 2), "shard {shard}: {gaps:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_locks_every_pod_sweeps_and_everything_expires_once() {
+    let world = world_with_holds().await;
+    world.faults.take_down("acquire");
+    world.faults.take_down("release");
+    let (pods, seen) = start_pods(&world);
+    releases(&world).await;
+    world.until_empty().await;
+    for pod in pods {
+        pod.stop().await;
+    }
+    each_expired_once(&world);
+    for looked_at in seen {
+        assert!(looked_at.sweeps.lock().unwrap().len() > 16 * 60, "every pod swept every shard");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_that_found_a_slow_clock_is_posted_again() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-1"], "hold_seconds": 30}));
+    world.settle().await;
+    // The sweeper's clock is further ahead of the worker's than the margin allows for.
+    let (sweeper, _) = world.start_sweeper(Arc::new(world.clock.skewed(7_000)));
+    let worker = world.start();
+    let is_free = |world: &World| {
+        world.store.inspect(|tables| {
+            tables.seats.values().all(|seat| seat.occupancy == Occupancy::Available)
+        })
+    };
+    until(|| is_free(&world)).await;
+    world.until_empty().await;
+    sweeper.stop().await;
+    worker.stop().await;
+    let kinds: Vec<String> = world.outcomes().into_iter().skip(2).map(|(_, kind)| kind).collect();
+    assert_eq!(kinds, ["NOT_YET_EXPIRED", "inventory.expired.v1"]);
+    let ended = world.store.snapshot().reservations.into_values().next().unwrap();
+    let lag = ended.ended_at.unwrap().duration_since(ended.expires_at);
+    assert!(lag.as_secs() <= 10, "posted again within ten seconds: {lag}");
+}
