@@ -460,10 +460,8 @@ async fn only_what_is_to_blame_goes_to_the_dead_letters() {
         let body = body.replace(r#""id":"1""#, &format!(r#""id":"{id}""#));
         let mut told = Told::new();
         told.send(1, &body);
-        let attributes = [
-            (dead_letters::REASON, "POISON"),
-            (dead_letters::ORIGINAL_MESSAGE_ID, "m1"),
-        ];
+        let attributes =
+            [(dead_letters::REASON, "POISON"), (dead_letters::ORIGINAL_MESSAGE_ID, "m1")];
         let copy = OutgoingMessage {
             group: "g".parse().unwrap(),
             body,
