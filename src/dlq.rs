@@ -122,10 +122,15 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Whether what was asked for was done.
+    /// Whether what was asked for was done. A message that died again was sent back as asked, and
+    /// whether the run still meets it is chance.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Seen | Self::Redriven { .. } | Self::Discarded)
+        match self {
+            Self::Seen | Self::Redriven { .. } | Self::Discarded => true,
+            Self::Refused { why } => *why == Refusal::DiedAgain,
+            Self::NotSent { .. } | Self::NotDeleted { .. } => false,
+        }
     }
 }
 

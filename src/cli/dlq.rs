@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::Context;
 use aws_config::SdkConfig;
-use clap::{ArgGroup, Args, Subcommand, builder::FalseyValueParser};
+use clap::{
+    ArgGroup, Args, Subcommand,
+    builder::{FalseyValueParser, PossibleValuesParser},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{ExitCode, Shell, run::AWS_VARIABLES};
@@ -17,8 +20,17 @@ use crate::{
     },
     app::{self, signals::StopSignals},
     config::{AwsConfig, Flags, QueueRef},
-    dlq::{Desk, Ended, LIMIT_MAX, Options, Run, Selection},
+    dlq::{Desk, Ended, LIMIT_MAX, Options, Run, Selection, UNSTATED},
+    domain::RejectionCode,
+    worker::dead_letters::Reason,
 };
+
+/// Why a message may be dead, as the worker writes it.
+fn reasons() -> PossibleValuesParser {
+    let unreadable = [RejectionCode::InvalidMessage, RejectionCode::UnsupportedType];
+    let unreadable = unreadable.map(|code| Reason::Unreadable(code).as_str());
+    unreadable.into_iter().chain([Reason::Poison.as_str(), UNSTATED]).into()
+}
 
 /// Arguments of `dlq`.
 #[derive(Args)]
@@ -69,8 +81,8 @@ pub struct WhereArgs {
 #[derive(Args)]
 #[command(after_help = AWS_VARIABLES)]
 pub struct ListArgs {
-    /// Only what is dead for this reason: INVALID_MESSAGE, UNSUPPORTED_TYPE, POISON, or UNSTATED
-    #[arg(long, value_name = "REASON")]
+    /// Only what is dead for this reason
+    #[arg(long, value_name = "REASON", value_parser = reasons())]
     reason: Option<String>,
     /// Whose dead letters, and how many.
     #[command(flatten)]
@@ -100,7 +112,7 @@ pub struct RedriveArgs {
     #[arg(long)]
     all: bool,
     /// With --all: only what is dead for this reason
-    #[arg(long, value_name = "REASON", requires = "all", conflicts_with = "ids")]
+    #[arg(long, value_name = "REASON", value_parser = reasons(), requires = "all", conflicts_with = "ids")]
     reason: Option<String>,
     /// Whose dead letters, and how many.
     #[command(flatten)]
@@ -118,7 +130,7 @@ pub struct DiscardArgs {
     #[arg(long, requires = "yes")]
     all: bool,
     /// With --all: only what is dead for this reason
-    #[arg(long, value_name = "REASON", requires = "all", conflicts_with = "ids")]
+    #[arg(long, value_name = "REASON", value_parser = reasons(), requires = "all", conflicts_with = "ids")]
     reason: Option<String>,
     /// That all are meant, and that what is discarded cannot be had back
     #[arg(long)]

@@ -108,6 +108,8 @@ struct Left {
     rest: Vec<Receipt>,
     /// Whether the group may show something else when it is received again.
     again: bool,
+    /// Whether one of them could not be handled: nothing behind it may go before it.
+    is_stuck: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -199,7 +201,7 @@ impl<'a> Walk<'a> {
                 return Err(error);
             }
         };
-        if left.again || (is_cut && brought_news) {
+        if !left.is_stuck && (left.again || (is_cut && brought_news)) {
             self.release(&left.rest).await
         } else {
             self.held.extend(left.rest);
@@ -208,10 +210,9 @@ impl<'a> Walk<'a> {
     }
 
     async fn messages(&mut self, group: Vec<Delivery>) -> Result<Left, PortError> {
-        let mut left = Left { rest: Vec::new(), again: false };
-        let mut is_stuck = false;
+        let mut left = Left { rest: Vec::new(), again: false, is_stuck: false };
         for delivery in group {
-            let is_over = is_stuck || self.is_beyond(&delivery.message_id);
+            let is_over = left.is_stuck || self.is_beyond(&delivery.message_id);
             let is_new = !is_over && self.seen.insert(delivery.message_id.clone());
             let letter = DeadLetter::of(&delivery);
             if !is_new || !self.selection.takes(&letter) {
@@ -220,7 +221,7 @@ impl<'a> Walk<'a> {
             }
             let (fate, failure) = self.handle(&delivery).await;
             let is_gone = matches!(fate, Fate::Redriven { .. } | Fate::Discarded);
-            is_stuck = matches!(fate, Fate::NotSent { .. } | Fate::NotDeleted { .. });
+            left.is_stuck = matches!(fate, Fate::NotSent { .. } | Fate::NotDeleted { .. });
             self.note(letter, &delivery, fate);
             if let Some(failure) = failure {
                 return Err(failure);
@@ -231,7 +232,6 @@ impl<'a> Walk<'a> {
                 left.rest.push(delivery.receipt);
             }
         }
-        left.again &= !is_stuck;
         Ok(left)
     }
 

@@ -69,7 +69,9 @@ async fn dead_letters_are_listed_shown_sent_back_and_discarded(stack: Stack) {
     let sent = dlq(&world, &arguments, 0).await;
     let fates: Vec<(&str, &str)> =
         texts(&sent, "id").into_iter().zip(texts(&sent, "fate")).collect();
-    assert_eq!(fates, [(ids[0], "redriven")]);
+    assert_eq!(fates[0], (ids[0], "redriven"));
+    // The worker may be so quick that the run meets what died again: it leaves it alone.
+    assert!(fates[1..].iter().all(|(_, fate)| *fate == "refused"), "{sent}");
     let again = until("it is dead again", async || {
         let listed = dlq(&world, &["list", "--reason", "INVALID_MESSAGE"], 0).await;
         (texts(&listed, "id").iter().any(|id| *id != ids[0])).then_some(listed)

@@ -55,10 +55,11 @@ pub(super) fn print(
                 for handled in &run.handled {
                     shell.out.line(&fate(handled, style))?;
                 }
-                let ended_well = run.handled.iter().filter(|handled| handled.fate.is_done());
+                let is_moved =
+                    |one: &&Handled| matches!(one.fate, Fate::Redriven { .. } | Fate::Discarded);
+                let moved = run.handled.iter().filter(is_moved).count();
                 let word = if task == Task::Redrive { "sent back" } else { "discarded" };
-                let (count, all) = (ended_well.count(), run.handled.len());
-                shell.out.line(&format!("{count} of {all} {word}"))?;
+                shell.out.line(&format!("{moved} of {} {word}", run.handled.len()))?;
             }
         }
         remarks(run, shell)?;

@@ -57,8 +57,9 @@ fn what_is_selected_is_what_was_written() {
 }
 
 #[test]
-fn a_dead_letter_queue_is_no_command_queue() {
+fn what_cannot_be_meant_is_refused() {
     assert_eq!(refusal(&["list", "--queue", "orders-dlq.fifo"]), ErrorKind::ValueValidation);
+    assert_eq!(refusal(&["list", "--reason", "POISONED"]), ErrorKind::InvalidValue);
     assert_eq!(refusal(&["list", "--limit", "0"]), ErrorKind::ValueValidation);
     let list = parse(&["list", "--queue", "orders.fifo", "--limit", "50000"]).unwrap();
     assert_eq!(list.place().queue.as_ref().unwrap().name(), "orders.fifo");

@@ -179,6 +179,23 @@ async fn what_the_queue_refuses_keeps_its_followers_back_and_no_other_group() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn followers_that_a_batch_had_no_room_for_do_not_go_before_what_is_stuck() {
+    let place = Place::new();
+    for name in names("a", 7) {
+        place.bury("a", &name, "POISON");
+    }
+    for name in names("b", 6) {
+        place.bury("b", &name, "POISON");
+    }
+    let busy = Some(Fault::FailsEntry(EntryError::Retryable("busy".to_owned())));
+    place.source.next("send", [vec![None; 7], vec![busy]].concat());
+    let run = place.desk.redrive(&*place.source, &Selection::all()).await;
+    assert!(!run.is_done());
+    assert_eq!(place.in_source(), names("a", 7));
+    assert_eq!(place.in_dead(), names("b", 6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_dies_again_goes_back_at_once_when_asked_for() {
     let place = Place::new();
     place.bury("g", "m", "POISON");
@@ -228,6 +245,7 @@ async fn one_run_does_not_send_back_what_it_sent_back_already() {
     let (run, ()) = tokio::join!(place.desk.redrive(&*place.source, &selection), killer);
     assert_eq!(run.handled.len(), 12);
     assert_eq!(run.handled[11].fate, Fate::Refused { why: Refusal::DiedAgain });
+    assert!(run.is_done(), "all was sent back; that one of them was met again is chance");
     assert_eq!((place.in_source(), place.in_dead()), (names("m", 11), vec!["again".to_owned()]));
 }
 
