@@ -14,12 +14,15 @@ mod verdict;
 use std::{future::Future, time::Duration};
 
 use inventory_worker::{
-    adapters::system::SystemClock, domain::ReservationStatus, ports::Clock as _,
+    adapters::system::SystemClock,
+    domain::ReservationStatus,
+    ports::{Clock as _, LedgerKey},
 };
 use tokio::time::Instant;
 
 use self::{chaos::Chaos, load::Load, servers::Server};
 use crate::{
+    messages::key,
     stack::Stack,
     world::{SHORT_LEASES, World},
 };
@@ -34,7 +37,7 @@ const WAITING_MAX: usize = 250;
 /// A receive of results brings at most ten.
 const BATCHES_A_RECEIVE: usize = 4;
 
-/// Without another result for that long, something is stuck. The longest pause after an outage is
+/// When no command gets its first result for that long, something is stuck. The longest pause after an outage is
 /// 30 s, and a message's lease may have to run out before.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -115,21 +118,29 @@ async fn put_load(world: &mut World, load: &mut Load, time: Duration) {
 
 /// Waits until everything posted has its result, and every hold that ran out has ended.
 async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
-    let mut seen = 0;
+    let mut least = usize::MAX;
     let mut deadline = Instant::now() + PATIENCE;
     loop {
         chaos.supervise().await;
+        let seen = world.results.seen().len();
         world.results.receive().await;
-        if world.results.seen().len() > seen {
-            seen = world.results.seen().len();
-            deadline = Instant::now() + PATIENCE;
-            continue;
-        }
         let missing = verdict::missing(load, world);
+        if missing.len() < least {
+            least = missing.len();
+            deadline = Instant::now() + PATIENCE;
+        }
         if missing.is_empty() && !has_expired(world).await && world.is_drained().await {
             break;
         }
-        assert!(Instant::now() < deadline, "nothing more comes; without result: {missing:?}");
+        let is_late = Instant::now() >= deadline && world.results.seen().len() == seen;
+        if is_late || Instant::now() >= deadline + PATIENCE {
+            for id in &missing {
+                let record = world.ledger(LedgerKey::Command(key(id))).await;
+                println!("without result: {id}, in the ledger: {record:#?}");
+            }
+            let is_drained = world.is_drained().await;
+            panic!("stuck; the queue is empty: {is_drained}; without result: {missing:?}");
+        }
     }
     // What was published last may still be on its way.
     let mut before = usize::MAX;
