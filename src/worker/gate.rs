@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 use tracing::{info, warn};
@@ -20,13 +20,16 @@ use crate::{
 pub struct Gate {
     entropy: Arc<dyn Entropy>,
     state: Mutex<State>,
-    /// From a failure to the next success.
-    is_failing: watch::Sender<bool>,
+    /// Told when the environment works again. Not a `watch`, which wakes in an order of its own
+    /// chance: simulations would not repeat.
+    works: Notify,
 }
 
 struct State {
     backoff: Backoff,
     closed_until: Option<Instant>,
+    /// From a failure to the next success.
+    is_failing: bool,
 }
 
 /// The right to receive while it is not known whether the environment works: one a queue.
@@ -47,8 +50,8 @@ impl Gate {
     #[must_use]
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
         let backoff = Backoff::new(Policy::OUTAGE);
-        let state = Mutex::new(State { backoff, closed_until: None });
-        Self { entropy, state, is_failing: watch::Sender::new(false) }
+        let state = Mutex::new(State { backoff, closed_until: None, is_failing: false });
+        Self { entropy, state, works: Notify::new() }
     }
 
     /// The environment failed. Failures during a pause belong to the one that began it.
@@ -63,8 +66,8 @@ impl Gate {
         }
         let Some(delay) = state.backoff.next_delay(&*self.entropy) else { return };
         state.closed_until = Some(now + delay);
+        state.is_failing = true;
         drop(state);
-        self.is_failing.send_replace(true);
         warn!(what, pause_ms = delay.as_millis(), "the environment failed, receiving pauses");
     }
 
@@ -73,8 +76,9 @@ impl Gate {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed_until.take().is_some() {
             state.backoff.reset();
+            state.is_failing = false;
             drop(state);
-            self.is_failing.send_replace(false);
+            self.works.notify_waiters();
             info!("the environment works again");
         }
     }
@@ -82,17 +86,19 @@ impl Gate {
     /// Waits until a receive may begin: at once while the environment works; otherwise after the
     /// pause, and then one at a time, which the probe stands for until it is dropped.
     pub async fn opened(&self, probes: &Probes) -> Option<Probe> {
-        let mut is_failing = self.is_failing.subscribe();
         loop {
+            // From here on no success is missed.
+            let mut works = std::pin::pin!(self.works.notified());
+            works.as_mut().enable();
             while let Some(until) = self.closed_until() {
                 tokio::time::sleep_until(until).await;
             }
-            if !*is_failing.borrow_and_update() {
+            if !self.is_failing() {
                 return None;
             }
             let probe = tokio::select! {
                 biased;
-                _ = is_failing.wait_for(|is_failing| !is_failing) => continue,
+                () = works => continue,
                 probe = Arc::clone(&probes.0).acquire_owned() => probe.ok(),
             };
             // While it was waited for, the one before may have failed.
@@ -100,6 +106,10 @@ impl Gate {
                 return probe.map(Arc::new);
             }
         }
+    }
+
+    fn is_failing(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_failing
     }
 
     /// Until when receiving is held back, if it is.
