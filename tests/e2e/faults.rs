@@ -143,10 +143,14 @@ async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
         }
     }
     // What was published last may still be on its way.
-    let mut before = usize::MAX;
-    while world.results.seen().len() != before {
-        before = world.results.seen().len();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
         world.results.receive().await;
+        let untold = verdict::untold(world).await;
+        if untold.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "in the ledger and not published: {untold:?}");
     }
 }
 
