@@ -32,6 +32,7 @@ pub async fn judge(world: &World, load: &Load) -> Verdict {
     }
     let posted = outcomes.keys().filter(|key| key.source.as_str() == crate::messages::SOURCE);
     assert_eq!(posted.count(), load.commands.len(), "nobody else's commands");
+    assert_eq!(untold(world).await, [].into(), "in the ledger and not published");
     let results = one_a_command(world, &outcomes);
     no_seat_has_two_owners(&results);
     lines_add_up(world, load, &results).await;
@@ -66,7 +67,7 @@ fn is_answer_only(result: &Received) -> bool {
     ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "NOT_YET_EXPIRED"].contains(&result.word())
 }
 
-/// The result of each command of the ledger (that there is one was waited for): however often it came it said the
+/// The result of each command of the ledger: however often it came it said the
 /// same, which is what the ledger says.
 fn one_a_command<'a>(
     world: &'a World,
