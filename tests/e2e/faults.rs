@@ -14,9 +14,8 @@ mod verdict;
 use std::{future::Future, time::Duration};
 
 use inventory_worker::{
-    adapters::system::SystemClock,
-    domain::ReservationStatus,
-    ports::{Clock as _, LedgerKey},
+    domain::{Reservation, ReservationStatus},
+    ports::LedgerKey,
 };
 use tokio::time::Instant;
 
@@ -116,7 +115,7 @@ async fn put_load(world: &mut World, load: &mut Load, time: Duration) {
     }
 }
 
-/// Waits until everything posted has its result, and every hold that ran out has ended.
+/// Waits until everything posted has its result, and every short hold has ended.
 async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
     let mut least = usize::MAX;
     let mut deadline = Instant::now() + PATIENCE;
@@ -129,7 +128,7 @@ async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
             least = missing.len();
             deadline = Instant::now() + PATIENCE;
         }
-        if missing.is_empty() && !has_expired(world).await && world.is_drained().await {
+        if missing.is_empty() && !has_short_holds(world).await && world.is_drained().await {
             break;
         }
         let is_late = Instant::now() >= deadline && world.results.seen().len() == seen;
@@ -143,18 +142,22 @@ async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
         }
     }
     // What was published last may still be on its way.
-    let mut before = usize::MAX;
-    while world.results.seen().len() != before {
-        before = world.results.seen().len();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
         world.results.receive().await;
+        let untold = verdict::untold(world).await;
+        if untold.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "in the ledger and not published: {untold:?}");
     }
 }
 
-/// Whether a hold has run out that is still ACTIVE.
-async fn has_expired(world: &World) -> bool {
-    let now = SystemClock.now();
-    let is_over = |one: &inventory_worker::domain::Reservation| {
-        one.status == ReservationStatus::Active && one.expires_at <= now
+/// Whether a hold is ACTIVE that has run out, or will before this test ends.
+async fn has_short_holds(world: &World) -> bool {
+    let is_short = |one: &Reservation| {
+        let held_for = one.expires_at.duration_since(one.created_at);
+        one.status == ReservationStatus::Active && held_for.as_secs() <= load::SHORT_HOLD_S_MAX
     };
-    world.reservations().await.iter().any(is_over)
+    world.reservations().await.iter().any(is_short)
 }

@@ -20,6 +20,8 @@ const EACH_LINE: u64 = 5;
 /// Lines of the store that are bought.
 const HOT_LINES: usize = 6;
 const GROUPS: usize = 14;
+/// Holds of at most so many seconds are left to run out; the others outlast the test.
+pub const SHORT_HOLD_S_MAX: i64 = 4;
 /// A confirm or cancel is of one of the last so many reserves.
 const LATELY: usize = 40;
 
@@ -96,7 +98,8 @@ impl Load {
     }
 
     fn reserve(&mut self, id: &str, what: &'static str) -> Value {
-        let mut data = json!({ "user_id": format!("u-{}", self.random.u32(0..100)) });
+        let user = format!("u-{}", self.random.u32(0..100));
+        let mut data = json!({ "user_id": user, "hold_seconds": 14_400 });
         match what {
             "seats" => {
                 let first = self.random.usize(1..=SEATS - 2);
@@ -114,7 +117,7 @@ impl Load {
         }
         // Some run out, and are left to the sweeper or taken over.
         if self.random.u32(0..4) == 0 {
-            data["hold_seconds"] = json!(self.random.u32(1..=3));
+            data["hold_seconds"] = json!(self.random.i64(1..SHORT_HOLD_S_MAX));
         }
         let pool = if what == "store" { "store" } else { "event" };
         self.reserves.push((id.to_owned(), pool));

@@ -32,6 +32,7 @@ pub async fn judge(world: &World, load: &Load) -> Verdict {
     }
     let posted = outcomes.keys().filter(|key| key.source.as_str() == crate::messages::SOURCE);
     assert_eq!(posted.count(), load.commands.len(), "nobody else's commands");
+    assert_eq!(untold(world).await, [].into(), "in the ledger and not published");
     let results = one_a_command(world, &outcomes);
     no_seat_has_two_owners(&results);
     lines_add_up(world, load, &results).await;
@@ -66,7 +67,7 @@ fn is_answer_only(result: &Received) -> bool {
     ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "NOT_YET_EXPIRED"].contains(&result.word())
 }
 
-/// The result of each command of the ledger: there is one, and however often it came it said the
+/// The result of each command of the ledger: however often it came it said the
 /// same, which is what the ledger says.
 fn one_a_command<'a>(
     world: &'a World,
@@ -82,10 +83,16 @@ fn one_a_command<'a>(
         assert_eq!(content(&result.body), content(&told(&key, record, result)), "{key}");
         results.entry(key).or_insert(result);
     }
-    for key in outcomes.keys() {
-        assert!(results.contains_key(key), "the result of {key} was not published");
-    }
     results
+}
+
+/// Outcomes of the ledger whose results have not come.
+pub async fn untold(world: &World) -> BTreeSet<String> {
+    let seen = world.results.seen().iter().map(Received::id);
+    let seen: BTreeSet<&str> = seen.collect();
+    let outcomes = outcomes(world).await.into_keys();
+    let untold = outcomes.filter(|key| !seen.contains(key.result_id().to_string().as_str()));
+    untold.map(|key| key.to_string()).collect()
 }
 
 /// The result as the ledger has it.

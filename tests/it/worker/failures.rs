@@ -103,6 +103,17 @@ async fn an_outage_while_a_suspect_is_handled_alone_does_not_count_against_it() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn counts_of_attempts_that_lose_their_answers_condemn_nobody() {
+    let world = world_with_ten().await;
+    // Enough failures that every message is received often enough to be handled alone.
+    world.faults.next("load", (0..60).map(|_| Some(Fault::Fails)));
+    world.faults.next("record_attempt", (0..100).map(|_| Some(Fault::LosesAnswer)));
+    world.settle().await;
+    assert_eq!(reserved(&world), 10);
+    assert_eq!(world.dead_letters.depth(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_between_commit_and_publish_is_healed_by_the_next_worker() {
     let world = world_with_ten().await;
     world.faults.next("publish", (0..1_000).map(|_| Some(Fault::Fails)));
