@@ -589,6 +589,10 @@ fn expected(
     match (record, code) {
         (Some(record), _) if record.digest() != command.digest => match code {
             Some(RejectionCode::CommandIdReused) => Ok(None),
+            // Such an answer takes no entry: the id was free for another command after it.
+            Some(RejectionCode::NotYetExpired) => {
+                judge::not_yet_expired(model, command, time).map(|()| None)
+            }
             _ => Err(Violation::new("result", "the outcome of another command".to_owned())),
         },
         (Some(LedgerRecord::Outcome { outcome, decided_at, .. }), _) => {

@@ -30,6 +30,9 @@ use crate::{
 /// The longest a poisonous message is hidden between attempts.
 const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
 
+/// Between two tries to take back attempts that ended in a failure of the environment.
+const FORGIVE_EVERY: Duration = Duration::from_secs(1);
+
 /// What the lanes of one queue share.
 pub(super) struct Lanes {
     pub(super) tools: Arc<Tools>,
@@ -41,8 +44,9 @@ pub(super) struct Lanes {
     pub(super) one_suspect: OneSuspect,
 }
 
-/// Attempts that ended in a failure of the environment and are still counted: taken back before
-/// any other attempt is counted, so that an outage condemns nobody.
+/// Attempts that ended in a failure of the environment and are still counted. Each is taken back
+/// as soon as the store allows it, and before any other attempt is counted: an outage condemns
+/// nobody.
 #[derive(Clone, Default)]
 pub(super) struct Unforgiven(Arc<Mutex<Vec<String>>>);
 
@@ -53,6 +57,10 @@ pub(super) type OneSuspect = Arc<tokio::sync::Mutex<()>>;
 impl Unforgiven {
     fn add(&self, message_id: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message_id);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     async fn settle(&self, tools: &Tools) -> Result<(), Failure> {
@@ -109,7 +117,7 @@ impl Lanes {
         taken: Taken,
     ) {
         let received = Instant::now();
-        let _in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
+        let in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
         let mut waiting: VecDeque<Held> = deliveries
             .into_iter()
             .map(|delivery| Held {
@@ -142,40 +150,62 @@ impl Lanes {
                 }
             }
         }
-        drop(taken);
+        drop((taken, in_flight));
+        self.forgive().await;
+    }
+
+    /// Takes back what an outage had counted, for as long as it takes.
+    async fn forgive(&self) {
+        let stop = &self.tools.stop.working;
+        while !self.unforgiven.is_empty() && !stop.is_cancelled() {
+            let Err(error) = self.unforgiven.settle(&self.tools).await else { return };
+            warn!(%error, "an attempt is still counted, to be taken back later");
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(FORGIVE_EVERY) => {}
+            }
+        }
     }
 
     /// A message that was received too often is handled alone, after its attempt is counted.
+    ///
+    /// After the last attempt it waits once more before it is condemned: a worker whose count lost
+    /// its answer has the time to take it back.
     async fn alone(&self, head: &[Held]) -> Settled {
         let Some(suspect) = head.first() else {
             return Settled { done: 0, failure: None, is_deleted: true };
         };
         let _turn = self.one_suspect.lock().await;
-        let attempts = match self.count_attempt(&suspect.delivery.message_id).await {
-            Ok(attempts) => attempts,
+        let message_id = &suspect.delivery.message_id;
+        let settled = match self.count_attempt(message_id).await {
+            Ok(attempts) => self.judge(head, suspect, attempts).await,
             Err(failure) => return Settled::failed(failure),
-        };
-        let is_condemned = attempts > self.tools.settings.attempts_max
-            && !planted::on(Bug::NeverCondemn)
-            || planted::on(Bug::CondemnUntried);
-        let settled = if is_condemned {
-            self.condemn(suspect, attempts).await
-        } else {
-            self.batch(head).await
         };
         let is_forgiven =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
         if is_forgiven && !planted::on(Bug::CountOutages) {
-            self.unforgiven.add(suspect.delivery.message_id.clone());
-            if let Err(error) = self.unforgiven.settle(&self.tools).await {
-                warn!(%error, "an attempt is still counted, to be taken back later");
-            }
+            self.unforgiven.add(message_id.clone());
         }
         settled
     }
 
+    async fn judge(&self, head: &[Held], suspect: &Held, attempts: u32) -> Settled {
+        let attempts_max = self.tools.settings.attempts_max;
+        if planted::on(Bug::CondemnUntried)
+            || attempts > attempts_max + 1 && !planted::on(Bug::NeverCondemn)
+        {
+            return self.condemn(suspect, attempts_max).await;
+        }
+        if attempts == attempts_max + 1 && !planted::on(Bug::NeverCondemn) {
+            let what = format!("handled alone {attempts_max} times without outcome, a last wait");
+            return Settled::failed(Failure::Poison(what));
+        }
+        self.batch(head).await
+    }
+
     /// Counts one more attempt. One whose answer was lost may have been counted: it is taken back,
-    /// and if it was not, the message has one attempt more than it should.
+    /// and if it was not counted, the message has one attempt more than it should.
     async fn count_attempt(&self, message_id: &str) -> Result<u32, Failure> {
         self.unforgiven.settle(&self.tools).await?;
         let now = self.tools.clock.now();
@@ -197,7 +227,7 @@ impl Lanes {
                 return self.batch(std::slice::from_ref(suspect)).await;
             }
             Ok(_) => {
-                let detail = format!("handled alone {} times without outcome", attempts - 1);
+                let detail = format!("handled alone {attempts} times without outcome");
                 self.dead_letter(&suspect.delivery, Reason::Poison, &detail).await
             }
             Err(failure) => Err(failure),
