@@ -59,6 +59,7 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         conflict_attempts: times(reader, &names::CONFLICT_ATTEMPTS),
         isolate_after: times(reader, &names::ISOLATION_RECEIVES),
         attempts_max: times(reader, &names::MAX_ATTEMPTS),
+        linger: seconds(reader, &names::LINGER, 0..=1_000),
         restock_parallelism: count(reader, &names::RESTOCK_PARALLELISM, 1..=64, "chunks"),
         handler_timeout: seconds(reader, &names::HANDLER_TIMEOUT, 1_000..=3_600_000),
         flush: seconds(reader, &names::FLUSH, 0..=600_000),

@@ -17,7 +17,7 @@ use super::{
     failure::Failure,
     gate::{Gate, Probes},
     lease::{Lease, Leases},
-    outbox,
+    outbox::{self, Coming, Outbox},
     poller::Taken,
 };
 use crate::{
@@ -39,6 +39,7 @@ pub(super) struct Lanes {
     pub(super) leases: Arc<Leases>,
     pub(super) unforgiven: Unforgiven,
     pub(super) one_suspect: OneSuspect,
+    pub(super) outbox: Outbox,
 }
 
 /// Attempts that ended in a failure of the environment and are still counted: taken back before
@@ -98,7 +99,8 @@ enum Read {
 struct Answer(Option<Publication>);
 
 impl Lanes {
-    /// Handles messages of one group, in order, and releases those it could not finish.
+    /// Handles messages of one group, in order, and releases those it could not finish. `coming`
+    /// announces the first batch of them.
     ///
     /// Their leases count from `since`, when the receive was begun: no later than the queue's own
     /// count. What was received counts as received now, after however long the receive waited.
@@ -107,7 +109,9 @@ impl Lanes {
         deliveries: Vec<Delivery>,
         since: Instant,
         taken: Taken,
+        coming: Coming,
     ) {
+        let mut first = Some(coming);
         let received = Instant::now();
         let _in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
         let mut waiting: VecDeque<Held> = deliveries
@@ -127,8 +131,11 @@ impl Lanes {
             let is_suspect = head.delivery.receive_count > self.tools.settings.isolate_after;
             let count = if is_suspect { 1 } else { waiting.len() };
             let batch: Vec<Held> = waiting.drain(..count).collect();
-            let settled =
-                if is_suspect { self.alone(&batch).await } else { self.batch(&batch).await };
+            let coming = first.take().unwrap_or_else(|| self.outbox.expect());
+            let settled = match is_suspect {
+                true => self.alone(&batch, coming).await,
+                false => self.batch(&batch, coming).await,
+            };
             match settled.failure {
                 None if settled.is_deleted => self.gate.succeeded(),
                 None => {}
@@ -146,7 +153,7 @@ impl Lanes {
     }
 
     /// A message that was received too often is handled alone, after its attempt is counted.
-    async fn alone(&self, head: &[Held]) -> Settled {
+    async fn alone(&self, head: &[Held], coming: Coming) -> Settled {
         let Some(suspect) = head.first() else {
             return Settled { done: 0, failure: None, is_deleted: true };
         };
@@ -159,9 +166,9 @@ impl Lanes {
             && !planted::on(Bug::NeverCondemn)
             || planted::on(Bug::CondemnUntried);
         let settled = if is_condemned {
-            self.condemn(suspect, attempts).await
+            self.condemn(suspect, attempts, coming).await
         } else {
-            self.batch(head).await
+            self.batch(head, coming).await
         };
         let is_forgiven =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
@@ -187,14 +194,14 @@ impl Lanes {
     }
 
     /// To the dead letters, unless the ledger knows the command: what has begun is never given up.
-    async fn condemn(&self, suspect: &Held, attempts: u32) -> Settled {
+    async fn condemn(&self, suspect: &Held, attempts: u32, mut coming: Coming) -> Settled {
         let begun = match message::decode(&suspect.delivery.body) {
             Ok(decoded) => chunks::is_begun(&self.tools, &decoded.command).await,
             Err(_) => Ok(false),
         };
         let moved = match begun {
             Ok(true) if !planted::on(Bug::CondemnBegun) => {
-                return self.batch(std::slice::from_ref(suspect)).await;
+                return self.batch(std::slice::from_ref(suspect), coming).await;
             }
             Ok(_) => {
                 let detail = format!("handled alone {} times without outcome", attempts - 1);
@@ -204,14 +211,14 @@ impl Lanes {
         };
         match moved {
             Ok(()) => {
-                let is_deleted = self.delete(std::slice::from_ref(suspect)).await;
+                let is_deleted = self.delete(std::slice::from_ref(suspect), &mut coming).await;
                 Settled { done: 1, failure: None, is_deleted }
             }
             Err(failure) => Settled::failed(failure),
         }
     }
 
-    async fn batch(&self, batch: &[Held]) -> Settled {
+    async fn batch(&self, batch: &[Held], mut coming: Coming) -> Settled {
         let read: Vec<Read> = batch
             .iter()
             .map(|held| match message::decode(&held.delivery.body) {
@@ -236,11 +243,12 @@ impl Lanes {
         let (answers, failure) =
             self.answers(batch, &read, progress.decided, progress.failure).await;
         if planted::on(Bug::DeleteBeforePublish) {
-            self.delete(batch.get(..answers.len()).unwrap_or_default()).await;
+            let early = batch.get(..answers.len()).unwrap_or_default();
+            self.delete(early, &mut coming).await;
         }
-        let (done, publish_failure) = self.publish(&answers).await;
+        let (done, publish_failure) = self.publish(answers, &mut coming).await;
         let done_with = if planted::on(Bug::DeleteUndecided) { batch.len() } else { done };
-        let is_deleted = self.delete(batch.get(..done_with).unwrap_or_default()).await;
+        let is_deleted = self.delete(batch.get(..done_with).unwrap_or_default(), &mut coming).await;
         Settled { done, failure: publish_failure.or(failure), is_deleted }
     }
 
@@ -343,30 +351,33 @@ impl Lanes {
     }
 
     /// How many of the messages are done with, and why no more are.
-    async fn publish(&self, answers: &[Answer]) -> (usize, Option<Failure>) {
-        let mut results: Vec<Publication> =
-            answers.iter().filter_map(|Answer(result)| result.clone()).collect();
+    async fn publish(&self, answers: Vec<Answer>, coming: &mut Coming) -> (usize, Option<Failure>) {
+        let count = answers.len();
+        let (places, mut results): (Vec<usize>, Vec<Publication>) = answers
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, Answer(result))| result.map(|result| (place, result)))
+            .unzip();
         if planted::on(Bug::ReverseOrder) {
             results.reverse();
         }
         if planted::on(Bug::FreshResultId) {
             results.iter_mut().for_each(|result| result.id = self.tools.entropy.uuid());
         }
-        let (out, failure) = outbox::publish(&self.tools, &results).await;
+        let (out, failure) = self.outbox.publish(results, coming).await;
         if failure.is_none() {
-            return (answers.len(), None);
+            return (count, None);
         }
-        let is_result = |(_, Answer(result)): &(usize, &Answer)| result.is_some();
-        let unpublished = answers.iter().enumerate().filter(is_result).nth(out);
-        (unpublished.map_or(answers.len(), |(index, _)| index), failure)
+        (places.get(out).copied().unwrap_or(count), failure)
     }
 
     /// Planted: outcomes are told before they are durable.
     async fn publish_unsure(&self, batch: &[Held], read: &[Read], commands: &[Leased<'_>]) {
         let decided = committer::foretell(&self.tools, commands).await;
         let (answers, _) = self.answers(batch, read, decided, None).await;
-        let (done, _) = self.publish(&answers).await;
-        self.delete(batch.get(..done).unwrap_or_default()).await;
+        let mut coming = self.outbox.expect();
+        let (done, _) = self.publish(answers, &mut coming).await;
+        self.delete(batch.get(..done).unwrap_or_default(), &mut coming).await;
     }
 
     /// Planted: a poisonous message takes its followers with it.
@@ -377,16 +388,16 @@ impl Lanes {
         }
         for held in left {
             if self.dead_letter(&held.delivery, Reason::Poison, "planted").await.is_ok() {
-                self.delete(std::slice::from_ref(held)).await;
+                self.delete(std::slice::from_ref(held), &mut self.outbox.expect()).await;
             }
         }
     }
 
     /// Whether the environment let it be done.
-    async fn delete(&self, done: &[Held]) -> bool {
+    async fn delete(&self, done: &[Held], coming: &mut Coming) -> bool {
         let mut is_deleted = true;
         let receipts: Vec<Receipt> = done.iter().map(|held| held.lease.receipt().clone()).collect();
-        for failure in outbox::delete(&self.tools, &*self.source.queue, &receipts).await {
+        for failure in self.outbox.delete(receipts, coming).await {
             let queue = self.source.queue.name();
             match failure {
                 Failure::LeaseLost => info!(queue, "settled after its lease: it comes again"),
@@ -406,7 +417,7 @@ impl Lanes {
             Failure::Environment(what) => {
                 self.gate.failed(what);
                 if planted::on(Bug::DropOnOutage) {
-                    self.delete(left).await;
+                    self.delete(left, &mut self.outbox.expect()).await;
                 }
                 Duration::ZERO
             }

@@ -43,6 +43,9 @@ pub struct Settings {
     /// Attempts alone, without outcome and without a failure of the environment, before a message
     /// goes to the dead letters.
     pub attempts_max: u32,
+    /// How long a publish or delete that could carry more waits for other groups' entries. It
+    /// waits for none where no group is on its way to it.
+    pub linger: Duration,
     /// Chunks of one restock in flight.
     pub restock_parallelism: usize,
     /// No further attempt at a batch is begun after this.
@@ -71,6 +74,7 @@ impl Default for Settings {
             conflict_attempts: 8,
             isolate_after: 5,
             attempts_max: 5,
+            linger: Duration::from_millis(3),
             restock_parallelism: 8,
             handler_timeout: Duration::from_secs(20),
             grace: Duration::from_secs(25),

@@ -99,6 +99,16 @@ pub(super) static LOCK_WAIT: Setting = Setting::new(
 )
 .or("0.5");
 
+pub(super) static LINGER: Setting = Setting::new(
+    DECIDING,
+    "linger-seconds",
+    "INVENTORY_LINGER_SECONDS",
+    "SECONDS",
+    "How long a publish or delete with room for more waits for other groups that are about to bring \
+     some",
+)
+.or("0.003");
+
 pub(super) static CONFLICT_ATTEMPTS: Setting = Setting::new(
     DECIDING,
     "conflict-attempts",
@@ -199,7 +209,7 @@ pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
 .or("2");
 
 /// The worker's settings, in the order of `--help`.
-pub(super) static WORKER: [&Setting; 19] = [
+pub(super) static WORKER: [&Setting; 20] = [
     &VISIBILITY,
     &HEARTBEAT,
     &LEASE_MARGIN,
@@ -213,6 +223,7 @@ pub(super) static WORKER: [&Setting; 19] = [
     &CONFLICT_ATTEMPTS,
     &ISOLATION_RECEIVES,
     &MAX_ATTEMPTS,
+    &LINGER,
     &RESTOCK_PARALLELISM,
     &HANDLER_TIMEOUT,
     &GRACE,
