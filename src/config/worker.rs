@@ -52,6 +52,12 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         messages_in_flight_max: count(reader, &names::IN_FLIGHT_MESSAGES, messages, "messages"),
         bytes_in_flight_max: count(reader, &names::IN_FLIGHT_MIB, least_mib..=65_536, "MiB")
             .saturating_mul(MIB),
+        batch_messages_max: count(
+            reader,
+            &names::BATCH_MESSAGES,
+            1..=BATCH_ENTRIES_MAX,
+            "messages",
+        ),
         lock_mode: reader
             .value(&names::LOCKS, LockMode::Always, |text| parse::one_of(text, &lock_modes)),
         lock_ttl: seconds(reader, &names::LOCK_TTL, 1_000..=3_600_000),

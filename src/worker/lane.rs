@@ -129,7 +129,8 @@ impl Lanes {
         self.tools.observer.observe(&Event::Batch { messages: waiting.len() });
         while let Some(head) = waiting.front() {
             let is_suspect = head.delivery.receive_count > self.tools.settings.isolate_after;
-            let count = if is_suspect { 1 } else { waiting.len() };
+            let count = if is_suspect { 1 } else { self.tools.settings.batch_messages_max.max(1) };
+            let count = count.min(waiting.len());
             let batch: Vec<Held> = waiting.drain(..count).collect();
             let coming = first.take().unwrap_or_else(|| self.outbox.expect());
             let settled = match is_suspect {

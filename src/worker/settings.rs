@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::decide::Limits;
+use crate::{decide::Limits, ports::queue::BATCH_ENTRIES_MAX};
 
 /// When names are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Settings {
     pub messages_in_flight_max: usize,
     /// The most bytes in flight.
     pub bytes_in_flight_max: usize,
+    /// The most messages of a group that are decided and committed together.
+    pub batch_messages_max: usize,
     /// When names are locked.
     pub lock_mode: LockMode,
     /// How long a lock lasts unless it is released.
@@ -68,6 +70,7 @@ impl Default for Settings {
             pollers: 4,
             messages_in_flight_max: 2_000,
             bytes_in_flight_max: 256 * 1024 * 1024,
+            batch_messages_max: BATCH_ENTRIES_MAX,
             lock_mode: LockMode::Always,
             lock_ttl: Duration::from_secs(30),
             lock_wait: Duration::from_millis(500),

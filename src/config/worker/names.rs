@@ -71,6 +71,15 @@ pub(super) static IN_FLIGHT_MIB: Setting = Setting::new(
 )
 .or("256");
 
+pub(super) static BATCH_MESSAGES: Setting = Setting::new(
+    DECIDING,
+    "batch-messages",
+    "INVENTORY_BATCH_MESSAGES",
+    "COUNT",
+    "The most messages of a group that are decided and committed together",
+)
+.or("10");
+
 pub(super) static LOCKS: Setting = Setting::new(
     DECIDING,
     "locks",
@@ -209,7 +218,7 @@ pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
 .or("2");
 
 /// The worker's settings, in the order of `--help`.
-pub(super) static WORKER: [&Setting; 20] = [
+pub(super) static WORKER: [&Setting; 21] = [
     &VISIBILITY,
     &HEARTBEAT,
     &LEASE_MARGIN,
@@ -217,6 +226,7 @@ pub(super) static WORKER: [&Setting; 20] = [
     &POLLERS,
     &IN_FLIGHT_MESSAGES,
     &IN_FLIGHT_MIB,
+    &BATCH_MESSAGES,
     &LOCKS,
     &LOCK_TTL,
     &LOCK_WAIT,
