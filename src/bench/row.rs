@@ -106,10 +106,11 @@ impl Row {
     /// With the best that the model allows.
     pub(super) fn with_ceiling(mut self, ceiling: f64, better: Better) -> Self {
         self.ceiling = Some(ceiling);
-        self.ratio = Some(match better {
+        let ratio = match better {
             Better::More => self.figure / ceiling,
             Better::Less => ceiling / self.figure,
-        });
+        };
+        self.ratio = Some(ratio).filter(|ratio| ratio.is_finite());
         self.judged()
     }
 

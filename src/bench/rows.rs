@@ -13,18 +13,30 @@ use std::time::Duration;
 
 use super::{Model, Row, Size};
 
-type Part = fn(&Model, Size) -> anyhow::Result<Vec<Row>>;
+/// Rows that are measured together.
+pub(super) struct Part {
+    /// Their names.
+    pub(super) rows: &'static [&'static str],
+    /// Measures them.
+    pub(super) measure: fn(&Model, Size) -> anyhow::Result<Vec<Row>>,
+}
 
 /// Every row, in the order of the targets.
 pub(super) const ALL: [Part; 8] = [
-    throughput::measure,
-    cpu::measure,
-    calls::measure,
-    store::measure,
-    restock::measure,
-    latency::measure,
-    release::measure,
-    memory::measure,
+    Part {
+        rows: &["hot_group", "hot_group_vs_one_by_one", "hot_group_vs_recipe", "section_groups_16"],
+        measure: throughput::measure,
+    },
+    Part { rows: &["many_groups_cpu"], measure: cpu::measure },
+    Part {
+        rows: &["calls_hot", "calls_scattered", "calls_scattered_locks_after_conflict"],
+        measure: calls::measure,
+    },
+    Part { rows: &["write_units", "cancelled_transactions"], measure: store::measure },
+    Part { rows: &["restock_5000"], measure: restock::measure },
+    Part { rows: &["latency_p99"], measure: latency::measure },
+    Part { rows: &["release_p99"], measure: release::measure },
+    Part { rows: &["memory"], measure: memory::measure },
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

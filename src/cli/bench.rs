@@ -22,6 +22,9 @@ pub struct BenchArgs {
     /// End with one line of JSON: {"rows": [{name, figure, unit, ceiling, ratio, target, met, note}]}
     #[arg(long)]
     pub json: bool,
+    /// Measure the rows alone whose names begin so, and those measured along with them
+    #[arg(long, value_name = "ROW")]
+    pub only: Option<String>,
     /// Measure so little that it takes seconds; the figures mean less
     #[arg(long)]
     pub quick: bool,
@@ -61,7 +64,7 @@ pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let size = if args.quick { Size::SMALL } else { Size::FULL };
     let (sender, mut shown) = tokio::sync::mpsc::unbounded_channel();
     let measuring = tokio::task::spawn_blocking(move || {
-        bench::measure(&model, size, |row| {
+        bench::measure(&model, size, args.only.as_deref(), |row| {
             // Nobody is left to show it to where the command was given up.
             let _ = sender.send(row.clone());
         })

@@ -21,23 +21,20 @@ use crate::{
     worker::{self, Settings},
 };
 
-/// The smaller of the two backlogs.
-const BACKLOG: usize = 10_000;
-
 /// The longest that a backlog may take of its own time.
 const PATIENCE: Duration = Duration::from_secs(86_400);
 
 pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
-    let small = held(model, BACKLOG)?;
-    let large = held(model, size.backlog)?;
+    let (short, long) = size.backlogs;
+    let small = held(model, short)?;
+    let large = held(model, long)?;
     let kib = |bytes: u64| count(bytes) / 1_024.0;
     let note = format!(
-        "at most {:.0} KiB with a backlog of {BACKLOG}, {:.0} KiB with one of {}, runtime and all; \
+        "at most {:.0} KiB with a backlog of {short}, {:.0} KiB with one of {long}, runtime and all; \
          the queue's messages are made up as they are received and the tables keep nothing, so \
          that the ports hold no bytes",
         kib(small),
-        kib(large),
-        size.backlog
+        kib(large)
     );
     Ok(vec![
         Row::new("memory", count(large) / count(small), "times", Target::AtMost(1.1))

@@ -94,7 +94,7 @@ fn cancelled(model: &Model, size: Size) -> anyhow::Result<Row> {
     })?;
     let share = 100.0 * count(cancelled) / count(transactions);
     Ok(Row::new("cancelled_transactions", share, "%", Target::Below(0.1))
-        .with_ceiling(0.0, Better::More)
+        .with_ceiling(0.0, Better::Less)
         .noting(format!(
             "{cancelled} of {transactions} transactions of {GROUPS} groups, without locks, each \
              99th percentile five times its median"
