@@ -42,10 +42,8 @@ impl Observer for Tally {
                     Err(_) => {}
                 }
             }
-            Event::Decided { outcome, .. } => {
-                if outcome.rejection().is_some() {
-                    count(&self.rejected);
-                }
+            Event::Decided { outcome, .. } if outcome.rejection().is_some() => {
+                count(&self.rejected);
             }
             _ => {}
         }
