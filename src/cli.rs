@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand, each with its arguments and a `run`.
 
 pub mod audit;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod bootstrap;
 pub mod check_config;
 pub mod dev;
@@ -98,6 +100,9 @@ pub enum Command {
     Bootstrap(Box<bootstrap::BootstrapArgs>),
     /// Post a command, or a file of them
     Send(Box<send::SendArgs>),
+    /// Measure the worker against its targets, under a model of how long calls take
+    #[cfg(feature = "bench")]
+    Bench(bench::BenchArgs),
     /// Read all tables and check every invariant they can show; exits 1 where one is broken
     Audit(Box<audit::AuditArgs>),
     /// Look into the dead letters, send them back in order, or discard them
@@ -149,6 +154,8 @@ async fn dispatch(command: Command, shell: &Shell) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => dev::run(*args, shell).await,
         Command::Bootstrap(args) => bootstrap::run(*args, shell).await,
         Command::Send(args) => send::run(*args, shell).await,
+        #[cfg(feature = "bench")]
+        Command::Bench(args) => bench::run(args, shell).await,
         Command::Audit(args) => audit::run(*args, shell).await,
         Command::Dlq(args) => dlq::run(*args, shell).await,
         Command::CheckConfig(args) => check_config::run(*args, shell).await,

@@ -16,6 +16,8 @@ pub mod adapters;
 pub mod admin;
 pub mod app;
 pub mod audit;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod decide;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! poller ─► lane (one a group and batch) ─► committer ─► outbox: publish, then delete
-//!    ▲         │ decode                       │ lock, load, decide, commit
+//!    ▲         │ decode                       │ lock,        │ batcher: groups share calls
+//!    │         │                              │ load, decide, commit
 //!   gate       └ lease, kept by the heartbeat └ chunks, for a restock of many entries
 //! ```
 
@@ -12,6 +13,7 @@ pub mod events;
 pub mod failure;
 pub mod settings;
 
+mod batcher;
 mod chunks;
 mod gate;
 mod lane;
@@ -90,12 +92,14 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
     let budget = Arc::new(poller::Budget::new(&tools.settings));
     let unforgiven = lane::Unforgiven::default();
     let one_suspect = lane::OneSuspect::default();
+    let publishing = outbox::publishing(&tools);
     for source in sources {
         let leases = Arc::new(lease::Leases::new(
             Arc::clone(&source.queue),
             &tools.settings,
             Arc::clone(&tools.observer),
         ));
+        let outbox = outbox::Outbox::new(&tools, &publishing, Arc::clone(&source.queue));
         let kept = Arc::clone(&leases);
         let every = tools.settings.heartbeat;
         let probes = gate::Probes::default();
@@ -109,6 +113,7 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
                 leases: Arc::clone(&leases),
                 unforgiven: unforgiven.clone(),
                 one_suspect: Arc::clone(&one_suspect),
+                outbox: outbox.clone(),
             };
             pollers.spawn(poller::poll(Arc::new(lanes), Arc::clone(&budget)));
         }

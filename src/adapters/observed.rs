@@ -43,7 +43,7 @@ impl Observer {
         Arc::new(Self { counts, delay: None })
     }
 
-    /// Counts, and delays each call by what the model says, before it is made.
+    /// Counts, and delays each call by what the model says, before it is made; a receive after.
     #[must_use]
     pub fn delaying(
         counts: Arc<CallCounts>,
@@ -56,6 +56,10 @@ impl Observer {
 
     async fn call(&self, call: Call) {
         self.counts.call(call);
+        self.delay(call).await;
+    }
+
+    async fn delay(&self, call: Call) {
         if let Some(delay) = &self.delay {
             let time = delay.carry.whole(delay.model.draw(call, &*delay.entropy));
             if !time.is_zero() {
@@ -120,8 +124,12 @@ impl Queue for ObservedQueue {
     }
 
     async fn receive(&self, request: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
-        self.observer.call(Call::Receive).await;
-        let deliveries = self.port.receive(request).await?;
+        self.observer.counts.call(Call::Receive);
+        // A long poll that waits at the queue still has to bring back what comes in: how long a
+        // receive takes is on top of how long it waits.
+        let received = self.port.receive(request).await;
+        self.observer.delay(Call::Receive).await;
+        let deliveries = received?;
         self.observer.counts.carried(Call::Receive, deliveries.len());
         Ok(deliveries)
     }

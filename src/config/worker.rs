@@ -52,6 +52,12 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         messages_in_flight_max: count(reader, &names::IN_FLIGHT_MESSAGES, messages, "messages"),
         bytes_in_flight_max: count(reader, &names::IN_FLIGHT_MIB, least_mib..=65_536, "MiB")
             .saturating_mul(MIB),
+        batch_messages_max: count(
+            reader,
+            &names::BATCH_MESSAGES,
+            1..=BATCH_ENTRIES_MAX,
+            "messages",
+        ),
         lock_mode: reader
             .value(&names::LOCKS, LockMode::Always, |text| parse::one_of(text, &lock_modes)),
         lock_ttl: seconds(reader, &names::LOCK_TTL, 1_000..=3_600_000),
@@ -59,6 +65,7 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         conflict_attempts: times(reader, &names::CONFLICT_ATTEMPTS),
         isolate_after: times(reader, &names::ISOLATION_RECEIVES),
         attempts_max: times(reader, &names::MAX_ATTEMPTS),
+        linger: seconds(reader, &names::LINGER, 0..=1_000),
         restock_parallelism: count(reader, &names::RESTOCK_PARALLELISM, 1..=64, "chunks"),
         handler_timeout: seconds(reader, &names::HANDLER_TIMEOUT, 1_000..=3_600_000),
         flush: seconds(reader, &names::FLUSH, 0..=600_000),

@@ -17,7 +17,7 @@ use super::{
     failure::Failure,
     gate::{Gate, Probes},
     lease::{Lease, Leases},
-    outbox,
+    outbox::{self, Coming, Outbox},
     poller::Taken,
 };
 use crate::{
@@ -42,6 +42,7 @@ pub(super) struct Lanes {
     pub(super) leases: Arc<Leases>,
     pub(super) unforgiven: Unforgiven,
     pub(super) one_suspect: OneSuspect,
+    pub(super) outbox: Outbox,
 }
 
 /// Attempts that ended in a failure of the environment and are still counted. Each is taken back
@@ -106,7 +107,8 @@ enum Read {
 struct Answer(Option<Publication>);
 
 impl Lanes {
-    /// Handles messages of one group, in order, and releases those it could not finish.
+    /// Handles messages of one group, in order, and releases those it could not finish. `coming`
+    /// announces the first batch of them.
     ///
     /// Their leases count from `since`, when the receive was begun: no later than the queue's own
     /// count. What was received counts as received now, after however long the receive waited.
@@ -115,7 +117,9 @@ impl Lanes {
         deliveries: Vec<Delivery>,
         since: Instant,
         taken: Taken,
+        coming: Coming,
     ) {
+        let mut first = Some(coming);
         let received = Instant::now();
         let in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
         let mut waiting: VecDeque<Held> = deliveries
@@ -133,10 +137,14 @@ impl Lanes {
         self.tools.observer.observe(&Event::Batch { messages: waiting.len() });
         while let Some(head) = waiting.front() {
             let is_suspect = head.delivery.receive_count > self.tools.settings.isolate_after;
-            let count = if is_suspect { 1 } else { waiting.len() };
+            let count = if is_suspect { 1 } else { self.tools.settings.batch_messages_max.max(1) };
+            let count = count.min(waiting.len());
             let batch: Vec<Held> = waiting.drain(..count).collect();
-            let settled =
-                if is_suspect { self.alone(&batch).await } else { self.batch(&batch).await };
+            let coming = first.take().unwrap_or_else(|| self.outbox.expect());
+            let settled = match is_suspect {
+                true => self.alone(&batch, coming).await,
+                false => self.batch(&batch, coming).await,
+            };
             match settled.failure {
                 None if settled.is_deleted => self.gate.succeeded(),
                 None => {}
@@ -172,14 +180,14 @@ impl Lanes {
     ///
     /// After the last attempt it waits once more before it is condemned: a worker whose count lost
     /// its answer has the time to take it back.
-    async fn alone(&self, head: &[Held]) -> Settled {
+    async fn alone(&self, head: &[Held], coming: Coming) -> Settled {
         let Some(suspect) = head.first() else {
             return Settled { done: 0, failure: None, is_deleted: true };
         };
         let _turn = self.one_suspect.lock().await;
         let message_id = &suspect.delivery.message_id;
         let settled = match self.count_attempt(message_id).await {
-            Ok(attempts) => self.judge(head, suspect, attempts).await,
+            Ok(attempts) => self.judge(head, suspect, attempts, coming).await,
             Err(failure) => return Settled::failed(failure),
         };
         let is_forgiven =
@@ -190,18 +198,24 @@ impl Lanes {
         settled
     }
 
-    async fn judge(&self, head: &[Held], suspect: &Held, attempts: u32) -> Settled {
+    async fn judge(
+        &self,
+        head: &[Held],
+        suspect: &Held,
+        attempts: u32,
+        coming: Coming,
+    ) -> Settled {
         let attempts_max = self.tools.settings.attempts_max;
         if planted::on(Bug::CondemnUntried)
             || attempts > attempts_max + 1 && !planted::on(Bug::NeverCondemn)
         {
-            return self.condemn(suspect, attempts_max).await;
+            return self.condemn(suspect, attempts_max, coming).await;
         }
         if attempts == attempts_max + 1 && !planted::on(Bug::NeverCondemn) {
             let what = format!("handled alone {attempts_max} times without outcome, a last wait");
             return Settled::failed(Failure::Poison(what));
         }
-        self.batch(head).await
+        self.batch(head, coming).await
     }
 
     /// Counts one more attempt. One whose answer was lost may have been counted: it is taken back,
@@ -217,14 +231,14 @@ impl Lanes {
     }
 
     /// To the dead letters, unless the ledger knows the command: what has begun is never given up.
-    async fn condemn(&self, suspect: &Held, attempts: u32) -> Settled {
+    async fn condemn(&self, suspect: &Held, attempts: u32, mut coming: Coming) -> Settled {
         let begun = match message::decode(&suspect.delivery.body) {
             Ok(decoded) => chunks::is_begun(&self.tools, &decoded.command).await,
             Err(_) => Ok(false),
         };
         let moved = match begun {
             Ok(true) if !planted::on(Bug::CondemnBegun) => {
-                return self.batch(std::slice::from_ref(suspect)).await;
+                return self.batch(std::slice::from_ref(suspect), coming).await;
             }
             Ok(_) => {
                 let detail = format!("handled alone {attempts} times without outcome");
@@ -234,14 +248,14 @@ impl Lanes {
         };
         match moved {
             Ok(()) => {
-                let is_deleted = self.delete(std::slice::from_ref(suspect)).await;
+                let is_deleted = self.delete(std::slice::from_ref(suspect), &mut coming).await;
                 Settled { done: 1, failure: None, is_deleted }
             }
             Err(failure) => Settled::failed(failure),
         }
     }
 
-    async fn batch(&self, batch: &[Held]) -> Settled {
+    async fn batch(&self, batch: &[Held], mut coming: Coming) -> Settled {
         let read: Vec<Read> = batch
             .iter()
             .map(|held| match message::decode(&held.delivery.body) {
@@ -266,11 +280,12 @@ impl Lanes {
         let (answers, failure) =
             self.answers(batch, &read, progress.decided, progress.failure).await;
         if planted::on(Bug::DeleteBeforePublish) {
-            self.delete(batch.get(..answers.len()).unwrap_or_default()).await;
+            let early = batch.get(..answers.len()).unwrap_or_default();
+            self.delete(early, &mut coming).await;
         }
-        let (done, publish_failure) = self.publish(&answers).await;
+        let (done, publish_failure) = self.publish(answers, &mut coming).await;
         let done_with = if planted::on(Bug::DeleteUndecided) { batch.len() } else { done };
-        let is_deleted = self.delete(batch.get(..done_with).unwrap_or_default()).await;
+        let is_deleted = self.delete(batch.get(..done_with).unwrap_or_default(), &mut coming).await;
         Settled { done, failure: publish_failure.or(failure), is_deleted }
     }
 
@@ -373,30 +388,33 @@ impl Lanes {
     }
 
     /// How many of the messages are done with, and why no more are.
-    async fn publish(&self, answers: &[Answer]) -> (usize, Option<Failure>) {
-        let mut results: Vec<Publication> =
-            answers.iter().filter_map(|Answer(result)| result.clone()).collect();
+    async fn publish(&self, answers: Vec<Answer>, coming: &mut Coming) -> (usize, Option<Failure>) {
+        let count = answers.len();
+        let (places, mut results): (Vec<usize>, Vec<Publication>) = answers
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, Answer(result))| result.map(|result| (place, result)))
+            .unzip();
         if planted::on(Bug::ReverseOrder) {
             results.reverse();
         }
         if planted::on(Bug::FreshResultId) {
             results.iter_mut().for_each(|result| result.id = self.tools.entropy.uuid());
         }
-        let (out, failure) = outbox::publish(&self.tools, &results).await;
+        let (out, failure) = self.outbox.publish(results, coming).await;
         if failure.is_none() {
-            return (answers.len(), None);
+            return (count, None);
         }
-        let is_result = |(_, Answer(result)): &(usize, &Answer)| result.is_some();
-        let unpublished = answers.iter().enumerate().filter(is_result).nth(out);
-        (unpublished.map_or(answers.len(), |(index, _)| index), failure)
+        (places.get(out).copied().unwrap_or(count), failure)
     }
 
     /// Planted: outcomes are told before they are durable.
     async fn publish_unsure(&self, batch: &[Held], read: &[Read], commands: &[Leased<'_>]) {
         let decided = committer::foretell(&self.tools, commands).await;
         let (answers, _) = self.answers(batch, read, decided, None).await;
-        let (done, _) = self.publish(&answers).await;
-        self.delete(batch.get(..done).unwrap_or_default()).await;
+        let mut coming = self.outbox.expect();
+        let (done, _) = self.publish(answers, &mut coming).await;
+        self.delete(batch.get(..done).unwrap_or_default(), &mut coming).await;
     }
 
     /// Planted: a poisonous message takes its followers with it.
@@ -407,16 +425,16 @@ impl Lanes {
         }
         for held in left {
             if self.dead_letter(&held.delivery, Reason::Poison, "planted").await.is_ok() {
-                self.delete(std::slice::from_ref(held)).await;
+                self.delete(std::slice::from_ref(held), &mut self.outbox.expect()).await;
             }
         }
     }
 
     /// Whether the environment let it be done.
-    async fn delete(&self, done: &[Held]) -> bool {
+    async fn delete(&self, done: &[Held], coming: &mut Coming) -> bool {
         let mut is_deleted = true;
         let receipts: Vec<Receipt> = done.iter().map(|held| held.lease.receipt().clone()).collect();
-        for failure in outbox::delete(&self.tools, &*self.source.queue, &receipts).await {
+        for failure in self.outbox.delete(receipts, coming).await {
             let queue = self.source.queue.name();
             match failure {
                 Failure::LeaseLost => info!(queue, "settled after its lease: it comes again"),
@@ -436,7 +454,7 @@ impl Lanes {
             Failure::Environment(what) => {
                 self.gate.failed(what);
                 if planted::on(Bug::DropOnOutage) {
-                    self.delete(left).await;
+                    self.delete(left, &mut self.outbox.expect()).await;
                 }
                 Duration::ZERO
             }

@@ -1,110 +1,195 @@
 //! Publishes results, then deletes their messages. Order inside a group is kept.
+//!
+//! Publishes and deletes of different groups share calls; each lane reads its own answers, and what
+//! fails for one lane is no matter of the others'.
+
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Tools, events::Event, failure::Failure};
+use super::{
+    Tools,
+    batcher::{Batcher, Carried, Carrier, Expected, fitting},
+    events::Event,
+    failure::Failure,
+};
 use crate::{
     planted::{self, Bug},
     ports::{
-        EntryError, OutgoingMessage, PortError, Publication, Queue, Receipt, publisher,
-        queue::BATCH_ENTRIES_MAX,
+        BatchAnswer, EntryError, OutgoingMessage, PortError, Publication, Publisher, Queue,
+        Receipt, publisher, queue::BATCH_ENTRIES_MAX,
     },
     retry::Policy,
 };
 
-/// Publishes results of one group in order. Gives how many are out, and why no more are.
-pub(super) async fn publish(tools: &Tools, results: &[Publication]) -> (usize, Option<Failure>) {
-    let begun = Instant::now();
-    let mut backoff = Policy::ENTRIES.start();
-    let mut out = 0;
-    while let Some(rest) = results.get(out..).filter(|rest| !rest.is_empty()) {
-        let batch = first_batch(rest);
-        let error = match tools.publisher.publish(batch).await {
+/// Results on their way to the topic.
+pub(super) struct ToTopic(Arc<dyn Publisher>);
+
+impl Carrier for ToTopic {
+    type Entry = Publication;
+
+    const ENTRIES_MAX: usize = publisher::PUBLISH_ENTRIES_MAX;
+    const BYTES_MAX: usize = publisher::PUBLISH_BYTES_MAX;
+
+    fn bytes(result: &Publication) -> usize {
+        result.bytes()
+    }
+
+    async fn carry(&self, results: &[Publication]) -> Result<BatchAnswer, PortError> {
+        self.0.publish(results).await
+    }
+}
+
+/// Receipts of messages that are done with.
+pub(super) struct ToQueue(Arc<dyn Queue>);
+
+impl Carrier for ToQueue {
+    type Entry = Receipt;
+
+    const ENTRIES_MAX: usize = BATCH_ENTRIES_MAX;
+    /// SQS bounds a DeleteMessageBatch by its entries alone.
+    const BYTES_MAX: usize = usize::MAX;
+
+    fn bytes(_: &Receipt) -> usize {
+        0
+    }
+
+    async fn carry(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+        self.0.delete(receipts).await
+    }
+}
+
+/// Results out, shared by every lane of the worker.
+pub(super) type Publishing = Arc<Batcher<ToTopic>>;
+
+/// Results out of the worker that the tools are of.
+pub(super) fn publishing(tools: &Tools) -> Publishing {
+    Arc::new(Batcher::new(ToTopic(Arc::clone(&tools.publisher)), tools.settings.linger))
+}
+
+/// The way out of the lanes of one queue.
+#[derive(Clone)]
+pub(super) struct Outbox {
+    tools: Arc<Tools>,
+    publishing: Publishing,
+    deleting: Arc<Batcher<ToQueue>>,
+}
+
+/// A batch on its way to the outbox. Calls wait for it, though not for long.
+pub(super) struct Coming {
+    publish: Option<Expected<ToTopic>>,
+    delete: Option<Expected<ToQueue>>,
+}
+
+impl Outbox {
+    /// The way out of lanes of `queue`.
+    pub(super) fn new(tools: &Arc<Tools>, publishing: &Publishing, queue: Arc<dyn Queue>) -> Self {
+        let deleting = Arc::new(Batcher::new(ToQueue(queue), tools.settings.linger));
+        Self { tools: Arc::clone(tools), publishing: Arc::clone(publishing), deleting }
+    }
+
+    /// Announces a batch.
+    pub(super) fn expect(&self) -> Coming {
+        Coming { publish: Some(self.publishing.expect()), delete: Some(self.deleting.expect()) }
+    }
+
+    /// Publishes results of one group in order. Gives how many are out, and why no more are.
+    pub(super) async fn publish(
+        &self,
+        mut results: Vec<Publication>,
+        coming: &mut Coming,
+    ) -> (usize, Option<Failure>) {
+        let begun = Instant::now();
+        let mut expected = coming.publish.take();
+        let mut backoff = Policy::ENTRIES.start();
+        let mut out = 0;
+        while !results.is_empty() {
+            let later = results.split_off(fitting::<ToTopic>(&results));
+            let Carried { mut entries, answer } =
+                self.publishing.carry(results, expected.take()).await;
             // Whatever went out after a failed entry goes out again, in order, and is recognised
             // by its id: what counts is how far the order holds.
-            Ok(answers) => {
-                if planted::on(Bug::IgnoreFailedPublish) {
-                    out += batch.len();
-                    continue;
+            let (sent, failure) = match answer {
+                Ok(answers) if planted::on(Bug::IgnoreFailedPublish) => (answers.len(), None),
+                Ok(answers) => {
+                    let sent = answers.iter().take_while(|answer| answer.is_ok()).count();
+                    (sent, answers.into_iter().find_map(Result::err).map(publish_failure))
                 }
-                let sent = answers.iter().take_while(|answer| answer.is_ok()).count();
-                out += sent.min(batch.len());
-                if sent > 0 {
-                    backoff.reset();
-                }
-                match answers.into_iter().find_map(Result::err) {
-                    None if sent >= batch.len() => continue,
-                    None => Failure::Environment("the topic left entries unanswered".to_owned()),
-                    Some(EntryError::LeaseLost) => {
-                        Failure::Environment("the topic spoke of leases".to_owned())
-                    }
-                    Some(error) => error.into(),
-                }
+                Err(error) => (0, Some(error.into())),
+            };
+            out += sent;
+            if sent > 0 {
+                backoff.reset();
             }
-            Err(error) => error.into(),
-        };
-        let is_final =
-            !matches!(error, Failure::Environment(_)) || tools.stop.working.is_cancelled();
-        if is_final || !backoff.wait(&*tools.entropy).await {
-            return (out, Some(error));
+            let is_lost = entries.is_empty();
+            entries.drain(..sent.min(entries.len()));
+            entries.extend(later);
+            results = entries;
+            let Some(failure) = failure else { continue };
+            let is_final = is_lost
+                || !matches!(failure, Failure::Environment(_))
+                || self.tools.stop.working.is_cancelled();
+            if is_final || !backoff.wait(&*self.tools.entropy).await {
+                return (out, Some(failure));
+            }
         }
+        self.tools.observer.observe(&Event::Published { took: begun.elapsed() });
+        (out, None)
     }
-    tools.observer.observe(&Event::Published { took: begun.elapsed() });
-    (out, None)
-}
 
-/// As many of the first results as one call carries.
-fn first_batch(results: &[Publication]) -> &[Publication] {
-    let mut bytes = 0_usize;
-    let fitting = results.iter().take(publisher::PUBLISH_ENTRIES_MAX).take_while(|result| {
-        bytes = bytes.saturating_add(result.bytes());
-        bytes <= publisher::PUBLISH_BYTES_MAX
-    });
-    // A result that alone is too large is for the topic to refuse.
-    results.get(..fitting.count().max(1)).unwrap_or(results)
-}
-
-/// Deletes messages. One that cannot be deleted comes again and is found in the ledger.
-pub(super) async fn delete(tools: &Tools, queue: &dyn Queue, receipts: &[Receipt]) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    for receipts in receipts.chunks(BATCH_ENTRIES_MAX) {
-        let mut left = receipts.to_vec();
+    /// Deletes messages. One that cannot be deleted comes again and is found in the ledger.
+    pub(super) async fn delete(
+        &self,
+        mut receipts: Vec<Receipt>,
+        coming: &mut Coming,
+    ) -> Vec<Failure> {
+        let mut expected = coming.delete.take();
+        let mut failures = Vec::new();
         let mut backoff = Policy::ENTRIES.start();
-        while !left.is_empty() {
-            let (again, mut failed) = delete_once(queue, &left).await;
-            let is_over = again.is_empty()
-                || tools.stop.working.is_cancelled()
-                || !backoff.wait(&*tools.entropy).await;
-            if is_over {
-                failures.extend(again.into_iter().map(|(_, failure)| failure));
-                failures.append(&mut failed);
-                break;
+        while !receipts.is_empty() {
+            let later = receipts.split_off(fitting::<ToQueue>(&receipts));
+            let carried = self.deleting.carry(receipts, expected.take()).await;
+            let (again, mut failed) = sort_out(carried);
+            let is_over = !again.is_empty()
+                && (self.tools.stop.working.is_cancelled()
+                    || !backoff.wait(&*self.tools.entropy).await);
+            receipts = later;
+            match is_over {
+                true => failures.extend(again.into_iter().map(|(_, failure)| failure)),
+                false => receipts.extend(again.into_iter().map(|(receipt, _)| receipt)),
             }
             failures.append(&mut failed);
-            left = again.into_iter().map(|(receipt, _)| receipt).collect();
         }
+        failures
     }
-    failures
+}
+
+fn publish_failure(error: EntryError) -> Failure {
+    match error {
+        EntryError::LeaseLost => Failure::Environment("the topic spoke of leases".to_owned()),
+        error => error.into(),
+    }
 }
 
 /// Those worth another try, and the failures that are final.
-async fn delete_once(
-    queue: &dyn Queue,
-    receipts: &[Receipt],
-) -> (Vec<(Receipt, Failure)>, Vec<Failure>) {
-    let answers = match queue.delete(receipts).await {
+fn sort_out(carried: Carried<Receipt>) -> (Vec<(Receipt, Failure)>, Vec<Failure>) {
+    let Carried { entries, answer } = carried;
+    let answers = match answer {
         Ok(answers) => answers,
         Err(error) => {
             let failure = Failure::from(error);
-            return (receipts.iter().map(|r| (r.clone(), failure.clone())).collect(), Vec::new());
+            if entries.is_empty() {
+                return (Vec::new(), vec![failure]);
+            }
+            return (entries.into_iter().map(|r| (r, failure.clone())).collect(), Vec::new());
         }
     };
     let mut again = Vec::new();
     let mut failed = Vec::new();
-    for (receipt, answer) in receipts.iter().zip(answers) {
+    for (receipt, answer) in entries.into_iter().zip(answers) {
         match answer.map_err(Failure::from) {
             Ok(()) => {}
-            Err(failure @ Failure::Environment(_)) => again.push((receipt.clone(), failure)),
+            Err(failure @ Failure::Environment(_)) => again.push((receipt, failure)),
             Err(failure) => failed.push(failure),
         }
     }

@@ -94,9 +94,11 @@ pub(super) async fn poll(lanes: Arc<Lanes>, budget: Arc<Budget>) {
         let begun = Instant::now();
         let (deliveries, retry_with) = receive(&lanes, attempt_id.take()).await;
         attempt_id = retry_with;
-        for deliveries in by_group(deliveries) {
+        // All are announced before the first is at work.
+        let batches: Vec<_> = by_group(deliveries).map(|b| (b, lanes.outbox.expect())).collect();
+        for (deliveries, coming) in batches {
             let taken = Taken { _room: room.split_for(&deliveries), _probe: probe.clone() };
-            running.spawn(Arc::clone(&lanes).run(deliveries, begun, taken));
+            running.spawn(Arc::clone(&lanes).run(deliveries, begun, taken, coming));
         }
     }
     while let Some(ended) = running.join_next().await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::decide::Limits;
+use crate::{decide::Limits, ports::queue::BATCH_ENTRIES_MAX};
 
 /// When names are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Settings {
     pub messages_in_flight_max: usize,
     /// The most bytes in flight.
     pub bytes_in_flight_max: usize,
+    /// The most messages of a group that are decided and committed together.
+    pub batch_messages_max: usize,
     /// When names are locked.
     pub lock_mode: LockMode,
     /// How long a lock lasts unless it is released.
@@ -43,6 +45,9 @@ pub struct Settings {
     /// Attempts alone, without outcome and without a failure of the environment, before a message
     /// goes to the dead letters.
     pub attempts_max: u32,
+    /// How long a publish or delete that could carry more waits for other groups' entries. It
+    /// waits for none where no group is on its way to it.
+    pub linger: Duration,
     /// Chunks of one restock in flight.
     pub restock_parallelism: usize,
     /// No further attempt at a batch is begun after this.
@@ -65,12 +70,14 @@ impl Default for Settings {
             pollers: 4,
             messages_in_flight_max: 2_000,
             bytes_in_flight_max: 256 * 1024 * 1024,
+            batch_messages_max: BATCH_ENTRIES_MAX,
             lock_mode: LockMode::Always,
             lock_ttl: Duration::from_secs(30),
             lock_wait: Duration::from_millis(500),
             conflict_attempts: 8,
             isolate_after: 5,
             attempts_max: 5,
+            linger: Duration::from_millis(3),
             restock_parallelism: 8,
             handler_timeout: Duration::from_secs(20),
             grace: Duration::from_secs(25),

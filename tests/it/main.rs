@@ -9,6 +9,8 @@
 )]
 
 mod audit;
+#[cfg(feature = "bench")]
+mod bench;
 mod decide_properties;
 mod decide_rules;
 mod decoder_fuzz;

@@ -71,6 +71,15 @@ pub(super) static IN_FLIGHT_MIB: Setting = Setting::new(
 )
 .or("256");
 
+pub(super) static BATCH_MESSAGES: Setting = Setting::new(
+    DECIDING,
+    "batch-messages",
+    "INVENTORY_BATCH_MESSAGES",
+    "COUNT",
+    "The most messages of a group that are decided and committed together",
+)
+.or("10");
+
 pub(super) static LOCKS: Setting = Setting::new(
     DECIDING,
     "locks",
@@ -98,6 +107,16 @@ pub(super) static LOCK_WAIT: Setting = Setting::new(
     "How long a batch waits for its locks before it goes on without them",
 )
 .or("0.5");
+
+pub(super) static LINGER: Setting = Setting::new(
+    DECIDING,
+    "linger-seconds",
+    "INVENTORY_LINGER_SECONDS",
+    "SECONDS",
+    "How long a publish or delete with room for more waits for other groups that are about to bring \
+     some",
+)
+.or("0.003");
 
 pub(super) static CONFLICT_ATTEMPTS: Setting = Setting::new(
     DECIDING,
@@ -199,7 +218,7 @@ pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
 .or("2");
 
 /// The worker's settings, in the order of `--help`.
-pub(super) static WORKER: [&Setting; 19] = [
+pub(super) static WORKER: [&Setting; 21] = [
     &VISIBILITY,
     &HEARTBEAT,
     &LEASE_MARGIN,
@@ -207,12 +226,14 @@ pub(super) static WORKER: [&Setting; 19] = [
     &POLLERS,
     &IN_FLIGHT_MESSAGES,
     &IN_FLIGHT_MIB,
+    &BATCH_MESSAGES,
     &LOCKS,
     &LOCK_TTL,
     &LOCK_WAIT,
     &CONFLICT_ATTEMPTS,
     &ISOLATION_RECEIVES,
     &MAX_ATTEMPTS,
+    &LINGER,
     &RESTOCK_PARALLELISM,
     &HANDLER_TIMEOUT,
     &GRACE,

@@ -92,3 +92,21 @@ async fn the_wait_for_a_message_is_no_part_of_its_commands_duration() {
     assert_eq!(figure("count"), 1.0);
     assert!(figure("sum") < 1.0, "{}", figure("sum"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn ten_groups_of_one_receive_share_their_publish_and_their_delete() {
+    let mut world = World::new();
+    world.with_seats((0..10).map(|n| format!("A-{n}"))).await;
+    for n in 0..10 {
+        let data = json!({"user_id": "u", "seats": [format!("A-{n}")]});
+        world.post_as(&format!("r-{n}"), &format!("event-1/{n}"), "reserve", data);
+    }
+    let running = world.start();
+    world.until_empty().await;
+    running.stop().await;
+    let calls = world.seen.calls();
+    let of = |call| calls.get(call).copied().unwrap_or_default();
+    assert_eq!(["receive", "publish", "delete"].map(of), [1, 1, 1]);
+    assert_eq!(["load", "commit"].map(of), [10, 10]);
+    assert_eq!(world.outcomes().iter().filter(|(_, t)| t == "inventory.reserved.v1").count(), 10);
+}

@@ -166,3 +166,22 @@ async fn a_cancel_that_read_its_seat_before_the_reservation_was_made_still_gives
     let seats = world.store.snapshot().seats;
     assert!(seats.values().all(|seat| seat.occupancy == Occupancy::Available), "{seats:?}");
 }
+
+/// The last entry of the shared call fails twice: its group publishes it alone, the others are done.
+#[tokio::test(start_paused = true)]
+async fn a_failed_entry_of_a_shared_publish_is_its_own_groups_matter() {
+    let mut world = World::new();
+    world.with_seats((0..4).map(|n| format!("A-{n}"))).await;
+    for n in 0..4 {
+        let data = json!({"user_id": "u", "seats": [format!("A-{n}")]});
+        world.post_as(&format!("r-{n}"), &format!("event-1/{n}"), "reserve", data);
+    }
+    world.faults.next("publish_entry", [Some(Fault::Fails), Some(Fault::Fails)]);
+    let running = world.start();
+    until(|| reserved(&world) == 3).await;
+    assert_eq!(world.seen.calls()["publish"], 1, "the three were not held back");
+    world.until_empty().await;
+    running.stop().await;
+    assert_eq!(reserved(&world), 4);
+    assert_eq!(world.seen.calls()["publish"], 3);
+}

@@ -1,0 +1,83 @@
+//! The bench: the real worker on in-memory ports, under a model of how long each call takes.
+//!
+//! Where latency alone decides, tokio's clock is paused: time passes only while everything waits,
+//! so that the figures are those of the model and the same on every machine. Where the processor
+//! decides, the clock is the machine's.
+
+pub mod model;
+pub mod report;
+pub mod row;
+
+mod load;
+mod recipe;
+mod rows;
+mod still;
+mod tally;
+mod world;
+
+use std::future::Future;
+
+pub use model::Model;
+pub use row::{Plot, Row, Target};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Commands of the throughput of one group; the other rows take their measure from it.
+    commands: usize,
+    /// Holds that end within a minute.
+    holds: usize,
+    /// Two backlogs to compare.
+    backlogs: (usize, usize),
+    /// Commands whose processor time is taken.
+    processed: usize,
+}
+
+impl Size {
+    /// As the targets say.
+    pub const FULL: Self =
+        Self { commands: 2_000, holds: 120_000, backlogs: (10_000, 1_000_000), processed: 200_000 };
+
+    /// So little that a debug build is done with it in seconds; the figures mean less.
+    pub const SMALL: Self =
+        Self { commands: 200, holds: 600, backlogs: (1_000, 4_000), processed: 2_000 };
+}
+
+/// Measures the rows whose names begin with `only`, and those measured along with them, in the
+/// order of the targets, and shows each as soon as it is there. Without `only`, every row.
+///
+/// Blocks; call it where that is allowed, and outside of a runtime's own threads.
+///
+/// # Errors
+///
+/// No row is called so; a runtime or the embedded DynamoDB cannot be started; a run came to
+/// nothing.
+pub fn measure(
+    model: &Model,
+    size: Size,
+    only: Option<&str>,
+    mut show: impl FnMut(&Row),
+) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for part in rows::ALL {
+        if only.is_some_and(|only| !part.rows.iter().any(|name| name.starts_with(only))) {
+            continue;
+        }
+        for row in (part.measure)(model, size)? {
+            show(&row);
+            rows.push(row);
+        }
+    }
+    let known = || rows::ALL.map(|part| part.rows.join(", ")).join(", ");
+    anyhow::ensure!(!rows.is_empty(), "no row is called so; there are {}", known());
+    Ok(rows)
+}
+
+/// Runs on a clock that stands still while anything can be done.
+fn paused<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()?
+        .block_on(work)
+}

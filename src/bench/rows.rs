@@ -1,0 +1,70 @@
+//! The rows: one file for what is measured alike.
+
+mod calls;
+mod cpu;
+mod latency;
+mod memory;
+mod release;
+mod restock;
+mod store;
+mod throughput;
+
+use std::time::Duration;
+
+use super::{Model, Row, Size};
+
+/// Rows that are measured together.
+pub(super) struct Part {
+    /// Their names.
+    pub(super) rows: &'static [&'static str],
+    /// Measures them.
+    pub(super) measure: fn(&Model, Size) -> anyhow::Result<Vec<Row>>,
+}
+
+/// Every row, in the order of the targets.
+pub(super) const ALL: [Part; 8] = [
+    Part {
+        rows: &["hot_group", "hot_group_vs_one_by_one", "hot_group_vs_recipe", "section_groups_16"],
+        measure: throughput::measure,
+    },
+    Part { rows: &["many_groups_cpu"], measure: cpu::measure },
+    Part {
+        rows: &["calls_hot", "calls_scattered", "calls_scattered_locks_after_conflict"],
+        measure: calls::measure,
+    },
+    Part { rows: &["write_units", "cancelled_transactions"], measure: store::measure },
+    Part { rows: &["restock_5000"], measure: restock::measure },
+    Part { rows: &["latency_p99"], measure: latency::measure },
+    Part { rows: &["release_p99"], measure: release::measure },
+    Part { rows: &["memory"], measure: memory::measure },
+];
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn count(count: impl TryInto<u64>) -> f64 {
+    count.try_into().map_or(f64::INFINITY, |count| count as f64)
+}
+
+fn per_second(commands: usize, took: Duration) -> f64 {
+    count(commands) / took.as_secs_f64()
+}
+
+/// The value that the given share of the sorted values does not pass.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ share ≤ 1")]
+    let rank = (count(sorted.len()) * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_the_value_that_the_share_does_not_pass() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        assert_eq!(quantile(&values, 0.99), 198.0);
+        assert_eq!(quantile(&values, 0.5), 100.0);
+        assert_eq!(quantile(&values, 1.0), 200.0);
+        assert!(quantile(&[], 0.99).is_nan());
+    }
+}

@@ -1,0 +1,163 @@
+//! Ports that hold nothing themselves, so that what is held is the worker's.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::load;
+use crate::{
+    domain::{InvalidText, PoolId, Timestamp},
+    ports::{
+        Backlog, BatchAnswer, Clock, CommitError, Consumed, Delivery, ExpiredHold, Loaded,
+        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Receipt,
+        ReceiveRequest, Store, Table, Transaction, Wanted,
+    },
+};
+
+/// Seats of the event; reserves ask for them in turn.
+const SEATS: usize = 100_000;
+
+/// A backlog that is made up as it is received: each receive brings the messages of a group of its
+/// own.
+pub(super) struct MadeUpQueue {
+    clock: Arc<dyn Clock>,
+    backlog: usize,
+    received: AtomicUsize,
+    deleted: AtomicUsize,
+}
+
+impl MadeUpQueue {
+    pub(super) fn new(backlog: usize, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, backlog, received: AtomicUsize::new(0), deleted: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed) >= self.backlog
+    }
+
+    fn delivery(&self, number: usize, first: usize) -> Result<Delivery, InvalidText> {
+        let now = self.clock.now();
+        let group = format!("event-{}/{first}", load::EVENT).parse()?;
+        let pool = PoolId::Event(load::EVENT);
+        let message = load::message(number, &group, pool, load::reserve(number % SEATS)?, now)?;
+        Ok(Delivery {
+            message_id: Uuid::from_u128(number as u128).to_string(),
+            receipt: Receipt(number.to_string()),
+            group,
+            sequence: number.to_string(),
+            sent_at: now,
+            receive_count: 1,
+            body: message.body,
+            attributes: message.attributes,
+        })
+    }
+}
+
+fn made_up_wrongly(error: InvalidText) -> PortError {
+    PortError::Refused(error.to_string())
+}
+
+#[async_trait]
+impl Queue for MadeUpQueue {
+    fn name(&self) -> &str {
+        "made-up.fifo"
+    }
+
+    async fn receive(&self, request: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
+        let first = self.received.fetch_add(request.max, Ordering::Relaxed);
+        let end = (first + request.max).min(self.backlog);
+        if first >= end {
+            tokio::time::sleep(request.wait).await;
+            return Ok(Vec::new());
+        }
+        (first..end).map(|n| self.delivery(n, first).map_err(made_up_wrongly)).collect()
+    }
+
+    async fn change_visibility(
+        &self,
+        changes: &[(Receipt, Duration)],
+    ) -> Result<BatchAnswer, PortError> {
+        Ok(changes.iter().map(|_| Ok(())).collect())
+    }
+
+    async fn delete(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+        self.deleted.fetch_add(receipts.len(), Ordering::Relaxed);
+        Ok(receipts.iter().map(|_| Ok(())).collect())
+    }
+
+    async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
+        Ok(messages.iter().map(|_| Ok(String::new())).collect())
+    }
+
+    async fn backlog(&self) -> Result<Backlog, PortError> {
+        let done = self.deleted.load(Ordering::Relaxed);
+        let visible = u64::try_from(self.backlog.saturating_sub(done)).unwrap_or(u64::MAX);
+        Ok(Backlog { visible, in_flight: 0 })
+    }
+}
+
+/// Tables where every seat is free and nothing else is there, whatever was written.
+pub(super) struct BlankStore;
+
+#[async_trait]
+impl Store for BlankStore {
+    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+        let seat = load::seat(0, Timestamp::UNIX_EPOCH).map_err(made_up_wrongly)?;
+        Ok(Loaded {
+            ledger: wanted.ledger.iter().map(|key| (key.clone(), None)).collect(),
+            reservations: wanted.reservations.iter().map(|key| (*key, None)).collect(),
+            seats: wanted.seats.iter().map(|key| (key.clone(), Some(seat.clone()))).collect(),
+            lines: wanted.lines.iter().map(|key| (key.clone(), None)).collect(),
+        })
+    }
+
+    async fn commit(&self, _: &Transaction, _: Uuid) -> Result<Consumed, CommitError> {
+        Ok(Consumed { write_units: BTreeMap::new() })
+    }
+
+    async fn record_attempt(&self, _: &str, _: Timestamp) -> Result<u32, PortError> {
+        Ok(1)
+    }
+
+    async fn forgive_attempt(&self, _: &str) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn expired(&self, _: u32, _: Timestamp, _: usize) -> Result<Vec<ExpiredHold>, PortError> {
+        Ok(Vec::new())
+    }
+
+    async fn scan(&self, _: Table, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        Ok(Page::default())
+    }
+
+    async fn seats(&self, _: u64, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        Ok(Page::default())
+    }
+
+    async fn lines(&self, _: &PoolId, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        Ok(Page::default())
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// A topic without subscribers or memory.
+pub(super) struct BlankTopic;
+
+#[async_trait]
+impl Publisher for BlankTopic {
+    async fn publish(&self, batch: &[Publication]) -> Result<BatchAnswer, PortError> {
+        Ok(batch.iter().map(|_| Ok(())).collect())
+    }
+}

@@ -1,0 +1,280 @@
+//! Lets lanes share the calls that carry batches.
+//!
+//! A lane hands over its entries and waits for their answers. The first lane of a batch makes the
+//! call, once the batch is full, or no lane that might add to it is left, or the lane has lingered
+//! for long enough; the others wait for it. There is no task here: whoever drops the lanes drops
+//! their calls with them.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::ports::{BatchAnswer, EntryError, PortError};
+
+/// A call that carries entries of several lanes.
+pub(super) trait Carrier: Send + Sync {
+    /// What it carries.
+    type Entry: Send + Sync;
+
+    /// The most entries of one call.
+    const ENTRIES_MAX: usize;
+
+    /// The most bytes of one call, in sum.
+    const BYTES_MAX: usize;
+
+    /// What the entry counts towards [`Self::BYTES_MAX`].
+    fn bytes(entry: &Self::Entry) -> usize;
+
+    /// Makes the call.
+    fn carry(
+        &self,
+        entries: &[Self::Entry],
+    ) -> impl Future<Output = Result<BatchAnswer, PortError>> + Send;
+}
+
+/// How many of the first entries one call carries: at least one, for an entry that alone is too
+/// large is for the other side to refuse.
+pub(super) fn fitting<C: Carrier>(entries: &[C::Entry]) -> usize {
+    let mut bytes = 0_usize;
+    let fits = |entry: &&C::Entry| {
+        bytes = bytes.saturating_add(C::bytes(entry));
+        bytes <= C::BYTES_MAX
+    };
+    let fitting = entries.iter().take(C::ENTRIES_MAX).take_while(fits).count();
+    fitting.max(1).min(entries.len())
+}
+
+/// Entries back from their call, and one answer each, or why there are none.
+pub(super) struct Carried<E> {
+    pub(super) entries: Vec<E>,
+    pub(super) answer: Result<BatchAnswer, PortError>,
+}
+
+impl<E> Carried<E> {
+    fn lost() -> Self {
+        let answer = Err(PortError::Unavailable("the call broke off".to_owned()));
+        Self { entries: Vec::new(), answer }
+    }
+}
+
+/// Collects entries of lanes into batches.
+pub(super) struct Batcher<C: Carrier> {
+    carrier: C,
+    linger: Duration,
+    state: Mutex<State<C::Entry>>,
+}
+
+struct State<E> {
+    open: Option<Arc<Batch<E>>>,
+    /// Lanes that are on their way here.
+    expected: usize,
+}
+
+/// A batch. Whoever holds the state's lock may add to it while it is the open one; after that it
+/// is its leader's.
+struct Batch<E> {
+    content: Mutex<Content<E>>,
+    /// Tells the leader that there is nothing to wait for any longer.
+    go: Notify,
+}
+
+struct Content<E> {
+    entries: Vec<E>,
+    bytes: usize,
+    /// Those who wait, with how many entries they have, in the order of the entries. The leader's
+    /// own come first and are not counted here.
+    followers: Vec<(usize, oneshot::Sender<Carried<E>>)>,
+}
+
+/// What handing over made of the caller.
+enum Part<E> {
+    /// Its batch is as good as gone: nobody else has a part in it.
+    Alone(Vec<E>),
+    /// It makes the call for all.
+    Leader { batch: Arc<Batch<E>>, own: usize },
+    /// It waits for the leader.
+    Follower(oneshot::Receiver<Carried<E>>),
+}
+
+impl<C: Carrier> Batcher<C> {
+    /// An empty batcher. A batch waits for lanes that are on their way no longer than `linger`.
+    pub(super) fn new(carrier: C, linger: Duration) -> Self {
+        Self { carrier, linger, state: Mutex::new(State { open: None, expected: 0 }) }
+    }
+
+    /// Announces a lane that may bring entries. Batches wait for it, not for others.
+    pub(super) fn expect(self: &Arc<Self>) -> Expected<C> {
+        self.state().expected += 1;
+        Expected(Some(Arc::clone(self)))
+    }
+
+    /// Carries entries that fit one call ([`fitting`]), alone or with others.
+    ///
+    /// The entries stay together and in order. An answer is missing for none of them. They come
+    /// back with it, unless the lane that made the call broke down.
+    pub(super) async fn carry(
+        &self,
+        entries: Vec<C::Entry>,
+        expected: Option<Expected<C>>,
+    ) -> Carried<C::Entry> {
+        let (carried, is_shared) = match self.hand_over(entries, expected) {
+            Part::Alone(entries) => (self.call(entries).await, false),
+            Part::Leader { batch, own } => self.lead(&batch, own).await,
+            Part::Follower(answer) => (answer.await.unwrap_or_else(|_| Carried::lost()), true),
+        };
+        match carried {
+            // Nothing was done, and it may be another lane's entry that was refused.
+            Carried { entries, answer: Err(PortError::Refused(_)) } if is_shared => {
+                self.call(entries).await
+            }
+            carried => carried,
+        }
+    }
+
+    fn hand_over(&self, entries: Vec<C::Entry>, expected: Option<Expected<C>>) -> Part<C::Entry> {
+        let bytes = entries.iter().map(C::bytes).fold(0, usize::saturating_add);
+        let is_full = entries.len() >= C::ENTRIES_MAX || bytes >= C::BYTES_MAX;
+        if is_full {
+            return Part::Alone(entries);
+        }
+        let mut state = self.state();
+        let fits = |batch: &Arc<Batch<C::Entry>>| {
+            let content = batch.content();
+            content.entries.len() + entries.len() <= C::ENTRIES_MAX
+                && content.bytes.saturating_add(bytes) <= C::BYTES_MAX
+        };
+        if !state.open.as_ref().is_none_or(fits) {
+            state.close();
+        }
+        if let Some(expected) = expected {
+            expected.arrived(&mut state);
+        }
+        let is_last = state.expected == 0;
+        let Some(batch) = state.open.clone() else {
+            if is_last {
+                return Part::Alone(entries);
+            }
+            let own = entries.len();
+            let content = Content { entries, bytes, followers: Vec::new() };
+            let batch = Arc::new(Batch { content: Mutex::new(content), go: Notify::new() });
+            state.open = Some(Arc::clone(&batch));
+            return Part::Leader { batch, own };
+        };
+        let (sender, answer) = oneshot::channel();
+        let is_full = {
+            let mut content = batch.content();
+            content.followers.push((entries.len(), sender));
+            content.entries.extend(entries);
+            content.bytes = content.bytes.saturating_add(bytes);
+            content.entries.len() >= C::ENTRIES_MAX || content.bytes >= C::BYTES_MAX
+        };
+        if is_full || is_last {
+            state.close();
+        }
+        Part::Follower(answer)
+    }
+
+    /// Waits until the batch is to go, makes the call and hands out the answers.
+    async fn lead(&self, batch: &Arc<Batch<C::Entry>>, own: usize) -> (Carried<C::Entry>, bool) {
+        let leading = Leading { batcher: self, batch };
+        tokio::select! {
+            biased;
+            () = batch.go.notified() => {}
+            () = tokio::time::sleep(self.linger) => {}
+        }
+        drop(leading);
+        let (entries, followers) = {
+            let mut content = batch.content();
+            (std::mem::take(&mut content.entries), std::mem::take(&mut content.followers))
+        };
+        let is_shared = !followers.is_empty();
+        let Carried { entries, answer } = self.call(entries).await;
+        let mut entries = entries.into_iter();
+        let mut answers = answer.map(Vec::into_iter);
+        let mut part = |count: usize| Carried {
+            entries: entries.by_ref().take(count).collect(),
+            answer: match &mut answers {
+                Ok(answers) => Ok(answers.take(count).collect()),
+                Err(error) => Err(error.clone()),
+            },
+        };
+        let own = part(own);
+        for (count, follower) in followers {
+            // One that is gone was dropped with its worker.
+            let _ = follower.send(part(count));
+        }
+        (own, is_shared)
+    }
+
+    async fn call(&self, entries: Vec<C::Entry>) -> Carried<C::Entry> {
+        let unanswered = || Err(EntryError::Retryable("left unanswered".to_owned()));
+        let answer = self.carrier.carry(&entries).await.map(|mut answers| {
+            answers.resize_with(entries.len(), unanswered);
+            answers
+        });
+        Carried { entries, answer }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<C::Entry>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E> State<E> {
+    /// Nothing more is added to the open batch, and its leader may go.
+    fn close(&mut self) {
+        if let Some(batch) = self.open.take() {
+            batch.go.notify_one();
+        }
+    }
+}
+
+impl<E> Batch<E> {
+    fn content(&self) -> MutexGuard<'_, Content<E>> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While it lives the batch may be added to; also when its leader is dropped, nobody is left
+/// waiting for one that never comes.
+struct Leading<'a, C: Carrier> {
+    batcher: &'a Batcher<C>,
+    batch: &'a Arc<Batch<C::Entry>>,
+}
+
+impl<C: Carrier> Drop for Leading<'_, C> {
+    fn drop(&mut self) {
+        let mut state = self.batcher.state();
+        if state.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, self.batch)) {
+            state.open = None;
+        }
+    }
+}
+
+/// A lane that may bring entries. Dropped, it brings none.
+pub(super) struct Expected<C: Carrier>(Option<Arc<Batcher<C>>>);
+
+impl<C: Carrier> Expected<C> {
+    /// It is here. The caller holds the lock that dropping would take.
+    fn arrived(mut self, state: &mut State<C::Entry>) {
+        self.0 = None;
+        state.expected = state.expected.saturating_sub(1);
+    }
+}
+
+impl<C: Carrier> Drop for Expected<C> {
+    fn drop(&mut self) {
+        let Some(batcher) = self.0.take() else { return };
+        let mut state = batcher.state();
+        state.expected = state.expected.saturating_sub(1);
+        if state.expected == 0 {
+            state.close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
