@@ -177,7 +177,7 @@ pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
             Some(PortError::Unavailable(_) | PortError::Throttled(_)) => {
                 return ExitCode::Unreachable;
             }
-            Some(PortError::Refused(_)) => return ExitCode::Failed,
+            Some(PortError::Refused(_) | PortError::Unreadable(_)) => return ExitCode::Failed,
             None => {}
         }
     }

@@ -14,6 +14,10 @@ pub enum PortError {
     /// Nothing was done; it needs a person.
     #[error("refused: {0}")]
     Refused(String),
+    /// Something stored is not as this release writes it: damaged, or written by a newer one.
+    /// Nothing was done; what does not rest on it goes on.
+    #[error("unreadable: {0}")]
+    Unreadable(String),
 }
 
 /// One entry of a batch that failed while others may have succeeded.

@@ -116,6 +116,8 @@ enum Stopped {
     Conflict(String),
     /// Some command of the transaction can never be written.
     Invalid(String),
+    /// Some command of the batch rests on what cannot be read.
+    Unreadable(String),
     /// Not to be tried again here.
     Failed(Failure),
 }
@@ -128,7 +130,10 @@ impl From<DecideError> for Stopped {
 
 impl From<Failure> for Stopped {
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+        match failure {
+            Failure::Unreadable(what) => Self::Unreadable(what),
+            failure => Self::Failed(failure),
+        }
     }
 }
 
@@ -148,6 +153,15 @@ impl Attempts {
 
     fn progressed(&mut self) {
         self.backoff.reset();
+    }
+
+    /// Down to the one command to blame.
+    fn narrow(&mut self, failure: Failure) -> Result<(), Failure> {
+        if self.width == 1 {
+            return Err(failure);
+        }
+        self.width = self.width.div_ceil(2);
+        Ok(())
     }
 
     /// Prepares the next attempt, or says why there is none.
@@ -174,13 +188,8 @@ impl Attempts {
                 self.backoff.reset();
                 Ok(())
             }
-            Stopped::Invalid(what) => {
-                if self.width == 1 {
-                    return Err(Failure::Poison(what));
-                }
-                self.width = self.width.div_ceil(2);
-                Ok(())
-            }
+            Stopped::Invalid(what) => self.narrow(Failure::Poison(what)),
+            Stopped::Unreadable(what) => self.narrow(Failure::Unreadable(what)),
         }
     }
 }

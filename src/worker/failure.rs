@@ -17,6 +17,10 @@ pub enum Failure {
     /// This message's fault: release it; handled alone, it goes to the dead letters in the end.
     #[error("poison: {0}")]
     Poison(String),
+    /// It rests on an item this release cannot read: release it; other groups go on. Nobody's fault
+    /// but a person's, or a newer worker will take it: it never goes to the dead letters for it.
+    #[error("unreadable: {0}")]
+    Unreadable(String),
     /// Somebody else has it by now: drop it quietly.
     #[error("the lease was lost")]
     LeaseLost,
@@ -27,7 +31,10 @@ pub enum Failure {
 
 impl From<PortError> for Failure {
     fn from(error: PortError) -> Self {
-        Self::Environment(error.to_string())
+        match error {
+            PortError::Unreadable(what) => Self::Unreadable(what),
+            other => Self::Environment(other.to_string()),
+        }
     }
 }
 

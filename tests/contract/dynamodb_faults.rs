@@ -703,8 +703,9 @@ async fn an_item_that_cannot_be_read_is_an_error_that_names_it_and_never_absent(
         .await
         .unwrap();
     let text = "table inventory-seats, item with event_id 42, seat_number \"1\": attribute \
-                `status`: expected AVAILABLE, RESERVED, BOOKED or BLOCKED; correct the item";
-    let expected = PortError::Refused(text.to_owned());
+                `status`: expected AVAILABLE, RESERVED, BOOKED or BLOCKED; correct the \
+                item, or update the worker if a newer release wrote it";
+    let expected = PortError::Unreadable(text.to_owned());
     assert_eq!(store.load(&wanted_seats(2)).await, Err(expected.clone()));
     assert_eq!(store.scan(Table::Seats, None).await, Err(expected.clone()));
     assert_eq!(store.seats(42, None).await, Err(expected));
@@ -731,6 +732,6 @@ async fn an_outcome_of_a_newer_format_is_an_error_and_not_decided_again() {
         .unwrap();
     let wanted = Wanted { ledger: [key].into(), ..Wanted::default() };
     let error = store.load(&wanted).await.unwrap_err();
-    assert!(matches!(error, PortError::Refused(_)), "{error:?}");
+    assert!(matches!(error, PortError::Unreadable(_)), "{error:?}");
     assert!(error.to_string().contains("a newer release wrote the item"), "{error}");
 }

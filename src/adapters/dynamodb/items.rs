@@ -81,7 +81,8 @@ pub(super) fn unreadable(
     error: &Unreadable,
 ) -> PortError {
     let (name, key) = (tables.name(table), keys::describe(table, item));
-    PortError::Refused(format!("table {name}, item with {key}: {error}; correct the item"))
+    let fix = "correct the item, or update the worker if a newer release wrote it";
+    PortError::Unreadable(format!("table {name}, item with {key}: {error}; {fix}"))
 }
 
 fn read_record(table: Table, item: Reader<'_>) -> Result<Option<Record>, Unreadable> {

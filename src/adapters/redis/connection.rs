@@ -197,6 +197,7 @@ impl Connection {
             PortError::Throttled(text) => PortError::Throttled(with_place(text)),
             PortError::Unavailable(text) => PortError::Unavailable(with_place(text)),
             PortError::Refused(text) => PortError::Refused(with_place(text)),
+            PortError::Unreadable(text) => PortError::Unreadable(with_place(text)),
         }
     }
 }

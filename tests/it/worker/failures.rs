@@ -146,6 +146,32 @@ async fn two_workers_in_contention_sell_each_seat_once() {
     assert_eq!(world.outcomes().len(), 301);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_item_that_cannot_be_read_holds_up_what_rests_on_it_and_nobody_else() {
+    let mut world = World::new();
+    world.with_seats((1..=4).map(|n| format!("A-{n}"))).await;
+    world.faults.damage("A-2");
+    let reserve = |seat: &str| json!({"user_id": "u", "seats": [seat]});
+    for (id, group, seat) in
+        [("before", "a", "A-1"), ("on-it", "a", "A-2"), ("after", "a", "A-3"), ("else", "b", "A-4")]
+    {
+        world.post_as(id, group, "reserve", reserve(seat));
+    }
+    let running = world.start();
+    until(|| reserved(&world) == 2).await;
+    // Long enough to be received more often than any message is before it is handled alone.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(reserved(&world), 2, "what comes after it in its group waits");
+    let receives = world.seen.begun("receive");
+    let longest = receives.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest <= world.settings.long_poll, "receiving went on, but for {longest:?}");
+    assert_eq!(world.dead_letters.depth(), 0);
+    world.faults.clear();
+    until(|| reserved(&world) == 4).await;
+    running.stop().await;
+    assert_eq!(world.dead_letters.depth(), 0);
+}
+
 /// A reserve of another group commits between the reads of one load: the batch has the seat from
 /// before and the reservation from after.
 #[tokio::test(start_paused = true)]

@@ -52,6 +52,7 @@ type Orders = VecDeque<Option<Fault>>;
 pub struct Faults {
     ordered: Arc<Mutex<BTreeMap<&'static str, Orders>>>,
     refused: Arc<Mutex<Option<String>>>,
+    damaged: Arc<Mutex<BTreeSet<String>>>,
     stale_seats: Arc<Mutex<BTreeMap<SeatKey, Seat>>>,
     down: Arc<Mutex<BTreeSet<&'static str>>>,
     slow: Arc<Mutex<BTreeMap<&'static str, Duration>>>,
@@ -89,6 +90,19 @@ impl Faults {
         *self.stale_seats.lock().unwrap() = seats;
     }
 
+    /// These seats are stored as nobody can read them, until [`Self::clear`].
+    pub fn damage(&self, number: &str) {
+        self.damaged.lock().unwrap().insert(number.to_owned());
+    }
+
+    fn read(&self, wanted: &Wanted) -> Result<(), PortError> {
+        let damaged = self.damaged.lock().unwrap();
+        match wanted.seats.iter().find(|key| damaged.contains(key.number.as_str())) {
+            Some(key) => Err(PortError::Unreadable(format!("seat {key:?}"))),
+            None => Ok(()),
+        }
+    }
+
     fn make_stale(&self, loaded: &mut Loaded) {
         let mut stale = self.stale_seats.lock().unwrap();
         for (key, seat) in &mut loaded.seats {
@@ -103,6 +117,7 @@ impl Faults {
         self.ordered.lock().unwrap().clear();
         self.down.lock().unwrap().clear();
         self.slow.lock().unwrap().clear();
+        self.damaged.lock().unwrap().clear();
         *self.refused.lock().unwrap() = None;
     }
 
@@ -190,7 +205,12 @@ impl<P: ?Sized> Tampered<P> {
 #[async_trait]
 impl Store for Tampered<MemoryStore> {
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
-        let mut loaded = self.call("load", self.inner.load(wanted)).await?;
+        let mut loaded = self
+            .call("load", async {
+                self.faults.read(wanted)?;
+                self.inner.load(wanted).await
+            })
+            .await?;
         self.faults.make_stale(&mut loaded);
         Ok(loaded)
     }
