@@ -1,5 +1,6 @@
 //! `bootstrap`: queues, topic and tables.
 
+use anyhow::Context;
 use clap::{Args, builder::FalseyValueParser};
 use serde_json::{Value, json};
 
@@ -55,7 +56,10 @@ async fn ensure(config: &AwsConfig, bare_tables: bool) -> anyhow::Result<Ensured
     ensured.extend(topic);
     let client = dynamodb::client(&sdk, &ClientOptions::default());
     let options = if bare_tables { TableOptions::bare() } else { TableOptions::default() };
-    for report in dynamodb::ensure_tables(&client, &config.tables, &options).await? {
+    let tables = dynamodb::ensure_tables(&client, &config.tables, &options).await;
+    let hint = "the tables (an emulator may know no KMS, backups or deletion protection: \
+                --bare-tables leaves them out)";
+    for report in if bare_tables { tables? } else { tables.context(hint)? } {
         if report.created {
             ensured.created.push(report.name);
         }
