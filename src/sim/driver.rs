@@ -151,13 +151,15 @@ async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Wor
         let overdue = world
             .store
             .inspect(|tables| tables.expiry_index.iter().filter(|(_, end, _)| *end <= now).count());
-        if waiting == 0 && overdue == 0 {
+        if waiting == 0 && overdue == 0 && world.late_calls() == 0 {
             return Ok(workers);
         }
         if began.elapsed() > CONVERGE_WITHIN {
             let detail = format!(
-                "after {} s of calm {waiting} messages are left and {overdue} holds overdue",
-                CONVERGE_WITHIN.as_secs()
+                "after {} s of calm {waiting} messages are left, {overdue} holds overdue and {} \
+                 calls under way",
+                CONVERGE_WITHIN.as_secs(),
+                world.late_calls()
             );
             return Err(Violation::new("liveness", detail));
         }

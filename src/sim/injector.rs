@@ -140,9 +140,11 @@ impl Injector {
             Fate::LosesAnswer => work.await.and_then(|_| unavailable("the answer is lost")),
             Fate::Late(by) => match late() {
                 Some(late) => {
+                    let on_its_way = self.world.on_its_way();
                     tokio::spawn(async move {
                         tokio::time::sleep(by).await;
                         late.await;
+                        drop(on_its_way);
                     });
                     unavailable("given up")
                 }

@@ -56,6 +56,8 @@ pub(super) struct World {
     counts: Mutex<BTreeMap<Fault, u64>>,
     /// What was written in the newer format.
     newer: Mutex<BTreeSet<LedgerKey>>,
+    /// One for each call that was given up and is yet to have its effect, and one of our own.
+    on_its_way: Arc<()>,
 }
 
 impl World {
@@ -82,6 +84,7 @@ impl World {
             crashes_left,
             counts: Mutex::default(),
             newer: Mutex::default(),
+            on_its_way: Arc::default(),
             profile,
         }
     }
@@ -135,6 +138,16 @@ impl World {
     pub(super) fn is_out(&self, port: Port) -> bool {
         let outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
         outages.get(&port).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Kept for as long as a call that was given up may still have its effect.
+    pub(super) fn on_its_way(&self) -> Arc<()> {
+        Arc::clone(&self.on_its_way)
+    }
+
+    /// How many calls that were given up are yet to have their effect.
+    pub(super) fn late_calls(&self) -> usize {
+        Arc::strong_count(&self.on_its_way).saturating_sub(1)
     }
 
     /// Whether another crash is allowed; counts it.
