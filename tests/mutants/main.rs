@@ -33,7 +33,7 @@ fn hunt(bug: Bug, seeds: u64) -> Option<Caught> {
     let failure = failed?;
     // A history that fails by itself has caught nothing.
     if let Err(sound) = sim::run_seed(failure.seed, &Options::default()) {
-        panic!("without a planted bug: {sound}");
+        panic!("seed {} fails without a planted bug, too: {}", sound.seed, sound.check);
     }
     Some(Caught { seed: failure.seed, check: failure.check })
 }
