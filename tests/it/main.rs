@@ -20,6 +20,7 @@ mod demo;
 #[cfg(feature = "embedded")]
 mod dlq;
 mod manifests;
+mod rights;
 mod schemas;
 #[cfg(feature = "embedded")]
 mod worker;
