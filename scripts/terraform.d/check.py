@@ -33,7 +33,8 @@ def main(message_bytes_max, bootstrap, plan):
         }:
             problems.append(f"a second plan would change {change['address']}: {change['change']['actions']}")
 
-    (module,) = plan["planned_values"]["root_module"]["child_modules"]
+    modules = plan["planned_values"]["root_module"]["child_modules"]
+    (module,) = [one for one in modules if one["address"] == "module.inventory"]
     resources = [one for one in module["resources"] if one["mode"] == "managed"]
     for kind, (policy_kind, count) in POLICIES.items():
         owners = [one for one in resources if one["type"] == kind]

@@ -46,3 +46,11 @@ module "inventory" {
     producer  = ["arn:aws:iam::000000000000:root"]
   }
 }
+
+module "subscriber" {
+  source = "./aws/subscriber"
+
+  name      = "${var.name}-subscriber"
+  topic_arn = module.inventory.topic_arn
+  types     = ["inventory.reserved.v1", "inventory.rejected.v1"]
+}
