@@ -274,7 +274,7 @@ async fn what_needs_no_rights_calls_nobody() {
 #[test]
 fn every_subcommand_has_a_role_or_needs_none() {
     let with_rights = ["run", "bootstrap", "send", "audit", "dlq"];
-    let without = ["dev", "check-config", "schema", "health", "sim"];
+    let without = ["bench", "dev", "check-config", "schema", "health", "sim"];
     for command in Cli::command().get_subcommands() {
         let name = command.get_name();
         assert!(with_rights.contains(&name) || without.contains(&name), "{name}: add its role");
