@@ -22,8 +22,8 @@ fn read(path: &str) -> String {
 }
 
 fn last(keyword: &str) -> String {
-    let found = instructions().into_iter().filter(|line| line.starts_with(keyword));
-    found.last().unwrap_or_else(|| panic!("no {keyword}"))
+    let mut found = instructions().into_iter().filter(|line| line.starts_with(keyword));
+    found.next_back().unwrap_or_else(|| panic!("no {keyword}"))
 }
 
 /// The list in the exec form of ENTRYPOINT, CMD and HEALTHCHECK.
