@@ -15,7 +15,21 @@ POLICIES = {
 }
 
 
-def main(message_bytes_max, bootstrap, plan):
+# What a cluster brings: a role for each service account of the manifests, and KEDA's.
+ASSOCIATION = "aws_eks_pod_identity_association"
+KEDA = ("keda", "keda-operator")
+
+
+def service_accounts(production):
+    """Of the rendered overlay, where that is there."""
+    rendered = Path(production)
+    if not rendered.exists():
+        return None
+    accounts = [one["metadata"] for one in json.loads(rendered.read_text()) if one["kind"] == "ServiceAccount"]
+    return {(one["namespace"], one["name"]) for one in accounts} | {KEDA}
+
+
+def main(message_bytes_max, bootstrap, plan, production):
     problems = []
     report = json.loads(Path(bootstrap).read_text())
     if report["created"]:
@@ -28,9 +42,8 @@ def main(message_bytes_max, bootstrap, plan):
 
     plan = json.loads(Path(plan).read_text())
     for change in plan.get("resource_changes", []):
-        if change["change"]["actions"] != ["no-op"] and change["type"] not in FORGOTTEN | {
-            "aws_iam_policy_document"
-        }:
+        expected = ["create"] if change["type"] == ASSOCIATION else ["no-op"]
+        if change["change"]["actions"] != expected and change["type"] not in FORGOTTEN:
             problems.append(f"a second plan would change {change['address']}: {change['change']['actions']}")
 
     modules = plan["planned_values"]["root_module"]["child_modules"]
@@ -47,6 +60,15 @@ def main(message_bytes_max, bootstrap, plan):
             insecure = statement["Condition"]["Bool"]["aws:SecureTransport"]
             if statement["Effect"] != "Deny" or insecure not in ("false", ["false"]):
                 problems.append(f"{policy_kind} does not refuse what comes without TLS: {policy}")
+    associated = {
+        (one["values"]["namespace"], one["values"]["service_account"])
+        for one in resources if one["type"] == ASSOCIATION
+    }
+    accounts = service_accounts(production)
+    if accounts is None:
+        print("terraform: manifests are not rendered (scripts/manifests): service accounts not compared")
+    elif associated != accounts:
+        problems.append(f"roles are for {sorted(associated)}, service accounts are {sorted(accounts)}")
     for policy in (one for one in resources if one["type"] == "aws_iam_policy"):
         if "${" in policy["values"]["policy"]:
             problems.append(f"{policy['address']}: a placeholder is left")
@@ -55,7 +77,8 @@ def main(message_bytes_max, bootstrap, plan):
         print(f"terraform: {problem}", file=sys.stderr)
     if problems:
         sys.exit(1)
-    print(f"terraform: {len(resources)} resources on the emulator; bootstrap finds all of them as they should be")
+    applied = sum(one["type"] != ASSOCIATION for one in resources)
+    print(f"terraform: {applied} resources on the emulator; bootstrap finds all of them as they should be")
 
 
 main(*sys.argv[1:])

@@ -15,6 +15,12 @@ variable "message_bytes_max" {
   default = 1048576
 }
 
+# The emulator has no clusters: it is given for a plan alone.
+variable "cluster_name" {
+  type    = string
+  default = null
+}
+
 provider "aws" {
   region                      = "us-east-1"
   access_key                  = "test"
@@ -39,6 +45,7 @@ module "inventory" {
 
   name              = var.name
   message_bytes_max = var.message_bytes_max
+  cluster_name      = var.cluster_name
   # Every role, those of people too.
   people = {
     operator  = ["arn:aws:iam::000000000000:root"]

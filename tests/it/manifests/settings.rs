@@ -87,13 +87,29 @@ fn the_names_are_the_binarys_own_and_no_queue_goes_without_a_worker() {
 
 #[test]
 #[ignore = "needs rendered manifests: make test"]
-fn in_production_the_topic_is_one_of_the_workers_region_and_known_without_a_search() {
-    for worker in Overlay::load("production").workers() {
+fn in_production_everything_is_in_one_account_and_region() {
+    let production = Overlay::load("production");
+    let mut places = BTreeSet::new();
+    for worker in production.workers() {
         let config = worker.config();
+        // An ARN: a topic that is known by its name alone has to be searched for.
         let parts: Vec<&str> = config.aws.topic.as_str().split(':').collect();
         assert_eq!(parts[..3], ["arn", "aws", "sns"], "{}", worker.name);
-        assert_eq!(parts[3], worker.environment["AWS_REGION"], "{}", worker.name);
+        places.insert((parts[3].to_owned(), parts[4].to_owned()));
+        let image = worker.container()["image"].as_str().unwrap();
+        let registry: Vec<&str> = image.split('.').collect();
+        places.insert((registry[3].to_owned(), registry[0].to_owned()));
+        places.insert((worker.environment["AWS_REGION"].clone(), parts[4].to_owned()));
     }
+    for scaler in production.of_kind("ScaledObject") {
+        for trigger in scaler["spec"]["triggers"].as_array().unwrap() {
+            let url = url::Url::parse(trigger["metadata"]["queueURL"].as_str().unwrap()).unwrap();
+            let region = url.host_str().unwrap().split('.').nth(1).unwrap().to_owned();
+            let account = url.path().split('/').nth(1).unwrap().to_owned();
+            places.insert((region, account));
+        }
+    }
+    assert_eq!(places.len(), 1, "{places:?}");
 }
 
 #[test]
