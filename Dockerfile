@@ -9,10 +9,10 @@
 # Pin the base images: a tag moves, a digest does not. Digests could not be looked up here; with
 # an engine at hand:
 #
-#   docker buildx imagetools inspect rust:1.95-slim-bookworm --format '{{.Manifest.Digest}}'
+#   docker buildx imagetools inspect rust:1.95-bookworm --format '{{.Manifest.Digest}}'
 #   docker build --build-arg RUST_DIGEST=@sha256:… --build-arg RUNTIME_DIGEST=@sha256:… …
 
-ARG RUST_IMAGE=rust:1.95-slim-bookworm
+ARG RUST_IMAGE=rust:1.95-bookworm
 ARG RUST_DIGEST=
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 ARG RUNTIME_DIGEST=
