@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # cargo-deny is kept here once it is built; CI may point it at a cache of its own.
 TOOLS ?= .cache/tools
 
-.PHONY: help demo test fuzz mutants fmt lint deny clean-cache
+.PHONY: help demo test manifests terraform sbom fuzz mutants fmt lint deny clean-cache
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,15 @@ demo: ## Play a short on-sale in one process: no AWS, no Docker, no Redis
 
 test: ## Install what the tests need, start the emulated stack, run every test, stop the stack
 	scripts/test
+
+manifests: ## Render k8s/overlays and check them against the schemas of Kubernetes and KEDA
+	scripts/manifests
+
+terraform: ## Check the Terraform module k8s/aws; needs terraform and its AWS provider
+	scripts/terraform
+
+sbom: ## Write what the production binary is made of, as CycloneDX, to target/sbom
+	TOOLS=$(TOOLS) scripts/sbom
 
 fuzz: ## Fuzz the decoder for SECONDS_TO_FUZZ (60), without a nightly compiler
 	TOOLS=$(TOOLS) scripts/fuzz

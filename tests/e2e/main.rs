@@ -43,6 +43,7 @@ mod lifecycle;
 mod poison;
 mod redis;
 mod restock;
+mod rights;
 mod send;
 mod shutdown;
 mod subscribers;

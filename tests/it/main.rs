@@ -11,6 +11,7 @@
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
+mod container;
 mod decide_properties;
 mod decide_rules;
 mod decoder_fuzz;
@@ -18,6 +19,8 @@ mod decoder_fuzz;
 mod demo;
 #[cfg(feature = "embedded")]
 mod dlq;
+mod manifests;
+mod rights;
 mod schemas;
 #[cfg(feature = "embedded")]
 mod worker;

@@ -1,0 +1,62 @@
+# The production image: one binary on distroless, without shell or package manager.
+#
+#   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t inventory-worker:0.1.0 .
+#
+# Not built here: there is no Docker engine where this was written. `make test` checks what can be
+# checked without one (tests/it/container.rs); the sources that reach the build are those that
+# .dockerignore lets through, and `cargo build` of just these was tried.
+#
+# Pin the base images: a tag moves, a digest does not. Digests could not be looked up here; with
+# an engine at hand:
+#
+#   docker buildx imagetools inspect rust:1.95-bookworm --format '{{.Manifest.Digest}}'
+#   docker build --build-arg RUST_DIGEST=@sha256:… --build-arg RUNTIME_DIGEST=@sha256:… …
+
+ARG RUST_IMAGE=rust:1.95-bookworm
+ARG RUST_DIGEST=
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+ARG RUNTIME_DIGEST=
+
+FROM ${RUST_IMAGE}${RUST_DIGEST} AS build
+# The TLS library is C; the image has a compiler for it.
+WORKDIR /build
+ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
+# Dependencies first, in a layer that only a change of Cargo.toml or Cargo.lock makes anew. Cargo
+# wants every target that Cargo.toml names to have a file.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src/bin tests/sim tests/mutants \
+    && echo 'fn main() {}' | tee src/main.rs src/bin/dynamodb-emulator.rs \
+        tests/sim/main.rs tests/mutants/main.rs >/dev/null \
+    && touch src/lib.rs \
+    && cargo build --release --locked --no-default-features --bin inventory-worker
+COPY schemas schemas
+COPY src src
+# What `build_info` and the labels say is running.
+ARG REVISION=unknown
+# The stubs are newer than the sources where these were checked out earlier.
+RUN touch src/lib.rs src/main.rs \
+    && INVENTORY_BUILD_REVISION="${REVISION}" \
+        cargo build --release --locked --no-default-features --bin inventory-worker
+
+FROM ${RUNTIME_IMAGE}${RUNTIME_DIGEST}
+ARG REVISION=unknown
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="inventory-worker" \
+      org.opencontainers.image.description="Reserves, confirms, cancels and restocks inventory from SQS FIFO: nothing sold twice, nothing lost" \
+      org.opencontainers.image.source="https://github.com/inventory-worker/inventory-worker" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /build/target/release/inventory-worker /usr/local/bin/inventory-worker
+COPY LICENSE /usr/share/doc/inventory-worker/LICENSE
+# `nonroot` of distroless, by number, so that Kubernetes can tell that it is not root. Nothing is
+# written: the root file system may be read-only.
+USER 65532:65532
+# The admin port.
+EXPOSE 9090
+STOPSIGNAL SIGTERM
+# There is no shell and no curl: the binary asks itself. Kubernetes has probes of its own.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["/usr/local/bin/inventory-worker", "health"]
+ENTRYPOINT ["/usr/local/bin/inventory-worker"]
+CMD ["run"]

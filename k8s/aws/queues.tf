@@ -1,0 +1,107 @@
+# What `inventory-worker bootstrap` would create, and it finds no difference (scripts/terraform).
+
+locals {
+  # SQS: the longest retention, 14 days.
+  retention_seconds = 1209600
+
+  queues = {
+    commands = "${var.name}-commands.fifo"
+    restock  = "${var.name}-restock.fifo"
+  }
+}
+
+resource "aws_sqs_queue" "dead_letters" {
+  for_each = local.queues
+
+  name                        = "${trimsuffix(each.value, ".fifo")}-dlq.fifo"
+  fifo_queue                  = true
+  content_based_deduplication = true
+  deduplication_scope         = "messageGroup"
+  fifo_throughput_limit       = "perMessageGroupId"
+  message_retention_seconds   = local.retention_seconds
+  visibility_timeout_seconds  = 60
+  max_message_size            = var.message_bytes_max
+  sqs_managed_sse_enabled     = true
+  tags                        = var.tags
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "aws_sqs_queue" "commands" {
+  for_each = local.queues
+
+  name                        = each.value
+  fifo_queue                  = true
+  content_based_deduplication = true
+  # High throughput: both by message group.
+  deduplication_scope        = "messageGroup"
+  fifo_throughput_limit      = "perMessageGroupId"
+  message_retention_seconds  = local.retention_seconds
+  visibility_timeout_seconds = 60
+  max_message_size           = var.message_bytes_max
+  sqs_managed_sse_enabled    = true
+  tags                       = var.tags
+
+  # A backstop: the worker dead-letters by itself, far sooner, and never for an outage.
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead_letters[each.key].arn
+    maxReceiveCount     = 1000
+  })
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+# No other queue takes these for its dead letters.
+resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
+  for_each = local.queues
+
+  queue_url = aws_sqs_queue.dead_letters[each.key].id
+  redrive_allow_policy = jsonencode({
+    redrivePermission = "byQueue"
+    sourceQueueArns   = [aws_sqs_queue.commands[each.key].arn]
+  })
+}
+
+# Nobody, whatever else they may, without TLS.
+data "aws_iam_policy_document" "queue" {
+  for_each = merge(
+    { for key, queue in aws_sqs_queue.commands : key => queue.arn },
+    { for key, queue in aws_sqs_queue.dead_letters : "${key}-dlq" => queue.arn },
+  )
+
+  statement {
+    sid       = "TlsOnly"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = [each.value]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "commands" {
+  for_each = local.queues
+
+  queue_url = aws_sqs_queue.commands[each.key].id
+  policy    = data.aws_iam_policy_document.queue[each.key].json
+}
+
+resource "aws_sqs_queue_policy" "dead_letters" {
+  for_each = local.queues
+
+  queue_url = aws_sqs_queue.dead_letters[each.key].id
+  policy    = data.aws_iam_policy_document.queue["${each.key}-dlq"].json
+}

@@ -1,0 +1,103 @@
+# Rights are in policies/, one document a role, and are what `make test` sees the binary use.
+
+locals {
+  placeholders = {
+    queue_commands     = aws_sqs_queue.commands["commands"].arn
+    queue_restock      = aws_sqs_queue.commands["restock"].arn
+    dlq_commands       = aws_sqs_queue.dead_letters["commands"].arn
+    dlq_restock        = aws_sqs_queue.dead_letters["restock"].arn
+    topic_results      = aws_sns_topic.results.arn
+    table_seats        = aws_dynamodb_table.inventory["seats"].arn
+    table_stock        = aws_dynamodb_table.inventory["stock"].arn
+    table_reservations = aws_dynamodb_table.inventory["reservations"].arn
+    table_ledger       = aws_dynamodb_table.inventory["ledger"].arn
+    index_expiry       = "${aws_dynamodb_table.inventory["reservations"].arn}/index/${local.indexes.reservations.name}"
+  }
+
+  # Roles that pods take, by the service account that is theirs (k8s/overlays/production).
+  pods = {
+    "worker"         = { namespace = var.namespace, name = "inventory-worker" }
+    "restock-worker" = { namespace = var.namespace, name = "inventory-worker-restock" }
+    "keda"           = var.keda_service_account
+  }
+
+  # Roles that people, pipelines and other services take.
+  people = {
+    for role in ["operator", "bootstrap", "producer"] : role => var.people[role]
+    if length(lookup(var.people, role, [])) > 0
+  }
+
+  roles = toset(concat(keys(local.pods), ["operator", "bootstrap", "producer"]))
+}
+
+resource "aws_iam_policy" "inventory" {
+  for_each = local.roles
+
+  name   = "${var.name}-${each.key}"
+  policy = templatefile("${path.module}/policies/${each.key}.json", local.placeholders)
+  tags   = var.tags
+}
+
+# EKS Pod Identity takes the role, for this service account of this namespace and no other.
+data "aws_iam_policy_document" "pod" {
+  for_each = local.pods
+
+  statement {
+    actions = ["sts:AssumeRole", "sts:TagSession"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["pods.eks.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/kubernetes-namespace"
+      values   = [each.value.namespace]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/kubernetes-service-account"
+      values   = [each.value.name]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "person" {
+  for_each = local.people
+
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "AWS"
+      identifiers = each.value
+    }
+  }
+}
+
+resource "aws_iam_role" "inventory" {
+  for_each = toset(concat(keys(local.pods), keys(local.people)))
+
+  name               = "${var.name}-${each.key}"
+  assume_role_policy = try(data.aws_iam_policy_document.pod[each.key].json, data.aws_iam_policy_document.person[each.key].json)
+  tags               = var.tags
+}
+
+resource "aws_iam_role_policy_attachment" "inventory" {
+  for_each = aws_iam_role.inventory
+
+  role       = each.value.name
+  policy_arn = aws_iam_policy.inventory[each.key].arn
+}
+
+resource "aws_eks_pod_identity_association" "inventory" {
+  for_each = { for role, account in local.pods : role => account if var.cluster_name != null }
+
+  cluster_name    = var.cluster_name
+  namespace       = each.value.namespace
+  service_account = each.value.name
+  role_arn        = aws_iam_role.inventory[each.key].arn
+  tags            = var.tags
+}

@@ -1,0 +1,63 @@
+# The module on an emulator; scripts/terraform copies this beside a link to it.
+
+variable "name" {
+  type    = string
+  default = "inventory"
+}
+
+variable "endpoint" {
+  type    = string
+  default = "http://127.0.0.1:1"
+}
+
+variable "message_bytes_max" {
+  type    = number
+  default = 1048576
+}
+
+# The emulator has no clusters: it is given for a plan alone.
+variable "cluster_name" {
+  type    = string
+  default = null
+}
+
+provider "aws" {
+  region                      = "us-east-1"
+  access_key                  = "test"
+  secret_key                  = "test"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+
+  endpoints {
+    cloudwatch = var.endpoint
+    dynamodb   = var.endpoint
+    eks        = var.endpoint
+    iam        = var.endpoint
+    sns        = var.endpoint
+    sqs        = var.endpoint
+    sts        = var.endpoint
+  }
+}
+
+module "inventory" {
+  source = "./aws"
+
+  name              = var.name
+  message_bytes_max = var.message_bytes_max
+  cluster_name      = var.cluster_name
+  # Every role, those of people too.
+  people = {
+    operator  = ["arn:aws:iam::000000000000:root"]
+    bootstrap = ["arn:aws:iam::000000000000:root"]
+    producer  = ["arn:aws:iam::000000000000:root"]
+  }
+}
+
+module "subscriber" {
+  source = "./aws/subscriber"
+
+  name      = "${var.name}-subscriber"
+  topic_arn = module.inventory.topic_arn
+  types     = ["inventory.reserved.v1", "inventory.rejected.v1"]
+}

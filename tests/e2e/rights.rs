@@ -1,0 +1,282 @@
+//! What a role calls and what its policy grants (`k8s/aws/policies/`) are the same set.
+//!
+//! Every subcommand is run with its calls recorded on their way to the server, in circumstances
+//! that make it use everything it may ever need: a heartbeat, an isolated message, a verdict that
+//! rests on other items, a hold that ran out. A right that is missing would show as a call without
+//! a grant, one too many as a grant without a call.
+
+mod needs;
+mod recorder;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::CommandFactory as _;
+use inventory_worker::{
+    adapters::{
+        sqs::bootstrap::{dead_letter_queue_name, find},
+        system::Random,
+    },
+    cli::Cli,
+    domain::{LineKey, Occupancy, PoolId, SeatKey},
+    ports::{Entropy as _, Expected, Store as _, Transaction, Wanted, Write},
+};
+use serde_json::json;
+
+use crate::{
+    messages::{
+        command, named, reservation, reserve_seats, restock_lines, restock_seats, seat_numbers,
+    },
+    process::{self, Worker},
+    stack::{Broker, Stack},
+    world::{EVENT, STORE, World, environment, unique},
+};
+use needs::{Placeholders, Right, granted, rights_for};
+use recorder::{Hold, Recorder};
+
+/// MiniStack for everything: it alone knows backups, and one server is one place to listen at.
+fn stack() -> Stack {
+    let stack = Stack::of(Broker::MiniStack);
+    let endpoint = stack.endpoint.clone();
+    stack.with_dynamodb(&endpoint)
+}
+
+/// The variables of a process whose calls are recorded.
+fn through(
+    recorder: &Recorder,
+    environment: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut environment = environment.clone();
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"] {
+        environment.insert(name.to_owned(), recorder.url().to_owned());
+    }
+    environment
+}
+
+/// What the names of a world stand for. Its queue of commands plays the part of `queue`.
+fn placeholders(name: &str, queue: &str) -> Placeholders {
+    [
+        ("commands.fifo", format!("queue_{queue}")),
+        ("commands-dlq.fifo", format!("dlq_{queue}")),
+        ("restock.fifo", "queue_restock".to_owned()),
+        ("restock-dlq.fifo", "dlq_restock".to_owned()),
+        ("results.fifo", "topic_results".to_owned()),
+        ("seats", "table_seats".to_owned()),
+        ("stock", "table_stock".to_owned()),
+        ("reservations", "table_reservations".to_owned()),
+        ("ledger", "table_ledger".to_owned()),
+    ]
+    .map(|(rest, placeholder)| (format!("{name}-{rest}"), format!("${{{placeholder}}}")))
+    .into()
+}
+
+#[track_caller]
+fn assert_same(policy: &str, recorder: &Recorder, placeholders: &Placeholders) {
+    let needed = rights_for(&recorder.calls(), placeholders);
+    let granted = granted(policy);
+    let missing: BTreeSet<&Right> = needed.difference(&granted).collect();
+    let unused: BTreeSet<&Right> = granted.difference(&needed).collect();
+    let same = missing.is_empty() && unused.is_empty();
+    assert!(same, "{policy}: needed and not granted {missing:#?}, granted and unused {unused:#?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn a_worker_is_granted_what_it_calls() {
+    let recorder = work("commands", &[("INVENTORY_SWEEPER_MARGIN_SECONDS", "0.1")]).await;
+    assert_same("worker", &recorder.0, &recorder.1);
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn a_restock_worker_is_granted_what_it_calls() {
+    let recorder = work("restock", &[("INVENTORY_NO_SWEEPER", "true")]).await;
+    assert_same("restock-worker", &recorder.0, &recorder.1);
+}
+
+/// A worker's life with everything that can happen in it.
+async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholders) {
+    let mut world = World::new(stack()).await;
+    // Nothing is committed before a heartbeat was sent.
+    let hold = Hold { operation: "TransactWriteItems", until: "ChangeMessageVisibilityBatch" };
+    let recorder = Recorder::of(&world.stack.endpoint, Some(hold)).await;
+    // Received twice by somebody else, it will be a suspect to be handled alone.
+    world.post("suspect", &[reserve_seats("suspect", EVENT, &["A-9"])]).await;
+    for _ in 0..2 {
+        let queue = find(&world.stack.sqs, &format!("{}-commands.fifo", world.name)).await;
+        let receiving = world.stack.sqs.receive_message().queue_url(queue.unwrap().unwrap());
+        let received = receiving.visibility_timeout(0).wait_time_seconds(5).send().await.unwrap();
+        assert_eq!(received.messages.unwrap_or_default().len(), 1);
+    }
+    let mut brief = reserve_seats("brief", EVENT, &["A-2"]);
+    brief["data"]["hold_seconds"] = json!(1);
+    let lines = json!({ "store_id": STORE, "user_id": "u-1", "lines": named(&[("tea", 3)]) });
+    let held = [
+        restock_seats("stock", EVENT, &seat_numbers(3)),
+        reserve_seats("kept", EVENT, &["A-3"]),
+        brief,
+    ];
+    world.post("event", &held).await;
+    let stock = restock_lines("stock-2", STORE, &[("tea", 10)]);
+    world.post("store", &[stock, command("reserve", "lines", lines)]).await;
+
+    let arn = topic_arn(&world).await;
+    let mut environment = world.with(variables);
+    environment.insert("INVENTORY_RESULTS_TOPIC".to_owned(), arn);
+    environment.insert("INVENTORY_HEARTBEAT_SECONDS".to_owned(), "0.1".to_owned());
+    environment.insert("INVENTORY_ISOLATION_RECEIVES".to_owned(), "1".to_owned());
+    let worker = Worker::start(&through(&recorder, &environment)).await.ready().await;
+    world.results.of(&["suspect", "kept", "brief", "lines"]).await;
+
+    take_away(&world, "A-3").await;
+    let confirm = json!({
+        "event_id": EVENT, "reservation_id": reservation("kept"), "booking_id": "b-1"
+    });
+    world.post("event", &[command("confirm", "too-late", confirm)]).await;
+    assert_eq!(world.results.one("too-late").await.word(), "RESERVATION_EXPIRED");
+    world.post_as("event", "unreadable", "{ this is not JSON").await;
+    world.dead_letters(1).await;
+    if !environment.contains_key("INVENTORY_NO_SWEEPER") {
+        world.results.one(&format!("expire:{}", reservation("brief"))).await;
+    }
+    worker.stop().await;
+    let placeholders = placeholders(&world.name, queue);
+    (recorder, placeholders)
+}
+
+async fn topic_arn(world: &World) -> String {
+    let name = format!("{}-results.fifo", world.name);
+    inventory_worker::adapters::sns::bootstrap::find(&world.stack.sns, &name)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// The seat is no longer its reservation's, as after a worker whose clock was ahead.
+async fn take_away(world: &World, number: &str) {
+    let key = SeatKey { event_id: EVENT, number: number.parse().unwrap() };
+    let mut seat = world.seat(number).await;
+    let expected = Expected::Version(seat.version);
+    seat.version += 1;
+    seat.occupancy = Occupancy::Available;
+    commit(world, Write::Seat { key, expected, seat }).await;
+}
+
+async fn commit(world: &World, write: Write) {
+    let transaction = Transaction { writes: vec![write], checks: Vec::new() };
+    world.store.commit(&transaction, Random::new().uuid()).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn whoever_bootstraps_is_granted_what_it_calls() {
+    let stack = stack();
+    let name = unique();
+    let recorder = Recorder::of(&stack.endpoint, None).await;
+    let mut environment = through(&recorder, &both_queues(&stack, &name));
+    // Tables as they are on AWS, with backups and all.
+    environment.remove("INVENTORY_BARE_TABLES");
+    for _ in 0..2 {
+        let report = process::run(&environment, &["bootstrap", "--json"]).await.expect_code(0);
+        assert_eq!(report.json()["differences"], json!([]));
+    }
+    assert_same("bootstrap", &recorder, &placeholders(&name, "commands"));
+}
+
+/// The environment of somebody who has both queues.
+fn both_queues(stack: &Stack, name: &str) -> BTreeMap<String, String> {
+    let mut environment = environment(stack, name);
+    let queues = format!("{name}-commands.fifo,{name}-restock.fifo");
+    environment.insert("INVENTORY_QUEUES".to_owned(), queues);
+    environment
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn a_producer_is_granted_what_it_calls() {
+    let world = World::new(stack()).await;
+    let recorder = Recorder::of(&world.stack.endpoint, None).await;
+    let arguments = ["send", "reserve", "--event", "42", "--user", "u-1", "--seat", "A-1"];
+    process::run(&through(&recorder, &world.environment), &arguments).await.expect_code(0);
+    assert_same("producer", &recorder, &placeholders(&world.name, "commands"));
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn an_operator_is_granted_what_dlq_audit_and_send_call() {
+    let mut world = World::new(stack()).await;
+    world.environment = both_queues(&world.stack, &world.name);
+    process::run(&world.environment, &["bootstrap"]).await.expect_code(0);
+    let worker = world.worker(&[]).await;
+    let lines = json!({ "store_id": STORE, "user_id": "u-1", "lines": named(&[("tea", 3)]) });
+    let stock = restock_lines("stock-2", STORE, &[("tea", 10)]);
+    world.post("store", &[stock, command("reserve", "lines", lines)]).await;
+    let stock = restock_seats("stock", EVENT, &seat_numbers(3));
+    world.post("event", &[stock, reserve_seats("seats", EVENT, &["A-1"])]).await;
+    world.results.of(&["lines", "seats"]).await;
+    worker.stop().await;
+    // A suspect is read again: a line that does not add up.
+    miscount(&world, "tea").await;
+
+    let recorder = Recorder::of(&world.stack.endpoint, None).await;
+    let environment = through(&recorder, &world.environment);
+    let run = async |arguments: &[&str], code: i32| {
+        process::run(&environment, arguments).await.expect_code(code);
+    };
+    kill(&world, "one").await;
+    run(&["dlq", "list"], 0).await;
+    run(&["dlq", "redrive", "--all"], 0).await;
+    kill(&world, "two").await;
+    run(&["dlq", "discard", "--all", "--yes"], 0).await;
+    run(&["audit"], 1).await;
+    // Nobody works: there is no outcome to be had.
+    let waiting = ["--wait", "1"];
+    let reserve = ["send", "reserve", "--event", "42", "--user", "u-1", "--seat", "A-2"];
+    process::run(&environment, &[&reserve[..], &waiting].concat()).await;
+    let restock = ["send", "restock", "--event", "42", "--seat", "A-7"];
+    process::run(&environment, &[&restock[..], &waiting].concat()).await;
+    assert_same("operator", &recorder, &placeholders(&world.name, "commands"));
+}
+
+/// Puts a message into the dead letters of each queue.
+async fn kill(world: &World, text: &str) {
+    for queue in ["commands", "restock"] {
+        let name = dead_letter_queue_name(&format!("{}-{queue}.fifo", world.name));
+        let url = find(&world.stack.sqs, &name).await.unwrap().unwrap();
+        let sending = world.stack.sqs.send_message().queue_url(url).message_group_id("dead");
+        sending.message_body(text).send().await.unwrap();
+    }
+}
+
+async fn miscount(world: &World, sku: &str) {
+    let pool = PoolId::Store(STORE.parse().unwrap());
+    let key = LineKey { pool, sku: sku.parse().unwrap() };
+    let wanted = Wanted { lines: [key.clone()].into(), ..Wanted::default() };
+    let mut line = world.store.load(&wanted).await.unwrap().lines[&key].clone().unwrap();
+    let expected = Expected::Version(line.version);
+    line.version += 1;
+    line.reserved += 1;
+    line.available -= 1;
+    commit(world, Write::Line { key, expected, line }).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn what_needs_no_rights_calls_nobody() {
+    let stack = stack();
+    let recorder = Recorder::of(&stack.endpoint, None).await;
+    let environment = through(&recorder, &environment(&stack, &unique()));
+    process::run(&environment, &["check-config"]).await.expect_code(0);
+    process::run(&environment, &["schema"]).await.expect_code(0);
+    process::run(&environment, &["health"]).await.expect_code(69);
+    assert!(recorder.calls().is_empty(), "{:?}", recorder.calls());
+}
+
+#[test]
+fn every_subcommand_has_a_role_or_needs_none() {
+    let with_rights = ["run", "bootstrap", "send", "audit", "dlq"];
+    let without = ["bench", "dev", "check-config", "schema", "health", "sim"];
+    for command in Cli::command().get_subcommands() {
+        let name = command.get_name();
+        assert!(with_rights.contains(&name) || without.contains(&name), "{name}: add its role");
+    }
+}

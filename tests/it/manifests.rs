@@ -1,0 +1,29 @@
+//! The manifests of `k8s/` and the binary say the same.
+//!
+//! `scripts/manifests` renders the overlays, checks them against the schemas of Kubernetes and
+//! KEDA, and leaves them as JSON in a folder that `INVENTORY_TEST_MANIFESTS` names.
+
+mod confinement;
+mod rendered;
+mod scaling;
+mod settings;
+mod wiring;
+
+use rendered::{Overlay, Workload};
+
+/// Every overlay.
+const OVERLAYS: [&str; 2] = ["local", "production"];
+
+/// Every worker of every overlay, with the overlay it is in.
+fn workers() -> Vec<(Overlay, Workload)> {
+    let overlays = OVERLAYS.into_iter().map(Overlay::load);
+    let found: Vec<_> = overlays
+        .flat_map(|overlay| {
+            let workers = overlay.workers();
+            assert!(!workers.is_empty(), "{} has workers", overlay.name);
+            workers.into_iter().map(move |worker| (overlay.clone(), worker))
+        })
+        .collect();
+    assert!(found.len() >= 3, "one locally, two in production");
+    found
+}

@@ -1,0 +1,131 @@
+//! ConfigMaps hold what the binary reads, and nothing that it would not.
+
+use std::collections::BTreeSet;
+
+use clap::CommandFactory as _;
+use inventory_worker::{
+    cli::Cli,
+    config::{AwsConfig, Config, LogConfig, Section as _},
+};
+
+use super::{OVERLAYS, Overlay, workers};
+
+/// What the AWS client reads by itself and the worker does not show.
+const CLIENT_VARIABLES: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
+/// The variables that a subcommand reads.
+fn variables_of(subcommand: &str) -> BTreeSet<String> {
+    let command = Cli::command();
+    let subcommand = command.find_subcommand(subcommand).expect("the subcommand exists");
+    let of_flags = subcommand.get_arguments().filter_map(|argument| argument.get_env());
+    let settings = [Config::settings(), LogConfig::settings()].concat();
+    of_flags
+        .map(|name| name.to_str().unwrap().to_owned())
+        .chain(settings.into_iter().map(|setting| setting.variable.to_owned()))
+        .chain(CLIENT_VARIABLES.map(str::to_owned))
+        .collect()
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn every_variable_is_one_that_the_binary_reads() {
+    for overlay in OVERLAYS.map(Overlay::load) {
+        for workload in [overlay.workloads("Deployment"), overlay.workloads("Job")].concat() {
+            let subcommand = workload.container()["args"][0].as_str().unwrap();
+            // A Job shares the ConfigMap of the workers.
+            let known = &variables_of("run") | &variables_of(subcommand);
+            for name in workload.environment.keys() {
+                assert!(known.contains(name), "{} {}: {name}", overlay.name, workload.name);
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn every_worker_starts_with_its_settings() {
+    for (overlay, worker) in workers() {
+        let config = worker.config();
+        assert!(worker.environment.contains_key("AWS_REGION"), "{}", overlay.name);
+        // A ConfigMap that leaves a default to the binary hides what is deployed.
+        assert!(worker.environment.contains_key("INVENTORY_QUEUES"), "{}", overlay.name);
+        assert_eq!(config.admin.host.to_string(), "0.0.0.0", "the kubelet comes from outside");
+    }
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn every_workload_runs_a_command_that_the_binary_takes() {
+    for overlay in OVERLAYS.map(Overlay::load) {
+        for workload in [overlay.workloads("Deployment"), overlay.workloads("Job")].concat() {
+            let arguments = workload.container()["args"].as_array().unwrap().clone();
+            let arguments = arguments.iter().map(|argument| argument.as_str().unwrap().to_owned());
+            let line = std::iter::once("inventory-worker".to_owned()).chain(arguments);
+            Cli::command().try_get_matches_from(line).expect("the binary takes it");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn the_names_are_the_binarys_own_and_no_queue_goes_without_a_worker() {
+    let defaults = AwsConfig::default();
+    let wanted: BTreeSet<_> = defaults.queues.iter().cloned().collect();
+    for overlay in OVERLAYS.map(Overlay::load) {
+        let configs: Vec<Config> = overlay.workers().iter().map(|one| one.config()).collect();
+        let consumed: BTreeSet<_> =
+            configs.iter().flat_map(|config| config.aws.queues.clone()).collect();
+        assert_eq!(consumed, wanted, "{}", overlay.name);
+        for config in &configs {
+            // The default is a name, with which an ARN ends.
+            let topic = config.aws.topic.as_str().rsplit(':').next().unwrap();
+            assert_eq!(topic, defaults.topic.as_str(), "{}", overlay.name);
+            assert_eq!(config.aws.tables, defaults.tables, "{}", overlay.name);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn in_production_everything_is_in_one_account_and_region() {
+    let production = Overlay::load("production");
+    let mut places = BTreeSet::new();
+    for worker in production.workers() {
+        let config = worker.config();
+        // An ARN: a topic that is known by its name alone has to be searched for.
+        let parts: Vec<&str> = config.aws.topic.as_str().split(':').collect();
+        assert_eq!(parts[..3], ["arn", "aws", "sns"], "{}", worker.name);
+        places.insert((parts[3].to_owned(), parts[4].to_owned()));
+        let image = worker.container()["image"].as_str().unwrap();
+        let registry: Vec<&str> = image.split('.').collect();
+        places.insert((registry[3].to_owned(), registry[0].to_owned()));
+        places.insert((worker.environment["AWS_REGION"].clone(), parts[4].to_owned()));
+    }
+    for scaler in production.of_kind("ScaledObject") {
+        for trigger in scaler["spec"]["triggers"].as_array().unwrap() {
+            let url = url::Url::parse(trigger["metadata"]["queueURL"].as_str().unwrap()).unwrap();
+            let region = url.host_str().unwrap().split('.').nth(1).unwrap().to_owned();
+            let account = url.path().split('/').nth(1).unwrap().to_owned();
+            places.insert((region, account));
+        }
+    }
+    assert_eq!(places.len(), 1, "{places:?}");
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn expiries_go_to_the_queue_of_commands() {
+    let defaults = AwsConfig::default();
+    for overlay in OVERLAYS.map(Overlay::load) {
+        let sweeping: Vec<_> = overlay
+            .workers()
+            .into_iter()
+            .filter(|worker| !worker.environment.contains_key("INVENTORY_NO_SWEEPER"))
+            .collect();
+        assert!(!sweeping.is_empty(), "{}: somebody gives holds back", overlay.name);
+        for worker in sweeping {
+            // The sweeper posts to the first queue of its worker.
+            assert_eq!(worker.config().aws.queues[0], defaults.queues[0], "{}", worker.name);
+        }
+    }
+}

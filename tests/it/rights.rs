@@ -1,0 +1,101 @@
+//! The policies of `k8s/aws/policies/`, as documents. That they grant what is called, no more and
+//! no less, is for `tests/e2e/rights.rs`.
+
+use std::{collections::BTreeSet, path::Path};
+
+use inventory_worker::{
+    adapters::dynamodb::TableNames,
+    config::{AwsConfig, QueueRef},
+    ports::queue::MESSAGE_BYTES_MAX,
+};
+use serde_json::Value;
+
+/// AWS knows these for no narrower resource than `*`, and here is who may have them.
+const UNSCOPED: [(&str, &str); 1] = [("bootstrap", "sns:ListTopics")];
+
+/// What `k8s/aws/roles.tf` fills in.
+const PLACEHOLDERS: [&str; 10] = [
+    "${queue_commands}",
+    "${queue_restock}",
+    "${dlq_commands}",
+    "${dlq_restock}",
+    "${topic_results}",
+    "${table_seats}",
+    "${table_stock}",
+    "${table_reservations}",
+    "${table_ledger}",
+    "${index_expiry}",
+];
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/aws")
+}
+
+fn policies() -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder().join("policies")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((name, serde_json::from_str(&text).unwrap()));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+#[test]
+fn no_policy_has_a_wildcard() {
+    for (name, policy) in policies() {
+        assert_eq!(policy["Version"], "2012-10-17", "{name}");
+        for statement in policy["Statement"].as_array().unwrap() {
+            assert_eq!(statement["Effect"], "Allow", "{name}");
+            let fields: BTreeSet<&str> =
+                statement.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(fields, ["Action", "Effect", "Resource", "Sid"].into(), "{name}");
+            let actions = texts(&statement["Action"]);
+            assert!(actions.iter().all(|action| !action.contains('*')), "{name}: {actions:?}");
+            for resource in texts(&statement["Resource"]) {
+                let unscoped =
+                    resource == "*" && actions.iter().all(|one| UNSCOPED.contains(&(&*name, *one)));
+                assert!(unscoped || PLACEHOLDERS.contains(&resource), "{name}: {resource}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_policy_is_a_roles_and_every_placeholder_is_filled_in() {
+    let roles = std::fs::read_to_string(folder().join("roles.tf")).unwrap();
+    let names: Vec<String> = policies().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["bootstrap", "keda", "operator", "producer", "restock-worker", "worker"]);
+    for name in &names {
+        assert!(roles.contains(&format!("\"{name}\"")), "{name} is no role of roles.tf");
+    }
+    for placeholder in PLACEHOLDERS {
+        let bare = placeholder.trim_start_matches("${").trim_end_matches('}');
+        assert!(roles.contains(&format!("{bare} ")), "{bare} is not filled in");
+    }
+}
+
+#[test]
+fn the_modules_defaults_are_the_binarys() {
+    let variables = std::fs::read_to_string(folder().join("variables.tf")).unwrap();
+    let default_of = |name: &str| {
+        let (_, rest) = variables.split_once(&format!("variable \"{name}\"")).unwrap();
+        let line = rest.lines().find(|line| line.trim_start().starts_with("default ")).unwrap();
+        line.split_once("= ").unwrap().1.trim_matches('"').to_owned()
+    };
+    let prefix = default_of("name");
+    let defaults = AwsConfig::default();
+    let queues: Vec<&str> = defaults.queues.iter().map(QueueRef::as_str).collect();
+    assert_eq!(queues, [format!("{prefix}-commands.fifo"), format!("{prefix}-restock.fifo")]);
+    assert_eq!(defaults.topic.as_str(), format!("{prefix}-results.fifo"));
+    assert_eq!(defaults.tables, TableNames::prefixed(&format!("{prefix}-")));
+    assert_eq!(default_of("message_bytes_max"), MESSAGE_BYTES_MAX.to_string());
+}
