@@ -62,8 +62,6 @@ bugs! {
     LedgerNotYetExpired = "ledger-not-yet-expired",
     /// A command is not looked up in the ledger.
     ForgetLedger = "forget-ledger",
-    /// A repetition inside a batch is decided again.
-    ForgetBatchLedger = "forget-batch-ledger",
     /// A key that was not processed counts as absent.
     UnprocessedIsAbsent = "unprocessed-is-absent",
     /// Messages are deleted before their results are published.

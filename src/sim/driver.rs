@@ -452,7 +452,7 @@ impl Running {
         self.injector.kill();
         self.injector.trace(format_args!("dies"));
         let (world, injector) = (&self.injector.world, &self.injector);
-        world.history().crashed((injector.worker, injector.life));
+        world.history().crashed(injector.life());
         self.task.abort();
     }
 

@@ -26,7 +26,10 @@ use crate::{
     decide::Limits,
     domain::{Action, Command, CommandKey, GroupId, Outcome, RejectionCode, Timestamp},
     message::{self, ResultMessage},
-    ports::{LedgerKey, LedgerRecord, OutgoingMessage, Publication, Record, Transaction, Write},
+    ports::{
+        Delivery, LedgerKey, LedgerRecord, OutgoingMessage, Publication, Receipt, Record,
+        Transaction, Write,
+    },
     worker::dead_letters,
 };
 
@@ -113,7 +116,12 @@ struct Message {
     /// Given up after its attempts, whatever it was.
     is_condemned: bool,
     is_deleted: bool,
+    /// Who received it last, and the receipt.
+    held: Option<(Life, Receipt)>,
 }
+
+/// A worker, and how often it was started anew.
+pub(super) type Life = (usize, u32);
 
 impl Message {
     fn is_poison(&self) -> bool {
@@ -136,8 +144,8 @@ pub(super) struct History {
     results: BTreeMap<Uuid, String>,
     seen_bodies: BTreeSet<String>,
     /// Attempts that are still counted, by message, with the life that made each.
-    attempts: BTreeMap<String, Vec<(usize, u32)>>,
-    crashed: BTreeSet<(usize, u32)>,
+    attempts: BTreeMap<String, Vec<Life>>,
+    crashed: BTreeSet<Life>,
     commits: u64,
     publications: usize,
     dead: u64,
@@ -294,6 +302,7 @@ impl History {
                 is_dead: false,
                 is_condemned: false,
                 is_deleted: false,
+                held: None,
             },
         );
         true
@@ -467,19 +476,48 @@ impl History {
         }
     }
 
-    pub(super) fn attempted(&mut self, message_id: &str, life: (usize, u32)) {
+    pub(super) fn attempted(&mut self, message_id: &str, life: Life) {
         self.attempts.entry(message_id.to_owned()).or_default().push(life);
     }
 
-    pub(super) fn forgiven(&mut self, message_id: &str, life: (usize, u32)) {
+    pub(super) fn forgiven(&mut self, message_id: &str, life: Life) {
         let Some(attempts) = self.attempts.get_mut(message_id) else { return };
         if let Some(index) = attempts.iter().rposition(|other| *other == life) {
             attempts.remove(index);
         }
     }
 
-    pub(super) fn crashed(&mut self, life: (usize, u32)) {
+    pub(super) fn crashed(&mut self, life: Life) {
         self.crashed.insert(life);
+    }
+
+    /// A worker got a message.
+    pub(super) fn received(&mut self, queue: usize, delivery: &Delivery, life: Life) {
+        let sequence = delivery.sequence.parse().unwrap_or_default();
+        if let Some(message) = self.messages.get_mut(&(queue, sequence)) {
+            message.held = Some((life, delivery.receipt.clone()));
+        }
+    }
+
+    /// A transaction is begun: each command it decides is of a message that the worker still holds.
+    pub(super) fn begun(
+        &mut self,
+        transaction: &Transaction,
+        life: Life,
+        holds: impl Fn(usize, &Receipt) -> bool,
+    ) {
+        for write in &transaction.writes {
+            let Write::Ledger { key: LedgerKey::Command(key), .. } = write else { continue };
+            let is_held = self.messages.iter().any(|((queue, _), message)| {
+                let held = message.held.as_ref().filter(|(by, _)| *by == life);
+                message.key.as_ref() == Some(key)
+                    && held.is_some_and(|(_, receipt)| holds(*queue, receipt))
+            });
+            if !is_held {
+                let (worker, id) = (life.0, &key.id);
+                self.fail("lease", format!("worker {worker} commits {id}, whose lease it lost"));
+            }
+        }
     }
 
     /// What must hold once everything is done.

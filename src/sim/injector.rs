@@ -15,6 +15,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     chance::{happens, stream},
+    history::Life,
     profile::Fault,
     world::World,
 };
@@ -114,6 +115,11 @@ impl Injector {
             death: Notify::new(),
             paused_until: Mutex::new(None),
         }
+    }
+
+    /// Whose calls these are.
+    pub(super) fn life(&self) -> Life {
+        (self.worker, self.life)
     }
 
     /// A call with whatever goes wrong with it. `late` makes its effect alone, for a call that was

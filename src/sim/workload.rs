@@ -77,6 +77,8 @@ struct Maker {
     sections: usize,
     hold_max: u32,
     has_chunks: bool,
+    /// Whether restocks may be so large that few of them fit one transaction.
+    has_bulk: bool,
     is_burst: bool,
     made: Vec<(ReservationId, PoolId, &'static str, GroupId)>,
     sent: Vec<Posting>,
@@ -113,6 +115,7 @@ impl Maker {
             sections: rng.usize(0..=3),
             hold_max: rng.u32(2..=30),
             has_chunks: rng.u32(0..8) == 0,
+            has_bulk: rng.u32(0..8) == 0,
             is_burst: rng.bool(),
             made: Vec::new(),
             sent: Vec::new(),
@@ -180,6 +183,7 @@ impl Maker {
         let source = one_of(&mut self.rng, &["/web", "/app"]).copied().unwrap_or("/web");
         let key = key(source, &format!("{prefix}{number}"));
         let (pool, action, group) = match choice {
+            0..=20 if self.has_bulk => self.restock(at),
             0..=50 => self.reserve(&key),
             51..=68 => self.confirm(),
             69..=82 => self.cancel(),
@@ -310,15 +314,20 @@ impl Maker {
             let many = self.rng.usize(100..=220);
             all_skus.extend((0..many).filter_map(|number| format!("y{number}").parse().ok()));
         }
+        let is_bulk = !is_chunked && self.has_bulk && self.rng.u32(0..4) > 0;
+        if is_bulk {
+            let first = self.rng.usize(0..150);
+            let last = first + self.rng.usize(50..=90);
+            all_skus.extend((first..last).filter_map(|number| format!("y{number}").parse().ok()));
+        }
         let mut seats = Vec::new();
         if !all_seats.is_empty() && self.rng.bool() {
             let numbers = self.some_of(&all_seats, 4);
             seats = numbers.into_iter().map(|number| self.seat_change(number)).collect();
         }
         let mut lines = Vec::new();
-        if is_chunked || seats.is_empty() || self.rng.bool() {
-            let most = if is_chunked { all_skus.len() } else { 3 };
-            let skus = if is_chunked { all_skus } else { self.some_of(&all_skus, most) };
+        if is_chunked || is_bulk || seats.is_empty() || self.rng.bool() {
+            let skus = if is_chunked || is_bulk { all_skus } else { self.some_of(&all_skus, 3) };
             let request = |sku| LineRequest { sku, quantity: self.rng.u64(0..=9) };
             lines = skus.into_iter().map(request).collect();
         }

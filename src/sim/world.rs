@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     checks::Violation,
-    history::{Entry, History, Place},
+    history::{Entry, History, Life, Place},
     injector::Port,
     profile::{Fault, Profile},
     trace::Trace,
@@ -194,6 +194,14 @@ impl World {
             self.trace(format_args!("sent {place}.{sequence} {group} {}", message.body));
         }
         is_new
+    }
+
+    /// What is checked of a commit before it is on its way.
+    pub(super) fn begin_commit(&self, life: Life, transaction: &Transaction) {
+        let holds = |queue: usize, receipt: &Receipt| {
+            self.queues.get(queue).is_some_and(|queue| queue.holds(receipt))
+        };
+        self.history().begun(transaction, life, holds);
     }
 
     /// The effect of a commit, and what is checked of it.

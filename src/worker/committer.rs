@@ -312,9 +312,7 @@ fn decide_one(
         outcome: decided.outcome.clone(),
         decided_at: now,
     };
-    if !planted::on(Bug::ForgetBatchLedger) {
-        ledger.insert(key.clone(), Some(record.clone()));
-    }
+    ledger.insert(key.clone(), Some(record.clone()));
     let checks = verdict
         .rests_on
         .into_iter()

@@ -117,6 +117,15 @@ impl MemoryQueue {
         self.settled(self.clock.now()).messages.len()
     }
 
+    /// Whether the lease that came with the receipt still holds.
+    pub fn holds(&self, receipt: &Receipt) -> bool {
+        let state = self.settled(self.clock.now());
+        self.parse_receipt(&state, receipt).is_ok_and(|(sequence, delivery)| {
+            let message = state.messages.get(sequence);
+            message.is_some_and(|one| one.delivery == delivery && one.leased_until.is_some())
+        })
+    }
+
     /// Ends every lease at once, as though all consumers had died and their time had passed.
     pub fn expire_all_leases(&self) {
         self.change(self.clock.now(), |state| state.messages.release_all());

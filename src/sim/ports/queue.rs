@@ -47,6 +47,12 @@ impl Queue for FaultyQueue {
             for delivery in &received {
                 let _ = write!(line, " {}x{}", delivery.sequence, delivery.receive_count);
             }
+            if let Place::Commands(queue) = self.place {
+                let mut history = self.injector.world.history();
+                for delivery in &received {
+                    history.received(queue, delivery, self.injector.life());
+                }
+            }
             if !received.is_empty() {
                 self.injector.trace(format_args!("received {}:{line}", self.place));
             }

@@ -70,7 +70,7 @@ impl Store for FaultyStore {
         let work = async {
             if self.0.world.is_too_new(self.0.worker, wanted) {
                 self.0.world.count(Some(Fault::Rollout));
-                return Err(PortError::Refused("a newer release wrote the item".to_owned()));
+                return Err(PortError::Unreadable("a newer release wrote the item".to_owned()));
             }
             if wanted.len() > 1 && self.0.happens(Fault::Torn) {
                 return self.load_torn(wanted).await;
@@ -86,6 +86,7 @@ impl Store for FaultyStore {
         token: Uuid,
     ) -> Result<Consumed, CommitError> {
         let (world, worker) = (&self.0.world, self.0.worker);
+        world.begin_commit(self.0.life(), transaction);
         if self.decides(transaction, KILLER) {
             self.0.trace(format_args!("killed by a message"));
             world.count(Some(Fault::Poison));
@@ -119,7 +120,7 @@ impl Store for FaultyStore {
         let world = &self.0.world;
         let work = async {
             let count = world.store.record_attempt(message_id, now).await?;
-            world.history().attempted(message_id, (self.0.worker, self.0.life));
+            world.history().attempted(message_id, self.0.life());
             self.0.trace(format_args!("attempt {count} at {}", short(message_id)));
             Ok(count)
         };
@@ -130,7 +131,7 @@ impl Store for FaultyStore {
         let world = &self.0.world;
         let work = async {
             world.store.forgive_attempt(message_id).await?;
-            world.history().forgiven(message_id, (self.0.worker, self.0.life));
+            world.history().forgiven(message_id, self.0.life());
             Ok(())
         };
         self.0.around(call("forgive attempt"), short(message_id), work, never).await
