@@ -16,6 +16,7 @@ pub mod problem;
 pub mod reader;
 mod redis;
 pub mod setting;
+pub mod traces;
 mod worker;
 
 use crate::{adapters::redis::RedisUrl, sweeper};
@@ -27,6 +28,7 @@ pub use logs::{LogConfig, LogFormat};
 pub use problem::{ConfigError, Problem};
 pub use reader::{Effective, Origin, Reader};
 pub use setting::Setting;
+pub use traces::{TraceConfig, TraceExport};
 
 /// A set of settings and the values they become.
 pub trait Section: Sized {
@@ -51,6 +53,8 @@ pub struct Config {
     pub redis: Option<RedisUrl>,
     /// The admin port.
     pub admin: AdminConfig,
+    /// Traces.
+    pub traces: TraceConfig,
 }
 
 impl Section for Config {
@@ -61,6 +65,7 @@ impl Section for Config {
             crate::worker::Settings::settings(),
             sweeper::Settings::settings(),
             AdminConfig::settings(),
+            TraceConfig::settings(),
         ]
         .concat()
     }
@@ -72,9 +77,29 @@ impl Section for Config {
             worker: Section::read(reader),
             sweeper: Section::read(reader),
             admin: AdminConfig::read(reader),
+            traces: TraceConfig::read(reader),
         };
         worker::check_room_for_pollers(&config.worker, &config.aws, reader);
         config
+    }
+}
+
+/// What `send` needs.
+#[derive(Clone, Debug)]
+pub struct SendConfig {
+    /// Queues, topic and tables.
+    pub aws: AwsConfig,
+    /// Traces.
+    pub traces: TraceConfig,
+}
+
+impl Section for SendConfig {
+    fn settings() -> Vec<&'static Setting> {
+        [AwsConfig::settings(), TraceConfig::settings()].concat()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self { aws: AwsConfig::read(reader), traces: TraceConfig::read(reader) }
     }
 }
 

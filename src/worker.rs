@@ -12,6 +12,7 @@ pub mod dead_letters;
 pub mod events;
 pub mod failure;
 pub mod settings;
+pub mod trace;
 
 mod batcher;
 mod chunks;
@@ -23,6 +24,7 @@ mod locking;
 mod outbox;
 mod plan;
 mod poller;
+mod reading;
 mod stop;
 
 use std::sync::Arc;
@@ -59,7 +61,9 @@ pub struct Tools {
 impl Tools {
     /// Commits a transaction and tells of it.
     async fn commit(&self, transaction: &Transaction) -> Result<(), CommitError> {
+        let span = trace::step(trace::Step::Commit);
         let result = self.store.commit(transaction, self.entropy.uuid()).await;
+        drop(span);
         self.observer.observe(&Event::Commit(&result));
         result.map(|_| ())
     }

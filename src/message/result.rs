@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{command::to_json, trace::{TRACEPARENT, TRACESTATE, TraceContext}};
+use super::{
+    command::to_json,
+    trace::{TRACEPARENT, TRACESTATE, TraceContext},
+};
 use crate::{
     domain::{
         BookingId, CommandId, CommandKey, Digest, GroupId, LineRequest, LineShortfall, Outcome,

@@ -205,9 +205,9 @@ mod tests {
         let many = vec!["a=1"; STATE_MEMBERS_MAX + 1].join(",");
         let longer = format!("{long}x");
         let longest = [long.as_str(), &long].join(",");
-        for wrong in
-            ["", " ,", "a", "=1", "a=", "A=1", "-a=1", "a=\u{e4}", "a=b=c", &many, &longer, &longest]
-        {
+        for wrong in [
+            "", " ,", "a", "=1", "a=", "A=1", "-a=1", "a=\u{e4}", "a=b=c", &many, &longer, &longest,
+        ] {
             let with = context.clone().with_tracestate(Some(wrong));
             assert_eq!(with, context, "{wrong:?}");
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::trace::Tracer;
 use crate::{
     domain::{CommandType, Outcome},
     ports::{CommitError, Consumed},
@@ -68,6 +69,11 @@ pub enum Event<'a> {
 pub trait Observer: Send + Sync {
     /// Told of each event as it happens. Must not block.
     fn observe(&self, event: &Event<'_>);
+
+    /// Who traces, if anybody does.
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        None
+    }
 }
 
 /// Watches nothing.

@@ -39,11 +39,10 @@ fn every_valid_result_is_what_the_encoder_writes() {
         }))
         .unwrap();
         let pool: Option<PoolId> = example["subject"].as_str().map(|pool| pool.parse().unwrap());
-        let traceparent: Option<TraceContext> =
-            example["traceparent"].as_str().map(|trace| {
-                let context: TraceContext = trace.parse().unwrap();
-                context.with_tracestate(example["tracestate"].as_str())
-            });
+        let traceparent: Option<TraceContext> = example["traceparent"].as_str().map(|trace| {
+            let context: TraceContext = trace.parse().unwrap();
+            context.with_tracestate(example["tracestate"].as_str())
+        });
         let outcome = outcome(&example);
         let publication = encode_result(&ResultMessage {
             key: &key,
