@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod aws;
+pub mod emf;
 pub mod environment;
 pub mod flags;
 pub mod logs;
@@ -22,6 +23,7 @@ mod worker;
 use crate::{adapters::redis::RedisUrl, sweeper};
 pub use admin::AdminConfig;
 pub use aws::{AwsConfig, QueueRef, TopicRef};
+pub use emf::EmfConfig;
 pub use environment::{Environment, ProcessEnvironment};
 pub use flags::Flags;
 pub use logs::{LogConfig, LogFormat};
@@ -53,6 +55,8 @@ pub struct Config {
     pub redis: Option<RedisUrl>,
     /// The admin port.
     pub admin: AdminConfig,
+    /// Figures in the log.
+    pub emf: EmfConfig,
     /// Traces.
     pub traces: TraceConfig,
 }
@@ -65,6 +69,7 @@ impl Section for Config {
             crate::worker::Settings::settings(),
             sweeper::Settings::settings(),
             AdminConfig::settings(),
+            EmfConfig::settings(),
             TraceConfig::settings(),
         ]
         .concat()
@@ -77,6 +82,7 @@ impl Section for Config {
             worker: Section::read(reader),
             sweeper: Section::read(reader),
             admin: AdminConfig::read(reader),
+            emf: EmfConfig::read(reader),
             traces: TraceConfig::read(reader),
         };
         worker::check_room_for_pollers(&config.worker, &config.aws, reader);

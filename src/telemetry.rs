@@ -1,5 +1,6 @@
 //! What the process tells about itself: logs on stderr, figures, traces, and whether it is ready.
 
+pub mod emf;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;

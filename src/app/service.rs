@@ -14,10 +14,10 @@ use super::{Backends, crew::Crew, signals::StopSignals};
 use crate::{
     adapters::system::SystemClock,
     admin::{Admin, AdminServer},
-    config::{AdminConfig, TraceConfig},
+    config::{AdminConfig, EmfConfig, TraceConfig},
     ports::PortError,
     sweeper,
-    telemetry::{Metrics, Readiness, Traces, Watch},
+    telemetry::{Metrics, Readiness, Traces, Watch, emf},
     worker::{Observer, Settings},
 };
 
@@ -36,6 +36,8 @@ pub struct Service {
     pub sweeper: Option<sweeper::Settings>,
     /// Where the admin port is.
     pub admin: AdminConfig,
+    /// Under which namespace figures are written to the log, if they are.
+    pub emf: EmfConfig,
     /// Whether and where traces are exported.
     pub traces: TraceConfig,
 }
@@ -66,6 +68,10 @@ impl Service {
         info!(address = %server.address(), "admin port");
         let serving_ends = CancellationToken::new();
         let serving = tokio::spawn(server.serve(serving_ends.clone()));
+        let writing = self.emf.namespace.clone().map(|namespace| {
+            let clock = Arc::new(SystemClock);
+            tokio::spawn(emf::run(namespace, Arc::clone(&metrics), clock, serving_ends.clone()))
+        });
         let connected = tokio::select! {
             biased;
             _ = signals.next() => None,
@@ -85,6 +91,9 @@ impl Service {
         }
         serving_ends.cancel();
         serving.await.context("the admin port's task")?;
+        if let Some(writing) = writing {
+            writing.await.context("the task that writes figures")?;
+        }
         worked.map(|_| ())
     }
 

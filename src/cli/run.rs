@@ -45,6 +45,7 @@ pub async fn run(args: RunArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         worker: config.worker.clone(),
         sweeper: (!args.no_sweeper).then(|| config.sweeper.clone()),
         admin: config.admin,
+        emf: config.emf.clone(),
         traces: config.traces.clone(),
     };
     service.run(app::connect(&config), signals).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prometheus::{
     CounterVec, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
-    TextEncoder,
+    TextEncoder, proto::MetricFamily,
 };
 
 use crate::{
@@ -50,7 +50,12 @@ impl Metrics {
     ///
     /// Where a figure cannot be written in it.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        TextEncoder::new().encode_to_string(&self.gather())
+    }
+
+    /// The figures as they stand.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 
     fn decided(&self, command: Option<CommandType>, outcome: &Outcome, took: Duration) {

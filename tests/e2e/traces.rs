@@ -93,9 +93,9 @@ async fn a_trace_goes_from_send_through_the_worker_to_the_result(stack: Stack) {
     }
 
     // The log leads to the trace, and neither tells who it was.
-    let decided = log.iter().find(|line| {
-        line["message"] == "decided" && line["command"] == format!("{SOURCE} traced")
-    });
+    let decided = log
+        .iter()
+        .find(|line| line["message"] == "decided" && line["command"] == format!("{SOURCE} traced"));
     let decided = decided.expect("a line of the log");
     assert_eq!(decided["trace_id"], TRACE);
     assert_eq!(decided["pool"], "event#42");

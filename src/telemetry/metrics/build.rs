@@ -6,7 +6,11 @@ use prometheus::{
 };
 
 use super::Metrics;
-use crate::{domain::RejectionCode, ports::Table, worker::dead_letters::Reason};
+use crate::{
+    domain::{CommandType, RejectionCode},
+    ports::Table,
+    worker::dead_letters::Reason,
+};
 
 const PREFIX: &str = "inventory";
 
@@ -103,6 +107,14 @@ impl Metrics {
 
     /// Figures whose labels are known from the start are there from the start.
     fn begin(&self) -> Result<(), Error> {
+        for command in CommandType::ALL {
+            for outcome in [outcome_of(command), "rejected"] {
+                self.commands.with_label_values(&[command.as_str(), outcome]);
+            }
+            self.command_duration.with_label_values(&[command.as_str()]);
+        }
+        self.commands.with_label_values(&["unknown", "rejected"]);
+        self.command_duration.with_label_values(&["unknown"]);
         for code in RejectionCode::ALL {
             self.rejections.with_label_values(&[code.as_str()]);
         }
@@ -119,6 +131,17 @@ impl Metrics {
         let revision = option_env!("INVENTORY_BUILD_REVISION").unwrap_or("unknown");
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         register(&self.registry, build).map(drop)
+    }
+}
+
+/// What such a command comes to where it is not rejected.
+fn outcome_of(command: CommandType) -> &'static str {
+    match command {
+        CommandType::Reserve => "reserved",
+        CommandType::Confirm => "confirmed",
+        CommandType::Cancel => "cancelled",
+        CommandType::Expire => "expired",
+        CommandType::Restock => "restocked",
     }
 }
 
