@@ -90,7 +90,7 @@ pub struct Source {
 /// Everything it spawns ends with it: dropping the future stops the worker where it stands, as a
 /// crash would.
 pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
-    let gate = Arc::new(gate::Gate::new(Arc::clone(&tools.entropy)));
+    let gate = Arc::new(gate::Gate::new(Arc::clone(&tools.entropy), Arc::clone(&tools.observer)));
     let mut pollers = JoinSet::new();
     let mut heartbeats = JoinSet::new();
     let budget = Arc::new(poller::Budget::new(&tools.settings));

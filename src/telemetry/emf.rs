@@ -57,6 +57,12 @@ pub async fn run(
     }
 }
 
+/// What CloudWatch calls the figure that Prometheus calls so; `None` for one it does not get.
+#[must_use]
+pub fn name_of(prometheus: &str) -> Option<&'static str> {
+    names::of(prometheus).map(|(name, _)| name)
+}
+
 /// Names and values of labels.
 type Labels = Vec<(String, String)>;
 

@@ -56,6 +56,8 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// The environment failed, and receiving pauses for so long.
+    Paused(Duration),
     /// Lines that now have less than nothing available, less those that no longer do.
     Oversold(i64),
     /// The sweeper looked at a shard; this is how far past its end, and the

@@ -14,12 +14,13 @@ const SECONDS: &str = "Seconds";
 
 /// Prometheus' name, CloudWatch's and the unit. `build_info` is no figure: each line has the
 /// version.
-const NAMES: [(&str, &str, &str); 19] = [
+const NAMES: [(&str, &str, &str); 20] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_total", COMMANDS, COUNT),
     ("inventory_commit_attempts_total", "CommitAttempts", COUNT),
     ("inventory_dead_lettered_total", "DeadLettered", COUNT),
+    ("inventory_environment_pause_seconds_total", "EnvironmentPause", SECONDS),
     ("inventory_expired_total", "Expired", COUNT),
     ("inventory_lease_lost_total", "LeaseLost", COUNT),
     ("inventory_lock_degraded_total", "LockDegraded", COUNT),

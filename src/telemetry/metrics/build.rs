@@ -1,8 +1,8 @@
 //! What each figure is called, what it means and how it is bucketed.
 
 use prometheus::{
-    CounterVec, Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Counter, CounterVec, Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
 use super::Metrics;
@@ -56,6 +56,7 @@ const REPLAYS: &str = "Commands found decided already, whose outcome was publish
 const SWEEPER_LAG: &str =
     "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look";
 const EXPIRED: &str = "Expiries that the sweeper posted";
+const PAUSES: &str = "How long receiving was to pause because the environment failed, in sum";
 const OVERSOLD: &str = "Lines taken below zero available less those brought back; sum over workers";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
 const RESTOCKED: &str = "Lines applied by restocks";
@@ -93,6 +94,10 @@ impl Metrics {
             replays: counter(r, "replays_total", REPLAYS)?,
             sweeper_lag: histogram(r, "sweeper_lag_seconds", SWEEPER_LAG, &LAG_SECONDS)?,
             expired: counter(r, "expired_total", EXPIRED)?,
+            environment_pause: {
+                let opts = opts("environment_pause_seconds_total", PAUSES);
+                register(r, Counter::with_opts(opts)?)?
+            },
             oversold_lines: gauge(r, "oversold_lines", OVERSOLD)?,
             store_capacity_units: {
                 let opts = opts("store_capacity_units_total", CAPACITY);
