@@ -82,8 +82,9 @@ async fn a_trace_goes_from_send_through_the_worker_to_the_result(stack: Stack) {
         assert_eq!(result.attributes[name], value);
     }
 
-    let batches = collector.spans().into_iter().filter(|one| one.span.name.starts_with("batch "));
-    let batch = batches.last().expect("a batch");
+    let [(_, batch)] = &handled.links()[..] else { panic!("one link: {handled:?}") };
+    let batch = collector.span("its batch", |one| one.id() == *batch).await;
+    assert!(batch.span.name.starts_with("batch "), "{}", batch.span.name);
     assert_eq!(batch.parent(), "", "a trace of its own");
     assert_eq!(batch.links(), [(TRACE.to_owned(), sent.id())]);
     assert_eq!(handled.links(), [(batch.trace(), batch.id())]);

@@ -45,8 +45,16 @@ impl Lanes {
                 Duration::ZERO
             }
             Failure::Unreadable(what) => {
-                let group = head.map(|delivery| delivery.group.as_str());
-                warn!(group, what, "a group waits for an item that cannot be read");
+                let read = head.map(Read::of);
+                let read = read.as_ref();
+                warn!(
+                    group = head.map(|delivery| delivery.group.as_str()),
+                    what,
+                    command = read.and_then(Read::key).map(display),
+                    pool = read.and_then(Read::pool).map(display),
+                    trace_id = read.and_then(Read::trace_id),
+                    "a group waits for an item that cannot be read"
+                );
                 UNREADABLE_DELAY
             }
             Failure::Poison(what) => {
