@@ -101,13 +101,13 @@ fn messages_that_leave_are_no_longer_in_flight() {
 fn documented() -> Vec<(String, Vec<String>, String)> {
     let guide = include_str!("../../../docs/OPERATIONS.md");
     let section = guide.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
     let rows = rows.map(|row| {
-        let (first, rest) = row.split_once("` | ").unwrap();
+        let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
+        let (first, named) = (cells.next().unwrap(), cells.next().unwrap());
         let (name, labels) = first.split_once('{').unwrap_or((first, "}"));
         let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
-        let named = rest.split(" | ").next().unwrap().trim_matches('`').to_owned();
-        (format!("inventory_{name}"), labels.map(str::to_owned).collect(), named)
+        (format!("inventory_{name}"), labels.map(str::to_owned).collect(), named.to_owned())
     });
     rows.collect()
 }
