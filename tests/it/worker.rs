@@ -7,3 +7,4 @@ mod lifecycle;
 mod order;
 mod restock;
 mod sweeper;
+mod traces;
