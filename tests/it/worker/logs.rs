@@ -1,13 +1,14 @@
 //! What the worker writes to its log: enough to find a command and its trace, and nobody's data.
 
 use std::{
+    cell::{Cell, RefCell},
     io,
-    sync::{Arc, Mutex},
+    sync::Once,
 };
 
 use serde_json::{Value, json};
-use tracing::{level_filters::LevelFilter, subscriber::DefaultGuard};
-use tracing_subscriber::{fmt, layer::SubscriberExt as _};
+use tracing::Level;
+use tracing_subscriber::{Layer as _, filter::DynFilterFn, fmt, layer::SubscriberExt as _};
 
 use super::fixture::{Fault, World, until};
 
@@ -16,13 +17,22 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 /// In every message of a customer; in no line of the log.
 const USER: &str = "user-7-who-is-nobodys-business";
 
-/// The log of this thread, which is all there is of a test's runtime.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// Down to which level this thread is written down: it is all there is of a test's runtime.
+    static LEVEL: Cell<Option<Level>> = const { Cell::new(None) };
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl io::Write for Log {
+/// One subscriber for all threads: a thread's own would depend on the others, for whether anybody
+/// wants an event is remembered once for the process.
+static SUBSCRIBER: Once = Once::new();
+
+/// Writes into its thread's log.
+struct Writer;
+
+impl io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        WRITTEN.with_borrow_mut(|written| written.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -31,18 +41,27 @@ impl io::Write for Log {
     }
 }
 
+/// The log of this thread, from when it was begun until it is dropped.
+struct Log;
+
 impl Log {
     /// As in production, down to this level.
-    fn begin(level: LevelFilter) -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let layer = fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
-        let subscriber = tracing_subscriber::registry().with(level).with(layer);
-        (log, tracing::subscriber::set_default(subscriber))
+    fn begin(level: Level) -> Self {
+        SUBSCRIBER.call_once(|| {
+            let is_wanted = DynFilterFn::new(|event, _| {
+                LEVEL.get().is_some_and(|level| *event.level() <= level)
+            });
+            let layer = fmt::layer().json().flatten_event(true).with_writer(|| Writer);
+            let subscriber = tracing_subscriber::registry().with(layer.with_filter(is_wanted));
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+        });
+        WRITTEN.take();
+        LEVEL.set(Some(level));
+        Self
     }
 
     fn lines(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(WRITTEN.with_borrow(Clone::clone)).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -52,6 +71,12 @@ impl Log {
         let lines = self.lines();
         let found = lines.iter().find(|line| line["message"] == message).cloned();
         found.unwrap_or_else(|| panic!("no line says {message}: {lines:#?}"))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        LEVEL.set(None);
     }
 }
 
@@ -67,7 +92,7 @@ fn reserve(id: &str, seat: &str) -> Value {
 async fn a_line_about_a_command_names_it_its_pool_and_its_trace() {
     let mut world = World::new();
     world.with_seats((0..3).map(|n| format!("A-{n}"))).await;
-    let (log, _guard) = Log::begin(LevelFilter::DEBUG);
+    let log = Log::begin(Level::DEBUG);
     world.faults.refuse("A-1");
     for (id, seat) in [("good", "A-0"), ("refused", "A-1")] {
         world.post_raw("event-1", &reserve(id, seat).to_string());
@@ -96,7 +121,7 @@ async fn a_line_about_a_command_names_it_its_pool_and_its_trace() {
 async fn nothing_of_a_customer_is_in_the_log_whatever_goes_wrong() {
     let mut world = World::new();
     world.with_seats((0..9).map(|n| format!("A-{n}"))).await;
-    let (log, _guard) = Log::begin(LevelFilter::INFO);
+    let log = Log::begin(Level::INFO);
     // What cannot be read, whose user is where something else should be.
     world.post_raw("event-1", &format!("{{ \"{USER}"));
     for (id, path, value) in [
