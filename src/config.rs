@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod aws;
+pub mod emf;
 pub mod environment;
 pub mod flags;
 pub mod logs;
@@ -16,17 +17,20 @@ pub mod problem;
 pub mod reader;
 mod redis;
 pub mod setting;
+pub mod traces;
 mod worker;
 
 use crate::{adapters::redis::RedisUrl, sweeper};
 pub use admin::AdminConfig;
 pub use aws::{AwsConfig, QueueRef, TopicRef};
+pub use emf::EmfConfig;
 pub use environment::{Environment, ProcessEnvironment};
 pub use flags::Flags;
 pub use logs::{LogConfig, LogFormat};
 pub use problem::{ConfigError, Problem};
 pub use reader::{Effective, Origin, Reader};
 pub use setting::Setting;
+pub use traces::{TraceConfig, TraceExport};
 
 /// A set of settings and the values they become.
 pub trait Section: Sized {
@@ -51,6 +55,10 @@ pub struct Config {
     pub redis: Option<RedisUrl>,
     /// The admin port.
     pub admin: AdminConfig,
+    /// Figures in the log.
+    pub emf: EmfConfig,
+    /// Traces.
+    pub traces: TraceConfig,
 }
 
 impl Section for Config {
@@ -61,6 +69,8 @@ impl Section for Config {
             crate::worker::Settings::settings(),
             sweeper::Settings::settings(),
             AdminConfig::settings(),
+            EmfConfig::settings(),
+            TraceConfig::settings(),
         ]
         .concat()
     }
@@ -72,9 +82,30 @@ impl Section for Config {
             worker: Section::read(reader),
             sweeper: Section::read(reader),
             admin: AdminConfig::read(reader),
+            emf: EmfConfig::read(reader),
+            traces: TraceConfig::read(reader),
         };
         worker::check_room_for_pollers(&config.worker, &config.aws, reader);
         config
+    }
+}
+
+/// What `send` needs.
+#[derive(Clone, Debug)]
+pub struct SendConfig {
+    /// Queues, topic and tables.
+    pub aws: AwsConfig,
+    /// Traces.
+    pub traces: TraceConfig,
+}
+
+impl Section for SendConfig {
+    fn settings() -> Vec<&'static Setting> {
+        [AwsConfig::settings(), TraceConfig::settings()].concat()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self { aws: AwsConfig::read(reader), traces: TraceConfig::read(reader) }
     }
 }
 

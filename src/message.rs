@@ -31,4 +31,4 @@ pub use command::{OutgoingCommand, default_group, encode_command};
 pub use decode::{Decoded, Undecodable, decode};
 pub use envelope::COMMAND_TYPE_BYTES_MAX;
 pub use result::{RESULT_BYTES_MAX, RESULT_SOURCE, ResultMessage, encode_result};
-pub use trace::Traceparent;
+pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};

@@ -12,6 +12,7 @@ pub mod dead_letters;
 pub mod events;
 pub mod failure;
 pub mod settings;
+pub mod trace;
 
 mod batcher;
 mod chunks;
@@ -23,6 +24,7 @@ mod locking;
 mod outbox;
 mod plan;
 mod poller;
+mod reading;
 mod stop;
 
 use std::sync::Arc;
@@ -59,7 +61,9 @@ pub struct Tools {
 impl Tools {
     /// Commits a transaction and tells of it.
     async fn commit(&self, transaction: &Transaction) -> Result<(), CommitError> {
+        let span = trace::step(trace::Step::Commit);
         let result = self.store.commit(transaction, self.entropy.uuid()).await;
+        drop(span);
         self.observer.observe(&Event::Commit(&result));
         result.map(|_| ())
     }
@@ -86,7 +90,7 @@ pub struct Source {
 /// Everything it spawns ends with it: dropping the future stops the worker where it stands, as a
 /// crash would.
 pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
-    let gate = Arc::new(gate::Gate::new(Arc::clone(&tools.entropy)));
+    let gate = Arc::new(gate::Gate::new(Arc::clone(&tools.entropy), Arc::clone(&tools.observer)));
     let mut pollers = JoinSet::new();
     let mut heartbeats = JoinSet::new();
     let budget = Arc::new(poller::Budget::new(&tools.settings));

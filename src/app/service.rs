@@ -3,7 +3,10 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -11,15 +14,19 @@ use super::{Backends, crew::Crew, signals::StopSignals};
 use crate::{
     adapters::system::SystemClock,
     admin::{Admin, AdminServer},
-    config::AdminConfig,
+    config::{AdminConfig, EmfConfig, TraceConfig},
     ports::PortError,
     sweeper,
-    telemetry::{Metrics, Readiness},
+    telemetry::{Metrics, Readiness, Traces, Watch, emf},
     worker::{Observer, Settings},
 };
 
 /// How often the parts are asked whether they can work.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the last spans may take to be exported where the grace leaves more, and where it is
+/// over: a collector that hangs does not keep a stopping worker.
+const TRACES_FLUSH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// What is served, beside the backends.
 pub struct Service {
@@ -29,6 +36,10 @@ pub struct Service {
     pub sweeper: Option<sweeper::Settings>,
     /// Where the admin port is.
     pub admin: AdminConfig,
+    /// Under which namespace figures are written to the log, if they are.
+    pub emf: EmfConfig,
+    /// Whether and where traces are exported.
+    pub traces: TraceConfig,
 }
 
 impl Service {
@@ -43,6 +54,7 @@ impl Service {
         mut signals: StopSignals,
     ) -> anyhow::Result<()> {
         let metrics = Arc::new(Metrics::new()?);
+        let traces = Traces::start(&self.traces)?.map(Arc::new);
         let readiness = Readiness::of(["queues", "store"]);
         let admin = Admin {
             metrics: Arc::clone(&metrics),
@@ -56,30 +68,46 @@ impl Service {
         info!(address = %server.address(), "admin port");
         let serving_ends = CancellationToken::new();
         let serving = tokio::spawn(server.serve(serving_ends.clone()));
+        let writing = self.emf.namespace.clone().map(|namespace| {
+            let clock = Arc::new(SystemClock);
+            tokio::spawn(emf::run(namespace, Arc::clone(&metrics), clock, serving_ends.clone()))
+        });
         let connected = tokio::select! {
             biased;
             _ = signals.next() => None,
             connected = connect => Some(connected?),
         };
         let worked = match connected {
-            Some(backends) => self.work(&backends, metrics, readiness, signals).await,
-            None => Ok(()),
+            Some(backends) => {
+                let watch = Watch { metrics, traces: traces.clone() };
+                self.work(&backends, Arc::new(watch), readiness, signals).await
+            }
+            None => Ok(Instant::now()),
         };
+        if let Some(traces) = traces {
+            let grace_ends = worked.as_ref().map_or_else(|_| Instant::now(), |ends| *ends);
+            let left = grace_ends.saturating_duration_since(Instant::now());
+            traces.flush(left.clamp(TRACES_FLUSH.0, TRACES_FLUSH.1)).await;
+        }
         serving_ends.cancel();
         serving.await.context("the admin port's task")?;
-        worked
+        if let Some(writing) = writing {
+            writing.await.context("the task that writes figures")?;
+        }
+        worked.map(|_| ())
     }
 
+    /// Gives when the grace ends.
     async fn work(
         self,
         backends: &Backends,
-        metrics: Arc<Metrics>,
+        observer: Arc<dyn Observer>,
         readiness: Readiness,
         mut signals: StopSignals,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Instant> {
         let mut probing = JoinSet::new();
         probing.spawn(probe(backends.clone(), readiness.clone()));
-        let observer: Arc<dyn Observer> = metrics;
+        let grace = self.worker.grace;
         let mut crew = Crew::start(backends, self.worker, self.sweeper, &observer);
         tokio::select! {
             biased;
@@ -88,9 +116,10 @@ impl Service {
             }
             error = crew.ended_early() => return Err(error),
         }
+        let grace_ends = Instant::now() + grace;
         readiness.drain();
         crew.drain().await;
-        Ok(())
+        Ok(grace_ends)
     }
 }
 

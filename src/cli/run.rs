@@ -10,7 +10,7 @@ use crate::{
 
 /// Arguments of `run`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
 pub struct RunArgs {
     /// Leave expired holds to other workers
     #[arg(long, env = "INVENTORY_NO_SWEEPER", hide_env_values = true, value_parser = FalseyValueParser::new())]
@@ -26,6 +26,13 @@ The AWS client reads AWS_REGION, the usual credentials (variables, profile, cont
 and for emulators AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_SNS and \
 AWS_ENDPOINT_URL_DYNAMODB.";
 
+/// What decides about traces, and what OpenTelemetry's SDK reads by itself.
+pub(super) const TRACE_VARIABLES: &str = "\
+Traces are exported over OTLP (http/protobuf) where OTEL_EXPORTER_OTLP_ENDPOINT or \
+OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set and OTEL_SDK_DISABLED is not true. OpenTelemetry's SDK \
+reads the usual variables besides: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, \
+OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_EXPORTER_OTLP_HEADERS, OTEL_BSP_* and others.";
+
 /// Consumes until told to stop, then drains.
 ///
 /// # Errors
@@ -38,6 +45,8 @@ pub async fn run(args: RunArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         worker: config.worker.clone(),
         sweeper: (!args.no_sweeper).then(|| config.sweeper.clone()),
         admin: config.admin,
+        emf: config.emf.clone(),
+        traces: config.traces.clone(),
     };
     service.run(app::connect(&config), signals).await?;
     Ok(ExitCode::Done)

@@ -1,5 +1,6 @@
 //! `send`: post a command, or a file of them.
 
+mod counter;
 mod post;
 
 pub use post::run;
@@ -8,9 +9,9 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum, builder::FalseyValueParser};
 
-use super::run::AWS_VARIABLES;
+use super::run::{AWS_VARIABLES, TRACE_VARIABLES};
 use crate::{
-    config::{AwsConfig, Flags},
+    config::{Flags, SendConfig},
     domain::{
         Action, BookingId, Cancel, CommandId, Confirm, GroupId, Label, LineRequest, PoolId, Price,
         QUANTITY_MAX, Reason, ReservationId, Reserve, Restock, RestockMode, RestockStatus,
@@ -22,7 +23,7 @@ use crate::{
 /// Arguments of `send`.
 #[derive(Args)]
 #[command(
-    after_help = AWS_VARIABLES,
+    after_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"),
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]
@@ -73,7 +74,7 @@ pub struct DeliveryArgs {
     pub json: bool,
     /// Queues, topic and tables.
     #[command(flatten)]
-    pub settings: Flags<AwsConfig>,
+    pub settings: Flags<SendConfig>,
 }
 
 /// Which pool, and under which identity and group.

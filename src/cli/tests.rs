@@ -85,6 +85,7 @@ async fn help_goes_to_stdout_and_names_every_variable_default_and_unit() {
         "[env: REDIS_URL]",
         "[env: INVENTORY_NO_SWEEPER]",
         "AWS_ENDPOINT_URL_DYNAMODB",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::trace::Traceparent;
+use super::trace::TraceContext;
 use crate::domain::{
     Action, BookingId, CommandId, CommandKey, GroupId, Label, LineRequest, PoolId, Price, Reason,
     ReservationId, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber, Source, StoreId,
@@ -21,7 +21,7 @@ pub struct OutgoingCommand {
     /// What it asks for.
     pub action: Action,
     /// The trace it belongs to.
-    pub traceparent: Option<Traceparent>,
+    pub traceparent: Option<TraceContext>,
 }
 
 /// The group a command goes into unless its sender wants another: `event-42`, `store-store-1`; an
@@ -52,7 +52,8 @@ pub fn encode_command(command: &OutgoingCommand) -> String {
         r#type: command.action.command_type().as_str(),
         time: command.time,
         datacontenttype: "application/json",
-        traceparent: command.traceparent.as_ref().map(Traceparent::as_str),
+        traceparent: command.traceparent.as_ref().map(TraceContext::traceparent),
+        tracestate: command.traceparent.as_ref().and_then(TraceContext::tracestate),
         data: CommandData::new(&command.pool, &command.action),
     })
 }
@@ -75,6 +76,8 @@ struct CommandBody<'a> {
     datacontenttype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
     data: CommandData<'a>,
 }
 

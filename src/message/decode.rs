@@ -6,7 +6,7 @@ use super::{
     action, digest, envelope,
     envelope::Glimpse,
     reader::{Fault, Node, Path},
-    trace::Traceparent,
+    trace::TraceContext,
 };
 use crate::{
     domain::{Command, CommandKey, Digest, PoolId, Rejection},
@@ -19,7 +19,7 @@ pub struct Decoded {
     /// What it asks for.
     pub command: Command,
     /// The trace it belongs to.
-    pub traceparent: Option<Traceparent>,
+    pub traceparent: Option<TraceContext>,
 }
 
 /// A message that is no command, and what can be told of it.
@@ -38,7 +38,7 @@ pub struct Undecodable {
     /// What the message comes to: SHA-256 of its bytes.
     pub digest: Digest,
     /// The trace it belongs to.
-    pub traceparent: Option<Traceparent>,
+    pub traceparent: Option<TraceContext>,
 }
 
 /// Reads a command from the body of an SQS message: CloudEvents 1.0 in structured JSON mode.

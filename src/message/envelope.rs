@@ -2,7 +2,7 @@
 
 use super::{
     reader::{Fault, Node, Object},
-    trace::Traceparent,
+    trace::{TRACEPARENT, TRACESTATE, TraceContext},
 };
 use crate::domain::{CommandId, CommandKey, CommandType, PoolId, StoreId, ids::EVENT_ID_MAX};
 
@@ -14,7 +14,7 @@ pub const COMMAND_TYPE_BYTES_MAX: usize = CommandId::MAX_BYTES;
 pub(super) struct Envelope {
     pub(super) key: CommandKey,
     pub(super) command_type: CommandType,
-    pub(super) traceparent: Option<Traceparent>,
+    pub(super) traceparent: Option<TraceContext>,
 }
 
 /// Checks the envelope, without `data`.
@@ -51,8 +51,10 @@ fn is_json(content_type: &str) -> bool {
         && parameters.bytes().all(printable)
 }
 
-fn read_traceparent(message: &Object<'_, '_>) -> Option<Traceparent> {
-    message.field("traceparent").str().and_then(|text| text.parse().ok())
+fn read_traceparent(message: &Object<'_, '_>) -> Option<TraceContext> {
+    let (parent, state) = (message.field(TRACEPARENT), message.field(TRACESTATE));
+    let context: TraceContext = parent.str()?.parse().ok()?;
+    Some(context.with_tracestate(state.str()))
 }
 
 /// The pool `data` names: `event_id` or `store_id`.
@@ -72,7 +74,7 @@ pub(super) struct Glimpse {
     pub(super) key: Option<CommandKey>,
     pub(super) command_type: Option<String>,
     pub(super) pool: Option<PoolId>,
-    pub(super) traceparent: Option<Traceparent>,
+    pub(super) traceparent: Option<TraceContext>,
 }
 
 /// Reads what can be read, whatever else is wrong.

@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{command::to_json, trace::Traceparent};
+use super::{
+    command::to_json,
+    trace::{TRACEPARENT, TRACESTATE, TraceContext},
+};
 use crate::{
     domain::{
         BookingId, CommandId, CommandKey, Digest, GroupId, LineRequest, LineShortfall, Outcome,
@@ -42,7 +45,7 @@ pub struct ResultMessage<'a> {
     /// The command's digest, or that of a message that could not be read.
     pub message_digest: Digest,
     /// The command's trace.
-    pub traceparent: Option<&'a Traceparent>,
+    pub traceparent: Option<&'a TraceContext>,
 }
 
 impl ResultMessage<'_> {
@@ -87,7 +90,8 @@ fn publish(result: &ResultMessage<'_>, lists: Lists<'_>) -> Publication {
         subject: result.pool,
         time: result.decided_at,
         datacontenttype: "application/json",
-        traceparent: result.traceparent.map(Traceparent::as_str),
+        traceparent: result.traceparent.map(TraceContext::traceparent),
+        tracestate: result.traceparent.and_then(TraceContext::tracestate),
         data: ResultData {
             command: CommandRef {
                 source: &result.key.source,
@@ -116,12 +120,14 @@ fn attributes(result: &ResultMessage<'_>) -> BTreeMap<&'static str, String> {
         PoolId::Event(id) => ("event_id", id.to_string()),
         PoolId::Store(id) => ("store_id", id.to_string()),
     });
-    let traceparent = result.traceparent.map(|trace| ("traceparent", trace.to_string()));
+    let traceparent = result.traceparent.map(|trace| (TRACEPARENT, trace.to_string()));
+    let tracestate = result.traceparent.and_then(TraceContext::tracestate);
+    let tracestate = tracestate.map(|state| (TRACESTATE, state.to_owned()));
     let always = [
         ("type", result.outcome.result_type().to_owned()),
         ("command_source", result.key.source.to_string()),
     ];
-    always.into_iter().chain(pool).chain(traceparent).collect()
+    always.into_iter().chain(pool).chain(traceparent).chain(tracestate).collect()
 }
 
 /// The lists of a result that may be cut.
@@ -183,6 +189,8 @@ struct ResultBody<'a> {
     datacontenttype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
     data: ResultData<'a>,
 }
 

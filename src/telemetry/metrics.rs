@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    CounterVec, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
-    TextEncoder,
+    Counter, CounterVec, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Registry, TextEncoder, proto::MetricFamily,
 };
 
 use crate::{
@@ -38,6 +38,7 @@ pub struct Metrics {
     replays: IntCounter,
     sweeper_lag: Histogram,
     expired: IntCounter,
+    environment_pause: Counter,
     oversold_lines: IntGauge,
     store_capacity_units: CounterVec,
     restock_lines: IntCounter,
@@ -50,7 +51,12 @@ impl Metrics {
     ///
     /// Where a figure cannot be written in it.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        TextEncoder::new().encode_to_string(&self.gather())
+    }
+
+    /// The figures as they stand.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 
     fn decided(&self, command: Option<CommandType>, outcome: &Outcome, took: Duration) {
@@ -115,6 +121,7 @@ impl Observer for Metrics {
                 self.dead_lettered.with_label_values(&[*reason]).inc();
             }
             Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
+            Event::Paused(pause) => self.environment_pause.inc_by(pause.as_secs_f64()),
             Event::Oversold(change) => self.oversold_lines.add(*change),
             Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),
             Event::ExpiriesPosted(holds) => self.expired.inc_by(*holds as u64),

@@ -13,6 +13,7 @@ use super::{
     locking::{self, Names},
     plan::{self, Packed, Step},
     settings::LockMode,
+    trace,
 };
 use crate::{
     decide::{self, DecideError, ItemKey, State},
@@ -78,7 +79,10 @@ pub async fn commit(tools: &Arc<Tools>, commands: &[Leased<'_>]) -> Progress {
 /// Commands without a barrier among them.
 async fn commit_run(tools: &Arc<Tools>, run: &[Leased<'_>]) -> Progress {
     let commands: Vec<&Command> = run.iter().map(|leased| leased.command).collect();
-    let lock = async || locking::acquire(tools, Names::of(&commands)).await;
+    let lock = async || {
+        let _span = trace::step(trace::Step::Lock);
+        locking::acquire(tools, Names::of(&commands)).await
+    };
     let mut held = match tools.settings.lock_mode {
         LockMode::Always => Some(lock().await),
         LockMode::AfterConflict => None,
@@ -259,7 +263,9 @@ struct Plan {
 
 async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
     check_leases(tools, batch)?;
+    let span = trace::step(trace::Step::Load);
     let (mut state, mut ledger) = loading::load(tools, batch).await?;
+    drop(span);
     let now = tools.clock.now();
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());

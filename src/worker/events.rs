@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::trace::Tracer;
 use crate::{
     domain::{CommandType, Outcome},
     ports::{CommitError, Consumed},
@@ -55,6 +56,8 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// The environment failed, and receiving pauses for so long.
+    Paused(Duration),
     /// Lines that now have less than nothing available, less those that no longer do.
     Oversold(i64),
     /// The sweeper looked at a shard; this is how far past its end, and the
@@ -68,6 +71,11 @@ pub enum Event<'a> {
 pub trait Observer: Send + Sync {
     /// Told of each event as it happens. Must not block.
     fn observe(&self, event: &Event<'_>);
+
+    /// Who traces, if anybody does.
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        None
+    }
 }
 
 /// Watches nothing.

@@ -29,6 +29,21 @@ pub enum Failure {
     Stopping,
 }
 
+impl Failure {
+    /// The class in a word.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Environment(_) => "environment",
+            Self::Contention(_) => "contention",
+            Self::Unreadable(_) => "unreadable",
+            Self::Poison(_) => "poison",
+            Self::LeaseLost => "lease_lost",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 impl From<PortError> for Failure {
     fn from(error: PortError) -> Self {
         match error {

@@ -8,6 +8,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use super::events::{Event, Observer};
 use crate::{
     ports::Entropy,
     retry::{Backoff, Policy},
@@ -19,6 +20,7 @@ use crate::{
 /// it.
 pub struct Gate {
     entropy: Arc<dyn Entropy>,
+    observer: Arc<dyn Observer>,
     state: Mutex<State>,
     /// Told when the environment works again. Not a `watch`, which wakes in an order of its own
     /// chance: simulations would not repeat.
@@ -48,10 +50,10 @@ pub type Probe = Arc<OwnedSemaphorePermit>;
 impl Gate {
     /// Open.
     #[must_use]
-    pub fn new(entropy: Arc<dyn Entropy>) -> Self {
+    pub fn new(entropy: Arc<dyn Entropy>, observer: Arc<dyn Observer>) -> Self {
         let backoff = Backoff::new(Policy::OUTAGE);
         let state = Mutex::new(State { backoff, closed_until: None, is_failing: false });
-        Self { entropy, state, works: Notify::new() }
+        Self { entropy, observer, state, works: Notify::new() }
     }
 
     /// The environment failed. Failures during a pause belong to the one that began it.
@@ -68,6 +70,7 @@ impl Gate {
         state.closed_until = Some(now + delay);
         state.is_failing = true;
         drop(state);
+        self.observer.observe(&Event::Paused(delay));
         warn!(what, pause_ms = delay.as_millis(), "the environment failed, receiving pauses");
     }
 

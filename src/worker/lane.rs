@@ -1,11 +1,12 @@
 //! One group's batch, in order: decoded, committed, published, deleted; or released.
 
+mod giving_up;
 mod isolation;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Source, Tools,
@@ -17,21 +18,17 @@ use super::{
     lease::{Lease, Leases},
     outbox::{self, Coming, Outbox},
     poller::Taken,
+    reading::Read,
+    trace::{self, Step, Traced, TracedMessage},
 };
 use crate::{
-    domain::{GroupId, Outcome},
-    message::{self, Decoded, ResultMessage, Undecodable},
+    domain::Outcome,
+    message::{self, Decoded, ResultMessage, TraceContext, Undecodable},
     planted::{self, Bug},
-    ports::{Delivery, Publication, Receipt, queue::BATCH_ENTRIES_MAX},
+    ports::{Delivery, Publication, Receipt},
 };
 
 pub(super) use isolation::{OneSuspect, Unforgiven};
-
-/// The longest a poisonous message is hidden between attempts.
-const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
-
-/// How long a message is hidden that rests on an item that cannot be read.
-const UNREADABLE_DELAY: Duration = Duration::from_secs(10);
 
 /// What the lanes of one queue share.
 pub(super) struct Lanes {
@@ -64,12 +61,6 @@ impl Settled {
     fn failed(failure: Failure) -> Self {
         Self { done: 0, failure: Some(failure), is_deleted: true }
     }
-}
-
-/// A message, read.
-enum Read {
-    Command(Decoded),
-    Unreadable(Box<Undecodable>),
 }
 
 /// What is to be published for a message, if anything.
@@ -131,14 +122,22 @@ impl Lanes {
         self.forgive().await;
     }
 
-    async fn batch(&self, batch: &[Held], mut coming: Coming) -> Settled {
-        let read: Vec<Read> = batch
-            .iter()
-            .map(|held| match message::decode(&held.delivery.body) {
-                Ok(decoded) => Read::Command(decoded),
-                Err(undecodable) => Read::Unreadable(undecodable),
-            })
-            .collect();
+    async fn batch(&self, batch: &[Held], coming: Coming) -> Settled {
+        let read: Vec<Read> = batch.iter().map(|held| Read::of(&held.delivery)).collect();
+        let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));
+        let trace = Traced::begin(&*self.tools.observer, self.source.queue.name(), messages);
+        let settled = trace.scope(Box::pin(self.read_batch(batch, &read, &trace, coming))).await;
+        trace.settled(settled.done, settled.failure.as_ref());
+        settled
+    }
+
+    async fn read_batch(
+        &self,
+        batch: &[Held],
+        read: &[Read],
+        trace: &Traced,
+        mut coming: Coming,
+    ) -> Settled {
         let commands: Vec<Leased<'_>> = read
             .iter()
             .zip(batch)
@@ -150,11 +149,11 @@ impl Lanes {
             })
             .collect();
         if planted::on(Bug::PublishBeforeCommit) {
-            self.publish_unsure(batch, &read, &commands).await;
+            self.publish_unsure(batch, read, &commands, trace).await;
         }
         let progress = committer::commit(&self.tools, &commands).await;
         let (answers, failure) =
-            self.answers(batch, &read, progress.decided, progress.failure).await;
+            self.answers(batch, read, trace, progress.decided, progress.failure).await;
         if planted::on(Bug::DeleteBeforePublish) {
             let early = batch.get(..answers.len()).unwrap_or_default();
             self.delete(early, &mut coming).await;
@@ -170,20 +169,23 @@ impl Lanes {
         &self,
         batch: &[Held],
         read: &[Read],
+        trace: &Traced,
         decided: Vec<Decided>,
         failure: Option<Failure>,
     ) -> (Vec<Answer>, Option<Failure>) {
         let mut decided = decided.into_iter();
         let mut answers = Vec::with_capacity(batch.len());
-        for (held, read) in batch.iter().zip(read) {
+        for (index, (held, read)) in batch.iter().zip(read).enumerate() {
             let answer = match read {
                 Read::Command(decoded) => match decided.next() {
-                    Some(decided) => self.answer_command(held, decoded, &decided),
+                    Some(decided) => {
+                        self.answer_command(held, decoded, &decided, trace.message(index))
+                    }
                     None if planted::on(Bug::SkipOverFailed) => Answer(None),
                     None => return (answers, failure),
                 },
                 Read::Unreadable(undecodable) => {
-                    match self.answer_unreadable(held, undecodable).await {
+                    match self.answer_unreadable(held, undecodable, trace.message(index)).await {
                         Ok(answer) => answer,
                         Err(failure) => return (answers, Some(failure)),
                     }
@@ -194,9 +196,25 @@ impl Lanes {
         (answers, failure)
     }
 
-    fn answer_command(&self, held: &Held, decoded: &Decoded, decided: &Decided) -> Answer {
+    fn answer_command(
+        &self,
+        held: &Held,
+        decoded: &Decoded,
+        decided: &Decided,
+        trace: TracedMessage<'_>,
+    ) -> Answer {
         let command = &decoded.command;
         let command_type = command.action.command_type();
+        let Decided { outcome, is_replay, .. } = decided;
+        let context = trace.decided(outcome, *is_replay, decoded.traceparent.as_ref());
+        debug!(
+            command = %command.key,
+            pool = %command.pool,
+            trace_id = context.as_ref().map(TraceContext::trace_id),
+            outcome = outcome.result_type(),
+            replayed = is_replay,
+            "decided"
+        );
         self.tools.observer.observe(&Event::Decided {
             command_type: Some(command_type),
             outcome: &decided.outcome,
@@ -212,7 +230,7 @@ impl Lanes {
             outcome: &decided.outcome,
             decided_at: decided.decided_at,
             message_digest: command.digest,
-            traceparent: decoded.traceparent.as_ref(),
+            traceparent: context.as_ref(),
         })))
     }
 
@@ -221,6 +239,7 @@ impl Lanes {
         &self,
         held: &Held,
         undecodable: &Undecodable,
+        trace: TracedMessage<'_>,
     ) -> Result<Answer, Failure> {
         let rejection = &undecodable.rejection;
         let reason = Reason::Unreadable(rejection.code);
@@ -228,6 +247,7 @@ impl Lanes {
             self.dead_letter(&held.delivery, reason, &rejection.message).await?;
         }
         let outcome = Outcome::Rejected { rejection: rejection.clone() };
+        let context = trace.decided(&outcome, false, undecodable.traceparent.as_ref());
         self.tools.observer.observe(&Event::Decided {
             command_type: None,
             outcome: &outcome,
@@ -244,7 +264,7 @@ impl Lanes {
                 outcome: &outcome,
                 decided_at: self.tools.clock.now(),
                 message_digest: undecodable.digest,
-                traceparent: undecodable.traceparent.as_ref(),
+                traceparent: context.as_ref(),
             })
         })))
     }
@@ -258,7 +278,16 @@ impl Lanes {
         let copy = dead_letters::copy(delivery, self.source.queue.name(), reason, detail);
         outbox::send_one(&*self.source.dead_letters, copy).await?;
         let (message_id, reason) = (&delivery.message_id, reason.as_str());
-        warn!(message_id, reason, detail, "copied to the dead letters");
+        let read = Read::of(delivery);
+        warn!(
+            message_id,
+            reason,
+            detail,
+            command = read.key().map(display),
+            pool = read.pool().map(display),
+            trace_id = read.trace_id(),
+            "copied to the dead letters"
+        );
         self.tools.observer.observe(&Event::DeadLettered { reason });
         Ok(())
     }
@@ -277,7 +306,9 @@ impl Lanes {
         if planted::on(Bug::FreshResultId) {
             results.iter_mut().for_each(|result| result.id = self.tools.entropy.uuid());
         }
+        let span = trace::step(Step::Publish);
         let (out, failure) = self.outbox.publish(results, coming).await;
+        drop(span);
         if failure.is_none() {
             return (count, None);
         }
@@ -285,9 +316,15 @@ impl Lanes {
     }
 
     /// Planted: outcomes are told before they are durable.
-    async fn publish_unsure(&self, batch: &[Held], read: &[Read], commands: &[Leased<'_>]) {
+    async fn publish_unsure(
+        &self,
+        batch: &[Held],
+        read: &[Read],
+        commands: &[Leased<'_>],
+        trace: &Traced,
+    ) {
         let decided = committer::foretell(&self.tools, commands).await;
-        let (answers, _) = self.answers(batch, read, decided, None).await;
+        let (answers, _) = self.answers(batch, read, trace, decided, None).await;
         let mut coming = self.outbox.expect();
         let (done, _) = self.publish(answers, &mut coming).await;
         self.delete(batch.get(..done).unwrap_or_default(), &mut coming).await;
@@ -308,6 +345,7 @@ impl Lanes {
 
     /// Whether the environment let it be done.
     async fn delete(&self, done: &[Held], coming: &mut Coming) -> bool {
+        let _span = trace::step(Step::Delete);
         let mut is_deleted = true;
         let receipts: Vec<Receipt> = done.iter().map(|held| held.lease.receipt().clone()).collect();
         for failure in self.outbox.delete(receipts, coming).await {
@@ -322,69 +360,6 @@ impl Lanes {
             }
         }
         is_deleted
-    }
-
-    /// The one place that turns a failure into what happens to the messages that are left.
-    async fn give_up(&self, failure: Failure, left: &[Held]) {
-        let delay = match &failure {
-            Failure::Environment(what) => {
-                self.gate.failed(what);
-                if planted::on(Bug::DropOnOutage) {
-                    self.delete(left, &mut self.outbox.expect()).await;
-                }
-                Duration::ZERO
-            }
-            Failure::Contention(what) => {
-                let group = left.first().map(|held| held.delivery.group.as_str());
-                info!(group, what, "too many conflicts, released to be tried again");
-                Duration::ZERO
-            }
-            Failure::Unreadable(what) => {
-                let group = left.first().map(|held| held.delivery.group.as_str());
-                warn!(group, what, "a group waits for an item that cannot be read");
-                UNREADABLE_DELAY
-            }
-            Failure::Poison(what) => {
-                let head = left.first().map(|held| &held.delivery);
-                let message_id = head.map(|delivery| delivery.message_id.as_str());
-                let receive_count = head.map_or(0, |delivery| delivery.receive_count);
-                warn!(message_id, receive_count, what, "a message could not be handled");
-                POISON_DELAY_MAX.min(Duration::from_secs(1 << receive_count.min(5)))
-            }
-            Failure::LeaseLost => {
-                let group: Option<&GroupId> = left.first().map(|held| &held.delivery.group);
-                info!(group = group.map(GroupId::as_str), "a lease was lost, its batch dropped");
-                Duration::ZERO
-            }
-            Failure::Stopping => Duration::ZERO,
-        };
-        self.release(left, delay).await;
-    }
-
-    /// Releases what is still ours, in order: the first after the delay, which holds back the
-    /// others of its group, and those at once.
-    async fn release(&self, left: &[Held], delay: Duration) {
-        let held: Vec<&Held> = left.iter().filter(|held| held.lease.is_held()).collect();
-        let changes: Vec<(Receipt, Duration)> = held
-            .iter()
-            .enumerate()
-            .map(|(index, held)| {
-                let delay = if index == 0 { delay } else { Duration::ZERO };
-                (held.lease.receipt().clone(), delay)
-            })
-            .collect();
-        for changes in changes.chunks(BATCH_ENTRIES_MAX) {
-            match self.source.queue.change_visibility(changes).await {
-                Ok(answers) => {
-                    for error in answers.into_iter().filter_map(Result::err) {
-                        info!(queue = self.source.queue.name(), %error, "not released");
-                    }
-                }
-                Err(error) => {
-                    warn!(queue = self.source.queue.name(), %error, "not released");
-                }
-            }
-        }
     }
 }
 

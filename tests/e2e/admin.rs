@@ -1,16 +1,19 @@
 //! The admin port, and what it says while a service is away.
 
+use serde_json::{Value, json};
+
 use crate::{
     messages::{reserve_seats, restock_seats, seat_numbers},
     process::{self, Worker},
     proxy::{Mode, Proxy},
     stack::Stack,
-    wait::until,
+    wait::{DEADLINE, until},
     world::{EVENT, World},
 };
 
 on_every_stack! {
     the_admin_port_tells_of_health_and_figures
+    the_figures_are_in_the_log_for_cloudwatch
     a_store_that_is_away_makes_the_worker_unready_and_loses_nothing
 }
 
@@ -84,6 +87,29 @@ async fn turns(worker: &Worker, status: u16) -> serde_json::Value {
         (answer.status == status).then(|| answer.json())
     })
     .await
+}
+
+async fn the_figures_are_in_the_log_for_cloudwatch(stack: Stack) {
+    let mut world = World::new(stack).await;
+    let mut worker = world.worker(&[("INVENTORY_EMF_NAMESPACE", "Shop/Inventory")]).await;
+    let stock = restock_seats("stock", EVENT, &seat_numbers(1));
+    let reserves = ["r-1", "r-2"].map(|id| reserve_seats(id, EVENT, &["A-1"]));
+    world.post("event", &[&[stock], &reserves[..]].concat()).await;
+    world.results.of(&["stock", "r-1", "r-2"]).await;
+    world.drained().await;
+    worker.terminate().await;
+    assert_eq!(worker.ended(DEADLINE).await, 0);
+
+    let of_all = |line: &Value| {
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        directive["Namespace"] == "Shop/Inventory" && directive["Dimensions"] == json!([[]])
+    };
+    let told = async || worker.lines().into_iter().find(of_all);
+    let told = until("the last line of figures", told).await;
+    for (name, value) in [("Commands", 3.0), ("InventoryUpdated", 1.0), ("Rejections", 1.0)] {
+        assert_eq!(told[name], value, "{name} in {told}");
+    }
+    world.audit().await;
 }
 
 async fn a_store_that_is_away_makes_the_worker_unready_and_loses_nothing(stack: Stack) {

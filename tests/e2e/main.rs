@@ -20,6 +20,7 @@
 #[macro_use]
 mod stack;
 
+mod collector;
 mod messages;
 mod process;
 mod proxy;
@@ -47,3 +48,4 @@ mod rights;
 mod send;
 mod shutdown;
 mod subscribers;
+mod traces;

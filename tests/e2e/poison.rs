@@ -9,7 +9,7 @@ use inventory_worker::{
 use serde_json::{Value, json};
 
 use crate::{
-    messages::{command, reserve_seats, restock_lines, restock_seats, seat_numbers},
+    messages::{SOURCE, command, reserve_seats, restock_lines, restock_seats, seat_numbers},
     process::{self, Worker},
     stack::{Broker, Stack},
     wait::until,
@@ -68,6 +68,13 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_and_its_followers_go_on_in
     }
     let figure = "inventory_dead_lettered_total{reason=\"INVALID_MESSAGE\"}";
     assert_eq!(worker.figure(figure).await, 2.0);
+    // Whoever reads the log finds command, pool and trace.
+    let lines = worker.lines();
+    let mut copied = lines.iter().filter(|line| line["message"] == "copied to the dead letters");
+    let copied = copied.find(|line| line["reason"] == "UNSUPPORTED_TYPE").unwrap();
+    assert_eq!(copied["command"], format!("{SOURCE} unsupported"));
+    assert_eq!(copied["pool"], format!("event#{EVENT}"));
+    assert_eq!(copied["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     world.drained().await;
     worker.stop().await;
     world.audit().await;
@@ -170,8 +177,8 @@ async fn set_on_hand(world: &World, on_hand: u64) {
         .unwrap();
 }
 
-async fn failed_receives(worker: &Worker) -> Option<Value> {
-    worker.logged("the environment failed, receiving pauses")
+async fn waiting_group(worker: &Worker) -> Option<Value> {
+    worker.logged("a group waits for an item that cannot be read")
 }
 
 async fn an_item_that_cannot_be_read_holds_up_its_commands_until_it_is_corrected(stack: Stack) {
@@ -187,11 +194,12 @@ async fn an_item_that_cannot_be_read_holds_up_its_commands_until_it_is_corrected
         command("reserve", id, json!({ "store_id": STORE, "user_id": "u-1", "lines": lines }))
     };
     world.post("store", &[reserve("tea", "tea")]).await;
-    let told = until("the worker says so", async || failed_receives(&worker).await).await;
+    let told = until("the worker says so", async || waiting_group(&worker).await).await;
     let what = told["what"].as_str().unwrap();
     for named in [&*world.tables.stock, "tea", "on_hand"] {
         assert!(what.contains(named), "{what}");
     }
+    assert_eq!(told["command"], format!("{SOURCE} tea"));
     world.post("rice", &[reserve("rice", "rice")]).await;
     assert_eq!(world.results.one("rice").await.word(), "reserved", "others go on");
     process::run(&world.environment, &["audit"]).await.expect_code(1);

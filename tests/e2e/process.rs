@@ -113,6 +113,11 @@ impl Worker {
         self.log.lock().unwrap().iter().find(|line| line["message"] == message).cloned()
     }
 
+    /// The whole log so far.
+    pub fn lines(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
     /// Where its admin port is.
     pub fn admin(&self) -> SocketAddr {
         self.admin

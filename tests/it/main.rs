@@ -20,6 +20,7 @@ mod demo;
 #[cfg(feature = "embedded")]
 mod dlq;
 mod manifests;
+mod monitoring;
 mod rights;
 mod schemas;
 #[cfg(feature = "embedded")]

@@ -4,6 +4,8 @@ mod calls;
 mod failures;
 mod fixture;
 mod lifecycle;
+mod logs;
 mod order;
 mod restock;
 mod sweeper;
+mod traces;

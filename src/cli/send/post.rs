@@ -1,39 +1,38 @@
 //! Posting, and waiting for outcomes.
 
-use std::{collections::BTreeMap, io::Read as _, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, bail};
+use aws_config::SdkConfig;
 use tokio::time::Instant;
 
-use super::{DeliveryArgs, SendArgs, SendCommand};
+use super::{
+    SendArgs, SendCommand,
+    counter::{Counter, Posting, caller},
+};
 use crate::{
     adapters::{
         sqs::{self, SqsQueue},
-        system::{Random, SystemClock},
+        system::SystemClock,
     },
     app,
     cli::{ExitCode, Shell},
-    config::AwsConfig,
     domain::{
-        Action, Command, CommandKey, GroupId, Outcome, Rejection, RejectionCode, Reservation,
-        ReservationStatus, Timestamp,
+        Command, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp,
     },
-    message::{self, OutgoingCommand, ResultMessage},
+    message::{self, ResultMessage},
     ports::{
-        Clock, Entropy, LedgerKey, LedgerRecord, OutgoingMessage, Queue, Store, Wanted,
+        Clock, LedgerKey, LedgerRecord, OutgoingMessage, Queue, Store, Wanted,
         queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     },
+    telemetry::Traces,
 };
+
+/// How long the spans of what was sent may take to be exported.
+const TRACES_FLUSH: Duration = Duration::from_secs(5);
 
 /// How often the ledger is asked for outcomes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// A command on its way, checked as the worker will check it.
-struct Posting {
-    command: Command,
-    group: GroupId,
-    body: String,
-}
 
 /// Posts, and waits for the outcome where asked to.
 ///
@@ -43,25 +42,27 @@ struct Posting {
 pub async fn run(args: SendArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let delivery = args.command.as_ref().map_or(&args.delivery, SendCommand::delivery);
     let config = delivery.settings.load(&*shell.environment)?;
+    let traces = Traces::start(&config.traces)?;
+    let counter = Counter {
+        config: &config.aws,
+        delivery,
+        traces: traces.as_ref(),
+        caller: caller(&*shell.environment),
+    };
     let postings = match (&args.command, &args.file) {
-        (Some(command), _) => vec![posting_of(command)?],
-        (None, Some(file)) => read_file(file)?,
+        (Some(command), _) => vec![counter.posting_of(command)?],
+        (None, Some(file)) => counter.read_file(file)?,
         (None, None) => bail!("nothing to send: name a command or --file"),
     };
     let sdk = app::aws().await;
-    let mut by_queue: BTreeMap<String, Vec<&Posting>> = BTreeMap::new();
-    for posting in &postings {
-        by_queue.entry(queue_for(&config, delivery, posting)).or_default().push(posting);
+    let posted = post_all(&sdk, &postings).await;
+    if let Some(traces) = &traces {
+        traces.flush(TRACES_FLUSH).await;
     }
-    for (name, postings) in by_queue {
-        let queue = SqsQueue::connect(sqs::client(&sdk), &name)
-            .await
-            .with_context(|| format!("queue {name} (`bootstrap` creates it)"))?;
-        post(&queue, &postings).await?;
-    }
+    posted?;
     match delivery.wait {
         Some(seconds) => {
-            let store = app::store(&sdk, &config);
+            let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
             wait(&*store, &postings, within, delivery.json, shell).await
         }
@@ -86,85 +87,57 @@ fn told_posted(posting: &Posting, json: bool, shell: &Shell) -> std::io::Result<
     shell.out.line(&format!("posted  {kind}  {}  in group {}", key.id, posting.group))
 }
 
-fn posting_of(command: &SendCommand) -> anyhow::Result<Posting> {
-    let address = command.address();
-    let pool = address.pool().context("name a pool: --event or --store")?;
-    let id = match &address.id {
-        Some(id) => id.clone(),
-        None => Random::new().uuid().to_string().parse()?,
-    };
-    let key = CommandKey { source: address.source.clone(), id };
-    let action = command.action(key.default_reservation_id());
-    let group = address.group.clone().unwrap_or_else(|| message::default_group(&pool, &action));
-    let time = SystemClock.now();
-    let outgoing = OutgoingCommand { key, time, pool, action, traceparent: None };
-    checked(message::encode_command(&outgoing), Some(group))
-}
-
-/// Reads the body as the worker will.
-fn checked(body: String, group: Option<GroupId>) -> anyhow::Result<Posting> {
-    let command = match message::decode(&body) {
-        Ok(decoded) => decoded.command,
-        Err(refused) => bail!("{}: {}", refused.rejection.code.as_str(), refused.rejection.message),
-    };
-    let group = group.unwrap_or_else(|| message::default_group(&command.pool, &command.action));
-    Ok(Posting { command, group, body })
-}
-
-/// Every line, or none where one of them is wrong.
-fn read_file(path: &Path) -> anyhow::Result<Vec<Posting>> {
-    let shown = path.display();
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("stdin")?;
-        text
-    } else {
-        std::fs::read_to_string(path).with_context(|| format!("{shown}"))?
-    };
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(index, line)| {
-            checked(line.to_owned(), None)
-                .with_context(|| format!("{shown}, line {}: nothing was sent", index + 1))
-        })
-        .collect()
-}
-
-/// Restocks go to the second queue where there is one, so that they never delay a sale.
-fn queue_for(config: &AwsConfig, delivery: &DeliveryArgs, posting: &Posting) -> String {
-    let is_restock = matches!(posting.command.action, Action::Restock(_));
-    let second = config.queues.get(1).filter(|_| is_restock);
-    let default = second.or(config.queues.first()).map(|queue| queue.as_str().to_owned());
-    delivery.queue.clone().or(default).unwrap_or_default()
+async fn post_all(sdk: &SdkConfig, postings: &[Posting]) -> anyhow::Result<()> {
+    let mut by_queue: BTreeMap<&str, Vec<&Posting>> = BTreeMap::new();
+    for posting in postings {
+        by_queue.entry(&posting.queue).or_default().push(posting);
+    }
+    for (name, postings) in by_queue {
+        let queue = SqsQueue::connect(sqs::client(sdk), name)
+            .await
+            .with_context(|| format!("queue {name} (`bootstrap` creates it)"))?;
+        post(&queue, &postings).await?;
+    }
+    Ok(())
 }
 
 async fn post(queue: &dyn Queue, postings: &[&Posting]) -> anyhow::Result<()> {
-    let mut batch: Vec<OutgoingMessage> = Vec::new();
+    let mut batch: Vec<&Posting> = Vec::new();
     let mut bytes = 0;
     for posting in postings {
         let is_full =
-            batch.len() == BATCH_ENTRIES_MAX || bytes + posting.body.len() > MESSAGE_BYTES_MAX;
+            batch.len() == BATCH_ENTRIES_MAX || bytes + posting.bytes() > MESSAGE_BYTES_MAX;
         if is_full {
             send(queue, &std::mem::take(&mut batch)).await?;
             bytes = 0;
         }
-        bytes += posting.body.len();
-        batch.push(OutgoingMessage {
-            group: posting.group.clone(),
-            body: posting.body.clone(),
-            deduplication_id: None,
-            attributes: BTreeMap::new(),
-        });
+        bytes += posting.bytes();
+        batch.push(posting);
     }
     send(queue, &batch).await
 }
 
-async fn send(queue: &dyn Queue, batch: &[OutgoingMessage]) -> anyhow::Result<()> {
+async fn send(queue: &dyn Queue, batch: &[&Posting]) -> anyhow::Result<()> {
     if batch.is_empty() {
         return Ok(());
     }
-    for answer in queue.send(batch).await? {
+    let messages: Vec<OutgoingMessage> = batch.iter().map(|posting| posting.message()).collect();
+    let spans = || batch.iter().map(|posting| posting.span.as_ref());
+    let answers = match queue.send(&messages).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            spans().flatten().for_each(|span| span.failed(&error.to_string()));
+            return Err(error.into());
+        }
+    };
+    for (span, answer) in spans().zip(&answers) {
+        match (span, answer) {
+            (None, _) => {}
+            (Some(span), Ok(_)) => span.sent(),
+            (Some(span), Err(error)) => span.failed(&error.to_string()),
+        }
+    }
+    for answer in answers {
         answer.context("a command was not taken by the queue: send it again")?;
     }
     Ok(())
@@ -285,21 +258,5 @@ fn until_or_for(reservation: &Reservation) -> String {
         (ReservationStatus::Active, _) => format!("held until {}", reservation.expires_at),
         (ReservationStatus::Confirmed, Some(booking_id)) => format!("booking {booking_id}"),
         _ => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_with_a_wrong_line_says_which_and_sends_nothing() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let good = r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1","data":{"event_id":1,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}"#;
-        std::fs::write(file.path(), format!("{good}\n\n{{}}\n")).unwrap();
-        let error = read_file(file.path()).err().unwrap();
-        assert!(format!("{error:#}").contains("line 3"), "{error:#}");
-        std::fs::write(file.path(), format!("{good}\n{good}\n")).unwrap();
-        assert_eq!(read_file(file.path()).unwrap().len(), 2);
     }
 }

@@ -66,7 +66,7 @@ fn what_can_be_told_of_a_bad_message_is_told() {
     assert_eq!(told.key.map(|key| key.to_string()).as_deref(), Some("/s 1"));
     assert_eq!(told.command_type.as_deref(), Some("inventory.reserve.v1"));
     assert_eq!(told.pool, Some(PoolId::Event(42)));
-    assert_eq!(told.traceparent.as_ref().map(Traceparent::as_str), Some(trace));
+    assert_eq!(told.traceparent.as_ref().map(TraceContext::traceparent), Some(trace));
     assert_eq!(told.digest, digest::of_bytes(body.to_string().as_bytes()));
 }
 

@@ -1,12 +1,16 @@
 //! What each figure is called, what it means and how it is bucketed.
 
 use prometheus::{
-    CounterVec, Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Counter, CounterVec, Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
 use super::Metrics;
-use crate::{domain::RejectionCode, ports::Table, worker::dead_letters::Reason};
+use crate::{
+    domain::{CommandType, RejectionCode},
+    ports::Table,
+    worker::dead_letters::Reason,
+};
 
 const PREFIX: &str = "inventory";
 
@@ -52,6 +56,7 @@ const REPLAYS: &str = "Commands found decided already, whose outcome was publish
 const SWEEPER_LAG: &str =
     "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look";
 const EXPIRED: &str = "Expiries that the sweeper posted";
+const PAUSES: &str = "How long receiving was to pause because the environment failed, in sum";
 const OVERSOLD: &str = "Lines taken below zero available less those brought back; sum over workers";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
 const RESTOCKED: &str = "Lines applied by restocks";
@@ -89,6 +94,10 @@ impl Metrics {
             replays: counter(r, "replays_total", REPLAYS)?,
             sweeper_lag: histogram(r, "sweeper_lag_seconds", SWEEPER_LAG, &LAG_SECONDS)?,
             expired: counter(r, "expired_total", EXPIRED)?,
+            environment_pause: {
+                let opts = opts("environment_pause_seconds_total", PAUSES);
+                register(r, Counter::with_opts(opts)?)?
+            },
             oversold_lines: gauge(r, "oversold_lines", OVERSOLD)?,
             store_capacity_units: {
                 let opts = opts("store_capacity_units_total", CAPACITY);
@@ -103,6 +112,14 @@ impl Metrics {
 
     /// Figures whose labels are known from the start are there from the start.
     fn begin(&self) -> Result<(), Error> {
+        for command in CommandType::ALL {
+            for outcome in [outcome_of(command), "rejected"] {
+                self.commands.with_label_values(&[command.as_str(), outcome]);
+            }
+            self.command_duration.with_label_values(&[command.as_str()]);
+        }
+        self.commands.with_label_values(&["unknown", "rejected"]);
+        self.command_duration.with_label_values(&["unknown"]);
         for code in RejectionCode::ALL {
             self.rejections.with_label_values(&[code.as_str()]);
         }
@@ -119,6 +136,17 @@ impl Metrics {
         let revision = option_env!("INVENTORY_BUILD_REVISION").unwrap_or("unknown");
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         register(&self.registry, build).map(drop)
+    }
+}
+
+/// What such a command comes to where it is not rejected.
+fn outcome_of(command: CommandType) -> &'static str {
+    match command {
+        CommandType::Reserve => "reserved",
+        CommandType::Confirm => "confirmed",
+        CommandType::Cancel => "cancelled",
+        CommandType::Expire => "expired",
+        CommandType::Restock => "restocked",
     }
 }
 

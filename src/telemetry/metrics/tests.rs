@@ -97,39 +97,75 @@ fn messages_that_leave_are_no_longer_in_flight() {
     assert_eq!(line(&metrics, expected), expected);
 }
 
+/// Rows of the table of metrics in the guide: name, labels, what CloudWatch calls it.
+fn documented() -> Vec<(String, Vec<String>, String)> {
+    let guide = include_str!("../../../docs/OPERATIONS.md");
+    let section = guide.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let rows = rows.map(|row| {
+        let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
+        let (first, named) = (cells.next().unwrap(), cells.next().unwrap());
+        let (name, labels) = first.split_once('{').unwrap_or((first, "}"));
+        let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
+        (format!("inventory_{name}"), labels.map(str::to_owned).collect(), named.to_owned())
+    });
+    rows.collect()
+}
+
+/// Every figure there can be, with its labels.
+fn exposed(metrics: &Metrics) -> Vec<(String, Vec<String>)> {
+    let oldest_age = Duration::from_secs(3);
+    metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
+    let families = metrics.gather();
+    let exposed = families.iter().map(|family| {
+        let labels = family.get_metric()[0].get_label();
+        (family.name().to_owned(), labels.iter().map(|label| label.name().to_owned()).collect())
+    });
+    exposed.collect()
+}
+
+#[test]
+fn the_guide_lists_exactly_the_figures_there_are_with_their_labels() {
+    let metrics = Metrics::new().unwrap();
+    let sorted = |(name, mut labels): (String, Vec<String>)| {
+        labels.sort();
+        (name, labels)
+    };
+    let mut documented: Vec<_> =
+        documented().into_iter().map(|(name, labels, _)| sorted((name, labels))).collect();
+    documented.sort();
+    let mut exposed: Vec<_> = exposed(&metrics).into_iter().map(sorted).collect();
+    exposed.sort();
+    assert_eq!(exposed, documented);
+}
+
+#[test]
+fn the_guide_has_the_names_that_cloudwatch_gets() {
+    for (name, _, named) in documented() {
+        let in_cloudwatch = crate::telemetry::emf::name_of(&name).unwrap_or("");
+        assert_eq!(in_cloudwatch, named, "{name}");
+    }
+}
+
 #[test]
 fn every_figure_says_what_it_is_and_in_which_unit() {
     let metrics = Metrics::new().unwrap();
-    decided(&metrics, Some(CommandType::Reserve), &rejected(RejectionCode::SeatNotFound), false);
-    let oldest_age = Duration::from_secs(3);
-    metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
-    metrics.observe(&Event::DeadLettered { reason: "INVALID_MESSAGE" });
+    exposed(&metrics);
     let text = metrics.encode().unwrap();
-    let types: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE inventory_")).collect();
-    insta::assert_snapshot!(types.join("\n"), @r"
-    batch_size histogram
-    build_info gauge
-    command_duration_seconds histogram
-    commands_total counter
-    commit_attempts_total counter
-    dead_lettered_total counter
-    expired_total counter
-    lease_lost_total counter
-    lock_degraded_total counter
-    lock_wait_seconds histogram
-    messages_in_flight gauge
-    oldest_message_age_seconds gauge
-    oversold_lines gauge
-    publish_duration_seconds histogram
-    rejections_total counter
-    replays_total counter
-    restock_lines_total counter
-    store_capacity_units_total counter
-    sweeper_lag_seconds histogram
-    version_conflicts_total counter
-    ");
-    assert_eq!(text.matches("# HELP inventory_").count(), types.len());
+    for family in metrics.gather() {
+        let name = family.name();
+        assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        let is_counter = family.get_field_type() == prometheus::proto::MetricType::COUNTER;
+        assert_eq!(name.ends_with("_total"), is_counter, "{name}");
+    }
+}
+
+#[test]
+fn a_pause_counts_by_how_long_it_is_to_be() {
+    let metrics = Metrics::new().unwrap();
+    metrics.observe(&Event::Paused(Duration::from_millis(1_500)));
+    let expected = "inventory_environment_pause_seconds_total 1.5";
+    assert_eq!(line(&metrics, expected), expected);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use inventory_worker::{
     domain::{CommandKey, Digest, Outcome, PoolId, RejectionCode},
-    message::{ResultMessage, Traceparent, catalog, decode, encode_result},
+    message::{ResultMessage, TraceContext, catalog, decode, encode_result},
 };
 use serde_json::{Value, json};
 
@@ -39,8 +39,10 @@ fn every_valid_result_is_what_the_encoder_writes() {
         }))
         .unwrap();
         let pool: Option<PoolId> = example["subject"].as_str().map(|pool| pool.parse().unwrap());
-        let traceparent: Option<Traceparent> =
-            example["traceparent"].as_str().map(|trace| trace.parse().unwrap());
+        let traceparent: Option<TraceContext> = example["traceparent"].as_str().map(|trace| {
+            let context: TraceContext = trace.parse().unwrap();
+            context.with_tracestate(example["tracestate"].as_str())
+        });
         let outcome = outcome(&example);
         let publication = encode_result(&ResultMessage {
             key: &key,

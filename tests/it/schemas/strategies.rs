@@ -9,7 +9,7 @@ use inventory_worker::{
         ReservationStatus, Reserve, Restock, RestockMode, RestockStatus, RestockSummary,
         SeatChange, SeatNumber, Timestamp, command::HOLD_SECONDS_MAX, ids::EVENT_ID_MAX,
     },
-    message::{OutgoingCommand, Traceparent},
+    message::{OutgoingCommand, TraceContext},
 };
 use proptest::{collection, option, prelude::*, sample::select};
 use uuid::Uuid;
@@ -142,9 +142,13 @@ fn allowed(pool: &PoolId, action: Action) -> Action {
     }
 }
 
-pub fn traceparent() -> impl Strategy<Value = Traceparent> {
-    (1..=u128::MAX, 1..=u64::MAX, any::<u8>()).prop_map(|(trace, parent, flags)| {
-        format!("00-{trace:032x}-{parent:016x}-{flags:02x}").parse().unwrap()
+pub fn traceparent() -> impl Strategy<Value = TraceContext> {
+    let ids = (1..=u128::MAX, 1..=u64::MAX, any::<u8>());
+    let state = option::of("[a-z][a-z0-9_*/@-]{0,20}=[!-+--<>-~]{1,40}");
+    (ids, state).prop_map(|((trace, parent, flags), state)| {
+        let traceparent = format!("00-{trace:032x}-{parent:016x}-{flags:02x}");
+        let context: TraceContext = traceparent.parse().unwrap();
+        context.with_tracestate(state.as_deref())
     })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Every member name of either level, known somewhere.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 21] = [
     "specversion",
     "id",
     "source",
@@ -11,6 +11,7 @@ pub const NAMES: [&str; 20] = [
     "time",
     "datacontenttype",
     "traceparent",
+    "tracestate",
     "data",
     "event_id",
     "store_id",

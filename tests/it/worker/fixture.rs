@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -23,7 +23,7 @@ use inventory_worker::{
     },
     sweeper::{self, Sweeper},
     telemetry::Metrics,
-    worker::{self, Event, Observer, Settings, Source, Stop, Tools},
+    worker::{self, Event, Observer, Settings, Source, Stop, Tools, trace::Tracer},
 };
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
@@ -352,9 +352,15 @@ pub struct Watch {
     metrics: Arc<Metrics>,
     in_flight: AtomicI64,
     in_flight_max: AtomicI64,
+    tracer: OnceLock<Box<dyn Tracer>>,
 }
 
 impl Watch {
+    /// From here on, this one traces.
+    pub fn trace_with(&self, tracer: impl Tracer + 'static) {
+        assert!(self.tracer.set(Box::new(tracer)).is_ok(), "one tracer a world");
+    }
+
     /// The most messages that were in flight at a time, over all workers.
     pub fn in_flight_max(&self) -> i64 {
         self.in_flight_max.load(Ordering::Relaxed)
@@ -368,6 +374,10 @@ impl Observer for Watch {
             self.in_flight_max.fetch_max(now, Ordering::Relaxed);
         }
         self.metrics.observe(event);
+    }
+
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        self.tracer.get().map(|tracer| &**tracer)
     }
 }
 
@@ -399,6 +409,7 @@ impl World {
             metrics: Arc::clone(&metrics),
             in_flight: AtomicI64::new(0),
             in_flight_max: AtomicI64::new(0),
+            tracer: OnceLock::new(),
         };
         Self {
             queue: broker.queue(COMMANDS),

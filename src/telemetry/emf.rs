@@ -1,0 +1,267 @@
+//! The figures as log lines in CloudWatch's embedded metric format: CloudWatch makes metrics of
+//! them wherever its logs come from, without an agent.
+//!
+//! A line holds the figures of one set of dimensions over the last minute: counts since the line
+//! before, gauges as they stand, and for histograms a sample, for the format takes at most a
+//! hundred values of a figure.
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use prometheus::proto::{Metric, MetricFamily, MetricType};
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::Metrics;
+use crate::{
+    domain::{CommandType, Timestamp},
+    ports::Clock,
+};
+
+mod names;
+
+/// The finest that CloudWatch keeps of ordinary metrics.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// The format: "an array … MUST NOT have more than 100" values of one metric.
+const VALUES_MAX: u64 = 100;
+
+/// Writes lines until told to stop, and the last one then.
+pub async fn run(
+    namespace: String,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    let mut emf = Emf::new(namespace);
+    let mut ticks = interval_at(Instant::now() + EVERY, EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let is_last = tokio::select! {
+            biased;
+            () = stop.cancelled() => true,
+            _ = ticks.tick() => false,
+        };
+        let text = emf.lines(&metrics.gather(), clock.now());
+        // Where stderr is closed there is nobody to tell.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// What CloudWatch calls the figure that Prometheus calls so; `None` for one it does not get.
+#[must_use]
+pub fn name_of(prometheus: &str) -> Option<&'static str> {
+    names::of(prometheus).map(|(name, _)| name)
+}
+
+/// Names and values of labels.
+type Labels = Vec<(String, String)>;
+
+/// What was told last, to tell what came since.
+struct Emf {
+    namespace: String,
+    counters: BTreeMap<(String, Labels), f64>,
+    buckets: BTreeMap<(String, Labels), Vec<u64>>,
+}
+
+/// The figures of one line, by name.
+type Figures = BTreeMap<&'static str, Figure>;
+
+struct Figure {
+    unit: &'static str,
+    value: Value,
+}
+
+impl Emf {
+    fn new(namespace: String) -> Self {
+        Self { namespace, counters: BTreeMap::new(), buckets: BTreeMap::new() }
+    }
+
+    /// One line for all figures without dimensions, and one for each set of labels that has news.
+    fn lines(&mut self, families: &[MetricFamily], at: Timestamp) -> String {
+        let mut lines: BTreeMap<Labels, Figures> = BTreeMap::new();
+        for family in families {
+            let Some((name, unit)) = names::of(family.name()) else { continue };
+            match family.get_field_type() {
+                MetricType::COUNTER => self.count(family, (name, unit), &mut lines),
+                MetricType::GAUGE => gauge(family, (name, unit), &mut lines),
+                MetricType::HISTOGRAM => self.sample(family, (name, unit), &mut lines),
+                MetricType::SUMMARY | MetricType::UNTYPED => {}
+            }
+        }
+        let lines = lines.into_iter().map(|(labels, figures)| self.line(&labels, figures, at));
+        lines.collect()
+    }
+
+    fn count(
+        &mut self,
+        family: &MetricFamily,
+        (name, unit): (&'static str, &'static str),
+        lines: &mut BTreeMap<Labels, Figures>,
+    ) {
+        let mut total = 0.0;
+        let mut restocks = (0.0, 0.0);
+        for metric in family.get_metric() {
+            let labels = labels(metric);
+            let now = metric.get_counter().get_value();
+            let before = self.counters.insert((name.to_owned(), labels.clone()), now);
+            let news = now - before.unwrap_or_default();
+            total += news;
+            if name == names::COMMANDS && is_restock(&labels) {
+                match labels.iter().any(|(_, value)| value == "rejected") {
+                    true => restocks.1 += news,
+                    false => restocks.0 += news,
+                }
+            }
+            if !labels.is_empty() && news > 0.0 {
+                let value = json!(news);
+                lines.entry(labels).or_default().insert(name, Figure { unit, value });
+            }
+        }
+        let totals = lines.entry(Labels::new()).or_default();
+        totals.insert(name, Figure { unit, value: json!(total) });
+        if name == names::COMMANDS {
+            let (applied, rejected) = restocks;
+            totals.insert(names::UPDATED, Figure { unit, value: json!(applied) });
+            totals.insert(names::UPDATE_ERROR, Figure { unit, value: json!(rejected) });
+        }
+    }
+
+    fn sample(
+        &mut self,
+        family: &MetricFamily,
+        (name, unit): (&'static str, &'static str),
+        lines: &mut BTreeMap<Labels, Figures>,
+    ) {
+        let mut all: Vec<(f64, u64)> = Vec::new();
+        for metric in family.get_metric() {
+            let labels = labels(metric);
+            let news = self.news_of_buckets((name.to_owned(), labels.clone()), metric);
+            all.resize(all.len().max(news.len()), (0.0, 0));
+            for ((bound, sum), (upper, count)) in all.iter_mut().zip(&news) {
+                (*bound, *sum) = (*upper, sum.saturating_add(*count));
+            }
+            let values = values(&news);
+            if !labels.is_empty() && !values.is_empty() {
+                let value = json!(values);
+                lines.entry(labels).or_default().insert(name, Figure { unit, value });
+            }
+        }
+        let values = values(&all);
+        if !values.is_empty() {
+            let value = json!(values);
+            lines.entry(Labels::new()).or_default().insert(name, Figure { unit, value });
+        }
+    }
+
+    /// Each bucket's upper bound, and what came into it since the last time.
+    fn news_of_buckets(&mut self, series: (String, Labels), metric: &Metric) -> Vec<(f64, u64)> {
+        let histogram = metric.get_histogram();
+        let finite =
+            histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
+        let mut bounds: Vec<(f64, u64)> =
+            finite.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count())).collect();
+        // What is beyond the last bound counts as on it: no more is known.
+        let last = bounds.last().map_or(0.0, |(bound, _)| *bound);
+        bounds.push((last, histogram.get_sample_count()));
+        let now: Vec<u64> = bounds.iter().map(|(_, cumulative)| *cumulative).collect();
+        let before = self.buckets.insert(series, now).unwrap_or_default();
+        let before = before.into_iter().chain(std::iter::repeat(0));
+        let mut below = 0;
+        let news = bounds.into_iter().zip(before).map(|((bound, cumulative), before)| {
+            let since = cumulative.saturating_sub(before);
+            let count = since.saturating_sub(below);
+            below = since;
+            (bound, count)
+        });
+        news.collect()
+    }
+
+    fn line(&self, labels: &Labels, figures: Figures, at: Timestamp) -> String {
+        let dimensions: Vec<String> =
+            labels.iter().map(|(name, _)| names::dimension(name)).collect();
+        let metrics: Vec<Value> = figures
+            .iter()
+            .map(|(name, figure)| json!({ "Name": name, "Unit": figure.unit }))
+            .collect();
+        let mut line = Map::new();
+        let directive = json!({
+            "Namespace": self.namespace, "Dimensions": [dimensions], "Metrics": metrics,
+        });
+        let milliseconds = at.as_millisecond();
+        let told = json!({ "Timestamp": milliseconds, "CloudWatchMetrics": [directive] });
+        line.insert("_aws".to_owned(), told);
+        line.insert("service".to_owned(), json!("inventory-worker"));
+        line.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        let values = labels.iter().map(|(name, value)| (names::dimension(name), json!(value)));
+        line.extend(values);
+        line.extend(figures.into_iter().map(|(name, figure)| (name.to_owned(), figure.value)));
+        format!("{}\n", Value::Object(line))
+    }
+}
+
+/// As they stand. Of several, the largest is the one without dimensions.
+fn gauge(
+    family: &MetricFamily,
+    (name, unit): (&'static str, &'static str),
+    lines: &mut BTreeMap<Labels, Figures>,
+) {
+    let mut most: Option<f64> = None;
+    for metric in family.get_metric() {
+        let (labels, value) = (labels(metric), metric.get_gauge().get_value());
+        most = Some(most.map_or(value, |most| most.max(value)));
+        if !labels.is_empty() {
+            let value = json!(value);
+            lines.entry(labels).or_default().insert(name, Figure { unit, value });
+        }
+    }
+    if let Some(most) = most {
+        let value = json!(most);
+        lines.entry(Labels::new()).or_default().insert(name, Figure { unit, value });
+    }
+}
+
+fn labels(metric: &Metric) -> Labels {
+    let of =
+        |pair: &prometheus::proto::LabelPair| (pair.name().to_owned(), pair.value().to_owned());
+    metric.get_label().iter().map(of).collect()
+}
+
+fn is_restock(labels: &Labels) -> bool {
+    labels.iter().any(|(_, value)| value == CommandType::Restock.as_str())
+}
+
+/// A sample of what came into the buckets, each bucket's evenly spread over it: what percentiles
+/// can be made of. At most [`VALUES_MAX`], whatever the number of observations.
+#[expect(clippy::cast_precision_loss, reason = "counts and indexes of at most a hundred values")]
+fn values(buckets: &[(f64, u64)]) -> Vec<f64> {
+    let total: u64 = buckets.iter().map(|(_, count)| count).sum();
+    let taken = total.min(VALUES_MAX);
+    let mut values = Vec::new();
+    let (mut seen, mut drawn, mut lower) = (0_u64, 0_u64, 0.0);
+    for (upper, count) in buckets {
+        seen += count;
+        // As many of the sample as are due by now: rounding loses none.
+        let due = u64::try_from(u128::from(seen) * u128::from(taken) / u128::from(total.max(1)));
+        let share = due.unwrap_or(taken) - drawn;
+        drawn += share;
+        values.extend((0..share).map(|index| {
+            let within = (index as f64 + 0.5) / share as f64;
+            lower + (upper - lower) * within
+        }));
+        lower = *upper;
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! What the figures are called in CloudWatch. docs/OPERATIONS.md has the same table.
+
+/// Commands decided.
+pub(super) const COMMANDS: &str = "Commands";
+
+/// Restocks that took effect: out of [`COMMANDS`].
+pub(super) const UPDATED: &str = "InventoryUpdated";
+
+/// Restocks that were rejected: out of [`COMMANDS`].
+pub(super) const UPDATE_ERROR: &str = "UpdateError";
+
+const COUNT: &str = "Count";
+const SECONDS: &str = "Seconds";
+
+/// Prometheus' name, CloudWatch's and the unit. `build_info` is no figure: each line has the
+/// version.
+const NAMES: [(&str, &str, &str); 20] = [
+    ("inventory_batch_size", "BatchSize", COUNT),
+    ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
+    ("inventory_commands_total", COMMANDS, COUNT),
+    ("inventory_commit_attempts_total", "CommitAttempts", COUNT),
+    ("inventory_dead_lettered_total", "DeadLettered", COUNT),
+    ("inventory_environment_pause_seconds_total", "EnvironmentPause", SECONDS),
+    ("inventory_expired_total", "Expired", COUNT),
+    ("inventory_lease_lost_total", "LeaseLost", COUNT),
+    ("inventory_lock_degraded_total", "LockDegraded", COUNT),
+    ("inventory_lock_wait_seconds", "LockWait", SECONDS),
+    ("inventory_messages_in_flight", "MessagesInFlight", COUNT),
+    ("inventory_oldest_message_age_seconds", "OldestMessageAge", SECONDS),
+    ("inventory_oversold_lines", "OversoldLines", COUNT),
+    ("inventory_publish_duration_seconds", "PublishDuration", SECONDS),
+    ("inventory_rejections_total", "Rejections", COUNT),
+    ("inventory_replays_total", "Replays", COUNT),
+    ("inventory_restock_lines_total", "RestockLines", COUNT),
+    ("inventory_store_capacity_units_total", "StoreCapacityUnits", COUNT),
+    ("inventory_sweeper_lag_seconds", "SweeperLag", SECONDS),
+    ("inventory_version_conflicts_total", "VersionConflicts", COUNT),
+];
+
+/// A figure's name and unit in CloudWatch.
+pub(super) fn of(prometheus: &str) -> Option<(&'static str, &'static str)> {
+    let found = NAMES.iter().find(|(name, ..)| *name == prometheus);
+    found.map(|(_, name, unit)| (*name, *unit))
+}
+
+/// A label's name as a dimension: `type` is `Type`.
+pub(super) fn dimension(label: &str) -> String {
+    let mut letters = label.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}

@@ -1,0 +1,24 @@
+//! Everything that watches the worker of this process.
+
+use std::sync::Arc;
+
+use super::{Metrics, Traces};
+use crate::worker::{Event, Observer, trace::Tracer};
+
+/// Counts what happens and, where traces are exported, traces it.
+pub struct Watch {
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+    /// Traces.
+    pub traces: Option<Arc<Traces>>,
+}
+
+impl Observer for Watch {
+    fn observe(&self, event: &Event<'_>) {
+        self.metrics.observe(event);
+    }
+
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        self.traces.as_deref().map(|traces| traces as &dyn Tracer)
+    }
+}

@@ -1,0 +1,71 @@
+//! A message, read: a command, or what can be told of one that is none.
+
+use super::trace;
+use crate::{
+    domain::{CommandKey, PoolId},
+    message::{self, Decoded, TraceContext, Undecodable},
+    ports::Delivery,
+};
+
+/// A message, read.
+pub(super) enum Read {
+    Command(Decoded),
+    Unreadable(Box<Undecodable>),
+}
+
+impl Read {
+    /// Reads a message. Its trace context is the one in its body, or where there is none there the
+    /// one among its attributes.
+    pub(super) fn of(delivery: &Delivery) -> Self {
+        let attributes = || TraceContext::from_attributes(&delivery.attributes);
+        match message::decode(&delivery.body) {
+            Ok(mut decoded) => {
+                decoded.traceparent = decoded.traceparent.or_else(attributes);
+                Self::Command(decoded)
+            }
+            Err(mut undecodable) => {
+                undecodable.traceparent = undecodable.traceparent.or_else(attributes);
+                Self::Unreadable(undecodable)
+            }
+        }
+    }
+
+    /// The command's identity, where one could be read.
+    pub(super) fn key(&self) -> Option<&CommandKey> {
+        match self {
+            Self::Command(decoded) => Some(&decoded.command.key),
+            Self::Unreadable(undecodable) => undecodable.key.as_ref(),
+        }
+    }
+
+    /// The pool, where one could be read.
+    pub(super) fn pool(&self) -> Option<&PoolId> {
+        match self {
+            Self::Command(decoded) => Some(&decoded.command.pool),
+            Self::Unreadable(undecodable) => undecodable.pool.as_ref(),
+        }
+    }
+
+    /// The producer's trace context.
+    pub(super) fn context(&self) -> Option<&TraceContext> {
+        match self {
+            Self::Command(decoded) => decoded.traceparent.as_ref(),
+            Self::Unreadable(undecodable) => undecodable.traceparent.as_ref(),
+        }
+    }
+
+    /// The id of the producer's trace, for logs.
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        self.context().map(TraceContext::trace_id)
+    }
+
+    /// What a tracer is told of it.
+    pub(super) fn traced<'a>(&'a self, delivery: &'a Delivery) -> trace::Message<'a> {
+        let command_type = match self {
+            Self::Command(decoded) => Some(decoded.command.action.command_type().as_str()),
+            Self::Unreadable(undecodable) => undecodable.command_type.as_deref(),
+        };
+        let (key, pool, context) = (self.key(), self.pool(), self.context());
+        trace::Message { delivery, key, command_type, pool, context }
+    }
+}

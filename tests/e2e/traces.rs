@@ -1,0 +1,205 @@
+//! Traces: from whoever posts a command, through the worker, to whoever reads its result.
+
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    collector::{Collector, Exported},
+    messages::{SOURCE, reserve_seats, restock_seats, seat_numbers},
+    process::{self, Worker},
+    stack::Stack,
+    wait::until,
+    world::{EVENT, World},
+};
+
+on_every_stack! {
+    a_trace_goes_from_send_through_the_worker_to_the_result
+    a_batch_links_to_every_producer_and_each_message_stays_in_its_own_trace
+    traces_that_are_switched_off_leave_no_span_and_pass_the_context_on
+    a_collector_that_is_down_stops_nobody
+}
+
+/// Whoever starts `send`.
+const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// Whose id must not be in any log above debug, nor in a span.
+const USER: &str = "user-7-who-is-nobodys-business";
+
+/// Spans leave at the end alone: that they arrive shows that they are flushed.
+const AT_THE_END: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "600000");
+
+fn named<'a>(name: &'a str, id: &'a str) -> impl Fn(&Exported) -> bool + 'a {
+    move |one| {
+        one.span.name.starts_with(name)
+            && one.attribute("cloudevents.event_id").as_deref() == Some(id)
+    }
+}
+
+async fn a_trace_goes_from_send_through_the_worker_to_the_result(stack: Stack) {
+    let mut world = World::new(stack).await;
+    let collector = Collector::start().await;
+    let exporting = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()),
+        ("OTEL_SERVICE_NAME", "inventory-e2e"),
+        AT_THE_END,
+    ];
+    let worker = world.worker(&exporting).await;
+    let environment = world.with(&[
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &format!("{}/v1/traces", collector.endpoint())),
+        ("TRACEPARENT", CALLER),
+        ("TRACESTATE", "congo=t61rcWkgMzE"),
+    ]);
+    let send = async |arguments: &[&str]| {
+        let arguments = [&["send"], arguments, &["--source", SOURCE, "--wait", "60"]].concat();
+        process::run(&environment, &arguments).await.expect_code(0);
+    };
+    send(&["restock", "--event", "42", "--seat", "A-1", "--id", "stock"]).await;
+    send(&["reserve", "--event", "42", "--user", USER, "--seat", "A-1", "--id", "traced"]).await;
+    let result = world.results.one("traced").await;
+    let log = worker.lines();
+    worker.stop().await;
+
+    let sent = collector.span("the span of sending", named("send ", "traced")).await;
+    assert_eq!((sent.trace().as_str(), sent.parent().as_str()), (TRACE, "b7ad6b7169203331"));
+    assert_eq!(sent.span.kind(), SpanKind::Producer);
+    assert_eq!(sent.service, "inventory-worker");
+
+    let handled = collector.span("the span of handling", named("process ", "traced")).await;
+    assert_eq!((handled.trace(), handled.parent()), (TRACE.to_owned(), sent.id()));
+    assert_eq!(handled.span.kind(), SpanKind::Consumer);
+    assert_eq!(handled.service, "inventory-e2e");
+    assert_eq!(handled.span.name, format!("process {}-commands.fifo", world.name));
+    assert_eq!(handled.attribute("inventory.outcome").unwrap(), "inventory.reserved.v1");
+    assert_eq!(handled.attribute("inventory.pool").unwrap(), "event#42");
+
+    // The result goes on where the worker was, in its body and beside it.
+    let carried = format!("00-{TRACE}-{}-01", handled.id());
+    for (name, value) in [("traceparent", carried.as_str()), ("tracestate", "congo=t61rcWkgMzE")] {
+        assert_eq!(result.body[name], value);
+        assert_eq!(result.attributes[name], value);
+    }
+
+    let [(_, batch)] = &handled.links()[..] else { panic!("one link: {handled:?}") };
+    let batch = collector.span("its batch", |one| one.id() == *batch).await;
+    assert!(batch.span.name.starts_with("batch "), "{}", batch.span.name);
+    assert_eq!(batch.parent(), "", "a trace of its own");
+    assert_eq!(batch.links(), [(TRACE.to_owned(), sent.id())]);
+    assert_eq!(handled.links(), [(batch.trace(), batch.id())]);
+    for step in ["lock", "load", "commit", "publish", "delete"] {
+        let is_step = |one: &Exported| one.span.name == step && one.parent() == batch.id();
+        assert!(collector.spans().iter().any(is_step), "{step}");
+    }
+
+    // The log leads to the trace, and neither tells who it was.
+    let decided = log
+        .iter()
+        .find(|line| line["message"] == "decided" && line["command"] == format!("{SOURCE} traced"));
+    let decided = decided.expect("a line of the log");
+    assert_eq!(decided["trace_id"], TRACE);
+    assert_eq!(decided["pool"], "event#42");
+    assert_eq!(decided["outcome"], "inventory.reserved.v1");
+    for line in log.iter().filter(|line| line["level"] != "DEBUG") {
+        assert!(!line.to_string().contains(USER), "{line}");
+    }
+    assert!(!format!("{:?}", collector.spans()).contains(USER));
+    world.audit().await;
+}
+
+async fn a_batch_links_to_every_producer_and_each_message_stays_in_its_own_trace(stack: Stack) {
+    let mut world = World::new(stack).await;
+    let collector = Collector::start().await;
+    let context = |n: usize| (format!("{n:032x}"), format!("{n:016x}"));
+    let mut commands = vec![restock_seats("stock", EVENT, &seat_numbers(3))];
+    for n in 1..=3 {
+        let mut reserve = reserve_seats(&format!("r-{n}"), EVENT, &["A-1"]);
+        let (trace, parent) = context(n);
+        reserve["traceparent"] = json!(format!("00-{trace}-{parent}-01"));
+        commands.push(reserve);
+    }
+    // One whose producer does not trace, and one that is no command.
+    commands.push(reserve_seats("plain", EVENT, &["A-2"]));
+    let mut wrong = reserve_seats("wrong", EVENT, &["A-3"]);
+    wrong["data"]["seats"] = json!([]);
+    let (trace, parent) = context(9);
+    wrong["traceparent"] = json!(format!("00-{trace}-{parent}-01"));
+    commands.push(wrong);
+    // Before the worker starts: it finds them together.
+    world.post("event", &commands).await;
+    let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()), AT_THE_END];
+    let worker = world.worker(&exporting).await;
+    world.results.of(&["r-1", "r-2", "r-3", "plain", "wrong"]).await;
+    worker.stop().await;
+
+    let wrong = collector.span("the span of the wrong one", named("process ", "wrong")).await;
+    assert_eq!((wrong.trace(), wrong.parent()), context(9));
+    assert_eq!(wrong.attribute("inventory.rejection").unwrap(), "INVALID_MESSAGE");
+    let mut linked = Vec::new();
+    for batch in collector.spans().iter().filter(|one| one.span.name.starts_with("batch ")) {
+        linked.extend(batch.links());
+    }
+    linked.sort();
+    assert_eq!(linked, [context(1), context(2), context(3), context(9)]);
+    for n in 1..=3 {
+        let id = format!("r-{n}");
+        let handled = collector.span(&id, named("process ", &id)).await;
+        assert_eq!((handled.trace(), handled.parent()), context(n));
+        let status = handled.span.status.clone().unwrap_or_default();
+        assert_eq!(status.code(), StatusCode::Unset, "a rejection is an answer");
+        let result = world.results.one(&id).await;
+        let carried = format!("00-{}-{}-01", handled.trace(), handled.id());
+        assert_eq!(result.body["traceparent"], carried);
+    }
+    let plain = collector.span("the plain one", named("process ", "plain")).await;
+    let is_its_batch = |one: &Exported| one.id() == plain.parent();
+    let batch = collector.span("its batch", is_its_batch).await;
+    assert!(batch.span.name.starts_with("batch "), "{}", batch.span.name);
+    let carried = format!("00-{}-{}-01", batch.trace(), plain.id());
+    assert_eq!(world.results.one("plain").await.body["traceparent"], carried);
+    world.audit().await;
+}
+
+async fn traces_that_are_switched_off_leave_no_span_and_pass_the_context_on(stack: Stack) {
+    let mut world = World::new(stack).await;
+    let collector = Collector::start().await;
+    let off = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()),
+        ("OTEL_SDK_DISABLED", "true"),
+        ("TRACEPARENT", CALLER),
+        ("TRACESTATE", "congo=t61rcWkgMzE"),
+    ];
+    let worker = world.worker(&off).await;
+    let environment = world.with(&off);
+    let line = ["send", "restock", "--store", "s", "--line", "tea=5", "--mode", "set"];
+    let command = ["--id", "passed-on", "--source", SOURCE, "--wait", "60"];
+    process::run(&environment, &[&line[..], &command].concat()).await.expect_code(0);
+    let result = world.results.one("passed-on").await;
+    for (name, value) in [("traceparent", CALLER), ("tracestate", "congo=t61rcWkgMzE")] {
+        assert_eq!(result.body[name], value);
+        assert_eq!(result.attributes[name], value);
+    }
+    worker.stop().await;
+    assert_eq!(collector.spans().len(), 0);
+    world.audit().await;
+}
+
+async fn a_collector_that_is_down_stops_nobody(stack: Stack) {
+    let mut world = World::new(stack).await;
+    let nobody = {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", port.local_addr().unwrap())
+    };
+    let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", nobody.as_str())];
+    let mut worker = Worker::start(&world.with(&exporting)).await;
+    world.post("event", &[restock_seats("stock", EVENT, &seat_numbers(2))]).await;
+    assert_eq!(world.results.one("stock").await.word(), "restocked");
+    worker.terminate().await;
+    assert_eq!(worker.ended(Duration::from_secs(30)).await, 0, "the grace and five seconds");
+    // The SDK's own words.
+    let is_told = |line: &Value| line["name"] == "BatchSpanProcessor.ExportError";
+    let told = async || worker.lines().into_iter().find(is_told);
+    assert_eq!(until("it is in the log", told).await["target"], "opentelemetry_sdk");
+    world.audit().await;
+}

@@ -1,0 +1,183 @@
+//! Dashboard and alerts against the binary they watch.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use inventory_worker::{
+    telemetry::Metrics,
+    worker::{Event, Observer as _},
+};
+use serde_json::Value;
+
+const DASHBOARD: &str = include_str!("../../k8s/monitoring/dashboard.json");
+const ALERTS: &str = include_str!("../../k8s/monitoring/alerts.yaml");
+const GUIDE: &str = include_str!("../../docs/OPERATIONS.md");
+
+/// Where the guide is read.
+const GUIDE_URL: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/OPERATIONS.md");
+
+/// Labels that the scrape adds.
+const SCRAPED: [&str; 4] = ["namespace", "pod", "instance", "job"];
+
+/// Series at `/metrics`, with their labels: a histogram's three by their own names.
+fn exposed() -> BTreeMap<String, BTreeSet<String>> {
+    let metrics = Metrics::new().unwrap();
+    let oldest_age = Duration::from_secs(3);
+    metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
+    let text = metrics.encode().unwrap();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .map(|line| {
+            let series = line.rsplit_once(' ').unwrap().0;
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            (name.to_owned(), label_names(labels))
+        })
+        .collect()
+}
+
+/// The names in `a="x",b=~"y"}`.
+fn label_names(labels: &str) -> BTreeSet<String> {
+    let quoted = labels.split('"').step_by(2);
+    let names = quoted.map(|part| part.trim_matches([',', '=', '~', '!', '}', ' ']));
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// The product's series in an expression, with the labels it selects by.
+fn used(expression: &str) -> Vec<(String, BTreeSet<String>)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let starts = expression.match_indices("inventory_").map(|(at, _)| at);
+    let starts = starts.filter(|at| !expression[..*at].ends_with(is_part));
+    starts
+        .map(|at| {
+            let rest = &expression[at..];
+            let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+            let selector = rest[end..].strip_prefix('{').and_then(|rest| rest.split('}').next());
+            (rest[..end].to_owned(), label_names(selector.unwrap_or_default()))
+        })
+        .collect()
+}
+
+/// What is in the groups of `by (…)`.
+fn grouped_by(expression: &str) -> BTreeSet<String> {
+    let groups = expression.split("by (").skip(1).map(|rest| rest.split(')').next().unwrap());
+    groups.flat_map(|group| group.split(',')).map(|label| label.trim().to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_exposed(place: &str, expression: &str) {
+    let exposed = exposed();
+    let mut labels: BTreeSet<String> = SCRAPED.map(str::to_owned).into();
+    for (series, selected) in used(expression) {
+        let known = exposed.get(&series).unwrap_or_else(|| panic!("{place}: no {series}"));
+        labels.extend(known.iter().cloned());
+        for label in selected {
+            let is_known = known.contains(&label) || SCRAPED.contains(&label.as_str());
+            assert!(is_known, "{place}: {series} has no label {label}");
+        }
+    }
+    if used(expression).is_empty() {
+        return;
+    }
+    for label in grouped_by(expression) {
+        assert!(labels.contains(&label), "{place}: no label {label} in {expression}");
+    }
+}
+
+fn panels() -> Vec<Value> {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    dashboard["panels"].as_array().unwrap().clone()
+}
+
+/// Titles and expressions.
+fn targets() -> Vec<(String, String)> {
+    let of = |panel: &Value| {
+        let title = panel["title"].as_str().unwrap().to_owned();
+        let targets = panel["targets"].as_array().cloned().unwrap_or_default();
+        let expressions = targets.into_iter().map(|target| target["expr"].clone());
+        expressions
+            .map(move |expression| (title.clone(), expression.as_str().unwrap().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    panels().iter().flat_map(of).collect()
+}
+
+/// An alert's lines, by its name.
+fn alerts() -> BTreeMap<String, String> {
+    let alerts = ALERTS.split("- alert: ").skip(1);
+    let named = alerts.map(|alert| alert.split_once('\n').unwrap());
+    named.map(|(name, rest)| (name.to_owned(), rest.to_owned())).collect()
+}
+
+#[test]
+fn every_series_on_the_dashboard_is_one_the_binary_has() {
+    let targets = targets();
+    assert!(targets.len() > 20, "{targets:?}");
+    for (title, expression) in &targets {
+        assert_exposed(title, expression);
+        assert!(!used(expression).is_empty(), "{title}: {expression}");
+    }
+}
+
+#[test]
+fn every_figure_is_on_the_dashboard() {
+    let shown: BTreeSet<String> = targets()
+        .iter()
+        .flat_map(|(_, expression)| used(expression))
+        .map(|(name, _)| name)
+        .collect();
+    let ends = ["_bucket", "_sum", "_count"];
+    let missing = exposed().into_keys().filter(|name| {
+        let figure = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        !shown.iter().any(|series| series.starts_with(figure))
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn panels_have_an_id_each_and_do_not_overlap() {
+    let panels = panels();
+    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len());
+    let mut taken = BTreeSet::new();
+    for panel in &panels {
+        let of = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+        let (left, right, top) = (of("x"), of("x") + of("w"), of("y"));
+        assert!(right <= 24, "{}", panel["title"]);
+        for (x, y) in (left..right).flat_map(|x| (top..top + of("h")).map(move |y| (x, y))) {
+            assert!(taken.insert((x, y)), "{} lies on another", panel["title"]);
+        }
+    }
+}
+
+#[test]
+fn every_series_an_alert_rests_on_is_one_the_binary_has() {
+    let alerts = alerts();
+    assert!(alerts.len() >= 15);
+    // Not ours: of the scrape itself, and of kube-state-metrics.
+    let foreign = ["kube_pod_container_status_restarts_total", "kube_job_status_failed"];
+    for (name, alert) in &alerts {
+        let expression = alert.split("expr:").nth(1).unwrap().split("labels:").next().unwrap();
+        let is_ours = !used(expression).is_empty();
+        assert!(is_ours || foreign.iter().any(|series| expression.contains(series)), "{name}");
+        assert_exposed(name, expression);
+    }
+}
+
+#[test]
+fn every_alert_has_a_runbook_in_the_guide_and_every_runbook_an_alert() {
+    let runbooks = GUIDE.split("\n## Runbooks\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let headings: BTreeSet<String> =
+        runbooks.lines().filter_map(|line| line.strip_prefix("### ")).map(str::to_owned).collect();
+    let alerts = alerts();
+    assert_eq!(headings, alerts.keys().cloned().collect());
+    for (name, alert) in &alerts {
+        // A heading's anchor is its text in small letters.
+        let url = format!("runbook_url: {GUIDE_URL}#{}", name.to_ascii_lowercase());
+        assert!(alert.lines().any(|line| line.trim() == url), "{name}: {url}");
+        let severities = ["critical", "warning", "info"];
+        let is_severity = |word: &&str| alert.contains(&format!("severity: {word}\n"));
+        assert!(severities.iter().any(is_severity), "{name}");
+    }
+}
