@@ -7,15 +7,14 @@ use jiff::SignedDuration;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::quantile;
 use crate::{
     adapters::{observed::Call, system::Random},
     bench::{
-        Model, Plot, Row, Size, Target, load, model::ms, paused, row::Better, tally::Noted,
-        world::World,
+        Model, Row, Size, Target, load, model::ms, paused, row::Better, tally::Noted, world::World,
     },
     domain::time,
     ports::Entropy,
+    report::{Plot, quantile},
     sweeper::{self, Sweeper},
     worker::{self, Settings},
 };
@@ -64,7 +63,7 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
         Row::new("release_p99", p99, "ms", Target::AtMost(BOUND_MS))
             .with_ceiling(ceiling, Better::Less)
             .noting(note)
-            .showing(Plot::Distribution { title, times_ms: times, bound_ms: BOUND_MS }),
+            .showing(Plot::Distribution { title, times_ms: times, bound_ms: Some(BOUND_MS) }),
     ])
 }
 
