@@ -46,4 +46,5 @@ mod restock;
 mod rights;
 mod send;
 mod shutdown;
+mod storm;
 mod subscribers;

@@ -23,5 +23,7 @@ mod manifests;
 mod rights;
 mod schemas;
 #[cfg(feature = "embedded")]
+mod storm;
+#[cfg(feature = "embedded")]
 mod worker;
 mod world;
