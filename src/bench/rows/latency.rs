@@ -35,8 +35,8 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     let spread = model.latencies().spread(SPREAD);
     let messages = size.commands * 10;
     let capacity = paused(async {
-        let world = World::new(spread.clone()).with_reserves(size.commands, 1)?;
-        Ok(per_second(size.commands, world.drain(Settings::default()).await?))
+        let world = World::new(spread.clone()).with_reserves(messages, 1)?;
+        Ok(per_second(messages, world.drain(Settings::default()).await?))
     })?;
     let loaded = run(&spread, messages, LOAD * capacity)?;
     let idle = run(&spread, messages / 10, LOAD * capacity / 100.0)?;
