@@ -4,7 +4,7 @@ mod workers;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{ArgGroup, Args, builder::FalseyValueParser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -12,10 +12,7 @@ use serde_json::json;
 use super::{ExitCode, Shell, Table, run::AWS_VARIABLES};
 use crate::{
     adapters::{
-        sns::{
-            self, SnsTopic,
-            subscription::{Subscription, subscribe},
-        },
+        sns::{self, SnsTopic, subscription::Temporary},
         sqs::{self, SqsQueue},
         system::{Random, SystemClock},
     },
@@ -148,12 +145,16 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("topic {topic} (`bootstrap` creates it)"))?;
 
-    let subscription = subscribed(&storm, &topic, &sns, &sqs).await?;
+    // A queue of the storm's own, for the results of its own commands.
+    let queue = format!("inventory-storm-{}.fifo", storm.name);
+    let filter = json!({ "command_source": [storm.source()?] }).to_string();
+    let subscription = Temporary::begin(sns, sqs.clone(), topic.arn(), &queue, Some(&filter)).await;
+    let subscription = subscription.context("the storm's own subscription to results")?;
     let stormed = tokio::select! {
         biased;
         signal = signals.next() => Err(anyhow::anyhow!("ended by {signal} before its time")),
         stormed = async {
-            let results = Arc::new(connect(&subscription.queue_url).await?);
+            let results = Arc::new(connect(subscription.queue_url()).await?.of_topic());
             let (clock, entropy) = (Arc::new(SystemClock), Arc::new(Random::new()));
             let ports = Ports { commands, restocks, results, clock, entropy };
             let bar = bar(shell)?;
@@ -162,9 +163,8 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
             stormed
         } => stormed,
     };
-    let ended = subscription.end(&sns, &sqs).await.with_context(|| {
-        format!("the storm's own subscription and queue {} are left", subscription.queue_url)
-    });
+    let ended = subscription.end().await;
+    let ended = ended.with_context(|| format!("the storm's subscription or queue {queue} is left"));
     let mut summary = stormed?;
     ended?;
     summary.workers = workers::since(before, &args.workers).await?;
@@ -177,29 +177,6 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         false => print(&summary, &args, shell)?,
     }
     Ok(if summary.is_complete() { ExitCode::Done } else { ExitCode::Failed })
-}
-
-/// A queue of the storm's own for the results of its own commands.
-async fn subscribed(
-    storm: &Storm,
-    topic: &SnsTopic,
-    sns: &aws_sdk_sns::Client,
-    sqs: &aws_sdk_sqs::Client,
-) -> anyhow::Result<Subscription> {
-    let queue = format!("inventory-storm-{}.fifo", storm.name);
-    let filter = json!({ "command_source": [storm.source()?] }).to_string();
-    match subscribe(sns, sqs, topic.arn(), &queue, Some(&filter)).await {
-        Ok(subscription) => Ok(subscription),
-        Err(error) => {
-            // It may have come as far as the queue.
-            if let Ok(Some(url)) = sqs::bootstrap::find(sqs, &queue).await
-                && sqs.delete_queue().queue_url(&url).send().await.is_err()
-            {
-                bail!("{error}; the queue {queue} is left");
-            }
-            Err(error).context("the storm's own subscription to results")
-        }
-    }
 }
 
 /// On a terminal alone; a pipe is told nothing in between.

@@ -16,18 +16,59 @@ pub struct Subscription {
     pub arn: String,
 }
 
-impl Subscription {
+/// A subscription for a time: what it made is removed at its end, which is to be called.
+pub struct Temporary {
+    sns: SnsClient,
+    sqs: SqsClient,
+    made: Subscription,
+}
+
+impl Temporary {
+    /// As [`subscribe`], with a queue that nobody else has. Where that fails half-way, what was made
+    /// is removed again.
+    ///
+    /// # Errors
+    ///
+    /// Where SQS or SNS gives no answer, or refuses.
+    pub async fn begin(
+        sns: SnsClient,
+        sqs: SqsClient,
+        topic_arn: &str,
+        queue: &str,
+        filter: Option<&str>,
+    ) -> Result<Self, PortError> {
+        let made = match subscribe(&sns, &sqs, topic_arn, queue, filter).await {
+            Ok(made) => made,
+            Err(error) => {
+                if let Ok(Some(url)) = find(&sqs, queue).await
+                    && sqs.delete_queue().queue_url(&url).send().await.is_err()
+                {
+                    tracing::warn!(queue, "a queue is left that was to be removed");
+                }
+                return Err(error);
+            }
+        };
+        Ok(Self { sns, sqs, made })
+    }
+
+    /// The queue's URL.
+    #[must_use]
+    pub fn queue_url(&self) -> &str {
+        &self.made.queue_url
+    }
+
     /// Ends the subscription and deletes its queue; the one also where the other fails.
     ///
     /// # Errors
     ///
     /// Where SQS or SNS gives no answer, or refuses: what is left is to be removed by hand.
-    pub async fn end(&self, sns: &SnsClient, sqs: &SqsClient) -> Result<(), PortError> {
-        let ended = sns.unsubscribe().subscription_arn(&self.arn).send().await;
-        let deleted = sqs.delete_queue().queue_url(&self.queue_url).send().await;
-        ended.map_err(|error| port_error(&format!("Unsubscribe of {}", self.arn), &error))?;
+    pub async fn end(self) -> Result<(), PortError> {
+        let Self { sns, sqs, made } = self;
+        let ended = sns.unsubscribe().subscription_arn(&made.arn).send().await;
+        let deleted = sqs.delete_queue().queue_url(&made.queue_url).send().await;
+        ended.map_err(|error| port_error(&format!("Unsubscribe of {}", made.arn), &error))?;
         deleted
-            .map_err(|error| port_error(&format!("DeleteQueue of {}", self.queue_url), &error))?;
+            .map_err(|error| port_error(&format!("DeleteQueue of {}", made.queue_url), &error))?;
         Ok(())
     }
 }
