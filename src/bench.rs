@@ -18,7 +18,7 @@ mod world;
 use std::future::Future;
 
 pub use model::Model;
-pub use row::{Plot, Row, Target};
+pub use row::{Row, Target};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

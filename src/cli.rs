@@ -14,6 +14,7 @@ pub mod schema;
 pub mod send;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod storm;
 
 use std::{ffi::OsString, io};
 
@@ -100,6 +101,8 @@ pub enum Command {
     Bootstrap(Box<bootstrap::BootstrapArgs>),
     /// Post a command, or a file of them
     Send(Box<send::SendArgs>),
+    /// Put load on a running deployment, and say how long outcomes take
+    Storm(Box<storm::StormArgs>),
     /// Measure the worker against its targets, under a model of how long calls take
     #[cfg(feature = "bench")]
     Bench(bench::BenchArgs),
@@ -154,6 +157,7 @@ async fn dispatch(command: Command, shell: &Shell) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => dev::run(*args, shell).await,
         Command::Bootstrap(args) => bootstrap::run(*args, shell).await,
         Command::Send(args) => send::run(*args, shell).await,
+        Command::Storm(args) => storm::run(*args, shell).await,
         #[cfg(feature = "bench")]
         Command::Bench(args) => bench::run(args, shell).await,
         Command::Audit(args) => audit::run(*args, shell).await,

@@ -28,9 +28,11 @@ pub mod domain;
 pub mod message;
 pub mod planted;
 pub mod ports;
+pub mod report;
 pub mod retry;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod storm;
 pub mod sweeper;
 pub mod telemetry;
 pub mod worker;

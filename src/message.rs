@@ -17,6 +17,7 @@
 //! - a message nested deeper than 127 levels, or with a number beyond a double, is not JSON to us.
 
 mod action;
+mod canonical;
 pub mod catalog;
 mod command;
 mod decode;

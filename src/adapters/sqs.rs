@@ -64,6 +64,7 @@ pub struct SqsQueue {
     client: Client,
     name: String,
     url: String,
+    is_of_topic: bool,
 }
 
 impl SqsQueue {
@@ -81,15 +82,21 @@ impl SqsQueue {
             )));
         }
         if name_or_url.contains("://") {
-            return Ok(Self { client, name, url: name_or_url.to_owned() });
+            return Ok(Self { client, name, url: name_or_url.to_owned(), is_of_topic: false });
         }
         match bootstrap::find(&client, &name).await? {
-            Some(url) => Ok(Self { client, name, url }),
+            Some(url) => Ok(Self { client, name, url, is_of_topic: false }),
             None => Err(PortError::Refused(format!(
                 "queue {name}: does not exist in this account and region; create it with \
                  `inventory-worker bootstrap`, or set the URL of another account's queue"
             ))),
         }
+    }
+
+    /// The same queue, which a topic delivers to: its messages may lack their sequence numbers.
+    #[must_use]
+    pub fn of_topic(self) -> Self {
+        Self { is_of_topic: true, ..self }
     }
 
     /// The queue's URL.
@@ -152,7 +159,7 @@ impl Queue for SqsQueue {
             .messages
             .unwrap_or_default()
             .into_iter()
-            .map(|message| delivery::read(&self.name, message))
+            .map(|message| delivery::read(&self.name, message, self.is_of_topic))
             .collect()
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::report::Plot;
+
 /// What a row must come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
@@ -54,29 +56,6 @@ pub struct Row {
     /// What there is to see.
     #[serde(skip)]
     pub plots: Vec<Plot>,
-}
-
-/// A picture.
-#[derive(Clone, Debug)]
-pub enum Plot {
-    /// Figures side by side.
-    Bars {
-        /// What they are.
-        title: String,
-        /// Their unit.
-        unit: &'static str,
-        /// Each with its name.
-        bars: Vec<(String, f64)>,
-    },
-    /// How much of all took how long at most.
-    Distribution {
-        /// What took time.
-        title: String,
-        /// Milliseconds, in order.
-        times_ms: Vec<f64>,
-        /// A bound to show, milliseconds.
-        bound_ms: f64,
-    },
 }
 
 /// Which way is better.

@@ -47,24 +47,3 @@ fn count(count: impl TryInto<u64>) -> f64 {
 fn per_second(commands: usize, took: Duration) -> f64 {
     count(commands) / took.as_secs_f64()
 }
-
-/// The value that the given share of the sorted values does not pass.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ share ≤ 1")]
-    let rank = (count(sorted.len()) * share).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quantile_is_the_value_that_the_share_does_not_pass() {
-        let values: Vec<f64> = (1..=200).map(f64::from).collect();
-        assert_eq!(quantile(&values, 0.99), 198.0);
-        assert_eq!(quantile(&values, 0.5), 100.0);
-        assert_eq!(quantile(&values, 1.0), 200.0);
-        assert!(quantile(&[], 0.99).is_nan());
-    }
-}

@@ -103,15 +103,26 @@ impl World {
         }
     }
 
-    /// Works until the queue is empty, and gives how long that took.
+    /// Works until the queue is empty, and gives how long that took. Nothing may be rejected.
     pub(super) async fn drain(&self, settings: Settings) -> anyhow::Result<Duration> {
+        let took = self.drain_whatever(settings, 1).await?;
+        self.see_that_all_went_well()?;
+        Ok(took)
+    }
+
+    /// The same, whatever the commands come to. The seed is the worker's chance, its tokens too:
+    /// runs on one store need different ones.
+    pub(super) async fn drain_whatever(
+        &self,
+        settings: Settings,
+        seed: u64,
+    ) -> anyhow::Result<Duration> {
         let mut working = JoinSet::new();
         let begun = Instant::now();
-        working.spawn(worker::run(self.tools(settings, 1), vec![self.source()]));
+        working.spawn(worker::run(self.tools(settings, seed), vec![self.source()]));
         self.until_empty().await?;
         let took = begun.elapsed();
         working.shutdown().await;
-        self.see_that_all_went_well()?;
         Ok(took)
     }
 

@@ -7,7 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ExitCode, Output, Shell};
-use crate::bench::{self, Model, Row, Size, report};
+use crate::{
+    bench::{self, Model, Row, Size},
+    report::number,
+};
 
 /// Arguments of `bench`.
 #[derive(Args)]
@@ -75,7 +78,8 @@ pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let rows = measuring.await.context("the bench")??;
     if let Some(path) = &args.report {
         let name = path.display();
-        std::fs::write(path, report::html(&rows)).with_context(|| format!("the file {name}"))?;
+        std::fs::write(path, bench::report::html(&rows))
+            .with_context(|| format!("the file {name}"))?;
         shell.out.line(&format!("report: {name}"))?;
     }
     let met = rows.iter().filter(|row| row.met).count();
@@ -89,8 +93,8 @@ pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
 fn show(row: &Row, out: &Output) -> std::io::Result<()> {
     let style = out.style();
     let verdict = if row.met { style.good("met") } else { style.bad("NOT MET") };
-    let figure = format!("{} {}", report::number(row.figure), row.unit);
-    let ceiling = row.ceiling.map_or(String::new(), |c| format!("ceiling {}", report::number(c)));
+    let figure = format!("{} {}", number(row.figure), row.unit);
+    let ceiling = row.ceiling.map_or(String::new(), |c| format!("ceiling {}", number(c)));
     let ratio = row.ratio.map_or(String::new(), |ratio| format!("ratio {ratio:.3}"));
     let target = format!("target {}", row.target);
     out.line(&format!(

@@ -19,8 +19,8 @@ use crate::config::{AdminConfig, Flags};
 /// The whole exchange. Kubernetes gives a probe one second unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The answer is a word or a short list of parts; more is not read.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// The answer is a word, a short list of parts, or the metrics; more is not read.
+const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Arguments of `health`.
 #[derive(Args)]
@@ -69,13 +69,13 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-struct Answer {
-    status: u16,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
 }
 
 /// HTTP/1.0, which needs neither a parser of chunks nor a connection kept.
-async fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+pub(super) async fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

@@ -58,9 +58,14 @@ pub fn encode_command(command: &OutgoingCommand) -> String {
     })
 }
 
+/// Room for most messages, bytes.
+const USUAL_BYTES: usize = 768;
+
 /// JSON of a value that has one: derived, of texts, numbers and lists, with names for members.
 pub(super) fn to_json<T: Serialize>(value: &T) -> String {
-    match serde_json::to_string(value) {
+    let mut json = Vec::with_capacity(USUAL_BYTES);
+    let written = serde_json::to_writer(&mut json, value).map_err(|error| error.to_string());
+    match written.and_then(|()| String::from_utf8(json).map_err(|error| error.to_string())) {
         Ok(json) => json,
         Err(error) => unreachable!("texts, numbers and lists have a JSON form: {error}"),
     }

@@ -1,24 +1,22 @@
 //! What a message comes to in 32 bytes.
 
-use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::canonical::{Form, write_members};
 use crate::domain::Digest;
 
-/// What a command's digest is made of.
-#[derive(Serialize)]
-struct Content<'v> {
-    r#type: &'v str,
-    data: &'v Value,
-}
+/// Room for the canonical form of most commands, bytes.
+const USUAL_BYTES: usize = 512;
 
 /// The digest of a command's content: SHA-256 of the RFC 8785 form of `{type, data}`.
 ///
 /// Unknown fields of `data` are part of it; defaults are not, nor is the order of members, the
 /// spelling of numbers or white space.
 pub(super) fn of_content(command_type: &str, data: &Value) -> serde_json::Result<Digest> {
-    let canonical = serde_json_canonicalizer::to_vec(&Content { r#type: command_type, data })?;
+    let mut canonical = Vec::with_capacity(USUAL_BYTES);
+    let members = [("data", Form::Value(data)), ("type", Form::Text(command_type))];
+    write_members(&mut canonical, &members)?;
     Ok(of_bytes(&canonical))
 }
 

@@ -270,8 +270,11 @@ async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failu
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
     let mut stopped = None;
-    for Leased { command, .. } in batch {
-        match decide_one(tools, &mut state, &mut ledger, command, now) {
+    for (place, Leased { command, .. }) in batch.iter().enumerate() {
+        let later = batch.get(place + 1..).unwrap_or_default();
+        // What comes again in this batch is to be found by then.
+        let comes_again = later.iter().any(|leased| leased.command.key == command.key);
+        match decide_one(tools, &mut state, &mut ledger, command, comes_again, now) {
             Ok((one, step)) => {
                 decided.push(one);
                 steps.push(step);
@@ -293,6 +296,7 @@ fn decide_one(
     state: &mut State,
     ledger: &mut Ledger,
     command: &Command,
+    comes_again: bool,
     now: Timestamp,
 ) -> Result<(Decided, Step), Stopped> {
     let key = LedgerKey::Command(command.key.clone());
@@ -318,7 +322,9 @@ fn decide_one(
         outcome: decided.outcome.clone(),
         decided_at: now,
     };
-    ledger.insert(key.clone(), Some(record.clone()));
+    if comes_again {
+        ledger.insert(key.clone(), Some(record.clone()));
+    }
     let checks = verdict
         .rests_on
         .into_iter()

@@ -59,7 +59,9 @@ pub fn pack(steps: Vec<Step>) -> Vec<Packed> {
 
 #[derive(Default)]
 struct Open {
-    items: BTreeMap<ItemKey, (Expected, Change)>,
+    /// Places in `changes`: a map moves what it holds about, and changes are large.
+    items: BTreeMap<ItemKey, usize>,
+    changes: Vec<(Expected, Change)>,
     ledger: Vec<(LedgerKey, LedgerRecord)>,
     checks: BTreeMap<ItemKey, Expected>,
     commands: usize,
@@ -90,14 +92,16 @@ impl Open {
         for change in step.changes {
             let key = change.key();
             self.checks.remove(&key);
-            match self.items.get_mut(&key) {
+            let place = self.items.get(&key).copied();
+            match place.and_then(|place| self.changes.get_mut(place)) {
                 Some((_, last)) => *last = change,
                 None => {
                     let expected = match change.version() {
                         0 | 1 => Expected::Absent,
                         version => Expected::Version(version - 1),
                     };
-                    self.items.insert(key, (expected, change));
+                    self.items.insert(key, self.changes.len());
+                    self.changes.push((expected, change));
                 }
             }
         }
@@ -107,7 +111,12 @@ impl Open {
     fn close(self) -> Packed {
         let mut transaction = Transaction::default();
         transaction.writes.reserve(self.items.len() + self.ledger.len());
-        for (expected, change) in self.items.into_values() {
+        let mut changes: Vec<Option<(Expected, Change)>> =
+            self.changes.into_iter().map(Some).collect();
+        // In the order of their keys.
+        for place in self.items.into_values() {
+            let change = changes.get_mut(place).and_then(Option::take);
+            let Some((expected, change)) = change else { continue };
             transaction.writes.push(match change {
                 Change::Seat(key, seat) => Write::Seat { key, expected, seat },
                 Change::Line(key, line) => Write::Line { key, expected, line },

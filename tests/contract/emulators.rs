@@ -142,7 +142,8 @@ impl PublisherHarness for Emulator {
             let policy = serde_json::to_string(filter).unwrap();
             let policy = (!filter.is_empty()).then_some(policy.as_str());
             let name = unique("subscriber");
-            let url = subscribe(&self.sns, &self.sqs, &arn, &name, policy).await.unwrap();
+            let subscribed = subscribe(&self.sns, &self.sqs, &arn, &name, policy).await;
+            let url = subscribed.unwrap().queue_url;
             queues.push(self.subscriber(&url).await);
         }
         (Arc::new(SnsTopic::connect(self.sns.clone(), &arn).await.unwrap()), queues)

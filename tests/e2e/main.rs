@@ -47,5 +47,6 @@ mod restock;
 mod rights;
 mod send;
 mod shutdown;
+mod storm;
 mod subscribers;
 mod traces;

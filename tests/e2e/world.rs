@@ -65,7 +65,7 @@ impl World {
         let dead_letters_url = url(&dead_letter_queue_name(&queue)).await;
         let subscriber = format!("{name}-subscriber.fifo");
         let subscribed = subscribe(&stack.sns, &stack.sqs, &topic_arn, &subscriber, None).await;
-        let results = Results::new(stack.sqs.clone(), subscribed.unwrap());
+        let results = Results::new(stack.sqs.clone(), subscribed.unwrap().queue_url);
         let tables = TableNames::prefixed(&format!("{name}-"));
         let client = stack.dynamodb.clone();
         let store = DynamoStore::new(client, tables.clone(), Arc::new(Random::new()));
@@ -90,6 +90,11 @@ impl World {
         environment
     }
 
+    /// The topic of results.
+    pub fn topic_arn(&self) -> &str {
+        &self.topic_arn
+    }
+
     /// A worker with these variables besides.
     pub async fn worker(&self, variables: &[(&str, &str)]) -> Worker {
         Worker::start(&self.with(variables)).await
@@ -100,8 +105,8 @@ impl World {
         let Stack { sns, sqs, .. } = &self.stack;
         let queue = format!("{}-{name}.fifo", self.name);
         let filter = filter.to_string();
-        let url = subscribe(sns, sqs, &self.topic_arn, &queue, Some(&filter)).await.unwrap();
-        Results::new(sqs.clone(), url)
+        let subscribed = subscribe(sns, sqs, &self.topic_arn, &queue, Some(&filter)).await;
+        Results::new(sqs.clone(), subscribed.unwrap().queue_url)
     }
 
     /// Posts messages into a group, in order, deduplicated by their content.

@@ -24,5 +24,7 @@ mod monitoring;
 mod rights;
 mod schemas;
 #[cfg(feature = "embedded")]
+mod storm;
+#[cfg(feature = "embedded")]
 mod worker;
 mod world;

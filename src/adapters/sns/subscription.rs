@@ -7,9 +7,75 @@ use serde_json::json;
 use super::super::aws::port_error;
 use crate::{adapters::sqs::bootstrap::find, ports::PortError};
 
+/// A queue that a topic delivers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The queue's URL.
+    pub queue_url: String,
+    /// The subscription's ARN.
+    pub arn: String,
+}
+
+/// A subscription for a time: what it made is removed at its end, which is to be called.
+pub struct Temporary {
+    sns: SnsClient,
+    sqs: SqsClient,
+    made: Subscription,
+}
+
+impl Temporary {
+    /// As [`subscribe`], with a queue that nobody else has. Where that fails half-way, what was made
+    /// is removed again.
+    ///
+    /// # Errors
+    ///
+    /// Where SQS or SNS gives no answer, or refuses.
+    pub async fn begin(
+        sns: SnsClient,
+        sqs: SqsClient,
+        topic_arn: &str,
+        queue: &str,
+        filter: Option<&str>,
+    ) -> Result<Self, PortError> {
+        let made = match subscribe(&sns, &sqs, topic_arn, queue, filter).await {
+            Ok(made) => made,
+            Err(error) => {
+                if let Ok(Some(url)) = find(&sqs, queue).await
+                    && sqs.delete_queue().queue_url(&url).send().await.is_err()
+                {
+                    tracing::warn!(queue, "a queue is left that was to be removed");
+                }
+                return Err(error);
+            }
+        };
+        Ok(Self { sns, sqs, made })
+    }
+
+    /// The queue's URL.
+    #[must_use]
+    pub fn queue_url(&self) -> &str {
+        &self.made.queue_url
+    }
+
+    /// Ends the subscription and deletes its queue; the one also where the other fails.
+    ///
+    /// # Errors
+    ///
+    /// Where SQS or SNS gives no answer, or refuses: what is left is to be removed by hand.
+    pub async fn end(self) -> Result<(), PortError> {
+        let Self { sns, sqs, made } = self;
+        let ended = sns.unsubscribe().subscription_arn(&made.arn).send().await;
+        let deleted = sqs.delete_queue().queue_url(&made.queue_url).send().await;
+        ended.map_err(|error| port_error(&format!("Unsubscribe of {}", made.arn), &error))?;
+        deleted
+            .map_err(|error| port_error(&format!("DeleteQueue of {}", made.queue_url), &error))?;
+        Ok(())
+    }
+}
+
 /// Creates a FIFO queue if it is missing, lets the topic send to it, and subscribes it with raw
 /// delivery, so that a message's body is the result itself. `filter` is a filter policy on message
-/// attributes, as JSON. Gives the queue's URL.
+/// attributes, as JSON.
 ///
 /// The queue's access policy becomes the one made here: meant for a queue of the subscriber's own.
 /// A subscription that exists already is left as it is.
@@ -23,7 +89,7 @@ pub async fn subscribe(
     topic_arn: &str,
     queue: &str,
     filter: Option<&str>,
-) -> Result<String, PortError> {
+) -> Result<Subscription, PortError> {
     let url = match find(sqs, queue).await? {
         Some(url) => url,
         None => create(sqs, queue).await?,
@@ -45,10 +111,14 @@ pub async fn subscribe(
     if let Some(filter) = filter {
         call = call.attributes("FilterPolicy", filter);
     }
-    call.send()
+    let doing = format!("Subscribe of {queue} to {topic_arn}");
+    let arn = call
+        .send()
         .await
-        .map_err(|error| port_error(&format!("Subscribe of {queue} to {topic_arn}"), &error))?;
-    Ok(url)
+        .map_err(|error| port_error(&doing, &error))?
+        .subscription_arn
+        .ok_or_else(|| PortError::Unavailable(format!("{doing}: the answer lacks the ARN")))?;
+    Ok(Subscription { queue_url: url, arn })
 }
 
 async fn create(sqs: &SqsClient, queue: &str) -> Result<String, PortError> {

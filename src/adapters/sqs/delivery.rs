@@ -11,7 +11,14 @@ use crate::{
 
 /// Reads a message, or says what it lacks. Every FIFO queue gives all of it, so what is missing is
 /// a fault of the queue (not FIFO) or of the server, never of the producer.
-pub(super) fn read(queue: &str, message: Message) -> Result<Delivery, PortError> {
+///
+/// What a topic delivered may lack its sequence number, which nothing rests on there: MiniStack
+/// 1.5.33 gives none.
+pub(super) fn read(
+    queue: &str,
+    message: Message,
+    is_of_topic: bool,
+) -> Result<Delivery, PortError> {
     let id = message.message_id.unwrap_or_default();
     let system = message.attributes.unwrap_or_default();
     let lacks = |what: &str| {
@@ -23,7 +30,10 @@ pub(super) fn read(queue: &str, message: Message) -> Result<Delivery, PortError>
     let text = |name: Name| system.get(&name).ok_or_else(|| lacks(name.as_str()));
     let group: GroupId = parsed(text(Name::MessageGroupId)?)
         .ok_or_else(|| lacks("a MessageGroupId of 1 to 128 characters"))?;
-    let sequence = text(Name::SequenceNumber)?.clone();
+    let sequence = match text(Name::SequenceNumber) {
+        Err(_) if is_of_topic => "0".to_owned(),
+        sequence => sequence?.clone(),
+    };
     if sequence.is_empty() || !sequence.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(lacks("a decimal SequenceNumber"));
     }
@@ -96,7 +106,7 @@ mod tests {
             ]
             .into(),
         );
-        let delivery = read("q.fifo", message).unwrap();
+        let delivery = read("q.fifo", message, false).unwrap();
         assert_eq!(delivery.group.as_str(), "event-42");
         assert_eq!(delivery.sequence, "18870266000000000001");
         assert_eq!(delivery.sent_at.to_string(), "2026-11-22T10:00:00.123Z");
@@ -115,7 +125,7 @@ mod tests {
         ] {
             let mut message = message();
             message.attributes.as_mut().unwrap().remove(&name);
-            let error = read("q.fifo", message).unwrap_err();
+            let error = read("q.fifo", message, false).unwrap_err();
             assert!(matches!(error, PortError::Refused(_)));
             let text = error.to_string();
             assert!(text.contains("q.fifo") && text.contains(name.as_str()), "{text}");

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::ensure;
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{per_second, quantile};
+use super::per_second;
 use crate::{
     adapters::{observed::LatencyModel, system::Random},
     bench::{
-        Model, Plot, Row, Size, Target, load,
+        Model, Row, Size, Target, load,
         model::ms,
         paused,
         row::Better,
@@ -18,6 +18,7 @@ use crate::{
     },
     domain::CommandId,
     ports::Entropy,
+    report::{Plot, quantile},
     worker::{self, Settings},
 };
 
@@ -34,8 +35,8 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     let spread = model.latencies().spread(SPREAD);
     let messages = size.commands * 10;
     let capacity = paused(async {
-        let world = World::new(spread.clone()).with_reserves(size.commands, 1)?;
-        Ok(per_second(size.commands, world.drain(Settings::default()).await?))
+        let world = World::new(spread.clone()).with_reserves(messages, 1)?;
+        Ok(per_second(messages, world.drain(Settings::default()).await?))
     })?;
     let loaded = run(&spread, messages, LOAD * capacity)?;
     let idle = run(&spread, messages / 10, LOAD * capacity / 100.0)?;
@@ -53,7 +54,7 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
         quantile(&harder, 0.99),
     );
     let title = "From enqueued to durable, one group at 70 % of its capacity".to_owned();
-    let plot = Plot::Distribution { title, times_ms: loaded, bound_ms: BOUND_MS };
+    let plot = Plot::Distribution { title, times_ms: loaded, bound_ms: Some(BOUND_MS) };
     Ok(vec![
         Row::new("latency_p99", p99, "ms", Target::AtMost(BOUND_MS))
             .with_ceiling(quantile(&idle, 0.99), Better::Less)

@@ -1,86 +1,54 @@
 //! What the store is asked to do: write units, and transactions in vain.
 
-use std::sync::Arc;
+mod units;
 
 use anyhow::Context as _;
-use uuid::Uuid;
 
 use super::count;
 use crate::{
-    adapters::{
-        dynamodb::{ClientOptions, DynamoStore, TableNames, TableOptions, ensure_tables},
-        embedded::EmbeddedDynamo,
-        observed::LatencyModel,
-        system::Random,
-    },
-    bench::{Model, Row, Size, Target, load, paused, row::Better, world::World},
-    ports::{Expected, Record, Store, Transaction, Write, store::TRANSACTION_ITEMS_MAX},
+    adapters::observed::LatencyModel,
+    bench::{Model, Row, Size, Target, paused, row::Better, world::World},
+    report::Plot,
     worker::{LockMode, Settings},
 };
 
 /// Groups at work at once, on seats of their own.
 const GROUPS: usize = 64;
 
+/// So many times the commands of one group, so that one transaction in a thousand would show.
+const ENOUGH: usize = 40;
+
 /// Seat, reservation and ledger entry, of less than 1 KB each: two units for each in a transaction,
 /// and one for the entry of the index.
 const UNITS_LEAST: f64 = 7.0;
 
-/// One-seat reserves whose units are counted.
-const COUNTED: usize = 200;
-
 pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
-    let (embedded, tables) = write_units_embedded()?;
+    let kinds = units::of_every_kind()?;
+    let reserve = kinds.first().context("a first kind of command")?;
     let in_memory = paused(async {
-        let world = World::new(LatencyModel::zero()).with_reserves(COUNTED, 1)?;
+        let world = World::new(LatencyModel::zero()).with_reserves(units::COUNTED, 1)?;
         world.drain(Settings::default()).await?;
-        Ok(world.tally.write_units().values().sum::<f64>() / count(COUNTED))
+        Ok(world.tally.write_units().values().sum::<f64>() / count(units::COUNTED))
     })?;
+    let others: Vec<String> =
+        kinds.iter().skip(1).map(|kind| format!("{} {:.2}", kind.name, kind.units())).collect();
     let note = format!(
-        "{tables}, as dynoxide answers over the DynamoDB adapter; the tables in memory, which \
-         reckon by DynamoDB's rules, say {in_memory:.2}"
+        "{}, as dynoxide answers over the DynamoDB adapter; the tables in memory, which reckon by \
+         DynamoDB's rules, say {in_memory:.2}. Other commands: {}",
+        reserve.by_table(),
+        others.join(", ")
     );
-    let units =
-        Row::new("write_units", embedded.max(in_memory), "units/reserve", Target::AtMost(7.0))
-            .with_ceiling(UNITS_LEAST, Better::Less)
-            .noting(note);
+    let bars = Plot::Bars {
+        title: "Write units a command, as the store answers".to_owned(),
+        unit: "units",
+        bars: kinds.iter().map(|kind| (kind.name.to_owned(), kind.units())).collect(),
+    };
+    let figure = reserve.units().max(in_memory);
+    let units = Row::new("write_units", figure, "units/reserve", Target::AtMost(7.0))
+        .with_ceiling(UNITS_LEAST, Better::Less)
+        .noting(note)
+        .showing(bars);
     Ok(vec![units, cancelled(model, size)?])
-}
-
-fn write_units_embedded() -> anyhow::Result<(f64, String)> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let dynamo = EmbeddedDynamo::start(None).await?;
-        let client = dynamo.client(&ClientOptions::default());
-        let names = TableNames::default();
-        ensure_tables(&client, &names, &TableOptions::bare()).await.context("the tables")?;
-        let store = Arc::new(DynamoStore::new(client, names, Arc::new(Random::seeded(2))));
-        let mut world = World::new(LatencyModel::zero()).with_reserves(COUNTED, 1)?;
-        create_seats(&*store, load::seats(COUNTED, world.clock.now())?).await?;
-        world.ports.store = store;
-        world.drain(Settings::default()).await?;
-        dynamo.stop().await;
-        let units = world.tally.write_units();
-        let each: Vec<String> = units
-            .iter()
-            .map(|(table, units)| format!("{} {:.2}", table.as_str(), units / count(COUNTED)))
-            .collect();
-        Ok((units.values().sum::<f64>() / count(COUNTED), each.join(", ")))
-    })
-}
-
-async fn create_seats(store: &dyn Store, seats: Vec<Record>) -> anyhow::Result<()> {
-    let writes: Vec<Write> = seats
-        .into_iter()
-        .filter_map(|record| match record {
-            Record::Seat(key, seat) => Some(Write::Seat { key, expected: Expected::Absent, seat }),
-            _ => None,
-        })
-        .collect();
-    for (number, writes) in (0_u128..).zip(writes.chunks(TRANSACTION_ITEMS_MAX)) {
-        let transaction = Transaction { writes: writes.to_vec(), checks: Vec::new() };
-        store.commit(&transaction, Uuid::from_u128(number)).await?;
-    }
-    Ok(())
 }
 
 /// Without locks, which would hide what the transactions meet, and with latencies that differ.
@@ -88,7 +56,7 @@ fn cancelled(model: &Model, size: Size) -> anyhow::Result<Row> {
     let settings = Settings { lock_mode: LockMode::AfterConflict, ..Settings::default() };
     let (transactions, cancelled) = paused(async {
         let latencies = model.latencies().spread(5);
-        let world = World::new(latencies).with_reserves(size.commands * 4, GROUPS)?;
+        let world = World::new(latencies).with_reserves(size.commands * ENOUGH, GROUPS)?;
         world.drain(settings).await?;
         Ok((world.tally.transactions(), world.tally.cancelled()))
     })?;

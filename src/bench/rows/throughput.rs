@@ -3,9 +3,8 @@
 use super::{count, per_second};
 use crate::{
     adapters::observed::Call,
-    bench::{
-        Model, Plot, Row, Size, Target, model::BATCH, paused, recipe, row::Better, world::World,
-    },
+    bench::{Model, Row, Size, Target, model::BATCH, paused, recipe, row::Better, world::World},
+    report::Plot,
     worker::Settings,
 };
 

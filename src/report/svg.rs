@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{super::Plot, escaped, number};
+use super::{Plot, escaped, number};
 
 const WIDTH: f64 = 900.0;
 /// Left of the bars, for their names.
@@ -19,18 +19,11 @@ const INK: &str = "#2f6fab";
 const FAINT: &str = "#8a97a6";
 const BOUND: &str = "#b3261e";
 
-impl Plot {
-    pub(super) fn title(&self) -> &str {
-        match self {
-            Self::Bars { title, .. } | Self::Distribution { title, .. } => title,
-        }
-    }
-}
-
 pub(super) fn plot(plot: &Plot) -> String {
     match plot {
         Plot::Bars { unit, bars: figures, .. } => bars(figures, unit),
         Plot::Distribution { times_ms, bound_ms, .. } => distribution(times_ms, *bound_ms),
+        Plot::Course { unit, a_second, .. } => course(a_second, unit),
     }
 }
 
@@ -78,10 +71,10 @@ pub(super) fn bars(figures: &[(String, f64)], unit: &str) -> String {
 }
 
 /// The share of all that took no longer, over the time.
-fn distribution(sorted_ms: &[f64], bound_ms: f64) -> String {
+fn distribution(sorted_ms: &[f64], bound_ms: Option<f64>) -> String {
     let mut svg = open(CURVE_HEIGHT + 2.0 * MARGIN);
     let last = sorted_ms.last().copied().unwrap_or_default();
-    let longest = last.max(bound_ms).max(1.0) * 1.05;
+    let longest = last.max(bound_ms.unwrap_or_default()).max(1.0) * 1.05;
     let x = |time: f64| MARGIN + (WIDTH - 2.0 * MARGIN) * time / longest;
     let y = |share: f64| MARGIN + CURVE_HEIGHT * (1.0 - share);
     for share in [0.0, 0.5, 0.9, 1.0] {
@@ -99,8 +92,10 @@ fn distribution(sorted_ms: &[f64], bound_ms: f64) -> String {
         let time = longest / 1.05 * f64::from(part) / 5.0;
         text(&mut svg, x(time), y(0.0) + 20.0, "middle", FAINT, &format!("{} ms", number(time)));
     }
-    line(&mut svg, (x(bound_ms), y(0.0)), (x(bound_ms), y(1.0)), BOUND);
-    text(&mut svg, x(bound_ms) - 4.0, y(1.0) - 8.0, "end", BOUND, "bound on p99");
+    if let Some(bound_ms) = bound_ms {
+        line(&mut svg, (x(bound_ms), y(0.0)), (x(bound_ms), y(1.0)), BOUND);
+        text(&mut svg, x(bound_ms) - 4.0, y(1.0) - 8.0, "end", BOUND, "bound on p99");
+    }
     let mut path = String::new();
     let step = sorted_ms.len().div_ceil(POINTS).max(1);
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
@@ -110,7 +105,41 @@ fn distribution(sorted_ms: &[f64], bound_ms: f64) -> String {
         let command = if path.is_empty() { 'M' } else { 'L' };
         let _ = write!(path, "{command}{:.1} {:.1}", x(time), y(share(place)));
     }
-    let _ = write!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{INK}\" stroke-width=\"2\"/>");
+    curve(&mut svg, &path);
     svg.push_str("</svg>");
     svg
+}
+
+/// How many there were, second by second.
+fn course(a_second: &[f64], unit: &str) -> String {
+    let mut svg = open(CURVE_HEIGHT + 2.0 * MARGIN);
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let seconds = a_second.len().max(1) as f64;
+    let most = a_second.iter().copied().fold(1.0, f64::max) * 1.05;
+    let x = |second: f64| MARGIN + (WIDTH - 2.0 * MARGIN) * second / seconds;
+    let y = |count: f64| MARGIN + CURVE_HEIGHT * (1.0 - count / most);
+    for part in 0..=4_u8 {
+        let share = f64::from(part) / 4.0;
+        let count = most / 1.05 * share;
+        line(&mut svg, (x(0.0), y(count)), (x(seconds), y(count)), "#e3e8ee");
+        text(&mut svg, MARGIN - 6.0, y(count) + 4.0, "end", FAINT, &format!("{count:.0}"));
+        let second = seconds * share;
+        text(&mut svg, x(second), y(0.0) + 20.0, "middle", FAINT, &format!("{second:.0} s"));
+    }
+    text(&mut svg, MARGIN, MARGIN - 16.0, "start", FAINT, unit);
+    let mut path = String::new();
+    let mut second = 0.0;
+    for count in a_second {
+        let command = if path.is_empty() { 'M' } else { 'L' };
+        let _ = write!(path, "{command}{:.1} {:.1}", x(second), y(*count));
+        second += 1.0;
+        let _ = write!(path, "L{:.1} {:.1}", x(second), y(*count));
+    }
+    curve(&mut svg, &path);
+    svg.push_str("</svg>");
+    svg
+}
+
+fn curve(svg: &mut String, path: &str) {
+    let _ = write!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{INK}\" stroke-width=\"2\"/>");
 }

@@ -1,0 +1,253 @@
+//! `storm`: load on a running deployment.
+
+mod workers;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args, builder::FalseyValueParser};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::{ExitCode, Shell, Table, run::AWS_VARIABLES};
+use crate::{
+    adapters::{
+        sns::{self, SnsTopic, subscription::Temporary},
+        sqs::{self, SqsQueue},
+        system::{Random, SystemClock},
+    },
+    app::{self, signals::StopSignals},
+    config::{AwsConfig, Flags},
+    ports::{Entropy as _, Queue},
+    report::number,
+    storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, Summary},
+};
+use workers::WorkerAddress;
+
+const AFTER: &str = "\
+Without --events, --seats or --buyers it is a restock storm: stores whose counts are set again and \
+again. With one of them it is an on-sale: buyers who want the same seats.
+
+Outcomes are learnt from results, through a temporary queue that is subscribed to the topic and \
+removed at the end, also after SIGINT and SIGTERM. Commands, events and stores are the storm's \
+own, by their names; the tables keep them: do not storm a deployment that people buy from.";
+
+/// Arguments of `storm`.
+#[derive(Args)]
+#[command(
+    after_help = format!("{AFTER}\n\n{AWS_VARIABLES}"),
+    group = ArgGroup::new("on_sale").multiple(true)
+)]
+pub struct StormArgs {
+    /// Restock: stores, each a group of its own [default: 20]
+    #[arg(long, value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(10_000))]
+    pub stores: Option<u32>,
+    /// Restock: SKUs of each store [default: 100]
+    #[arg(long, value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(100_000))]
+    pub skus: Option<u32>,
+    /// Restock: lines of one command [default: 10]
+    #[arg(long, value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(10_000))]
+    pub lines: Option<u32>,
+    /// Restock: commands a second at most [default: as many as come back]
+    #[arg(long, value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(100_000))]
+    pub rate: Option<u32>,
+    /// On-sale: events [default: 1]
+    #[arg(long, value_name = "COUNT", group = "on_sale", value_parser = count(10_000))]
+    pub events: Option<u32>,
+    /// On-sale: seats of each event [default: 1000]
+    #[arg(long, value_name = "COUNT", group = "on_sale", value_parser = count(100_000))]
+    pub seats: Option<u32>,
+    /// On-sale: buyers over all events [default: 1000]
+    #[arg(long, value_name = "COUNT", group = "on_sale", value_parser = count(10_000_000))]
+    pub buyers: Option<u32>,
+    /// Restock: how long commands are sent [default: 30]. On-sale: when the doors close, should
+    /// buyers be left [default: 600]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub duration: Option<u64>,
+    /// Commands under way at once
+    #[arg(long, value_name = "COUNT", env = "INVENTORY_STORM_IN_FLIGHT", hide_env_values = true, default_value_t = 64, value_parser = count(10_000))]
+    pub in_flight: u32,
+    /// How long a command may take to its outcome
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub patience: u64,
+    /// The admin port of a worker, as HOST:PORT; repeatable. What its metrics say of the storm is
+    /// added to the figures
+    #[arg(long = "worker", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub workers: Vec<WorkerAddress>,
+    /// Write a page with plots there
+    #[arg(long, value_name = "FILE", env = "INVENTORY_STORM_REPORT", hide_env_values = true)]
+    pub report: Option<PathBuf>,
+    /// Print what it came to as one line of JSON
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub json: bool,
+    /// Queues and topic.
+    #[command(flatten)]
+    pub settings: Flags<AwsConfig>,
+}
+
+fn count(max: u32) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(max))
+}
+
+impl StormArgs {
+    fn plan(&self) -> Plan {
+        let or = |given: Option<u32>, default: usize| {
+            given.and_then(|given| usize::try_from(given).ok()).unwrap_or(default)
+        };
+        let seconds = |default| Duration::from_secs(self.duration.unwrap_or(default));
+        if self.events.is_none() && self.seats.is_none() && self.buyers.is_none() {
+            return Plan::Restocks(Restocks {
+                stores: or(self.stores, 20),
+                skus: or(self.skus, 100),
+                lines: or(self.lines, 10),
+                duration: seconds(30),
+                rate: self.rate.map(f64::from),
+            });
+        }
+        Plan::OnSale(OnSale {
+            events: or(self.events, 1),
+            seats: or(self.seats, 1_000),
+            buyers: or(self.buyers, 1_000),
+            duration: seconds(600),
+        })
+    }
+}
+
+/// Subscribes, storms, removes the subscription, and says what it came to. `Failed` where a command
+/// came to no outcome in time.
+///
+/// # Errors
+///
+/// Where the configuration is wrong, a service is unreachable or refuses, nobody answers, or the
+/// report cannot be written.
+pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+    let config = args.settings.load(&*shell.environment)?;
+    let mut signals = StopSignals::catch()?;
+    let before = workers::figures(&args.workers).await?;
+    let name = Random::new().uuid().simple().to_string().chars().take(12).collect();
+    let in_flight = usize::try_from(args.in_flight).unwrap_or(1);
+    let patience = Duration::from_secs(args.patience);
+    let storm = Storm { name, plan: args.plan(), in_flight, patience };
+
+    let sdk = app::aws().await;
+    let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));
+    let connect = async |name: &str| {
+        SqsQueue::connect(sqs.clone(), name)
+            .await
+            .with_context(|| format!("queue {name} (`bootstrap` creates it)"))
+    };
+    let first = config.queues.first().context("no queue")?;
+    let second = config.queues.get(1).unwrap_or(first);
+    let commands: Arc<dyn Queue> = Arc::new(connect(first.as_str()).await?);
+    let restocks: Arc<dyn Queue> = Arc::new(connect(second.as_str()).await?);
+    let topic = config.topic.as_str();
+    let topic = SnsTopic::connect(sns.clone(), topic)
+        .await
+        .with_context(|| format!("topic {topic} (`bootstrap` creates it)"))?;
+
+    // A queue of the storm's own, for the results of its own commands.
+    let queue = format!("inventory-storm-{}.fifo", storm.name);
+    let filter = json!({ "command_source": [storm.source()?] }).to_string();
+    let subscription = Temporary::begin(sns, sqs.clone(), topic.arn(), &queue, Some(&filter)).await;
+    let subscription = subscription.context("the storm's own subscription to results")?;
+    let stormed = tokio::select! {
+        biased;
+        signal = signals.next() => Err(anyhow::anyhow!("ended by {signal} before its time")),
+        stormed = async {
+            let results = Arc::new(connect(subscription.queue_url()).await?.of_topic());
+            let (clock, entropy) = (Arc::new(SystemClock), Arc::new(Random::new()));
+            let ports = Ports { commands, restocks, results, clock, entropy };
+            let bar = bar(shell)?;
+            let stormed = storm.run(&ports, |progress| show(&bar, progress)).await;
+            bar.finish_and_clear();
+            stormed
+        } => stormed,
+    };
+    let ended = subscription.end().await;
+    let ended = ended.with_context(|| format!("the storm's subscription or queue {queue} is left"));
+    let mut summary = stormed?;
+    ended?;
+    summary.workers = workers::since(before, &args.workers).await?;
+    if let Some(path) = &args.report {
+        let name = path.display();
+        std::fs::write(path, summary.html()).with_context(|| format!("the file {name}"))?;
+    }
+    match args.json {
+        true => shell.out.json(&json!(summary))?,
+        false => print(&summary, &args, shell)?,
+    }
+    Ok(if summary.is_complete() { ExitCode::Done } else { ExitCode::Failed })
+}
+
+/// On a terminal alone; a pipe is told nothing in between.
+fn bar(shell: &Shell) -> anyhow::Result<ProgressBar> {
+    if !shell.errors.is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
+    let template = "{spinner} {elapsed} [{wide_bar}] {pos}/{len} {msg}";
+    bar.set_style(ProgressStyle::with_template(template)?.progress_chars("=> "));
+    bar.set_message("waiting for a first answer");
+    Ok(bar)
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    match progress.done {
+        None => bar.tick(),
+        Some(done) => {
+            let Progress { whole, unit, answered, per_second, .. } = progress;
+            bar.set_length(*whole);
+            bar.set_position(done);
+            bar.set_message(format!("{unit}  {answered} outcomes, {per_second:.0}/s"));
+        }
+    }
+}
+
+fn print(summary: &Summary, args: &StormArgs, shell: &Shell) -> anyhow::Result<()> {
+    let (out, style) = (&shell.out, shell.out.style());
+    let mut times = Table::new(&["command", "outcomes", "p50, ms", "p95, ms", "p99, ms"]);
+    for (name, of) in &summary.by_command {
+        let at = [of.p50_ms, of.p95_ms, of.p99_ms].map(number);
+        times.row([vec![(*name).to_owned(), of.count.to_string()], at.to_vec()].concat());
+    }
+    let at = [summary.p50_ms, summary.p95_ms, summary.p99_ms].map(number);
+    times.row([vec!["all".to_owned(), summary.answered.to_string()], at.to_vec()].concat());
+    out.table(&times)?;
+    let mut outcomes = Table::new(&["outcome", "count"]);
+    for (name, count) in summary.outcomes.iter().chain(&summary.rejections) {
+        outcomes.row([name.clone(), count.to_string()]);
+    }
+    out.table(&outcomes)?;
+    let mut calls = Table::new(&["call of the storm", "count", "a command"]);
+    for (name, count) in &summary.calls {
+        let each = summary.calls_per_command.get(name).copied().unwrap_or_default();
+        calls.row([(*name).to_owned(), count.to_string(), number(each)]);
+    }
+    out.table(&calls)?;
+    if let Some(figures) = &summary.workers {
+        let mut workers = Table::new(&["the workers, by their own metrics", "value"]);
+        for (name, value) in figures {
+            workers.row([(*name).to_owned(), number(*value)]);
+        }
+        out.table(&workers)?;
+    }
+    let line = format!(
+        "{}: {} commands in {} s, {} a second, p99 to the outcome {} ms",
+        summary.storm,
+        summary.commands,
+        number(summary.seconds),
+        number(summary.commands_per_second),
+        number(summary.p99_ms)
+    );
+    out.line(&style.heading(&line))?;
+    if !summary.is_complete() {
+        let (unanswered, not_sent) = (summary.unanswered, summary.not_sent);
+        out.line(
+            &style.bad(&format!("{unanswered} without an outcome in time, {not_sent} not sent")),
+        )?;
+    }
+    if let Some(path) = &args.report {
+        out.line(&format!("report: {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! A restock storm: stores whose counts are set again and again.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use fastrand::Rng;
+use tokio::{sync::Mutex, task::JoinSet, time::Instant};
+
+use super::desk::Desk;
+use crate::domain::{Action, LineRequest, PoolId, Restock, RestockMode, Sku, StoreId};
+
+/// Quantities that are set lie below this.
+const QUANTITY_BELOW: u64 = 1_000;
+
+/// What a restock storm asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restocks {
+    /// Stores, each a group of its own.
+    pub stores: usize,
+    /// SKUs of each.
+    pub skus: usize,
+    /// Lines of one restock, at most as many as there are SKUs.
+    pub lines: usize,
+    /// How long restocks are sent. What is under way at the end is waited for.
+    pub duration: Duration,
+    /// Restocks a second at most.
+    pub rate: Option<f64>,
+}
+
+/// Gives out moments, evenly spaced.
+struct Pace {
+    every: Duration,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    async fn wait(&self) {
+        let at = {
+            let mut next = self.next.lock().await;
+            let at = (*next).max(Instant::now());
+            *next = at + self.every;
+            at
+        };
+        tokio::time::sleep_until(at).await;
+    }
+}
+
+impl Restocks {
+    pub(super) async fn play(
+        &self,
+        name: &str,
+        desk: &Arc<Desk>,
+        in_flight: usize,
+    ) -> anyhow::Result<()> {
+        let ends = Instant::now() + self.duration;
+        let skus: Arc<Vec<Sku>> = Arc::new(
+            (0..self.skus).map(|n| format!("sku-{n:05}").parse()).collect::<Result<_, _>>()?,
+        );
+        let stores: Arc<Vec<PoolId>> = Arc::new(
+            (0..self.stores)
+                .map(|n| Ok(PoolId::Store(format!("storm-{name}-{n}").parse::<StoreId>()?)))
+                .collect::<anyhow::Result<_>>()?,
+        );
+        let every = self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        let pace = Arc::new(Pace { every, next: Mutex::new(Instant::now()) });
+        let lines = self.lines.clamp(1, self.skus);
+        let mut clerks = JoinSet::new();
+        for _ in 0..in_flight {
+            let (seed, _) = desk.entropy.uuid().as_u64_pair();
+            let mut rng = Rng::with_seed(seed);
+            let (desk, skus, stores, pace) =
+                (Arc::clone(desk), Arc::clone(&skus), Arc::clone(&stores), Arc::clone(&pace));
+            clerks.spawn(async move {
+                loop {
+                    pace.wait().await;
+                    if Instant::now() >= ends {
+                        return anyhow::Ok(());
+                    }
+                    let store = stores.get(rng.usize(..stores.len())).context("no store")?;
+                    let from = rng.usize(..skus.len());
+                    let lines = skus.iter().cycle().skip(from).take(lines);
+                    let lines = lines.map(|sku| LineRequest {
+                        sku: sku.clone(),
+                        quantity: rng.u64(..QUANTITY_BELOW),
+                    });
+                    let restock = Restock {
+                        seats: Vec::new(),
+                        lines: lines.collect(),
+                        mode: RestockMode::Set,
+                        as_of: None,
+                    };
+                    desk.ask(store, None, |_| Action::Restock(restock)).await?;
+                }
+            });
+        }
+        while let Some(ended) = clerks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! What a storm counts.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::summary::{OfType, Summary, rounded};
+use crate::{domain::CommandType, report::quantile};
+
+/// How far a storm is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Of the whole: seconds, or buyers who have left. `None` while it is being prepared.
+    pub done: Option<u64>,
+    /// The whole.
+    pub whole: u64,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Commands with an outcome so far.
+    pub answered: u64,
+    /// Commands a second so far.
+    pub per_second: f64,
+}
+
+/// What was sent, and what came of it, since the storm began.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    begun: Option<Instant>,
+    whole: u64,
+    unit: &'static str,
+    left: u64,
+    sent: u64,
+    answered: u64,
+    not_sent: u64,
+    unanswered: u64,
+    stray: u64,
+    times_ms: BTreeMap<CommandType, Vec<f64>>,
+    outcomes: BTreeMap<String, u64>,
+    rejections: BTreeMap<String, u64>,
+    a_second: Vec<f64>,
+}
+
+impl Tally {
+    /// Forgets what was before; the storm begins.
+    pub(super) fn begin(&mut self, whole: u64, unit: &'static str) {
+        *self = Self { begun: Some(Instant::now()), whole, unit, ..Self::default() };
+    }
+
+    pub(super) fn sent(&mut self) {
+        self.sent += 1;
+    }
+
+    pub(super) fn not_sent(&mut self) {
+        self.not_sent += 1;
+    }
+
+    pub(super) fn unanswered(&mut self) {
+        self.unanswered += 1;
+    }
+
+    /// A result nobody waits for: a repetition, or too late.
+    pub(super) fn stray(&mut self) {
+        self.stray += 1;
+    }
+
+    /// A buyer has gone home.
+    pub(super) fn buyer_left(&mut self) {
+        self.left += 1;
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        command_type: CommandType,
+        sent: Instant,
+        outcome: &str,
+        code: Option<&str>,
+    ) {
+        self.answered += 1;
+        let took = sent.elapsed().as_secs_f64() * 1_000.0;
+        self.times_ms.entry(command_type).or_default().push(took);
+        *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
+        if let Some(code) = code {
+            *self.rejections.entry(code.to_owned()).or_default() += 1;
+        }
+        let second = self.begun.map_or(0, |begun| begun.elapsed().as_secs());
+        let second = usize::try_from(second).unwrap_or(usize::MAX - 1);
+        // A storm ends; so does this list.
+        if self.a_second.len() <= second {
+            self.a_second.resize(second + 1, 0.0);
+        }
+        if let Some(count) = self.a_second.get_mut(second) {
+            *count += 1.0;
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let elapsed = self.begun.map(|begun| begun.elapsed());
+        let done = elapsed.map(|elapsed| match self.unit {
+            "s" => elapsed.as_secs().min(self.whole),
+            _ => self.left,
+        });
+        let per_second = elapsed.map_or(0.0, |elapsed| per(self.answered, elapsed.as_secs_f64()));
+        Progress { done, whole: self.whole, unit: self.unit, answered: self.answered, per_second }
+    }
+
+    /// What it all came to.
+    pub(super) fn summary(
+        &self,
+        storm: &'static str,
+        seconds: f64,
+        calls: BTreeMap<&'static str, u64>,
+    ) -> Summary {
+        let mut all: Vec<f64> = self.times_ms.values().flatten().copied().collect();
+        all.sort_by(f64::total_cmp);
+        let by_command = self
+            .times_ms
+            .iter()
+            .map(|(command_type, times)| {
+                let mut times = times.clone();
+                times.sort_by(f64::total_cmp);
+                (command_type.as_str(), OfType::of(&times))
+            })
+            .collect();
+        let calls: BTreeMap<&'static str, u64> =
+            calls.into_iter().filter(|(_, calls)| *calls > 0).collect();
+        let of_all = OfType::of(&all);
+        Summary {
+            storm,
+            seconds: rounded(seconds),
+            commands: self.sent,
+            answered: self.answered,
+            unanswered: self.unanswered,
+            not_sent: self.not_sent,
+            stray_results: self.stray,
+            commands_per_second: rounded(per(self.answered, seconds)),
+            p50_ms: of_all.p50_ms,
+            p95_ms: of_all.p95_ms,
+            p99_ms: of_all.p99_ms,
+            longest_ms: rounded(quantile(&all, 1.0)),
+            by_command,
+            outcomes: self.outcomes.clone(),
+            rejections: self.rejections.clone(),
+            calls_per_command: calls
+                .iter()
+                .map(|(name, calls)| (*name, rounded(per(*calls, count(self.answered)))))
+                .collect(),
+            calls,
+            workers: None,
+            times_ms: all,
+            a_second: self.a_second.clone(),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub(super) fn count(count: u64) -> f64 {
+    count as f64
+}
+
+/// So many by so much; nothing by nothing.
+pub(super) fn per(what: u64, by: f64) -> f64 {
+    if by > 0.0 { count(what) / by } else { 0.0 }
+}
