@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -131,6 +132,9 @@ impl Message {
     }
 }
 
+/// The longest that two workers may be at work on one message without knowing of each other.
+const CROSSING_MAX: SignedDuration = SignedDuration::from_secs(60);
+
 /// What happened so far.
 pub(super) struct History {
     limits: Vec<Limits>,
@@ -252,7 +256,7 @@ impl History {
         match place {
             Place::Commands(queue) => self.sent_command(queue, message, id, sequence, now),
             Place::DeadLetters(_) => {
-                self.dead_lettered(message);
+                self.dead_lettered(message, now);
                 true
             }
         }
@@ -309,7 +313,7 @@ impl History {
     }
 
     /// A copy went to the dead letters: only of what is unreadable or can never be handled.
-    fn dead_lettered(&mut self, copy: &OutgoingMessage) {
+    fn dead_lettered(&mut self, copy: &OutgoingMessage, now: Timestamp) {
         let attribute = |name: &str| copy.attributes.get(name).cloned().unwrap_or_default();
         let id = attribute(dead_letters::ORIGINAL_MESSAGE_ID);
         let reason = attribute(dead_letters::REASON);
@@ -332,11 +336,28 @@ impl History {
             "INVALID_MESSAGE" | "UNSUPPORTED_TYPE" => message.command.is_none(),
             _ => false,
         };
+        // What the ledger knows is never given up; a transaction of another worker may cross the copy.
+        let known = message.command.as_ref().and_then(|command| {
+            let record = self.model.ledger.get(&LedgerKey::Command(command.key.clone()))?;
+            if record.digest() != command.digest {
+                return None;
+            }
+            match record {
+                LedgerRecord::Outcome { decided_at, .. }
+                | LedgerRecord::Intent { decided_at, .. } => Some(*decided_at),
+                LedgerRecord::Chunk { .. } => None,
+            }
+        });
+        let is_begun = reason == POISON_REASON
+            && known.is_some_and(|at| now.duration_since(at) > CROSSING_MAX);
         let is_command = message.command.is_some();
         self.dead += 1;
         self.innocents += u64::from(is_innocent);
         if !is_whole {
             self.fail("dead-letters", format!("the copy of {id} is not the whole message"));
+        }
+        if is_begun {
+            self.fail("dead-letters", format!("message {id}, which has begun, is given up"));
         }
         if !is_deserved {
             self.fail(

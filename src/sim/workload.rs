@@ -191,6 +191,13 @@ impl Maker {
             _ => self.restock(at),
         };
         let is_restock = matches!(action, Action::Restock(_));
+        let is_chunked =
+            matches!(&action, Action::Restock(Restock { lines, .. }) if lines.len() > 99);
+        let has_killers = profile.rate(Fault::Poison) > 0;
+        let key = match is_chunked && has_killers && self.rng.u32(0..8) == 0 {
+            true => self::key(source, &format!("{KILLER}{number}")),
+            false => key,
+        };
         let queue = if is_restock && self.rng.u32(0..4) > 0 { RESTOCK_QUEUE } else { 0 };
         let command =
             OutgoingCommand { key, time: Timestamp::UNIX_EPOCH, pool, action, traceparent: None };
