@@ -30,8 +30,15 @@ pub const SOURCE: &str = "/inventory-worker/sweeper";
 /// The scope of the shards' leases.
 const LEASE_SCOPE: &str = "sweeper";
 
-/// An expiry is posted again when its hold is still there after this long.
+/// An expiry is posted again when its hold is still there after this long, and twice as long, ...
 const REPOST_AFTER: Duration = Duration::from_secs(10);
+
+/// ... and then whenever so long has passed: as long as the queue tells repetitions.
+const REPOST_AFTER_MAX: Duration = Duration::from_secs(300);
+
+/// After so many failures a tick is over: the store or the queue is out, and each call may take
+/// seconds to say so.
+const FAILED_SHARDS_MAX: u32 = 3;
 
 /// The most holds looked at in a shard at a tick.
 const PAGE: usize = 1_000;
@@ -87,28 +94,33 @@ impl Sweeper {
             }
             // A sweep may be dropped anywhere: what it did not post is found again, and what it
             // posted twice is one expiry. So a call that hangs keeps nobody past the grace.
-            let swept = tokio::select! {
+            tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                swept = self.sweep(&mut posted) => swept,
-            };
-            if let Err(error) = swept {
-                warn!(%error, "expiries not swept, the next tick tries again");
+                () = self.sweep(&mut posted) => {}
             }
         }
     }
 
-    /// Sweeps each shard whose lease it gets, once.
-    async fn sweep(&self, posted: &mut Posted) -> Result<(), PortError> {
+    /// Sweeps each shard whose lease it gets, once. A shard that fails does not hold up the others,
+    /// unless so many do that it is not the shards.
+    async fn sweep(&self, posted: &mut Posted) {
         let token = self.entropy.uuid();
         let first = shard_number(self.entropy.fraction());
+        let mut failures = 0;
         for offset in 0..EXPIRY_SHARDS {
             let shard = (first + offset) % EXPIRY_SHARDS;
-            if self.is_mine(shard, token).await {
-                self.sweep_shard(shard, posted).await?;
+            if !self.is_mine(shard, token).await {
+                continue;
+            }
+            if let Err(error) = self.sweep_shard(shard, posted).await {
+                warn!(shard, %error, "expiries not swept, the next tick tries again");
+                failures += 1;
+                if failures >= FAILED_SHARDS_MAX {
+                    return;
+                }
             }
         }
-        Ok(())
     }
 
     async fn is_mine(&self, shard: u32, token: Uuid) -> bool {
@@ -133,8 +145,10 @@ impl Sweeper {
             Duration::try_from(until.duration_since(oldest.expires_at)).unwrap_or(Duration::ZERO)
         });
         self.observer.observe(&Event::SweeperLag(lag));
-        let new: Vec<ExpiredHold> =
-            found.into_iter().filter(|hold| !posted.contains(hold.reservation_id)).collect();
+        let new: Vec<ExpiredHold> = found
+            .into_iter()
+            .filter(|hold| !posted.contains(hold.reservation_id, step(hold, now)))
+            .collect();
         for holds in new.chunks(BATCH_ENTRIES_MAX) {
             self.post(holds, now, posted).await?;
         }
@@ -147,14 +161,14 @@ impl Sweeper {
         now: Timestamp,
         posted: &mut Posted,
     ) -> Result<(), PortError> {
-        let (ids, messages): (Vec<ReservationId>, Vec<OutgoingMessage>) =
-            holds.iter().filter_map(|hold| Some((hold.reservation_id, expiry(hold, now)?))).unzip();
+        let (holds, messages): (Vec<&ExpiredHold>, Vec<OutgoingMessage>) =
+            holds.iter().filter_map(|hold| Some((hold, expiry(hold, now)?))).unzip();
         let answers = self.queue.send(&messages).await?;
         let mut count = 0;
-        for (id, answer) in ids.into_iter().zip(answers) {
+        for (hold, answer) in holds.into_iter().zip(answers) {
             match answer {
                 Ok(_) => {
-                    posted.note(id);
+                    posted.note(hold.reservation_id, step(hold, now));
                     count += 1;
                 }
                 Err(error) => warn!(%error, "an expiry was not posted, the next tick tries again"),
@@ -172,14 +186,13 @@ fn shard_number(fraction: f64) -> u32 {
 }
 
 /// The command that expires a hold: the same identity and content whoever posts it and whenever.
-/// The deduplication id changes every [`REPOST_AFTER`], so that an expiry which found a slow clock
+/// The deduplication id changes with the [`step`], so that an expiry which found a slow clock
 /// (`NOT_YET_EXPIRED`) can be posted again.
 fn expiry(hold: &ExpiredHold, now: Timestamp) -> Option<OutgoingMessage> {
     let id = format!("expire:{}", hold.reservation_id);
-    let window = now.as_second() / i64::try_from(REPOST_AFTER.as_secs()).unwrap_or(i64::MAX);
     let action = Action::Expire(Expire { reservation_id: hold.reservation_id });
     let group = message::default_group(&hold.pool, &action);
-    let deduplication_id = Some(format!("{id}:{window}"));
+    let deduplication_id = Some(format!("{id}:{}", step(hold, now)));
     let key = CommandKey { source: SOURCE.parse().ok()?, id: id.parse().ok()? };
     let pool = hold.pool.clone();
     let command = OutgoingCommand { key, time: now, pool, action, traceparent: None };
@@ -187,20 +200,46 @@ fn expiry(hold: &ExpiredHold, now: Timestamp) -> Option<OutgoingMessage> {
     Some(OutgoingMessage { group, body, deduplication_id, attributes: BTreeMap::new() })
 }
 
-/// What was posted lately.
+/// How often an expiry is due to have been posted: after [`REPOST_AFTER`], then at twice the age
+/// each time, then every [`REPOST_AFTER_MAX`]. What waits in a backlog does not make it grow much.
+fn step(hold: &ExpiredHold, now: Timestamp) -> u64 {
+    let age = Duration::try_from(now.duration_since(hold.expires_at)).unwrap_or(Duration::ZERO);
+    let (age, first, most) = (age.as_secs(), REPOST_AFTER.as_secs(), REPOST_AFTER_MAX.as_secs());
+    let doublings = |age: u64| (age / first).checked_ilog2().map_or(0, |log| u64::from(log) + 1);
+    doublings(age.min(most)) + age.saturating_sub(most) / most
+}
+
+/// What was posted lately: at which step, and when.
 #[derive(Default)]
-struct Posted(BTreeMap<ReservationId, Instant>);
+struct Posted(BTreeMap<ReservationId, (u64, Instant)>);
 
 impl Posted {
-    fn note(&mut self, id: ReservationId) {
-        self.0.insert(id, Instant::now());
+    fn note(&mut self, id: ReservationId, step: u64) {
+        self.0.insert(id, (step, Instant::now()));
     }
 
-    fn contains(&self, id: ReservationId) -> bool {
-        self.0.contains_key(&id)
+    fn contains(&self, id: ReservationId, step: u64) -> bool {
+        self.0.get(&id).is_some_and(|(posted, _)| *posted >= step)
     }
 
     fn forget_old(&mut self) {
-        self.0.retain(|_, posted_at| posted_at.elapsed() < REPOST_AFTER);
+        self.0.retain(|_, (_, posted_at)| posted_at.elapsed() < REPOST_AFTER_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_posted_ever_more_seldom_and_never_given_up() {
+        let hold = ExpiredHold {
+            reservation_id: ReservationId(Uuid::nil()),
+            pool: "event#1".parse().unwrap(),
+            expires_at: Timestamp::UNIX_EPOCH,
+        };
+        let at = |age: i64| step(&hold, Timestamp::from_second(age).unwrap());
+        let posted: Vec<i64> = (1..2_000).filter(|age| at(*age) > at(age - 1)).collect();
+        assert_eq!(posted, [10, 20, 40, 80, 160, 600, 900, 1_200, 1_500, 1_800]);
     }
 }

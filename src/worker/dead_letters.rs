@@ -68,7 +68,13 @@ pub(super) fn copy(
     let size: usize =
         attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum();
     if size.saturating_add(delivery.body.len()) > queue::MESSAGE_BYTES_MAX {
+        // When it was first sent decides whether it may be sent back.
+        let first = attributes.remove_entry(FIRST_SENT_AT);
         attributes.clear();
+        attributes.extend(first.filter(|(name, value)| {
+            name.len() + value.len() + "String".len() + delivery.body.len()
+                <= queue::MESSAGE_BYTES_MAX
+        }));
     }
     OutgoingMessage {
         group: delivery.group.clone(),

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -14,6 +15,9 @@ use super::{
     settings::Settings,
 };
 use crate::ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX};
+
+/// How many calls extend leases at a time.
+const CALLS_SIDE_BY_SIDE: usize = 8;
 
 /// Every lease the worker holds on one queue.
 ///
@@ -76,24 +80,28 @@ impl Leases {
     async fn extend_all(&self) {
         let ids: Vec<u64> =
             self.entries().iter().filter(|(_, e)| !e.is_lost).map(|(id, _)| *id).collect();
-        for ids in ids.chunks(BATCH_ENTRIES_MAX) {
-            // Read again: some may have been settled while the calls before were under way.
-            let (ids, changes): (Vec<u64>, Vec<(Receipt, Duration)>) = {
-                let held = self.entries();
-                ids.iter()
-                    .filter_map(|id| {
-                        held.get(id).map(|e| (*id, (e.receipt.clone(), self.visibility)))
-                    })
-                    .unzip()
-            };
-            if changes.is_empty() {
-                continue;
-            }
-            let begun = Instant::now();
-            match self.queue.change_visibility(&changes).await {
-                Ok(answers) => self.note(&ids, &answers, begun),
-                Err(error) => warn!(queue = self.queue.name(), %error, "leases not extended"),
-            }
+        // Side by side: one call that hangs must not cost all that come after it their leases.
+        let calls: Vec<&[u64]> = ids.chunks(BATCH_ENTRIES_MAX).collect();
+        for calls in calls.chunks(CALLS_SIDE_BY_SIDE) {
+            future::join_all(calls.iter().map(|ids| self.extend(ids))).await;
+        }
+    }
+
+    async fn extend(&self, ids: &[u64]) {
+        // Read again: some may have been settled while the calls before were under way.
+        let (ids, changes): (Vec<u64>, Vec<(Receipt, Duration)>) = {
+            let held = self.entries();
+            ids.iter()
+                .filter_map(|id| held.get(id).map(|e| (*id, (e.receipt.clone(), self.visibility))))
+                .unzip()
+        };
+        if changes.is_empty() {
+            return;
+        }
+        let begun = Instant::now();
+        match self.queue.change_visibility(&changes).await {
+            Ok(answers) => self.note(&ids, &answers, begun),
+            Err(error) => warn!(queue = self.queue.name(), %error, "leases not extended"),
         }
     }
 

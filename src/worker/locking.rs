@@ -65,21 +65,25 @@ pub(super) async fn acquire(tools: &Arc<Tools>, names: Names) -> Held {
     let mut held =
         Held { tools: Arc::clone(tools), token: tools.entropy.uuid(), scopes: Vec::new() };
     let begun = Instant::now();
+    let mut is_degraded = false;
     for (scope, names) in names.0 {
         match wait_for(tools, &scope, &names, held.token).await {
             Ok(true) => held.scopes.push((scope, names)),
             Ok(false) => {
                 debug!(scope, "locks not free in time, going on without");
-                tools.observer.observe(&Event::LockDegraded);
+                is_degraded = true;
             }
             Err(error) => {
                 debug!(scope, %error, "no locks, going on without");
-                tools.observer.observe(&Event::LockDegraded);
+                is_degraded = true;
                 // The answer may have been lost after the names were taken.
                 held.scopes.push((scope, names));
                 break;
             }
         }
+    }
+    if is_degraded {
+        tools.observer.observe(&Event::LockDegraded);
     }
     tools.observer.observe(&Event::LockWaited(begun.elapsed()));
     held

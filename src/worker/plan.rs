@@ -38,8 +38,8 @@ pub struct Packed {
 ///
 /// An item touched by several commands of one transaction is written once, as the last of them
 /// left it, conditioned on the version before the first. The 100 items bound the size too: the
-/// largest item, a ledger entry that names 500 SKUs of 128 bytes, is far below 40 KB, so the 4 MB
-/// of a transaction are out of reach.
+/// largest, a ledger entry that names every item of its command, is below 40 KB, since a command
+/// of more than 99 entries is a restock and goes in chunks. 4 MB are out of reach.
 #[must_use]
 pub fn pack(steps: Vec<Step>) -> Vec<Packed> {
     let last = sabotage::last_changes(&steps);

@@ -665,6 +665,23 @@ async fn a_short_page_of_the_index_is_not_the_end_of_it() {
     assert_eq!(sent[0].body["IndexName"], "expiry-index");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_damaged_entry_of_the_index_does_not_hide_the_others() {
+    let item = |number: u128| {
+        json!({
+            "reservation_id": { "S": token(number).to_string() },
+            "expiry_shard": { "N": "3" },
+            "expires_at": { "N": "1795342200" },
+            "pool": { "S": if number == 1 { "no pool" } else { "event#42" } },
+        })
+    };
+    let answer = json!({ "Items": [item(1), item(2)] });
+    let wire = Wire::new([], Turn::Answer(200, answer));
+    let holds = alone(&wire).expired(3, now(), 5).await.unwrap();
+    let ids: Vec<Uuid> = holds.iter().map(|hold| hold.reservation_id.0).collect();
+    assert_eq!(ids, [token(2)]);
+}
+
 // --- Answers that cannot be believed ------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! Queries and scans, page by page.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use tracing::warn;
 
 use crate::{
     domain::{PoolId, Timestamp},
@@ -47,9 +48,15 @@ impl DynamoStore {
                 .await
                 .map_err(|error| errors::port("Query expiry-index", &error))?;
             for item in output.items() {
-                holds.push(read_expired(item).map_err(|error| {
-                    items::unreadable(&self.tables, Table::Reservations, item, &error)
-                })?);
+                match read_expired(item) {
+                    Ok(hold) => holds.push(hold),
+                    // One damaged entry must not keep the other holds of its shard for ever.
+                    Err(error) => {
+                        let table = Table::Reservations;
+                        let error = items::unreadable(&self.tables, table, item, &error);
+                        warn!(%error, "a hold that ran out cannot be given back");
+                    }
+                }
             }
             start = next_start(output.last_evaluated_key);
             if start.is_none() {

@@ -19,6 +19,26 @@ const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
 /// How long a message is hidden that rests on an item that cannot be read.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(10);
 
+/// From so many receives on a message is hidden for longer each time.
+const PATIENT_RECEIVES: u32 = 100;
+/// By how much longer than the time before.
+const PATIENCE_GROWTH: f64 = 1.011;
+/// SQS allows 12 hours from the receive on.
+const PATIENCE_MAX: Duration = Duration::from_secs(6 * 3_600);
+
+/// The least time that a message is hidden which was received so often. A receive counts towards the
+/// queue's own redrive (1,000, the most SQS allows) whoever is to blame: from the hundredth to the
+/// thousandth it is stretched over more than the 14 days that a queue keeps a message, and what is
+/// waited after an outage stays near a hundredth of it.
+fn patience(receive_count: u32) -> Duration {
+    let Some(beyond) = receive_count.checked_sub(PATIENT_RECEIVES).filter(|beyond| *beyond > 0)
+    else {
+        return Duration::ZERO;
+    };
+    let seconds = PATIENCE_GROWTH.powf(f64::from(beyond));
+    Duration::try_from_secs_f64(seconds).unwrap_or(PATIENCE_MAX).min(PATIENCE_MAX)
+}
+
 impl Lanes {
     /// The one place that turns a failure into what happens to the messages that are left.
     pub(super) async fn give_up(&self, failure: Failure, left: &[Held]) {
@@ -79,6 +99,9 @@ impl Lanes {
             }
             Failure::Stopping => Duration::ZERO,
         };
+        let is_no_ones = matches!(failure, Failure::LeaseLost | Failure::Stopping);
+        let patience = head.map_or(Duration::ZERO, |delivery| patience(delivery.receive_count));
+        let delay = if is_no_ones { delay } else { delay.max(patience) };
         self.release(left, delay).await;
     }
 
@@ -105,6 +128,30 @@ impl Lanes {
                     warn!(queue = self.source.queue.name(), %error, "not released");
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_fails_for_14_days_is_received_less_than_a_thousand_times() {
+        let waited: Duration = (0..1_000).map(patience).sum();
+        assert!(waited > Duration::from_secs(14 * 86_400), "{waited:?}");
+        assert_eq!(patience(PATIENT_RECEIVES), Duration::ZERO);
+        assert!(patience(u32::MAX) <= PATIENCE_MAX);
+    }
+
+    #[test]
+    fn what_is_waited_after_an_outage_is_a_hundredth_of_it() {
+        let mut outage = Duration::ZERO;
+        for count in 0..1_000 {
+            let next = patience(count);
+            let bound = outage.mul_f64(0.012) + Duration::from_secs(2);
+            assert!(next <= bound, "{next:?} after {outage:?}");
+            outage += next;
         }
     }
 }

@@ -24,7 +24,11 @@ const FORGIVE_EVERY: Duration = Duration::from_secs(1);
 /// as soon as the store allows it, and before any other attempt is counted: an outage condemns
 /// nobody.
 #[derive(Clone, Default)]
-pub(in crate::worker) struct Unforgiven(Arc<Mutex<Vec<String>>>);
+pub(in crate::worker) struct Unforgiven {
+    /// By the message's id.
+    counted: Arc<Mutex<Vec<String>>>,
+    forgiving: Arc<tokio::sync::Mutex<()>>,
+}
 
 /// Suspects of a worker are handled one after the other: were they handled side by side, the one
 /// that kills the worker would condemn the others with it.
@@ -32,16 +36,16 @@ pub(in crate::worker) type OneSuspect = Arc<tokio::sync::Mutex<()>>;
 
 impl Unforgiven {
     fn add(&self, message_id: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message_id);
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).push(message_id);
     }
 
     fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     async fn settle(&self, tools: &Tools) -> Result<(), Failure> {
         loop {
-            let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let next = self.counted.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(message_id) = next else { return Ok(()) };
             if let Err(error) = tools.store.forgive_attempt(&message_id).await {
                 self.add(message_id);
@@ -55,9 +59,14 @@ impl Lanes {
     /// Takes back what an outage had counted, for as long as it takes.
     pub(super) async fn forgive(&self) {
         let stop = &self.tools.stop.working;
-        while !self.unforgiven.is_empty() && !stop.is_cancelled() {
+        // One lane is enough.
+        let Ok(_alone) = self.unforgiven.forgiving.try_lock() else { return };
+        while !self.unforgiven.is_empty() {
             let Err(error) = self.unforgiven.settle(&self.tools).await else { return };
             warn!(%error, "an attempt is still counted, to be taken back later");
+            if stop.is_cancelled() {
+                return;
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
@@ -76,6 +85,13 @@ impl Lanes {
         };
         let _turn = self.one_suspect.lock().await;
         let message_id = &suspect.delivery.message_id;
+        // The turn may have been long in coming: what is not to be begun is not counted.
+        if self.tools.stop.working.is_cancelled() {
+            return Settled::failed(Failure::Stopping);
+        }
+        if !suspect.lease.is_held() {
+            return Settled::failed(Failure::LeaseLost);
+        }
         let settled = match self.count_attempt(message_id).await {
             Ok(attempts) => self.judge(head, suspect, attempts, coming).await,
             Err(failure) => return Settled::failed(failure),

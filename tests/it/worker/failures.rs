@@ -172,6 +172,22 @@ async fn an_item_that_cannot_be_read_holds_up_what_rests_on_it_and_nobody_else()
     assert_eq!(world.dead_letters.depth(), 0);
 }
 
+/// SQS moves a message to the dead letters by itself at the thousandth receive.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_nobody_is_to_blame_for_is_received_ever_more_seldom() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.faults.damage("A-1");
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-1"]}));
+    let running = world.start();
+    tokio::time::sleep(Duration::from_secs(12 * 3_600)).await;
+    let loads = world.seen.calls()["load"];
+    assert!((100..800).contains(&loads), "{loads} receives");
+    world.faults.clear();
+    until(|| reserved(&world) == 1).await;
+    running.stop().await;
+}
+
 /// A reserve of another group commits between the reads of one load: the batch has the seat from
 /// before and the reservation from after.
 #[tokio::test(start_paused = true)]
