@@ -7,13 +7,13 @@ SHELL := /bin/bash
 # cargo-deny is kept here once it is built; CI may point it at a cache of its own.
 TOOLS ?= .cache/tools
 
-.PHONY: help demo test manifests terraform sbom fuzz mutants fmt lint deny clean-cache
+.PHONY: help demo test faults manifests terraform sbom fuzz mutants fmt lint deny clean-cache
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Play a short on-sale in one process: no AWS, no Docker, no Redis
-	cargo run --release -- dev --demo
+	cargo run --locked --profile demo -- dev --demo
 
 test: ## Install what the tests need, start the emulated stack, run every test, stop the stack
 	scripts/test
@@ -26,6 +26,9 @@ terraform: ## Check the Terraform module k8s/aws; needs terraform and its AWS pr
 
 sbom: ## Write what the production binary is made of, as CycloneDX, to target/sbom
 	TOOLS=$(TOOLS) scripts/sbom
+
+faults: ## Kill, stop and cut off real workers and servers for FAULTS_SECONDS (600); by hand
+	scripts/faults $${FAULTS_SECONDS:-600}
 
 fuzz: ## Fuzz the decoder for SECONDS_TO_FUZZ (60), without a nightly compiler
 	TOOLS=$(TOOLS) scripts/fuzz

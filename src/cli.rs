@@ -79,7 +79,7 @@ impl Shell {
 
 /// Reserves, confirms, cancels and restocks inventory from SQS FIFO queues.
 ///
-/// Every option is also an environment variable; a flag wins over its variable. Exit codes: 0 done,
+/// Every setting is also an environment variable; a flag wins over its variable. Exit codes: 0 done,
 /// 1 failed, 2 rejected, 64 bad usage or configuration, 69 a service is unreachable. Logs go to
 /// stderr: RUST_LOG filters them (info), INVENTORY_LOG_FORMAT is text, json or auto.
 #[derive(Parser)]
