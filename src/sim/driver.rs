@@ -460,12 +460,17 @@ impl Running {
     async fn drain(mut self) -> Result<(), Violation> {
         self.injector.trace(format_args!("is told to stop"));
         self.stop.receiving.cancel();
+        let told = Instant::now();
         let is_calm = self.injector.world.is_calm();
         let patience = self.grace + Duration::from_secs(2);
         tokio::select! {
             biased;
             ended = &mut self.task => {
                 self.injector.trace(format_args!("has stopped"));
+                // What its grace cut off is left as after a crash.
+                if told.elapsed() >= self.grace {
+                    self.injector.world.history().crashed(self.injector.life());
+                }
                 return ended.map_err(|error| Violation::new("worker", error.to_string()));
             }
             () = self.injector.died() => {}
