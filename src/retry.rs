@@ -52,16 +52,6 @@ impl Policy {
         total: Some(Duration::from_millis(500)),
     };
 
-    /// Keys that DynamoDB left unprocessed, which it does when throttled: "we strongly recommend
-    /// that you use an exponential backoff algorithm" (BatchGetItem).
-    pub const UNPROCESSED: Self = Self {
-        initial: Duration::from_millis(25),
-        max: Duration::from_secs(1),
-        multiplier: 2.0,
-        attempts: 8,
-        total: None,
-    };
-
     /// Entries of a publish or delete that failed while others of the batch succeeded.
     pub const ENTRIES: Self = Self {
         initial: Duration::from_millis(50),

@@ -1,8 +1,8 @@
 //! Whether and where traces are exported. Read by `run` and `send`, from the environment alone,
 //! under OpenTelemetry's own names.
 //!
-//! What is read here decides whether there is an exporter and is checked at start. The rest the
-//! SDK reads by itself: [`SDK_VARIABLES`].
+//! What is read here decides whether there is an exporter and is checked at start. The SDK
+//! reads its other variables by itself.
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
 use std::time::Duration;
@@ -12,22 +12,6 @@ use url::Url;
 use super::{Reader, Section, Setting, parse};
 
 const HEADING: &str = "Traces";
-
-/// What the OpenTelemetry SDK reads by itself.
-pub const SDK_VARIABLES: [&str; 12] = [
-    "OTEL_RESOURCE_ATTRIBUTES",
-    "OTEL_TRACES_SAMPLER",
-    "OTEL_TRACES_SAMPLER_ARG",
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-    "OTEL_BSP_SCHEDULE_DELAY",
-    "OTEL_BSP_MAX_QUEUE_SIZE",
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    "OTEL_BSP_EXPORT_TIMEOUT",
-    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_SPAN_EVENT_COUNT_LIMIT",
-    "OTEL_SPAN_LINK_COUNT_LIMIT",
-];
 
 static DISABLED: Setting = Setting::variable(
     HEADING,

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// SQS: MessageRetentionPeriod "1,209,600 seconds (14 days)", the longest, which `bootstrap` sets.
-pub const RETENTION_DEFAULT: Duration = Duration::from_secs(1_209_600);
+const RETENTION: Duration = Duration::from_secs(1_209_600);
 
 /// The shortest time to wait before looking again at a lease that should have ended.
 const TICK: Duration = Duration::from_millis(1);
@@ -51,7 +51,6 @@ pub struct MemoryQueue {
     /// Tells this queue's message ids and receipts from another's.
     tag: u64,
     clock: Arc<dyn Clock>,
-    retention: Duration,
     redrive: Option<Redrive>,
     state: Mutex<State>,
     news: Notify,
@@ -73,28 +72,13 @@ struct State {
 }
 
 impl MemoryQueue {
-    /// An empty queue that keeps messages for [`RETENTION_DEFAULT`], without dead letters.
+    /// An empty queue that keeps messages for 14 days, without dead letters.
     #[must_use]
     pub fn new(name: impl Into<String>, clock: Arc<dyn Clock>) -> Self {
         let name = name.into();
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(name.as_bytes()));
         let tag = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        Self {
-            name,
-            tag,
-            clock,
-            retention: RETENTION_DEFAULT,
-            redrive: None,
-            state: Mutex::default(),
-            news: Notify::new(),
-        }
-    }
-
-    /// The same queue, but it drops messages that were sent `retention` ago.
-    #[must_use]
-    pub fn with_retention(mut self, retention: Duration) -> Self {
-        self.retention = retention;
-        self
+        Self { name, tag, clock, redrive: None, state: Mutex::default(), news: Notify::new() }
     }
 
     /// The same queue, but a message that was received `max_receives` times is moved to `to` when
@@ -145,7 +129,7 @@ impl MemoryQueue {
     /// The state, after whatever time alone has brought about.
     fn settled(&self, now: Timestamp) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.messages.settle(now, self.retention);
+        state.messages.settle(now, RETENTION);
         state
     }
 
