@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{field::display, info, warn};
 
 use super::{
     super::{failure::Failure, reading::Read},
@@ -43,6 +43,12 @@ impl Lanes {
     /// The one place that turns a failure into what happens to the messages that are left.
     pub(super) async fn give_up(&self, failure: Failure, left: &[Held]) {
         let head = left.first().map(|held| &held.delivery);
+        let read = head.map(Read::of);
+        let read = read.as_ref();
+        let group = head.map(|delivery| delivery.group.as_str());
+        let command = read.and_then(Read::key).map(display);
+        let pool = read.and_then(Read::pool).map(display);
+        let trace_id = read.and_then(Read::trace_id);
         let delay = match &failure {
             Failure::Environment(what) => {
                 self.gate.failed(what);
@@ -52,48 +58,29 @@ impl Lanes {
                 Duration::ZERO
             }
             Failure::Contention(what) => {
-                let read = head.map(Read::of);
-                let read = read.as_ref();
                 info!(
-                    group = head.map(|delivery| delivery.group.as_str()),
-                    what,
-                    command = read.and_then(Read::key).map(display),
-                    pool = read.and_then(Read::pool).map(display),
-                    trace_id = read.and_then(Read::trace_id),
-                    "too many conflicts, released to be tried again"
+                    group,
+                    what, command, pool, trace_id, "too many conflicts, released to be tried again"
                 );
                 Duration::ZERO
             }
             Failure::Unreadable(what) => {
-                let read = head.map(Read::of);
-                let read = read.as_ref();
                 warn!(
-                    group = head.map(|delivery| delivery.group.as_str()),
-                    what,
-                    command = read.and_then(Read::key).map(display),
-                    pool = read.and_then(Read::pool).map(display),
-                    trace_id = read.and_then(Read::trace_id),
-                    "a group waits for an item that cannot be read"
+                    group,
+                    what, command, pool, trace_id, "a group waits for an item that cannot be read"
                 );
                 UNREADABLE_DELAY
             }
             Failure::Poison(what) => {
+                let message_id = head.map(|delivery| delivery.message_id.as_str());
                 let receive_count = head.map_or(0, |delivery| delivery.receive_count);
-                let read = head.map(Read::of);
-                let read = read.as_ref();
                 warn!(
-                    message_id = head.map(|delivery| delivery.message_id.as_str()),
-                    receive_count,
-                    what,
-                    command = read.and_then(Read::key).map(display),
-                    pool = read.and_then(Read::pool).map(display),
-                    trace_id = read.and_then(Read::trace_id),
-                    "a message could not be handled"
+                    message_id,
+                    receive_count, what, command, pool, trace_id, "a message could not be handled"
                 );
                 POISON_DELAY_MAX.min(Duration::from_secs(1 << receive_count.min(5)))
             }
             Failure::LeaseLost => {
-                let group = head.map(|delivery| delivery.group.as_str());
                 info!(group, "a lease was lost, its batch dropped");
                 Duration::ZERO
             }
