@@ -84,6 +84,8 @@ bugs! {
     CountOutages = "count-outages",
     /// A message received often goes to the dead letters untried.
     CondemnUntried = "condemn-untried",
+    /// What was handled alone too often goes to the dead letters without a last wait.
+    CondemnAtOnce = "condemn-at-once",
     /// With a poisonous message go those behind it.
     CondemnFollowers = "condemn-followers",
     /// A poisonous message is never given up.

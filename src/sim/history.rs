@@ -319,7 +319,8 @@ impl History {
         let reason = attribute(dead_letters::REASON);
         let attempts = self.attempts.get(&id).cloned().unwrap_or_default();
         // A message that was in hand whenever a worker died is taken for what killed it.
-        let crashes = attempts.iter().filter(|life| self.crashed.contains(life)).count();
+        let lives: BTreeSet<Life> = attempts.iter().copied().collect();
+        let crashes = lives.iter().filter(|life| self.crashed.contains(life)).count();
         let attempts_max = self.attempts_max.iter().min().copied().unwrap_or(0) as usize;
         let Some(message) = self.by_id.get(&id).and_then(|at| self.messages.get_mut(at)) else {
             return self.fail("dead-letters", format!("a copy of {id:?}, which was never sent"));

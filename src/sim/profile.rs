@@ -126,7 +126,7 @@ impl Profile {
                 if is_on(Fault::Rollout) { other } else { base.clone() }
             })
             .collect();
-        Self {
+        let profile = Self {
             workers: workers.min(options.workers.unwrap_or(workers)).max(1),
             commands: rng.usize(30..=80),
             horizon: Duration::from_secs(rng.u64(1..=40)),
@@ -139,7 +139,29 @@ impl Profile {
                 margin: Duration::from_secs(2),
             },
             rates,
+        };
+        let rng = &mut stream(seed, "alone");
+        if happens(rng, 500) { profile.with_everything_alone(rng, options) } else { profile }
+    }
+
+    /// One seed in twenty handles nearly everything alone, with few attempts, among crashes and
+    /// lost answers: so that what the attempts of a message add up to is put to the test.
+    fn with_everything_alone(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        let attempts_max = rng.u32(2..=3);
+        for settings in &mut self.settings {
+            settings.isolate_after = 1;
+            settings.attempts_max = attempts_max;
         }
+        self.crashes_max = 20;
+        for (fault, rate) in &mut self.rates {
+            match fault {
+                _ if options.without.contains(fault) => {}
+                Fault::Lost => *rate = rng.u32(1_000..=2_500),
+                Fault::CrashInCall => *rate = rng.u32(200..=500),
+                _ => {}
+            }
+        }
+        self
     }
 
     /// Whether the worker is of the newer release.

@@ -2,12 +2,10 @@
 //! so that one that kills or baffles the worker ends in the dead letters and an outage condemns
 //! nobody.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tracing::warn;
+use tokio::sync::{Mutex, MutexGuard};
+use tracing::{info, warn};
 
 use super::{Held, Lanes, Settled};
 use crate::{
@@ -20,38 +18,42 @@ use crate::{
 /// Between two tries to take back attempts that ended in a failure of the environment.
 const FORGIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a message waits, uncounted and in nobody's hands, before it is condemned: a worker
+/// whose count lost its answer has the time to take it back.
+const LAST_WAIT: Duration = Duration::from_secs(30);
+
 /// Attempts that ended in a failure of the environment and are still counted. Each is taken back
 /// as soon as the store allows it, and before any other attempt is counted: an outage condemns
 /// nobody.
+///
+/// A worker has at most one attempt of a message counted: a crash costs it no more than one.
 #[derive(Clone, Default)]
 pub(in crate::worker) struct Unforgiven {
-    /// By the message's id.
+    /// By the message's id; locked while one is taken back, so that none is counted meanwhile.
     counted: Arc<Mutex<Vec<String>>>,
-    forgiving: Arc<tokio::sync::Mutex<()>>,
+    forgiving: Arc<Mutex<()>>,
 }
 
 /// Suspects of a worker are handled one after the other: were they handled side by side, the one
 /// that kills the worker would condemn the others with it.
-pub(in crate::worker) type OneSuspect = Arc<tokio::sync::Mutex<()>>;
+pub(in crate::worker) type OneSuspect = Arc<Mutex<()>>;
 
 impl Unforgiven {
-    fn add(&self, message_id: String) {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).push(message_id);
+    async fn add(&self, message_id: &str) {
+        self.counted.lock().await.push(message_id.to_owned());
     }
 
-    fn is_empty(&self) -> bool {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    async fn is_empty(&self) -> bool {
+        self.counted.lock().await.is_empty()
     }
 
     async fn settle(&self, tools: &Tools) -> Result<(), Failure> {
-        loop {
-            let next = self.counted.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(message_id) = next else { return Ok(()) };
-            if let Err(error) = tools.store.forgive_attempt(&message_id).await {
-                self.add(message_id);
-                return Err(error.into());
-            }
+        let mut counted = self.counted.lock().await;
+        while let Some(message_id) = counted.last() {
+            tools.store.forgive_attempt(message_id).await?;
+            counted.pop();
         }
+        Ok(())
     }
 }
 
@@ -61,7 +63,7 @@ impl Lanes {
         let stop = &self.tools.stop.working;
         // One lane is enough.
         let Ok(_alone) = self.unforgiven.forgiving.try_lock() else { return };
-        while !self.unforgiven.is_empty() {
+        while !self.unforgiven.is_empty().await {
             let Err(error) = self.unforgiven.settle(&self.tools).await else { return };
             warn!(%error, "an attempt is still counted, to be taken back later");
             if stop.is_cancelled() {
@@ -76,46 +78,65 @@ impl Lanes {
     }
 
     /// A message that was received too often is handled alone, after its attempt is counted.
-    ///
-    /// After the last attempt it waits once more before it is condemned: a worker whose count lost
-    /// its answer has the time to take it back.
     pub(super) async fn alone(&self, head: &[Held], coming: Coming) -> Settled {
         let Some(suspect) = head.first() else {
             return Settled { done: 0, failure: None, is_deleted: true };
         };
-        let _turn = self.one_suspect.lock().await;
-        let message_id = &suspect.delivery.message_id;
-        // The turn may have been long in coming: what is not to be begun is not counted.
-        if self.tools.stop.working.is_cancelled() {
-            return Settled::failed(Failure::Stopping);
-        }
-        if !suspect.lease.is_held() {
-            return Settled::failed(Failure::LeaseLost);
-        }
-        let settled = match self.count_attempt(message_id).await {
-            Ok(attempts) => self.judge(head, suspect, attempts, coming).await,
+        let (_turn, attempts) = match self.attempt_or_wait(suspect).await {
+            Ok(attempt) => attempt,
             Err(failure) => return Settled::failed(failure),
+        };
+        let settled = if self.is_over(attempts) || planted::on(Bug::CondemnUntried) {
+            self.condemn(suspect, coming).await
+        } else {
+            self.batch(head, coming).await
         };
         let is_forgiven =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
         if is_forgiven && !planted::on(Bug::CountOutages) {
-            self.unforgiven.add(message_id.clone());
+            self.unforgiven.add(&suspect.delivery.message_id).await;
         }
         settled
     }
 
-    async fn judge(&self, head: &[Held], suspect: &Held, attempts: u32, coming: Coming) -> Settled {
-        let attempts_max = self.tools.settings.attempts_max;
-        if planted::on(Bug::CondemnUntried)
-            || attempts > attempts_max + 1 && !planted::on(Bug::NeverCondemn)
-        {
-            return self.condemn(suspect, attempts_max, coming).await;
+    /// Whether the attempt is one more than a message has.
+    fn is_over(&self, attempts: u32) -> bool {
+        attempts > self.tools.settings.attempts_max && !planted::on(Bug::NeverCondemn)
+    }
+
+    /// The turn to handle the message, and which attempt it is.
+    ///
+    /// One attempt too many is taken back, and counted again after the last wait.
+    async fn attempt_or_wait(&self, suspect: &Held) -> Result<(MutexGuard<'_, ()>, u32), Failure> {
+        let message_id = &suspect.delivery.message_id;
+        let (turn, attempts) = self.attempt(suspect).await?;
+        if !self.is_over(attempts) || planted::on(Bug::CondemnAtOnce) {
+            return Ok((turn, attempts));
         }
-        if attempts == attempts_max + 1 && !planted::on(Bug::NeverCondemn) {
-            let what = format!("handled alone {attempts_max} times without outcome, a last wait");
-            return Settled::failed(Failure::Poison(what));
+        drop(turn);
+        self.unforgiven.add(message_id).await;
+        self.unforgiven.settle(&self.tools).await?;
+        info!(message_id, "handled alone too often without outcome, a last wait");
+        tokio::select! {
+            biased;
+            () = self.tools.stop.receiving.cancelled() => return Err(Failure::Stopping),
+            () = tokio::time::sleep(LAST_WAIT) => {}
         }
-        self.batch(head, coming).await
+        self.attempt(suspect).await
+    }
+
+    /// The turn to handle the message, and which attempt it is.
+    async fn attempt(&self, suspect: &Held) -> Result<(MutexGuard<'_, ()>, u32), Failure> {
+        let turn = self.one_suspect.lock().await;
+        // The turn may have been long in coming: what is not to be begun is not counted.
+        if self.tools.stop.working.is_cancelled() {
+            return Err(Failure::Stopping);
+        }
+        if !suspect.lease.is_held() {
+            return Err(Failure::LeaseLost);
+        }
+        let attempts = self.count_attempt(&suspect.delivery.message_id).await?;
+        Ok((turn, attempts))
     }
 
     /// Counts one more attempt. One whose answer was lost may have been counted: it is taken back,
@@ -125,13 +146,13 @@ impl Lanes {
         let now = self.tools.clock.now();
         let counted = self.tools.store.record_attempt(message_id, now).await;
         if matches!(counted, Err(PortError::Unavailable(_))) {
-            self.unforgiven.add(message_id.to_owned());
+            self.unforgiven.add(message_id).await;
         }
         Ok(counted?)
     }
 
     /// To the dead letters, unless the ledger knows the command: what has begun is never given up.
-    async fn condemn(&self, suspect: &Held, attempts: u32, mut coming: Coming) -> Settled {
+    async fn condemn(&self, suspect: &Held, mut coming: Coming) -> Settled {
         let begun = match message::decode(&suspect.delivery.body) {
             Ok(decoded) => chunks::is_begun(&self.tools, &decoded.command).await,
             Err(_) => Ok(false),
@@ -141,7 +162,8 @@ impl Lanes {
                 return self.batch(std::slice::from_ref(suspect), coming).await;
             }
             Ok(_) => {
-                let detail = format!("handled alone {attempts} times without outcome");
+                let attempts_max = self.tools.settings.attempts_max;
+                let detail = format!("handled alone {attempts_max} times without outcome");
                 self.dead_letter(&suspect.delivery, Reason::Poison, &detail).await
             }
             Err(failure) => Err(failure),

@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use inventory_worker::domain::Occupancy;
+use inventory_worker::{
+    domain::Occupancy,
+    ports::{Clock, Store},
+};
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::fixture::{Fault, World, until};
+use super::fixture::{Fault, Running, World, until};
 
 /// How many commands were told that they hold something: told again counts once.
 fn reserved(world: &World) -> usize {
@@ -111,6 +115,53 @@ async fn counts_of_attempts_that_lose_their_answers_condemn_nobody() {
     world.settle().await;
     assert_eq!(reserved(&world), 10);
     assert_eq!(world.dead_letters.depth(), 0);
+}
+
+/// A message that was handled alone as often as it may be, by workers that are gone; the
+/// one that has it now found that out and waits.
+async fn world_in_its_last_wait() -> (World, Running, String) {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-1"]}));
+    let message_id = world.queue.messages()[0].message_id.clone();
+    for _ in 0..world.settings.attempts_max {
+        world.store.record_attempt(&message_id, world.clock.now()).await.unwrap();
+    }
+    let failures = world.settings.isolate_after as usize;
+    world.faults.next("load", (0..failures).map(|_| Some(Fault::Fails)));
+    let running = world.start();
+    until(|| world.seen.calls().contains_key("forgive_attempt")).await;
+    (world, running, message_id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_taken_back_during_the_last_wait_leaves_one_more() {
+    let (world, running, message_id) = world_in_its_last_wait().await;
+    world.store.forgive_attempt(&message_id).await.unwrap();
+    world.until_empty().await;
+    running.stop().await;
+    assert_eq!(reserved(&world), 1);
+    assert_eq!(world.dead_letters.depth(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_handled_alone_too_often_is_condemned_after_a_last_wait() {
+    let (world, running, _) = world_in_its_last_wait().await;
+    world.until_empty().await;
+    running.stop().await;
+    assert_eq!(reserved(&world), 0);
+    assert_eq!(world.dead_letters.depth(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_wait_ends_with_the_worker_and_costs_no_attempt() {
+    let (world, running, message_id) = world_in_its_last_wait().await;
+    let begun = Instant::now();
+    running.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(world.dead_letters.depth(), 0);
+    let counted = world.store.record_attempt(&message_id, world.clock.now()).await.unwrap();
+    assert_eq!(counted, world.settings.attempts_max + 1);
 }
 
 #[tokio::test(start_paused = true)]
