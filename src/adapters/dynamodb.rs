@@ -21,8 +21,8 @@ use uuid::Uuid;
 use crate::{
     domain::{PoolId, Timestamp},
     ports::{
-        CommitError, Consumed, Entropy, ExpiredHold, Loaded, Page, PageCursor, PortError, Store,
-        Table, Transaction, Wanted,
+        Attempt, CommitError, Consumed, Entropy, ExpiredHold, Loaded, Page, PageCursor, PortError,
+        Store, Table, Transaction, Wanted,
     },
 };
 
@@ -136,7 +136,7 @@ impl Store for DynamoStore {
         self.commit_whole(transaction, token).await
     }
 
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         self.count_attempt(message_id, now).await
     }
 

@@ -18,9 +18,9 @@ pub use latency::{Latency, LatencyModel};
 use crate::{
     domain::{PoolId, Timestamp},
     ports::{
-        Backlog, BatchAnswer, CommitError, Consumed, Delivery, Entropy, ExpiredHold, Loaded, Locks,
-        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Receipt,
-        ReceiveRequest, Store, Table, Transaction, Wanted,
+        Attempt, Backlog, BatchAnswer, CommitError, Consumed, Delivery, Entropy, ExpiredHold,
+        Loaded, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue,
+        Receipt, ReceiveRequest, Store, Table, Transaction, Wanted,
     },
 };
 
@@ -176,7 +176,7 @@ impl Store for ObservedStore {
         self.port.commit(transaction, token).await
     }
 
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         self.observer.call_with(Call::Attempt, 1).await;
         self.port.record_attempt(message_id, now).await
     }

@@ -16,7 +16,7 @@ use super::load;
 use crate::{
     domain::{InvalidText, PoolId, Timestamp},
     ports::{
-        Backlog, BatchAnswer, Clock, CommitError, Consumed, Delivery, ExpiredHold, Loaded,
+        Attempt, Backlog, BatchAnswer, Clock, CommitError, Consumed, Delivery, ExpiredHold, Loaded,
         OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Receipt,
         ReceiveRequest, Store, Table, Transaction, Wanted,
     },
@@ -123,8 +123,8 @@ impl Store for BlankStore {
         Ok(Consumed { write_units: BTreeMap::new() })
     }
 
-    async fn record_attempt(&self, _: &str, _: Timestamp) -> Result<u32, PortError> {
-        Ok(1)
+    async fn record_attempt(&self, _: &str, now: Timestamp) -> Result<Attempt, PortError> {
+        Ok(Attempt { count: 1, before: now })
     }
 
     async fn forgive_attempt(&self, _: &str) -> Result<(), PortError> {

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use crate::{
     domain::{CommandId, Occupancy, PoolId, SeatKey, Timestamp},
     ports::{
-        CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor, PortError, Store,
-        Table, Transaction, Wanted, Write,
+        Attempt, CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor,
+        PortError, Store, Table, Transaction, Wanted, Write,
     },
     worker::{Event, Observer},
 };
@@ -130,7 +130,7 @@ impl Store for Noted {
         Ok(consumed)
     }
 
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         self.store.record_attempt(message_id, now).await
     }
 

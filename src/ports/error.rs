@@ -4,7 +4,8 @@
 /// the environment, to be retried later, and no reason to drop or dead-letter anything.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    /// The service asked for less. Nothing was done.
+    /// The service asked for less. Nothing was done, unless the client library repeated the call
+    /// after a lost answer: then whether it took effect is not known.
     #[error("throttled: {0}")]
     Throttled(String),
     /// No answer, or the service's own failure. Whether the call took effect is **not known**.

@@ -297,6 +297,15 @@ pub struct Page {
     pub next: Option<PageCursor>,
 }
 
+/// An attempt at a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The how many-th it is, of those that were not taken back.
+    pub count: u32,
+    /// When the one before was counted, taken back or not; of the first, when it was itself.
+    pub before: Timestamp,
+}
+
 /// The tables.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -314,10 +323,11 @@ pub trait Store: Send + Sync {
     async fn commit(&self, transaction: &Transaction, token: Uuid)
     -> Result<Consumed, CommitError>;
 
-    /// Counts one more attempt at a message and gives the new count. Atomic.
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError>;
+    /// Counts one more attempt at a message. Atomic.
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError>;
 
-    /// Takes back one attempt that ended in a failure of the environment.
+    /// Takes back one attempt that ended in a failure of the environment. When it was counted
+    /// stays known.
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError>;
 
     /// ACTIVE reservations of an expiry shard with `expires_at` at or before `until`, the oldest

@@ -29,7 +29,7 @@ use inventory_worker::{
         Timestamp,
     },
     ports::{
-        Check, CommitError, Expected, LedgerKey, LedgerRecord, PortError, Store, Table,
+        Attempt, Check, CommitError, Expected, LedgerKey, LedgerRecord, PortError, Store, Table,
         Transaction, Wanted, Write,
     },
 };
@@ -537,13 +537,16 @@ async fn answers_lost_for_ever_leave_it_open_though_it_was_applied() {
 async fn an_attempt_whose_answer_was_lost_counts_once() {
     let dynoxide = Dynoxide::start().await;
     let (store, wire) = with_tables(&dynoxide).await;
-    assert_eq!(store.record_attempt("m-1", now()).await, Ok(1));
+    let [first, second, third, fourth] =
+        [0, 10, 20, 30].map(|later| now() + Duration::from_secs(later));
+    let attempt = |count, before| Ok(Attempt { count, before });
+    assert_eq!(store.record_attempt("m-1", first).await, attempt(1, first));
     wire.next([Turn::LoseAnswer]);
-    assert_eq!(store.record_attempt("m-1", now()).await, Ok(2));
-    assert_eq!(store.record_attempt("m-1", now()).await, Ok(3));
+    assert_eq!(store.record_attempt("m-1", second).await, attempt(2, first));
+    assert_eq!(store.record_attempt("m-1", third).await, attempt(3, second));
     wire.next([Turn::LoseAnswer]);
     assert_eq!(store.forgive_attempt("m-1").await, Ok(()));
-    assert_eq!(store.record_attempt("m-1", now()).await, Ok(3));
+    assert_eq!(store.record_attempt("m-1", fourth).await, attempt(3, third));
 }
 
 /// A line to the server whose first connection breaks once the server has begun to answer.

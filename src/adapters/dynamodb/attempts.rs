@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 
 use crate::{
     domain::Timestamp,
-    ports::{PortError, Table},
+    ports::{Attempt, PortError, Table},
 };
 
 use super::{
@@ -28,33 +28,41 @@ use super::{
 const ATTEMPTS: &str = "attempts";
 /// The id of the change that was made last.
 const CHANGE: &str = "change";
+/// When the last attempt was counted.
+const COUNTED_AT: &str = "counted_at";
+/// When the one before it was.
+const COUNTED_BEFORE: &str = "counted_before";
 
 impl DynamoStore {
     pub(super) async fn count_attempt(
         &self,
         message_id: &str,
         now: Timestamp,
-    ) -> Result<u32, PortError> {
+    ) -> Result<Attempt, PortError> {
         let answer = self
             .update_attempts(message_id)
             .update_expression(
-                "ADD #attempts :one SET #change = :change, #kind = :kind, #ttl = :ttl",
+                "ADD #attempts :one SET #change = :change, #kind = :kind, #ttl = :ttl, \
+                 #before = if_not_exists(#at, :now), #at = :now",
             )
             .condition_expression("attribute_not_exists(#change) OR #change <> :change")
             .expression_attribute_names("#kind", KIND)
             .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_names("#at", COUNTED_AT)
+            .expression_attribute_names("#before", COUNTED_BEFORE)
             .expression_attribute_values(":one", n(1))
             .expression_attribute_values(":kind", s(KIND_ATTEMPTS))
             .expression_attribute_values(":ttl", items::ttl(now))
+            .expression_attribute_values(":now", s(now.to_string()))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         match answer {
-            Ok(output) => self.read_attempts(message_id, output.attributes()),
+            Ok(output) => self.read_attempt(message_id, output.attributes()),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(counted)) => {
-                    self.read_attempts(message_id, counted.item())
+                    self.read_attempt(message_id, counted.item())
                 }
                 _ => Err(errors::port("UpdateItem", &error)),
             },
@@ -90,13 +98,16 @@ impl DynamoStore {
             .expression_attribute_values(":change", s(self.entropy.uuid().to_string()))
     }
 
-    fn read_attempts(&self, message_id: &str, item: Option<&Item>) -> Result<u32, PortError> {
+    fn read_attempt(&self, message_id: &str, item: Option<&Item>) -> Result<Attempt, PortError> {
         let Some(item) = item else {
             let text = format!("UpdateItem: no count of the attempts at message {message_id}");
             return Err(PortError::Unavailable(text));
         };
-        Reader(item)
-            .integer(ATTEMPTS)
-            .map_err(|error| items::unreadable(&self.tables, Table::Ledger, item, &error))
+        let read = || {
+            let reader = Reader(item);
+            let (count, before) = (reader.integer(ATTEMPTS)?, reader.time(COUNTED_BEFORE)?);
+            Ok(Attempt { count, before })
+        };
+        read().map_err(|error| items::unreadable(&self.tables, Table::Ledger, item, &error))
     }
 }

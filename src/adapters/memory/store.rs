@@ -20,7 +20,7 @@ use super::after;
 use crate::{
     domain::{Line, LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, Timestamp},
     ports::{
-        Clock, CommitError, Consumed, ExpiredHold, LedgerKey, LedgerRecord, Loaded, Page,
+        Attempt, Clock, CommitError, Consumed, ExpiredHold, LedgerKey, LedgerRecord, Loaded, Page,
         PageCursor, PortError, Record, Store, Table, Transaction, Wanted,
     },
 };
@@ -238,12 +238,11 @@ impl Store for MemoryStore {
         Ok(consumed)
     }
 
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         let mut state = self.state();
         let (count, at) = state.tables.attempts.entry(message_id.to_owned()).or_insert((0, now));
         *count = count.saturating_add(1);
-        *at = now;
-        Ok(*count)
+        Ok(Attempt { count: *count, before: std::mem::replace(at, now) })
     }
 
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {

@@ -11,6 +11,8 @@ use crate::{
     ports::{Check, EntryError, Expected, Write},
 };
 
+const ATTEMPT: Attempt = Attempt { count: 3, before: Timestamp::UNIX_EPOCH };
+
 /// Answers every port; fails as a whole once it is told to.
 #[derive(Default)]
 struct Fake {
@@ -78,8 +80,8 @@ impl Store for Fake {
         Ok(self.answer("commit", Consumed::default())?)
     }
 
-    async fn record_attempt(&self, message_id: &str, _: Timestamp) -> Result<u32, PortError> {
-        self.answer(&format!("record_attempt {message_id}"), 3)
+    async fn record_attempt(&self, message_id: &str, _: Timestamp) -> Result<Attempt, PortError> {
+        self.answer(&format!("record_attempt {message_id}"), ATTEMPT)
     }
 
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
@@ -216,7 +218,7 @@ async fn a_store_passes_everything_on() {
     let fake = Arc::new(Fake::default());
     let store = ObservedStore::new(fake.clone(), observer);
     let now = Timestamp::UNIX_EPOCH;
-    assert_eq!(store.record_attempt("m", now).await, Ok(3));
+    assert_eq!(store.record_attempt("m", now).await, Ok(ATTEMPT));
     store.forgive_attempt("m").await.unwrap();
     store.expired(3, now, 9).await.unwrap();
     store.scan(Table::Stock, None).await.unwrap();

@@ -11,8 +11,8 @@ use crate::{
     domain::{PoolId, Timestamp},
     planted::{self, Bug},
     ports::{
-        CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor, PortError, Store,
-        Table, Transaction, Wanted, Write as Item,
+        Attempt, CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor,
+        PortError, Store, Table, Transaction, Wanted, Write as Item,
     },
     sim::{
         history::Entry,
@@ -116,13 +116,13 @@ impl Store for FaultyStore {
         self.0.around(call("commit"), args, work, late).await
     }
 
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         let world = &self.0.world;
         let work = async {
-            let count = world.store.record_attempt(message_id, now).await?;
+            let attempt = world.store.record_attempt(message_id, now).await?;
             world.history().attempted(message_id, self.0.life());
-            self.0.trace(format_args!("attempt {count} at {}", short(message_id)));
-            Ok(count)
+            self.0.trace(format_args!("attempt {} at {}", attempt.count, short(message_id)));
+            Ok(attempt)
         };
         self.0.around(call("record attempt"), short(message_id), work, never).await
     }

@@ -2,56 +2,65 @@
 //! so that one that kills or baffles the worker ends in the dead letters and an outage condemns
 //! nobody.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::{Mutex, MutexGuard};
-use tracing::{info, warn};
+use jiff::SignedDuration;
+use tracing::warn;
 
 use super::{Held, Lanes, Settled};
 use crate::{
+    domain::Timestamp,
     message,
     planted::{self, Bug},
-    ports::PortError,
+    ports::{Attempt, PortError},
     worker::{Tools, chunks, dead_letters::Reason, failure::Failure, outbox::Coming},
 };
 
 /// Between two tries to take back attempts that ended in a failure of the environment.
 const FORGIVE_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a message waits, uncounted and in nobody's hands, before it is condemned: a worker
-/// whose count lost its answer has the time to take it back.
-const LAST_WAIT: Duration = Duration::from_secs(30);
+/// How long nobody may have counted an attempt when a message is condemned: a worker whose count
+/// lost its answer has that time to take it back. Less than a message is hidden after an attempt.
+const LAST_WAIT: SignedDuration = SignedDuration::from_secs(20);
 
 /// Attempts that ended in a failure of the environment and are still counted. Each is taken back
 /// as soon as the store allows it, and before any other attempt is counted: an outage condemns
-/// nobody.
-///
-/// A worker has at most one attempt of a message counted: a crash costs it no more than one.
+/// nobody, and a crash costs a message no more than one attempt.
 #[derive(Clone, Default)]
 pub(in crate::worker) struct Unforgiven {
-    /// By the message's id; locked while one is taken back, so that none is counted meanwhile.
-    counted: Arc<Mutex<Vec<String>>>,
-    forgiving: Arc<Mutex<()>>,
+    /// By the message's id.
+    counted: Arc<Mutex<VecDeque<String>>>,
+    /// Held while the first of them is taken back.
+    settling: Arc<tokio::sync::Mutex<()>>,
+    forgiving: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Suspects of a worker are handled one after the other: were they handled side by side, the one
 /// that kills the worker would condemn the others with it.
-pub(in crate::worker) type OneSuspect = Arc<Mutex<()>>;
+pub(in crate::worker) type OneSuspect = Arc<tokio::sync::Mutex<()>>;
 
 impl Unforgiven {
-    async fn add(&self, message_id: &str) {
-        self.counted.lock().await.push(message_id.to_owned());
+    fn counted(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn is_empty(&self) -> bool {
-        self.counted.lock().await.is_empty()
+    fn add(&self, message_id: &str) {
+        self.counted().push_back(message_id.to_owned());
+    }
+
+    fn first(&self) -> Option<String> {
+        self.counted().front().cloned()
     }
 
     async fn settle(&self, tools: &Tools) -> Result<(), Failure> {
-        let mut counted = self.counted.lock().await;
-        while let Some(message_id) = counted.last() {
-            tools.store.forgive_attempt(message_id).await?;
-            counted.pop();
+        let _settling = self.settling.lock().await;
+        while let Some(message_id) = self.first() {
+            tools.store.forgive_attempt(&message_id).await?;
+            self.counted().pop_front();
         }
         Ok(())
     }
@@ -63,7 +72,7 @@ impl Lanes {
         let stop = &self.tools.stop.working;
         // One lane is enough.
         let Ok(_alone) = self.unforgiven.forgiving.try_lock() else { return };
-        while !self.unforgiven.is_empty().await {
+        while self.unforgiven.first().is_some() {
             let Err(error) = self.unforgiven.settle(&self.tools).await else { return };
             warn!(%error, "an attempt is still counted, to be taken back later");
             if stop.is_cancelled() {
@@ -78,81 +87,60 @@ impl Lanes {
     }
 
     /// A message that was received too often is handled alone, after its attempt is counted.
+    ///
+    /// One attempt too many condemns it, unless another was counted a short while ago: then it is
+    /// not touched, and hidden for longer than that.
     pub(super) async fn alone(&self, head: &[Held], coming: Coming) -> Settled {
         let Some(suspect) = head.first() else {
             return Settled { done: 0, failure: None, is_deleted: true };
         };
-        let (_turn, attempts) = match self.attempt_or_wait(suspect).await {
+        let _turn = self.one_suspect.lock().await;
+        let message_id = &suspect.delivery.message_id;
+        // The turn may have been long in coming: what is not to be begun is not counted.
+        if self.tools.stop.working.is_cancelled() {
+            return Settled::failed(Failure::Stopping);
+        }
+        if !suspect.lease.is_held() {
+            return Settled::failed(Failure::LeaseLost);
+        }
+        let now = self.tools.clock.now();
+        let attempt = match self.count_attempt(message_id, now).await {
             Ok(attempt) => attempt,
             Err(failure) => return Settled::failed(failure),
         };
-        let settled = if self.is_over(attempts) || planted::on(Bug::CondemnUntried) {
-            self.condemn(suspect, coming).await
-        } else {
-            self.batch(head, coming).await
+        let attempts_max = self.tools.settings.attempts_max;
+        let is_over = attempt.count > attempts_max && !planted::on(Bug::NeverCondemn);
+        let is_fresh = now.duration_since(attempt.before) < LAST_WAIT;
+        if is_over && is_fresh && !planted::on(Bug::CondemnAtOnce) {
+            self.unforgiven.add(message_id);
+            let what = format!("handled alone {attempts_max} times without outcome, a last wait");
+            return Settled::failed(Failure::Poison(what));
+        }
+        let settled = match is_over || planted::on(Bug::CondemnUntried) {
+            true => self.condemn(suspect, attempts_max, coming).await,
+            false => self.batch(head, coming).await,
         };
         let is_forgiven =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
         if is_forgiven && !planted::on(Bug::CountOutages) {
-            self.unforgiven.add(&suspect.delivery.message_id).await;
+            self.unforgiven.add(message_id);
         }
         settled
     }
 
-    /// Whether the attempt is one more than a message has.
-    fn is_over(&self, attempts: u32) -> bool {
-        attempts > self.tools.settings.attempts_max && !planted::on(Bug::NeverCondemn)
-    }
-
-    /// The turn to handle the message, and which attempt it is.
-    ///
-    /// One attempt too many is taken back, and counted again after the last wait.
-    async fn attempt_or_wait(&self, suspect: &Held) -> Result<(MutexGuard<'_, ()>, u32), Failure> {
-        let message_id = &suspect.delivery.message_id;
-        let (turn, attempts) = self.attempt(suspect).await?;
-        if !self.is_over(attempts) || planted::on(Bug::CondemnAtOnce) {
-            return Ok((turn, attempts));
-        }
-        drop(turn);
-        self.unforgiven.add(message_id).await;
-        self.unforgiven.settle(&self.tools).await?;
-        info!(message_id, "handled alone too often without outcome, a last wait");
-        tokio::select! {
-            biased;
-            () = self.tools.stop.receiving.cancelled() => return Err(Failure::Stopping),
-            () = tokio::time::sleep(LAST_WAIT) => {}
-        }
-        self.attempt(suspect).await
-    }
-
-    /// The turn to handle the message, and which attempt it is.
-    async fn attempt(&self, suspect: &Held) -> Result<(MutexGuard<'_, ()>, u32), Failure> {
-        let turn = self.one_suspect.lock().await;
-        // The turn may have been long in coming: what is not to be begun is not counted.
-        if self.tools.stop.working.is_cancelled() {
-            return Err(Failure::Stopping);
-        }
-        if !suspect.lease.is_held() {
-            return Err(Failure::LeaseLost);
-        }
-        let attempts = self.count_attempt(&suspect.delivery.message_id).await?;
-        Ok((turn, attempts))
-    }
-
     /// Counts one more attempt. One whose answer was lost may have been counted: it is taken back,
     /// and if it was not counted, the message has one attempt more than it should.
-    async fn count_attempt(&self, message_id: &str) -> Result<u32, Failure> {
+    async fn count_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, Failure> {
         self.unforgiven.settle(&self.tools).await?;
-        let now = self.tools.clock.now();
         let counted = self.tools.store.record_attempt(message_id, now).await;
-        if matches!(counted, Err(PortError::Unavailable(_))) {
-            self.unforgiven.add(message_id).await;
+        if matches!(counted, Err(PortError::Unavailable(_) | PortError::Throttled(_))) {
+            self.unforgiven.add(message_id);
         }
         Ok(counted?)
     }
 
     /// To the dead letters, unless the ledger knows the command: what has begun is never given up.
-    async fn condemn(&self, suspect: &Held, mut coming: Coming) -> Settled {
+    async fn condemn(&self, suspect: &Held, attempts: u32, mut coming: Coming) -> Settled {
         let begun = match message::decode(&suspect.delivery.body) {
             Ok(decoded) => chunks::is_begun(&self.tools, &decoded.command).await,
             Err(_) => Ok(false),
@@ -162,8 +150,7 @@ impl Lanes {
                 return self.batch(std::slice::from_ref(suspect), coming).await;
             }
             Ok(_) => {
-                let attempts_max = self.tools.settings.attempts_max;
-                let detail = format!("handled alone {attempts_max} times without outcome");
+                let detail = format!("handled alone {attempts} times without outcome");
                 self.dead_letter(&suspect.delivery, Reason::Poison, &detail).await
             }
             Err(failure) => Err(failure),

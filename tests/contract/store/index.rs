@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use inventory_worker::{
     domain::{PoolId, Reservation, ReservationId, ReservationStatus, Timestamp},
-    ports::{Expected, ExpiredHold, Store, store::expiry_shard},
+    ports::{Attempt, Expected, ExpiredHold, Store, store::expiry_shard},
 };
 
 use super::{StoreHarness, samples::*};
@@ -108,12 +108,16 @@ fn now() -> Timestamp {
     at("2026-11-22T10:00:00.123Z")
 }
 
+async fn count(store: &Arc<dyn Store>, message_id: &str) -> u32 {
+    store.record_attempt(message_id, now()).await.unwrap().count
+}
+
 pub async fn attempts_are_counted(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     for expected in 1..=6 {
-        assert_eq!(store.record_attempt("message-1", now()).await.unwrap(), expected);
+        assert_eq!(count(&store, "message-1").await, expected);
     }
-    assert_eq!(store.record_attempt("message-2", now()).await.unwrap(), 1);
+    assert_eq!(count(&store, "message-2").await, 1);
 }
 
 pub async fn attempts_at_once_get_a_count_each(harness: &dyn StoreHarness) {
@@ -121,12 +125,12 @@ pub async fn attempts_at_once_get_a_count_each(harness: &dyn StoreHarness) {
     let attempts: Vec<_> = (0..10)
         .map(|_| {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { store.record_attempt("message-1", now()).await })
+            tokio::spawn(async move { count(&store, "message-1").await })
         })
         .collect();
     let mut counts = BTreeSet::new();
     for attempt in attempts {
-        counts.insert(attempt.await.unwrap().unwrap());
+        counts.insert(attempt.await.unwrap());
     }
     assert_eq!(counts, (1..=10).collect());
 }
@@ -134,15 +138,28 @@ pub async fn attempts_at_once_get_a_count_each(harness: &dyn StoreHarness) {
 pub async fn a_forgiven_attempt_does_not_count(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     for expected in [1, 2] {
-        assert_eq!(store.record_attempt("message-1", now()).await.unwrap(), expected);
+        assert_eq!(count(&store, "message-1").await, expected);
     }
     store.forgive_attempt("message-1").await.unwrap();
-    assert_eq!(store.record_attempt("message-1", now()).await.unwrap(), 2);
+    assert_eq!(count(&store, "message-1").await, 2);
     // Nothing there to forgive, or nothing left.
     store.forgive_attempt("message-2").await.unwrap();
-    assert_eq!(store.record_attempt("message-2", now()).await.unwrap(), 1);
+    assert_eq!(count(&store, "message-2").await, 1);
     for _ in 0..3 {
         store.forgive_attempt("message-2").await.unwrap();
     }
-    assert_eq!(store.record_attempt("message-2", now()).await.unwrap(), 1);
+    assert_eq!(count(&store, "message-2").await, 1);
+}
+
+pub async fn an_attempt_says_when_the_one_before_was_counted(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    let times = ["2026-11-22T10:00:00.123Z", "2026-11-22T10:00:07Z", "2026-11-22T10:01:00.5Z"];
+    let [first, second, third] = times.map(at);
+    for (now, count, before) in [(first, 1, first), (second, 2, first)] {
+        let attempt = store.record_attempt("message-1", now).await.unwrap();
+        assert_eq!(attempt, Attempt { count, before });
+    }
+    store.forgive_attempt("message-1").await.unwrap();
+    let attempt = store.record_attempt("message-1", third).await.unwrap();
+    assert_eq!(attempt, Attempt { count: 2, before: second }, "taken back or not");
 }

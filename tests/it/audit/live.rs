@@ -8,8 +8,8 @@ use inventory_worker::{
     audit::Invariant,
     domain::{Occupancy, PoolId, Timestamp},
     ports::{
-        CommitError, Consumed, ExpiredHold, Loaded, Page, PageCursor, PortError, Record, Store,
-        Table, Transaction, Wanted,
+        Attempt, CommitError, Consumed, ExpiredHold, Loaded, Page, PageCursor, PortError, Record,
+        Store, Table, Transaction, Wanted,
     },
 };
 use uuid::Uuid;
@@ -85,7 +85,7 @@ impl Store for Moving {
         panic!("an audit writes nothing")
     }
 
-    async fn record_attempt(&self, _: &str, _: Timestamp) -> Result<u32, PortError> {
+    async fn record_attempt(&self, _: &str, _: Timestamp) -> Result<Attempt, PortError> {
         panic!("an audit writes nothing")
     }
 

@@ -17,7 +17,7 @@ use inventory_worker::{
     },
     domain::{PoolId, Seat, SeatKey, Timestamp},
     ports::{
-        BatchAnswer, Clock, CommitError, Consumed, EntryError, ExpiredHold, Loaded, Locks,
+        Attempt, BatchAnswer, Clock, CommitError, Consumed, EntryError, ExpiredHold, Loaded, Locks,
         OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Store, Table,
         Transaction, Wanted,
     },
@@ -237,7 +237,7 @@ impl Store for Tampered<MemoryStore> {
         self.inner.commit(tx, token).await
     }
 
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<u32, PortError> {
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         self.call("record_attempt", self.inner.record_attempt(message_id, now)).await
     }
 
