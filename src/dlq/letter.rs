@@ -1,14 +1,14 @@
 //! A dead letter, and the message it is when it goes back.
 
-use std::collections::BTreeMap;
-
 use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::{
     domain::{GroupId, Timestamp},
-    ports::{Delivery, OutgoingMessage, queue::MESSAGE_BYTES_MAX},
-    worker::dead_letters::{DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE},
+    ports::{Delivery, OutgoingMessage},
+    worker::dead_letters::{
+        self, DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE,
+    },
 };
 
 /// How long the ledger keeps an outcome, days.
@@ -115,16 +115,16 @@ pub(super) fn send_back(delivery: &Delivery, now: Timestamp) -> Result<OutgoingM
     if now.duration_since(first_sent_at) > REDRIVE_AGE_MAX {
         return Err(Refusal::OlderThanLedger);
     }
-    let stated = first_sent_at.to_string();
-    let size = delivery.body.len() + FIRST_SENT_AT.len() + "String".len() + stated.len();
-    if size > MESSAGE_BYTES_MAX {
+    let stated = (FIRST_SENT_AT, first_sent_at.to_string());
+    let attributes = dead_letters::fitting(&delivery.body, [stated], delivery);
+    if !attributes.contains_key(FIRST_SENT_AT) {
         return Err(Refusal::NoRoomForAge);
     }
     Ok(OutgoingMessage {
         group: GroupId::clone(&delivery.group),
         body: delivery.body.clone(),
         deduplication_id: Some(deduplication_id(&delivery.message_id)),
-        attributes: BTreeMap::from([(FIRST_SENT_AT.to_owned(), stated)]),
+        attributes,
     })
 }
 

@@ -13,6 +13,9 @@ pub const BATCH_ENTRIES_MAX: usize = 10;
 /// SQS: the largest message, and the largest sum of one SendMessageBatch, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 1_048_576;
 
+/// SQS: "Messages can have up to 10 attributes".
+pub const MESSAGE_ATTRIBUTES_MAX: usize = 10;
+
 /// SQS: the longest visibility timeout.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
 

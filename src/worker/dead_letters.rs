@@ -39,10 +39,14 @@ impl Reason {
     }
 }
 
+/// What the worker adds to a copy; the other attributes are the producer's.
+const OWN: [&str; 5] = [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_MESSAGE_ID];
+
 /// A whole copy of the message, in its group.
 ///
-/// Where body and attributes together would be too large for the queue, the attributes give way:
-/// the body was a message once, so alone it is one again.
+/// Where body and attributes together would be too large for the queue, attributes give way: the
+/// body was a message once, so alone it is one again. When it was first sent goes before all, for
+/// that decides whether it may be sent back, and the producer's go last.
 pub(super) fn copy(
     delivery: &Delivery,
     source_queue: &str,
@@ -54,32 +58,38 @@ pub(super) fn copy(
         .get(FIRST_SENT_AT)
         .cloned()
         .unwrap_or_else(|| delivery.sent_at.to_string());
-    let mut attributes: BTreeMap<String, String> = [
+    let own = [
         (FIRST_SENT_AT, first_sent_at),
         (REASON, reason.as_str().to_owned()),
         (DETAIL, detail.to_owned()),
         (SOURCE_QUEUE, source_queue.to_owned()),
         (ORIGINAL_MESSAGE_ID, delivery.message_id.clone()),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect();
-    let size: usize =
-        attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum();
-    if size.saturating_add(delivery.body.len()) > queue::MESSAGE_BYTES_MAX {
-        // When it was first sent decides whether it may be sent back.
-        let first = attributes.remove_entry(FIRST_SENT_AT);
-        attributes.clear();
-        attributes.extend(first.filter(|(name, value)| {
-            name.len() + value.len() + "String".len() + delivery.body.len()
-                <= queue::MESSAGE_BYTES_MAX
-        }));
-    }
+    ];
     OutgoingMessage {
         group: delivery.group.clone(),
         body: delivery.body.clone(),
         deduplication_id: Some(delivery.message_id.clone()),
-        attributes,
+        attributes: fitting(&delivery.body, own, delivery),
     }
+}
+
+/// The attributes given and then the producer's, in that order of importance, as far as there is
+/// room for them beside the body.
+pub(crate) fn fitting<'a>(
+    body: &str,
+    own: impl IntoIterator<Item = (&'a str, String)>,
+    delivery: &'a Delivery,
+) -> BTreeMap<String, String> {
+    let producers = delivery.attributes.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let producers = producers.filter(|(name, _)| !OWN.contains(name));
+    let mut room = queue::MESSAGE_BYTES_MAX.saturating_sub(body.len());
+    let mut attributes = BTreeMap::new();
+    for (name, value) in own.into_iter().chain(producers).filter(|(_, value)| !value.is_empty()) {
+        let size = name.len() + value.len() + "String".len();
+        if size <= room && attributes.len() < queue::MESSAGE_ATTRIBUTES_MAX {
+            room -= size;
+            attributes.insert(name.to_owned(), value);
+        }
+    }
+    attributes
 }

@@ -168,6 +168,7 @@ impl Place {
             (DETAIL, "data.seats: expected something else".to_owned()),
             (SOURCE_QUEUE, "orders.fifo".to_owned()),
             (ORIGINAL_MESSAGE_ID, original.clone()),
+            ("tenant", "t-1".to_owned()),
         ];
         self.push(&self.dead, group, body, &original, &attributes)
     }

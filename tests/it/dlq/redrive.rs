@@ -31,9 +31,10 @@ async fn every_group_goes_back_in_order_and_as_it_was_sent() {
         let bodies: Vec<&str> = of_group.map(|one| one.body.as_str()).collect();
         assert_eq!(bodies, names(group, 25));
     }
+    let stated = (FIRST_SENT_AT.to_owned(), sent_at.to_string());
+    let producers = ("tenant".to_owned(), "t-1".to_owned());
     for message in &messages {
-        let attributes: Vec<_> = message.attributes.iter().collect();
-        assert_eq!(attributes, [(&FIRST_SENT_AT.to_owned(), &sent_at.to_string())]);
+        assert_eq!(message.attributes, [stated.clone(), producers.clone()].into());
     }
 }
 

@@ -1,5 +1,8 @@
 //! Order inside a group, and answers to what cannot be read.
 
+use std::collections::BTreeMap;
+
+use inventory_worker::ports::{OutgoingMessage, queue::MESSAGE_BYTES_MAX};
 use serde_json::json;
 
 use super::fixture::{Fault, World, until};
@@ -67,6 +70,36 @@ async fn what_cannot_be_read_is_answered_and_copied_and_stops_nobody() {
     let from = |reason: &str| (reason.to_owned(), super::fixture::COMMANDS.to_owned());
     let expected = ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "INVALID_MESSAGE"].map(from);
     assert_eq!(dead, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_has_the_attributes_of_its_producer_as_far_as_there_is_room() {
+    let world = World::new();
+    let producers: BTreeMap<String, String> =
+        (0..10).map(|n| (format!("p-{n}"), n.to_string())).collect();
+    let message = |body: String, attributes| OutgoingMessage {
+        group: "g".parse().unwrap(),
+        deduplication_id: None,
+        body,
+        attributes,
+    };
+    let few: BTreeMap<String, String> = producers.clone().into_iter().take(5).collect();
+    world.queue.push(&message("few".to_owned(), few.clone())).unwrap();
+    world.queue.push(&message("many".to_owned(), producers.clone())).unwrap();
+    // With the producer's own attribute the message is as large as can be.
+    let large = "x".repeat(MESSAGE_BYTES_MAX - "p-0String0".len());
+    let one: BTreeMap<String, String> = producers.clone().into_iter().take(1).collect();
+    world.queue.push(&message(large.clone(), BTreeMap::clone(&one))).unwrap();
+    world.settle().await;
+    let dead = world.dead_letters.messages();
+    let own = ["dlq_detail", "dlq_reason", "first_sent_at", "original_message_id", "source_queue"];
+    for dead in &dead[..2] {
+        assert_eq!(dead.attributes.len(), 10);
+        assert!(own.iter().all(|name| dead.attributes.contains_key(*name)), "{dead:?}");
+        assert!(few.iter().all(|(name, value)| dead.attributes.get(name) == Some(value)));
+    }
+    assert_eq!(dead[2].body, large);
+    assert_eq!(dead[2].attributes, one, "nothing else fits beside such a body");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ports::{
     EntryError, OutgoingMessage, PortError, ReceiveRequest,
-    queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX, VISIBILITY_MAX},
+    queue::{BATCH_ENTRIES_MAX, MESSAGE_ATTRIBUTES_MAX, MESSAGE_BYTES_MAX, VISIBILITY_MAX},
 };
 
 /// SQS: "MessageDeduplicationId … can contain up to 128 alphanumeric characters … and
@@ -15,9 +15,6 @@ const ID_CHARACTERS_MAX: usize = 128;
 
 /// SQS: WaitTimeSeconds "0 to 20 (seconds)".
 const WAIT_MAX: Duration = Duration::from_secs(20);
-
-/// SQS: "Messages can have up to 10 attributes".
-const ATTRIBUTES_MAX: usize = 10;
 
 /// SQS: an attribute's name "can be up to 256 characters long".
 const ATTRIBUTE_NAME_MAX: usize = 256;
@@ -82,7 +79,7 @@ pub(super) fn message(message: &OutgoingMessage) -> Result<(), EntryError> {
     if message.body.is_empty() || !message.body.chars().all(is_carried) {
         return refused("the body is empty or holds a character SQS does not carry");
     }
-    if message.attributes.len() > ATTRIBUTES_MAX {
+    if message.attributes.len() > MESSAGE_ATTRIBUTES_MAX {
         return refused("more than 10 message attributes");
     }
     for (name, value) in &message.attributes {
