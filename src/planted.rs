@@ -48,6 +48,8 @@ bugs! {
     SkipChecks = "skip-checks",
     /// An earlier transaction carries what a later command left.
     LeakLaterChange = "leak-later-change",
+    /// What a command came to as the batch was loaded stands, if that was a rejection.
+    IgnoreBatch = "ignore-batch",
     /// A commit without an answer counts as done.
     AssumeCommitted = "assume-committed",
     /// Under locks, a conflict counts as done.

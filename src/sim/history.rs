@@ -382,7 +382,9 @@ impl History {
     ) -> u64 {
         self.commits += 1;
         let limits = self.limits.get(worker).copied().unwrap_or_default();
-        let judged = judge::transaction(&mut self.model, transaction, &self.sent, &limits, now);
+        let before = self.before(transaction);
+        let asked = (&self.sent, &before);
+        let judged = judge::transaction(&mut self.model, transaction, asked, &limits, now);
         let number = self.commits;
         self.check(judged.map_err(|violation| violation.at(number)));
         let is_full = number.is_multiple_of(FULL_CHECK_EVERY);
@@ -392,6 +394,36 @@ impl History {
         });
         self.check(checked.map_err(|violation| violation.at(number)));
         number
+    }
+
+    /// Of each command that a transaction decides, the commands before it in its group, wherever it
+    /// was sent. Not those that may be decided after it: the dead, who may come again, and expires,
+    /// which may have come too early.
+    fn before(&self, transaction: &Transaction) -> judge::Before {
+        let is_expire = |command: &Command| matches!(command.action, Action::Expire(_));
+        let before = |queue: usize, sequence: u64, group: &GroupId| -> BTreeSet<CommandKey> {
+            self.messages
+                .range((queue, 0)..(queue, sequence))
+                .filter(|(_, message)| message.group == *group && !message.is_dead)
+                .filter_map(|(_, message)| message.command.as_deref())
+                .filter(|command| !is_expire(command))
+                .map(|command| command.key.clone())
+                .collect()
+        };
+        let of = |key: &CommandKey| {
+            let places = self.messages.iter().filter(|(_, it)| it.key.as_ref() == Some(key));
+            places
+                .map(|((queue, sequence), message)| before(*queue, *sequence, &message.group))
+                .reduce(|one, other| &one & &other)
+                .unwrap_or_default()
+        };
+        let decided = transaction.writes.iter().filter_map(|write| match write {
+            Write::Ledger { key: LedgerKey::Command(key), .. }
+            | Write::Ledger { key: LedgerKey::Chunk(key, _), .. }
+            | Write::LedgerOverIntent { key, .. } => Some(key),
+            _ => None,
+        });
+        decided.map(|key| (key.clone(), of(key))).collect()
     }
 
     /// An entry was taken by the topic. Gives whether it says something new.

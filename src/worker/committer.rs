@@ -266,6 +266,7 @@ async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failu
     let span = trace::step(trace::Step::Load);
     let (mut state, mut ledger) = loading::load(tools, batch).await?;
     drop(span);
+    let as_loaded = planted::on(Bug::IgnoreBatch).then(|| state.clone());
     let now = tools.clock.now();
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
@@ -274,7 +275,8 @@ async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failu
         let later = batch.get(place + 1..).unwrap_or_default();
         // What comes again in this batch is to be found by then.
         let comes_again = later.iter().any(|leased| leased.command.key == command.key);
-        match decide_one(tools, &mut state, &mut ledger, command, comes_again, now) {
+        let as_loaded = as_loaded.clone();
+        match decide_one(tools, &mut state, &mut ledger, command, comes_again, as_loaded, now) {
             Ok((one, step)) => {
                 decided.push(one);
                 steps.push(step);
@@ -297,6 +299,7 @@ fn decide_one(
     ledger: &mut Ledger,
     command: &Command,
     comes_again: bool,
+    as_loaded: Option<State>,
     now: Timestamp,
 ) -> Result<(Decided, Step), Stopped> {
     let key = LedgerKey::Command(command.key.clone());
@@ -304,7 +307,12 @@ fn decide_one(
     if let Some(record) = known.filter(|_| !planted::on(Bug::ForgetLedger)) {
         return Ok((found_in_ledger(command, record, now)?, Step::default()));
     }
-    let verdict = decide::decide(state, command, &tools.settings.limits, now)?;
+    let limits = &tools.settings.limits;
+    let verdict = match as_loaded.map(|mut state| decide::decide(&mut state, command, limits, now))
+    {
+        Some(Ok(verdict)) if verdict.outcome.rejection().is_some() => verdict,
+        _ => decide::decide(state, command, limits, now)?,
+    };
     let (changes, oversold) = (state.take_changes(), state.take_oversold());
     let decided = Decided { outcome: verdict.outcome, decided_at: now, is_replay: false };
     let is_answer_only = decided.outcome.rejection().is_some_and(|rejection| {

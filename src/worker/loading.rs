@@ -14,22 +14,40 @@ use crate::{
     ports::{LedgerKey, Wanted},
 };
 
-/// The items and ledger entries that the commands rest on. A second load where one of them names a
-/// reservation that may have to give back or book what it holds.
+/// The ledger entries of the commands, and the items that those without an entry rest on.
+///
+/// The items are read after the last entry that was found: a command sees what those before it in
+/// its group did, whoever committed them, though one load reads its items at different moments.
 pub(super) async fn load(tools: &Tools, batch: &[Leased<'_>]) -> Result<(State, Ledger), Failure> {
+    let mut ledger = Ledger::new();
+    let mut unknown: Vec<&Command> = batch.iter().map(|leased| leased.command).collect();
+    loop {
+        let (state, found) = load_once(tools, &unknown).await?;
+        let is_known = |command: &Command| is_in(&found, command);
+        let known = unknown.extract_if(.., |command| is_known(command)).count();
+        ledger.extend(found);
+        if known == 0 || unknown.is_empty() {
+            return Ok((state, ledger));
+        }
+    }
+}
+
+fn is_in(ledger: &Ledger, command: &Command) -> bool {
+    ledger.get(&LedgerKey::Command(command.key.clone())).is_some_and(Option::is_some)
+}
+
+/// A second load where a command names a reservation that may have to give back or book what it
+/// holds.
+async fn load_once(tools: &Tools, commands: &[&Command]) -> Result<(State, Ledger), Failure> {
     let mut wanted = Wanted::default();
-    for Leased { command, .. } in batch {
+    for command in commands {
         name(&mut wanted, command);
     }
     let mut loaded = tools.store.load(&wanted).await?;
     let mut held = Wanted::default();
-    for Leased { command, .. } in batch {
-        let is_known = loaded
-            .ledger
-            .get(&LedgerKey::Command(command.key.clone()))
-            .is_some_and(Option::is_some);
+    for command in commands {
         let reservation = reservation_of(command)
-            .filter(|_| !is_known)
+            .filter(|_| !is_in(&loaded.ledger, command))
             .and_then(|id| loaded.reservations.get(&id)?.as_ref())
             .filter(|found| holds_something(found));
         if let Some(found) = reservation {

@@ -2,7 +2,8 @@
 //!
 //! What a transaction writes is guarded by versions, so there an outcome must be right exactly
 //! where it stands. What it rests on without writing it was only read, and not at one moment: there
-//! it must have been right, item by item, at some moment since the command was sent.
+//! it must have been right, item by item, at some moment since the command was sent, with what the
+//! commands before it in its group had done to the item by then.
 
 mod holds;
 mod reserve;
@@ -15,7 +16,10 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::{Violation, ensure, model::Model};
+use super::{
+    Violation, ensure,
+    model::{Model, Since},
+};
 use crate::{
     decide::Limits,
     domain::{
@@ -34,6 +38,9 @@ pub(in crate::sim) struct Sent {
 }
 
 type AllSent = BTreeMap<CommandKey, Vec<Sent>>;
+
+/// Of each command, those before it in its group.
+pub(in crate::sim) type Before = BTreeMap<CommandKey, BTreeSet<CommandKey>>;
 
 /// The items that a transaction guards by their versions.
 #[derive(Default)]
@@ -74,8 +81,7 @@ struct Case<'a> {
     guarded: &'a Guarded,
     command: &'a Command,
     limits: &'a Limits,
-    /// When the command was first sent.
-    since: Timestamp,
+    since: Since<'a>,
     /// When it was decided, by the worker's clock.
     decided_at: Timestamp,
     /// When it was committed.
@@ -86,11 +92,12 @@ struct Case<'a> {
 pub(in crate::sim) fn transaction(
     model: &mut Model,
     transaction: &Transaction,
-    sent: &AllSent,
+    (sent, before): (&AllSent, &Before),
     limits: &Limits,
     now: Timestamp,
 ) -> Result<(), Violation> {
     let guarded = Guarded::of(transaction);
+    let none = BTreeSet::new();
     for write in &transaction.writes {
         let (key, record) = match write {
             Write::Ledger { key, record } => (key.clone(), record),
@@ -109,8 +116,8 @@ pub(in crate::sim) fn transaction(
         let decided_at = decided_at(record);
         check_time(&key, decided_at, found.at, now)?;
         let command = &*found.command;
-        let mut case =
-            Case { model, guarded: &guarded, command, limits, since: found.at, decided_at, now };
+        let since = Since { at: found.at, after: before.get(command_key).unwrap_or(&none) };
+        let mut case = Case { model, guarded: &guarded, command, limits, since, decided_at, now };
         let judged = case.judge(&key, record);
         judged.map_err(|Violation { check, detail }| {
             Violation::new(check, format!("{:?} {}: {detail}", command.action, command.key.id))
@@ -198,7 +205,8 @@ pub(in crate::sim) fn not_yet_expired(
         })
     };
     let id = expire.reservation_id;
-    let holds = model.reservations.ever_since(&id, Timestamp::MIN, was_on);
+    let since = Since { at: Timestamp::MIN, after: &BTreeSet::new() };
+    let holds = model.reservations.ever_since(&id, since, was_on);
     ensure(holds, "result", || format!("NOT_YET_EXPIRED at {decided_at}, which {id} never was"))
 }
 
@@ -310,7 +318,7 @@ impl Case<'_> {
         let mut seat =
             Seat { version: seat.version + 1, updated_at: self.decided_at, ..seat.clone() };
         change(&mut seat);
-        self.model.seats.put(key, seat, self.now);
+        self.model.seats.put(key, seat, self.now, &self.command.key);
     }
 
     /// The next version of a line.
@@ -319,7 +327,7 @@ impl Case<'_> {
         let mut line =
             Line { version: line.version + 1, updated_at: self.decided_at, ..line.clone() };
         change(&mut line);
-        self.model.lines.put(key, line, self.now);
+        self.model.lines.put(key, line, self.now, &self.command.key);
     }
 
     /// The next version of a reservation, which the outcome must show.
@@ -329,7 +337,7 @@ impl Case<'_> {
         ensure(self.guarded.reservations.contains(&id), "effect", || {
             format!("{id} was not written")
         })?;
-        self.model.reservations.put(&id, next, self.now);
+        self.model.reservations.put(&id, next, self.now, &self.command.key);
         Ok(())
     }
 

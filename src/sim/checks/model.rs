@@ -1,16 +1,37 @@
 //! Every version that every item ever had, and the ledger.
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     domain::{CommandKey, Line, LineKey, Reservation, ReservationId, Seat, SeatKey, Timestamp},
     ports::{LedgerKey, LedgerRecord, Record},
 };
 
-/// The versions of one item, each with the time from which it stood. Before the first there was
-/// none.
+/// A version of an item.
 #[derive(Clone, Debug)]
-pub(in crate::sim) struct Versions<T>(Vec<(Timestamp, T)>);
+struct Version<T> {
+    /// The time from which it stood.
+    from: Timestamp,
+    /// The command that made it; `None` at the beginning.
+    by: Option<CommandKey>,
+    item: T,
+}
+
+/// The versions of one item. Before the first there was none.
+#[derive(Clone, Debug)]
+struct Versions<T>(Vec<Version<T>>);
+
+/// From when on what a command read may be of.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sim) struct Since<'a> {
+    /// When it was sent.
+    pub(in crate::sim) at: Timestamp,
+    /// The commands before it in its group, whose changes it must see.
+    pub(in crate::sim) after: &'a BTreeSet<CommandKey>,
+}
 
 impl<T> Default for Versions<T> {
     fn default() -> Self {
@@ -19,21 +40,27 @@ impl<T> Default for Versions<T> {
 }
 
 impl<T> Versions<T> {
-    pub(in crate::sim) fn last(&self) -> Option<&T> {
-        self.0.last().map(|(_, item)| item)
+    fn last(&self) -> Option<&T> {
+        self.0.last().map(|version| &version.item)
     }
 
     /// Whether the item was ever so since then.
-    fn ever_since(&self, since: Timestamp, is_so: impl Fn(Option<&T>) -> bool) -> bool {
-        let was_absent = self.0.first().is_none_or(|(from, _)| *from >= since);
-        if was_absent && is_so(None) {
+    fn ever_since(&self, since: Since<'_>, is_so: impl Fn(Option<&T>) -> bool) -> bool {
+        let is_seen = |version: &Version<T>| {
+            version.by.as_ref().is_some_and(|command| since.after.contains(command))
+        };
+        let first = self.0.iter().rposition(is_seen);
+        let was_absent = self.0.first().is_none_or(|version| version.from >= since.at);
+        if first.is_none() && was_absent && is_so(None) {
             return true;
         }
-        let until = |index: usize| self.0.get(index + 1).map_or(Timestamp::MAX, |(from, _)| *from);
+        let until =
+            |index: usize| self.0.get(index + 1).map_or(Timestamp::MAX, |version| version.from);
         self.0
             .iter()
             .enumerate()
-            .any(|(index, (_, item))| until(index) >= since && is_so(Some(item)))
+            .skip(first.unwrap_or(0))
+            .any(|(index, version)| until(index) >= since.at && is_so(Some(&version.item)))
     }
 }
 
@@ -55,18 +82,27 @@ impl<K: Ord + Clone, T> Table<K, T> {
         self.0.get(key)?.last()
     }
 
-    pub(in crate::sim) fn put(&mut self, key: &K, item: T, at: Timestamp) {
+    pub(in crate::sim) fn put(&mut self, key: &K, item: T, from: Timestamp, by: &CommandKey) {
+        self.push(key, Version { from, by: Some(by.clone()), item });
+    }
+
+    /// What is there at the beginning.
+    fn set_up(&mut self, key: &K, item: T, from: Timestamp) {
+        self.push(key, Version { from, by: None, item });
+    }
+
+    fn push(&mut self, key: &K, version: Version<T>) {
         if let Some(versions) = self.0.get_mut(key) {
-            versions.0.push((at, item));
+            versions.0.push(version);
             return;
         }
-        self.0.insert(key.clone(), Versions(vec![(at, item)]));
+        self.0.insert(key.clone(), Versions(vec![version]));
     }
 
     pub(in crate::sim) fn ever_since(
         &self,
         key: &K,
-        since: Timestamp,
+        since: Since<'_>,
         is_so: impl Fn(Option<&T>) -> bool,
     ) -> bool {
         match self.0.get(key) {
@@ -98,14 +134,14 @@ impl Model {
         // From before anything could be asked for.
         let before = at - jiff::SignedDuration::from_secs(60);
         match record {
-            Record::Seat(key, seat) => self.seats.put(key, seat.clone(), before),
+            Record::Seat(key, seat) => self.seats.set_up(key, seat.clone(), before),
             Record::Line(key, line) => {
                 self.on_hand.insert(key.clone(), Some(line.on_hand()));
-                self.lines.put(key, line.clone(), before);
+                self.lines.set_up(key, line.clone(), before);
             }
             Record::Reservation(reservation) => {
                 let id = reservation.reservation_id;
-                self.reservations.put(&id, reservation.clone(), before);
+                self.reservations.set_up(&id, reservation.clone(), before);
             }
             Record::Ledger(key, record) => drop(self.ledger.insert(key.clone(), record.clone())),
         }

@@ -12,7 +12,7 @@ use crate::{
     decide::Limits,
     domain::{
         Command, CommandKey, Line, LineKey, Occupancy, Outcome, PoolId, Rejection, RejectionCode,
-        Reservation, ReservationStatus, Seat, SeatDetails, SeatKey, Timestamp,
+        Reservation, ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey, Timestamp,
     },
     message::{self, ResultMessage},
     ports::{Expected, LedgerKey, LedgerRecord, OutgoingMessage, Record, Transaction, Write},
@@ -124,6 +124,7 @@ fn reserved(command: &Command) -> Transaction {
 struct Judged {
     model: Model,
     sent: BTreeMap<CommandKey, Vec<Sent>>,
+    before: judge::Before,
 }
 
 impl Judged {
@@ -132,7 +133,7 @@ impl Judged {
         for record in records(occupancy) {
             model.set_up(&record, at(0));
         }
-        Self { model, sent: BTreeMap::new() }
+        Self { model, sent: BTreeMap::new(), before: BTreeMap::new() }
     }
 
     fn send(&mut self, body: &str) -> Command {
@@ -145,7 +146,7 @@ impl Judged {
     /// The check that fails.
     fn commit(&mut self, transaction: &Transaction, now: Timestamp) -> Option<&'static str> {
         let limits = Limits::default();
-        judge::transaction(&mut self.model, transaction, &self.sent, &limits, now)
+        judge::transaction(&mut self.model, transaction, (&self.sent, &self.before), &limits, now)
             .err()
             .map(|violation| violation.check)
     }
@@ -219,6 +220,36 @@ fn a_rejection_must_have_been_true_since_the_command_was_sent() {
     let mut judged = Judged::new(Occupancy::Blocked);
     judged.send(&reserve_body("1"));
     assert_eq!(judged.commit(&rejected, at(1)), None);
+}
+
+#[test]
+fn a_rejection_must_see_what_was_done_before_it_in_its_group() {
+    for (in_one_group, expected) in [(false, None), (true, Some("rejection"))] {
+        let mut judged = Judged::new(Occupancy::Blocked);
+        let data = r#""seats":[{"seat_number":"A","status":"AVAILABLE"}]"#;
+        let restock = judged.send(&body("1", "restock", data));
+        let reserve = judged.send(&reserve_body("2"));
+        if in_one_group {
+            judged.before.insert(reserve.key.clone(), [restock.key.clone()].into());
+        }
+        let free = seat(Occupancy::Available, 2, at(1));
+        let summary = RestockSummary { seats_applied: 1, ..RestockSummary::default() };
+        let restocked = Transaction {
+            writes: vec![
+                Write::Seat { key: seat_key(), expected: Expected::Version(1), seat: free },
+                outcome(&restock, Outcome::Restocked { restock: summary }, at(1)),
+            ],
+            checks: Vec::new(),
+        };
+        assert_eq!(judged.commit(&restocked, at(1)), None);
+        let rejection = Rejection {
+            seats: vec!["A".parse().unwrap()],
+            ..Rejection::new(RejectionCode::SeatsUnavailable, "")
+        };
+        let rejected = outcome(&reserve, Outcome::Rejected { rejection }, at(1));
+        let rejected = Transaction { writes: vec![rejected], checks: Vec::new() };
+        assert_eq!(judged.commit(&rejected, at(2)), expected);
+    }
 }
 
 #[test]

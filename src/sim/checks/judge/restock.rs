@@ -141,7 +141,7 @@ impl Case<'_> {
             && let Made::Next(next) = seat_made(self.model.seats.last(&key), change, now)
         {
             ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
-            self.model.seats.put(&key, next, self.now);
+            self.model.seats.put(&key, next, self.now, &self.command.key);
             return Ok(());
         }
         let holds = self.seat(&key, is_as_shown);
@@ -173,7 +173,7 @@ impl Case<'_> {
             let made = line_made(self.model.lines.last(&key), restock, request, now);
             if let Made::Next(next) = made {
                 ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
-                self.model.lines.put(&key, next, self.now);
+                self.model.lines.put(&key, next, self.now, &self.command.key);
                 match restock.mode {
                     RestockMode::Add => {
                         let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
