@@ -41,6 +41,15 @@ pub struct Undecodable {
     pub traceparent: Option<TraceContext>,
 }
 
+impl Undecodable {
+    /// Of a body that the decoder could not come to the end of: a defect of it.
+    #[must_use]
+    pub fn baffling(body: &str) -> Self {
+        let fault = Fault::at(&Path::Message, format_args!("what this release can read"));
+        *undecodable(fault, body, Glimpse::default())
+    }
+}
+
 /// Reads a command from the body of an SQS message: CloudEvents 1.0 in structured JSON mode.
 ///
 /// Checks everything the message alone can tell; the limits an operator sets are no part of it.

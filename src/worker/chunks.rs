@@ -68,12 +68,27 @@ impl<'a> Chunked<'a> {
     }
 }
 
-/// Whether the ledger has anything of the command: then it is never given up.
-pub(super) async fn is_begun(tools: &Tools, command: &Command) -> Result<bool, Failure> {
+/// How a command stands in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is not there.
+    Unknown,
+    /// It has begun, and has no outcome yet.
+    Begun,
+    /// It has an outcome.
+    Decided,
+}
+
+/// How the ledger has the command.
+pub(super) async fn standing(tools: &Tools, command: &Command) -> Result<Standing, Failure> {
     let key = LedgerKey::Command(command.key.clone());
     let wanted = Wanted { ledger: [key.clone()].into(), ..Wanted::default() };
-    let loaded = tools.store.load(&wanted).await?;
-    Ok(loaded.ledger.get(&key).is_some_and(Option::is_some))
+    let mut loaded = tools.store.load(&wanted).await?;
+    Ok(match loaded.ledger.remove(&key).flatten() {
+        None => Standing::Unknown,
+        Some(LedgerRecord::Outcome { .. }) => Standing::Decided,
+        Some(LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. }) => Standing::Begun,
+    })
 }
 
 /// Begins the restock or resumes it, to its outcome.
@@ -140,6 +155,7 @@ async fn begin(tools: &Tools, chunked: &Chunked<'_>) -> Result<Begun, Failure> {
             decided_at: now,
         };
         let intent = single(Write::Ledger { key: chunked.key(), record });
+        chunked.check_lease(tools)?;
         match commit_once(tools, &intent).await? {
             Applied::Yes => return Ok(Begun::Chunks(chunk_ends)),
             Applied::Conflict(what) => {
@@ -302,7 +318,7 @@ async fn finish(
         Applied::Yes => Ok(Decided { outcome, decided_at: now, is_replay: false }),
         Applied::Conflict(what) => match begin(tools, chunked).await? {
             Begun::Known(decided) => Ok(decided),
-            Begun::Chunks(_) => Err(Failure::Environment(format!("outcome not written: {what}"))),
+            Begun::Chunks(_) => Err(Failure::Contention(format!("outcome not written: {what}"))),
         },
     }
 }

@@ -17,6 +17,10 @@ pub enum Failure {
     /// This message's fault: release it; handled alone, it goes to the dead letters in the end.
     #[error("poison: {0}")]
     Poison(String),
+    /// It was handled alone too often, and an attempt was counted a moment ago that may yet be taken
+    /// back: release it untouched, to be looked at once more.
+    #[error("last wait: {0}")]
+    LastWait(String),
     /// It rests on an item this release cannot read: release it; other groups go on. Nobody's fault
     /// but a person's, or a newer worker will take it: it never goes to the dead letters for it.
     #[error("unreadable: {0}")]
@@ -38,6 +42,7 @@ impl Failure {
             Self::Contention(_) => "contention",
             Self::Unreadable(_) => "unreadable",
             Self::Poison(_) => "poison",
+            Self::LastWait(_) => "last_wait",
             Self::LeaseLost => "lease_lost",
             Self::Stopping => "stopping",
         }

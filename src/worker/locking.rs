@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 use uuid::Uuid;
 
 use super::{Tools, events::Event};
@@ -111,7 +111,7 @@ impl Held {
     pub(super) async fn release(self) {
         for (scope, names) in &self.scopes {
             if let Err(error) = self.tools.locks.release(scope, names, self.token).await {
-                warn!(scope, %error, "locks not released, they will run out");
+                debug!(scope, %error, "locks not released, they will run out");
             }
         }
     }

@@ -1,11 +1,15 @@
 //! A message, read: a command, or what can be told of one that is none.
 
+use std::panic;
+
 use super::trace;
 use crate::{
     domain::{CommandKey, PoolId},
     message::{self, Decoded, TraceContext, Undecodable},
     ports::Delivery,
 };
+
+type Decode = fn(&str) -> Result<Decoded, Box<Undecodable>>;
 
 /// A message, read.
 pub(super) enum Read {
@@ -17,8 +21,15 @@ impl Read {
     /// Reads a message. Its trace context is the one in its body, or where there is none there the
     /// one among its attributes.
     pub(super) fn of(delivery: &Delivery) -> Self {
+        Self::by(message::decode, delivery)
+    }
+
+    /// A message that makes the decoder panic, which none should, is one that cannot be read: left
+    /// to kill its reader, it would block its group.
+    fn by(decode: Decode, delivery: &Delivery) -> Self {
         let attributes = || TraceContext::from_attributes(&delivery.attributes);
-        match message::decode(&delivery.body) {
+        let decoded = panic::catch_unwind(|| decode(&delivery.body));
+        match decoded.unwrap_or_else(|_| Err(Box::new(Undecodable::baffling(&delivery.body)))) {
             Ok(mut decoded) => {
                 decoded.traceparent = decoded.traceparent.or_else(attributes);
                 Self::Command(decoded)
@@ -67,5 +78,34 @@ impl Read {
         };
         let (key, pool, context) = (self.key(), self.pool(), self.context());
         trace::Message { delivery, key, command_type, pool, context }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        domain::{RejectionCode, Timestamp},
+        ports::Receipt,
+    };
+
+    #[test]
+    fn a_message_that_the_decoder_panics_at_is_one_that_cannot_be_read() {
+        let delivery = Delivery {
+            message_id: "m".to_owned(),
+            receipt: Receipt("r".to_owned()),
+            group: "g".parse().unwrap(),
+            sequence: "1".to_owned(),
+            sent_at: Timestamp::UNIX_EPOCH,
+            receive_count: 1,
+            body: "{}".to_owned(),
+            attributes: BTreeMap::new(),
+        };
+        let read = Read::by(|body| panic!("at {} bytes", body.len()), &delivery);
+        let Read::Unreadable(undecodable) = read else { panic!("read") };
+        assert_eq!(undecodable.rejection.code, RejectionCode::InvalidMessage);
+        assert_eq!(undecodable.key, None);
     }
 }

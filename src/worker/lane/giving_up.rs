@@ -7,6 +7,7 @@ use tracing::{field::display, info, warn};
 use super::{
     super::{failure::Failure, reading::Read},
     Held, Lanes,
+    isolation::LAST_WAIT,
 };
 use crate::{
     planted::{self, Bug},
@@ -79,6 +80,10 @@ impl Lanes {
                     receive_count, what, command, pool, trace_id, "a message could not be handled"
                 );
                 POISON_DELAY_MAX.min(Duration::from_secs(1 << receive_count.min(5)))
+            }
+            Failure::LastWait(what) => {
+                info!(group, what, command, pool, trace_id, "to be given up, after a last wait");
+                LAST_WAIT
             }
             Failure::LeaseLost => {
                 info!(group, "a lease was lost, its batch dropped");

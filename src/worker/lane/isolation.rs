@@ -14,18 +14,27 @@ use tracing::warn;
 use super::{Held, Lanes, Settled};
 use crate::{
     domain::Timestamp,
-    message,
     planted::{self, Bug},
     ports::{Attempt, PortError},
-    worker::{Tools, chunks, dead_letters::Reason, failure::Failure, outbox::Coming},
+    worker::{
+        Tools,
+        chunks::{self, Standing},
+        dead_letters::Reason,
+        failure::Failure,
+        outbox::Coming,
+        reading::Read,
+    },
 };
 
 /// Between two tries to take back attempts that ended in a failure of the environment.
 const FORGIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long nobody may have counted an attempt when a message is condemned: a worker whose count
-/// lost its answer has that time to take it back. Less than a message is hidden after an attempt.
-const LAST_WAIT: SignedDuration = SignedDuration::from_secs(20);
+/// lost its answer has that time to take it back.
+const QUIET: SignedDuration = SignedDuration::from_secs(20);
+
+/// How long a message is hidden to be quiet for that long, by clocks that differ.
+pub(super) const LAST_WAIT: Duration = Duration::from_secs(23);
 
 /// Attempts that ended in a failure of the environment and are still counted. Each is taken back
 /// as soon as the store allows it, and before any other attempt is counted: an outage condemns
@@ -89,7 +98,7 @@ impl Lanes {
     /// A message that was received too often is handled alone, after its attempt is counted.
     ///
     /// One attempt too many condemns it, unless another was counted a short while ago: then it is
-    /// not touched, and hidden for longer than that.
+    /// not touched, and waits.
     pub(super) async fn alone(&self, head: &[Held], coming: Coming) -> Settled {
         let Some(suspect) = head.first() else {
             return Settled { done: 0, failure: None, is_deleted: true };
@@ -110,15 +119,14 @@ impl Lanes {
         };
         let attempts_max = self.tools.settings.attempts_max;
         let is_over = attempt.count > attempts_max && !planted::on(Bug::NeverCondemn);
-        let is_fresh = now.duration_since(attempt.before) < LAST_WAIT;
-        if is_over && is_fresh && !planted::on(Bug::CondemnAtOnce) {
-            self.unforgiven.add(message_id);
-            let what = format!("handled alone {attempts_max} times without outcome, a last wait");
-            return Settled::failed(Failure::Poison(what));
-        }
-        let settled = match is_over || planted::on(Bug::CondemnUntried) {
-            true => self.condemn(suspect, attempts_max, coming).await,
-            false => self.batch(head, coming).await,
+        let is_quiet = now.duration_since(attempt.before) >= QUIET;
+        let settled = if is_over && !is_quiet && !planted::on(Bug::CondemnAtOnce) {
+            let what = format!("handled alone {attempts_max} times without outcome");
+            Settled::failed(Failure::LastWait(what))
+        } else if is_over || planted::on(Bug::CondemnUntried) {
+            self.condemn(suspect, attempts_max, coming).await
+        } else {
+            self.batch(head, coming).await
         };
         let is_forgiven =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
@@ -139,23 +147,34 @@ impl Lanes {
         Ok(counted?)
     }
 
-    /// To the dead letters, unless the ledger knows the command: what has begun is never given up.
-    async fn condemn(&self, suspect: &Held, attempts: u32, mut coming: Coming) -> Settled {
-        let begun = match message::decode(&suspect.delivery.body) {
-            Ok(decoded) => chunks::is_begun(&self.tools, &decoded.command).await,
-            Err(_) => Ok(false),
+    /// To the dead letters, unless the ledger knows the command: what has begun is never given up,
+    /// and what has an outcome only if that cannot be published, for then a person must be told.
+    async fn condemn(&self, suspect: &Held, attempts: u32, coming: Coming) -> Settled {
+        let standing = match Read::of(&suspect.delivery) {
+            Read::Command(decoded) => chunks::standing(&self.tools, &decoded.command).await,
+            Read::Unreadable(_) => Ok(Standing::Unknown),
         };
-        let moved = match begun {
-            Ok(true) if !planted::on(Bug::CondemnBegun) => {
-                return self.batch(std::slice::from_ref(suspect), coming).await;
+        match standing {
+            Err(failure) => Settled::failed(failure),
+            Ok(Standing::Begun | Standing::Decided) if !planted::on(Bug::CondemnBegun) => {
+                let settled = self.batch(std::slice::from_ref(suspect), coming).await;
+                match (&settled.failure, standing) {
+                    (Some(Failure::Poison(what)), Ok(Standing::Decided)) => {
+                        let detail = format!("its outcome stands and cannot be published: {what}");
+                        self.bury(suspect, &detail, self.outbox.expect()).await
+                    }
+                    _ => settled,
+                }
             }
             Ok(_) => {
                 let detail = format!("handled alone {attempts} times without outcome");
-                self.dead_letter(&suspect.delivery, Reason::Poison, &detail).await
+                self.bury(suspect, &detail, coming).await
             }
-            Err(failure) => Err(failure),
-        };
-        match moved {
+        }
+    }
+
+    async fn bury(&self, suspect: &Held, detail: &str, mut coming: Coming) -> Settled {
+        match self.dead_letter(&suspect.delivery, Reason::Poison, detail).await {
             Ok(()) => {
                 let is_deleted = self.delete(std::slice::from_ref(suspect), &mut coming).await;
                 Settled { done: 1, failure: None, is_deleted }

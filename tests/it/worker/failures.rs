@@ -96,6 +96,24 @@ async fn a_message_the_store_never_takes_is_dead_lettered_alone_and_its_follower
     assert!(dead[0].body.contains("poison"));
 }
 
+/// Its outcome stands: a person is told of it by the dead letter, and its group goes on.
+#[tokio::test(start_paused = true)]
+async fn a_result_the_topic_never_takes_is_dead_lettered_and_its_followers_get_theirs() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned(), "A-2".to_owned()]).await;
+    let mute = world.post("reserve", json!({"user_id": "u", "seats": ["A-1"]}));
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-2"]}));
+    world.faults.mute(&format!("\"id\":\"{mute}\""));
+    world.settle().await;
+    assert_eq!(reserved(&world), 1);
+    let dead = world.dead_letters.messages();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].attributes["dlq_reason"], "POISON");
+    assert!(dead[0].attributes["dlq_detail"].contains("cannot be published"), "{dead:?}");
+    let seats = world.store.snapshot().seats;
+    assert!(seats.values().all(|seat| seat.version == 2), "both are held");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_while_a_suspect_is_handled_alone_does_not_count_against_it() {
     let world = world_with_ten().await;
@@ -257,6 +275,24 @@ async fn a_cancel_that_read_its_seat_before_the_reservation_was_made_still_gives
     world.settle().await;
     let seats = world.store.snapshot().seats;
     assert!(seats.values().all(|seat| seat.occupancy == Occupancy::Available), "{seats:?}");
+}
+
+/// What freed the seat is found in the ledger, and the seat as it was before: a load reads its items
+/// at different moments.
+#[tokio::test(start_paused = true)]
+async fn a_command_sees_what_one_before_it_did_that_another_worker_decided_meanwhile() {
+    let mut world = World::new();
+    let restock = |status: &str| json!({"seats": [{"seat_number": "A-1", "status": status}]});
+    world.post("restock", restock("BLOCKED"));
+    world.settle().await;
+    let before = world.store.snapshot().seats;
+    world.post_as("free", "a", "restock", restock("AVAILABLE"));
+    world.settle().await;
+    world.post_as("free", "b", "restock", restock("AVAILABLE"));
+    world.post_as("reserve", "b", "reserve", json!({"user_id": "u", "seats": ["A-1"]}));
+    world.faults.show_stale_seats(before);
+    world.settle().await;
+    assert_eq!(reserved(&world), 1, "{:?}", world.outcomes());
 }
 
 /// The last entry of the shared call fails twice: its group publishes it alone, the others are done.

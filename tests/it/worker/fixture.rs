@@ -52,6 +52,7 @@ type Orders = VecDeque<Option<Fault>>;
 pub struct Faults {
     ordered: Arc<Mutex<BTreeMap<&'static str, Orders>>>,
     refused: Arc<Mutex<Option<String>>>,
+    mute: Arc<Mutex<Option<String>>>,
     damaged: Arc<Mutex<BTreeSet<String>>>,
     stale_seats: Arc<Mutex<BTreeMap<SeatKey, Seat>>>,
     down: Arc<Mutex<BTreeSet<&'static str>>>,
@@ -83,6 +84,16 @@ impl Faults {
     /// The store refuses every transaction that holds the text.
     pub fn refuse(&self, text: &str) {
         *self.refused.lock().unwrap() = Some(text.to_owned());
+    }
+
+    /// The topic refuses every result that holds the text.
+    pub fn mute(&self, text: &str) {
+        *self.mute.lock().unwrap() = Some(text.to_owned());
+    }
+
+    fn refused_entry(&self, batch: &[Publication]) -> Option<usize> {
+        let mute = self.mute.lock().unwrap();
+        mute.as_ref().and_then(|text| batch.iter().position(|entry| entry.body.contains(text)))
     }
 
     /// Each of these seats is shown as it was once more, to the next load that names it.
@@ -119,6 +130,7 @@ impl Faults {
         self.slow.lock().unwrap().clear();
         self.damaged.lock().unwrap().clear();
         *self.refused.lock().unwrap() = None;
+        *self.mute.lock().unwrap() = None;
     }
 
     fn refuses(&self, transaction: &Transaction) -> bool {
@@ -277,6 +289,16 @@ impl Publisher for Tampered<MemoryTopic> {
     async fn publish(&self, batch: &[Publication]) -> Result<BatchAnswer, PortError> {
         self.call("publish", async {
             // One entry of the batch fails, and what comes after it with it or not.
+            if let Some(refused) = self.faults.refused_entry(batch) {
+                let mut answers = match refused {
+                    0 => Vec::new(),
+                    _ => self.inner.publish(&batch[..refused]).await?,
+                };
+                answers.push(Err(EntryError::Refused("ordered by the test".to_owned())));
+                let behind = Err(EntryError::Retryable("behind what was refused".to_owned()));
+                answers.resize(batch.len(), behind);
+                return Ok(answers);
+            }
             let failing = self.faults.take("publish_entry").is_some();
             let answers = self
                 .inner

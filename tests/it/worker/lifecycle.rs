@@ -145,6 +145,22 @@ async fn heartbeats_keep_a_message_over_a_commit_of_many_visibility_timeouts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_restock_is_not_begun_on_a_lease_that_ended_while_it_was_looked_up() {
+    let mut world = World::new();
+    let lines: Vec<_> = (0..150).map(|n| json!({"sku": format!("x-{n}"), "quantity": 1})).collect();
+    world.post("restock", json!({"mode": "add", "lines": lines}));
+    world.faults.take_down("change_visibility");
+    world.faults.slow_down("load", world.settings.visibility * 2);
+    let running = world.start();
+    until(|| world.seen.begun("load").len() == 3).await;
+    assert_eq!(world.seen.begun("commit"), []);
+    world.faults.clear();
+    world.until_empty().await;
+    running.stop().await;
+    assert_eq!(world.store.snapshot().lines.len(), 150);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_committed_on_a_lease_that_could_not_be_extended() {
     let mut world = World::new();
     // A lease is counted from the beginning of its receive.
