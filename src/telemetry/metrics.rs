@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use prometheus::{
-    Counter, CounterVec, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Registry, TextEncoder, proto::MetricFamily,
+    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
+    TextEncoder, proto::MetricFamily,
 };
+use tokio::time::Instant;
 
 use crate::{
     domain::{CommandType, Outcome},
@@ -19,6 +20,7 @@ use crate::{
 
 mod build;
 
+mod oldest;
 /// The figures of one process, in a registry of their own. Watches the worker and the sweeper.
 pub struct Metrics {
     registry: Registry,
@@ -31,7 +33,7 @@ pub struct Metrics {
     lock_wait: Histogram,
     lock_degraded: IntCounter,
     messages_in_flight: IntGauge,
-    oldest_message_age: GaugeVec,
+    oldest_message_age: oldest::OldestAges,
     lease_lost: IntCounter,
     dead_lettered: IntCounterVec,
     publish_duration: Histogram,
@@ -102,7 +104,7 @@ impl Observer for Metrics {
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::Received { queue, messages: _, oldest_age } => {
-                self.oldest_message_age.with_label_values(&[*queue]).set(oldest_age.as_secs_f64());
+                self.oldest_message_age.received(queue, *oldest_age, Instant::now());
             }
             Event::InFlight(change) => self.messages_in_flight.add(*change),
             Event::Batch { messages } => {

@@ -5,7 +5,7 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-use super::Metrics;
+use super::{Metrics, oldest::OldestAges};
 use crate::{
     domain::{CommandType, RejectionCode},
     ports::Table,
@@ -48,7 +48,7 @@ const LOCK_WAIT: &str = "From asking for a batch's locks to having them or going
 const DEGRADED: &str = "Batches that went on without locks they wanted";
 const IN_FLIGHT: &str = "Messages received and not yet deleted or released";
 const OLDEST: &str =
-    "Age of the oldest message of the last receive, 0 where it was empty, by queue";
+    "Age of the oldest message received in the last two minutes, 0 where none was, by queue";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const DEAD: &str = "Messages copied to a dead-letter queue, by reason";
 const PUBLISH: &str = "Publishing the results of a batch, repetitions included";
@@ -86,7 +86,7 @@ impl Metrics {
             messages_in_flight: gauge(r, "messages_in_flight", IN_FLIGHT)?,
             oldest_message_age: {
                 let opts = opts("oldest_message_age_seconds", OLDEST);
-                register(r, GaugeVec::new(opts, &["queue"])?)?
+                OldestAges::of(register(r, GaugeVec::new(opts, &["queue"])?)?)
             },
             lease_lost: counter(r, "lease_lost_total", LEASE_LOST)?,
             dead_lettered: counters(r, "dead_lettered_total", DEAD, &["reason"])?,
