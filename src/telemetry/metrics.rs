@@ -13,14 +13,15 @@ use prometheus::{
 use tokio::time::Instant;
 
 use crate::{
+    decide::Oversold,
     domain::{CommandType, Outcome},
     ports::{CommitError, Consumed},
     worker::{Event, Observer},
 };
 
 mod build;
-
 mod oldest;
+
 /// The figures of one process, in a registry of their own. Watches the worker and the sweeper.
 pub struct Metrics {
     registry: Registry,
@@ -41,6 +42,8 @@ pub struct Metrics {
     sweeper_lag: Histogram,
     expired: IntCounter,
     environment_pause: Counter,
+    lines_oversold: IntCounter,
+    lines_recovered: IntCounter,
     oversold_lines: IntGauge,
     store_capacity_units: CounterVec,
     restock_lines: IntCounter,
@@ -90,6 +93,13 @@ impl Metrics {
         self.commit_attempts.with_label_values(&[word]).inc();
     }
 
+    fn oversold(&self, crossed: Oversold) {
+        self.lines_oversold.inc_by(crossed.below);
+        self.lines_recovered.inc_by(crossed.back);
+        self.oversold_lines.add(crossed.below.cast_signed());
+        self.oversold_lines.sub(crossed.back.cast_signed());
+    }
+
     fn consumed(&self, consumed: &Consumed) {
         for (table, units) in &consumed.write_units {
             // A counter refuses, loudly in debug builds, what is negative or no number.
@@ -124,7 +134,7 @@ impl Observer for Metrics {
             }
             Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
             Event::Paused(pause) => self.environment_pause.inc_by(pause.as_secs_f64()),
-            Event::Oversold(change) => self.oversold_lines.add(*change),
+            Event::Oversold(crossed) => self.oversold(*crossed),
             Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),
             Event::ExpiriesPosted(holds) => self.expired.inc_by(*holds as u64),
         }

@@ -57,7 +57,10 @@ const SWEEPER_LAG: &str =
     "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look";
 const EXPIRED: &str = "Expiries that the sweeper posted";
 const PAUSES: &str = "How long receiving was to pause because the environment failed, in sum";
-const OVERSOLD: &str = "Lines taken below zero available less those brought back; sum over workers";
+const WENT_BELOW: &str = "Lines taken below zero available";
+const CAME_BACK: &str = "Lines brought back from below zero available";
+const OVERSOLD: &str =
+    "Lines this process took below zero available less those it brought back; forgets at its end";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
 const RESTOCKED: &str = "Lines applied by restocks";
 const BUILD: &str = "1, labelled with what was built";
@@ -98,6 +101,8 @@ impl Metrics {
                 let opts = opts("environment_pause_seconds_total", PAUSES);
                 register(r, Counter::with_opts(opts)?)?
             },
+            lines_oversold: counter(r, "lines_oversold_total", WENT_BELOW)?,
+            lines_recovered: counter(r, "lines_recovered_total", CAME_BACK)?,
             oversold_lines: gauge(r, "oversold_lines", OVERSOLD)?,
             store_capacity_units: {
                 let opts = opts("store_capacity_units_total", CAPACITY);
