@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub use restock::{OverBound, apply_entries};
-pub use state::{Change, ItemKey, State};
+pub use state::{Change, ItemKey, Oversold, State};
 
 /// What an operator allows, part of the decision: a redelivery after a change of configuration
 /// still finds the outcome it had.

@@ -32,7 +32,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::ports::{Clock, CommitError, Entropy, Locks, Publisher, Queue, Store, Transaction};
+use crate::{
+    decide::Oversold,
+    ports::{Clock, CommitError, Entropy, Locks, Publisher, Queue, Store, Transaction},
+};
 
 pub use events::{Event, Observer, Unobserved};
 pub use settings::{LockMode, Settings};
@@ -68,8 +71,8 @@ impl Tools {
         result.map(|_| ())
     }
 
-    fn note_oversold(&self, lines: i64) {
-        if lines != 0 {
+    fn note_oversold(&self, lines: Oversold) {
+        if lines != Oversold::default() {
             self.observer.observe(&Event::Oversold(lines));
         }
     }

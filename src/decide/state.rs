@@ -1,6 +1,6 @@
 //! The items a batch names, as loaded, with the changes of its commands laid over.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use super::DecideError;
 use crate::domain::{Line, LineKey, Reservation, ReservationId, Seat, SeatKey};
@@ -59,6 +59,22 @@ impl Change {
     }
 }
 
+/// Lines that crossed zero available, each way by itself: what comes back must not hide what goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Oversold {
+    /// How many went below zero.
+    pub below: u64,
+    /// How many came back from there.
+    pub back: u64,
+}
+
+impl AddAssign for Oversold {
+    fn add_assign(&mut self, more: Self) {
+        self.below += more.below;
+        self.back += more.back;
+    }
+}
+
 /// Items by key, `None` where an item is known not to exist.
 ///
 /// Every change is recorded as it is made; [`State::take_changes`] is the checkpoint between one
@@ -69,7 +85,7 @@ pub struct State {
     seats: BTreeMap<SeatKey, Option<Seat>>,
     lines: BTreeMap<LineKey, Option<Line>>,
     changes: Vec<Change>,
-    oversold: i64,
+    oversold: Oversold,
 }
 
 impl State {
@@ -130,15 +146,18 @@ impl State {
                     let is_short = line.available < 0;
                     let before = self.lines.insert(key, Some(line)).flatten();
                     let was_short = before.is_some_and(|line| line.available < 0);
-                    self.oversold += i64::from(is_short) - i64::from(was_short);
+                    self.oversold += Oversold {
+                        below: u64::from(is_short && !was_short),
+                        back: u64::from(was_short && !is_short),
+                    };
                 }
             }
         }
         self.changes.extend(changes);
     }
 
-    /// How many lines went below zero since the last call, less those that came back.
-    pub fn take_oversold(&mut self) -> i64 {
+    /// How many lines went below zero since the last call, and how many came back.
+    pub fn take_oversold(&mut self) -> Oversold {
         std::mem::take(&mut self.oversold)
     }
 

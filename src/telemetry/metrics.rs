@@ -7,17 +7,20 @@
 use std::time::Duration;
 
 use prometheus::{
-    Counter, CounterVec, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Registry, TextEncoder, proto::MetricFamily,
+    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
+    TextEncoder, proto::MetricFamily,
 };
+use tokio::time::Instant;
 
 use crate::{
+    decide::Oversold,
     domain::{CommandType, Outcome},
     ports::{CommitError, Consumed},
     worker::{Event, Observer},
 };
 
 mod build;
+mod oldest;
 
 /// The figures of one process, in a registry of their own. Watches the worker and the sweeper.
 pub struct Metrics {
@@ -31,7 +34,7 @@ pub struct Metrics {
     lock_wait: Histogram,
     lock_degraded: IntCounter,
     messages_in_flight: IntGauge,
-    oldest_message_age: GaugeVec,
+    oldest_message_age: oldest::OldestAges,
     lease_lost: IntCounter,
     dead_lettered: IntCounterVec,
     publish_duration: Histogram,
@@ -39,6 +42,8 @@ pub struct Metrics {
     sweeper_lag: Histogram,
     expired: IntCounter,
     environment_pause: Counter,
+    lines_oversold: IntCounter,
+    lines_recovered: IntCounter,
     oversold_lines: IntGauge,
     store_capacity_units: CounterVec,
     restock_lines: IntCounter,
@@ -88,6 +93,13 @@ impl Metrics {
         self.commit_attempts.with_label_values(&[word]).inc();
     }
 
+    fn oversold(&self, crossed: Oversold) {
+        self.lines_oversold.inc_by(crossed.below);
+        self.lines_recovered.inc_by(crossed.back);
+        self.oversold_lines.add(crossed.below.cast_signed());
+        self.oversold_lines.sub(crossed.back.cast_signed());
+    }
+
     fn consumed(&self, consumed: &Consumed) {
         for (table, units) in &consumed.write_units {
             // A counter refuses, loudly in debug builds, what is negative or no number.
@@ -102,7 +114,7 @@ impl Observer for Metrics {
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::Received { queue, messages: _, oldest_age } => {
-                self.oldest_message_age.with_label_values(&[*queue]).set(oldest_age.as_secs_f64());
+                self.oldest_message_age.received(queue, *oldest_age, Instant::now());
             }
             Event::InFlight(change) => self.messages_in_flight.add(*change),
             Event::Batch { messages } => {
@@ -122,7 +134,7 @@ impl Observer for Metrics {
             }
             Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
             Event::Paused(pause) => self.environment_pause.inc_by(pause.as_secs_f64()),
-            Event::Oversold(change) => self.oversold_lines.add(*change),
+            Event::Oversold(crossed) => self.oversold(*crossed),
             Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),
             Event::ExpiriesPosted(holds) => self.expired.inc_by(*holds as u64),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::trace::Tracer;
 use crate::{
+    decide::Oversold,
     domain::{CommandType, Outcome},
     ports::{CommitError, Consumed},
 };
@@ -58,8 +59,8 @@ pub enum Event<'a> {
     },
     /// The environment failed, and receiving pauses for so long.
     Paused(Duration),
-    /// Lines that now have less than nothing available, less those that no longer do.
-    Oversold(i64),
+    /// Lines that now have less than nothing available, and lines that no longer do.
+    Oversold(Oversold),
     /// The sweeper looked at a shard; this is how far past its end, and the
     /// margin, the oldest hold was.
     SweeperLag(Duration),

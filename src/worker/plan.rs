@@ -5,7 +5,7 @@ mod sabotage;
 use std::collections::BTreeMap;
 
 use crate::{
-    decide::{Change, ItemKey},
+    decide::{Change, ItemKey, Oversold},
     planted::{self, Bug},
     ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write, store},
 };
@@ -19,8 +19,8 @@ pub struct Step {
     pub ledger: Option<(LedgerKey, LedgerRecord)>,
     /// Items it rests on without changing them, as they must stand. Never a line.
     pub checks: Vec<(ItemKey, Expected)>,
-    /// Lines it took below zero, less those it brought back.
-    pub oversold: i64,
+    /// Lines it took below zero, and brought back.
+    pub oversold: Oversold,
 }
 
 /// A transaction, and how many commands are durable once it is committed.
@@ -30,8 +30,8 @@ pub struct Packed {
     pub transaction: Option<Transaction>,
     /// The commands it carries.
     pub commands: usize,
-    /// Lines it takes below zero, less those it brings back.
-    pub oversold: i64,
+    /// Lines it takes below zero, and brings back.
+    pub oversold: Oversold,
 }
 
 /// Packs steps, in order, into as few transactions as hold them.
@@ -65,7 +65,7 @@ struct Open {
     ledger: Vec<(LedgerKey, LedgerRecord)>,
     checks: BTreeMap<ItemKey, Expected>,
     commands: usize,
-    oversold: i64,
+    oversold: Oversold,
 }
 
 impl Open {
@@ -200,7 +200,7 @@ mod tests {
                 changes: vec![line("sku", 8 + n)],
                 ledger: ledger(n as usize),
                 checks: Vec::new(),
-                oversold: 0,
+                oversold: Oversold::default(),
             })
             .collect();
         let packed = pack(steps);
@@ -221,7 +221,7 @@ mod tests {
                 changes: (0..40).map(|i| line(&format!("{n}-{i}"), 1)).collect(),
                 ledger: ledger(n),
                 checks: Vec::new(),
-                oversold: 0,
+                oversold: Oversold::default(),
             })
             .collect();
         let packed = pack(steps);
@@ -240,7 +240,7 @@ mod tests {
                 .collect(),
             ledger: ledger(n),
             checks: Vec::new(),
-            oversold: 0,
+            oversold: Oversold::default(),
         };
         let packed = pack(vec![wide(0, 4), wide(1, 5)]);
         let shared: Vec<Expected> = transactions(&packed)
@@ -262,13 +262,13 @@ mod tests {
             changes: (0..99).map(|i| line(&i.to_string(), 1)).collect(),
             ledger: ledger(0),
             checks: Vec::new(),
-            oversold: 0,
+            oversold: Oversold::default(),
         };
         let second = Step {
             changes: vec![line("0", 2), line("1", 2)],
             ledger: ledger(1),
             checks: Vec::new(),
-            oversold: 0,
+            oversold: Oversold::default(),
         };
         let packed = pack(vec![first, second]);
         let transactions = transactions(&packed);
@@ -288,7 +288,7 @@ mod tests {
             changes: vec![reservation(id, 4)],
             ledger: ledger(1),
             checks: Vec::new(),
-            oversold: 0,
+            oversold: Oversold::default(),
         };
         for steps in [vec![check.clone(), write.clone()], vec![write, check.clone()]] {
             let packed = pack(steps);
@@ -302,6 +302,9 @@ mod tests {
     #[test]
     fn commands_without_writes_need_no_transaction() {
         let packed = pack(vec![Step::default(), Step::default()]);
-        assert_eq!(packed, [Packed { transaction: None, commands: 2, oversold: 0 }]);
+        assert_eq!(
+            packed,
+            [Packed { transaction: None, commands: 2, oversold: Oversold::default() }]
+        );
     }
 }

@@ -13,13 +13,33 @@ use serde_json::Value;
 
 const DASHBOARD: &str = include_str!("../../k8s/monitoring/dashboard.json");
 const ALERTS: &str = include_str!("../../k8s/monitoring/alerts.yaml");
+const ALARMS: &str = include_str!("../../k8s/aws/alarms.tf");
+const POD_MONITOR: &str = include_str!("../../k8s/base/shared/pod-monitor.yaml");
 const GUIDE: &str = include_str!("../../docs/OPERATIONS.md");
 
 /// Where the guide is read.
 const GUIDE_URL: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/OPERATIONS.md");
 
+/// The pod's label that tells workers that sell from those that restock, and what Prometheus makes
+/// of it.
+const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "app_kubernetes_io_component");
+
 /// Labels that the scrape adds.
-const SCRAPED: [&str; 4] = ["namespace", "pod", "instance", "job"];
+const SCRAPED: [&str; 5] = ["namespace", "pod", "instance", "job", COMPONENT.1];
+
+/// The Deployments of production: component, manifest that gives it, settings.
+const DEPLOYED: [(&str, &str, &str); 2] = [
+    (
+        "worker",
+        include_str!("../../k8s/base/worker/kustomization.yaml"),
+        include_str!("../../k8s/overlays/production/sales/settings.env"),
+    ),
+    (
+        "restock-worker",
+        include_str!("../../k8s/overlays/production/restock/kustomization.yaml"),
+        include_str!("../../k8s/overlays/production/restock/settings.env"),
+    ),
+];
 
 /// Series at `/metrics`, with their labels: a histogram's three by their own names.
 fn exposed() -> BTreeMap<String, BTreeSet<String>> {
@@ -103,6 +123,16 @@ fn targets() -> Vec<(String, String)> {
     panels().iter().flat_map(of).collect()
 }
 
+/// An alert's expression, on one line.
+fn expression(alert: &str) -> String {
+    let rest = alert.split_once("expr: ").unwrap().1.trim_start_matches(">-\n");
+    // The next key is as deep as `expr` is.
+    let is_of_it = |line: &&str| line.starts_with("          ");
+    let first = rest.lines().next().unwrap_or_default();
+    let lines = [first].into_iter().chain(rest.lines().skip(1).take_while(is_of_it));
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}
+
 /// An alert's lines, by its name.
 fn alerts() -> BTreeMap<String, String> {
     let alerts = ALERTS.split("- alert: ").skip(1);
@@ -156,9 +186,9 @@ fn every_series_an_alert_rests_on_is_one_the_binary_has() {
     let alerts = alerts();
     assert!(alerts.len() >= 15);
     // Not ours: of the scrape itself, and of kube-state-metrics.
-    let foreign = ["kube_pod_container_status_restarts_total", "kube_job_status_failed"];
+    let foreign = ["kube_pod_container_status_restarts_total", "kube_job_failed"];
     for (name, alert) in &alerts {
-        let expression = alert.split("expr:").nth(1).unwrap().split("labels:").next().unwrap();
+        let expression = &expression(alert);
         let is_ours = !used(expression).is_empty();
         assert!(is_ours || foreign.iter().any(|series| expression.contains(series)), "{name}");
         assert_exposed(name, expression);
@@ -180,4 +210,48 @@ fn every_alert_has_a_runbook_in_the_guide_and_every_runbook_an_alert() {
         let is_severity = |word: &&str| alert.contains(&format!("severity: {word}\n"));
         assert!(severities.iter().any(is_severity), "{name}");
     }
+}
+
+#[test]
+fn alerts_and_aws_alarms_let_the_oldest_message_wait_equally_long() {
+    let alarms = ALARMS.split_once("oldest_message_seconds = {").unwrap().1;
+    let alarms = alarms.split('}').next().unwrap();
+    let alarms: BTreeMap<&str, &str> = alarms
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(queue, seconds)| (queue.trim(), seconds.trim()))
+        .collect();
+    let expression = expression(&alerts()["InventoryBacklogOld"]);
+    let of_each: BTreeMap<&str, &str> = expression
+        .split(" or ")
+        .map(|part| {
+            let queue = if part.contains("queue!~") { "commands" } else { "restock" };
+            (queue, part.rsplit_once("> ").unwrap().1)
+        })
+        .collect();
+    assert_eq!(of_each, alarms);
+}
+
+#[test]
+fn what_alerts_tell_apart_is_what_production_deploys() {
+    let (label, scraped) = COMPONENT;
+    assert!(POD_MONITOR.contains(&format!("podTargetLabels:\n    - {label}\n")));
+    for (component, manifest, settings) in DEPLOYED {
+        let given = format!("{label}: {component}");
+        assert!(manifest.lines().any(|line| line.trim() == given), "{component}: {manifest}");
+        let queues = settings.lines().find_map(|line| line.strip_prefix("INVENTORY_QUEUES="));
+        for queue in queues.unwrap().split(',') {
+            assert_eq!(queue.contains("restock"), component == "restock-worker", "{queue}");
+        }
+    }
+    let alerts = alerts();
+    let expressions: Vec<String> = alerts.values().map(|alert| expression(alert)).collect();
+    let selected = |label: &str| -> BTreeSet<String> {
+        let rests = expressions.iter().flat_map(|expression| expression.split(label).skip(1));
+        let values = rests.filter(|rest| rest.starts_with(['=', '!']));
+        values.map(|rest| rest.split('"').nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(selected("queue"), [".*restock.*".to_owned()].into());
+    let components = DEPLOYED.map(|(component, ..)| component.to_owned());
+    assert_eq!(selected(scraped), components.into());
 }

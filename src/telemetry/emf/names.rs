@@ -14,7 +14,7 @@ const SECONDS: &str = "Seconds";
 
 /// Prometheus' name, CloudWatch's and the unit. `build_info` is no figure: each line has the
 /// version.
-const NAMES: [(&str, &str, &str); 20] = [
+const NAMES: [(&str, &str, &str); 22] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_total", COMMANDS, COUNT),
@@ -23,6 +23,8 @@ const NAMES: [(&str, &str, &str); 20] = [
     ("inventory_environment_pause_seconds_total", "EnvironmentPause", SECONDS),
     ("inventory_expired_total", "Expired", COUNT),
     ("inventory_lease_lost_total", "LeaseLost", COUNT),
+    ("inventory_lines_oversold_total", "LinesOversold", COUNT),
+    ("inventory_lines_recovered_total", "LinesRecovered", COUNT),
     ("inventory_lock_degraded_total", "LockDegraded", COUNT),
     ("inventory_lock_wait_seconds", "LockWait", SECONDS),
     ("inventory_messages_in_flight", "MessagesInFlight", COUNT),

@@ -5,7 +5,7 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-use super::Metrics;
+use super::{Metrics, oldest::OldestAges};
 use crate::{
     domain::{CommandType, RejectionCode},
     ports::Table,
@@ -48,7 +48,7 @@ const LOCK_WAIT: &str = "From asking for a batch's locks to having them or going
 const DEGRADED: &str = "Batches that went on without locks they wanted";
 const IN_FLIGHT: &str = "Messages received and not yet deleted or released";
 const OLDEST: &str =
-    "Age of the oldest message of the last receive, 0 where it was empty, by queue";
+    "Age of the oldest message received in the last two minutes, 0 where none was, by queue";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const DEAD: &str = "Messages copied to a dead-letter queue, by reason";
 const PUBLISH: &str = "Publishing the results of a batch, repetitions included";
@@ -57,7 +57,10 @@ const SWEEPER_LAG: &str =
     "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look";
 const EXPIRED: &str = "Expiries that the sweeper posted";
 const PAUSES: &str = "How long receiving was to pause because the environment failed, in sum";
-const OVERSOLD: &str = "Lines taken below zero available less those brought back; sum over workers";
+const WENT_BELOW: &str = "Lines taken below zero available";
+const CAME_BACK: &str = "Lines brought back from below zero available";
+const OVERSOLD: &str =
+    "Lines this process took below zero available less those it brought back; forgets at its end";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
 const RESTOCKED: &str = "Lines applied by restocks";
 const BUILD: &str = "1, labelled with what was built";
@@ -86,7 +89,7 @@ impl Metrics {
             messages_in_flight: gauge(r, "messages_in_flight", IN_FLIGHT)?,
             oldest_message_age: {
                 let opts = opts("oldest_message_age_seconds", OLDEST);
-                register(r, GaugeVec::new(opts, &["queue"])?)?
+                OldestAges::of(register(r, GaugeVec::new(opts, &["queue"])?)?)
             },
             lease_lost: counter(r, "lease_lost_total", LEASE_LOST)?,
             dead_lettered: counters(r, "dead_lettered_total", DEAD, &["reason"])?,
@@ -98,6 +101,8 @@ impl Metrics {
                 let opts = opts("environment_pause_seconds_total", PAUSES);
                 register(r, Counter::with_opts(opts)?)?
             },
+            lines_oversold: counter(r, "lines_oversold_total", WENT_BELOW)?,
+            lines_recovered: counter(r, "lines_recovered_total", CAME_BACK)?,
             oversold_lines: gauge(r, "oversold_lines", OVERSOLD)?,
             store_capacity_units: {
                 let opts = opts("store_capacity_units_total", CAPACITY);

@@ -97,6 +97,37 @@ fn messages_that_leave_are_no_longer_in_flight() {
     assert_eq!(line(&metrics, expected), expected);
 }
 
+#[test]
+fn one_line_that_comes_back_does_not_hide_another_that_goes() {
+    let metrics = Metrics::new().unwrap();
+    metrics.observe(&Event::Oversold(Oversold { below: 2, back: 3 }));
+    metrics.observe(&Event::Oversold(Oversold { below: 1, back: 1 }));
+    for expected in [
+        "inventory_lines_oversold_total 3",
+        "inventory_lines_recovered_total 4",
+        "inventory_oversold_lines -1",
+    ] {
+        assert_eq!(line(&metrics, expected), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_is_seen_past_the_next_receive() {
+    let metrics = Metrics::new().unwrap();
+    let receive = |seconds| {
+        let oldest_age = Duration::from_secs(seconds);
+        metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
+    };
+    let start = "inventory_oldest_message_age_seconds{queue=\"commands.fifo\"}";
+    receive(700);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    receive(1);
+    assert_eq!(line(&metrics, start), format!("{start} 700"));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    receive(2);
+    assert_eq!(line(&metrics, start), format!("{start} 2"));
+}
+
 /// Rows of the table of metrics in the guide: name, labels, what CloudWatch calls it.
 fn documented() -> Vec<(String, Vec<String>, String)> {
     let guide = include_str!("../../../docs/OPERATIONS.md");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Packed, Step};
 use crate::{
-    decide::{Change, ItemKey},
+    decide::{Change, ItemKey, Oversold},
     planted::{self, Bug},
     ports::{Transaction, Write},
 };
@@ -64,6 +64,6 @@ fn ledger_apart(packed: Packed) -> [Packed; 2] {
         |writes: Vec<Write>, checks| (!writes.is_empty()).then_some(Transaction { writes, checks });
     [
         Packed { transaction: of(changes, transaction.checks), commands: 0, oversold },
-        Packed { transaction: of(ledger, Vec::new()), commands, oversold: 0 },
+        Packed { transaction: of(ledger, Vec::new()), commands, oversold: Oversold::default() },
     ]
 }

@@ -54,6 +54,31 @@ async fn what_follows_a_long_restock_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_set_below_what_is_held_counts_though_another_comes_back_with_it() {
+    let mut world = World::new();
+    let set = |first: u64, second: u64| {
+        let lines = [("first", first), ("second", second)]
+            .map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity}));
+        json!({"mode": "set", "lines": lines})
+    };
+    world.post("restock", set(2, 2));
+    let held = [json!({"sku": "first", "quantity": 2}), json!({"sku": "second", "quantity": 2})];
+    world.post("reserve", json!({"user_id": "u", "lines": held}));
+    world.settle().await;
+    let crossed = |world: &World| {
+        ["lines_oversold_total", "lines_recovered_total", "oversold_lines"]
+            .map(|name| world.figure(&format!("inventory_{name}")))
+    };
+    assert_eq!(crossed(&world), [0.0, 0.0, 0.0]);
+    world.post("restock", set(1, 2));
+    world.settle().await;
+    assert_eq!(crossed(&world), [1.0, 0.0, 1.0]);
+    world.post("restock", set(2, 1));
+    world.settle().await;
+    assert_eq!(crossed(&world), [2.0, 1.0, 1.0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restock_once_begun_is_never_dead_lettered() {
     let mut world = World::new();
     world.post("restock", json!({"mode": "set", "lines": lines(300)}));
