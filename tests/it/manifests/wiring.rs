@@ -143,8 +143,7 @@ fn a_worker_may_reach_what_its_settings_name() {
         let ports = egress_ports(&overlay, &worker);
         let mut wanted = BTreeSet::from([53, 443]);
         for name in ["REDIS_URL", "AWS_ENDPOINT_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
-            let url = worker.environment.get(name);
-            wanted.extend(url.map(|url| u64::from(url::Url::parse(url).unwrap().port().unwrap())));
+            wanted.extend(port_in(&worker, name));
         }
         assert!(ports.is_superset(&wanted), "{} {}: {ports:?}", overlay.name, worker.name);
     }
@@ -155,12 +154,17 @@ fn a_worker_may_reach_what_its_settings_name() {
 fn in_production_only_who_sells_may_reach_redis_and_nobody_more_than_it_uses() {
     // Names, HTTPS, and the agent that gives credentials.
     let everybody = BTreeSet::from([53, 80, 443]);
-    for (name, traces) in [("production", None), ("production-otlp", Some(4318))] {
+    for name in ["production", "production-otlp"] {
         let overlay = Overlay::load(name);
         for workload in overlay.all_workloads() {
             let mut expected = everybody.clone();
+            let traces = port_in(&workload, "OTEL_EXPORTER_OTLP_ENDPOINT");
             match &*workload.name {
-                "inventory-worker" => expected.extend([6379].into_iter().chain(traces)),
+                "inventory-worker" => {
+                    // Let through before there is a URL.
+                    expected.insert(port_in(&workload, "REDIS_URL").unwrap_or(6379));
+                    expected.extend(traces);
+                }
                 "inventory-worker-restock" => expected.extend(traces),
                 "inventory-audit" => {}
                 other => panic!("{other}: what may it reach?"),
@@ -168,6 +172,12 @@ fn in_production_only_who_sells_may_reach_redis_and_nobody_more_than_it_uses() {
             assert_eq!(egress_ports(&overlay, &workload), expected, "{name} {}", workload.name);
         }
     }
+}
+
+/// The port in the URL that a variable holds, where it is set.
+fn port_in(workload: &Workload, variable: &str) -> Option<u64> {
+    let url = workload.environment.get(variable)?;
+    Some(u64::from(url::Url::parse(url).unwrap().port().unwrap()))
 }
 
 /// The ports that a pod may connect to.
