@@ -6,6 +6,7 @@ locals {
     queue_restock      = aws_sqs_queue.commands["restock"].arn
     dlq_commands       = aws_sqs_queue.dead_letters["commands"].arn
     dlq_restock        = aws_sqs_queue.dead_letters["restock"].arn
+    queues_storm       = replace(aws_sqs_queue.commands["commands"].arn, aws_sqs_queue.commands["commands"].name, "inventory-storm-*")
     topic_results      = aws_sns_topic.results.arn
     table_seats        = aws_dynamodb_table.inventory["seats"].arn
     table_stock        = aws_dynamodb_table.inventory["stock"].arn
@@ -18,16 +19,19 @@ locals {
   pods = {
     "worker"         = { namespace = var.namespace, name = "inventory-worker" }
     "restock-worker" = { namespace = var.namespace, name = "inventory-worker-restock" }
+    "audit"          = { namespace = var.namespace, name = "inventory-audit" }
     "keda"           = var.keda_service_account
   }
 
   # Roles that people, pipelines and other services take.
   people = {
-    for role in ["operator", "bootstrap", "producer"] : role => var.people[role]
+    for role in ["operator", "bootstrap", "producer", "storm"] : role => var.people[role]
     if length(lookup(var.people, role, [])) > 0
   }
 
-  roles = toset(concat(keys(local.pods), ["operator", "bootstrap", "producer"]))
+  # A storm's rights are there only where somebody is named who may have them: it has no place in
+  # production.
+  roles = toset(concat(keys(local.pods), ["operator", "bootstrap", "producer"], keys(local.people)))
 }
 
 resource "aws_iam_policy" "inventory" {

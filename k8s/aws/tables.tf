@@ -1,4 +1,6 @@
 locals {
+  table_names = { for table, given in var.table_names : table => coalesce(given, "${var.name}-${table}") }
+
   tables = {
     seats        = { partition = { name = "event_id", type = "N" }, sort = { name = "seat_number", type = "S" }, expires = false }
     stock        = { partition = { name = "pool", type = "S" }, sort = { name = "sku", type = "S" }, expires = false }
@@ -20,7 +22,7 @@ locals {
 resource "aws_dynamodb_table" "inventory" {
   for_each = local.tables
 
-  name                        = "${var.name}-${each.key}"
+  name                        = local.table_names[each.key]
   billing_mode                = "PAY_PER_REQUEST"
   hash_key                    = each.value.partition.name
   range_key                   = try(each.value.sort.name, null)

@@ -4,8 +4,7 @@ terraform {
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # Queues for messages of 1 MiB want a provider from August 2025 on (6.x); with an older one
-      # set message_bytes_max to 262144.
+      # Queues for messages of 1 MiB (message_bytes_max) want 6.8 or later.
       version = ">= 5.94"
     }
   }

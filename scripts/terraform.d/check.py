@@ -29,7 +29,14 @@ def service_accounts(production):
     return {(one["namespace"], one["name"]) for one in accounts} | {KEDA}
 
 
-def main(message_bytes_max, bootstrap, plan, production):
+def tables_of(policy):
+    """The tables that a policy names."""
+    statements = json.loads(policy)["Statement"]
+    resources = {one for statement in statements for one in statement["Resource"]}
+    return {one.split("/")[1] for one in resources if ":dynamodb:" in one}
+
+
+def main(message_bytes_max, prefix, bootstrap, plan, production):
     problems = []
     report = json.loads(Path(bootstrap).read_text())
     if report["created"]:
@@ -72,13 +79,18 @@ def main(message_bytes_max, bootstrap, plan, production):
     for policy in (one for one in resources if one["type"] == "aws_iam_policy"):
         if "${" in policy["values"]["policy"]:
             problems.append(f"{policy['address']}: a placeholder is left")
+        of_others = tables_of(policy["values"]["policy"]) - {
+            f"{prefix}-{table}" for table in ("seats", "stock", "reservations", "ledger")
+        }
+        if of_others:
+            problems.append(f"{policy['address']}: names tables that are not in use: {sorted(of_others)}")
 
     for problem in problems:
         print(f"terraform: {problem}", file=sys.stderr)
     if problems:
         sys.exit(1)
     applied = sum(one["type"] != ASSOCIATION for one in resources)
-    print(f"terraform: {applied} resources on the emulator; bootstrap finds all of them as they should be")
+    print(f"terraform: {applied} resources on the emulator, tables {prefix}-*; bootstrap finds all as they should be")
 
 
 main(*sys.argv[1:])

@@ -10,9 +10,16 @@ variable "endpoint" {
   default = "http://127.0.0.1:1"
 }
 
+# Null: the module's own default.
 variable "message_bytes_max" {
   type    = number
-  default = 1048576
+  default = null
+}
+
+# Tables of other names, as after a restore.
+variable "restored" {
+  type    = string
+  default = null
 }
 
 # The emulator has no clusters: it is given for a plan alone.
@@ -45,12 +52,16 @@ module "inventory" {
 
   name              = var.name
   message_bytes_max = var.message_bytes_max
-  cluster_name      = var.cluster_name
+  table_names = var.restored == null ? {} : {
+    for table in ["seats", "stock", "reservations", "ledger"] : table => "${var.restored}-${table}"
+  }
+  cluster_name = var.cluster_name
   # Every role, those of people too.
   people = {
     operator  = ["arn:aws:iam::000000000000:root"]
     bootstrap = ["arn:aws:iam::000000000000:root"]
     producer  = ["arn:aws:iam::000000000000:root"]
+    storm     = ["arn:aws:iam::000000000000:root"]
   }
 }
 

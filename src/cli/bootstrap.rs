@@ -15,9 +15,13 @@ use crate::{
     config::{AwsConfig, Flags},
 };
 
+const AFTER: &str = "\
+It makes no roles and no resource policies: what refuses calls without TLS is in the Terraform \
+module, k8s/aws. With the topic's ARN in place of its name it need not list all topics.";
+
 /// Arguments of `bootstrap`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_help = format!("{AFTER}\n\n{AWS_VARIABLES}"))]
 pub struct BootstrapArgs {
     /// Tables without KMS, backups and protection against deletion, for emulators and tests
     #[arg(long, env = "INVENTORY_BARE_TABLES", hide_env_values = true, value_parser = FalseyValueParser::new())]

@@ -228,3 +228,37 @@ async fn bootstrap_changes_nothing_that_exists() {
     let operations: Vec<_> = wire.take_sent().into_iter().map(|sent| sent.operation).collect();
     assert_eq!(operations, ["ListTopics", "GetTopicAttributes"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn bootstrap_looks_for_a_topic_by_its_arn_without_listing_any_and_creates_what_is_missing() {
+    let created = ok("CreateTopic", &format!("<TopicArn>{ARN}</TopicArn>"));
+    let wire = Wire::new([error(404, "NotFound"), created]);
+    let (arn, ensured) = ensure_topic(&sns::client(&wire.config()), ARN).await.unwrap();
+    assert_eq!((arn.as_str(), ensured.created), (ARN, vec!["results.fifo".to_owned()]));
+    let operations: Vec<_> = wire.take_sent().into_iter().map(|sent| sent.operation).collect();
+    assert_eq!(operations, ["GetTopicAttributes", "CreateTopic"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bootstrap_takes_no_topic_for_one_of_another_region_or_account() {
+    let elsewhere = ARN.replace("us-east-1", "eu-central-1");
+    let wire = Wire::new([error(404, "NotFound")]);
+    let refused = ensure_topic(&sns::client(&wire.config()), &elsewhere).await.unwrap_err();
+    assert!(refused.to_string().contains("AWS_REGION"), "{refused}");
+    assert_eq!(wire.take_sent().len(), 1, "nothing is created");
+
+    let other = ARN.replace("123456789012", "210987654321");
+    let created = ok("CreateTopic", &format!("<TopicArn>{ARN}</TopicArn>"));
+    let wire = Wire::new([error(404, "NotFound"), created]);
+    let refused = ensure_topic(&sns::client(&wire.config()), &other).await.unwrap_err();
+    assert!(matches!(refused, PortError::Refused(_)), "{refused}");
+    assert!(refused.to_string().contains(&other) && refused.to_string().contains(ARN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bootstrap_creates_nothing_where_it_may_not_look() {
+    let wire = Wire::new([error(403, "AuthorizationError")]);
+    let refused = ensure_topic(&sns::client(&wire.config()), ARN).await.unwrap_err();
+    assert!(matches!(refused, PortError::Refused(_)), "{refused}");
+    assert_eq!(wire.take_sent().len(), 1);
+}

@@ -33,6 +33,9 @@ use crate::{
 use needs::{Placeholders, Right, granted, rights_for};
 use recorder::{Hold, Recorder};
 
+/// The account of the emulators.
+const EMULATED_ACCOUNT: &str = "000000000000";
+
 /// MiniStack for everything: it alone knows backups, and one server is one place to listen at.
 fn stack() -> Stack {
     let stack = Stack::of(Broker::MiniStack);
@@ -66,7 +69,9 @@ fn placeholders(name: &str, queue: &str) -> Placeholders {
         ("ledger", "table_ledger".to_owned()),
     ]
     .map(|(rest, placeholder)| (format!("{name}-{rest}"), format!("${{{placeholder}}}")))
-    .into()
+    .into_iter()
+    .chain([("inventory-storm-*".to_owned(), "${queues_storm}".to_owned())])
+    .collect()
 }
 
 #[track_caller]
@@ -175,6 +180,9 @@ async fn whoever_bootstraps_is_granted_what_it_calls() {
     let mut environment = through(&recorder, &both_queues(&stack, &name));
     // Tables as they are on AWS, with backups and all.
     environment.remove("INVENTORY_BARE_TABLES");
+    // By its ARN, as in production: nobody lists all topics.
+    let arn = format!("arn:aws:sns:us-east-1:{EMULATED_ACCOUNT}:{name}-results.fifo");
+    environment.insert("INVENTORY_RESULTS_TOPIC".to_owned(), arn);
     for _ in 0..2 {
         let report = process::run(&environment, &["bootstrap", "--json"]).await.expect_code(0);
         assert_eq!(report.json()["differences"], json!([]));
@@ -203,19 +211,8 @@ async fn a_producer_is_granted_what_it_calls() {
 #[tokio::test]
 #[ignore = "needs the stack: make test"]
 async fn an_operator_is_granted_what_dlq_audit_and_send_call() {
-    let mut world = World::new(stack()).await;
-    world.environment = both_queues(&world.stack, &world.name);
-    process::run(&world.environment, &["bootstrap"]).await.expect_code(0);
-    let worker = world.worker(&[]).await;
-    let lines = json!({ "store_id": STORE, "user_id": "u-1", "lines": named(&[("tea", 3)]) });
-    let stock = restock_lines("stock-2", STORE, &[("tea", 10)]);
-    world.post("store", &[stock, command("reserve", "lines", lines)]).await;
-    let stock = restock_seats("stock", EVENT, &seat_numbers(3));
-    world.post("event", &[stock, reserve_seats("seats", EVENT, &["A-1"])]).await;
-    world.results.of(&["lines", "seats"]).await;
-    worker.stop().await;
-    // A suspect is read again: a line that does not add up.
-    miscount(&world, "tea").await;
+    let mut world = with_both_queues().await;
+    stock_and_miscount(&mut world).await;
 
     let recorder = Recorder::of(&world.stack.endpoint, None).await;
     let environment = through(&recorder, &world.environment);
@@ -223,7 +220,9 @@ async fn an_operator_is_granted_what_dlq_audit_and_send_call() {
         process::run(&environment, arguments).await.expect_code(code);
     };
     kill(&world, "one").await;
-    run(&["dlq", "list"], 0).await;
+    let listed = process::run(&environment, &["dlq", "list", "--json"]).await.expect_code(0).json();
+    let id = listed["queues"][0]["dead_letters"][0]["id"].as_str().unwrap();
+    run(&["dlq", "show", id], 0).await;
     run(&["dlq", "redrive", "--all"], 0).await;
     kill(&world, "two").await;
     run(&["dlq", "discard", "--all", "--yes"], 0).await;
@@ -235,6 +234,54 @@ async fn an_operator_is_granted_what_dlq_audit_and_send_call() {
     let restock = ["send", "restock", "--event", "42", "--seat", "A-7"];
     process::run(&environment, &[&restock[..], &waiting].concat()).await;
     assert_same("operator", &recorder, &placeholders(&world.name, "commands"));
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn an_audit_is_granted_what_it_calls() {
+    let mut world = with_both_queues().await;
+    stock_and_miscount(&mut world).await;
+    let recorder = Recorder::of(&world.stack.endpoint, None).await;
+    let environment = through(&recorder, &world.environment);
+    process::run(&environment, &["audit"]).await.expect_code(1);
+    assert_same("audit", &recorder, &placeholders(&world.name, "commands"));
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn a_storm_is_granted_what_it_calls() {
+    let world = with_both_queues().await;
+    let worker = world.worker(&[]).await.ready().await;
+    let recorder = Recorder::of(&world.stack.endpoint, None).await;
+    let mut environment = through(&recorder, &world.environment);
+    environment.insert("INVENTORY_RESULTS_TOPIC".to_owned(), world.topic_arn().to_owned());
+    let restocks = ["storm", "--stores", "2", "--skus", "10", "--duration", "1", "--rate", "20"];
+    process::run(&environment, &restocks).await.expect_code(0);
+    let on_sale = ["storm", "--events", "1", "--seats", "20", "--buyers", "10"];
+    process::run(&environment, &on_sale).await.expect_code(0);
+    worker.stop().await;
+    assert_same("storm", &recorder, &placeholders(&world.name, "commands"));
+}
+
+/// A world with a queue of restocks besides.
+async fn with_both_queues() -> World {
+    let mut world = World::new(stack()).await;
+    world.environment = both_queues(&world.stack, &world.name);
+    process::run(&world.environment, &["bootstrap"]).await.expect_code(0);
+    world
+}
+
+/// Items in every table, and among them what an audit reads again: a line that does not add up.
+async fn stock_and_miscount(world: &mut World) {
+    let worker = world.worker(&[]).await;
+    let lines = json!({ "store_id": STORE, "user_id": "u-1", "lines": named(&[("tea", 3)]) });
+    let stock = restock_lines("stock-2", STORE, &[("tea", 10)]);
+    world.post("store", &[stock, command("reserve", "lines", lines)]).await;
+    let stock = restock_seats("stock", EVENT, &seat_numbers(3));
+    world.post("event", &[stock, reserve_seats("seats", EVENT, &["A-1"])]).await;
+    world.results.of(&["lines", "seats"]).await;
+    worker.stop().await;
+    miscount(world, "tea").await;
 }
 
 /// Puts a message into the dead letters of each queue.
@@ -273,13 +320,16 @@ async fn what_needs_no_rights_calls_nobody() {
 
 #[test]
 fn every_subcommand_has_a_role_or_needs_none() {
-    let with_rights = ["run", "bootstrap", "send", "audit", "dlq"];
+    let with_rights = ["run", "bootstrap", "send", "audit", "dlq", "storm"];
     let without = ["bench", "dev", "check-config", "schema", "health", "sim"];
-    // For deployments that nobody buys from: docs/OPERATIONS.md says what it calls.
-    let not_in_production = ["storm"];
     for command in Cli::command().get_subcommands() {
         let name = command.get_name();
-        let known = [&with_rights[..], &without, &not_in_production].concat();
+        let known = [&with_rights[..], &without].concat();
         assert!(known.contains(&name), "{name}: add its role");
     }
+    // Each that has subcommands of its own is recorded with all of them.
+    let command = Cli::command();
+    let dlq = command.find_subcommand("dlq").unwrap().get_subcommands();
+    let recorded: BTreeSet<&str> = dlq.map(|command| command.get_name()).collect();
+    assert_eq!(recorded, ["list", "show", "redrive", "discard"].into());
 }

@@ -3,6 +3,7 @@
 //! `scripts/manifests` renders the overlays, checks them against the schemas of Kubernetes and
 //! KEDA, and leaves them as JSON in a folder that `INVENTORY_TEST_MANIFESTS` names.
 
+mod audit;
 mod confinement;
 mod rendered;
 mod scaling;
@@ -11,8 +12,8 @@ mod wiring;
 
 use rendered::{Overlay, Workload};
 
-/// Every overlay.
-const OVERLAYS: [&str; 2] = ["local", "production"];
+/// Every overlay, and production with the component of traces.
+const OVERLAYS: [&str; 3] = ["local", "production", "production-otlp"];
 
 /// Every worker of every overlay, with the overlay it is in.
 fn workers() -> Vec<(Overlay, Workload)> {
@@ -24,6 +25,6 @@ fn workers() -> Vec<(Overlay, Workload)> {
             workers.into_iter().map(move |worker| (overlay.clone(), worker))
         })
         .collect();
-    assert!(found.len() >= 3, "one locally, two in production");
+    assert!(found.len() >= 5, "one locally, two in production, with traces and without");
     found
 }

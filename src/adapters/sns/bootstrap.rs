@@ -39,34 +39,66 @@ const ATTRIBUTES: [(&str, &str); 4] = [
 /// Creates the topic if it is missing, or tells how it differs. Changes nothing that exists, so it
 /// may be repeated at will. Gives the topic's ARN.
 ///
+/// By its ARN the topic is asked for directly; by its name alone it has to be looked for in the
+/// list of all topics, which takes the right `sns:ListTopics`.
+///
 /// # Errors
 ///
 /// [`PortError::Refused`] for a name SNS would not take, for missing rights, and for the ARN of a
-/// topic that does not exist.
+/// topic that cannot be created here: of another region, or of another account.
 pub async fn ensure_topic(
     client: &Client,
     name_or_arn: &str,
 ) -> Result<(String, Ensured), PortError> {
     let name = topic_name(name_or_arn);
     check_name(name)?;
-    let existing = if name_or_arn.starts_with("arn:") {
-        Some(name_or_arn.to_owned())
-    } else {
-        find(client, name).await?
+    let wanted = name_or_arn.starts_with("arn:").then_some(name_or_arn);
+    let existing = match wanted {
+        Some(arn) => Some(arn.to_owned()),
+        None => find(client, name).await?,
     };
-    if let Some(arn) = existing {
-        let differences = compare(name, &attributes_of(client, name, &arn).await?);
+    if let Some(arn) = existing
+        && let Some(found) = attributes_of(client, name, &arn).await?
+    {
+        let differences = compare(name, &found);
         return Ok((arn, Ensured { differences, ..Ensured::default() }));
     }
+    if let Some(wanted) = wanted {
+        check_region(client, wanted)?;
+    }
+    let arn = create(client, name).await?;
+    match wanted {
+        Some(wanted) if wanted != arn => Err(PortError::Refused(format!(
+            "topic {wanted}: does not exist, and these credentials create {arn} in its place, \
+             which is there now: correct the ARN, or take credentials of its account"
+        ))),
+        _ => Ok((arn, Ensured { created: vec![name.to_owned()], ..Ensured::default() })),
+    }
+}
+
+/// A client creates topics in its own region alone.
+fn check_region(client: &Client, arn: &str) -> Result<(), PortError> {
+    let own = client.config().region().map(AsRef::as_ref);
+    let of_arn = arn.split(':').nth(3);
+    match own {
+        Some(own) if of_arn != Some(own) => Err(PortError::Refused(format!(
+            "topic {arn}: does not exist, and cannot be created from region {own}: correct the \
+             ARN, or AWS_REGION"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn create(client: &Client, name: &str) -> Result<String, PortError> {
     let mut call = client.create_topic().name(name);
     for (key, value) in ATTRIBUTES {
         call = call.attributes(key, value);
     }
     let doing = format!("CreateTopic of {name}");
-    let arn = call.send().await.map_err(|error| port_error(&doing, &error))?.topic_arn.ok_or_else(
-        || PortError::Unavailable(format!("{doing}: the answer lacks the topic's ARN")),
-    )?;
-    Ok((arn, Ensured { created: vec![name.to_owned()], ..Ensured::default() }))
+    let created = call.send().await.map_err(|error| port_error(&doing, &error))?;
+    created
+        .topic_arn
+        .ok_or_else(|| PortError::Unavailable(format!("{doing}: the answer lacks the topic's ARN")))
 }
 
 /// A topic's ARN by its name, from the list of the account's topics; `None` where there is no such
@@ -99,18 +131,21 @@ pub(super) fn check_name(name: &str) -> Result<(), PortError> {
     Ok(())
 }
 
+/// `None` where there is no such topic.
 async fn attributes_of(
     client: &Client,
     name: &str,
     arn: &str,
-) -> Result<BTreeMap<String, String>, PortError> {
-    let output = client
-        .get_topic_attributes()
-        .topic_arn(arn)
-        .send()
-        .await
-        .map_err(|error| port_error(&format!("GetTopicAttributes of {name}"), &error))?;
-    Ok(output.attributes.unwrap_or_default().into_iter().collect())
+) -> Result<Option<BTreeMap<String, String>>, PortError> {
+    match client.get_topic_attributes().topic_arn(arn).send().await {
+        Ok(output) => Ok(Some(output.attributes.unwrap_or_default().into_iter().collect())),
+        Err(error)
+            if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(port_error(&format!("GetTopicAttributes of {name}"), &error)),
+    }
 }
 
 fn compare(name: &str, found: &BTreeMap<String, String>) -> Vec<Difference> {

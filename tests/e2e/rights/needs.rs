@@ -11,10 +11,12 @@ use serde_json::Value;
 use super::recorder::Call;
 
 /// Calls whose name is also their action, on one queue.
-const ON_A_QUEUE: [(&str, &str); 7] = [
+const ON_A_QUEUE: [(&str, &str); 9] = [
     ("GetQueueUrl", "sqs:GetQueueUrl"),
     ("GetQueueAttributes", "sqs:GetQueueAttributes"),
     ("CreateQueue", "sqs:CreateQueue"),
+    ("SetQueueAttributes", "sqs:SetQueueAttributes"),
+    ("DeleteQueue", "sqs:DeleteQueue"),
     ("ReceiveMessage", "sqs:ReceiveMessage"),
     // "To perform a batch, the permission of the single action": there are none for batches.
     ("SendMessageBatch", "sqs:SendMessage"),
@@ -23,10 +25,11 @@ const ON_A_QUEUE: [(&str, &str); 7] = [
 ];
 
 /// Calls on one topic.
-const ON_A_TOPIC: [(&str, &str); 3] = [
+const ON_A_TOPIC: [(&str, &str); 4] = [
     ("PublishBatch", "sns:Publish"),
     ("CreateTopic", "sns:CreateTopic"),
     ("GetTopicAttributes", "sns:GetTopicAttributes"),
+    ("Subscribe", "sns:Subscribe"),
 ];
 
 /// Calls on one table, or on an index of it where they name one.
@@ -65,7 +68,8 @@ impl fmt::Debug for Right {
     }
 }
 
-/// What a placeholder stands for in this run, by name of queue, topic or table.
+/// What a placeholder stands for in this run, by name of queue, topic or table. A name that ends in
+/// `*` is what many names begin with.
 pub type Placeholders = BTreeMap<String, String>;
 
 /// What the calls were checked against on AWS.
@@ -77,8 +81,9 @@ fn needed(call: &Call, placeholders: &Placeholders) -> Vec<Right> {
     let named = |name: &str| {
         // URLs and ARNs end in the name.
         let name = name.rsplit(['/', ':']).next().unwrap();
-        let found = placeholders.get(name);
-        found.unwrap_or_else(|| panic!("{}: of nobody here: {name}", call.operation)).clone()
+        let begins = |known: &str| known.strip_suffix('*').is_some_and(|all| name.starts_with(all));
+        let found = placeholders.iter().find(|(known, _)| *known == name || begins(known));
+        found.unwrap_or_else(|| panic!("{}: of nobody here: {name}", call.operation)).1.clone()
     };
     let right = |action: &str, resource: String| Right { action: action.to_owned(), resource };
     let action_in = |known: &[(&'static str, &'static str)]| {
@@ -102,7 +107,9 @@ fn needed(call: &Call, placeholders: &Placeholders) -> Vec<Right> {
         return vec![right(action, resource)];
     }
     match &*call.operation {
+        // AWS knows no narrower resource for these.
         "ListTopics" => vec![right("sns:ListTopics", "*".to_owned())],
+        "Unsubscribe" => vec![right("sns:Unsubscribe", "*".to_owned())],
         "BatchGetItem" => {
             let tables = call.body["RequestItems"].as_object().unwrap().keys();
             tables.map(|table| right("dynamodb:BatchGetItem", named(table))).collect()

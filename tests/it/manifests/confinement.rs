@@ -2,13 +2,49 @@
 
 use serde_json::{Value, json};
 
-use super::{OVERLAYS, Overlay, workers};
+use super::{
+    OVERLAYS, Overlay,
+    rendered::{KINDS, template},
+    workers,
+};
+
+/// The version in an image's name: its digest, or its tag.
+fn version_of(image: &str) -> Option<&str> {
+    let last = image.rsplit('/').next()?;
+    let version = last.split_once('@').or_else(|| last.split_once(':'))?.1;
+    (version != "latest").then_some(version)
+}
+
+/// Whether an image is the version of the product that is built. A digest says by itself what it
+/// stands for, and only its registry knows which version that is.
+fn is_of_version(image: &str, version: &str) -> bool {
+    version_of(image).is_some_and(|found| match found.strip_prefix("sha256:") {
+        Some(digest) => digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => found == version,
+    })
+}
+
+#[test]
+fn an_image_is_pinned_by_its_tag_or_its_digest() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    for (image, pinned) in [
+        ("registry:5000/inventory-worker:0.1.0".to_owned(), true),
+        (format!("registry:5000/inventory-worker@{digest}"), true),
+        (format!("registry/inventory-worker:0.1.0@{digest}"), true),
+        ("registry/inventory-worker:0.0.9".to_owned(), false),
+        ("registry/inventory-worker:latest".to_owned(), false),
+        ("registry:5000/inventory-worker".to_owned(), false),
+        ("registry/inventory-worker@sha256:0a".to_owned(), false),
+    ] {
+        assert_eq!(is_of_version(&image, "0.1.0"), pinned, "{image}");
+    }
+}
 
 #[test]
 #[ignore = "needs rendered manifests: make test"]
 fn a_pod_may_do_nothing_that_it_need_not() {
     for overlay in OVERLAYS.map(Overlay::load) {
-        for workload in [overlay.workloads("Deployment"), overlay.workloads("Job")].concat() {
+        for workload in overlay.all_workloads() {
             let pod = workload.pod();
             let name = &workload.name;
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
@@ -45,17 +81,10 @@ fn memory_holds_what_may_be_in_flight() {
 #[ignore = "needs rendered manifests: make test"]
 fn every_image_has_a_version() {
     for overlay in OVERLAYS.map(Overlay::load) {
-        for kind in ["Deployment", "Job"] {
-            for object in overlay.of_kind(kind) {
-                for container in
-                    object["spec"]["template"]["spec"]["containers"].as_array().unwrap()
-                {
-                    let image = container["image"].as_str().unwrap();
-                    let last = image.rsplit('/').next().unwrap();
-                    let version = last.split_once('@').or_else(|| last.split_once(':'));
-                    let version = version.unwrap_or_else(|| panic!("{image}: no version")).1;
-                    assert_ne!(version, "latest", "{image}");
-                }
+        for object in KINDS.iter().flat_map(|kind| overlay.of_kind(kind)) {
+            for container in template(object)["spec"]["containers"].as_array().unwrap() {
+                let image = container["image"].as_str().unwrap();
+                assert!(version_of(image).is_some(), "{image}: no version");
             }
         }
     }
@@ -64,8 +93,10 @@ fn every_image_has_a_version() {
 #[test]
 #[ignore = "needs rendered manifests: make test"]
 fn production_runs_the_version_that_is_built() {
-    for worker in Overlay::load("production").workers() {
-        let image = worker.container()["image"].as_str().unwrap();
-        assert!(image.ends_with(concat!(":", env!("CARGO_PKG_VERSION"))), "{image}");
+    let workloads = Overlay::load("production").all_workloads();
+    assert_eq!(workloads.len(), 3, "sales, restocks, the audit");
+    for workload in workloads {
+        let image = workload.container()["image"].as_str().unwrap();
+        assert!(is_of_version(image, env!("CARGO_PKG_VERSION")), "{image}");
     }
 }

@@ -1,8 +1,11 @@
 //! Overlays as `kubectl kustomize` renders them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use inventory_worker::config::{Config, Flags};
+use inventory_worker::config::{Config, Flags, Section, TraceConfig};
 use serde_json::{Map, Value, json};
 
 /// What one overlay would apply.
@@ -12,13 +15,21 @@ pub struct Overlay {
     objects: Vec<Value>,
 }
 
-/// A Deployment or Job that runs the product's image.
+/// Kinds that run containers.
+pub const KINDS: [&str; 3] = ["Deployment", "Job", "CronJob"];
+
+/// What the kubelet would fill in, by the field that is named.
+const FIELDS: [(&str, &str); 1] = [("status.hostIP", "192.0.2.7")];
+
+/// A Deployment, Job or CronJob that runs the product's image.
 #[derive(Clone, Debug)]
 pub struct Workload {
     pub name: String,
     pub object: Value,
-    /// The variables of its container, ConfigMaps resolved.
+    /// The variables of its container, ConfigMaps and other variables resolved.
     pub environment: BTreeMap<String, String>,
+    /// Those that other variables are made of.
+    pub parts: BTreeSet<String>,
 }
 
 impl Overlay {
@@ -52,6 +63,11 @@ impl Overlay {
         self.workloads("Deployment")
     }
 
+    /// Whatever runs the product's image.
+    pub fn all_workloads(&self) -> Vec<Workload> {
+        KINDS.iter().flat_map(|kind| self.workloads(kind)).collect()
+    }
+
     /// The objects of a kind that run the product's image.
     pub fn workloads(&self, kind: &str) -> Vec<Workload> {
         let of_product = |object: &&Value| {
@@ -60,16 +76,18 @@ impl Overlay {
         };
         self.of_kind(kind)
             .filter(of_product)
-            .map(|object| Workload {
-                name: object["metadata"]["name"].as_str().unwrap().to_owned(),
-                environment: self.environment(container(object)),
-                object: object.clone(),
+            .map(|object| {
+                let (environment, parts) = self.environment(container(object));
+                let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+                Workload { name, environment, parts, object: object.clone() }
             })
             .collect()
     }
 
-    fn environment(&self, container: &Value) -> BTreeMap<String, String> {
+    /// Variables, and the names of those that others are made of.
+    fn environment(&self, container: &Value) -> (BTreeMap<String, String>, BTreeSet<String>) {
         let mut environment = BTreeMap::new();
+        let mut parts = BTreeSet::new();
         for source in list(&container["envFrom"]) {
             // A Secret is not among the manifests.
             if let Some(name) = source["configMapRef"]["name"].as_str() {
@@ -78,20 +96,49 @@ impl Overlay {
             }
         }
         for variable in list(&container["env"]) {
-            let text = |field: &str| variable[field].as_str().unwrap().to_owned();
-            environment.insert(text("name"), text("value"));
+            let name = variable["name"].as_str().unwrap().to_owned();
+            let value = match &variable["valueFrom"] {
+                Value::Null => {
+                    resolve(variable["value"].as_str().unwrap(), &environment, &mut parts)
+                }
+                from => field(from["fieldRef"]["fieldPath"].as_str().unwrap()),
+            };
+            environment.insert(name, value);
         }
-        environment
+        (environment, parts)
     }
+}
+
+/// What the kubelet makes of a value: `$(NAME)` is a variable that was named before.
+fn resolve(
+    value: &str,
+    environment: &BTreeMap<String, String>,
+    parts: &mut BTreeSet<String>,
+) -> String {
+    let mut resolved = value.to_owned();
+    for (name, text) in environment {
+        let reference = format!("$({name})");
+        if resolved.contains(&reference) {
+            resolved = resolved.replace(&reference, text);
+            parts.insert(name.clone());
+        }
+    }
+    assert!(!resolved.contains("$("), "{value}: nothing that was named before");
+    resolved
+}
+
+fn field(path: &str) -> String {
+    let known = FIELDS.iter().find(|(known, _)| *known == path);
+    known.unwrap_or_else(|| panic!("{path}: a field that is not known here")).1.to_owned()
 }
 
 impl Workload {
     pub fn pod(&self) -> &Value {
-        &self.object["spec"]["template"]["spec"]
+        &template(&self.object)["spec"]
     }
 
     pub fn labels(&self) -> &Value {
-        &self.object["spec"]["template"]["metadata"]["labels"]
+        &template(&self.object)["metadata"]["labels"]
     }
 
     pub fn container(&self) -> &Value {
@@ -100,9 +147,18 @@ impl Workload {
 
     /// What the binary makes of the variables.
     pub fn config(&self) -> Config {
+        self.load()
+    }
+
+    /// What the binary makes of the variables about traces.
+    pub fn traces(&self) -> TraceConfig {
+        self.load()
+    }
+
+    fn load<S: Section>(&self) -> S {
         let environment: BTreeMap<&str, &str> =
             self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        match Flags::<Config>::none().load(&environment) {
+        match Flags::<S>::none().load(&environment) {
             Ok(config) => config,
             Err(error) => panic!("{}: {error}", self.name),
         }
@@ -118,8 +174,16 @@ impl Workload {
     }
 }
 
+/// What the pods of an object are made from.
+pub fn template(object: &Value) -> &Value {
+    match object["spec"]["jobTemplate"] {
+        Value::Null => &object["spec"]["template"],
+        ref job => &job["spec"]["template"],
+    }
+}
+
 fn container(object: &Value) -> &Value {
-    &object["spec"]["template"]["spec"]["containers"][0]
+    &template(object)["spec"]["containers"][0]
 }
 
 /// A list that may be left out.

@@ -18,6 +18,12 @@ const KNOWN: [&str; 7] = [
     "scaleOnDelayed",
 ];
 
+/// DynamoDB: write units a second that one partition takes.
+const PARTITION_WRITE_UNITS: usize = 1_000;
+
+/// DynamoDB: write units a second that an on-demand table takes by default.
+const TABLE_WRITE_UNITS: usize = 40_000;
+
 fn scaler(overlay: &Overlay, worker: &Workload) -> Value {
     let mine = |object: &&Value| object["spec"]["scaleTargetRef"]["name"] == worker.name.as_str();
     let found: Vec<_> = overlay.of_kind("ScaledObject").filter(mine).collect();
@@ -101,6 +107,25 @@ fn in_production_a_storm_of_restocks_has_workers_of_its_own() {
         production.named("PriorityClass", name)["value"].as_i64().unwrap()
     };
     assert!(priority(sales) > priority(restock));
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn in_production_a_storm_of_restocks_leaves_sales_half_of_what_the_table_of_lines_takes() {
+    let production = Overlay::load("production");
+    let workers = production.workers();
+    let of_restocks = |worker: &&Workload| worker.name == "inventory-worker-restock";
+    let restock = workers.iter().find(of_restocks).unwrap();
+    let spec = scaler(&production, restock);
+    let in_flight = restock.config().worker.messages_in_flight_max;
+    let pods_max = usize::try_from(spec["maxReplicaCount"].as_u64().unwrap()).unwrap();
+    // A message is one pool's, which is one partition key.
+    let write_units_max = pods_max * in_flight * PARTITION_WRITE_UNITS;
+    assert!(write_units_max * 2 <= TABLE_WRITE_UNITS, "{write_units_max}");
+    // Not in a rollout either.
+    assert_eq!(restock.object["spec"]["strategy"]["type"], "Recreate");
+    let length = text(&spec["triggers"][0], "queueLength");
+    assert_eq!(length, in_flight.to_string(), "a pod is asked for when one has its hands full");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::CommandFactory as _;
 use inventory_worker::{
     cli::Cli,
-    config::{AwsConfig, Config, LogConfig, Section as _},
+    config::{AwsConfig, Config, LogConfig, Section as _, TraceConfig},
 };
 
 use super::{OVERLAYS, Overlay, workers};
@@ -13,16 +13,20 @@ use super::{OVERLAYS, Overlay, workers};
 /// What the AWS client reads by itself and the worker does not show.
 const CLIENT_VARIABLES: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
+/// What OpenTelemetry's SDK reads by itself. `run --help` names them.
+const TRACE_VARIABLES: [&str; 3] =
+    ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"];
+
 /// The variables that a subcommand reads.
 fn variables_of(subcommand: &str) -> BTreeSet<String> {
     let command = Cli::command();
     let subcommand = command.find_subcommand(subcommand).expect("the subcommand exists");
     let of_flags = subcommand.get_arguments().filter_map(|argument| argument.get_env());
-    let settings = [Config::settings(), LogConfig::settings()].concat();
+    let settings = [Config::settings(), LogConfig::settings(), TraceConfig::settings()].concat();
     of_flags
         .map(|name| name.to_str().unwrap().to_owned())
         .chain(settings.into_iter().map(|setting| setting.variable.to_owned()))
-        .chain(CLIENT_VARIABLES.map(str::to_owned))
+        .chain([&CLIENT_VARIABLES[..], &TRACE_VARIABLES].concat().into_iter().map(str::to_owned))
         .collect()
 }
 
@@ -30,12 +34,13 @@ fn variables_of(subcommand: &str) -> BTreeSet<String> {
 #[ignore = "needs rendered manifests: make test"]
 fn every_variable_is_one_that_the_binary_reads() {
     for overlay in OVERLAYS.map(Overlay::load) {
-        for workload in [overlay.workloads("Deployment"), overlay.workloads("Job")].concat() {
+        for workload in overlay.all_workloads() {
             let subcommand = workload.container()["args"][0].as_str().unwrap();
             // A Job shares the ConfigMap of the workers.
             let known = &variables_of("run") | &variables_of(subcommand);
             for name in workload.environment.keys() {
-                assert!(known.contains(name), "{} {}: {name}", overlay.name, workload.name);
+                let is_read = known.contains(name) || workload.parts.contains(name);
+                assert!(is_read, "{} {}: {name}", overlay.name, workload.name);
             }
         }
     }
@@ -54,10 +59,27 @@ fn every_worker_starts_with_its_settings() {
 }
 
 #[test]
+fn the_variables_of_traces_are_those_that_the_help_names() {
+    let help = Cli::command().find_subcommand_mut("run").unwrap().render_long_help().to_string();
+    for name in TRACE_VARIABLES {
+        assert!(help.contains(name), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn with_the_component_of_traces_each_worker_exports_to_its_node() {
+    for worker in Overlay::load("production-otlp").workers() {
+        let exported = worker.traces().export.map(|export| export.endpoint);
+        assert_eq!(exported.as_deref(), Some("http://192.0.2.7:4318/v1/traces"), "{}", worker.name);
+    }
+}
+
+#[test]
 #[ignore = "needs rendered manifests: make test"]
 fn every_workload_runs_a_command_that_the_binary_takes() {
     for overlay in OVERLAYS.map(Overlay::load) {
-        for workload in [overlay.workloads("Deployment"), overlay.workloads("Job")].concat() {
+        for workload in overlay.all_workloads() {
             let arguments = workload.container()["args"].as_array().unwrap().clone();
             let arguments = arguments.iter().map(|argument| argument.as_str().unwrap().to_owned());
             let line = std::iter::once("inventory-worker".to_owned()).chain(arguments);
@@ -80,7 +102,9 @@ fn the_names_are_the_binarys_own_and_no_queue_goes_without_a_worker() {
             // The default is a name, with which an ARN ends.
             let topic = config.aws.topic.as_str().rsplit(':').next().unwrap();
             assert_eq!(topic, defaults.topic.as_str(), "{}", overlay.name);
-            assert_eq!(config.aws.tables, defaults.tables, "{}", overlay.name);
+        }
+        for workload in overlay.all_workloads() {
+            assert_eq!(workload.config().aws.tables, defaults.tables, "{}", workload.name);
         }
     }
 }
@@ -96,10 +120,12 @@ fn in_production_everything_is_in_one_account_and_region() {
         let parts: Vec<&str> = config.aws.topic.as_str().split(':').collect();
         assert_eq!(parts[..3], ["arn", "aws", "sns"], "{}", worker.name);
         places.insert((parts[3].to_owned(), parts[4].to_owned()));
-        let image = worker.container()["image"].as_str().unwrap();
+    }
+    for workload in production.all_workloads() {
+        let image = workload.container()["image"].as_str().unwrap();
         let registry: Vec<&str> = image.split('.').collect();
         places.insert((registry[3].to_owned(), registry[0].to_owned()));
-        places.insert((worker.environment["AWS_REGION"].clone(), parts[4].to_owned()));
+        places.insert((workload.environment["AWS_REGION"].clone(), registry[0].to_owned()));
     }
     for scaler in production.of_kind("ScaledObject") {
         for trigger in scaler["spec"]["triggers"].as_array().unwrap() {

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    OVERLAYS, Overlay,
+    OVERLAYS, Overlay, Workload,
     rendered::{list, selects},
     workers,
 };
@@ -123,8 +123,15 @@ fn every_selector_finds_its_own_pods_and_no_others() {
             let deployments = overlay.of_kind("Deployment").filter(mine);
             assert_eq!(deployments.count(), 1, "{}: one Deployment", worker.name);
         }
-        for kind in ["PodDisruptionBudget", "NetworkPolicy"] {
-            assert_eq!(overlay.of_kind(kind).count(), workers.len(), "{}: {kind}", overlay.name);
+        let audits = overlay.workloads("CronJob");
+        for audit in &audits {
+            policy_of(&overlay, audit.labels());
+        }
+        for (kind, count) in [
+            ("PodDisruptionBudget", workers.len()),
+            ("NetworkPolicy", workers.len() + audits.len()),
+        ] {
+            assert_eq!(overlay.of_kind(kind).count(), count, "{}: {kind}", overlay.name);
         }
     }
 }
@@ -133,18 +140,53 @@ fn every_selector_finds_its_own_pods_and_no_others() {
 #[ignore = "needs rendered manifests: make test"]
 fn a_worker_may_reach_what_its_settings_name() {
     for (overlay, worker) in workers() {
-        let policy = policy_of(&overlay, worker.labels());
-        let ports: BTreeSet<u64> = list(&policy["spec"]["egress"])
-            .iter()
-            .flat_map(|rule| list(&rule["ports"]))
-            .map(|port| port["port"].as_u64().unwrap())
-            .collect();
+        let ports = egress_ports(&overlay, &worker);
         let mut wanted = BTreeSet::from([53, 443]);
-        for url in ["REDIS_URL", "AWS_ENDPOINT_URL"].map(|name| worker.environment.get(name)) {
-            wanted.extend(url.map(|url| u64::from(url::Url::parse(url).unwrap().port().unwrap())));
+        for name in ["REDIS_URL", "AWS_ENDPOINT_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+            wanted.extend(port_in(&worker, name));
         }
         assert!(ports.is_superset(&wanted), "{} {}: {ports:?}", overlay.name, worker.name);
     }
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn in_production_only_who_sells_may_reach_redis_and_nobody_more_than_it_uses() {
+    // Names, HTTPS, and the agent that gives credentials.
+    let everybody = BTreeSet::from([53, 80, 443]);
+    for name in ["production", "production-otlp"] {
+        let overlay = Overlay::load(name);
+        for workload in overlay.all_workloads() {
+            let mut expected = everybody.clone();
+            let traces = port_in(&workload, "OTEL_EXPORTER_OTLP_ENDPOINT");
+            match &*workload.name {
+                "inventory-worker" => {
+                    // Let through before there is a URL.
+                    expected.insert(port_in(&workload, "REDIS_URL").unwrap_or(6379));
+                    expected.extend(traces);
+                }
+                "inventory-worker-restock" => expected.extend(traces),
+                "inventory-audit" => {}
+                other => panic!("{other}: what may it reach?"),
+            }
+            assert_eq!(egress_ports(&overlay, &workload), expected, "{name} {}", workload.name);
+        }
+    }
+}
+
+/// The port in the URL that a variable holds, where it is set.
+fn port_in(workload: &Workload, variable: &str) -> Option<u64> {
+    let url = workload.environment.get(variable)?;
+    Some(u64::from(url::Url::parse(url).unwrap().port().unwrap()))
+}
+
+/// The ports that a pod may connect to.
+fn egress_ports(overlay: &Overlay, workload: &Workload) -> BTreeSet<u64> {
+    list(&policy_of(overlay, workload.labels())["spec"]["egress"])
+        .iter()
+        .flat_map(|rule| list(&rule["ports"]))
+        .map(|port| port["port"].as_u64().unwrap())
+        .collect()
 }
 
 /// The one network policy that binds pods with these labels.
