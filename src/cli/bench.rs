@@ -98,7 +98,7 @@ fn show(progress: &Progress, bar: &ProgressBar, out: &Output) -> std::io::Result
         Progress::Measuring { rows, done, whole } => {
             bar.set_length(u64::try_from(*whole).unwrap_or(u64::MAX));
             bar.set_position(u64::try_from(*done).unwrap_or(u64::MAX));
-            bar.set_message(rows.join(", "));
+            bar.set_message(rows.first().copied().unwrap_or_default());
             Ok(())
         }
         Progress::Measured(row) => bar.suspend(|| show_row(row, out)),
