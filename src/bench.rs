@@ -43,6 +43,22 @@ impl Size {
         Self { commands: 200, holds: 600, backlogs: (1_000, 4_000), processed: 2_000 };
 }
 
+/// How far the bench is.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// These are being measured, together.
+    Measuring {
+        /// Their names.
+        rows: &'static [&'static str],
+        /// Rows measured so far.
+        done: usize,
+        /// Rows to be measured, these and later ones among them.
+        whole: usize,
+    },
+    /// This one is measured.
+    Measured(Box<Row>),
+}
+
 /// Measures the rows whose names begin with `only`, and those measured along with them, in the
 /// order of the targets, and shows each as soon as it is there. Without `only`, every row.
 ///
@@ -56,20 +72,23 @@ pub fn measure(
     model: &Model,
     size: Size,
     only: Option<&str>,
-    mut show: impl FnMut(&Row),
+    mut show: impl FnMut(Progress),
 ) -> anyhow::Result<Vec<Row>> {
+    let is_wanted = |part: &&rows::Part| {
+        only.is_none_or(|only| part.rows.iter().any(|name| name.starts_with(only)))
+    };
+    let parts: Vec<&rows::Part> = rows::ALL.iter().filter(is_wanted).collect();
+    let known = || rows::ALL.each_ref().map(|part| part.rows.join(", ")).join(", ");
+    anyhow::ensure!(!parts.is_empty(), "no row is called so; there are {}", known());
+    let whole = parts.iter().map(|part| part.rows.len()).sum();
     let mut rows = Vec::new();
-    for part in rows::ALL {
-        if only.is_some_and(|only| !part.rows.iter().any(|name| name.starts_with(only))) {
-            continue;
-        }
+    for part in parts {
+        show(Progress::Measuring { rows: part.rows, done: rows.len(), whole });
         for row in (part.measure)(model, size)? {
-            show(&row);
+            show(Progress::Measured(Box::new(row.clone())));
             rows.push(row);
         }
     }
-    let known = || rows::ALL.map(|part| part.rows.join(", ")).join(", ");
-    anyhow::ensure!(!rows.is_empty(), "no row is called so; there are {}", known());
     Ok(rows)
 }
 

@@ -9,6 +9,7 @@ pub mod dev;
 pub mod dlq;
 pub mod health;
 pub mod output;
+pub mod progress;
 pub mod run;
 pub mod schema;
 pub mod send;
@@ -170,11 +171,16 @@ async fn dispatch(command: Command, shell: &Shell) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What a command was given is wrong in a way that its parser could not tell.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadUsage(pub String);
+
 /// What an error says of how the command ended.
 #[must_use]
 pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain() {
-        if cause.is::<ConfigError>() {
+        if cause.is::<ConfigError>() || cause.is::<BadUsage>() {
             return ExitCode::Usage;
         }
         match cause.downcast_ref::<PortError>() {

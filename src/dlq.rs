@@ -21,7 +21,7 @@
 mod desk;
 mod letter;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -37,19 +37,33 @@ pub const LIMIT_DEFAULT: usize = 1_000;
 /// flight, never comes to its bound, and so many that they are held for little over four hours.
 pub const LIMIT_MAX: usize = 50_000;
 
+/// Told how many dead letters a run has looked at, and with how many of these it is done.
+pub type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
+
 /// How to go through dead letters.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The most dead letters to look at, 1…[`LIMIT_MAX`].
     pub limit: usize,
     /// How long to wait for a message before the queue counts as seen through. SQS asks all its
     /// servers only where this is not zero.
     pub wait: Duration,
+    /// Told after each dead letter.
+    pub progress: Option<Progress>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limit: LIMIT_DEFAULT, wait: Duration::from_secs(2) }
+        Self { limit: LIMIT_DEFAULT, wait: Duration::from_secs(2), progress: None }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("limit", &self.limit)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
     }
 }
 

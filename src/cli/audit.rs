@@ -1,11 +1,10 @@
 //! `audit`: every invariant that tables can show.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use clap::{Args, builder::FalseyValueParser};
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{ExitCode, Shell, Table, run::AWS_VARIABLES};
+use super::{ExitCode, Shell, Table, progress, run::AWS_VARIABLES};
 use crate::{
     adapters::system::SystemClock,
     app,
@@ -34,12 +33,11 @@ pub struct AuditArgs {
 pub async fn run(args: AuditArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*shell.environment)?;
     let store = app::store(&app::aws().await, &config);
-    let bar = progress(shell)?;
+    let bar = progress::spinner(shell)?;
     let shown = bar.clone();
     let options = AuditOptions {
         progress: Some(Arc::new(move |table: ports::Table, records| {
-            shown.set_message(format!("{}: {records}", table.as_str()));
-            shown.tick();
+            shown.set_message(format!("reading {}: {records}", table.as_str()));
         })),
         ..AuditOptions::default()
     };
@@ -52,17 +50,6 @@ pub async fn run(args: AuditArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         print(&report, shell)?;
     }
     Ok(if report.is_clean() { ExitCode::Done } else { ExitCode::Failed })
-}
-
-/// On a terminal alone; a pipe is told nothing in between.
-fn progress(shell: &Shell) -> anyhow::Result<ProgressBar> {
-    if !shell.errors.is_terminal() {
-        return Ok(ProgressBar::hidden());
-    }
-    let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template("{spinner} reading {msg}  {elapsed}")?);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    Ok(bar)
 }
 
 fn print(report: &AuditReport, shell: &Shell) -> std::io::Result<()> {

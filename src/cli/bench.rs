@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
+use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{ExitCode, Output, Shell};
+use super::{ExitCode, Output, Shell, progress};
 use crate::{
-    bench::{self, Model, Row, Size},
+    bench::{self, Model, Progress, Row, Size},
     report::number,
 };
 
@@ -23,13 +24,13 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE", env = "INVENTORY_BENCH_REPORT", hide_env_values = true)]
     pub report: Option<PathBuf>,
     /// End with one line of JSON: {"rows": [{name, figure, unit, ceiling, ratio, target, met, note}]}
-    #[arg(long)]
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Measure the rows alone whose names begin so, and those measured along with them
-    #[arg(long, value_name = "ROW")]
+    #[arg(long, value_name = "ROW", env = "INVENTORY_BENCH_ONLY", hide_env_values = true)]
     pub only: Option<String>,
     /// Measure so little that it takes seconds; the figures mean less
-    #[arg(long)]
+    #[arg(long, env = "INVENTORY_BENCH_QUICK", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub quick: bool,
 }
 
@@ -67,14 +68,16 @@ pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let size = if args.quick { Size::SMALL } else { Size::FULL };
     let (sender, mut shown) = tokio::sync::mpsc::unbounded_channel();
     let measuring = tokio::task::spawn_blocking(move || {
-        bench::measure(&model, size, args.only.as_deref(), |row| {
+        bench::measure(&model, size, args.only.as_deref(), |progress| {
             // Nobody is left to show it to where the command was given up.
-            let _ = sender.send(row.clone());
+            let _ = sender.send(progress);
         })
     });
-    while let Some(row) = shown.recv().await {
-        show(&row, &shell.out)?;
+    let bar = progress::bar(shell, 1)?;
+    while let Some(progress) = shown.recv().await {
+        show(&progress, &bar, &shell.out)?;
     }
+    bar.finish_and_clear();
     let rows = measuring.await.context("the bench")??;
     if let Some(path) = &args.report {
         let name = path.display();
@@ -90,7 +93,19 @@ pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-fn show(row: &Row, out: &Output) -> std::io::Result<()> {
+fn show(progress: &Progress, bar: &ProgressBar, out: &Output) -> std::io::Result<()> {
+    match progress {
+        Progress::Measuring { rows, done, whole } => {
+            bar.set_length(u64::try_from(*whole).unwrap_or(u64::MAX));
+            bar.set_position(u64::try_from(*done).unwrap_or(u64::MAX));
+            bar.set_message(rows.first().copied().unwrap_or_default());
+            Ok(())
+        }
+        Progress::Measured(row) => bar.suspend(|| show_row(row, out)),
+    }
+}
+
+fn show_row(row: &Row, out: &Output) -> std::io::Result<()> {
     let style = out.style();
     let verdict = if row.met { style.good("met") } else { style.bad("NOT MET") };
     let figure = format!("{} {}", number(row.figure), row.unit);

@@ -2,9 +2,10 @@
 
 use anyhow::Context;
 use clap::{Args, builder::FalseyValueParser};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::{ExitCode, Shell, Table, run::AWS_VARIABLES};
+use super::{ExitCode, Shell, Table, progress, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         bootstrap::{Difference, Ensured},
@@ -41,7 +42,10 @@ pub struct BootstrapArgs {
 /// Where the configuration is wrong, or a service is unreachable or refuses.
 pub async fn run(args: BootstrapArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*shell.environment)?;
-    let ensured = ensure(&config, args.bare_tables).await?;
+    let bar = progress::spinner(shell)?;
+    let ensured = ensure(&config, args.bare_tables, &bar).await;
+    bar.finish_and_clear();
+    let ensured = ensured?;
     if args.json {
         shell.out.json(&as_json(&ensured))?;
     } else {
@@ -51,13 +55,20 @@ pub async fn run(args: BootstrapArgs, shell: &Shell) -> anyhow::Result<ExitCode>
 }
 
 /// Dead letters before queues, as a queue names its own; nothing depends on the order otherwise.
-async fn ensure(config: &AwsConfig, bare_tables: bool) -> anyhow::Result<Ensured> {
+async fn ensure(
+    config: &AwsConfig,
+    bare_tables: bool,
+    bar: &ProgressBar,
+) -> anyhow::Result<Ensured> {
+    bar.set_message("queues");
     let sdk = app::aws().await;
     let queues: Vec<String> = config.queues.iter().map(|queue| queue.as_str().to_owned()).collect();
     let mut ensured = sqs::bootstrap::ensure_queues(&sqs::client(&sdk), &queues).await?;
+    bar.set_message("topic");
     let (_, topic) =
         sns::bootstrap::ensure_topic(&sns::client(&sdk), config.topic.as_str()).await?;
     ensured.extend(topic);
+    bar.set_message("tables: a new one takes DynamoDB some seconds");
     let client = dynamodb::client(&sdk, &ClientOptions::default());
     let options = if bare_tables { TableOptions::bare() } else { TableOptions::default() };
     let tables = dynamodb::ensure_tables(&client, &config.tables, &options).await;

@@ -11,7 +11,7 @@ mod session;
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 
 use super::{ExitCode, Shell};
 use crate::config::{DevConfig, Flags};
@@ -29,7 +29,7 @@ pub struct DevArgs {
     #[arg(long)]
     pub demo: bool,
     /// Print results, or the demo's summary, as one line of JSON each
-    #[arg(long)]
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Every setting that does not belong to AWS or Redis.
     #[command(flatten)]

@@ -10,9 +10,10 @@ use clap::{
     ArgGroup, Args, Subcommand,
     builder::{FalseyValueParser, PossibleValuesParser},
 };
+use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
-use super::{ExitCode, Shell, run::AWS_VARIABLES};
+use super::{ExitCode, Shell, progress, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sqs::{self, SqsQueue, bootstrap::dead_letter_queue_name},
@@ -210,10 +211,11 @@ pub async fn run(args: DlqArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let queues = place.queue.clone().map_or(config.queues, |queue| vec![queue]);
     let sdk = app::aws().await;
     let stop = stopped_by_a_signal()?;
+    let bar = progress::spinner(shell)?;
     let mut done = Vec::new();
     let mut failure = None;
     for queue in &queues {
-        let of_queue = one_queue(&sdk, queue, place.limit, &stop);
+        let of_queue = one_queue(&sdk, queue, options(task, queue, place.limit, &bar), &stop);
         match of_queue.await {
             Ok((desk, source)) => {
                 let mut run = match task {
@@ -238,6 +240,7 @@ pub async fn run(args: DlqArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
             break;
         }
     }
+    bar.finish_and_clear();
     let missing: Vec<String> = selection.ids.into_iter().flatten().collect();
     if place.json {
         shell.out.json(&show::as_json(&done, &missing))?;
@@ -251,6 +254,21 @@ pub async fn run(args: DlqArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         }
         None => Ok(ExitCode::Failed),
     }
+}
+
+/// Looks at so many, and shows how far it is.
+fn options(task: Task, queue: &QueueRef, limit: usize, bar: &ProgressBar) -> Options {
+    let name = queue.name().to_owned();
+    bar.set_message(name.clone());
+    let shown = bar.clone();
+    let progress = move |seen: usize, done: usize| {
+        let done = match task {
+            Task::List | Task::Show => String::new(),
+            Task::Redrive | Task::Discard => format!(", done with {done}"),
+        };
+        shown.set_message(format!("{name}: {seen} looked at{done}"));
+    };
+    Options { limit, progress: Some(Arc::new(progress)), ..Options::default() }
 }
 
 /// So that what is leased is given back, the first signal ends the run at its next step.
@@ -268,7 +286,7 @@ fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
 async fn one_queue(
     sdk: &SdkConfig,
     queue: &QueueRef,
-    limit: usize,
+    options: Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Desk, SqsQueue)> {
     let connect = async |name: &str| {
@@ -282,7 +300,7 @@ async fn one_queue(
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
-        options: Options { limit, ..Options::default() },
+        options,
         stop: stop.clone(),
     };
     Ok((desk, source))

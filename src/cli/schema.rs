@@ -1,8 +1,8 @@
 //! `schema`: the contract as machines read it.
 
 use anyhow::Context as _;
-use clap::Args;
-use serde_json::{Map, Value, json};
+use clap::{Args, builder::FalseyValueParser};
+use serde_json::{Map, Value};
 
 use super::{ExitCode, Shell};
 use crate::message::catalog;
@@ -19,8 +19,9 @@ pub struct SchemaArgs {
     /// Print the names alone
     #[arg(long, conflicts_with = "name")]
     pub list: bool,
-    /// Print everything as one line of JSON: {"schemas": {name: schema}, "asyncapi": text}
-    #[arg(long, conflicts_with_all = ["name", "list"])]
+    /// Print one line of JSON: {"schemas": {name: schema}, "asyncapi": text}, of these what is asked
+    /// for; with --list an array of the names
+    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -32,14 +33,21 @@ pub struct SchemaArgs {
 #[expect(clippy::unused_async, reason = "every subcommand runs alike")]
 pub async fn run(args: SchemaArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     match args.name.as_deref() {
-        Some(name) => print_one(name, shell),
+        Some(name) => print_one(name, args.json, shell),
+        None if args.list && args.json => {
+            shell.out.json(&documents().map(|(name, _)| name).collect::<Vec<_>>())?;
+            Ok(ExitCode::Done)
+        }
         None if args.list => {
             for (name, _) in documents() {
                 shell.out.line(name)?;
             }
             Ok(ExitCode::Done)
         }
-        None if args.json => print_json(shell),
+        None if args.json => {
+            shell.out.json(&as_json(documents())?)?;
+            Ok(ExitCode::Done)
+        }
         None => {
             for (name, text) in documents() {
                 shell.out.line(&shell.out.style().faint(&format!("# {name}")))?;
@@ -54,9 +62,12 @@ fn documents() -> impl Iterator<Item = (&'static str, &'static str)> {
     catalog::schemas().iter().copied().chain([(ASYNCAPI, catalog::asyncapi())])
 }
 
-fn print_one(name: &str, shell: &Shell) -> anyhow::Result<ExitCode> {
-    if let Some((_, text)) = documents().find(|(known, _)| *known == name) {
-        shell.out.line(text.trim_end())?;
+fn print_one(name: &str, json: bool, shell: &Shell) -> anyhow::Result<ExitCode> {
+    if let Some(document) = documents().find(|(known, _)| *known == name) {
+        match json {
+            true => shell.out.json(&as_json([document])?)?,
+            false => shell.out.line(document.1.trim_end())?,
+        }
         return Ok(ExitCode::Done);
     }
     let known: Vec<&str> = documents().map(|(known, _)| known).collect();
@@ -64,12 +75,25 @@ fn print_one(name: &str, shell: &Shell) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Usage)
 }
 
-fn print_json(shell: &Shell) -> anyhow::Result<ExitCode> {
-    let mut schemas = Map::new();
-    for (name, text) in catalog::schemas() {
+/// The AsyncAPI document is YAML and stays a text.
+fn as_json(
+    documents: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> anyhow::Result<Value> {
+    let (mut schemas, mut asyncapi) = (Map::new(), None);
+    for (name, text) in documents {
+        if name == ASYNCAPI {
+            asyncapi = Some(text);
+            continue;
+        }
         let schema: Value = serde_json::from_str(text).with_context(|| format!("schema {name}"))?;
-        schemas.insert((*name).to_owned(), schema);
+        schemas.insert(name.to_owned(), schema);
     }
-    shell.out.json(&json!({ "schemas": schemas, "asyncapi": catalog::asyncapi() }))?;
-    Ok(ExitCode::Done)
+    let mut found = Map::new();
+    if !schemas.is_empty() {
+        found.insert("schemas".to_owned(), schemas.into());
+    }
+    if let Some(text) = asyncapi {
+        found.insert(ASYNCAPI.to_owned(), text.into());
+    }
+    Ok(found.into())
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{ExitCode, Shell};
+use super::{ExitCode, Shell, progress};
 use crate::sim;
 
 /// Arguments of `sim`.
@@ -20,11 +20,19 @@ pub struct SimArgs {
 /// Where the output cannot be written.
 pub async fn run(args: SimArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     // Each history has a runtime of its own, which cannot be started on one of this.
+    let bar = progress::bar(shell, args.arguments.seeds)?;
+    let shown = bar.clone();
     let run = tokio::task::spawn_blocking(move || {
+        let progress = |run, whole| {
+            shown.set_length(whole);
+            shown.set_position(run);
+        };
         let mut text = Vec::new();
-        sim::run_cli(&args.arguments, &mut text).map(|holds| (holds, text))
+        sim::run_cli(&args.arguments, &mut text, &progress).map(|holds| (holds, text))
     });
-    let (holds, text) = run.await??;
+    let ended = run.await;
+    bar.finish_and_clear();
+    let (holds, text) = ended??;
     shell.out.write(&String::from_utf8_lossy(&text))?;
     Ok(if holds { ExitCode::Done } else { ExitCode::Failed })
 }

@@ -6,10 +6,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, builder::FalseyValueParser};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{ExitCode, Shell, Table, run::AWS_VARIABLES};
+use super::{ExitCode, Shell, Table, progress, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sns::{self, SnsTopic, subscription::Temporary},
@@ -26,7 +26,8 @@ use workers::WorkerAddress;
 
 const AFTER: &str = "\
 Without --events, --seats or --buyers it is a restock storm: stores whose counts are set again and \
-again. With one of them it is an on-sale: buyers who want the same seats.
+again. With one of them it is an on-sale: buyers who want the same seats. Sizes of both together \
+are refused, also where one comes from its variable.
 
 Outcomes are learnt from results, through a temporary queue that is subscribed to the topic and \
 removed at the end, also after SIGINT and SIGTERM. Commands, events and stores are the storm's \
@@ -40,39 +41,73 @@ own, by their names; the tables keep them: do not storm a deployment that people
 )]
 pub struct StormArgs {
     /// Restock: stores, each a group of its own [default: 20]
-    #[arg(long, value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(10_000))]
+    #[arg(
+        long, env = "INVENTORY_STORM_STORES", hide_env_values = true,
+        value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(10_000)
+    )]
     pub stores: Option<u32>,
     /// Restock: SKUs of each store [default: 100]
-    #[arg(long, value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(100_000))]
+    #[arg(
+        long, env = "INVENTORY_STORM_SKUS", hide_env_values = true,
+        value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(100_000)
+    )]
     pub skus: Option<u32>,
     /// Restock: lines of one command [default: 10]
-    #[arg(long, value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(10_000))]
+    #[arg(
+        long, env = "INVENTORY_STORM_LINES", hide_env_values = true,
+        value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(10_000)
+    )]
     pub lines: Option<u32>,
     /// Restock: commands a second at most [default: as many as come back]
-    #[arg(long, value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(100_000))]
+    #[arg(
+        long, env = "INVENTORY_STORM_RATE", hide_env_values = true,
+        value_name = "COUNT", conflicts_with = "on_sale", value_parser = count(100_000)
+    )]
     pub rate: Option<u32>,
     /// On-sale: events [default: 1]
-    #[arg(long, value_name = "COUNT", group = "on_sale", value_parser = count(10_000))]
+    #[arg(
+        long, env = "INVENTORY_STORM_EVENTS", hide_env_values = true,
+        value_name = "COUNT", group = "on_sale", value_parser = count(10_000)
+    )]
     pub events: Option<u32>,
     /// On-sale: seats of each event [default: 1000]
-    #[arg(long, value_name = "COUNT", group = "on_sale", value_parser = count(100_000))]
+    #[arg(
+        long, env = "INVENTORY_STORM_SEATS", hide_env_values = true,
+        value_name = "COUNT", group = "on_sale", value_parser = count(100_000)
+    )]
     pub seats: Option<u32>,
     /// On-sale: buyers over all events [default: 1000]
-    #[arg(long, value_name = "COUNT", group = "on_sale", value_parser = count(10_000_000))]
+    #[arg(
+        long, env = "INVENTORY_STORM_BUYERS", hide_env_values = true,
+        value_name = "COUNT", group = "on_sale", value_parser = count(10_000_000)
+    )]
     pub buyers: Option<u32>,
     /// Restock: how long commands are sent [default: 30]. On-sale: when the doors close, should
     /// buyers be left [default: 600]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(
+        long, env = "INVENTORY_STORM_DURATION_SECONDS", hide_env_values = true,
+        value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     pub duration: Option<u64>,
     /// Commands under way at once
     #[arg(long, value_name = "COUNT", env = "INVENTORY_STORM_IN_FLIGHT", hide_env_values = true, default_value_t = 64, value_parser = count(10_000))]
     pub in_flight: u32,
     /// How long a command may take to its outcome
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    #[arg(
+        long, env = "INVENTORY_STORM_PATIENCE_SECONDS", hide_env_values = true,
+        value_name = "SECONDS", default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=3_600)
+    )]
     pub patience: u64,
     /// The admin port of a worker, as HOST:PORT; repeatable. What its metrics say of the storm is
     /// added to the figures
-    #[arg(long = "worker", value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(
+        long = "worker",
+        env = "INVENTORY_STORM_WORKERS",
+        hide_env_values = true,
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
     pub workers: Vec<WorkerAddress>,
     /// Write a page with plots there
     #[arg(long, value_name = "FILE", env = "INVENTORY_STORM_REPORT", hide_env_values = true)]
@@ -157,7 +192,8 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
             let results = Arc::new(connect(subscription.queue_url()).await?.of_topic());
             let (clock, entropy) = (Arc::new(SystemClock), Arc::new(Random::new()));
             let ports = Ports { commands, restocks, results, clock, entropy };
-            let bar = bar(shell)?;
+            let bar = progress::bar(shell, 1)?;
+            bar.set_message("waiting for a first answer");
             let stormed = storm.run(&ports, |progress| show(&bar, progress)).await;
             bar.finish_and_clear();
             stormed
@@ -177,18 +213,6 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         false => print(&summary, &args, shell)?,
     }
     Ok(if summary.is_complete() { ExitCode::Done } else { ExitCode::Failed })
-}
-
-/// On a terminal alone; a pipe is told nothing in between.
-fn bar(shell: &Shell) -> anyhow::Result<ProgressBar> {
-    if !shell.errors.is_terminal() {
-        return Ok(ProgressBar::hidden());
-    }
-    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-    let template = "{spinner} {elapsed} [{wide_bar}] {pos}/{len} {msg}";
-    bar.set_style(ProgressStyle::with_template(template)?.progress_chars("=> "));
-    bar.set_message("waiting for a first answer");
-    Ok(bar)
 }
 
 fn show(bar: &ProgressBar, progress: &Progress) {

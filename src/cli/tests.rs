@@ -73,6 +73,112 @@ async fn bad_usage_exits_with_64() {
     }
 }
 
+/// A command that a worker would refuse is bad usage, however it was given.
+#[tokio::test]
+async fn a_command_that_breaks_the_contract_exits_with_64_and_names_every_wrong_line() {
+    let twice = ["send", "reserve", "--event", "1", "--user", "u", "--seat", "A-1,A-1"];
+    let ended = run(&twice).await;
+    assert_eq!(ended.code, ExitCode::Usage, "{}", ended.errors);
+    assert!(ended.errors.contains("INVALID_MESSAGE"), "{}", ended.errors);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let unknown = r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.no.v1","data":{"event_id":1}}"#;
+    std::fs::write(file.path(), format!("no JSON\n\n{unknown}\n")).unwrap();
+    let ended = run(&["send", "--file", file.path().to_str().unwrap()]).await;
+    assert_eq!(ended.code, ExitCode::Usage, "{}", ended.errors);
+    for part in ["line 1: INVALID_MESSAGE", "line 3: UNSUPPORTED_TYPE", "nothing was sent"] {
+        assert!(ended.errors.contains(part), "{part}: {}", ended.errors);
+    }
+}
+
+/// What belongs to one call alone, and so has no variable: what a command is about, whether to look
+/// or to act, and that it is meant. By subcommand.
+const WITHOUT_VARIABLE: [(&str, &[&str]); 12] = [
+    ("dev", &["demo"]),
+    ("send", &["file"]),
+    (
+        "send reserve",
+        &["event", "store", "id", "group", "user", "seat", "line", "hold-seconds", "reservation"],
+    ),
+    ("send confirm", &["event", "store", "id", "group", "reservation", "booking", "user"]),
+    ("send cancel", &["event", "store", "id", "group", "reservation", "user", "reason", "refund"]),
+    (
+        "send restock",
+        &[
+            "event",
+            "store",
+            "id",
+            "group",
+            "seat",
+            "section",
+            "row-number",
+            "seat-type",
+            "price",
+            "status",
+            "line",
+            "mode",
+            "as-of",
+        ],
+    ),
+    ("dlq list", &["reason"]),
+    ("dlq redrive", &["all", "reason"]),
+    ("dlq discard", &["all", "reason", "yes"]),
+    ("schema", &["list"]),
+    ("sim", &["seed", "trace", "keep"]),
+    ("health", &["ready"]),
+];
+
+#[test]
+fn every_option_is_an_environment_variable_but_what_belongs_to_one_call() {
+    fn collect(command: &clap::Command, path: &str, found: &mut BTreeMap<String, Vec<String>>) {
+        for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+            if arg.get_env().is_none() {
+                let flag = arg.get_long().unwrap().to_owned();
+                found.entry(path.to_owned()).or_default().push(flag);
+            }
+        }
+        for command in command.get_subcommands() {
+            collect(command, format!("{path} {}", command.get_name()).trim(), found);
+        }
+    }
+    let mut found = BTreeMap::new();
+    collect(&Cli::command(), "", &mut found);
+    let allowed = WITHOUT_VARIABLE.map(|(path, flags)| {
+        (path.to_owned(), flags.iter().map(|flag| (*flag).to_owned()).collect())
+    });
+    // Both ways: what has got a variable meanwhile leaves the list.
+    assert_eq!(found, BTreeMap::from(allowed));
+}
+
+#[test]
+fn help_shows_the_variable_of_every_option_that_has_one() {
+    fn check(command: &mut clap::Command) {
+        let help = command.render_long_help().to_string();
+        for arg in command.get_arguments() {
+            let Some(variable) = arg.get_env() else { continue };
+            let variable = format!("[env: {}]", variable.to_str().unwrap());
+            assert!(help.contains(&variable), "{}: {variable}", command.get_name());
+        }
+        command.get_subcommands_mut().for_each(check);
+    }
+    let mut command = Cli::command();
+    command.build();
+    check(&mut command);
+}
+
+#[test]
+fn a_storm_takes_its_sizes_from_variables_too() {
+    let command = Cli::command();
+    let storm = command.find_subcommand("storm").unwrap();
+    let variable = |name: &str| {
+        let arg = storm.get_arguments().find(|arg| arg.get_long() == Some(name)).unwrap();
+        arg.get_env().unwrap().to_str().unwrap().to_owned()
+    };
+    for size in ["stores", "skus", "lines", "rate", "events", "seats", "buyers"] {
+        assert_eq!(variable(size), format!("INVENTORY_STORM_{}", size.to_uppercase()));
+    }
+    assert_eq!(variable("worker"), "INVENTORY_STORM_WORKERS");
+}
+
 #[tokio::test]
 async fn help_goes_to_stdout_and_names_every_variable_default_and_unit() {
     let ended = run(&["run", "--help"]).await;
@@ -156,6 +262,22 @@ async fn schema_prints_one_document_or_all_of_them() {
         assert!(name == "asyncapi" || all["schemas"][name].is_object(), "{name}");
     }
     assert_eq!(list.lines().count(), all["schemas"].as_object().unwrap().len() + 1);
+}
+
+#[tokio::test]
+async fn a_schema_as_json_is_one_line_of_what_was_asked_for() {
+    let all: Value = serde_json::from_str(&run(&["schema", "--json"]).await.out).unwrap();
+    let one = run(&["schema", "inventory.reserve.v1", "--json"]).await.out;
+    assert_eq!(one.lines().count(), 1);
+    let one: Value = serde_json::from_str(&one).unwrap();
+    let name = "inventory.reserve.v1";
+    assert_eq!(one, serde_json::json!({ "schemas": { name: all["schemas"][name] } }));
+    let asyncapi: Value =
+        serde_json::from_str(&run(&["schema", "asyncapi", "--json"]).await.out).unwrap();
+    assert_eq!(asyncapi, serde_json::json!({ "asyncapi": all["asyncapi"] }));
+    let names: Vec<String> =
+        serde_json::from_str(&run(&["schema", "--list", "--json"]).await.out).unwrap();
+    assert_eq!(names, run(&["schema", "--list"]).await.out.lines().collect::<Vec<_>>());
 }
 
 async fn admin_server(readiness: Readiness) -> SocketAddr {

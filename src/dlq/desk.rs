@@ -216,6 +216,7 @@ impl<'a> Walk<'a> {
             let is_new = !is_over && self.seen.insert(delivery.message_id.clone());
             let letter = DeadLetter::of(&delivery);
             if !is_new || !self.selection.takes(&letter) {
+                self.tell();
                 left.rest.push(delivery.receipt);
                 continue;
             }
@@ -249,6 +250,13 @@ impl<'a> Walk<'a> {
         }
         self.order.push(letter.id.clone());
         self.handled.insert(letter.id.clone(), Handled { letter, fate });
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if let Some(progress) = &self.desk.options.progress {
+            progress(self.seen.len(), self.handled.len());
+        }
     }
 
     /// What becomes of a message, and the failure that ends the run with it.

@@ -19,28 +19,28 @@ const SHRINKS_MAX: usize = 300;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// How many seeds to run, one after the other from --first
-    #[arg(long, default_value_t = 2_000, conflicts_with = "seed")]
+    #[arg(long, env = "INVENTORY_SIM_SEEDS", hide_env_values = true, default_value_t = 2_000)]
     pub seeds: u64,
     /// The first seed
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, env = "INVENTORY_SIM_FIRST", hide_env_values = true, default_value_t = 0)]
     pub first: u64,
-    /// This seed alone
+    /// This seed alone, whatever --seeds and --first say
     #[arg(long)]
     pub seed: Option<u64>,
     /// Print everything that happens under --seed
     #[arg(long, requires = "seed")]
     pub trace: bool,
     /// At most so many workers
-    #[arg(long)]
+    #[arg(long, env = "INVENTORY_SIM_WORKERS", hide_env_values = true)]
     pub workers: Option<usize>,
     /// Kinds of fault that do not happen
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, env = "INVENTORY_SIM_WITHOUT", hide_env_values = true, value_delimiter = ',')]
     pub without: Vec<Fault>,
     /// The numbers of the messages that are sent, of all that the seed has
     #[arg(long, value_delimiter = ',')]
     pub keep: Option<Vec<usize>>,
     /// Threads; as many as there are cores unless it says otherwise
-    #[arg(long)]
+    #[arg(long, env = "INVENTORY_SIM_THREADS", hide_env_values = true)]
     pub threads: Option<usize>,
 }
 
@@ -79,6 +79,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Histories run so far.
+    fn run(&self) -> u64 {
+        self.held.saturating_add(u64::try_from(self.failures.len()).unwrap_or(u64::MAX))
+    }
+
     fn add(&mut self, report: &RunReport) {
         self.held += 1;
         self.messages += report.messages;
@@ -98,6 +103,19 @@ const FAILURES_MAX: usize = 10;
 /// Runs so many seeds on so many threads. Stops at the tenth failure.
 #[must_use]
 pub fn run(first: u64, seeds: u64, threads: usize, options: &Options) -> Summary {
+    watched(first, seeds, threads, options, &|_, _| ())
+}
+
+/// Told how many of the seeds have been run, and how many there are.
+type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+fn watched(
+    first: u64,
+    seeds: u64,
+    threads: usize,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Summary {
     let next = AtomicU64::new(first);
     let end = first.saturating_add(seeds);
     let summary = Mutex::new(Summary::default());
@@ -107,7 +125,8 @@ pub fn run(first: u64, seeds: u64, threads: usize, options: &Options) -> Summary
                 // What the workers log is in the trace, as far as it matters.
                 let silent = tracing::subscriber::NoSubscriber::default();
                 tracing::subscriber::with_default(silent, || {
-                    work_off(&next, end, options, &summary);
+                    let told = |run| progress(run, seeds);
+                    work_off(&next, end, options, &summary, &told);
                 });
             });
         }
@@ -118,7 +137,13 @@ pub fn run(first: u64, seeds: u64, threads: usize, options: &Options) -> Summary
 }
 
 /// Runs one seed after the other.
-fn work_off(next: &AtomicU64, end: u64, options: &Options, summary: &Mutex<Summary>) {
+fn work_off(
+    next: &AtomicU64,
+    end: u64,
+    options: &Options,
+    summary: &Mutex<Summary>,
+    told: &dyn Fn(u64),
+) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= end {
@@ -130,17 +155,23 @@ fn work_off(next: &AtomicU64, end: u64, options: &Options, summary: &Mutex<Summa
             Ok(report) => summary.add(&report),
             Err(failure) => summary.failures.push(*failure),
         }
+        told(summary.run());
         if summary.failures.len() >= FAILURES_MAX {
             return;
         }
     }
 }
 
-/// The subcommand: runs the seeds and says what came of them. Gives whether everything held.
+/// The subcommand: runs the seeds and says what came of them; `progress` is told, after each, how
+/// many were run and how many there are. Gives whether everything held.
 ///
 /// # Errors
 /// Where `out` cannot be written.
-pub fn run_cli(arguments: &Arguments, out: &mut dyn Write) -> io::Result<bool> {
+pub fn run_cli(
+    arguments: &Arguments,
+    out: &mut dyn Write,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> io::Result<bool> {
     let options = arguments.options();
     if let (Some(seed), true) = (arguments.seed, arguments.trace) {
         let silent = tracing::subscriber::NoSubscriber::default();
@@ -150,7 +181,8 @@ pub fn run_cli(arguments: &Arguments, out: &mut dyn Write) -> io::Result<bool> {
     let (first, seeds) =
         arguments.seed.map_or((arguments.first, arguments.seeds), |seed| (seed, 1));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let summary = run(first, seeds, arguments.threads.unwrap_or(cores), &options);
+    let threads = arguments.threads.unwrap_or(cores);
+    let summary = watched(first, seeds, threads, &options, progress);
     for failure in &summary.failures {
         match arguments.trace {
             true => writeln!(out, "seed {first} fails {}: {}", failure.check, failure.detail)?,

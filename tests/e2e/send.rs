@@ -77,7 +77,8 @@ async fn send_posts_a_file_in_order_and_nothing_of_one_that_is_wrong(stack: Stac
     wrong["data"]["hold_seconds"] = json!(0);
     let broken = file(&[reserve_seats("not-sent", EVENT, &["A-1"]), wrong]);
     let path = broken.path().to_str().unwrap().to_owned();
-    let refused = process::run(&world.environment, &["send", "--file", &path]).await.expect_code(1);
+    let refused =
+        process::run(&world.environment, &["send", "--file", &path]).await.expect_code(64);
     for told in ["line 2", "nothing was sent", "hold_seconds"] {
         assert!(refused.err.contains(told), "{}", refused.err);
     }

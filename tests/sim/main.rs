@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+use std::sync::Mutex;
+
 use inventory_worker::sim::{self, Fault, Options};
 
 /// How many seeds a run takes: `SIM_SEEDS`, from `SIM_FIRST` on.
@@ -93,22 +95,26 @@ struct CommandLine {
     arguments: sim::Arguments,
 }
 
-fn run_cli(arguments: &[&str]) -> (bool, String) {
+/// Whether everything held, what was written, and what was told of the seeds meanwhile.
+fn run_cli(arguments: &[&str]) -> (bool, String, Vec<(u64, u64)>) {
     use clap::Parser as _;
 
     let arguments = ["sim"].iter().chain(arguments);
     let line = CommandLine::try_parse_from(arguments).unwrap();
     let mut text = Vec::new();
-    let holds = sim::run_cli(&line.arguments, &mut text).unwrap();
-    (holds, String::from_utf8(text).unwrap())
+    let told = Mutex::new(Vec::new());
+    let progress = |run, whole| told.lock().unwrap().push((run, whole));
+    let holds = sim::run_cli(&line.arguments, &mut text, &progress).unwrap();
+    (holds, String::from_utf8(text).unwrap(), told.into_inner().unwrap())
 }
 
 #[test]
 fn the_command_line_runs_seeds_and_shows_the_history_of_one() {
-    let (holds, text) = run_cli(&["--first", "3", "--seeds", "2", "--threads", "1"]);
+    let (holds, text, told) = run_cli(&["--first", "3", "--seeds", "2", "--threads", "1"]);
     assert!(holds && text.starts_with("2 histories held, 0 did not"), "{text}");
+    assert_eq!(told, [(1, 2), (2, 2)]);
     let narrowed = ["--seed", "3", "--trace", "--without", "throttle,tail", "--keep", "0,1,2"];
-    let (holds, text) = run_cli(&narrowed);
+    let (holds, text, _) = run_cli(&narrowed);
     assert!(holds, "{text}");
     let sent = text.lines().filter(|line| line.contains(" sent c") && line.contains("\"c-"));
     assert!((1..=3).contains(&sent.count()), "{text}");

@@ -109,7 +109,9 @@ impl LatencyModel {
         Call::ALL.into_iter().all(|call| self.p50(call).is_zero())
     }
 
-    pub(super) fn draw(&self, call: Call, entropy: &dyn Entropy) -> Duration {
+    /// How long one call takes, by chance where it has a spread.
+    #[must_use]
+    pub fn draw(&self, call: Call, entropy: &dyn Entropy) -> Duration {
         self.0.get(&call).map_or(Duration::ZERO, |latency| latency.draw(entropy))
     }
 }

@@ -2,17 +2,21 @@
 
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use super::{DeliveryArgs, SendCommand};
 use crate::{
     adapters::system::{Random, SystemClock},
+    cli::BadUsage,
     config::{AwsConfig, Environment},
     domain::{Action, Command, CommandKey, GroupId},
     message::{self, Decoded, OutgoingCommand, TRACEPARENT, TRACESTATE, TraceContext},
     ports::{Clock as _, Entropy as _, OutgoingMessage},
     telemetry::{Traces, traces::Sending},
 };
+
+/// Wrong lines of a file that are named; beyond, they are counted.
+const WRONG_LINES_SHOWN_MAX: usize = 20;
 
 /// A command on its way, checked as the worker will check it.
 pub(super) struct Posting {
@@ -79,7 +83,7 @@ impl Counter<'_> {
     }
 
     /// A message as it is. Its body stays so: the trace goes beside it, where the body tells none.
-    fn posting_of_body(&self, body: String) -> anyhow::Result<Posting> {
+    fn posting_of_body(&self, body: String) -> Result<Posting, BadUsage> {
         let Decoded { command, traceparent } = read(&body)?;
         let parent = traceparent.as_ref().or(self.caller.as_ref());
         let queue = self.queue_for(&command.action);
@@ -118,14 +122,23 @@ impl Counter<'_> {
         } else {
             std::fs::read_to_string(path).with_context(|| format!("{shown}"))?
         };
-        text.lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
-            .map(|(index, line)| {
-                self.posting_of_body(line.to_owned())
-                    .with_context(|| format!("{shown}, line {}: nothing was sent", index + 1))
-            })
-            .collect()
+        let (mut postings, mut wrong) = (Vec::new(), Vec::new());
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            match self.posting_of_body(line.to_owned()) {
+                Ok(posting) => postings.push(posting),
+                Err(BadUsage(what)) => wrong.push(format!("line {}: {what}", index + 1)),
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(postings);
+        }
+        let more = wrong.len().saturating_sub(WRONG_LINES_SHOWN_MAX);
+        wrong.truncate(WRONG_LINES_SHOWN_MAX);
+        if more > 0 {
+            wrong.push(format!("and {more} more"));
+        }
+        let wrong = wrong.join("\n  ");
+        Err(BadUsage(format!("{shown}: nothing was sent\n  {wrong}")).into())
     }
 
     /// Restocks go to the second queue where there is one, so that they never delay a sale.
@@ -138,9 +151,9 @@ impl Counter<'_> {
 }
 
 /// Reads the body as the worker will.
-fn read(body: &str) -> anyhow::Result<Decoded> {
+fn read(body: &str) -> Result<Decoded, BadUsage> {
     message::decode(body).map_err(|refused| {
-        anyhow!("{}: {}", refused.rejection.code.as_str(), refused.rejection.message)
+        BadUsage(format!("{}: {}", refused.rejection.code.as_str(), refused.rejection.message))
     })
 }
 
@@ -177,15 +190,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_a_wrong_line_says_which_and_sends_nothing() {
+    fn a_file_with_wrong_lines_says_which_and_sends_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let good = r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1","data":{"event_id":1,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}"#;
-        std::fs::write(file.path(), format!("{good}\n\n{{}}\n")).unwrap();
+        std::fs::write(file.path(), format!("{good}\n\n{{}}\n{good}\nno JSON\n")).unwrap();
         let delivery = delivery();
         let config = Flags::<AwsConfig>::none().load(&BTreeMap::new()).unwrap();
         let counter = Counter { config: &config, delivery: &delivery, traces: None, caller: None };
         let error = counter.read_file(file.path()).err().unwrap();
-        assert!(format!("{error:#}").contains("line 3"), "{error:#}");
+        let error = error.to_string();
+        assert!(error.contains("nothing was sent"), "{error}");
+        assert!(error.contains("line 3: INVALID_MESSAGE"), "{error}");
+        assert!(error.contains("line 5: INVALID_MESSAGE"), "{error}");
+        assert!(!error.contains("line 1:") && !error.contains("line 4:"), "{error}");
         std::fs::write(file.path(), format!("{good}\n{good}\n")).unwrap();
         assert_eq!(counter.read_file(file.path()).unwrap().len(), 2);
     }

@@ -1,9 +1,12 @@
 //! Posting, and waiting for outcomes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
-use aws_config::SdkConfig;
+use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use super::{
@@ -16,7 +19,7 @@ use crate::{
         system::SystemClock,
     },
     app,
-    cli::{ExitCode, Shell},
+    cli::{ExitCode, Shell, progress},
     domain::{
         Command, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp,
     },
@@ -25,7 +28,7 @@ use crate::{
         Clock, LedgerKey, LedgerRecord, OutgoingMessage, Queue, Store, Wanted,
         queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     },
-    telemetry::Traces,
+    telemetry::{Traces, traces::Sending},
 };
 
 /// How long the spans of what was sent may take to be exported.
@@ -55,24 +58,36 @@ pub async fn run(args: SendArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         (None, None) => bail!("nothing to send: name a command or --file"),
     };
     let sdk = app::aws().await;
-    let posted = post_all(&sdk, &postings).await;
+    let bar = progress::spinner(shell)?;
+    let connect = async |name: &str| {
+        let queue = SqsQueue::connect(sqs::client(&sdk), name).await;
+        queue.with_context(|| format!("queue {name} (`bootstrap` creates it)"))
+    };
+    let mut done = 0;
+    let posted = post_all(connect, &postings, |posting| {
+        done += 1;
+        bar.set_message(format!("{done} of {} posted", postings.len()));
+        match delivery.wait {
+            // The outcome tells.
+            Some(_) => Ok(()),
+            None => bar.suspend(|| told_posted(posting, delivery.json, shell)),
+        }
+    });
+    let posted = posted.await;
     if let Some(traces) = &traces {
         traces.flush(TRACES_FLUSH).await;
     }
-    posted?;
-    match delivery.wait {
-        Some(seconds) => {
+    let ended = match (posted, delivery.wait) {
+        (Err(error), _) => Err(error),
+        (Ok(()), None) => Ok(ExitCode::Done),
+        (Ok(()), Some(seconds)) => {
             let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
-            wait(&*store, &postings, within, delivery.json, shell).await
+            wait(&*store, &postings, within, delivery.json, shell, &bar).await
         }
-        None => {
-            for posting in &postings {
-                told_posted(posting, delivery.json, shell)?;
-            }
-            Ok(ExitCode::Done)
-        }
-    }
+    };
+    bar.finish_and_clear();
+    ended
 }
 
 fn told_posted(posting: &Posting, json: bool, shell: &Shell) -> std::io::Result<()> {
@@ -87,60 +102,87 @@ fn told_posted(posting: &Posting, json: bool, shell: &Shell) -> std::io::Result<
     shell.out.line(&format!("posted  {kind}  {}  in group {}", key.id, posting.group))
 }
 
-async fn post_all(sdk: &SdkConfig, postings: &[Posting]) -> anyhow::Result<()> {
-    let mut by_queue: BTreeMap<&str, Vec<&Posting>> = BTreeMap::new();
-    for posting in postings {
-        by_queue.entry(&posting.queue).or_default().push(posting);
+/// Posts in the order given, whatever the queues, and tells of each that is posted. Where one is
+/// not, neither is anything that follows it, but for commands of other groups in the same call.
+async fn post_all<Q: Queue>(
+    connect: impl AsyncFn(&str) -> anyhow::Result<Q>,
+    postings: &[Posting],
+    mut posted: impl FnMut(&Posting) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut queues: BTreeMap<&str, Q> = BTreeMap::new();
+    // All of them first: where one is missing, nothing is posted to another.
+    for name in postings.iter().map(|posting| posting.queue.as_str()) {
+        if !queues.contains_key(name) {
+            queues.insert(name, connect(name).await?);
+        }
     }
-    for (name, postings) in by_queue {
-        let queue = SqsQueue::connect(sqs::client(sdk), name)
-            .await
-            .with_context(|| format!("queue {name} (`bootstrap` creates it)"))?;
-        post(&queue, &postings).await?;
+    for batch in batches(postings) {
+        let queue = batch.first().and_then(|first| queues.get(first.queue.as_str()));
+        send(queue.context("a queue for every command")?, batch, &mut posted).await?;
     }
     Ok(())
 }
 
-async fn post(queue: &dyn Queue, postings: &[&Posting]) -> anyhow::Result<()> {
-    let mut batch: Vec<&Posting> = Vec::new();
-    let mut bytes = 0;
-    for posting in postings {
-        let is_full =
-            batch.len() == BATCH_ENTRIES_MAX || bytes + posting.bytes() > MESSAGE_BYTES_MAX;
-        if is_full {
-            send(queue, &std::mem::take(&mut batch)).await?;
-            bytes = 0;
+/// Postings that follow one another and may share a call: of one queue, within what a call takes,
+/// and of different groups, for in a call what comes after a failed entry may be in the queue
+/// before it.
+fn batches(postings: &[Posting]) -> Vec<&[Posting]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes, mut groups) = (0, 0, BTreeSet::new());
+    for (place, posting) in postings.iter().enumerate() {
+        let batch = postings.get(start..place).unwrap_or_default();
+        let is_over = batch.len() == BATCH_ENTRIES_MAX
+            || bytes + posting.bytes() > MESSAGE_BYTES_MAX
+            || groups.contains(&posting.group)
+            || batch.first().is_some_and(|first| first.queue != posting.queue);
+        if is_over && !batch.is_empty() {
+            batches.push(batch);
+            (start, bytes) = (place, 0);
+            groups.clear();
         }
         bytes += posting.bytes();
-        batch.push(posting);
+        groups.insert(&posting.group);
     }
-    send(queue, &batch).await
+    batches.extend(postings.get(start..).filter(|batch| !batch.is_empty()));
+    batches
 }
 
-async fn send(queue: &dyn Queue, batch: &[&Posting]) -> anyhow::Result<()> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let messages: Vec<OutgoingMessage> = batch.iter().map(|posting| posting.message()).collect();
-    let spans = || batch.iter().map(|posting| posting.span.as_ref());
+async fn send(
+    queue: &dyn Queue,
+    batch: &[Posting],
+    posted: &mut impl FnMut(&Posting) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    let messages: Vec<OutgoingMessage> = batch.iter().map(Posting::message).collect();
     let answers = match queue.send(&messages).await {
         Ok(answers) => answers,
         Err(error) => {
-            spans().flatten().for_each(|span| span.failed(&error.to_string()));
+            let spans = batch.iter().filter_map(|posting| posting.span.as_ref());
+            spans.for_each(|span| span.failed(&error.to_string()));
             return Err(error.into());
         }
     };
-    for (span, answer) in spans().zip(&answers) {
-        match (span, answer) {
-            (None, _) => {}
-            (Some(span), Ok(_)) => span.sent(),
-            (Some(span), Err(error)) => span.failed(&error.to_string()),
+    let mut refused = Ok(());
+    for (posting, answer) in batch.iter().zip(answers) {
+        match answer {
+            Ok(_) => {
+                posting.span.iter().for_each(Sending::sent);
+                posted(posting)?;
+            }
+            Err(error) => {
+                posting.span.iter().for_each(|span| span.failed(&error.to_string()));
+                let what = || {
+                    format!(
+                        "command {}, not taken by queue {}; nothing after it was posted, but for \
+                         commands of other groups in the same call. Send all of it again: what \
+                         was posted takes effect once",
+                        posting.command.key.id, posting.queue
+                    )
+                };
+                refused = refused.and(Err(error).with_context(what));
+            }
         }
     }
-    for answer in answers {
-        answer.context("a command was not taken by the queue: send it again")?;
-    }
-    Ok(())
+    refused
 }
 
 /// Reads outcomes from the ledger as they come.
@@ -150,11 +192,13 @@ async fn wait(
     within: Duration,
     json: bool,
     shell: &Shell,
+    bar: &ProgressBar,
 ) -> anyhow::Result<ExitCode> {
     let deadline = Instant::now() + within;
     let mut left: Vec<&Posting> = postings.iter().collect();
     let mut code = ExitCode::Done;
     while !left.is_empty() {
+        bar.set_message(format!("{} without an outcome yet", left.len()));
         let mut still = Vec::new();
         for posting in left {
             match outcome(store, &posting.command).await? {
@@ -162,7 +206,7 @@ async fn wait(
                     if outcome.rejection().is_some() {
                         code = ExitCode::Rejected;
                     }
-                    print(posting, &outcome, decided_at, json, shell)?;
+                    bar.suspend(|| print(posting, &outcome, decided_at, json, shell))?;
                 }
                 None => still.push(posting),
             }
@@ -260,3 +304,6 @@ fn until_or_for(reservation: &Reservation) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

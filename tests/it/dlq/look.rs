@@ -1,6 +1,9 @@
 //! Looking, and discarding.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use inventory_worker::{
     dlq::{Ended, Fate, Selection, UNSTATED},
@@ -139,6 +142,22 @@ async fn only_what_died_for_the_reason_is_discarded() {
     assert_eq!(run.handled.len(), 22, "discarding lets those behind the first ten come forward");
     assert_eq!(run.behind, Some(0));
     assert_eq!(place.in_dead(), ["m0", "m4", "m8", "m12", "m16", "m20", "m24", "m28"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_tells_after_each_letter_how_far_it_is() {
+    let mut place = Place::new();
+    for (number, name) in names("m", 4).iter().enumerate() {
+        place.bury("g", name, if number == 1 { "POISON" } else { "INVALID_MESSAGE" });
+    }
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    place.desk.options.progress =
+        Some(Arc::new(move |seen, done| heard.lock().unwrap().push((seen, done))));
+    place.desk.discard(&Selection::all().because_of("INVALID_MESSAGE")).await;
+    let mut told = told.lock().unwrap().clone();
+    told.dedup();
+    assert_eq!(told, [(1, 1), (2, 1), (3, 2), (4, 3)]);
 }
 
 #[tokio::test(start_paused = true)]
