@@ -1,7 +1,12 @@
 //! One history: workers that live and die, a workload, and what happens to them; then calm, in
 //! which everything must come to an end.
 
-use std::{sync::Arc, time::Duration};
+mod way_back;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use fastrand::Rng;
 use tokio::{
@@ -9,6 +14,8 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+use way_back::WayBack;
 
 use super::{
     Options, RunReport,
@@ -24,13 +31,17 @@ use super::{
 };
 use crate::{
     adapters::memory::TokioClock,
-    ports::{Clock, Entropy, OutgoingMessage, Queue, ReceiveRequest},
+    dlq::{self, Desk, Selection},
+    ports::{Clock, Entropy, Queue},
     sweeper::Sweeper,
     worker::{self, Source, Stop, Tools, Unobserved},
 };
 
 /// In calm, everything must have come to an end within this.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// How many runs it takes at most to send the dead letters back.
+const RUNS_MAX: u32 = 6;
 
 /// How often it is looked whether something is over.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -79,6 +90,7 @@ fn report(seed: u64, world: &World, trace: &Trace, simulated: Duration) -> RunRe
 async fn history(world: &Arc<World>, options: &Options) -> Result<(), Violation> {
     let workload = Workload::draw(world.seed, &world.profile, options.kept.as_deref());
     world.set_up(workload.records);
+    (0..workload.copies).for_each(|_| world.count(Some(Fault::Duplicate)));
     let mut workers = Workers::start(world, 0);
     let chaos = tokio::spawn(chaos(Arc::clone(world)));
     feed(world, &workload.postings).await;
@@ -167,7 +179,8 @@ async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Wor
     }
 }
 
-/// Up to 14 days later, and cured of what was poison, the dead letters are sent back in order.
+/// Up to 14 days later, and cured of what was poison, the dead letters are sent back: by as many
+/// runs as it takes, for the answers to some sends are lost.
 async fn redrive(world: &Arc<World>, rng: &mut Rng) {
     let days_13 = 13 * 86_400;
     tokio::time::sleep(Duration::from_secs(rng.u64(1..=days_13))).await;
@@ -175,32 +188,26 @@ async fn redrive(world: &Arc<World>, rng: &mut Rng) {
     if rng.bool() {
         world.cure_poison();
     }
-    for (index, dead) in world.dead_letters.iter().enumerate() {
-        let mut back = Vec::new();
-        loop {
-            let request = ReceiveRequest {
-                max: 10,
-                wait: Duration::ZERO,
-                visibility: Duration::from_secs(60),
-                attempt_id: format!("redrive-{}", back.len()),
-            };
-            let Ok(received) = dead.receive(&request).await else { break };
-            if received.is_empty() {
+    for (queue, dead_letters) in world.dead_letters.iter().enumerate() {
+        let desk = Desk {
+            dead_letters: Arc::clone(dead_letters) as Arc<dyn Queue>,
+            clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
+            entropy: Arc::new(Seeded::new(stream(world.seed, "desk"))),
+            options: dlq::Options { limit: dlq::LIMIT_MAX, ..dlq::Options::default() },
+            stop: CancellationToken::new(),
+        };
+        let back = WayBack::new(world, queue);
+        for run in 1..=RUNS_MAX {
+            back.is_sure.store(run == RUNS_MAX, Ordering::Relaxed);
+            if desk.redrive(&back, &Selection::all()).await.is_done() {
                 break;
             }
-            let receipts: Vec<_> =
-                received.iter().map(|delivery| delivery.receipt.clone()).collect();
-            let _ = dead.delete(&receipts).await;
-            back.extend(received);
+            let pause = rng.u64(1..=900);
+            tokio::time::sleep(Duration::from_secs(pause)).await;
         }
-        for delivery in back {
-            let message = OutgoingMessage {
-                group: delivery.group,
-                body: delivery.body,
-                deduplication_id: Some(format!("redrive-{}", delivery.message_id)),
-                attributes: delivery.attributes,
-            };
-            world.post(index, &message);
+        if dead_letters.depth() > 0 {
+            let left = dead_letters.depth();
+            world.history().fail("redrive", format!("{left} dead letters of c{queue} are left"));
         }
     }
 }

@@ -61,11 +61,17 @@ pub(super) fn shrink(seed: u64, options: &Options, violation: Violation) -> Fail
     let profile = Profile::draw(seed, options);
     let all = Workload::draw(seed, &profile, None).postings.len();
     let narrowed = Options { keeps_trace: false, ..options.clone() };
-    let mut search = Search { seed, violation, best: narrowed, runs_left: options.shrinks_at_most };
-    search.fewer_faults();
-    search.fewer_messages(all);
-    search.fewer_workers(profile.workers);
-    search.fewer_faults();
+    let runs_left = options.shrinks_at_most;
+    let mut search = Search { seed, violation, best: narrowed, found: 0, runs_left };
+    loop {
+        let found = search.found;
+        search.fewer_faults();
+        search.fewer_messages(all);
+        search.fewer_workers(profile.workers);
+        if search.found == found {
+            break;
+        }
+    }
     let traced = Options { keeps_trace: true, ..search.best.clone() };
     let (_, trace) = driver::run(seed, &traced);
     FailureReport {
@@ -82,6 +88,8 @@ struct Search {
     seed: u64,
     violation: Violation,
     best: Options,
+    /// How often less did.
+    found: usize,
     runs_left: usize,
 }
 
@@ -96,6 +104,7 @@ impl Search {
             Err(violation) if violation.check == self.violation.check => {
                 self.violation = violation;
                 self.best = options;
+                self.found += 1;
                 true
             }
             _ => false,
@@ -134,7 +143,7 @@ impl Search {
     }
 
     fn fewer_workers(&mut self, workers: usize) {
-        for fewer in 1..workers {
+        for fewer in 1..self.best.workers.unwrap_or(workers) {
             if self.try_with(Options { workers: Some(fewer), ..self.best.clone() }) {
                 return;
             }

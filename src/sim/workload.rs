@@ -42,6 +42,8 @@ pub(super) struct Posting {
 pub(super) struct Workload {
     pub(super) records: Vec<Record>,
     pub(super) postings: Vec<Posting>,
+    /// How many of the postings repeat another.
+    pub(super) copies: u64,
 }
 
 impl Workload {
@@ -50,10 +52,12 @@ impl Workload {
         let mut maker = Maker::new(stream(seed, "workload"));
         let records = maker.records();
         let mut postings = Vec::new();
+        let mut copies = 0;
         for number in 0..profile.commands {
             let first = maker.posting(number, profile);
             let copy = maker.copy(&first, profile);
             postings.push(first);
+            copies += u64::from(copy.is_some());
             postings.extend(copy);
         }
         if let Some(kept) = kept {
@@ -64,7 +68,7 @@ impl Workload {
             });
         }
         postings.sort_by_key(|posting| posting.at);
-        Self { records, postings }
+        Self { records, postings, copies }
     }
 }
 

@@ -115,7 +115,7 @@ async fn every_command_on_seats_has_its_result(stack: Stack) {
     ];
     steps.extend(life_of(&pool, &json!({ "event_id": EVENT + 1 })));
     steps.extend(misfits(&pool, &hold));
-    steps.push((reserve("short", &["A-3"], json!({ "hold_seconds": 1 })), "reserved"));
+    steps.push((reserve("short", &["A-3"], json!({ "hold_seconds": 5 })), "reserved"));
 
     let mut world = World::new(stack).await;
     let worker = world.worker(&LIMITS).await;
@@ -179,7 +179,7 @@ async fn every_command_on_lines_has_its_result(stack: Stack) {
     steps.extend(life_of(&pool, &json!({ "store_id": "store-2" })));
     steps.extend(misfits(&pool, &hold));
     steps.push((
-        reserve("short", json!([line("rice", 2)]), json!({ "hold_seconds": 1 })),
+        reserve("short", json!([line("rice", 2)]), json!({ "hold_seconds": 5 })),
         "reserved",
     ));
 
@@ -199,26 +199,31 @@ async fn every_command_on_lines_has_its_result(stack: Stack) {
     world.audit().await;
 }
 
-/// Posts the steps into one group, then lets the hold of `short` run out; every result must be as
-/// it should, and all of them in order.
+/// Posts the steps into one group and an expire of `short` that comes too early, then lets its hold
+/// run out and posts that expire once more; every result must be as it should, and all in order.
 async fn play(world: &mut World, worker: &Worker, pool: &Value, group: &str, steps: Vec<Step>) {
-    let (messages, mut words): (Vec<Value>, Vec<&str>) = steps.into_iter().unzip();
+    let held = reservation("short");
+    let timely = on(pool, "expire", "timely", json!({ "reservation_id": held }));
+    let early = (timely.clone(), "NOT_YET_EXPIRED");
+    let (messages, mut words): (Vec<Value>, Vec<&str>) = steps.into_iter().chain([early]).unzip();
     world.post(group, &messages).await;
     let short = world.results.one("short").await.body;
     let expires_at = short["data"]["reservation"]["expires_at"].as_str().unwrap().parse().unwrap();
     until("the hold runs out", async || (SystemClock.now() >= expires_at).then_some(())).await;
 
-    let held = reservation("short");
     let confirm = json!({ "reservation_id": held, "booking_id": "b-1" });
     let late = [
         (on(pool, "confirm", "late", confirm.clone()), "RESERVATION_EXPIRED"),
-        (on(pool, "expire", "timely", json!({ "reservation_id": held })), "expired"),
+        (timely, "expired"),
         (on(pool, "expire", "again", json!({ "reservation_id": held })), "RESERVATION_EXPIRED"),
         (on(pool, "cancel", "too-late", json!({ "reservation_id": held })), "RESERVATION_EXPIRED"),
         (on(pool, "confirm", "later", confirm), "RESERVATION_EXPIRED"),
     ];
     let (late, late_words): (Vec<Value>, Vec<&str>) = late.into_iter().unzip();
-    world.post(group, &late).await;
+    // Under ids of their own: the queue has seen the expire's content a moment ago.
+    let entries = late.iter().enumerate();
+    let entries = entries.map(|(index, message)| (message.to_string(), Some(format!("l-{index}"))));
+    world.post_entries(group, entries.collect()).await;
     words.extend(late_words);
     let ids: Vec<&str> =
         messages.iter().chain(&late).map(|message| message["id"].as_str().unwrap()).collect();

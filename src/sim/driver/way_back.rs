@@ -1,0 +1,84 @@
+//! Where dead letters go back to: the queue they came from, whose answers are lost now and then.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use fastrand::Rng;
+
+use super::super::{
+    chance::{happens, stream},
+    profile::Fault,
+    world::World,
+};
+use crate::ports::{
+    Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, Receipt,
+    ReceiveRequest,
+};
+
+/// A queue of commands, to send to.
+pub(super) struct WayBack {
+    world: Arc<World>,
+    queue: usize,
+    rng: Mutex<Rng>,
+    /// Nothing is lost from now on.
+    pub(super) is_sure: AtomicBool,
+}
+
+impl WayBack {
+    pub(super) fn new(world: &Arc<World>, queue: usize) -> Self {
+        let rng = Mutex::new(stream(world.seed, "way back"));
+        Self { world: Arc::clone(world), queue, rng, is_sure: AtomicBool::new(false) }
+    }
+
+    fn is_lost(&self) -> bool {
+        let rate = self.world.profile.rate(Fault::Lost);
+        let rng = &mut self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.is_sure.load(Ordering::Relaxed) && happens(rng, rate)
+    }
+
+    fn sent_to<T>(&self) -> Result<T, PortError> {
+        Err(PortError::Refused(format!("{} is sent to, and no more", self.name())))
+    }
+}
+
+#[async_trait]
+impl Queue for WayBack {
+    fn name(&self) -> &str {
+        "commands"
+    }
+
+    async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
+        let mut answers = Vec::with_capacity(messages.len());
+        for message in messages {
+            self.world.post(self.queue, message);
+            answers.push(match self.is_lost() {
+                true => Err(EntryError::Retryable("the answer is lost".to_owned())),
+                false => Ok("sent".to_owned()),
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok(answers)
+    }
+
+    async fn receive(&self, _: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
+        self.sent_to()
+    }
+
+    async fn change_visibility(&self, _: &[(Receipt, Duration)]) -> Result<BatchAnswer, PortError> {
+        self.sent_to()
+    }
+
+    async fn delete(&self, _: &[Receipt]) -> Result<BatchAnswer, PortError> {
+        self.sent_to()
+    }
+
+    async fn backlog(&self) -> Result<Backlog, PortError> {
+        self.sent_to()
+    }
+}
