@@ -136,8 +136,9 @@ impl Lanes {
         settled
     }
 
-    /// Counts one more attempt. One whose answer was lost may have been counted: it is taken back,
-    /// and if it was not counted, the message has one attempt more than it should.
+    /// Counts one more attempt. One that was throttled or whose answer was lost may have been
+    /// counted: it is taken back, and if it was not counted, the message has one attempt more than
+    /// it should.
     async fn count_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, Failure> {
         self.unforgiven.settle(&self.tools).await?;
         let counted = self.tools.store.record_attempt(message_id, now).await;
