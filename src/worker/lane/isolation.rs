@@ -76,22 +76,15 @@ impl Unforgiven {
 }
 
 impl Lanes {
-    /// Takes back what an outage had counted, for as long as it takes.
+    /// Takes back what an outage had counted, for as long as it takes, or as the worker's grace
+    /// lasts.
     pub(super) async fn forgive(&self) {
-        let stop = &self.tools.stop.working;
         // One lane is enough.
         let Ok(_alone) = self.unforgiven.forgiving.try_lock() else { return };
         while self.unforgiven.first().is_some() {
             let Err(error) = self.unforgiven.settle(&self.tools).await else { return };
             warn!(%error, "an attempt is still counted, to be taken back later");
-            if stop.is_cancelled() {
-                return;
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(FORGIVE_EVERY) => {}
-            }
+            tokio::time::sleep(FORGIVE_EVERY).await;
         }
     }
 
