@@ -16,7 +16,7 @@ pub use clock::{Clock, Entropy};
 pub use error::{BatchAnswer, EntryError, PortError};
 pub use locks::Locks;
 pub use publisher::{Publication, Publisher};
-pub use queue::{Backlog, Delivery, OutgoingMessage, Queue, Receipt, ReceiveRequest};
+pub use queue::{Backlog, Delivery, OutgoingMessage, Queue, QueueLimits, Receipt, ReceiveRequest};
 pub use store::{
     Attempt, Check, CommitError, Consumed, Expected, ExpiredHold, LedgerKey, LedgerRecord, Loaded,
     Page, PageCursor, Record, Store, Table, Transaction, Wanted, Write,

@@ -144,6 +144,14 @@ impl Store for DynamoStore {
         self.uncount_attempt(message_id).await
     }
 
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        self.put_dead_letter_note(message_id, now).await
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        self.find_dead_letter_note(message_id).await
+    }
+
     async fn expired(
         &self,
         shard: u32,

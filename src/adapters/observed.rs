@@ -20,7 +20,7 @@ use crate::{
     ports::{
         Attempt, Backlog, BatchAnswer, CommitError, Consumed, Delivery, Entropy, ExpiredHold,
         Loaded, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue,
-        Receipt, ReceiveRequest, Store, Table, Transaction, Wanted,
+        QueueLimits, Receipt, ReceiveRequest, Store, Table, Transaction, Wanted,
     },
 };
 
@@ -152,6 +152,11 @@ impl Queue for ObservedQueue {
         self.port.send(messages).await
     }
 
+    async fn limits(&self) -> Result<QueueLimits, PortError> {
+        self.observer.call(Call::Backlog).await;
+        self.port.limits().await
+    }
+
     async fn backlog(&self) -> Result<Backlog, PortError> {
         self.observer.call(Call::Backlog).await;
         self.port.backlog().await
@@ -184,6 +189,16 @@ impl Store for ObservedStore {
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
         self.observer.call_with(Call::Attempt, 1).await;
         self.port.forgive_attempt(message_id).await
+    }
+
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        self.observer.call_with(Call::Attempt, 1).await;
+        self.port.note_dead_letter(message_id, now).await
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        self.observer.call_with(Call::Attempt, 1).await;
+        self.port.has_dead_letter(message_id).await
     }
 
     async fn expired(

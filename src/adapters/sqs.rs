@@ -23,7 +23,8 @@ use super::aws::{
     ATTEMPT_TIMEOUT, behavior_version, entry_id, in_order, port_error, retries, timeouts,
 };
 use crate::ports::{
-    Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, Receipt, ReceiveRequest,
+    Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits, Receipt,
+    ReceiveRequest,
     queue::{BATCH_ENTRIES_MAX, VISIBILITY_MAX},
 };
 
@@ -241,6 +242,35 @@ impl Queue for SqsQueue {
             .map_err(|error| port_error(&doing, &error))?;
         let successful = output.successful.into_iter().map(|entry| (entry.id, entry.message_id));
         Ok(in_order(messages.len(), successful, entries::of_messages(output.failed)))
+    }
+
+    async fn limits(&self) -> Result<QueueLimits, PortError> {
+        let doing = self.doing("GetQueueAttributes");
+        let output = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(QueueAttributeName::MaximumMessageSize)
+            .attribute_names(QueueAttributeName::MessageRetentionPeriod)
+            .attribute_names(QueueAttributeName::RedrivePolicy)
+            .send()
+            .await
+            .map_err(|error| port_error(&doing, &error))?;
+        let attributes = output.attributes.unwrap_or_default();
+        let number = |name: QueueAttributeName| match attributes.get(&name) {
+            Some(text) => text.parse::<u64>().map_err(|_| {
+                PortError::Unavailable(format!("{doing}: {name} is no number in the answer"))
+            }),
+            None => Err(PortError::Unavailable(format!("{doing}: the answer lacks {name}"))),
+        };
+        let bytes = number(QueueAttributeName::MaximumMessageSize)?;
+        let policy = attributes.get(&QueueAttributeName::RedrivePolicy);
+        let receives = policy.and_then(|policy| bootstrap::redrive(policy)).map(|(_, count)| count);
+        Ok(QueueLimits {
+            message_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+            retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)?),
+            receives_max: receives.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        })
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {

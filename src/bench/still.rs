@@ -17,8 +17,8 @@ use crate::{
     domain::{InvalidText, PoolId, Timestamp},
     ports::{
         Attempt, Backlog, BatchAnswer, Clock, CommitError, Consumed, Delivery, ExpiredHold, Loaded,
-        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Receipt,
-        ReceiveRequest, Store, Table, Transaction, Wanted,
+        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, QueueLimits,
+        Receipt, ReceiveRequest, Store, Table, Transaction, Wanted,
     },
 };
 
@@ -97,6 +97,10 @@ impl Queue for MadeUpQueue {
         Ok(messages.iter().map(|_| Ok(String::new())).collect())
     }
 
+    async fn limits(&self) -> Result<QueueLimits, PortError> {
+        Ok(QueueLimits::default())
+    }
+
     async fn backlog(&self) -> Result<Backlog, PortError> {
         let done = self.deleted.load(Ordering::Relaxed);
         let visible = u64::try_from(self.backlog.saturating_sub(done)).unwrap_or(u64::MAX);
@@ -129,6 +133,14 @@ impl Store for BlankStore {
 
     async fn forgive_attempt(&self, _: &str) -> Result<(), PortError> {
         Ok(())
+    }
+
+    async fn note_dead_letter(&self, _: &str, _: Timestamp) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn has_dead_letter(&self, _: &str) -> Result<bool, PortError> {
+        Ok(false)
     }
 
     async fn expired(&self, _: u32, _: Timestamp, _: usize) -> Result<Vec<ExpiredHold>, PortError> {

@@ -138,6 +138,14 @@ impl Store for Noted {
         self.store.forgive_attempt(message_id).await
     }
 
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        self.store.note_dead_letter(message_id, now).await
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        self.store.has_dead_letter(message_id).await
+    }
+
     async fn expired(
         &self,
         shard: u32,

@@ -16,6 +16,9 @@ pub const MESSAGE_BYTES_MAX: usize = 1_048_576;
 /// SQS: "Messages can have up to 10 attributes".
 pub const MESSAGE_ATTRIBUTES_MAX: usize = 10;
 
+/// SQS: the longest retention, "1,209,600 seconds (14 days)".
+pub const RETENTION_MAX: Duration = Duration::from_secs(1_209_600);
+
 /// SQS: the longest visibility timeout.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
 
@@ -79,6 +82,25 @@ pub struct Backlog {
     pub in_flight: u64,
 }
 
+/// What a queue itself keeps to. An operator may have set it to less than SQS allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// The largest message it takes, body and attributes, bytes (`MaximumMessageSize`).
+    pub message_bytes_max: usize,
+    /// How long it keeps a message, from when it was sent (`MessageRetentionPeriod`).
+    pub retention: Duration,
+    /// After how many receives it moves a message to its dead-letter queue by itself
+    /// (`maxReceiveCount` of its redrive policy); `None` for never.
+    pub receives_max: Option<u32>,
+}
+
+impl Default for QueueLimits {
+    /// The most that SQS allows, and no redrive.
+    fn default() -> Self {
+        Self { message_bytes_max: MESSAGE_BYTES_MAX, retention: RETENTION_MAX, receives_max: None }
+    }
+}
+
 /// A FIFO queue.
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -109,6 +131,9 @@ pub trait Queue: Send + Sync {
     /// appended again. After a failed entry, later entries of its group may still have been
     /// accepted. Answers with the queue's message id.
     async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError>;
+
+    /// What the queue keeps to.
+    async fn limits(&self) -> Result<QueueLimits, PortError>;
 
     /// How much is waiting.
     async fn backlog(&self) -> Result<Backlog, PortError>;

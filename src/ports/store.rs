@@ -330,6 +330,13 @@ pub trait Store: Send + Sync {
     /// stays known.
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError>;
 
+    /// Notes that a copy of the message went to the dead letters. Kept as long as a count of
+    /// attempts, 90 days.
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError>;
+
+    /// Whether a copy of the message was noted. Strongly consistent.
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError>;
+
     /// ACTIVE reservations of an expiry shard with `expires_at` at or before `until`, the oldest
     /// first, at most `limit`. Eventually consistent: it may miss the newest and show what has
     /// just ended.

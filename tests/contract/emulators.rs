@@ -195,6 +195,10 @@ impl Queue for Unnumbered {
         self.queue.send(messages).await
     }
 
+    async fn limits(&self) -> Result<inventory_worker::ports::QueueLimits, PortError> {
+        self.queue.limits().await
+    }
+
     async fn backlog(&self) -> Result<Backlog, PortError> {
         self.queue.backlog().await
     }

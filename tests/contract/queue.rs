@@ -41,6 +41,7 @@ macro_rules! queue_contract {
                 a_batch_is_answered_entry_by_entry
                 deleted_messages_are_gone
                 the_backlog_tells_what_waits_and_what_is_in_flight
+                a_queue_tells_its_limits
 
                 a_group_comes_in_order
                 the_sequence_grows_as_a_number

@@ -68,6 +68,7 @@ macro_rules! store_contract {
                 attempts_at_once_get_a_count_each
                 a_forgiven_attempt_does_not_count
                 an_attempt_says_when_the_one_before_was_counted
+                a_dead_letter_is_noted_for_its_message_alone
 
                 a_scan_shows_every_record_once
                 attempts_are_left_out_of_a_scan

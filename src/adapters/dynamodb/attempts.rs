@@ -28,6 +28,8 @@ use super::{
 const ATTEMPTS: &str = "attempts";
 /// The id of the change that was made last.
 const CHANGE: &str = "change";
+/// When a copy of the message was noted as being among the dead letters.
+const COPIED_AT: &str = "copied_at";
 /// When the last attempt was counted.
 const COUNTED_AT: &str = "counted_at";
 /// When the one before it was.
@@ -86,6 +88,39 @@ impl DynamoStore {
                 _ => Err(errors::port("UpdateItem", &error)),
             },
         }
+    }
+
+    pub(super) async fn put_dead_letter_note(
+        &self,
+        message_id: &str,
+        now: Timestamp,
+    ) -> Result<(), PortError> {
+        self.update_attempts(message_id)
+            .update_expression(
+                "ADD #attempts :zero SET #change = :change, #kind = :kind, #ttl = :ttl, \
+                 #copied = :now, #before = if_not_exists(#before, :now), \
+                 #at = if_not_exists(#at, :now)",
+            )
+            .expression_attribute_names("#kind", KIND)
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_names("#copied", COPIED_AT)
+            .expression_attribute_names("#at", COUNTED_AT)
+            .expression_attribute_names("#before", COUNTED_BEFORE)
+            .expression_attribute_values(":zero", n(0))
+            .expression_attribute_values(":kind", s(KIND_ATTEMPTS))
+            .expression_attribute_values(":ttl", items::ttl(now))
+            .expression_attribute_values(":now", s(now.to_string()))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| errors::port("UpdateItem", &error))
+    }
+
+    /// By BatchGetItem, like every load: a permission fewer.
+    pub(super) async fn find_dead_letter_note(&self, message_id: &str) -> Result<bool, PortError> {
+        let key = (partition_key(Table::Ledger).to_owned(), s(attempts_text(message_id)));
+        let item = self.get_one(Table::Ledger, Item::from([key])).await?;
+        Ok(item.is_some_and(|item| item.contains_key(COPIED_AT)))
     }
 
     fn update_attempts(&self, message_id: &str) -> UpdateItemFluentBuilder {

@@ -105,6 +105,17 @@ impl DynamoStore {
         })
     }
 
+    /// One item as it stands, whatever it is.
+    pub(super) async fn get_one(&self, table: Table, key: Item) -> Result<Option<Item>, PortError> {
+        let mut output = self.batch_get(&Asked::from([(table, vec![key])])).await?;
+        let found = output.responses.take().into_iter().flatten().flat_map(|(_, items)| items);
+        let found = found.into_iter().next();
+        match self.unanswered(output)?.is_empty() {
+            true => Ok(found),
+            false => Err(PortError::Throttled("BatchGetItem: keys unprocessed".to_owned())),
+        }
+    }
+
     /// Reads one key that no item can have from every table, in one call.
     pub(super) async fn touch_every_table(&self) -> Result<(), PortError> {
         let asked = Table::ALL.into_iter().map(|table| (table, vec![super::keys::nobody(table)]));

@@ -35,12 +35,9 @@ use crate::{
     domain::Timestamp,
     ports::{
         Backlog, BatchAnswer, Clock, Delivery, EntryError, OutgoingMessage, PortError, Queue,
-        Receipt, ReceiveRequest, queue::VISIBILITY_MAX,
+        QueueLimits, Receipt, ReceiveRequest, queue::VISIBILITY_MAX,
     },
 };
-
-/// SQS: MessageRetentionPeriod "1,209,600 seconds (14 days)", the longest, which `bootstrap` sets.
-const RETENTION: Duration = Duration::from_secs(1_209_600);
 
 /// The shortest time to wait before looking again at a lease that should have ended.
 const TICK: Duration = Duration::from_millis(1);
@@ -52,6 +49,7 @@ pub struct MemoryQueue {
     tag: u64,
     clock: Arc<dyn Clock>,
     redrive: Option<Redrive>,
+    limits: QueueLimits,
     state: Mutex<State>,
     news: Notify,
 }
@@ -78,13 +76,31 @@ impl MemoryQueue {
         let name = name.into();
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(name.as_bytes()));
         let tag = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        Self { name, tag, clock, redrive: None, state: Mutex::default(), news: Notify::new() }
+        Self {
+            name,
+            tag,
+            clock,
+            redrive: None,
+            limits: QueueLimits::default(),
+            state: Mutex::default(),
+            news: Notify::new(),
+        }
+    }
+
+    /// The same queue with other limits on messages and their age. Its redrive is
+    /// [`Self::with_dead_letters`]'s.
+    #[must_use]
+    pub fn with_limits(mut self, message_bytes_max: usize, retention: Duration) -> Self {
+        self.limits.message_bytes_max = message_bytes_max;
+        self.limits.retention = retention;
+        self
     }
 
     /// The same queue, but a message that was received `max_receives` times is moved to `to` when
     /// it would be received once more.
     #[must_use]
     pub fn with_dead_letters(mut self, to: Arc<Self>, max_receives: u32) -> Self {
+        self.limits.receives_max = Some(max_receives);
         self.redrive = Some(Redrive { to, max_receives });
         self
     }
@@ -129,7 +145,7 @@ impl MemoryQueue {
     /// The state, after whatever time alone has brought about.
     fn settled(&self, now: Timestamp) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.messages.settle(now, RETENTION);
+        state.messages.settle(now, self.limits.retention);
         state
     }
 
@@ -151,7 +167,7 @@ impl MemoryQueue {
         message: &OutgoingMessage,
         now: Timestamp,
     ) -> Result<String, EntryError> {
-        check::message(message)?;
+        check::message(message, self.limits.message_bytes_max)?;
         let content_id;
         let deduplication_id = match &message.deduplication_id {
             Some(id) => id,
@@ -395,6 +411,10 @@ impl Queue for MemoryQueue {
         Ok(self.change(now, |state| {
             messages.iter().map(|message| self.send_one(state, message, now)).collect()
         }))
+    }
+
+    async fn limits(&self) -> Result<QueueLimits, PortError> {
+        Ok(self.limits)
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {

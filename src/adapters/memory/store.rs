@@ -65,6 +65,8 @@ pub struct Tables {
     pub ledger: BTreeMap<LedgerKey, LedgerRecord>,
     /// Attempts by message id: how many, and when the last one was made.
     pub attempts: BTreeMap<String, (u32, Timestamp)>,
+    /// Messages of which a copy is noted, and since when.
+    pub dead_letters: BTreeMap<String, Timestamp>,
     /// ACTIVE reservations by shard and end.
     pub expiry_index: BTreeSet<IndexEntry>,
 }
@@ -123,6 +125,7 @@ impl MemoryStore {
         let is_kept = |from: Timestamp| after(from, TIME_TO_LIVE) > now;
         tables.ledger.retain(|_, record| is_kept(decided_at(record)));
         tables.attempts.retain(|_, (_, at)| is_kept(*at));
+        tables.dead_letters.retain(|_, at| is_kept(*at));
         // What has ended is in no index.
         tables.reservations.retain(|_, reservation| reservation.ended_at.is_none_or(is_kept));
     }
@@ -250,6 +253,15 @@ impl Store for MemoryStore {
             *count = count.saturating_sub(1);
         }
         Ok(())
+    }
+
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        self.state().tables.dead_letters.insert(message_id.to_owned(), now);
+        Ok(())
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        Ok(self.state().tables.dead_letters.contains_key(message_id))
     }
 
     async fn expired(

@@ -16,7 +16,7 @@ pub enum Call {
     Delete,
     /// `Queue::send`
     Send,
-    /// `Queue::backlog`
+    /// `Queue::backlog` and `Queue::limits`
     Backlog,
     /// `Store::load`. One, however many BatchGetItem the adapter makes of it.
     Load,
@@ -24,7 +24,7 @@ pub enum Call {
     Commit,
     /// `Store::commit` of a single write and no check: a PutItem.
     Put,
-    /// `Store::record_attempt` and `Store::forgive_attempt`
+    /// `Store::record_attempt`, `Store::forgive_attempt` and the notes of dead letters
     Attempt,
     /// `Store::expired`, `Store::seats` and `Store::lines`
     Query,

@@ -65,6 +65,10 @@ impl Queue for Fake {
         self.answer("send", vec![Ok("id".to_owned()); messages.len()])
     }
 
+    async fn limits(&self) -> Result<QueueLimits, PortError> {
+        self.answer("limits", QueueLimits::default())
+    }
+
     async fn backlog(&self) -> Result<Backlog, PortError> {
         self.answer("backlog", Backlog { visible: 7, in_flight: 1 })
     }
@@ -86,6 +90,14 @@ impl Store for Fake {
 
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
         self.answer(&format!("forgive_attempt {message_id}"), ())
+    }
+
+    async fn note_dead_letter(&self, message_id: &str, _: Timestamp) -> Result<(), PortError> {
+        self.answer(&format!("note_dead_letter {message_id}"), ())
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        self.answer(&format!("has_dead_letter {message_id}"), true)
     }
 
     async fn expired(

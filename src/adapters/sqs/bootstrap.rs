@@ -216,7 +216,7 @@ fn compare(name: &str, expected: &Attributes, found: &Attributes) -> Vec<Differe
 }
 
 /// What a redrive policy says: SQS keeps the text as it was given, the count a number or a text.
-fn redrive(policy: &str) -> Option<(String, u64)> {
+pub(super) fn redrive(policy: &str) -> Option<(String, u64)> {
     let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
     let arn = policy.get("deadLetterTargetArn")?.as_str()?.to_owned();
     let count = policy.get("maxReceiveCount")?;

@@ -17,8 +17,8 @@ use super::super::{
     world::World,
 };
 use crate::ports::{
-    Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, Receipt,
-    ReceiveRequest,
+    Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, QueueLimits,
+    Receipt, ReceiveRequest,
 };
 
 /// A queue of commands, to send to.
@@ -76,6 +76,13 @@ impl Queue for WayBack {
 
     async fn delete(&self, _: &[Receipt]) -> Result<BatchAnswer, PortError> {
         self.sent_to()
+    }
+
+    async fn limits(&self) -> Result<QueueLimits, PortError> {
+        match self.world.queues.get(self.queue) {
+            Some(queue) => queue.limits().await,
+            None => self.sent_to(),
+        }
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {

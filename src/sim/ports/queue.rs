@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use crate::{
     adapters::memory::MemoryQueue,
     ports::{
-        Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, Receipt, ReceiveRequest,
+        Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits, Receipt,
+        ReceiveRequest,
     },
     sim::{
         history::Place,
@@ -141,6 +142,10 @@ impl Queue for FaultyQueue {
         };
         let args = format!("{} to {place}", messages.len());
         self.injector.around(call("send"), args, work, late).await
+    }
+
+    async fn limits(&self) -> Result<QueueLimits, PortError> {
+        self.injector.around(call("limits"), self.place, self.inner.limits(), never).await
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {

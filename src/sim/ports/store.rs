@@ -137,6 +137,16 @@ impl Store for FaultyStore {
         self.0.around(call("forgive attempt"), short(message_id), work, never).await
     }
 
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        let work = self.0.world.store.note_dead_letter(message_id, now);
+        self.0.around(call("note dead letter"), short(message_id), work, never).await
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        let work = self.0.world.store.has_dead_letter(message_id);
+        self.0.around(call("find dead letter"), short(message_id), work, never).await
+    }
+
     async fn expired(
         &self,
         shard: u32,

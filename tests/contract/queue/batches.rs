@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use inventory_worker::ports::{
-    Backlog, EntryError, OutgoingMessage, PortError, Queue, Receipt, queue::MESSAGE_BYTES_MAX,
+    Backlog, EntryError, OutgoingMessage, PortError, Queue, Receipt,
+    queue::{MESSAGE_BYTES_MAX, RETENTION_MAX},
 };
 
 use super::{QueueHarness, helpers::*};
@@ -107,4 +108,12 @@ pub async fn the_backlog_tells_what_waits_and_what_is_in_flight(harness: &dyn Qu
     delete(&queue, &received[..1]).await;
     release(&queue, &received[3..]).await;
     backlog_eventually(harness, &queue, Backlog { visible: 1, in_flight: 2 }).await;
+}
+
+pub async fn a_queue_tells_its_limits(harness: &dyn QueueHarness) {
+    let (queue, dead_letters) = harness.queue_with_dead_letters(7).await;
+    let limits = queue.limits().await.unwrap();
+    assert_eq!((limits.retention, limits.receives_max), (RETENTION_MAX, Some(7)));
+    assert!((262_144..=MESSAGE_BYTES_MAX).contains(&limits.message_bytes_max), "{limits:?}");
+    assert_eq!(dead_letters.limits().await.unwrap().receives_max, None);
 }

@@ -163,3 +163,17 @@ pub async fn an_attempt_says_when_the_one_before_was_counted(harness: &dyn Store
     let attempt = store.record_attempt("message-1", third).await.unwrap();
     assert_eq!(attempt, Attempt { count: 2, before: second }, "taken back or not");
 }
+
+pub async fn a_dead_letter_is_noted_for_its_message_alone(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    assert_eq!(count(&store, "message-1").await, 1);
+    for message_id in ["message-1", "message-2"] {
+        assert!(!store.has_dead_letter(message_id).await.unwrap());
+        store.note_dead_letter(message_id, now()).await.unwrap();
+        store.note_dead_letter(message_id, now()).await.unwrap();
+        assert!(store.has_dead_letter(message_id).await.unwrap());
+    }
+    assert!(!store.has_dead_letter("message-3").await.unwrap());
+    assert_eq!(count(&store, "message-1").await, 2, "a note is no attempt");
+    assert_eq!(count(&store, "message-2").await, 1, "nor does it hide one");
+}

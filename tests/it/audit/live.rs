@@ -93,6 +93,14 @@ impl Store for Moving {
         panic!("an audit writes nothing")
     }
 
+    async fn note_dead_letter(&self, _: &str, _: Timestamp) -> Result<(), PortError> {
+        panic!("an audit writes nothing")
+    }
+
+    async fn has_dead_letter(&self, _: &str) -> Result<bool, PortError> {
+        panic!("an audit asks for no message")
+    }
+
     async fn expired(
         &self,
         shard: u32,

@@ -68,7 +68,7 @@ pub(super) fn receive(request: &ReceiveRequest) -> Result<(), PortError> {
     Ok(())
 }
 
-pub(super) fn message(message: &OutgoingMessage) -> Result<(), EntryError> {
+pub(super) fn message(message: &OutgoingMessage, bytes_max: usize) -> Result<(), EntryError> {
     let refused = |what: &str| Err(EntryError::Refused(what.to_owned()));
     if !is_id(message.group.as_str()) {
         return refused("the group id must be 1 to 128 ASCII letters, digits or marks");
@@ -90,8 +90,8 @@ pub(super) fn message(message: &OutgoingMessage) -> Result<(), EntryError> {
             return refused("a message attribute is empty or holds a character SQS does not carry");
         }
     }
-    if bytes(message) > MESSAGE_BYTES_MAX {
-        return refused("the message is longer than 1 MiB");
+    if bytes(message) > bytes_max {
+        return refused("the message is longer than the queue takes");
     }
     Ok(())
 }
@@ -152,26 +152,26 @@ mod tests {
 
     #[test]
     fn a_message_sqs_cannot_carry_is_refused() {
-        assert_eq!(message(&outgoing("{\"a\":\t1}\r\n🎟")), Ok(()));
+        assert_eq!(message(&outgoing("{\"a\":\t1}\r\n🎟"), MESSAGE_BYTES_MAX), Ok(()));
         for body in ["", "\0", "\u{b}", "\u{ffff}"] {
-            assert!(message(&outgoing(body)).is_err(), "{body:?}");
+            assert!(message(&outgoing(body), MESSAGE_BYTES_MAX).is_err(), "{body:?}");
         }
         for name in ["", ".a", "a.", "a..b", "a b", "AWS.x", "amazon.x", "ä"] {
             let mut wrong = outgoing("x");
             wrong.attributes.insert(name.to_owned(), "v".to_owned());
-            assert!(message(&wrong).is_err(), "{name:?}");
+            assert!(message(&wrong, MESSAGE_BYTES_MAX).is_err(), "{name:?}");
         }
         let group = OutgoingMessage { group: "grüppe".parse().unwrap(), ..outgoing("x") };
-        assert!(message(&group).is_err());
+        assert!(message(&group, MESSAGE_BYTES_MAX).is_err());
     }
 
     #[test]
     fn a_message_of_one_mebibyte_with_its_attributes_is_the_longest() {
         let mut longest = outgoing(&"x".repeat(MESSAGE_BYTES_MAX - 10));
         longest.attributes.insert("nam".to_owned(), "v".to_owned());
-        assert_eq!(message(&longest), Ok(()));
+        assert_eq!(message(&longest, MESSAGE_BYTES_MAX), Ok(()));
         longest.body.push('x');
-        assert!(message(&longest).is_err());
+        assert!(message(&longest, MESSAGE_BYTES_MAX).is_err());
     }
 
     #[test]

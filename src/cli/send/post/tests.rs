@@ -46,6 +46,10 @@ impl Queue for Noting {
         Ok(messages.iter().map(answer).collect())
     }
 
+    async fn limits(&self) -> Result<crate::ports::QueueLimits, PortError> {
+        Ok(crate::ports::QueueLimits::default())
+    }
+
     async fn backlog(&self) -> Result<Backlog, PortError> {
         Ok(Backlog::default())
     }
