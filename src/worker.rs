@@ -93,12 +93,13 @@ pub struct Source {
 /// Everything it spawns ends with it: dropping the future stops the worker where it stands, as a
 /// crash would.
 pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
-    let gate = Arc::new(gate::Gate::new(Arc::clone(&tools.entropy), Arc::clone(&tools.observer)));
+    let new_gate = || gate::Gate::new(Arc::clone(&tools.entropy), Arc::clone(&tools.observer));
+    let gate = Arc::new(new_gate().half_open());
     let mut pollers = JoinSet::new();
     let mut heartbeats = JoinSet::new();
     let budget = Arc::new(poller::Budget::new(&tools.settings));
     let unforgiven = lane::Unforgiven::default();
-    let one_suspect = lane::OneSuspect::default();
+    let isolation = lane::Isolation::new(&tools.settings);
     let publishing = outbox::publishing(&tools);
     for source in sources {
         let leases = Arc::new(lease::Leases::new(
@@ -110,16 +111,22 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
         let kept = Arc::clone(&leases);
         let every = tools.settings.heartbeat;
         let probes = gate::Probes::default();
+        let queue_probes = gate::Probes::default();
+        let queue_gate = Arc::new(new_gate());
+        let limits = lane::KnownLimits::new(&source);
         heartbeats.spawn(async move { kept.keep(every).await });
         for _ in 0..tools.settings.pollers.max(1) {
             let lanes = lane::Lanes {
                 tools: Arc::clone(&tools),
                 gate: Arc::clone(&gate),
                 probes: probes.clone(),
+                queue_gate: Arc::clone(&queue_gate),
+                queue_probes: queue_probes.clone(),
+                limits: Arc::clone(&limits),
                 source: source.clone(),
                 leases: Arc::clone(&leases),
                 unforgiven: unforgiven.clone(),
-                one_suspect: Arc::clone(&one_suspect),
+                isolation: isolation.clone(),
                 outbox: outbox.clone(),
             };
             pollers.spawn(poller::poll(Arc::new(lanes), Arc::clone(&budget)));

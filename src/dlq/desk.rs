@@ -75,7 +75,7 @@ impl Desk {
 
     async fn run(&self, task: Task<'_>, selection: &Selection) -> Run {
         let mut walk = Walk::new(self, task, selection);
-        let ended = match walk.go().await {
+        let ended = match walk.begin().await {
             Ok(ended) => ended,
             Err(error) => Ended::Failed(error),
         };
@@ -100,6 +100,8 @@ struct Walk<'a> {
     held: Vec<Receipt>,
     /// Ids under which messages were sent back by this run.
     sent: BTreeSet<String>,
+    /// The largest message that the queue they go back to takes.
+    bytes_max: usize,
 }
 
 /// How a group's part of a batch was left.
@@ -127,7 +129,15 @@ impl<'a> Walk<'a> {
             order: Vec::new(),
             held: Vec::new(),
             sent: BTreeSet::new(),
+            bytes_max: 0,
         }
+    }
+
+    async fn begin(&mut self) -> Result<Ended, PortError> {
+        if let Task::Redrive(to) = self.task {
+            self.bytes_max = to.limits().await?.message_bytes_max;
+        }
+        self.go().await
     }
 
     /// Receives until nothing more is to be had.
@@ -274,7 +284,7 @@ impl<'a> Walk<'a> {
         if self.came_back(delivery) {
             return (Fate::Refused { why: Refusal::DiedAgain }, None);
         }
-        let message = match letter::send_back(delivery, self.desk.clock.now()) {
+        let message = match letter::send_back(delivery, self.bytes_max, self.desk.clock.now()) {
             Ok(message) => message,
             Err(why) => return (Fate::Refused { why }, None),
         };

@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::{
-    domain::{GroupId, Timestamp},
-    ports::{Delivery, OutgoingMessage},
+    domain::{GroupId, Timestamp, time},
+    ports::{Delivery, OutgoingMessage, queue::RETENTION_MAX},
     worker::dead_letters::{
         self, DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE,
     },
@@ -76,6 +76,17 @@ fn first_sent_at(delivery: &Delivery) -> Timestamp {
     stated.map_or(delivery.sent_at, |at| at.min(delivery.sent_at))
 }
 
+/// When it may have been sent first. What does not say was moved here by SQS itself, or copied
+/// without attributes, after up to the retention of its queue; whether SQS goes on counting from the
+/// first sending is not documented.
+fn earliest_sent_at(delivery: &Delivery) -> Timestamp {
+    if delivery.attributes.contains_key(FIRST_SENT_AT) {
+        return first_sent_at(delivery);
+    }
+    let retention = SignedDuration::try_from(RETENTION_MAX).unwrap_or(SignedDuration::ZERO);
+    time::saturating_add(delivery.sent_at, -retention)
+}
+
 /// Why a dead letter is not sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -110,13 +121,17 @@ impl Refusal {
 }
 
 /// The message to send, or why none may be.
-pub(super) fn send_back(delivery: &Delivery, now: Timestamp) -> Result<OutgoingMessage, Refusal> {
-    let first_sent_at = first_sent_at(delivery);
+pub(super) fn send_back(
+    delivery: &Delivery,
+    bytes_max: usize,
+    now: Timestamp,
+) -> Result<OutgoingMessage, Refusal> {
+    let first_sent_at = earliest_sent_at(delivery);
     if now.duration_since(first_sent_at) > REDRIVE_AGE_MAX {
         return Err(Refusal::OlderThanLedger);
     }
     let stated = (FIRST_SENT_AT, first_sent_at.to_string());
-    let attributes = dead_letters::fitting(&delivery.body, [stated], delivery);
+    let attributes = dead_letters::fitting(&delivery.body, [stated], delivery, bytes_max);
     if !attributes.contains_key(FIRST_SENT_AT) {
         return Err(Refusal::NoRoomForAge);
     }

@@ -26,6 +26,11 @@ pub enum Reason {
     Unreadable(RejectionCode),
     /// It was handled alone as often as is allowed and never came to an outcome.
     Poison,
+    /// It has no outcome, and its queue would have dropped it a day later.
+    Retention,
+    /// Its queue would have moved it here by itself, without saying when it was first sent: it was
+    /// received nearly as often as the queue's redrive allows.
+    Receives,
 }
 
 impl Reason {
@@ -35,6 +40,8 @@ impl Reason {
         match self {
             Self::Unreadable(code) => code.as_str(),
             Self::Poison => "POISON",
+            Self::Retention => "RETENTION",
+            Self::Receives => "RECEIVES",
         }
     }
 }
@@ -44,14 +51,15 @@ const OWN: [&str; 5] = [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_ME
 
 /// A whole copy of the message, in its group.
 ///
-/// Where body and attributes together would be too large for the queue, attributes give way: the
-/// body was a message once, so alone it is one again. When it was first sent goes before all, for
+/// Where body and attributes together would be too large for the queue, which takes `bytes_max`,
+/// attributes give way, down to the body alone, which was a message once. When it was first sent goes before all, for
 /// that decides whether it may be sent back, and the producer's go last.
 pub(super) fn copy(
     delivery: &Delivery,
     source_queue: &str,
     reason: Reason,
     detail: &str,
+    bytes_max: usize,
 ) -> OutgoingMessage {
     let first_sent_at = delivery
         .attributes
@@ -69,20 +77,21 @@ pub(super) fn copy(
         group: delivery.group.clone(),
         body: delivery.body.clone(),
         deduplication_id: Some(delivery.message_id.clone()),
-        attributes: fitting(&delivery.body, own, delivery),
+        attributes: fitting(&delivery.body, own, delivery, bytes_max),
     }
 }
 
 /// The attributes given and then the producer's, in that order of importance, as far as there is
-/// room for them beside the body.
+/// room for them beside the body in a message of `bytes_max`.
 pub(crate) fn fitting<'a>(
     body: &str,
     own: impl IntoIterator<Item = (&'a str, String)>,
     delivery: &'a Delivery,
+    bytes_max: usize,
 ) -> BTreeMap<String, String> {
     let producers = delivery.attributes.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let producers = producers.filter(|(name, _)| !OWN.contains(name));
-    let mut room = queue::MESSAGE_BYTES_MAX.saturating_sub(body.len());
+    let mut room = bytes_max.saturating_sub(body.len());
     let mut attributes = BTreeMap::new();
     for (name, value) in own.into_iter().chain(producers).filter(|(_, value)| !value.is_empty()) {
         let size = name.len() + value.len() + "String".len();

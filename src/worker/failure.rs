@@ -8,9 +8,18 @@ use crate::{
 /// Why a message has no outcome yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Not the message's fault: release it, and stop receiving for a while.
+    /// Not the message's fault: release it, and stop receiving for a while unless only its own pool
+    /// is concerned.
     #[error("environment: {0}")]
     Environment(String),
+    /// The store or the topic asks for less, of these items or of everything: release it for a
+    /// while that grows; whether receiving pauses too depends on who else meets it.
+    #[error("throttled: {0}")]
+    Throttled(String),
+    /// No copy of it could be made for the dead letters: release it for a while; other groups go
+    /// on.
+    #[error("no copy for the dead letters: {0}")]
+    CopyFailed(String),
     /// Nobody's fault: others kept changing the same items. Release it; other groups go on.
     #[error("contention: {0}")]
     Contention(String),
@@ -34,11 +43,27 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether store and topic answered, and what stands in the way is a matter of the message or
+    /// its items.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Contention(_) | Self::Poison(_) | Self::LastWait(_) | Self::Unreadable(_) => true,
+            Self::Environment(_)
+            | Self::Throttled(_)
+            | Self::CopyFailed(_)
+            | Self::LeaseLost
+            | Self::Stopping => false,
+        }
+    }
+
     /// The class in a word.
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
             Self::Environment(_) => "environment",
+            Self::Throttled(_) => "throttled",
+            Self::CopyFailed(_) => "copy_failed",
             Self::Contention(_) => "contention",
             Self::Unreadable(_) => "unreadable",
             Self::Poison(_) => "poison",
@@ -53,6 +78,7 @@ impl From<PortError> for Failure {
     fn from(error: PortError) -> Self {
         match error {
             PortError::Unreadable(what) => Self::Unreadable(what),
+            PortError::Throttled(what) => Self::Throttled(what),
             other => Self::Environment(other.to_string()),
         }
     }

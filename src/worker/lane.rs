@@ -2,6 +2,7 @@
 
 mod giving_up;
 mod isolation;
+mod last_chance;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -22,23 +23,31 @@ use super::{
     trace::{self, Step, Traced, TracedMessage},
 };
 use crate::{
-    domain::Outcome,
+    domain::{Outcome, Rejection},
     message::{self, Decoded, ResultMessage, TraceContext, Undecodable},
     planted::{self, Bug},
     ports::{Delivery, Publication, Receipt},
 };
 
-pub(super) use isolation::{OneSuspect, Unforgiven};
+pub(super) use {
+    isolation::{Isolation, Unforgiven},
+    last_chance::KnownLimits,
+};
 
 /// What the lanes of one queue share.
 pub(super) struct Lanes {
     pub(super) tools: Arc<Tools>,
+    /// Of the store and the topic, shared by every queue.
     pub(super) gate: Arc<Gate>,
     pub(super) probes: Probes,
+    /// Of the queue and its dead letters.
+    pub(super) queue_gate: Arc<Gate>,
+    pub(super) queue_probes: Probes,
+    pub(super) limits: Arc<KnownLimits>,
     pub(super) source: Source,
     pub(super) leases: Arc<Leases>,
     pub(super) unforgiven: Unforgiven,
-    pub(super) one_suspect: OneSuspect,
+    pub(super) isolation: Isolation,
     pub(super) outbox: Outbox,
 }
 
@@ -55,16 +64,23 @@ struct Settled {
     failure: Option<Failure>,
     /// Whether all that is done with could be deleted, unless a lease was lost.
     is_deleted: bool,
+    /// Whether it shows that store and topic work: a message that is no command needs no store.
+    is_proof: bool,
 }
 
 impl Settled {
     fn failed(failure: Failure) -> Self {
-        Self { done: 0, failure: Some(failure), is_deleted: true }
+        Self { done: 0, failure: Some(failure), is_deleted: true, is_proof: false }
     }
 }
 
-/// What is to be published for a message, if anything.
-struct Answer(Option<Publication>);
+/// What is owed for a message before it may be deleted.
+struct Answer {
+    /// What is to be published, if anything.
+    result: Option<Publication>,
+    /// Why a copy goes to the dead letters, for what is no command.
+    copy: Option<Rejection>,
+}
 
 impl Lanes {
     /// Handles messages of one group, in order, and releases those it could not finish. `coming`
@@ -76,12 +92,12 @@ impl Lanes {
         self: Arc<Self>,
         deliveries: Vec<Delivery>,
         since: Instant,
-        taken: Taken,
+        mut taken: Taken,
         coming: Coming,
     ) {
         let mut first = Some(coming);
         let received = Instant::now();
-        let in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
+        let mut in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
         let mut waiting: VecDeque<Held> = deliveries
             .into_iter()
             .map(|delivery| Held {
@@ -97,24 +113,47 @@ impl Lanes {
         self.tools.observer.observe(&Event::Batch { messages: waiting.len() });
         while let Some(head) = waiting.front() {
             let is_suspect = head.delivery.receive_count > self.tools.settings.isolate_after;
-            let count = if is_suspect { 1 } else { self.tools.settings.batch_messages_max.max(1) };
-            let count = count.min(waiting.len());
+            if self.hands_over_before_redrive(&mut waiting).await {
+                continue;
+            }
+            let place = if is_suspect { self.isolation.place() } else { None };
+            if is_suspect {
+                // What waits alone holds room for one message, and without a place for none.
+                let released = if place.is_some() { 1 } else { 0 };
+                let mut released = waiting.split_off(released);
+                let delay =
+                    if place.is_some() { Duration::ZERO } else { self.isolation_delay(&released) };
+                self.release(released.make_contiguous(), delay).await;
+                taken.give_back(released.iter().map(|held| &held.delivery));
+                in_flight.leave(released.len());
+                if place.is_none() {
+                    break;
+                }
+            }
+            let count = self.tools.settings.batch_messages_max.max(1).min(waiting.len());
             let batch: Vec<Held> = waiting.drain(..count).collect();
             let coming = first.take().unwrap_or_else(|| self.outbox.expect());
             let settled = match is_suspect {
                 true => self.alone(&batch, coming).await,
                 false => self.batch(&batch, coming).await,
             };
-            match settled.failure {
-                None if settled.is_deleted => self.gate.succeeded(),
-                None => {}
-                Some(failure) => {
-                    let left: Vec<Held> =
-                        batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
-                    if planted::on(Bug::CondemnFollowers) {
-                        self.condemn_all(&failure, &left).await;
-                    }
-                    self.give_up(failure, &left).await;
+            drop(place);
+            if settled.is_proof || settled.failure.as_ref().is_some_and(Failure::is_answer) {
+                self.gate.succeeded();
+            }
+            if settled.is_deleted && settled.done > 0 {
+                self.queue_gate.succeeded();
+            }
+            if let Some(failure) = settled.failure {
+                let mut left: VecDeque<Held> =
+                    batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
+                if planted::on(Bug::CondemnFollowers) {
+                    self.condemn_all(&failure, left.make_contiguous()).await;
+                }
+                if self.hands_over_before_retention(&failure, &mut left).await {
+                    waiting = left;
+                } else {
+                    self.give_up(failure, left.make_contiguous()).await;
                 }
             }
         }
@@ -152,20 +191,25 @@ impl Lanes {
             self.publish_unsure(batch, read, &commands, trace).await;
         }
         let progress = committer::commit(&self.tools, &commands).await;
-        let (answers, failure) =
-            self.answers(batch, read, trace, progress.decided, progress.failure).await;
+        let is_proof = !progress.decided.is_empty();
+        let (mut answers, failure) =
+            self.answers(batch, read, trace, progress.decided, progress.failure);
         if planted::on(Bug::DeleteBeforePublish) {
             let early = batch.get(..answers.len()).unwrap_or_default();
             self.delete(early, &mut coming).await;
         }
-        let (done, publish_failure) = self.publish(answers, &mut coming).await;
+        let copies: Vec<_> = answers.iter_mut().map(|answer| answer.copy.take()).collect();
+        let (published, publish_failure) = self.publish(answers, &mut coming).await;
+        // Copies last: a message whose result cannot go out comes again, and would be copied again.
+        let (done, copy_failure) = self.copy_unreadable(batch, &copies, published).await;
         let done_with = if planted::on(Bug::DeleteUndecided) { batch.len() } else { done };
         let is_deleted = self.delete(batch.get(..done_with).unwrap_or_default(), &mut coming).await;
-        Settled { done, failure: publish_failure.or(failure), is_deleted }
+        let failure = copy_failure.or(publish_failure).or(failure);
+        Settled { done, failure, is_deleted, is_proof: is_proof && done > 0 }
     }
 
     /// The answers of the messages up to the first that has none yet.
-    async fn answers(
+    fn answers(
         &self,
         batch: &[Held],
         read: &[Read],
@@ -181,14 +225,11 @@ impl Lanes {
                     Some(decided) => {
                         self.answer_command(held, decoded, &decided, trace.message(index))
                     }
-                    None if planted::on(Bug::SkipOverFailed) => Answer(None),
+                    None if planted::on(Bug::SkipOverFailed) => Answer { result: None, copy: None },
                     None => return (answers, failure),
                 },
                 Read::Unreadable(undecodable) => {
-                    match self.answer_unreadable(held, undecodable, trace.message(index)).await {
-                        Ok(answer) => answer,
-                        Err(failure) => return (answers, Some(failure)),
-                    }
+                    self.answer_unreadable(held, undecodable, trace.message(index))
                 }
             };
             answers.push(answer);
@@ -221,7 +262,7 @@ impl Lanes {
             replayed: decided.is_replay,
             took: held.received.elapsed(),
         });
-        Answer(Some(message::encode_result(&ResultMessage {
+        let result = message::encode_result(&ResultMessage {
             key: &command.key,
             command_type: command_type.as_str(),
             sequence: Some(&held.delivery.sequence),
@@ -231,22 +272,17 @@ impl Lanes {
             decided_at: decided.decided_at,
             message_digest: command.digest,
             traceparent: context.as_ref(),
-        })))
+        });
+        Answer { result: Some(result), copy: None }
     }
 
-    /// The copy goes first: once the message is deleted, there is no other.
-    async fn answer_unreadable(
+    fn answer_unreadable(
         &self,
         held: &Held,
         undecodable: &Undecodable,
         trace: TracedMessage<'_>,
-    ) -> Result<Answer, Failure> {
-        let rejection = &undecodable.rejection;
-        let reason = Reason::Unreadable(rejection.code);
-        if !planted::on(Bug::DropUnreadable) {
-            self.dead_letter(&held.delivery, reason, &rejection.message).await?;
-        }
-        let outcome = Outcome::Rejected { rejection: rejection.clone() };
+    ) -> Answer {
+        let outcome = Outcome::Rejected { rejection: undecodable.rejection.clone() };
         let context = trace.decided(&outcome, false, undecodable.traceparent.as_ref());
         self.tools.observer.observe(&Event::Decided {
             command_type: None,
@@ -254,7 +290,7 @@ impl Lanes {
             replayed: false,
             took: held.received.elapsed(),
         });
-        Ok(Answer(undecodable.key.as_ref().map(|key| {
+        let result = undecodable.key.as_ref().map(|key| {
             message::encode_result(&ResultMessage {
                 key,
                 command_type: undecodable.command_type.as_deref().unwrap_or_default(),
@@ -266,18 +302,53 @@ impl Lanes {
                 message_digest: undecodable.digest,
                 traceparent: context.as_ref(),
             })
-        })))
+        });
+        Answer { result, copy: Some(undecodable.rejection.clone()) }
     }
 
+    /// Copies what is no command, of the first `published` messages, to the dead letters. Gives how
+    /// many messages are done with, and why no more are. Before any of them is deleted: once it is,
+    /// there is no other.
+    async fn copy_unreadable(
+        &self,
+        batch: &[Held],
+        copies: &[Option<Rejection>],
+        published: usize,
+    ) -> (usize, Option<Failure>) {
+        for (done, (held, copy)) in batch.iter().zip(copies).take(published).enumerate() {
+            let Some(rejection) = copy.as_ref().filter(|_| !planted::on(Bug::DropUnreadable))
+            else {
+                continue;
+            };
+            let reason = Reason::Unreadable(rejection.code);
+            let copied = self.dead_letter(&held.delivery, reason, &rejection.message).await;
+            if let Err(failure) = copied {
+                return (done, Some(failure));
+            }
+        }
+        (published, None)
+    }
+
+    /// Sees that a copy of the message is among the dead letters: one, however often it comes.
     async fn dead_letter(
         &self,
         delivery: &Delivery,
         reason: Reason,
         detail: &str,
     ) -> Result<(), Failure> {
-        let copy = dead_letters::copy(delivery, self.source.queue.name(), reason, detail);
-        outbox::send_one(&*self.source.dead_letters, copy).await?;
-        let (message_id, reason) = (&delivery.message_id, reason.as_str());
+        let message_id = &delivery.message_id;
+        // What comes for the first time was never copied.
+        if delivery.receive_count > 1 && self.tools.store.has_dead_letter(message_id).await? {
+            return Ok(());
+        }
+        let limits = self.limits.of_dead_letters().await;
+        let bytes_max = limits.map_err(|e| Failure::CopyFailed(e.to_string()))?.message_bytes_max;
+        let queue = self.source.queue.name();
+        let copy = dead_letters::copy(delivery, queue, reason, detail, bytes_max);
+        outbox::send_one(&*self.source.dead_letters, copy)
+            .await
+            .map_err(|failure| Failure::CopyFailed(failure.to_string()))?;
+        let reason = reason.as_str();
         let read = Read::of(delivery);
         warn!(
             message_id,
@@ -289,6 +360,12 @@ impl Lanes {
             "copied to the dead letters"
         );
         self.tools.observer.observe(&Event::DeadLettered { reason });
+        let noted = self.tools.store.note_dead_letter(message_id, self.tools.clock.now()).await;
+        if let Err(error) = noted {
+            // It matters only where the message cannot be deleted either, and comes again after the
+            // five minutes in which the queue itself knows a second copy.
+            warn!(message_id, %error, "the dead letter is not noted");
+        }
         Ok(())
     }
 
@@ -298,7 +375,7 @@ impl Lanes {
         let (places, mut results): (Vec<usize>, Vec<Publication>) = answers
             .into_iter()
             .enumerate()
-            .filter_map(|(place, Answer(result))| result.map(|result| (place, result)))
+            .filter_map(|(place, answer)| answer.result.map(|result| (place, result)))
             .unzip();
         if planted::on(Bug::ReverseOrder) {
             results.reverse();
@@ -324,7 +401,7 @@ impl Lanes {
         trace: &Traced,
     ) {
         let decided = committer::foretell(&self.tools, commands).await;
-        let (answers, _) = self.answers(batch, read, trace, decided, None).await;
+        let (answers, _) = self.answers(batch, read, trace, decided, None);
         let mut coming = self.outbox.expect();
         let (done, _) = self.publish(answers, &mut coming).await;
         self.delete(batch.get(..done).unwrap_or_default(), &mut coming).await;
@@ -354,7 +431,7 @@ impl Lanes {
                 Failure::LeaseLost => info!(queue, "settled after its lease: it comes again"),
                 failure => {
                     warn!(queue, %failure, "not deleted: it comes again");
-                    self.gate.failed("delete");
+                    self.queue_gate.failed("delete", None);
                     is_deleted = false;
                 }
             }
@@ -374,6 +451,13 @@ impl InFlight {
         let messages = i64::try_from(messages).unwrap_or(i64::MAX);
         tools.observer.observe(&Event::InFlight(messages));
         Self { tools, messages }
+    }
+
+    /// So many of them are released before the others.
+    fn leave(&mut self, messages: usize) {
+        let messages = i64::try_from(messages).unwrap_or(i64::MAX);
+        self.messages = self.messages.saturating_sub(messages);
+        self.tools.observer.observe(&Event::InFlight(-messages));
     }
 }
 

@@ -19,7 +19,8 @@ use crate::ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX};
 /// How many calls extend leases at a time.
 const CALLS_SIDE_BY_SIDE: usize = 8;
 
-/// Every lease the worker holds on one queue.
+/// Every lease the worker holds on one queue, and none that it has lost: so no more than it has
+/// messages in flight.
 ///
 /// A lease is known to be good until `visibility` after the call that granted or extended it was
 /// *begun*: the queue counts from a moment no earlier.
@@ -36,7 +37,6 @@ pub struct Leases {
 struct Entry {
     receipt: Receipt,
     good_until: Instant,
-    is_lost: bool,
 }
 
 impl Leases {
@@ -62,8 +62,20 @@ impl Leases {
             *next
         };
         let good_until = since + self.visibility;
-        self.entries().insert(id, Entry { receipt: receipt.clone(), good_until, is_lost: false });
+        self.entries().insert(id, Entry { receipt: receipt.clone(), good_until });
         Lease { leases: Arc::clone(self), id, receipt }
+    }
+
+    /// How many leases are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Whether no lease is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Extends every lease now and then, for as long as it is polled.
@@ -78,8 +90,13 @@ impl Leases {
     }
 
     async fn extend_all(&self) {
-        let ids: Vec<u64> =
-            self.entries().iter().filter(|(_, e)| !e.is_lost).map(|(id, _)| *id).collect();
+        let ids: Vec<u64> = {
+            let mut held = self.entries();
+            // One that could not be extended in time is somebody else's by now.
+            let now = Instant::now();
+            held.retain(|_, entry| now < entry.good_until);
+            held.keys().copied().collect()
+        };
         // Side by side: one call that hangs must not cost all that come after it their leases.
         let calls: Vec<&[u64]> = ids.chunks(BATCH_ENTRIES_MAX).collect();
         for calls in calls.chunks(CALLS_SIDE_BY_SIDE) {
@@ -113,7 +130,7 @@ impl Leases {
             match answer {
                 Ok(()) => entry.good_until = begun + self.visibility,
                 Err(EntryError::LeaseLost) => {
-                    entry.is_lost = true;
+                    held.remove(id);
                     lost += 1;
                 }
                 Err(error) => {
@@ -149,9 +166,8 @@ impl Lease {
     /// Whether the message is still ours, and will be for the margin, as far as can be known.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.leases.entries().get(&self.id).is_some_and(|entry| {
-            !entry.is_lost && Instant::now() + self.leases.margin < entry.good_until
-        })
+        let until = self.leases.entries().get(&self.id).map(|entry| entry.good_until);
+        until.is_some_and(|until| Instant::now() + self.leases.margin < until)
     }
 }
 

@@ -115,19 +115,18 @@ impl Outbox {
                     let sent = answers.iter().take_while(|answer| answer.is_ok()).count();
                     (sent, answers.into_iter().find_map(Result::err).map(publish_failure))
                 }
-                Err(error) => (0, Some(error.into())),
+                // The client library has repeated the call: no second layer does.
+                Err(error) => return (out, Some(error.into())),
             };
             out += sent;
             if sent > 0 {
                 backoff.reset();
             }
-            let is_lost = entries.is_empty();
             entries.drain(..sent.min(entries.len()));
             entries.extend(later);
             results = entries;
             let Some(failure) = failure else { continue };
-            let is_final = is_lost
-                || !matches!(failure, Failure::Environment(_))
+            let is_final = !matches!(failure, Failure::Environment(_))
                 || self.tools.stop.working.is_cancelled();
             if is_final || !backoff.wait(&*self.tools.entropy).await {
                 return (out, Some(failure));
@@ -176,13 +175,8 @@ fn sort_out(carried: Carried<Receipt>) -> (Vec<(Receipt, Failure)>, Vec<Failure>
     let Carried { entries, answer } = carried;
     let answers = match answer {
         Ok(answers) => answers,
-        Err(error) => {
-            let failure = Failure::from(error);
-            if entries.is_empty() {
-                return (Vec::new(), vec![failure]);
-            }
-            return (entries.into_iter().map(|r| (r, failure.clone())).collect(), Vec::new());
-        }
+        // The client library has repeated the call: no second layer does.
+        Err(error) => return (Vec::new(), vec![Failure::from(error)]),
     };
     let mut again = Vec::new();
     let mut failed = Vec::new();

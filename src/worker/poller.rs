@@ -53,10 +53,14 @@ struct Room {
 
 impl Room {
     /// The part that these messages take.
-    fn split_for(&mut self, deliveries: &[Delivery]) -> Option<Self> {
-        let kibibytes = deliveries.iter().map(|delivery| delivery.body.len().div_ceil(1024)).sum();
+    fn split_for<'a>(
+        &mut self,
+        deliveries: impl IntoIterator<Item = &'a Delivery, IntoIter: Clone>,
+    ) -> Option<Self> {
+        let deliveries = deliveries.into_iter();
+        let kibibytes = deliveries.clone().map(|delivery| delivery.body.len().div_ceil(1024)).sum();
         Some(Self {
-            messages: self.messages.split(deliveries.len())?,
+            messages: self.messages.split(deliveries.count())?,
             kibibytes: self.kibibytes.split(kibibytes)?,
         })
     }
@@ -64,8 +68,17 @@ impl Room {
 
 /// What a lane holds for as long as it is at work on its messages.
 pub(super) struct Taken {
-    _room: Option<Room>,
-    _probe: Option<Probe>,
+    room: Option<Room>,
+    _probes: [Option<Probe>; 2],
+}
+
+impl Taken {
+    /// Gives back the part of messages that are released.
+    pub(super) fn give_back<'a>(&mut self, released: impl Iterator<Item = &'a Delivery> + Clone) {
+        if let Some(room) = &mut self.room {
+            drop(room.split_for(released));
+        }
+    }
 }
 
 /// Receives until told to stop, then waits for its lanes.
@@ -80,24 +93,25 @@ pub(super) async fn poll(lanes: Arc<Lanes>, budget: Arc<Budget>) {
         while let Some(ended) = running.try_join_next() {
             note_end(ended);
         }
-        // Room first: the wait for it may be long, and the gate be closed meanwhile.
+        // Room first: the wait for it may be long, and a gate be closed meanwhile.
         let ready = async {
             let room = budget.reserve().await?;
-            Some((room, lanes.gate.opened(&lanes.probes).await))
+            let of_queue = lanes.queue_gate.opened(&lanes.queue_probes).await;
+            Some((room, [of_queue, lanes.gate.opened(&lanes.probes).await]))
         };
         let ready = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             ready = ready => ready,
         };
-        let Some((mut room, probe)) = ready else { break };
+        let Some((mut room, probes)) = ready else { break };
         let begun = Instant::now();
         let (deliveries, retry_with) = receive(&lanes, attempt_id.take()).await;
         attempt_id = retry_with;
         // All are announced before the first is at work.
         let batches: Vec<_> = by_group(deliveries).map(|b| (b, lanes.outbox.expect())).collect();
         for (deliveries, coming) in batches {
-            let taken = Taken { _room: room.split_for(&deliveries), _probe: probe.clone() };
+            let taken = Taken { room: room.split_for(&deliveries), _probes: probes.clone() };
             running.spawn(Arc::clone(&lanes).run(deliveries, begun, taken, coming));
         }
     }
@@ -126,14 +140,16 @@ async fn receive(lanes: &Lanes, attempt_id: Option<String>) -> (Vec<Delivery>, O
     };
     match lanes.source.queue.receive(&request).await {
         Ok(deliveries) => {
+            lanes.queue_gate.answers("receive");
             note_received(lanes, &deliveries);
             (deliveries, None)
         }
         Err(error) => {
             warn!(queue = lanes.source.queue.name(), %error, "nothing received");
-            lanes.gate.failed("receive");
-            // SQS refuses an attempt id once a message of that attempt was deleted or leased anew.
-            let may_have_leased = !matches!(error, PortError::Refused(_));
+            lanes.queue_gate.is_down("receive");
+            // SQS refuses an attempt id once a message of that attempt was deleted or leased anew,
+            // and that of a receive which it throttled.
+            let may_have_leased = matches!(error, PortError::Unavailable(_));
             (Vec::new(), may_have_leased.then_some(request.attempt_id))
         }
     }

@@ -3,9 +3,11 @@
 mod calls;
 mod failures;
 mod fixture;
+mod last_chance;
 mod lifecycle;
 mod logs;
 mod order;
+mod progress;
 mod restock;
 mod sweeper;
 mod traces;

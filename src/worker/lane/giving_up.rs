@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{field::display, info, warn};
 
 use super::{
-    super::{failure::Failure, reading::Read},
+    super::{failure::Failure, gate::Concern, reading::Read},
     Held, Lanes,
     isolation::LAST_WAIT,
 };
@@ -17,8 +17,24 @@ use crate::{
 /// The longest a poisonous message is hidden between attempts.
 const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// How long a message is hidden that rests on an item that cannot be read.
+/// How long a message is hidden that rests on an item that cannot be read, the first time; twice as
+/// long each time it comes again, up to the greatest.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(10);
+const UNREADABLE_DELAY_MAX: Duration = Duration::from_secs(300);
+
+/// The same for one whose items are asked for more than they take, or whose pool alone does not
+/// answer.
+const BUSY_DELAY: Duration = Duration::from_secs(1);
+const BUSY_DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// The same for one that met too many conflicts: from the second time on.
+const CONTENTION_DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// Twice as long for each receive, from the first on.
+fn growing(receive_count: u32, first: Duration, most: Duration) -> Duration {
+    let doublings = receive_count.saturating_sub(1).min(16);
+    first.saturating_mul(1 << doublings).min(most)
+}
 
 /// From so many receives on a message is hidden for longer each time.
 const PATIENT_RECEIVES: u32 = 100;
@@ -31,7 +47,7 @@ const PATIENCE_MAX: Duration = Duration::from_secs(6 * 3_600);
 /// queue's own redrive (1,000, the most SQS allows) whoever is to blame: from the hundredth to the
 /// thousandth it is stretched over more than the 14 days that a queue keeps a message, and what is
 /// waited after an outage stays near a hundredth of it.
-fn patience(receive_count: u32) -> Duration {
+pub(super) fn patience(receive_count: u32) -> Duration {
     let Some(beyond) = receive_count.checked_sub(PATIENT_RECEIVES).filter(|beyond| *beyond > 0)
     else {
         return Duration::ZERO;
@@ -50,31 +66,53 @@ impl Lanes {
         let command = read.and_then(Read::key).map(display);
         let pool = read.and_then(Read::pool).map(display);
         let trace_id = read.and_then(Read::trace_id);
+        let receive_count = head.map_or(0, |delivery| delivery.receive_count);
         let delay = match &failure {
             Failure::Environment(what) => {
-                self.gate.failed(what);
                 if planted::on(Bug::DropOnOutage) {
                     self.delete(left, &mut self.outbox.expect()).await;
                 }
-                Duration::ZERO
+                match self.gate.failed(what, read.and_then(Read::pool)) {
+                    // The pause holds it back.
+                    Concern::All => Duration::ZERO,
+                    Concern::Pool | Concern::Few => {
+                        info!(group, what, command, pool, trace_id, "a group waits for its pool");
+                        growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
+                    }
+                }
+            }
+            Failure::Throttled(what) => {
+                self.gate.failed(what, read.and_then(Read::pool));
+                info!(group, what, command, pool, trace_id, "throttled, a group waits");
+                growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
+            }
+            Failure::CopyFailed(what) => {
+                self.queue_gate.failed(what, read.and_then(Read::pool));
+                warn!(
+                    group,
+                    what, command, pool, trace_id, "a group waits for a copy to the dead letters"
+                );
+                growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
             Failure::Contention(what) => {
                 info!(
                     group,
                     what, command, pool, trace_id, "too many conflicts, released to be tried again"
                 );
-                Duration::ZERO
+                match receive_count {
+                    0 | 1 => Duration::ZERO,
+                    count => growing(count - 1, BUSY_DELAY, CONTENTION_DELAY_MAX),
+                }
             }
             Failure::Unreadable(what) => {
                 warn!(
                     group,
                     what, command, pool, trace_id, "a group waits for an item that cannot be read"
                 );
-                UNREADABLE_DELAY
+                growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
             Failure::Poison(what) => {
                 let message_id = head.map(|delivery| delivery.message_id.as_str());
-                let receive_count = head.map_or(0, |delivery| delivery.receive_count);
                 warn!(
                     message_id,
                     receive_count, what, command, pool, trace_id, "a message could not be handled"
@@ -92,8 +130,7 @@ impl Lanes {
             Failure::Stopping => Duration::ZERO,
         };
         let is_no_ones = matches!(failure, Failure::LeaseLost | Failure::Stopping);
-        let patience = head.map_or(Duration::ZERO, |delivery| patience(delivery.receive_count));
-        let delay = if is_no_ones { delay } else { delay.max(patience) };
+        let delay = if is_no_ones { delay } else { delay.max(patience(receive_count)) };
         self.release(left, delay).await;
     }
 

@@ -9,9 +9,10 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use tracing::warn;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{debug, warn};
 
-use super::{Held, Lanes, Settled};
+use super::{Held, Lanes, Settled, giving_up};
 use crate::{
     domain::Timestamp,
     planted::{self, Bug},
@@ -23,6 +24,7 @@ use crate::{
         failure::Failure,
         outbox::Coming,
         reading::Read,
+        settings::Settings,
     },
 };
 
@@ -48,9 +50,36 @@ pub(in crate::worker) struct Unforgiven {
     forgiving: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Suspects of a worker are handled one after the other: were they handled side by side, the one
-/// that kills the worker would condemn the others with it.
-pub(in crate::worker) type OneSuspect = Arc<tokio::sync::Mutex<()>>;
+/// The most messages that a worker isolates at a time, however much room it has.
+const ISOLATED_MAX: usize = 16;
+
+/// Isolated messages take at most this share of the messages in flight.
+const ISOLATED_SHARE: usize = 100;
+
+/// How long a message that finds no place is hidden, at least half of it.
+const NO_PLACE_DELAY: Duration = Duration::from_secs(10);
+
+/// Isolated messages of a worker are handled one after the other: were they handled side by side,
+/// the one that kills the worker would condemn the others with it. A few wait for their turn, each
+/// with room for one message; one that finds no place is released for a while. So what is stuck
+/// never takes more of the worker's room than that, whatever its number.
+#[derive(Clone)]
+pub(in crate::worker) struct Isolation {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    places: Arc<Semaphore>,
+}
+
+impl Isolation {
+    pub(in crate::worker) fn new(settings: &Settings) -> Self {
+        let places = (settings.messages_in_flight_max / ISOLATED_SHARE).clamp(1, ISOLATED_MAX);
+        Self { turn: Arc::default(), places: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// A place to wait in, if there is one.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+}
 
 impl Unforgiven {
     fn counted(&self) -> MutexGuard<'_, VecDeque<String>> {
@@ -88,15 +117,29 @@ impl Lanes {
         }
     }
 
+    /// For how long a message is hidden that found no place: some time, so that not all of them
+    /// come back at once.
+    pub(super) fn isolation_delay<'a>(
+        &self,
+        released: impl IntoIterator<Item = &'a Held>,
+    ) -> Duration {
+        let Some(head) = released.into_iter().next().map(|held| &held.delivery) else {
+            return Duration::ZERO;
+        };
+        debug!(group = head.group.as_str(), head.receive_count, "no place to be handled alone");
+        let spread = NO_PLACE_DELAY.mul_f64(f64::midpoint(1.0, self.tools.entropy.fraction()));
+        spread.max(giving_up::patience(head.receive_count))
+    }
+
     /// A message that was received too often is handled alone, after its attempt is counted.
     ///
     /// One attempt too many condemns it, unless another was counted a short while ago: then it is
     /// not touched, and waits.
     pub(super) async fn alone(&self, head: &[Held], coming: Coming) -> Settled {
         let Some(suspect) = head.first() else {
-            return Settled { done: 0, failure: None, is_deleted: true };
+            return Settled { done: 0, failure: None, is_deleted: true, is_proof: false };
         };
-        let _turn = self.one_suspect.lock().await;
+        let _turn = self.isolation.turn.lock().await;
         let message_id = &suspect.delivery.message_id;
         // The turn may have been long in coming: what is not to be begun is not counted.
         if self.tools.stop.working.is_cancelled() {
@@ -146,7 +189,10 @@ impl Lanes {
     async fn condemn(&self, suspect: &Held, attempts: u32, coming: Coming) -> Settled {
         let standing = match Read::of(&suspect.delivery) {
             Read::Command(decoded) => chunks::standing(&self.tools, &decoded.command).await,
-            Read::Unreadable(_) => Ok(Standing::Unknown),
+            Read::Unreadable(undecodable) => {
+                let reason = Reason::Unreadable(undecodable.rejection.code);
+                return self.bury(suspect, reason, &undecodable.rejection.message, coming).await;
+            }
         };
         match standing {
             Err(failure) => Settled::failed(failure),
@@ -155,23 +201,29 @@ impl Lanes {
                 match (&settled.failure, standing) {
                     (Some(Failure::Poison(what)), Ok(Standing::Decided)) => {
                         let detail = format!("its outcome stands and cannot be published: {what}");
-                        self.bury(suspect, &detail, self.outbox.expect()).await
+                        self.bury(suspect, Reason::Poison, &detail, self.outbox.expect()).await
                     }
                     _ => settled,
                 }
             }
             Ok(_) => {
                 let detail = format!("handled alone {attempts} times without outcome");
-                self.bury(suspect, &detail, coming).await
+                self.bury(suspect, Reason::Poison, &detail, coming).await
             }
         }
     }
 
-    async fn bury(&self, suspect: &Held, detail: &str, mut coming: Coming) -> Settled {
-        match self.dead_letter(&suspect.delivery, Reason::Poison, detail).await {
+    pub(super) async fn bury(
+        &self,
+        suspect: &Held,
+        reason: Reason,
+        detail: &str,
+        mut coming: Coming,
+    ) -> Settled {
+        match self.dead_letter(&suspect.delivery, reason, detail).await {
             Ok(()) => {
                 let is_deleted = self.delete(std::slice::from_ref(suspect), &mut coming).await;
-                Settled { done: 1, failure: None, is_deleted }
+                Settled { done: 1, failure: None, is_deleted, is_proof: false }
             }
             Err(failure) => Settled::failed(failure),
         }

@@ -111,6 +111,10 @@ impl Queue for FaultyQueue {
         }
     }
 
+    async fn limits(&self) -> Result<inventory_worker::ports::QueueLimits, PortError> {
+        self.inner.limits().await
+    }
+
     async fn backlog(&self) -> Result<Backlog, PortError> {
         self.inner.backlog().await
     }

@@ -80,6 +80,8 @@ async fn what_is_older_than_the_ledger_is_refused_and_does_not_hold_up_the_other
 async fn an_age_survives_every_death_and_redrive() {
     let place = Place::new();
     let first = place.now();
+    // It may have waited in a queue before for as long as a queue keeps a message.
+    let at_the_earliest = saturating_add(first, SignedDuration::from_hours(-14 * 24));
     place.push(&place.source, "g", "worn out", "d-1", &[]);
     let mut refused_after_days = None;
     for day in 0..100 {
@@ -90,7 +92,8 @@ async fn an_age_survives_every_death_and_redrive() {
             place.source.inner.expire_all_leases();
         }
         let run = place.desk.redrive(&*place.source, &Selection::all()).await;
-        assert_eq!(run.handled[0].letter.first_sent_at, first);
+        let known = if day == 0 { first } else { at_the_earliest };
+        assert_eq!(run.handled[0].letter.first_sent_at, known);
         if run.handled[0].fate == (Fate::Refused { why: Refusal::OlderThanLedger }) {
             refused_after_days = Some(day);
             break;
@@ -98,7 +101,7 @@ async fn an_age_survives_every_death_and_redrive() {
         assert!(run.is_done(), "day {day}: {run:?}");
         tokio::time::advance(Duration::from_secs(86_400)).await;
     }
-    assert_eq!(refused_after_days, Some(89));
+    assert_eq!(refused_after_days, Some(75));
 }
 
 #[tokio::test(start_paused = true)]

@@ -144,8 +144,7 @@ async fn world_with_a_suspect() -> (World, String) {
     for _ in 0..world.settings.attempts_max {
         world.store.record_attempt(&message_id, world.clock.now()).await.unwrap();
     }
-    let failures = world.settings.isolate_after as usize;
-    world.faults.next("load", (0..failures).map(|_| Some(Fault::Fails)));
+    world.settings.isolate_after = 0;
     (world, message_id)
 }
 

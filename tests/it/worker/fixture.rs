@@ -36,6 +36,8 @@ pub const COMMANDS: &str = "inventory-commands.fifo";
 pub enum Fault {
     /// Nothing is done; the environment fails.
     Fails,
+    /// Nothing is done; the service asks for less.
+    Throttled,
     /// It is done; the answer is lost.
     LosesAnswer,
     /// Commit alone: another transaction was in the way.
@@ -52,6 +54,7 @@ type Orders = VecDeque<Option<Fault>>;
 pub struct Faults {
     ordered: Arc<Mutex<BTreeMap<&'static str, Orders>>>,
     refused: Arc<Mutex<Option<String>>>,
+    throttled: Arc<Mutex<Option<String>>>,
     mute: Arc<Mutex<Option<String>>>,
     damaged: Arc<Mutex<BTreeSet<String>>>,
     stale_seats: Arc<Mutex<BTreeMap<SeatKey, Seat>>>,
@@ -84,6 +87,11 @@ impl Faults {
     /// The store refuses every transaction that holds the text.
     pub fn refuse(&self, text: &str) {
         *self.refused.lock().unwrap() = Some(text.to_owned());
+    }
+
+    /// The store throttles every transaction that holds the text, until [`Self::clear`].
+    pub fn throttle(&self, text: &str) {
+        *self.throttled.lock().unwrap() = Some(text.to_owned());
     }
 
     /// The topic refuses every result that holds the text.
@@ -130,12 +138,16 @@ impl Faults {
         self.slow.lock().unwrap().clear();
         self.damaged.lock().unwrap().clear();
         *self.refused.lock().unwrap() = None;
+        *self.throttled.lock().unwrap() = None;
         *self.mute.lock().unwrap() = None;
     }
 
     fn refuses(&self, transaction: &Transaction) -> bool {
-        let refused = self.refused.lock().unwrap();
-        refused.as_ref().is_some_and(|text| format!("{transaction:?}").contains(text))
+        holds(&self.refused, transaction)
+    }
+
+    fn throttles(&self, transaction: &Transaction) -> bool {
+        holds(&self.throttled, transaction)
     }
 
     fn take(&self, call: &'static str) -> Option<Fault> {
@@ -158,9 +170,15 @@ impl Faults {
                 work.await?;
                 Err(unavailable())
             }
+            Some(Fault::Throttled) => Err(PortError::Throttled(format!("{call}: ordered"))),
             Some(_) => Err(unavailable()),
         }
     }
+}
+
+fn holds(text: &Mutex<Option<String>>, transaction: &Transaction) -> bool {
+    let text = text.lock().unwrap();
+    text.as_ref().is_some_and(|text| format!("{transaction:?}").contains(text))
 }
 
 /// What a call of the store cost and named.
@@ -170,6 +188,8 @@ pub struct Seen {
     pub transactions: Arc<Mutex<Vec<Transaction>>>,
     /// When each call was begun; of receives, also those that brought nothing.
     pub begun: Arc<Mutex<Vec<(&'static str, Instant)>>>,
+    /// The attempt id of each receive.
+    attempt_ids: Arc<Mutex<Vec<String>>>,
     /// Which shards of the expiry index were read, and when.
     pub sweeps: Arc<Mutex<Vec<(u32, Instant)>>>,
 }
@@ -179,6 +199,11 @@ impl Seen {
     pub fn begun(&self, call: &str) -> Vec<Instant> {
         let begun = self.begun.lock().unwrap();
         begun.iter().filter(|(name, _)| *name == call).map(|(_, at)| *at).collect()
+    }
+
+    /// The attempt id of each receive so far.
+    pub fn attempt_ids(&self) -> Vec<String> {
+        self.attempt_ids.lock().unwrap().clone()
     }
 
     fn note(&self, call: &'static str) {
@@ -233,9 +258,15 @@ impl Store for Tampered<MemoryStore> {
         if self.faults.refuses(tx) {
             return Err(CommitError::Invalid("refused by the test".to_owned()));
         }
+        if self.faults.throttles(tx) {
+            return Err(PortError::Throttled("throttled by the test".to_owned()).into());
+        }
         match self.faults.take("commit") {
             Some(Fault::Conflicts) => return Err(CommitError::Conflict("ordered".to_owned())),
             Some(Fault::Refuses) => return Err(CommitError::Invalid("ordered".to_owned())),
+            Some(Fault::Throttled) => {
+                return Err(PortError::Throttled("ordered by the test".to_owned()).into());
+            }
             Some(Fault::Fails) => {
                 return Err(PortError::Unavailable("ordered by the test".to_owned()).into());
             }
@@ -255,6 +286,14 @@ impl Store for Tampered<MemoryStore> {
 
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
         self.call("forgive_attempt", self.inner.forgive_attempt(message_id)).await
+    }
+
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        self.call("note_dead_letter", self.inner.note_dead_letter(message_id, now)).await
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        self.call("has_dead_letter", self.inner.has_dead_letter(message_id)).await
     }
 
     async fn expired(
@@ -339,6 +378,7 @@ impl Queue for Tampered<MemoryQueue> {
         request: &inventory_worker::ports::ReceiveRequest,
     ) -> Result<Vec<inventory_worker::ports::Delivery>, PortError> {
         self.seen.note("receive");
+        self.seen.attempt_ids.lock().unwrap().push(request.attempt_id.clone());
         let received = self.faults.around("receive", self.inner.receive(request)).await?;
         if !received.is_empty() {
             self.seen.count("receive");
@@ -364,6 +404,10 @@ impl Queue for Tampered<MemoryQueue> {
         self.call("send", self.inner.send(messages)).await
     }
 
+    async fn limits(&self) -> Result<inventory_worker::ports::QueueLimits, PortError> {
+        self.inner.limits().await
+    }
+
     async fn backlog(&self) -> Result<inventory_worker::ports::Backlog, PortError> {
         self.inner.backlog().await
     }
@@ -381,6 +425,11 @@ impl Watch {
     /// From here on, this one traces.
     pub fn trace_with(&self, tracer: impl Tracer + 'static) {
         assert!(self.tracer.set(Box::new(tracer)).is_ok(), "one tracer a world");
+    }
+
+    /// How many messages are in flight, over all workers.
+    pub fn in_flight(&self) -> i64 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// The most messages that were in flight at a time, over all workers.
@@ -408,6 +457,7 @@ pub struct World {
     pub clock: Arc<TokioClock>,
     pub queue: Arc<MemoryQueue>,
     pub dead_letters: Arc<MemoryQueue>,
+    second_queue: Arc<MemoryQueue>,
     pub store: Arc<MemoryStore>,
     pub locks: Arc<MemoryLocks>,
     pub topic: Arc<MemoryTopic>,
@@ -436,6 +486,7 @@ impl World {
         Self {
             queue: broker.queue(COMMANDS),
             dead_letters: broker.queue("inventory-commands-dlq.fifo"),
+            second_queue: broker.queue("inventory-other.fifo"),
             store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
             locks: Arc::new(MemoryLocks::new(Arc::clone(&passed_on))),
             topic: Arc::new(MemoryTopic::new(passed_on)),
@@ -457,6 +508,16 @@ impl World {
 
     /// A worker on this world.
     pub fn start(&self) -> Running {
+        self.start_on(Vec::new())
+    }
+
+    /// A worker that consumes a second queue besides, with which nothing is ever wrong.
+    pub fn start_with_second_queue(&self) -> Running {
+        let queue: Arc<dyn Queue> = self.second_queue.clone();
+        self.start_on(vec![Source { queue, dead_letters: self.dead_letters.clone() }])
+    }
+
+    fn start_on(&self, others: Vec<Source>) -> Running {
         let stop = Stop::default();
         let tools = Arc::new(Tools {
             store: self.tampered(&self.store),
@@ -473,7 +534,8 @@ impl World {
             queue: self.tampered(&self.queue),
             dead_letters: self.tampered(&self.dead_letters),
         };
-        Running { task: tokio::spawn(worker::run(tools, vec![source])), stop }
+        let sources = std::iter::once(source).chain(others).collect();
+        Running { task: tokio::spawn(worker::run(tools, sources)), stop }
     }
 
     /// A sweeper on this world, by a clock of its own, and what it looked at.
@@ -505,25 +567,21 @@ impl World {
         id
     }
 
-    pub fn post_as(&self, id: &str, group: &str, kind: &str, mut data: Value) {
-        if data.get("store_id").is_none() {
-            data["event_id"] = json!(1);
-        }
-        let body = json!({
-            "specversion": "1.0", "id": id, "source": "/test",
-            "type": format!("inventory.{kind}.v1"), "data": data,
-        });
-        self.post_raw(group, &body.to_string());
+    pub fn post_as(&self, id: &str, group: &str, kind: &str, data: Value) {
+        self.post_raw(group, &command(id, kind, data));
+    }
+
+    pub fn post_to_second_queue(&self, id: &str, group: &str, kind: &str, data: Value) {
+        self.second_queue.push(&outgoing(group, &command(id, kind, data))).unwrap();
     }
 
     pub fn post_raw(&self, group: &str, body: &str) {
-        let message = OutgoingMessage {
-            group: group.parse().unwrap(),
-            body: body.to_owned(),
-            deduplication_id: None,
-            attributes: BTreeMap::new(),
-        };
-        self.queue.push(&message).unwrap();
+        self.queue.push(&outgoing(group, body)).unwrap();
+    }
+
+    /// The time, as attributes have it.
+    pub fn clock_now(&self) -> String {
+        self.clock.now().to_string()
     }
 
     /// Creates the seats, by a worker of its own, and forgets that it was counted.
@@ -580,6 +638,26 @@ impl World {
                 (text(&data["command"]["id"]), if code.is_empty() { kind } else { code })
             })
             .collect()
+    }
+}
+
+fn command(id: &str, kind: &str, mut data: Value) -> String {
+    if data.get("store_id").is_none() && data.get("event_id").is_none() {
+        data["event_id"] = json!(1);
+    }
+    let body = json!({
+        "specversion": "1.0", "id": id, "source": "/test",
+        "type": format!("inventory.{kind}.v1"), "data": data,
+    });
+    body.to_string()
+}
+
+fn outgoing(group: &str, body: &str) -> OutgoingMessage {
+    OutgoingMessage {
+        group: group.parse().unwrap(),
+        body: body.to_owned(),
+        deduplication_id: None,
+        attributes: BTreeMap::new(),
     }
 }
 

@@ -82,7 +82,11 @@ async fn receiving_pauses_while_a_port_fails_and_returns_when_it_is_back() {
         for n in 0..2_000 {
             // Held for longer than the outage lasts.
             let data = json!({"user_id": "u", "seats": ["A-1"], "hold_seconds": 14_400});
-            world.post_as(&format!("r-{n}"), &format!("event-1/{n}"), "reserve", data);
+            // Of several events: an outage is what unrelated pools meet.
+            let event = 1 + n % 4;
+            let mut data = data;
+            data["event_id"] = json!(event);
+            world.post_as(&format!("r-{n}"), &format!("event-{event}/{n}"), "reserve", data);
         }
         world.faults.take_down(call);
         let running = world.start();

@@ -123,7 +123,7 @@ async fn a_tracer_is_told_what_failed_and_of_the_repetition() {
     let world = world_with_two().await;
     let scribe = Scribe::default();
     world.watch.trace_with(scribe.clone());
-    world.faults.next("publish", (0..20).map(|_| Some(Fault::Fails)));
+    world.faults.next("publish", (0..2).map(|_| Some(Fault::Fails)));
     world.settle().await;
     let told = scribe.take();
     let ends: Vec<&String> = told.iter().filter(|line| line.contains(" done, ")).collect();

@@ -1,0 +1,145 @@
+//! What a queue would do to a message by itself, and the copy that is made before.
+//!
+//! A queue drops what its retention ends for, and moves what was received too often to the dead
+//! letters without a word of when it was first sent. Both are done here first, with everything that
+//! is known of the message. The limits are the queue's own: an operator may have set them lower.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{Held, Lanes};
+use crate::{
+    ports::{PortError, Queue, QueueLimits},
+    worker::{Source, dead_letters::Reason, failure::Failure},
+};
+
+/// How long before its retention ends a message is copied: a day, for an outage at that moment, or a
+/// quarter of a short retention.
+const RETENTION_MARGIN: Duration = Duration::from_secs(86_400);
+
+/// How many receives before its queue would move a message it is copied: one in a hundred, so that
+/// several workers in a row may die before they come to it.
+const RECEIVES_MARGIN: u32 = 100;
+
+/// How long limits count as known, and how long it is before a queue that does not tell them is
+/// asked again.
+const KNOWN_FOR: Duration = Duration::from_secs(600);
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// The limits of a queue and of its dead-letter queue, asked for when they are first needed and now
+/// and then again.
+pub(in crate::worker) struct KnownLimits {
+    queue: Known,
+    dead_letters: Known,
+}
+
+struct Known {
+    queue: Arc<dyn Queue>,
+    asked: Mutex<Option<(Instant, Result<QueueLimits, PortError>)>>,
+}
+
+impl KnownLimits {
+    pub(in crate::worker) fn new(source: &Source) -> Arc<Self> {
+        let known =
+            |queue: &Arc<dyn Queue>| Known { queue: Arc::clone(queue), asked: Mutex::default() };
+        let (queue, dead_letters) = (known(&source.queue), known(&source.dead_letters));
+        Arc::new(Self { queue, dead_letters })
+    }
+
+    pub(super) async fn of_dead_letters(&self) -> Result<QueueLimits, PortError> {
+        self.dead_letters.get().await
+    }
+
+    /// The limits of the queue, if it tells them: a message that fails is looked at another time.
+    async fn of_queue(&self) -> Option<QueueLimits> {
+        self.queue.get().await.ok()
+    }
+}
+
+impl Known {
+    async fn get(&self) -> Result<QueueLimits, PortError> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((since, answer)) = asked {
+            let lasts = if answer.is_ok() { KNOWN_FOR } else { UNKNOWN_FOR };
+            if since.elapsed() < lasts {
+                return answer;
+            }
+        }
+        let answer = self.queue.limits().await;
+        if let Err(error) = &answer {
+            warn!(queue = self.queue.name(), %error, "the queue's limits are not known");
+        }
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+impl Lanes {
+    /// Copies the first of the messages to the dead letters, and takes it out, where its queue would
+    /// soon move it there: whatever keeps killing its workers, or failing, need not be its fault,
+    /// and without the copy nobody could say when it was first sent.
+    pub(super) async fn hands_over_before_redrive(&self, waiting: &mut VecDeque<Held>) -> bool {
+        let Some(head) = waiting.front().filter(|head| head.delivery.receive_count > 1) else {
+            return false;
+        };
+        let Some(receives_max) = self.limits.of_queue().await.and_then(|l| l.receives_max) else {
+            return false;
+        };
+        let last = receives_max.saturating_sub((receives_max / RECEIVES_MARGIN).max(1));
+        let receives = head.delivery.receive_count;
+        if receives < last {
+            return false;
+        }
+        let detail = format!("received {receives} times of {receives_max}");
+        self.hands_over(waiting, Reason::Receives, &detail).await
+    }
+
+    /// The same for the first of messages that could not be finished, where its queue would drop it
+    /// within a day.
+    pub(super) async fn hands_over_before_retention(
+        &self,
+        failure: &Failure,
+        left: &mut VecDeque<Held>,
+    ) -> bool {
+        if matches!(failure, Failure::LeaseLost | Failure::Stopping | Failure::CopyFailed(_)) {
+            return false;
+        }
+        let Some(head) = left.front() else { return false };
+        let Some(QueueLimits { retention, .. }) = self.limits.of_queue().await else {
+            return false;
+        };
+        let margin = RETENTION_MARGIN.min(retention / 4);
+        let age = self.tools.clock.now().duration_since(head.delivery.sent_at);
+        if age < SignedDuration::try_from(retention - margin).unwrap_or(SignedDuration::MAX) {
+            return false;
+        }
+        let detail = format!("no outcome after {} s: {failure}", age.as_secs());
+        self.hands_over(left, Reason::Retention, &detail).await
+    }
+
+    async fn hands_over(&self, held: &mut VecDeque<Held>, reason: Reason, detail: &str) -> bool {
+        let Some(head) = held.front() else { return false };
+        if !head.lease.is_held() {
+            return false;
+        }
+        let settled = self.bury(head, reason, detail, self.outbox.expect()).await;
+        match settled.failure {
+            None => {
+                held.pop_front();
+                true
+            }
+            Some(failure) => {
+                warn!(%failure, reason = reason.as_str(), "a last chance was missed");
+                false
+            }
+        }
+    }
+}
