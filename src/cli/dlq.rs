@@ -22,15 +22,12 @@ use crate::{
     app::{self, signals::StopSignals},
     config::{AwsConfig, Flags, QueueRef},
     dlq::{Desk, Ended, LIMIT_MAX, Options, Run, Selection, UNSTATED},
-    domain::RejectionCode,
     worker::dead_letters::Reason,
 };
 
 /// Why a message may be dead, as the worker writes it.
 fn reasons() -> PossibleValuesParser {
-    let unreadable = [RejectionCode::InvalidMessage, RejectionCode::UnsupportedType];
-    let unreadable = unreadable.map(|code| Reason::Unreadable(code).as_str());
-    unreadable.into_iter().chain([Reason::Poison.as_str(), UNSTATED]).into()
+    Reason::ALL.into_iter().map(Reason::as_str).chain([UNSTATED]).into()
 }
 
 /// Arguments of `dlq`.

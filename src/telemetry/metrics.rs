@@ -37,6 +37,7 @@ pub struct Metrics {
     oldest_message_age: oldest::OldestAges,
     lease_lost: IntCounter,
     dead_lettered: IntCounterVec,
+    released: IntCounterVec,
     publish_duration: Histogram,
     replays: IntCounter,
     sweeper_lag: Histogram,
@@ -131,6 +132,10 @@ impl Observer for Metrics {
             Event::LeaseLost(messages) => self.lease_lost.inc_by(*messages as u64),
             Event::DeadLettered { reason } => {
                 self.dead_lettered.with_label_values(&[*reason]).inc();
+            }
+            Event::Released { reason, messages } => {
+                let messages = u64::try_from(*messages).unwrap_or(u64::MAX);
+                self.released.with_label_values(&[*reason]).inc_by(messages);
             }
             Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
             Event::Paused(pause) => self.environment_pause.inc_by(pause.as_secs_f64()),

@@ -34,6 +34,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason there is; what cannot be read has one of two codes.
+    pub const ALL: [Self; 5] = [
+        Self::Unreadable(RejectionCode::InvalidMessage),
+        Self::Unreadable(RejectionCode::UnsupportedType),
+        Self::Poison,
+        Self::Retention,
+        Self::Receives,
+    ];
+
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -52,6 +52,13 @@ pub enum Event<'a> {
         /// Why: a fixed set of words.
         reason: &'static str,
     },
+    /// Messages were given back to their queue without an outcome.
+    Released {
+        /// Why: a fixed set of words.
+        reason: &'static str,
+        /// How many.
+        messages: usize,
+    },
     /// Results were published.
     Published {
         /// How long it took.

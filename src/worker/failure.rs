@@ -42,7 +42,24 @@ pub enum Failure {
     Stopping,
 }
 
+/// Released for want of a place to be handled alone.
+pub const NO_PLACE: &str = "no_place";
+
 impl Failure {
+    /// Every class, and of those that are released for want of a place to be handled alone.
+    pub const CLASSES: [&str; 10] = [
+        "environment",
+        "throttled",
+        "copy_failed",
+        "contention",
+        "unreadable",
+        "poison",
+        "last_wait",
+        "lease_lost",
+        "stopping",
+        NO_PLACE,
+    ];
+
     /// Whether store and topic answered, and what stands in the way is a matter of the message or
     /// its items.
     #[must_use]

@@ -14,7 +14,7 @@ use super::{
     committer::{self, Decided, Leased},
     dead_letters::{self, Reason},
     events::Event,
-    failure::Failure,
+    failure::{Failure, NO_PLACE},
     gate::{Gate, Probes},
     lease::{Lease, Leases},
     outbox::{self, Coming, Outbox},
@@ -127,6 +127,7 @@ impl Lanes {
                 taken.give_back(released.iter().map(|held| &held.delivery));
                 in_flight.leave(released.len());
                 if place.is_none() {
+                    self.note_released(NO_PLACE, released.len());
                     break;
                 }
             }

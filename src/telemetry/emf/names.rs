@@ -14,7 +14,7 @@ const SECONDS: &str = "Seconds";
 
 /// Prometheus' name, CloudWatch's and the unit. `build_info` is no figure: each line has the
 /// version.
-const NAMES: [(&str, &str, &str); 22] = [
+const NAMES: [(&str, &str, &str); 23] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_total", COMMANDS, COUNT),
@@ -28,6 +28,7 @@ const NAMES: [(&str, &str, &str); 22] = [
     ("inventory_lock_degraded_total", "LockDegraded", COUNT),
     ("inventory_lock_wait_seconds", "LockWait", SECONDS),
     ("inventory_messages_in_flight", "MessagesInFlight", COUNT),
+    ("inventory_messages_released_total", "MessagesReleased", COUNT),
     ("inventory_oldest_message_age_seconds", "OldestMessageAge", SECONDS),
     ("inventory_oversold_lines", "OversoldLines", COUNT),
     ("inventory_publish_duration_seconds", "PublishDuration", SECONDS),

@@ -9,7 +9,7 @@ use super::{Metrics, oldest::OldestAges};
 use crate::{
     domain::{CommandType, RejectionCode},
     ports::Table,
-    worker::dead_letters::Reason,
+    worker::{dead_letters::Reason, failure::Failure},
 };
 
 const PREFIX: &str = "inventory";
@@ -31,13 +31,6 @@ const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 6
 /// The results of a commit.
 const COMMIT_RESULTS: [&str; 4] = ["committed", "conflict", "invalid", "failed"];
 
-/// Why messages go to the dead letters: one that cannot be read has one of two codes.
-const DEAD_LETTER_REASONS: [Reason; 3] = [
-    Reason::Poison,
-    Reason::Unreadable(RejectionCode::InvalidMessage),
-    Reason::Unreadable(RejectionCode::UnsupportedType),
-];
-
 const COMMANDS: &str = "Commands decided, replays aside, by command type and what it came to";
 const REJECTIONS: &str = "Commands and messages rejected, by code";
 const DURATION: &str = "From the receipt of a command's message to its durable outcome, by type";
@@ -50,6 +43,8 @@ const IN_FLIGHT: &str = "Messages received and not yet deleted or released";
 const OLDEST: &str =
     "Age of the oldest message received in the last two minutes, 0 where none was, by queue";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
+const RELEASED: &str =
+    "Messages given back to their queue without an outcome, to be received again, by reason";
 const DEAD: &str = "Messages copied to a dead-letter queue, by reason";
 const PUBLISH: &str = "Publishing the results of a batch, repetitions included";
 const REPLAYS: &str = "Commands found decided already, whose outcome was published again";
@@ -93,6 +88,7 @@ impl Metrics {
             },
             lease_lost: counter(r, "lease_lost_total", LEASE_LOST)?,
             dead_lettered: counters(r, "dead_lettered_total", DEAD, &["reason"])?,
+            released: counters(r, "messages_released_total", RELEASED, &["reason"])?,
             publish_duration: histogram(r, "publish_duration_seconds", PUBLISH, &CALL_SECONDS)?,
             replays: counter(r, "replays_total", REPLAYS)?,
             sweeper_lag: histogram(r, "sweeper_lag_seconds", SWEEPER_LAG, &LAG_SECONDS)?,
@@ -131,8 +127,11 @@ impl Metrics {
         for result in COMMIT_RESULTS {
             self.commit_attempts.with_label_values(&[result]);
         }
-        for reason in DEAD_LETTER_REASONS {
+        for reason in Reason::ALL {
             self.dead_lettered.with_label_values(&[reason.as_str()]);
+        }
+        for class in Failure::CLASSES {
+            self.released.with_label_values(&[class]);
         }
         for table in Table::ALL {
             self.store_capacity_units.with_label_values(&[table.as_str()]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{field::display, info, warn};
 
 use super::{
-    super::{failure::Failure, gate::Concern, reading::Read},
+    super::{events::Event, failure::Failure, gate::Concern, reading::Read},
     Held, Lanes,
     isolation::LAST_WAIT,
 };
@@ -131,7 +131,12 @@ impl Lanes {
         };
         let is_no_ones = matches!(failure, Failure::LeaseLost | Failure::Stopping);
         let delay = if is_no_ones { delay } else { delay.max(patience(receive_count)) };
+        self.note_released(failure.class(), left.len());
         self.release(left, delay).await;
+    }
+
+    pub(super) fn note_released(&self, reason: &'static str, messages: usize) {
+        self.tools.observer.observe(&Event::Released { reason, messages });
     }
 
     /// Releases what is still ours, in order: the first after the delay, which holds back the
