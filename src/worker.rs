@@ -100,6 +100,7 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
     let budget = Arc::new(poller::Budget::new(&tools.settings));
     let unforgiven = lane::Unforgiven::default();
     let isolation = lane::Isolation::new(&tools.settings);
+    let troubled = lane::TroubledPools::new(&tools.settings);
     let publishing = outbox::publishing(&tools);
     for source in sources {
         let leases = Arc::new(lease::Leases::new(
@@ -127,6 +128,7 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
                 leases: Arc::clone(&leases),
                 unforgiven: unforgiven.clone(),
                 isolation: isolation.clone(),
+                troubled: troubled.clone(),
                 outbox: outbox.clone(),
             };
             pollers.spawn(poller::poll(Arc::new(lanes), Arc::clone(&budget)));

@@ -37,6 +37,9 @@ const SUCCESS_OF_OTHERS: Duration = Duration::from_secs(5);
 /// that would show that only they are concerned.
 const PAUSE_MAX_OF_FEW: Duration = Duration::from_secs(2);
 
+/// The longest that a receive waits for the one that is under way to show something.
+const PROBE_MAX: Duration = Duration::from_secs(10);
+
 /// A circuit breaker for receives. Every failure of all makes the pause longer, up to the policy's
 /// greatest. After a pause, and when a worker starts, one receive at a time shows, a queue, whether
 /// the dependency works: more would only draw messages that come back, or that a worker which dies
@@ -164,7 +167,9 @@ impl Gate {
         };
         state.closed_until = Some(now + delay);
         state.concern = concern;
-        state.is_half_open = true;
+        // Where it is a few pools alone, one receive at a time would bring but their messages, which
+        // are the oldest, time and again.
+        state.is_half_open = concern == Concern::All;
         drop(state);
         self.observer.observe(&Event::Paused(delay));
         warn!(what, pause_ms = delay.as_millis(), "the environment failed, receiving pauses");
@@ -188,10 +193,11 @@ impl Gate {
 
     fn open(&self, mut state: MutexGuard<'_, State>) {
         state.down = None;
-        if !std::mem::replace(&mut state.is_half_open, false) {
+        let was_half_open = std::mem::replace(&mut state.is_half_open, false);
+        let was_closed = state.closed_until.take().is_some();
+        if !was_half_open && !was_closed {
             return;
         }
-        let was_closed = state.closed_until.take().is_some();
         state.backoff.reset();
         drop(state);
         self.works.notify_waiters();
@@ -207,8 +213,13 @@ impl Gate {
             // From here on no success is missed.
             let mut works = std::pin::pin!(self.works.notified());
             works.as_mut().enable();
-            while let Some(until) = self.closed_until() {
-                tokio::time::sleep_until(until).await;
+            if let Some(until) = self.closed_until() {
+                tokio::select! {
+                    biased;
+                    () = works => {}
+                    () = tokio::time::sleep_until(until) => {}
+                }
+                continue;
             }
             if !self.state().is_half_open {
                 return None;
@@ -217,6 +228,8 @@ impl Gate {
                 biased;
                 () = works => continue,
                 probe = Arc::clone(&probes.0).acquire_owned() => probe.ok(),
+                // One that hangs, or is at a long restock, shows nothing and keeps nobody.
+                () = tokio::time::sleep(PROBE_MAX) => None,
             };
             // While it was waited for, the one before may have failed.
             if self.closed_until().is_none() {
@@ -284,7 +297,7 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(gate.failed("unavailable", Some(&pool(1))), Concern::Few);
             let begun = Instant::now();
-            assert!(gate.opened(&Probes::default()).await.is_some());
+            assert!(gate.opened(&Probes::default()).await.is_none(), "one receive at a time");
             assert!(begun.elapsed() <= PAUSE_MAX_OF_FEW);
         }
     }
@@ -303,8 +316,11 @@ mod tests {
         let (one_queue, other_queue) = (Probes::default(), Probes::default());
         let first = gate.opened(&one_queue).await;
         assert!(first.is_some() && gate.opened(&other_queue).await.is_some());
-        let second = tokio::time::timeout(Duration::from_secs(60), gate.opened(&one_queue));
+        let second = tokio::time::timeout(PROBE_MAX / 2, gate.opened(&one_queue));
         assert!(second.await.is_err(), "a second receive while the first has shown nothing");
+        let begun = Instant::now();
+        assert!(gate.opened(&one_queue).await.is_none(), "the first hangs");
+        assert_eq!(begun.elapsed(), PROBE_MAX);
         gate.succeeded();
         assert!(gate.opened(&one_queue).await.is_none());
     }

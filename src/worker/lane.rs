@@ -3,6 +3,7 @@
 mod giving_up;
 mod isolation;
 mod last_chance;
+mod troubled;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -29,9 +30,12 @@ use crate::{
     ports::{Delivery, Publication, Receipt},
 };
 
+use troubled::Entry;
+
 pub(super) use {
     isolation::{Isolation, Unforgiven},
     last_chance::KnownLimits,
+    troubled::TroubledPools,
 };
 
 /// What the lanes of one queue share.
@@ -44,6 +48,7 @@ pub(super) struct Lanes {
     pub(super) queue_gate: Arc<Gate>,
     pub(super) queue_probes: Probes,
     pub(super) limits: Arc<KnownLimits>,
+    pub(super) troubled: TroubledPools,
     pub(super) source: Source,
     pub(super) leases: Arc<Leases>,
     pub(super) unforgiven: Unforgiven,
@@ -164,10 +169,19 @@ impl Lanes {
 
     async fn batch(&self, batch: &[Held], coming: Coming) -> Settled {
         let read: Vec<Read> = batch.iter().map(|held| Read::of(&held.delivery)).collect();
+        let pool = read.iter().find_map(Read::pool);
+        let entry = pool.map_or(Entry::Free, |pool| self.troubled.enter(pool));
+        if matches!(entry, Entry::Full) {
+            let what = "its pool fails, and as many lanes as may are trying it";
+            return Settled::failed(Failure::Throttled(what.to_owned()));
+        }
         let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));
         let trace = Traced::begin(&*self.tools.observer, self.source.queue.name(), messages);
         let settled = trace.scope(Box::pin(self.read_batch(batch, &read, &trace, coming))).await;
         trace.settled(settled.done, settled.failure.as_ref());
+        if let Some(pool) = pool.filter(|_| settled.is_proof) {
+            self.troubled.works(pool);
+        }
         settled
     }
 

@@ -67,6 +67,11 @@ impl Lanes {
         let pool = read.and_then(Read::pool).map(display);
         let trace_id = read.and_then(Read::trace_id);
         let receive_count = head.map_or(0, |delivery| delivery.receive_count);
+        if let (Failure::Environment(_) | Failure::Throttled(_), Some(pool)) =
+            (&failure, read.and_then(Read::pool))
+        {
+            self.troubled.failed_now(pool);
+        }
         let delay = match &failure {
             Failure::Environment(what) => {
                 if planted::on(Bug::DropOnOutage) {

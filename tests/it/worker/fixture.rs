@@ -60,6 +60,7 @@ pub struct Faults {
     stale_seats: Arc<Mutex<BTreeMap<SeatKey, Seat>>>,
     down: Arc<Mutex<BTreeSet<&'static str>>>,
     slow: Arc<Mutex<BTreeMap<&'static str, Duration>>>,
+    hung: Arc<Mutex<Option<(u64, Duration)>>>,
 }
 
 impl Faults {
@@ -114,6 +115,22 @@ impl Faults {
         self.damaged.lock().unwrap().insert(number.to_owned());
     }
 
+    /// Every load of seats of the event takes so long and has no answer, until [`Self::clear`].
+    pub fn hang_event(&self, event_id: u64, by: Duration) {
+        *self.hung.lock().unwrap() = Some((event_id, by));
+    }
+
+    async fn hang(&self, wanted: &Wanted) -> Result<(), PortError> {
+        let hung = *self.hung.lock().unwrap();
+        if let Some((event_id, by)) = hung
+            && wanted.seats.iter().any(|key| key.event_id == event_id)
+        {
+            tokio::time::sleep(by).await;
+            return Err(PortError::Unavailable("the partition hangs".to_owned()));
+        }
+        Ok(())
+    }
+
     fn read(&self, wanted: &Wanted) -> Result<(), PortError> {
         let damaged = self.damaged.lock().unwrap();
         match wanted.seats.iter().find(|key| damaged.contains(key.number.as_str())) {
@@ -137,6 +154,7 @@ impl Faults {
         self.down.lock().unwrap().clear();
         self.slow.lock().unwrap().clear();
         self.damaged.lock().unwrap().clear();
+        *self.hung.lock().unwrap() = None;
         *self.refused.lock().unwrap() = None;
         *self.throttled.lock().unwrap() = None;
         *self.mute.lock().unwrap() = None;
@@ -244,6 +262,7 @@ impl Store for Tampered<MemoryStore> {
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
         let mut loaded = self
             .call("load", async {
+                self.faults.hang(wanted).await?;
                 self.faults.read(wanted)?;
                 self.inner.load(wanted).await
             })

@@ -177,7 +177,7 @@ async fn a_worker_that_dies_as_it_begins_takes_one_receive_a_queue_with_it() {
     }
     world.faults.slow_down("load", Duration::from_secs(3_600));
     let running = world.start();
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     running.crash().await;
     let received = world.queue.messages().iter().filter(|one| one.receive_count > 0).count();
     assert_eq!(received, 10);
@@ -194,4 +194,27 @@ async fn a_throttled_receive_is_repeated_under_an_attempt_id_of_its_own() {
     let ids = world.seen.attempt_ids();
     assert_ne!(ids[0], ids[1], "throttled");
     assert_eq!(ids[1], ids[2], "no answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_hangs_takes_a_share_of_the_room_however_much_is_sent_to_it() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.faults.hang_event(7, Duration::from_secs(6));
+    let running = world.start();
+    for second in 0..20 {
+        for n in 0..400 {
+            let (id, group) = (format!("h-{second}-{n}"), format!("event-7/{second}-{n}"));
+            let data = json!({"event_id": 7, "user_id": "u", "seats": ["A-1"]});
+            world.post_as(&id, &group, "reserve", data);
+        }
+        let (id, begun) = (format!("sale-{second}"), Instant::now());
+        let data = json!({"event_id": 100 + second, "user_id": "u", "seats": ["A-1"]});
+        world.post_as(&id, &format!("event-{}", 100 + second), "reserve", data);
+        until(|| world.outcomes().iter().any(|(of, _)| *of == id)).await;
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(12), "sale {second} took {took:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    running.crash().await;
 }

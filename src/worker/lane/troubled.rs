@@ -1,0 +1,119 @@
+//! Pools that failed a moment ago get a share of the worker's room, and no more.
+//!
+//! A partition that hangs keeps a message for as long as its calls take to time out. Were all that
+//! is sent to its pool tried at once, it would fill the room, and every other pool would wait.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use crate::{domain::PoolId, ports::queue::BATCH_ENTRIES_MAX, worker::settings::Settings};
+
+/// The share of the messages in flight that all such pools have together, as lanes of ten.
+const SHARE: usize = 8;
+
+/// For how long a failure counts.
+const LASTS: Duration = Duration::from_secs(10);
+
+/// The most pools that are remembered: where more fail, it is not they.
+const POOLS_MAX: usize = 1_024;
+
+/// The pools that failed lately, and the lanes that may try them.
+#[derive(Clone)]
+pub(in crate::worker) struct TroubledPools {
+    failed: Arc<Mutex<BTreeMap<PoolId, Instant>>>,
+    places: Arc<Semaphore>,
+}
+
+/// What a lane may do.
+pub(super) enum Entry {
+    /// Its pool works, as far as is known.
+    Free,
+    /// Its pool failed, and it has a place to try it.
+    Trying(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
+    /// Its pool failed, and enough others are trying.
+    Full,
+}
+
+impl TroubledPools {
+    pub(in crate::worker) fn new(settings: &Settings) -> Self {
+        let lanes = (settings.messages_in_flight_max / SHARE / BATCH_ENTRIES_MAX).max(1);
+        Self { failed: Arc::default(), places: Arc::new(Semaphore::new(lanes)) }
+    }
+
+    pub(super) fn enter(&self, pool: &PoolId) -> Entry {
+        let is_recent = |at: &Instant| at.elapsed() < LASTS;
+        if !self.failed().get(pool).is_some_and(is_recent) {
+            return Entry::Free;
+        }
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => Entry::Trying(place),
+            Err(_) => Entry::Full,
+        }
+    }
+
+    pub(super) fn failed_now(&self, pool: &PoolId) {
+        let mut failed = self.failed();
+        if failed.len() >= POOLS_MAX {
+            failed.retain(|_, at| at.elapsed() < LASTS);
+        }
+        if failed.len() < POOLS_MAX {
+            failed.insert(pool.clone(), Instant::now());
+        }
+    }
+
+    pub(super) fn works(&self, pool: &PoolId) {
+        let mut failed = self.failed();
+        if !failed.is_empty() {
+            failed.remove(pool);
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, BTreeMap<PoolId, Instant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pools(messages: usize) -> TroubledPools {
+        TroubledPools::new(&Settings { messages_in_flight_max: messages, ..Settings::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pool_that_failed_is_tried_by_an_eighth_of_the_room_until_it_works_or_time_passes() {
+        let pools = pools(160);
+        let (troubled, other) = (PoolId::Event(1), PoolId::Event(2));
+        pools.failed_now(&troubled);
+        let held: Vec<Entry> = (0..2).map(|_| pools.enter(&troubled)).collect();
+        assert!(held.iter().all(|entry| matches!(entry, Entry::Trying(_))));
+        assert!(matches!(pools.enter(&troubled), Entry::Full));
+        assert!(matches!(pools.enter(&other), Entry::Free));
+        pools.works(&troubled);
+        assert!(matches!(pools.enter(&troubled), Entry::Free));
+        pools.failed_now(&troubled);
+        tokio::time::advance(LASTS).await;
+        assert!(matches!(pools.enter(&troubled), Entry::Free));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_pools_are_remembered_than_there_is_room_for() {
+        let pools = pools(160);
+        for event in 0..3_000 {
+            pools.failed_now(&PoolId::Event(event));
+        }
+        assert_eq!(pools.failed().len(), POOLS_MAX);
+        tokio::time::advance(LASTS).await;
+        pools.failed_now(&PoolId::Event(0));
+        assert_eq!(pools.failed().len(), 1);
+    }
+}
