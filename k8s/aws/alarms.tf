@@ -6,8 +6,13 @@ locals {
   # (docs/OPERATIONS.md, "A full restock").
   oldest_message_seconds = {
     commands = 60
+    expiries = 60
     restock  = 21600
   }
+
+  # SQS looks for groups among the first 120,000 messages of a queue only: with one hot group's backlog
+  # beyond that, no other group of the queue is received.
+  waiting_messages_max = 100000
 }
 
 resource "aws_cloudwatch_metric_alarm" "oldest_message" {
@@ -23,6 +28,25 @@ resource "aws_cloudwatch_metric_alarm" "oldest_message" {
   evaluation_periods  = 3
   comparison_operator = "GreaterThanThreshold"
   threshold           = local.oldest_message_seconds[each.key]
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions
+  ok_actions          = var.alarm_actions
+  tags                = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "deep_backlog" {
+  for_each = local.queues
+
+  alarm_name          = "${each.value}-deep-backlog"
+  alarm_description   = "${each.value} is near the 120,000 messages from which on a hot group hides all others: who sends so much, and in which groups?"
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  dimensions          = { QueueName = aws_sqs_queue.commands[each.key].name }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = local.waiting_messages_max
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.alarm_actions
   ok_actions          = var.alarm_actions

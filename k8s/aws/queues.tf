@@ -6,7 +6,16 @@ locals {
 
   queues = {
     commands = "${var.name}-commands.fifo"
+    # Where sweepers post what ends a hold. Apart from the commands, as one hot group with a backlog of
+    # 120,000 messages hides all other groups of its queue.
+    expiries = "${var.name}-expiries.fifo"
     restock  = "${var.name}-restock.fifo"
+  }
+
+  # Who alone may send to a queue, whatever others are granted. An expiry's identity is the worker's
+  # own: a command that is sent under it to this queue would be taken for it.
+  senders = {
+    expiries = concat([aws_iam_role.inventory["worker"].arn], var.expiry_senders)
   }
 }
 
@@ -66,7 +75,7 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
   })
 }
 
-# Nobody, whatever else they may, without TLS.
+# Nobody, whatever else they may, without TLS; and to the expiries nobody but workers.
 data "aws_iam_policy_document" "queue" {
   for_each = merge(
     { for key, queue in aws_sqs_queue.commands : key => queue.arn },
@@ -88,6 +97,29 @@ data "aws_iam_policy_document" "queue" {
       test     = "Bool"
       variable = "aws:SecureTransport"
       values   = ["false"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = { for queue, roles in local.senders : queue => roles if queue == each.key }
+
+    content {
+      sid       = "WorkersAloneSend"
+      effect    = "Deny"
+      actions   = ["sqs:SendMessage"]
+      resources = [each.value]
+
+      principals {
+        type        = "*"
+        identifiers = ["*"]
+      }
+
+      # Of a session, the role it is of.
+      condition {
+        test     = "ArnNotEquals"
+        variable = "aws:PrincipalArn"
+        values   = statement.value
+      }
     }
   }
 }

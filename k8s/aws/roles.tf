@@ -3,8 +3,10 @@
 locals {
   placeholders = {
     queue_commands     = aws_sqs_queue.commands["commands"].arn
+    queue_expiries     = aws_sqs_queue.commands["expiries"].arn
     queue_restock      = aws_sqs_queue.commands["restock"].arn
     dlq_commands       = aws_sqs_queue.dead_letters["commands"].arn
+    dlq_expiries       = aws_sqs_queue.dead_letters["expiries"].arn
     dlq_restock        = aws_sqs_queue.dead_letters["restock"].arn
     queues_storm       = replace(aws_sqs_queue.commands["commands"].arn, aws_sqs_queue.commands["commands"].name, "inventory-storm-*")
     topic_results      = aws_sns_topic.results.arn

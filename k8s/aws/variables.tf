@@ -46,6 +46,13 @@ variable "keda_service_account" {
   default     = { namespace = "keda", name = "keda-operator" }
 }
 
+variable "expiry_senders" {
+  description = "ARNs of further roles that may send to the queue of expiries: those of workers with a sweeper that run elsewhere. That of the pods may."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
 variable "people" {
   description = "Who may take the roles of people and pipelines: ARNs of principals, by role (`operator`, `bootstrap`, `producer`, `storm`). A role without principals is not made; its policy is, to be attached elsewhere, but for that of `storm`."
   type        = map(list(string))

@@ -44,10 +44,13 @@ class Stack:
             f"DYNAMODB_TABLE_{table.upper()}": f"{self.name}-{table}"
             for table in ("seats", "stock", "reservations", "ledger")
         }
-        self.queues = {kind: f"{self.name}-{kind}.fifo" for kind in ("commands", "restock")}
+        self.queues = {
+            kind: f"{self.name}-{kind}.fifo" for kind in ("commands", "expiries", "restock")
+        }
         self.topic = f"{self.name}-results.fifo"
         self.environment = os.environ | self.tables | {
             "INVENTORY_QUEUES": ",".join(self.queues.values()),
+            "INVENTORY_EXPIRIES_QUEUE": self.queues["expiries"],
             "INVENTORY_RESULTS_TOPIC": self.topic,
             "INVENTORY_BARE_TABLES": "true",
             "INVENTORY_BATCH_MESSAGES": str(batch_messages),

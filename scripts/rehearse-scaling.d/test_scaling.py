@@ -153,5 +153,5 @@ class Whole(unittest.TestCase):
             self.skipTest(f"{RENDERED} is not there: scripts/manifests makes it")
         for name in ("inventory-worker", "inventory-worker-restock"):
             autoscaler.Autoscaler(autoscaler.read(RENDERED, name)).look(0, {
-                "inventory-commands.fifo": 1, "inventory-restock.fifo": 1,
+                f"inventory-{kind}.fifo": 1 for kind in ("commands", "expiries", "restock")
             })

@@ -9,7 +9,7 @@ FORGOTTEN = {"aws_cloudwatch_metric_alarm"}
 
 # What belongs behind TLS, and where its policy is.
 POLICIES = {
-    "aws_sqs_queue": ("aws_sqs_queue_policy", 4),
+    "aws_sqs_queue": ("aws_sqs_queue_policy", 6),
     "aws_sns_topic": ("aws_sns_topic_policy", 1),
     "aws_dynamodb_table": ("aws_dynamodb_resource_policy", 4),
 }
@@ -27,6 +27,24 @@ def service_accounts(production):
         return None
     accounts = [one["metadata"] for one in json.loads(rendered.read_text()) if one["kind"] == "ServiceAccount"]
     return {(one["namespace"], one["name"]) for one in accounts} | {KEDA}
+
+
+def statements_of(policy):
+    statements = policy["Statement"]
+    return statements if isinstance(statements, list) else [statements]
+
+
+def senders(policies):
+    """Who alone may send, by the queue whose policy says so."""
+    found = {}
+    for policy in policies:
+        for statement in statements_of(policy):
+            condition = statement.get("Condition", {}).get("ArnNotEquals", {})
+            if (statement["Effect"], statement["Action"]) == ("Deny", "sqs:SendMessage"):
+                roles = condition["aws:PrincipalArn"]
+                roles = [roles] if isinstance(roles, str) else roles
+                found[statement["Resource"].rsplit(":", 1)[1]] = [role.rsplit("/", 1)[1] for role in roles]
+    return found
 
 
 def tables_of(policy):
@@ -62,11 +80,19 @@ def main(message_bytes_max, prefix, bootstrap, plan, production):
         if len(owners) != count or len(policies) != count:
             problems.append(f"{count} of {kind}, each with a policy, were expected")
         for policy in policies:
-            statement = policy["Statement"]
-            statement = statement[0] if isinstance(statement, list) else statement
+            statement = statements_of(policy)[0]
             insecure = statement["Condition"]["Bool"]["aws:SecureTransport"]
             if statement["Effect"] != "Deny" or insecure not in ("false", ["false"]):
                 problems.append(f"{policy_kind} does not refuse what comes without TLS: {policy}")
+    policies = [
+        json.loads(one["values"]["policy"]) for one in resources if one["type"] == "aws_sqs_queue_policy"
+    ]
+    name = next(
+        one["values"]["name"] for one in resources if one["address"].endswith('aws_sqs_queue.commands["expiries"]')
+    )
+    worker = f"{name.removesuffix('-expiries.fifo')}-worker"
+    if senders(policies) != {name: [worker]}:
+        problems.append(f"{worker} alone should send to {name}, and to no queue one alone: {senders(policies)}")
     associated = {
         (one["values"]["namespace"], one["values"]["service_account"])
         for one in resources if one["type"] == ASSOCIATION

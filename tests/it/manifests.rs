@@ -25,6 +25,6 @@ fn workers() -> Vec<(Overlay, Workload)> {
             workers.into_iter().map(move |worker| (overlay.clone(), worker))
         })
         .collect();
-    assert!(found.len() >= 5, "one locally, two in production, with traces and without");
+    assert!(found.len() >= 6, "two locally, two in production, with traces and without");
     found
 }

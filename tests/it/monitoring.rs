@@ -14,7 +14,7 @@ use serde_json::Value;
 const DASHBOARD: &str = include_str!("../../k8s/monitoring/dashboard.json");
 const ALERTS: &str = include_str!("../../k8s/monitoring/alerts.yaml");
 const ALARMS: &str = include_str!("../../k8s/aws/alarms.tf");
-const POD_MONITOR: &str = include_str!("../../k8s/base/shared/pod-monitor.yaml");
+const POD_MONITOR: &str = include_str!("../../k8s/components/prometheus-operator/pod-monitor.yaml");
 const GUIDE: &str = include_str!("../../docs/OPERATIONS.md");
 
 /// Where the guide is read.
@@ -32,12 +32,12 @@ const DEPLOYED: [(&str, &str, &str); 2] = [
     (
         "worker",
         include_str!("../../k8s/base/worker/kustomization.yaml"),
-        include_str!("../../k8s/overlays/production/sales/settings.env"),
+        include_str!("../../k8s/base/worker/settings.env"),
     ),
     (
         "restock-worker",
-        include_str!("../../k8s/overlays/production/restock/kustomization.yaml"),
-        include_str!("../../k8s/overlays/production/restock/settings.env"),
+        include_str!("../../k8s/base/restock-worker/kustomization.yaml"),
+        include_str!("../../k8s/base/restock-worker/settings.env"),
     ),
 ];
 

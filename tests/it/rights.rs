@@ -14,10 +14,12 @@ use serde_json::Value;
 const UNSCOPED: [(&str, &str); 1] = [("storm", "sns:Unsubscribe")];
 
 /// What `k8s/aws/roles.tf` fills in.
-const PLACEHOLDERS: [&str; 11] = [
+const PLACEHOLDERS: [&str; 13] = [
     "${queue_commands}",
+    "${queue_expiries}",
     "${queue_restock}",
     "${dlq_commands}",
+    "${dlq_expiries}",
     "${dlq_restock}",
     "${queues_storm}",
     "${topic_results}",
@@ -70,6 +72,33 @@ fn no_policy_has_a_wildcard() {
     }
 }
 
+/// An expiry's identity is the worker's own: who may send where expiries are taken could squat it.
+#[test]
+fn nobody_but_a_worker_that_sweeps_may_send_expiries() {
+    let sends = |statement: &Value| {
+        texts(&statement["Action"]).contains(&"sqs:SendMessage")
+            && texts(&statement["Resource"]).contains(&"${queue_expiries}")
+    };
+    let may: Vec<String> = policies()
+        .into_iter()
+        .filter(|(_, policy)| policy["Statement"].as_array().unwrap().iter().any(sends))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(may, ["worker"]);
+    // Whatever else they are granted.
+    let queues = std::fs::read_to_string(folder().join("queues.tf")).unwrap();
+    let denied = queues.split_once("sid       = \"WorkersAloneSend\"").unwrap().1;
+    let denied = denied.split("\n  }\n").next().unwrap();
+    for part in ["\"Deny\"", "[\"sqs:SendMessage\"]", "\"ArnNotEquals\"", "\"aws:PrincipalArn\""] {
+        assert!(denied.contains(part), "{part}: {denied}");
+    }
+    let senders = queues.split_once("senders = {").unwrap().1.split('}').next().unwrap();
+    assert_eq!(
+        senders.trim(),
+        "expiries = concat([aws_iam_role.inventory[\"worker\"].arn], var.expiry_senders)"
+    );
+}
+
 #[test]
 fn every_policy_is_a_roles_and_every_placeholder_is_filled_in() {
     let roles = std::fs::read_to_string(folder().join("roles.tf")).unwrap();
@@ -97,7 +126,8 @@ fn the_modules_defaults_are_the_binarys() {
     let prefix = default_of("name");
     let defaults = AwsConfig::default();
     let queues: Vec<&str> = defaults.queues.iter().map(QueueRef::as_str).collect();
-    assert_eq!(queues, [format!("{prefix}-commands.fifo"), format!("{prefix}-restock.fifo")]);
+    let all = ["commands", "expiries", "restock"].map(|kind| format!("{prefix}-{kind}.fifo"));
+    assert_eq!(queues, all);
     assert_eq!(defaults.topic.as_str(), format!("{prefix}-results.fifo"));
     assert_eq!(defaults.tables, TableNames::prefixed(&format!("{prefix}-")));
     // What every provider takes; a later one may be given the binary's.

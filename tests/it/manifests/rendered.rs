@@ -50,6 +50,12 @@ impl Overlay {
         self.objects.iter().filter(move |object| object["kind"] == kind)
     }
 
+    /// What the cluster must know.
+    pub fn api_versions(&self) -> BTreeSet<String> {
+        let versions = self.objects.iter().map(|object| object["apiVersion"].as_str().unwrap());
+        versions.map(str::to_owned).collect()
+    }
+
     /// The one object of that kind and name.
     pub fn named(&self, kind: &str, name: &str) -> &Value {
         self.objects

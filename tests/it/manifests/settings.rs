@@ -8,7 +8,7 @@ use inventory_worker::{
     config::{AwsConfig, Config, LogConfig, Section as _, TraceConfig},
 };
 
-use super::{OVERLAYS, Overlay, workers};
+use super::{OVERLAYS, Overlay, Workload, rendered::list, workers};
 
 /// What the AWS client reads by itself and the worker does not show.
 const CLIENT_VARIABLES: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
@@ -140,18 +140,49 @@ fn in_production_everything_is_in_one_account_and_region() {
 
 #[test]
 #[ignore = "needs rendered manifests: make test"]
-fn expiries_go_to_the_queue_of_commands() {
-    let defaults = AwsConfig::default();
+fn expiries_go_to_a_queue_that_who_sweeps_consumes() {
     for overlay in OVERLAYS.map(Overlay::load) {
-        let sweeping: Vec<_> = overlay
-            .workers()
-            .into_iter()
-            .filter(|worker| !worker.environment.contains_key("INVENTORY_NO_SWEEPER"))
-            .collect();
-        assert!(!sweeping.is_empty(), "{}: somebody gives holds back", overlay.name);
-        for worker in sweeping {
-            // The sweeper posts to the first queue of its worker.
-            assert_eq!(worker.config().aws.queues[0], defaults.queues[0], "{}", worker.name);
+        let workers = overlay.workers();
+        let sweeps = |name: &str| name == "inventory-worker";
+        assert!(workers.iter().any(|worker| sweeps(&worker.name)), "{}", overlay.name);
+        for worker in workers {
+            let silent = worker.environment.contains_key("INVENTORY_NO_SWEEPER");
+            assert_eq!(!silent, sweeps(&worker.name), "{}: {}", overlay.name, worker.name);
+            let queue = worker.environment["INVENTORY_EXPIRIES_QUEUE"].as_str();
+            assert_eq!(queue, "inventory-expiries.fifo", "{}", worker.name);
+            let mut consumed = worker.environment["INVENTORY_QUEUES"].split(',');
+            assert_eq!(consumed.any(|one| one == queue), !silent, "{}", worker.name);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn what_bootstraps_makes_every_queue_that_is_consumed() {
+    let local = Overlay::load("local");
+    let queues = |workload: &Workload| -> BTreeSet<String> {
+        workload.environment["INVENTORY_QUEUES"].split(',').map(str::to_owned).collect()
+    };
+    let jobs = local.workloads("Job");
+    assert_eq!(jobs.len(), 1, "one bootstrap");
+    let consumed: BTreeSet<String> = local.workers().iter().flat_map(queues).collect();
+    assert_eq!(queues(&jobs[0]), consumed);
+}
+
+/// A Job's template cannot be changed: an apply that tries is refused.
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn a_job_stays_as_it_is_when_settings_change() {
+    for overlay in OVERLAYS.map(Overlay::load) {
+        for job in overlay.workloads("Job") {
+            for source in list(&job.container()["envFrom"]) {
+                let name = source["configMapRef"]["name"].as_str().unwrap();
+                // Of the content, in ten characters, where kustomize appends one.
+                let hash = name.rsplit('-').next().filter(|last| last.len() == 10);
+                assert_eq!(hash, None, "{}: {name} is another with other settings", job.name);
+            }
+            let lasts = job.object["spec"]["ttlSecondsAfterFinished"].as_u64();
+            assert!(lasts.is_some_and(|seconds| seconds <= 60), "{}: run by each apply", job.name);
         }
     }
 }
