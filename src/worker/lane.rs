@@ -123,7 +123,8 @@ impl Lanes {
     }
 
     async fn batch(&self, batch: &[Held], coming: Coming) -> Settled {
-        let read: Vec<Read> = batch.iter().map(|held| Read::of(&held.delivery)).collect();
+        let read: Vec<Read> =
+            batch.iter().map(|held| Read::of(&held.delivery, self.source.kind)).collect();
         let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));
         let trace = Traced::begin(&*self.tools.observer, self.source.queue.name(), messages);
         let settled = trace.scope(Box::pin(self.read_batch(batch, &read, &trace, coming))).await;
@@ -278,7 +279,7 @@ impl Lanes {
         let copy = dead_letters::copy(delivery, self.source.queue.name(), reason, detail);
         outbox::send_one(&*self.source.dead_letters, copy).await?;
         let (message_id, reason) = (&delivery.message_id, reason.as_str());
-        let read = Read::of(delivery);
+        let read = Read::of(delivery, self.source.kind);
         warn!(
             message_id,
             reason,

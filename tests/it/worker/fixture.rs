@@ -23,13 +23,14 @@ use inventory_worker::{
     },
     sweeper::{self, Sweeper},
     telemetry::Metrics,
-    worker::{self, Event, Observer, Settings, Source, Stop, Tools, trace::Tracer},
+    worker::{self, Event, Observer, QueueKind, Settings, Source, Stop, Tools, trace::Tracer},
 };
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
 use uuid::Uuid;
 
 pub const COMMANDS: &str = "inventory-commands.fifo";
+pub const EXPIRIES: &str = "inventory-expiries.fifo";
 
 /// What a port call is to do instead of, or after, doing its work.
 #[derive(Clone, Debug)]
@@ -408,11 +409,15 @@ pub struct World {
     pub clock: Arc<TokioClock>,
     pub queue: Arc<MemoryQueue>,
     pub dead_letters: Arc<MemoryQueue>,
+    pub expiries: Arc<MemoryQueue>,
+    pub expiries_dead_letters: Arc<MemoryQueue>,
     pub store: Arc<MemoryStore>,
     pub locks: Arc<MemoryLocks>,
     pub topic: Arc<MemoryTopic>,
     pub faults: Faults,
     pub seen: Seen,
+    /// What workers did to the queue of expiries: it is not counted with the rest.
+    pub expiries_seen: Seen,
     pub metrics: Arc<Metrics>,
     pub watch: Arc<Watch>,
     pub settings: Settings,
@@ -436,12 +441,15 @@ impl World {
         Self {
             queue: broker.queue(COMMANDS),
             dead_letters: broker.queue("inventory-commands-dlq.fifo"),
+            expiries: broker.queue(EXPIRIES),
+            expiries_dead_letters: broker.queue("inventory-expiries-dlq.fifo"),
             store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
             locks: Arc::new(MemoryLocks::new(Arc::clone(&passed_on))),
             topic: Arc::new(MemoryTopic::new(passed_on)),
             clock,
             faults: Faults::default(),
             seen: Seen::default(),
+            expiries_seen: Seen::default(),
             metrics,
             watch: Arc::new(watch),
             settings: Settings::default(),
@@ -453,6 +461,12 @@ impl World {
     fn tampered<P: ?Sized>(&self, inner: &Arc<P>) -> Arc<Tampered<P>> {
         let (faults, seen) = (self.faults.clone(), self.seen.clone());
         Arc::new(Tampered { inner: Arc::clone(inner), faults, seen })
+    }
+
+    /// The queue of expiries, as one who is seen there has it.
+    fn expiries_of(&self, seen: &Seen) -> Arc<Tampered<MemoryQueue>> {
+        let (faults, seen) = (self.faults.clone(), seen.clone());
+        Arc::new(Tampered { inner: Arc::clone(&self.expiries), faults, seen })
     }
 
     /// A worker on this world.
@@ -469,11 +483,19 @@ impl World {
             settings: self.settings.clone(),
             stop: stop.clone(),
         });
-        let source = Source {
-            queue: self.tampered(&self.queue),
-            dead_letters: self.tampered(&self.dead_letters),
-        };
-        Running { task: tokio::spawn(worker::run(tools, vec![source])), stop }
+        let sources = vec![
+            Source {
+                queue: self.tampered(&self.queue),
+                dead_letters: self.tampered(&self.dead_letters),
+                kind: QueueKind::Commands,
+            },
+            Source {
+                queue: self.expiries_of(&self.expiries_seen),
+                dead_letters: self.tampered(&self.expiries_dead_letters),
+                kind: QueueKind::Expiries,
+            },
+        ];
+        Running { task: tokio::spawn(worker::run(tools, sources)), stop }
     }
 
     /// A sweeper on this world, by a clock of its own, and what it looked at.
@@ -486,7 +508,7 @@ impl World {
                 seen: seen.clone(),
             }),
             locks: self.tampered(&self.locks),
-            queue: self.tampered(&self.queue),
+            queue: self.expiries_of(&seen),
             clock,
             entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
             observer: self.watch.clone(),
@@ -552,7 +574,7 @@ impl World {
 
     /// Waits until every message has been deleted.
     pub async fn until_empty(&self) {
-        until(|| self.queue.depth() == 0).await;
+        until(|| self.queue.depth() == 0 && self.expiries.depth() == 0).await;
     }
 
     /// The results so far, in order, without those of [`World::with_seats`] and the like.
