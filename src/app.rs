@@ -22,9 +22,9 @@ use crate::{
         system::{Random, SystemClock},
     },
     config::{AwsConfig, Config},
-    ports::{Clock, Entropy, Locks, Publisher, Store},
+    ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
     sweeper::{self, Sweeper},
-    worker::{Observer, Settings, Source, Stop, Tools},
+    worker::{Observer, QueueKind, Settings, Source, Stop, Tools},
 };
 
 /// What a worker needs of the world.
@@ -36,8 +36,10 @@ pub struct Backends {
     pub locks: Arc<dyn Locks>,
     /// Where results go.
     pub publisher: Arc<dyn Publisher>,
-    /// The queues to consume. The first is where expiries are posted.
+    /// The queues to consume.
     pub sources: Vec<Source>,
+    /// Where expiries are posted, whoever consumes them; `None` where nobody here posts any.
+    pub expiries: Option<Arc<dyn Queue>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -68,26 +70,34 @@ pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
     }
 }
 
-/// Everything on AWS and Redis, or what stands in for them under the same protocols.
+/// Everything on AWS and Redis, or what stands in for them under the same protocols. A worker
+/// that does not sweep needs the queue of expiries only if it consumes it.
 ///
 /// # Errors
 /// A queue or topic that cannot be found: names it and says how to create it.
-pub async fn connect(config: &Config) -> anyhow::Result<Backends> {
+pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> {
     let sdk = aws().await;
     let sqs = sqs::client(&sdk);
-    let mut sources = Vec::with_capacity(config.aws.queues.len());
+    let connect = async |name: &str| -> anyhow::Result<Arc<dyn Queue>> {
+        let queue = SqsQueue::connect(sqs.clone(), name).await;
+        let queue = queue.with_context(|| format!("queue {name} (`bootstrap` creates it)"))?;
+        Ok(Arc::new(queue) as Arc<dyn Queue>)
+    };
+    let mut sources: Vec<Source> = Vec::with_capacity(config.aws.queues.len());
     for queue in &config.aws.queues {
         let dead_letters = dead_letter_queue_name(queue.as_str());
-        let connect = async |name: &str| {
-            SqsQueue::connect(sqs.clone(), name)
-                .await
-                .with_context(|| format!("queue {name} (`bootstrap` creates it)"))
-        };
         sources.push(Source {
-            queue: Arc::new(connect(queue.as_str()).await?),
-            dead_letters: Arc::new(connect(&dead_letters).await?),
+            queue: connect(queue.as_str()).await?,
+            dead_letters: connect(&dead_letters).await?,
+            kind: config.aws.kind_of(queue),
         });
     }
+    let consumed = sources.iter().find(|source| source.kind == QueueKind::Expiries);
+    let expiries = match consumed {
+        Some(source) => Some(Arc::clone(&source.queue)),
+        None if sweeps => Some(connect(config.aws.expiries.as_str()).await?),
+        None => None,
+    };
     let topic = config.aws.topic.as_str();
     let publisher = SnsTopic::connect(sns::client(&sdk), topic)
         .await
@@ -97,6 +107,7 @@ pub async fn connect(config: &Config) -> anyhow::Result<Backends> {
         locks: locks(config.redis.as_ref()),
         publisher: Arc::new(publisher),
         sources,
+        expiries,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
@@ -128,7 +139,7 @@ impl Backends {
         Some(Sweeper {
             store: Arc::clone(&self.store),
             locks: Arc::clone(&self.locks),
-            queue: Arc::clone(&self.sources.first()?.queue),
+            queue: Arc::clone(self.expiries.as_ref()?),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             observer,

@@ -29,7 +29,9 @@ mod rfc3339;
 mod trace;
 
 pub use command::{OutgoingCommand, default_group, encode_command};
-pub use decode::{Decoded, Undecodable, decode};
+pub use decode::{
+    Decoded, RESERVED_SOURCES, Undecodable, decode, decode_from_producer, is_reserved, not_reserved,
+};
 pub use envelope::COMMAND_TYPE_BYTES_MAX;
 pub use result::{RESULT_BYTES_MAX, RESULT_SOURCE, ResultMessage, encode_result};
 pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};

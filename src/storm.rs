@@ -86,7 +86,7 @@ impl Storm {
     ///
     /// The name is no part of a source.
     pub fn source(&self) -> Result<Source, InvalidText> {
-        format!("/inventory-worker/storm/{}", self.name).parse()
+        format!("/inventory-storm/{}", self.name).parse()
     }
 
     /// Where it looks whether anybody answers.

@@ -78,6 +78,17 @@ impl Tools {
     }
 }
 
+/// What a queue is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueKind {
+    /// Commands of producers. Sources that are the workers' own are refused.
+    #[default]
+    Commands,
+    /// Expiries, which workers alone may send to. The one queue that takes the workers' own
+    /// sources.
+    Expiries,
+}
+
 /// A queue to consume, and where its dead letters go.
 #[derive(Clone)]
 pub struct Source {
@@ -85,6 +96,8 @@ pub struct Source {
     pub queue: Arc<dyn Queue>,
     /// Dead letters.
     pub dead_letters: Arc<dyn Queue>,
+    /// What the queue is for.
+    pub kind: QueueKind,
 }
 
 /// Consumes the queues until told to stop; then drains within the grace. A call that hangs does not

@@ -18,11 +18,14 @@ use crate::{
     },
     domain::Action,
     ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
-    worker::Source,
+    worker::{QueueKind, Source},
 };
 
-/// The queue of reserves, confirms, cancels and expiries, as in production.
+/// The queue of reserves, confirms and cancels, as in production.
 pub const COMMANDS: &str = "inventory-commands.fifo";
+
+/// The queue of expiries, as in production.
+pub const EXPIRIES: &str = "inventory-expiries.fifo";
 
 /// The queue of restocks, as in production.
 pub const RESTOCK: &str = "inventory-restock.fifo";
@@ -41,6 +44,7 @@ pub struct Embedded {
     /// Where results are published.
     pub topic: Arc<MemoryTopic>,
     commands: Arc<MemoryQueue>,
+    expiries: Arc<MemoryQueue>,
     restock: Arc<MemoryQueue>,
     broker: MemoryBroker,
     dynamo: EmbeddedDynamo,
@@ -63,7 +67,7 @@ impl Embedded {
             let dead_letters = dead_letter_queue_name(name);
             broker.queue_with_dead_letters(name, &dead_letters, MAX_RECEIVE_COUNT)
         };
-        let (commands, restock) = (queue(COMMANDS), queue(RESTOCK));
+        let (commands, expiries, restock) = (queue(COMMANDS), queue(EXPIRIES), queue(RESTOCK));
         let topic = Arc::new(MemoryTopic::new(Arc::clone(&clock)).with_record_of(0));
 
         let calls = Arc::new(CallCounts::default());
@@ -71,21 +75,28 @@ impl Embedded {
         let observed = |queue: Arc<MemoryQueue>| -> Arc<dyn Queue> {
             Arc::new(ObservedQueue::new(queue, Arc::clone(&counting)))
         };
-        let source = |queue: &Arc<MemoryQueue>| {
+        let source = |queue: &Arc<MemoryQueue>, kind| {
             let dead_letters = broker.queue(&dead_letter_queue_name(queue.name()));
-            Source { queue: observed(Arc::clone(queue)), dead_letters: observed(dead_letters) }
+            let queue = observed(Arc::clone(queue));
+            Source { queue, dead_letters: observed(dead_letters), kind }
         };
+        let sources = vec![
+            source(&commands, QueueKind::Commands),
+            source(&expiries, QueueKind::Expiries),
+            source(&restock, QueueKind::Commands),
+        ];
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
         let publisher: Arc<dyn Publisher> = topic.clone();
         let backends = Backends {
             store: Arc::new(ObservedStore::new(Arc::clone(&store), Arc::clone(&counting))),
             locks: Arc::new(ObservedLocks::new(locks, Arc::clone(&counting))),
             publisher: Arc::new(ObservedPublisher::new(publisher, Arc::clone(&counting))),
-            sources: vec![source(&commands), source(&restock)],
+            expiries: sources.get(1).map(|source| Arc::clone(&source.queue)),
+            sources,
             clock,
             entropy,
         };
-        Ok(Self { backends, calls, store, topic, commands, restock, broker, dynamo })
+        Ok(Self { backends, calls, store, topic, commands, expiries, restock, broker, dynamo })
     }
 
     /// The queue a producer posts such a command to.
@@ -97,7 +108,7 @@ impl Embedded {
         }
     }
 
-    /// The queue of reserves, confirms, cancels and expiries.
+    /// The queue of reserves, confirms and cancels.
     #[must_use]
     pub fn commands(&self) -> &Arc<MemoryQueue> {
         &self.commands
@@ -106,14 +117,14 @@ impl Embedded {
     /// Whether no command waits or is being worked on.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.commands.depth() == 0 && self.restock.depth() == 0
+        [&self.commands, &self.expiries, &self.restock].iter().all(|queue| queue.depth() == 0)
     }
 
     /// How many messages lie in the dead-letter queues.
     #[must_use]
     pub fn dead_letters(&self) -> usize {
         let of = |name| self.broker.queue(&dead_letter_queue_name(name)).depth();
-        of(COMMANDS) + of(RESTOCK)
+        of(COMMANDS) + of(EXPIRIES) + of(RESTOCK)
     }
 
     /// A queue that gets every result from now on, as that of any other service would.

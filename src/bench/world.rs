@@ -17,7 +17,7 @@ use crate::{
     },
     domain::{GroupId, Timestamp},
     ports::{Clock, Locks, Publisher, Queue, Store},
-    worker::{self, Settings, Source, Stop, Tools},
+    worker::{self, QueueKind, Settings, Source, Stop, Tools},
 };
 
 /// Every run begins at the same moment.
@@ -100,6 +100,7 @@ impl World {
         Source {
             queue: Arc::clone(&self.ports.queue),
             dead_letters: Arc::clone(&self.ports.dead_letters),
+            kind: QueueKind::Commands,
         }
     }
 

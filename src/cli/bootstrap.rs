@@ -62,7 +62,8 @@ async fn ensure(
 ) -> anyhow::Result<Ensured> {
     bar.set_message("queues");
     let sdk = app::aws().await;
-    let queues: Vec<String> = config.queues.iter().map(|queue| queue.as_str().to_owned()).collect();
+    let queues: Vec<String> =
+        config.every_queue().iter().map(|queue| queue.as_str().to_owned()).collect();
     let mut ensured = sqs::bootstrap::ensure_queues(&sqs::client(&sdk), &queues).await?;
     bar.set_message("topic");
     let (_, topic) =

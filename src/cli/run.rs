@@ -48,6 +48,6 @@ pub async fn run(args: RunArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         emf: config.emf.clone(),
         traces: config.traces.clone(),
     };
-    service.run(app::connect(&config), signals).await?;
+    service.run(app::connect(&config, !args.no_sweeper), signals).await?;
     Ok(ExitCode::Done)
 }

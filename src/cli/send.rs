@@ -13,11 +13,12 @@ use super::run::{AWS_VARIABLES, TRACE_VARIABLES};
 use crate::{
     config::{Flags, SendConfig},
     domain::{
-        Action, BookingId, Cancel, CommandId, Confirm, GroupId, Label, LineRequest, PoolId, Price,
-        QUANTITY_MAX, Reason, ReservationId, Reserve, Restock, RestockMode, RestockStatus,
-        SeatChange, SeatNumber, Source, StoreId, Timestamp, UserId, command::HOLD_SECONDS_MAX,
-        ids::EVENT_ID_MAX,
+        Action, BookingId, Cancel, CommandId, Confirm, GroupId, InvalidText, Label, LineRequest,
+        PoolId, Price, QUANTITY_MAX, Reason, ReservationId, Reserve, Restock, RestockMode,
+        RestockStatus, SeatChange, SeatNumber, Source, StoreId, Timestamp, UserId,
+        command::HOLD_SECONDS_MAX, ids::EVENT_ID_MAX,
     },
+    message,
 };
 
 /// Arguments of `send`.
@@ -55,7 +56,7 @@ pub enum SendCommand {
 /// How to post, and what to do then.
 #[derive(Args)]
 pub struct DeliveryArgs {
-    /// The queue to post to, by name or URL [default: the first, for restocks the second if any]
+    /// The queue to post to, by name or URL [default: the first of producers, for restocks the second if any]
     #[arg(long, env = "INVENTORY_SEND_QUEUE", hide_env_values = true, value_name = "QUEUE")]
     pub queue: Option<String>,
     /// Wait for the outcome, at most this many seconds [default without a number: 30]; exit 0 for
@@ -96,7 +97,8 @@ pub struct AddressArgs {
         env = "INVENTORY_SOURCE",
         hide_env_values = true,
         value_name = "SOURCE",
-        default_value = "/inventory-worker/cli"
+        value_parser = source,
+        default_value = "/inventory-cli"
     )]
     pub source: Source,
     /// The message group [default: one a pool]
@@ -314,6 +316,15 @@ impl RestockArgs {
             },
             as_of: self.as_of,
         }
+    }
+}
+
+/// A source that producers may use: the workers' own are refused wherever they come from.
+fn source(text: &str) -> Result<Source, String> {
+    let source: Source = text.parse().map_err(|invalid: InvalidText| invalid.to_string())?;
+    match message::is_reserved(&source) {
+        true => Err(format!("expected {}", message::not_reserved())),
+        false => Ok(source),
     }
 }
 

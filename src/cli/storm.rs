@@ -171,8 +171,9 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
             .await
             .with_context(|| format!("queue {name} (`bootstrap` creates it)"))
     };
-    let first = config.queues.first().context("no queue")?;
-    let second = config.queues.get(1).unwrap_or(first);
+    let queues = config.command_queues();
+    let first = queues.first().context("no queue but that of expiries")?;
+    let second = queues.get(1).unwrap_or(first);
     let commands: Arc<dyn Queue> = Arc::new(connect(first.as_str()).await?);
     let restocks: Arc<dyn Queue> = Arc::new(connect(second.as_str()).await?);
     let topic = config.topic.as_str();

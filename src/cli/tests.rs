@@ -319,7 +319,7 @@ fn a_reserve_is_read_as_it_was_written() {
         ["reserve", "--event", "42", "--user", "u-7", "--seat", "A-1,A-2", "--line", "a=b=2"];
     let command = send_command(&arguments).unwrap();
     assert_eq!(command.address().pool(), Some(PoolId::Event(42)));
-    assert_eq!(command.address().source.as_str(), "/inventory-worker/cli");
+    assert_eq!(command.address().source.as_str(), "/inventory-cli");
     let Action::Reserve(reserve) = command.action(nil) else { panic!("no reserve") };
     let seats: Vec<&str> = reserve.seats.iter().map(|seat| seat.as_str()).collect();
     assert_eq!(seats, ["A-1", "A-2"]);

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Reader, Section, Setting, parse};
-use crate::adapters::{dynamodb::TableNames, sqs};
+use crate::{
+    adapters::{dynamodb::TableNames, sqs},
+    worker::QueueKind,
+};
 
 const NAMES: &str = "Queues, topic and tables";
 const CLIENT: &str = "AWS client";
@@ -20,7 +23,17 @@ pub(super) static QUEUES: Setting = Setting::new(
     "QUEUES",
     "Command queues: names or URLs, comma-separated",
 )
-.or("inventory-commands.fifo,inventory-restock.fifo");
+.or("inventory-commands.fifo,inventory-expiries.fifo,inventory-restock.fifo");
+
+static EXPIRIES: Setting = Setting::new(
+    NAMES,
+    "expiries-queue",
+    "INVENTORY_EXPIRIES_QUEUE",
+    "QUEUE",
+    "Where the sweeper posts, the one queue that takes the workers' own sources; consumed by those \
+     who have it among their queues",
+)
+.or("inventory-expiries.fifo");
 
 static TOPIC: Setting = Setting::new(
     NAMES,
@@ -90,6 +103,14 @@ impl QueueRef {
         &self.0
     }
 
+    fn is_dead_letters(&self) -> bool {
+        self.name().ends_with("-dlq.fifo")
+    }
+
+    fn is_url(&self) -> bool {
+        self.0.starts_with("http://") || self.0.starts_with("https://")
+    }
+
     /// The queue's name, the last part of its URL.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -101,8 +122,8 @@ impl std::str::FromStr for QueueRef {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_url = text.starts_with("http://") || text.starts_with("https://");
         let queue = Self(text.to_owned());
+        let is_url = queue.is_url();
         let name = if is_url { queue.name() } else { text };
         if (is_url && !parse::is_plain_url(text)) || !is_fifo_name(name, QUEUE_NAME_MAX) {
             return Err(
@@ -155,6 +176,8 @@ impl std::str::FromStr for TopicRef {
 pub struct AwsConfig {
     /// `INVENTORY_QUEUES`: at least one, none twice.
     pub queues: Vec<QueueRef>,
+    /// `INVENTORY_EXPIRIES_QUEUE`, among the queues or not.
+    pub expiries: QueueRef,
     /// `INVENTORY_RESULTS_TOPIC`
     pub topic: TopicRef,
     /// The tables, all different.
@@ -165,6 +188,7 @@ impl Section for AwsConfig {
     fn settings() -> Vec<&'static Setting> {
         vec![
             &QUEUES,
+            &EXPIRIES,
             &TOPIC,
             &SEATS,
             &STOCK,
@@ -181,6 +205,7 @@ impl Section for AwsConfig {
     fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
             queues: reader.value(&QUEUES, Vec::new(), queues),
+            expiries: reader.value(&EXPIRIES, QueueRef(String::new()), expiries),
             topic: reader.value(&TOPIC, TopicRef(String::new()), str::parse),
             tables: TableNames {
                 seats: reader.value(&SEATS, String::new(), table),
@@ -208,6 +233,34 @@ impl Section for AwsConfig {
     }
 }
 
+impl AwsConfig {
+    /// What a queue is for. One may be given by its name and the other by its URL.
+    #[must_use]
+    pub fn kind_of(&self, queue: &QueueRef) -> QueueKind {
+        let is_same = match (queue.is_url(), self.expiries.is_url()) {
+            (true, true) => queue == &self.expiries,
+            _ => queue.name() == self.expiries.name(),
+        };
+        if is_same { QueueKind::Expiries } else { QueueKind::Commands }
+    }
+
+    /// The queues that producers send to: for restocks the second, where there is one.
+    #[must_use]
+    pub fn command_queues(&self) -> Vec<&QueueRef> {
+        let is_producers = |queue: &&QueueRef| self.kind_of(queue) == QueueKind::Commands;
+        self.queues.iter().filter(is_producers).collect()
+    }
+
+    /// Every queue that is consumed or posted to, each once.
+    #[must_use]
+    pub fn every_queue(&self) -> Vec<&QueueRef> {
+        let is_consumed =
+            self.queues.iter().any(|queue| self.kind_of(queue) == QueueKind::Expiries);
+        let expiries = (!is_consumed).then_some(&self.expiries);
+        self.queues.iter().chain(expiries).collect()
+    }
+}
+
 impl Default for AwsConfig {
     fn default() -> Self {
         super::reader::defaults()
@@ -220,10 +273,19 @@ fn queues(text: &str) -> Result<Vec<QueueRef>, String> {
     if queues.is_empty() || names.len() < queues.len() {
         return Err("at least one queue, none twice".to_owned());
     }
-    if queues.iter().any(|queue| queue.name().ends_with("-dlq.fifo")) {
+    if queues.iter().any(QueueRef::is_dead_letters) {
         return Err("no dead-letter queue: what is in one is sent back by a person".to_owned());
     }
     Ok(queues)
+}
+
+fn expiries(text: &str) -> Result<QueueRef, String> {
+    let wrong = "one FIFO queue that is no dead-letter queue: its name (letters, digits, - and _, \
+                 at most 80 with the .fifo at the end) or its URL";
+    text.parse::<QueueRef>()
+        .ok()
+        .filter(|queue| !queue.is_dead_letters())
+        .ok_or_else(|| wrong.to_owned())
 }
 
 fn is_fifo_name(name: &str, max: usize) -> bool {

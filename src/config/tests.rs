@@ -27,7 +27,11 @@ fn nothing_set_gives_the_documented_defaults() {
     assert_eq!(config.worker, worker::Settings::default());
     assert_eq!(config.sweeper, sweeper::Settings::default());
     let queues: Vec<&str> = config.aws.queues.iter().map(QueueRef::name).collect();
-    assert_eq!(queues, ["inventory-commands.fifo", "inventory-restock.fifo"]);
+    assert_eq!(
+        queues,
+        ["inventory-commands.fifo", "inventory-expiries.fifo", "inventory-restock.fifo"]
+    );
+    assert_eq!(config.aws.expiries.as_str(), "inventory-expiries.fifo");
     assert_eq!(config.aws.topic.as_str(), "inventory-results.fifo");
     assert!(config.redis.is_none());
     assert_eq!(config.aws, AwsConfig::default());
@@ -92,8 +96,8 @@ fn settings_that_contradict_each_other_stop_the_start() {
             "grace > long poll + flush",
         ),
         (vec![("INVENTORY_HANDLER_TIMEOUT_SECONDS", "22")], "grace > handler timeout + flush"),
-        (vec![("INVENTORY_IN_FLIGHT_MESSAGES", "79")], "at least 80 messages"),
-        (vec![("INVENTORY_IN_FLIGHT_MIB", "79")], "at least 80 MiB"),
+        (vec![("INVENTORY_IN_FLIGHT_MESSAGES", "119")], "at least 120 messages"),
+        (vec![("INVENTORY_IN_FLIGHT_MIB", "119")], "at least 120 MiB"),
         (vec![("DYNAMODB_TABLE_STOCK", "inventory-seats")], "four different tables"),
     ] {
         let all = problems(&variables);
@@ -174,6 +178,32 @@ fn queues_and_topics_are_named_by_name_or_address() {
     }
     for wrong in ["results", "arn:aws:sns:::results.fifo", "arn:aws:sqs:r:1:results.fifo"] {
         assert_eq!(problems(&[("INVENTORY_RESULTS_TOPIC", wrong)]).len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn the_queue_of_expiries_is_known_by_name_or_address_and_counted_once() {
+    let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/ends.fifo";
+    let other = "https://sqs.eu-central-1.amazonaws.com/210987654321/ends.fifo";
+    for (queues, expiries, every, is_consumed) in [
+        ("a.fifo,ends.fifo", "ends.fifo", 2, true),
+        ("a.fifo,ends.fifo", url, 2, true),
+        (url, "ends.fifo", 1, true),
+        (url, other, 2, false),
+        ("a.fifo", "ends.fifo", 2, false),
+    ] {
+        let variables = [("INVENTORY_QUEUES", queues), ("INVENTORY_EXPIRIES_QUEUE", expiries)];
+        let aws = load(&variables).unwrap().aws;
+        assert_eq!(aws.every_queue().len(), every, "{queues} {expiries}");
+        let kinds: Vec<_> = aws.queues.iter().map(|queue| aws.kind_of(queue)).collect();
+        assert_eq!(
+            kinds.contains(&worker::QueueKind::Expiries),
+            is_consumed,
+            "{queues} {expiries}"
+        );
+    }
+    for wrong in ["ends", "a.fifo,b.fifo", "a-dlq.fifo"] {
+        assert_eq!(problems(&[("INVENTORY_EXPIRIES_QUEUE", wrong)]).len(), 1, "{wrong}");
     }
 }
 

@@ -9,9 +9,13 @@ use super::{
     trace::TraceContext,
 };
 use crate::{
-    domain::{Command, CommandKey, Digest, PoolId, Rejection},
+    domain::{Command, CommandKey, Digest, PoolId, Rejection, Source},
     ports::queue::MESSAGE_BYTES_MAX,
 };
+
+/// How sources begin that are the workers' own: only the queue of expiries takes them, so that
+/// nobody else can take the identity of an expiry.
+pub const RESERVED_SOURCES: &str = "/inventory-worker/";
 
 /// A message that is a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +69,41 @@ pub fn decode(body: &str) -> Result<Decoded, Box<Undecodable>> {
         let glimpse = message.map(|message| envelope::glimpse(&message)).unwrap_or_default();
         undecodable(fault, body, glimpse)
     })
+}
+
+/// Reads a command that a producer sent: like [`decode`], without the sources that are the workers'
+/// own ([`RESERVED_SOURCES`]).
+///
+/// # Errors
+/// As for [`decode`]; and of a command that is right otherwise, its `source` if it is reserved.
+pub fn decode_from_producer(body: &str) -> Result<Decoded, Box<Undecodable>> {
+    let decoded = decode(body)?;
+    let command = &decoded.command;
+    if !is_reserved(&command.key.source) {
+        return Ok(decoded);
+    }
+    let glimpse = Glimpse {
+        key: Some(command.key.clone()),
+        command_type: Some(command.action.command_type().as_str().to_owned()),
+        pool: Some(command.pool.clone()),
+        traceparent: decoded.traceparent,
+    };
+    let fault = Fault::at(&Path::Field(&Path::Message, "source"), not_reserved());
+    Err(undecodable(fault, body, glimpse))
+}
+
+/// Whether a source is the workers' own.
+#[must_use]
+pub fn is_reserved(source: &Source) -> bool {
+    source.as_str().starts_with(RESERVED_SOURCES)
+}
+
+/// What is expected in place of a reserved source.
+#[must_use]
+pub fn not_reserved() -> String {
+    format!(
+        "a source of your own: those that begin with {RESERVED_SOURCES} are reserved to workers"
+    )
 }
 
 fn parse(body: &str) -> Result<Value, Fault> {

@@ -27,14 +27,14 @@ use super::{
     profile::{Fault, Profile, SKEW_MAX_MS},
     trace::Trace,
     workload::{Posting, Workload},
-    world::World,
+    world::{QUEUES, World},
 };
 use crate::{
     adapters::memory::TokioClock,
     dlq::{self, Desk, Selection},
     ports::{Clock, Entropy, Queue},
     sweeper::Sweeper,
-    worker::{self, Source, Stop, Tools, Unobserved},
+    worker::{self, QueueKind, Source, Stop, Tools, Unobserved},
 };
 
 /// In calm, everything must have come to an end within this.
@@ -421,14 +421,17 @@ impl Running {
             let injector = Arc::clone(&injector);
             Some(Arc::new(FaultyQueue { injector, inner, place }) as Arc<dyn Queue>)
         };
-        let sources: Vec<Source> = (0..world.queues.len())
-            .filter_map(|index| {
+        let sources: Vec<Source> = QUEUES
+            .iter()
+            .enumerate()
+            .filter_map(|(index, (_, kind))| {
                 let (from, dead) =
                     (queue(Place::Commands(index))?, queue(Place::DeadLetters(index))?);
-                Some(Source { queue: from, dead_letters: dead })
+                Some(Source { queue: from, dead_letters: dead, kind: *kind })
             })
             .collect();
-        let sweeper = sources.first().map(|source| Sweeper {
+        let expiries = sources.iter().find(|source| source.kind == QueueKind::Expiries);
+        let sweeper = expiries.map(|source| Sweeper {
             store: Arc::clone(&tools.store),
             locks: Arc::clone(&tools.locks),
             queue: Arc::clone(&source.queue),

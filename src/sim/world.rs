@@ -29,13 +29,18 @@ use crate::{
         BatchAnswer, Clock, CommitError, Consumed, LedgerKey, OutgoingMessage, PortError,
         Publication, Publisher, Queue, Receipt, Record, Store, Transaction, Wanted, Write,
     },
+    worker::QueueKind,
 };
 
 /// When every history begins, by the server's clock.
 pub(super) const EPOCH: &str = "2026-11-22T10:00:00Z";
 
 /// The queues, each with its dead letters.
-pub(super) const QUEUES: [&str; 2] = ["inventory-commands.fifo", "inventory-restock.fifo"];
+pub(super) const QUEUES: [(&str, QueueKind); 3] = [
+    ("inventory-commands.fifo", QueueKind::Commands),
+    ("inventory-restock.fifo", QueueKind::Commands),
+    ("inventory-expiries.fifo", QueueKind::Expiries),
+];
 
 /// The in-memory ports, what is wrong with them at the moment, and what was seen.
 pub(super) struct World {
@@ -71,8 +76,11 @@ impl World {
         Self {
             seed,
             store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
-            queues: QUEUES.iter().map(|name| broker.queue(name)).collect(),
-            dead_letters: QUEUES.iter().map(|name| broker.queue(&format!("dead-{name}"))).collect(),
+            queues: QUEUES.iter().map(|(name, _)| broker.queue(name)).collect(),
+            dead_letters: QUEUES
+                .iter()
+                .map(|(name, _)| broker.queue(&format!("dead-{name}")))
+                .collect(),
             topic: Arc::new(MemoryTopic::new(Arc::clone(&passed_on)).with_record_of(0)),
             locks: Arc::new(MemoryLocks::new(passed_on)),
             clock,

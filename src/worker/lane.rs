@@ -168,7 +168,8 @@ impl Lanes {
     }
 
     async fn batch(&self, batch: &[Held], coming: Coming) -> Settled {
-        let read: Vec<Read> = batch.iter().map(|held| Read::of(&held.delivery)).collect();
+        let read: Vec<Read> =
+            batch.iter().map(|held| Read::of(&held.delivery, self.source.kind)).collect();
         let pool = read.iter().find_map(Read::pool);
         let entry = pool.map_or(Entry::Free, |pool| self.troubled.enter(pool));
         if matches!(entry, Entry::Full) {
@@ -364,7 +365,7 @@ impl Lanes {
             .await
             .map_err(|failure| Failure::CopyFailed(failure.to_string()))?;
         let reason = reason.as_str();
-        let read = Read::of(delivery);
+        let read = Read::of(delivery, self.source.kind);
         warn!(
             message_id,
             reason,

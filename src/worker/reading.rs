@@ -2,7 +2,7 @@
 
 use std::panic;
 
-use super::trace;
+use super::{QueueKind, trace};
 use crate::{
     domain::{CommandKey, PoolId},
     message::{self, Decoded, TraceContext, Undecodable},
@@ -18,10 +18,13 @@ pub(super) enum Read {
 }
 
 impl Read {
-    /// Reads a message. Its trace context is the one in its body, or where there is none there the
-    /// one among its attributes.
-    pub(super) fn of(delivery: &Delivery) -> Self {
-        Self::by(message::decode, delivery)
+    /// Reads a message of a queue of that kind. Its trace context is the one in its body, or where
+    /// there is none there the one among its attributes.
+    pub(super) fn of(delivery: &Delivery, kind: QueueKind) -> Self {
+        match kind {
+            QueueKind::Commands => Self::by(message::decode_from_producer, delivery),
+            QueueKind::Expiries => Self::by(message::decode, delivery),
+        }
     }
 
     /// A message that makes the decoder panic, which none should, is one that cannot be read: left

@@ -16,7 +16,7 @@ use crate::{
     ports::Entropy,
     report::{Plot, quantile},
     sweeper::{self, Sweeper},
-    worker::{self, Settings},
+    worker::{self, QueueKind, Settings, Source},
 };
 
 const WORKERS: u64 = 4;
@@ -131,7 +131,8 @@ fn start_worker(
         observer: Arc::clone(&tools.observer),
         settings: settings.clone(),
     };
-    working.spawn(worker::run(tools, vec![world.source()]));
+    let expiries = Source { kind: QueueKind::Expiries, ..world.source() };
+    working.spawn(worker::run(tools, vec![expiries]));
     working.spawn(async move {
         tokio::time::sleep(phase).await;
         sweeper.run(CancellationToken::new()).await;

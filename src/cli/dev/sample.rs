@@ -23,7 +23,7 @@ pub(super) const EXAMPLE: &str = r#"{"specversion":"1.0","id":"try-1","source":"
 /// ledger answers, and nothing that was sold since is put on sale again.
 pub(super) fn commands() -> Result<Vec<(CommandKey, PoolId, Action)>, InvalidText> {
     let command = |id: &str, pool: PoolId, restock: Restock| {
-        let key = CommandKey { source: "/inventory-worker/dev".parse()?, id: id.parse()? };
+        let key = CommandKey { source: "/inventory-dev".parse()?, id: id.parse()? };
         Ok((key, pool, Action::Restock(restock)))
     };
     Ok(vec![

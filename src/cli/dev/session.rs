@@ -172,7 +172,8 @@ impl Poster<'_> {
         if line.trim().is_empty() {
             return Ok(());
         }
-        let command = message::decode(line).map_err(|wrong| wrong.to_string())?.command;
+        let command =
+            message::decode_from_producer(line).map_err(|wrong| wrong.to_string())?.command;
         let group = message::default_group(&command.pool, &command.action);
         let message_id = self.push(&command.action, group, line.to_owned())?;
         self.posted.retain(|_, at| at.elapsed() < DEDUPLICATION);

@@ -141,18 +141,19 @@ impl Counter<'_> {
         Err(BadUsage(format!("{shown}: nothing was sent\n  {wrong}")).into())
     }
 
-    /// Restocks go to the second queue where there is one, so that they never delay a sale.
+    /// Restocks go to the second queue of producers where there is one, so that they never delay a sale.
     fn queue_for(&self, action: &Action) -> String {
         let is_restock = matches!(action, Action::Restock(_));
-        let second = self.config.queues.get(1).filter(|_| is_restock);
-        let default = second.or(self.config.queues.first()).map(|queue| queue.as_str().to_owned());
+        let queues = self.config.command_queues();
+        let second = queues.get(1).filter(|_| is_restock);
+        let default = second.or(queues.first()).map(|queue| queue.as_str().to_owned());
         self.delivery.queue.clone().or(default).unwrap_or_default()
     }
 }
 
 /// Reads the body as the worker will.
 fn read(body: &str) -> Result<Decoded, BadUsage> {
-    message::decode(body).map_err(|refused| {
+    message::decode_from_producer(body).map_err(|refused| {
         BadUsage(format!("{}: {}", refused.rejection.code.as_str(), refused.rejection.message))
     })
 }
@@ -187,6 +188,29 @@ mod tests {
         let own =
             body(r#","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01""#);
         assert_eq!(counter.posting_of_body(own).unwrap().attributes, BTreeMap::new());
+    }
+
+    #[test]
+    fn nothing_goes_to_the_queue_of_expiries_unasked() {
+        let delivery = delivery();
+        let config = Flags::<AwsConfig>::none().load(&BTreeMap::new()).unwrap();
+        let counter = Counter { config: &config, delivery: &delivery, traces: None, caller: None };
+        let body = |kind: &str, data: &str| {
+            format!(
+                r#"{{"specversion":"1.0","id":"1","source":"/s","type":"inventory.{kind}.v1","data":{{"event_id":1,{data}}}}}"#
+            )
+        };
+        let id = r#""reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90""#;
+        for (kind, data, queue) in [
+            ("cancel", id, "inventory-commands.fifo"),
+            ("expire", id, "inventory-commands.fifo"),
+            ("restock", r#""seats":[{"seat_number":"A-1"}]"#, "inventory-restock.fifo"),
+        ] {
+            assert_eq!(counter.posting_of_body(body(kind, data)).unwrap().queue, queue, "{kind}");
+        }
+        let reserved = body("cancel", id).replace("/s\"", "/inventory-worker/sweeper\"");
+        let Err(BadUsage(told)) = counter.posting_of_body(reserved) else { panic!("taken") };
+        assert!(told.contains("source") && told.contains("reserved to workers"), "{told}");
     }
 
     #[test]

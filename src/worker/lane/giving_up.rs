@@ -60,7 +60,7 @@ impl Lanes {
     /// The one place that turns a failure into what happens to the messages that are left.
     pub(super) async fn give_up(&self, failure: Failure, left: &[Held]) {
         let head = left.first().map(|held| &held.delivery);
-        let read = head.map(Read::of);
+        let read = head.map(|delivery| Read::of(delivery, self.source.kind));
         let read = read.as_ref();
         let group = head.map(|delivery| delivery.group.as_str());
         let command = read.and_then(Read::key).map(display);

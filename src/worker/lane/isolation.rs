@@ -187,7 +187,7 @@ impl Lanes {
     /// To the dead letters, unless the ledger knows the command: what has begun is never given up,
     /// and what has an outcome only if that cannot be published, for then a person must be told.
     async fn condemn(&self, suspect: &Held, attempts: u32, coming: Coming) -> Settled {
-        let standing = match Read::of(&suspect.delivery) {
+        let standing = match Read::of(&suspect.delivery, self.source.kind) {
             Read::Command(decoded) => chunks::standing(&self.tools, &decoded.command).await,
             Read::Unreadable(undecodable) => {
                 let reason = Reason::Unreadable(undecodable.rejection.code);

@@ -23,13 +23,14 @@ use inventory_worker::{
     },
     sweeper::{self, Sweeper},
     telemetry::Metrics,
-    worker::{self, Event, Observer, Settings, Source, Stop, Tools, trace::Tracer},
+    worker::{self, Event, Observer, QueueKind, Settings, Source, Stop, Tools, trace::Tracer},
 };
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
 use uuid::Uuid;
 
 pub const COMMANDS: &str = "inventory-commands.fifo";
+pub const EXPIRIES: &str = "inventory-expiries.fifo";
 
 /// What a port call is to do instead of, or after, doing its work.
 #[derive(Clone, Debug)]
@@ -477,11 +478,15 @@ pub struct World {
     pub queue: Arc<MemoryQueue>,
     pub dead_letters: Arc<MemoryQueue>,
     second_queue: Arc<MemoryQueue>,
+    pub expiries: Arc<MemoryQueue>,
+    pub expiries_dead_letters: Arc<MemoryQueue>,
     pub store: Arc<MemoryStore>,
     pub locks: Arc<MemoryLocks>,
     pub topic: Arc<MemoryTopic>,
     pub faults: Faults,
     pub seen: Seen,
+    /// What workers did to the queue of expiries: it is not counted with the rest.
+    pub expiries_seen: Seen,
     pub metrics: Arc<Metrics>,
     pub watch: Arc<Watch>,
     pub settings: Settings,
@@ -506,12 +511,15 @@ impl World {
             queue: broker.queue(COMMANDS),
             dead_letters: broker.queue("inventory-commands-dlq.fifo"),
             second_queue: broker.queue("inventory-other.fifo"),
+            expiries: broker.queue(EXPIRIES),
+            expiries_dead_letters: broker.queue("inventory-expiries-dlq.fifo"),
             store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
             locks: Arc::new(MemoryLocks::new(Arc::clone(&passed_on))),
             topic: Arc::new(MemoryTopic::new(passed_on)),
             clock,
             faults: Faults::default(),
             seen: Seen::default(),
+            expiries_seen: Seen::default(),
             metrics,
             watch: Arc::new(watch),
             settings: Settings::default(),
@@ -525,6 +533,12 @@ impl World {
         Arc::new(Tampered { inner: Arc::clone(inner), faults, seen })
     }
 
+    /// The queue of expiries, as one who is seen there has it.
+    fn expiries_of(&self, seen: &Seen) -> Arc<Tampered<MemoryQueue>> {
+        let (faults, seen) = (self.faults.clone(), seen.clone());
+        Arc::new(Tampered { inner: Arc::clone(&self.expiries), faults, seen })
+    }
+
     /// A worker on this world.
     pub fn start(&self) -> Running {
         self.start_on(Vec::new())
@@ -533,7 +547,8 @@ impl World {
     /// A worker that consumes a second queue besides, with which nothing is ever wrong.
     pub fn start_with_second_queue(&self) -> Running {
         let queue: Arc<dyn Queue> = self.second_queue.clone();
-        self.start_on(vec![Source { queue, dead_letters: self.dead_letters.clone() }])
+        let dead_letters = self.dead_letters.clone();
+        self.start_on(vec![Source { queue, dead_letters, kind: QueueKind::Commands }])
     }
 
     fn start_on(&self, others: Vec<Source>) -> Running {
@@ -549,11 +564,19 @@ impl World {
             settings: self.settings.clone(),
             stop: stop.clone(),
         });
-        let source = Source {
-            queue: self.tampered(&self.queue),
-            dead_letters: self.tampered(&self.dead_letters),
-        };
-        let sources = std::iter::once(source).chain(others).collect();
+        let mut sources = vec![
+            Source {
+                queue: self.tampered(&self.queue),
+                dead_letters: self.tampered(&self.dead_letters),
+                kind: QueueKind::Commands,
+            },
+            Source {
+                queue: self.expiries_of(&self.expiries_seen),
+                dead_letters: self.tampered(&self.expiries_dead_letters),
+                kind: QueueKind::Expiries,
+            },
+        ];
+        sources.extend(others);
         Running { task: tokio::spawn(worker::run(tools, sources)), stop }
     }
 
@@ -567,7 +590,7 @@ impl World {
                 seen: seen.clone(),
             }),
             locks: self.tampered(&self.locks),
-            queue: self.tampered(&self.queue),
+            queue: self.expiries_of(&seen),
             clock,
             entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
             observer: self.watch.clone(),
@@ -629,7 +652,7 @@ impl World {
 
     /// Waits until every message has been deleted.
     pub async fn until_empty(&self) {
-        until(|| self.queue.depth() == 0).await;
+        until(|| self.queue.depth() == 0 && self.expiries.depth() == 0).await;
     }
 
     /// The results so far, in order, without those of [`World::with_seats`] and the like.

@@ -167,11 +167,6 @@ async fn an_expiry_that_found_a_slow_clock_is_posted_again() {
     // The sweeper's clock is further ahead of the worker's than the margin allows for.
     let (sweeper, _) = world.start_sweeper(Arc::new(world.clock.skewed(7_000)));
     let worker = world.start();
-    let is_free = |world: &World| {
-        world.store.inspect(|tables| {
-            tables.seats.values().all(|seat| seat.occupancy == Occupancy::Available)
-        })
-    };
     until(|| is_free(&world)).await;
     world.until_empty().await;
     sweeper.stop().await;
@@ -181,4 +176,43 @@ async fn an_expiry_that_found_a_slow_clock_is_posted_again() {
     let ended = world.store.snapshot().reservations.into_values().next().unwrap();
     let lag = ended.ended_at.unwrap().duration_since(ended.expires_at);
     assert!(lag.as_secs() <= 10, "posted again within ten seconds: {lag}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_but_a_worker_takes_the_identity_of_an_expiry() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-1"], "hold_seconds": 300}));
+    world.settle().await;
+    let hold = world.store.snapshot().reservations.into_values().next().unwrap();
+    let id = hold.reservation_id;
+    // As an expiry would be called, and as it would have been called before.
+    for name in [format!("expire:{id}:{}", hold.expires_at.as_second()), format!("expire:{id}")] {
+        let body = json!({
+            "specversion": "1.0", "id": name, "source": sweeper::SOURCE,
+            "type": "inventory.cancel.v1",
+            "data": {"event_id": 1, "reservation_id": id, "user_id": "another"},
+        });
+        world.post_raw("squatter", &body.to_string());
+    }
+    world.settle().await;
+    let told: Vec<String> = world.outcomes().into_iter().skip(2).map(|(_, kind)| kind).collect();
+    assert_eq!(told, ["INVALID_MESSAGE", "INVALID_MESSAGE"]);
+    let message = world.results()[2]["data"]["rejection"]["message"].to_string();
+    assert!(message.contains("source: expected"), "names the field: {message}");
+    assert!(message.contains("reserved to workers"), "says why: {message}");
+
+    let worker = world.start();
+    let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    until(|| is_free(&world)).await;
+    let lag = world.clock.now().duration_since(hold.expires_at);
+    assert!(lag.as_secs() <= 5, "released within seconds: {lag}");
+    sweeper.stop().await;
+    worker.stop().await;
+}
+
+fn is_free(world: &World) -> bool {
+    world
+        .store
+        .inspect(|tables| tables.seats.values().all(|seat| seat.occupancy == Occupancy::Available))
 }
