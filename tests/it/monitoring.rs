@@ -185,8 +185,15 @@ fn panels_have_an_id_each_and_do_not_overlap() {
 fn every_series_an_alert_rests_on_is_one_the_binary_has() {
     let alerts = alerts();
     assert!(alerts.len() >= 15);
-    // Not ours: of the scrape itself, and of kube-state-metrics.
-    let foreign = ["kube_pod_container_status_restarts_total", "kube_job_failed"];
+    // Not ours: of kube-state-metrics, and of KEDA from 2.17 on.
+    let foreign = [
+        "kube_pod_container_status_restarts_total",
+        "kube_job_failed",
+        "kube_horizontalpodautoscaler_spec_max_replicas",
+        "kube_horizontalpodautoscaler_status_condition",
+        "keda_scaler_metrics_value",
+        "keda_scaled_object_errors_total",
+    ];
     for (name, alert) in &alerts {
         let expression = &expression(alert);
         let is_ours = !used(expression).is_empty();
@@ -224,12 +231,25 @@ fn alerts_and_aws_alarms_let_the_oldest_message_wait_equally_long() {
     let expression = expression(&alerts()["InventoryBacklogOld"]);
     let of_each: BTreeMap<&str, &str> = expression
         .split(" or ")
-        .map(|part| {
-            let queue = if part.contains("queue!~") { "commands" } else { "restock" };
-            (queue, part.rsplit_once("> ").unwrap().1)
+        .flat_map(|part| {
+            let sales = part.contains("queue!~");
+            let queues: &[&str] = if sales { &["commands", "expiries"] } else { &["restock"] };
+            let seconds = part.rsplit_once("> ").unwrap().1;
+            queues.iter().map(move |queue| (*queue, seconds))
         })
         .collect();
     assert_eq!(of_each, alarms);
+}
+
+/// SQS: "looks through the first 120,000 messages to determine available message groups".
+const SEARCHED_FOR_GROUPS: u32 = 120_000;
+
+#[test]
+fn a_backlog_is_told_before_it_hides_other_groups() {
+    let alarm = ALARMS.split_once("waiting_messages_max = ").unwrap().1.lines().next().unwrap();
+    let expression = expression(&alerts()["InventoryBacklogDeep"]);
+    assert_eq!(expression.rsplit_once("> ").unwrap().1, alarm);
+    assert!(alarm.parse::<u32>().unwrap() < SEARCHED_FOR_GROUPS);
 }
 
 #[test]
@@ -251,7 +271,8 @@ fn what_alerts_tell_apart_is_what_production_deploys() {
         let values = rests.filter(|rest| rest.starts_with(['=', '!']));
         values.map(|rest| rest.split('"').nth(1).unwrap().to_owned()).collect()
     };
-    assert_eq!(selected("queue"), [".*restock.*".to_owned()].into());
+    let queues = [".*expiries.*", ".*restock.*"].map(str::to_owned);
+    assert_eq!(selected("queue"), queues.into());
     let components = DEPLOYED.map(|(component, ..)| component.to_owned());
     assert_eq!(selected(scraped), components.into());
 }

@@ -1,6 +1,6 @@
 //! KEDA scales each worker by the queues that it consumes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::Value;
 use url::Url;
@@ -216,6 +216,21 @@ fn sales_scale_without_restocks_everywhere() {
         // A queue that is missing pins whatever is scaled by it: no more than belongs together.
         assert_eq!(consumed, [names(SALES), names(RESTOCKS)].into(), "{}", overlay.name);
     }
+}
+
+#[test]
+#[ignore = "needs rendered manifests: make test"]
+fn an_autoscaler_that_keda_did_not_make_is_told_by_its_name() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/monitoring/alerts.yaml");
+    let alerts = std::fs::read_to_string(path).unwrap();
+    let missed: BTreeSet<String> = alerts
+        .split("{horizontalpodautoscaler=\"keda-hpa-")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap().to_owned())
+        .collect();
+    let production = Overlay::load("production");
+    let names = production.of_kind("ScaledObject").map(|object| &object["metadata"]["name"]);
+    assert_eq!(missed, names.map(|name| name.as_str().unwrap().to_owned()).collect());
 }
 
 #[test]
