@@ -14,7 +14,10 @@ use super::{
     events::{Event, Observer},
     settings::Settings,
 };
-use crate::ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX};
+use crate::{
+    planted::{self, Bug},
+    ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX},
+};
 
 /// How many calls extend leases at a time.
 const CALLS_SIDE_BY_SIDE: usize = 8;
@@ -63,6 +66,7 @@ impl Leases {
         };
         let good_until = since + self.visibility;
         self.entries().insert(id, Entry { receipt: receipt.clone(), good_until, is_lost: false });
+        self.observer.observe(&Event::LeasesHeld(1));
         Lease { leases: Arc::clone(self), id, receipt }
     }
 
@@ -100,7 +104,10 @@ impl Leases {
         }
         let begun = Instant::now();
         match self.queue.change_visibility(&changes).await {
-            Ok(answers) => self.note(&ids, &answers, begun),
+            Ok(answers) => {
+                let late = planted::on(Bug::LeaseFromAnswer);
+                self.note(&ids, &answers, if late { Instant::now() } else { begun });
+            }
             Err(error) => warn!(queue = self.queue.name(), %error, "leases not extended"),
         }
     }
@@ -157,6 +164,13 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.leases.entries().remove(&self.id);
+        let mut held = self.leases.entries();
+        let leaks = |entry: &Entry| entry.is_lost && planted::on(Bug::LeakLostLease);
+        if held.get(&self.id).is_some_and(leaks) {
+            return;
+        }
+        held.remove(&self.id);
+        drop(held);
+        self.leases.observer.observe(&Event::LeasesHeld(-1));
     }
 }
