@@ -132,6 +132,36 @@ bugs! {
     ApplyOlder = "apply-older",
     /// Nobody sweeps.
     NeverSweep = "never-sweep",
+    /// A hold is posted before its end by the margin that it should be posted after it.
+    SweepEarly = "sweep-early",
+    /// An expiry has one deduplication id however often it is posted.
+    ExpiryWithoutStep = "expiry-without-step",
+    /// An expiry does not rest on what it read.
+    ExpireUnchecked = "expire-unchecked",
+    /// A cancel does not rest on what it read.
+    CancelUnchecked = "cancel-unchecked",
+    /// What follows a command found in the ledger is decided on what was read with it.
+    NoReload = "no-reload",
+    /// Copies for the dead letters are told apart by their content.
+    CopyByContent = "copy-by-content",
+    /// Dead letters that go back are told apart by their content.
+    RedriveByContent = "redrive-by-content",
+    /// An extended lease counts from the answer.
+    LeaseFromAnswer = "lease-from-answer",
+    /// Of a batch, the lease of the first message alone is looked at before a commit.
+    CheckFirstLease = "check-first-lease",
+    /// A lease that was lost is never forgotten.
+    LeakLostLease = "leak-lost-lease",
+    /// A receive that failed is repeated under another attempt id.
+    FreshAttemptId = "fresh-attempt-id",
+    /// The delay of a release is put on the last message, not on the first.
+    DelayLast = "delay-last",
+    /// An attempt that met conflicts without end counts against the message.
+    CountContention = "count-contention",
+    /// Commits are begun after the grace.
+    CommitPastGrace = "commit-past-grace",
+    /// Messages are received whether there is room or not.
+    NoBudget = "no-budget",
 }
 
 #[cfg(feature = "planted")]

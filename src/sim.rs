@@ -22,8 +22,10 @@ mod history;
 mod injector;
 mod ports;
 mod profile;
+mod progress;
 mod shrink;
 mod trace;
+mod trouble;
 mod workload;
 mod world;
 

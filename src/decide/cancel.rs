@@ -5,6 +5,7 @@ use crate::domain::{
     Cancel, LineShortfall, ON_HAND_MAX, Outcome, PoolId, Rejection, RejectionCode, Reservation,
     ReservationStatus, Timestamp,
 };
+use crate::planted::{self, Bug};
 
 /// Checks in the contract's order: found in this pool, owner, status. A reservation that ran out
 /// but is still ACTIVE is cancelled like any other.
@@ -37,6 +38,7 @@ pub(super) fn decide(
     changes.push(Change::Reservation(cancelled.clone()));
     state.apply(changes);
     let outcome = Outcome::Cancelled { reservation: cancelled, reason: cancel.reason.clone() };
+    let rests_on = if planted::on(Bug::CancelUnchecked) { Vec::new() } else { rests_on };
     Ok(Verdict { outcome, rests_on })
 }
 

@@ -1,7 +1,9 @@
 //! One history: workers that live and die, a workload, and what happens to them; then calm, in
 //! which everything must come to an end.
 
+mod later;
 mod way_back;
+mod wrong;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -22,9 +24,10 @@ use super::{
     chance::{Seeded, happens, one_of, stream},
     checks::Violation,
     history::Place,
-    injector::{Injector, Port},
+    injector::Injector,
     ports::{FaultyLocks, FaultyQueue, FaultyStore, FaultyTopic},
-    profile::{Fault, Profile, SKEW_MAX_MS},
+    profile::{Class, Fault, Profile, SKEW_MAX_MS},
+    progress::{self, Gauge},
     trace::Trace,
     workload::{Posting, Workload},
     world::{QUEUES, World},
@@ -32,6 +35,7 @@ use super::{
 use crate::{
     adapters::memory::TokioClock,
     dlq::{self, Desk, Selection},
+    planted::{self, Bug},
     ports::{Clock, Entropy, Queue},
     sweeper::Sweeper,
     worker::{self, QueueKind, Source, Stop, Tools, Unobserved},
@@ -89,13 +93,21 @@ fn report(seed: u64, world: &World, trace: &Trace, simulated: Duration) -> RunRe
 
 async fn history(world: &Arc<World>, options: &Options) -> Result<(), Violation> {
     let workload = Workload::draw(world.seed, &world.profile, options.kept.as_deref());
+    let lasts = wrong::begin(world, &workload.records);
     world.set_up(workload.records);
+    let began = Instant::now();
     (0..workload.copies).for_each(|_| world.count(Some(Fault::Duplicate)));
     let mut workers = Workers::start(world, 0);
-    let chaos = tokio::spawn(chaos(Arc::clone(world)));
+    let chaos = tokio::spawn(wrong::chaos(Arc::clone(world)));
+    let watch = tokio::spawn(wrong::watch(Arc::clone(world)));
     feed(world, &workload.postings).await;
     let rng = &mut stream(world.seed, "phases");
     pass(world, Duration::from_secs(rng.u64(0..=20))).await;
+    if world.profile.class == Class::Progress {
+        // Who was sent last has all the time that there is, and the trouble goes on.
+        let since = (began + lasts).max(Instant::now());
+        pass(world, since + progress::within() - Instant::now()).await;
+    }
     if happens(rng, world.profile.rate(Fault::Resend).saturating_mul(20)) {
         world.count(Some(Fault::Resend));
         workers.crash().await;
@@ -105,6 +117,7 @@ async fn history(world: &Arc<World>, options: &Options) -> Result<(), Violation>
         pass(world, Duration::from_secs(rng.u64(0..=20))).await;
     }
     chaos.abort();
+    watch.abort();
     let mut workers = converge(world, workers, 1_000).await?;
     if happens(rng, world.profile.rate(Fault::Redrive).saturating_mul(20)) {
         world.count(Some(Fault::Redrive));
@@ -112,6 +125,12 @@ async fn history(world: &Arc<World>, options: &Options) -> Result<(), Violation>
         redrive(world, rng).await;
         resend(world, rng, &workload.postings);
         workers = converge(world, Workers::default(), 2_000).await?;
+    }
+    if world.profile.rate(Fault::Reuse) > 0 {
+        workers.drain().await?;
+        let deleting = later::reuse(world, rng, &workload.postings).await;
+        workers = converge(world, Workers::default(), 3_000).await?;
+        deleting.abort();
     }
     workers.drain().await?;
     world.history().finish(&world.store);
@@ -154,7 +173,9 @@ async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Wor
     world.set_calm(true);
     let workers = Workers::start(world, life);
     let began = Instant::now();
+    let within = converge_within(world);
     loop {
+        world.look_in_calm();
         if let Some(violation) = world.violation() {
             return Err(violation);
         }
@@ -163,20 +184,30 @@ async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Wor
         let overdue = world
             .store
             .inspect(|tables| tables.expiry_index.iter().filter(|(_, end, _)| *end <= now).count());
-        if waiting == 0 && overdue == 0 && world.late_calls() == 0 {
+        let held = world.who_holds();
+        let is_over = waiting == 0 && overdue == 0 && world.late_calls() == 0;
+        if is_over && held.is_none() {
+            world.note_redriven();
             return Ok(workers);
         }
-        if began.elapsed() > CONVERGE_WITHIN {
+        if began.elapsed() > within {
             let detail = format!(
                 "after {} s of calm {waiting} messages are left, {overdue} holds overdue and {} \
-                 calls under way",
-                CONVERGE_WITHIN.as_secs(),
-                world.late_calls()
+                 calls under way; {}",
+                within.as_secs(),
+                world.late_calls(),
+                held.unwrap_or_else(|| "no worker holds anything".to_owned())
             );
             return Err(Violation::new("liveness", detail));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Where a clock was hours ahead or behind, what was stamped by it takes as long.
+fn converge_within(world: &World) -> Duration {
+    let skew_s = world.profile.skew_max_ms().unsigned_abs() / 1_000;
+    CONVERGE_WITHIN + Duration::from_secs(skew_s.saturating_mul(3))
 }
 
 /// Up to 14 days later, and cured of what was poison, the dead letters are sent back: by as many
@@ -197,6 +228,7 @@ async fn redrive(world: &Arc<World>, rng: &mut Rng) {
             stop: CancellationToken::new(),
         };
         let back = WayBack::new(world, queue);
+        let letters = dead_letters.messages();
         for run in 1..=RUNS_MAX {
             back.is_sure.store(run == RUNS_MAX, Ordering::Relaxed);
             if desk.redrive(&back, &Selection::all()).await.is_done() {
@@ -209,29 +241,7 @@ async fn redrive(world: &Arc<World>, rng: &mut Rng) {
             let left = dead_letters.depth();
             world.history().fail("redrive", format!("{left} dead letters of c{queue} are left"));
         }
-    }
-}
-
-/// Outages, clocks that jump, a lock server that forgets.
-async fn chaos(world: Arc<World>) {
-    let rng = &mut stream(world.seed, "chaos");
-    loop {
-        tokio::time::sleep(Duration::from_millis(rng.u64(100..=3_000))).await;
-        if world.is_calm() {
-            return;
-        }
-        if happens(rng, world.profile.rate(Fault::Outage).saturating_mul(3)) {
-            let port = one_of(rng, &Port::ALL).copied().unwrap_or(Port::Store);
-            let lasts = Duration::from_millis(rng.u64(200..=40_000));
-            world.trace(format_args!("{port:?} is out for {} ms", lasts.as_millis()));
-            world.begin_outage(port, Instant::now() + lasts);
-            world.count(Some(Fault::Outage));
-        }
-        if happens(rng, world.profile.rate(Fault::LockLoss).saturating_mul(5)) {
-            world.trace(format_args!("locks are forgotten"));
-            world.locks.forget_all();
-            world.count(Some(Fault::LockLoss));
-        }
+        back.check(&letters);
     }
 }
 
@@ -277,8 +287,13 @@ impl Workers {
 
 fn clock(world: &World, worker: usize) -> Arc<TokioClock> {
     let mut rng = stream(world.seed, &format!("clock {worker}"));
-    let is_off = world.profile.rate(Fault::Skew) > 0;
-    let skew_ms = if is_off { rng.i64(-SKEW_MAX_MS..=SKEW_MAX_MS) } else { 0 };
+    let is_wrong = world.profile.rate(Fault::WrongClock) > 0 && !world.is_calm();
+    let is_off = is_wrong || world.profile.rate(Fault::Skew) > 0;
+    let most = if is_wrong { world.profile.skew_max_ms() } else { SKEW_MAX_MS };
+    let skew_ms = if is_off { rng.i64(-most..=most) } else { 0 };
+    if is_wrong {
+        world.count(Some(Fault::WrongClock));
+    }
     Arc::new(world.clock.skewed(skew_ms))
 }
 
@@ -356,7 +371,8 @@ impl Keeper {
         let profile = &self.world.profile;
         let rate = |fault| profile.rate(fault);
         if happens(&mut self.rng, rate(Fault::Skew).saturating_mul(3)) {
-            let skew_ms = self.rng.i64(-SKEW_MAX_MS..=SKEW_MAX_MS);
+            let most = profile.skew_max_ms();
+            let skew_ms = self.rng.i64(-most..=most);
             self.clock.set_skew(skew_ms);
             self.world.count(Some(Fault::Skew));
             running.injector.trace(format_args!("clock off by {skew_ms} ms"));
@@ -395,19 +411,24 @@ impl Running {
     fn start(world: &Arc<World>, worker: usize, life: u32, clock: &Arc<TokioClock>) -> Self {
         let injector = Arc::new(Injector::new(Arc::clone(world), worker, life));
         injector.trace(format_args!("starts"));
-        let settings = world.profile.settings.get(worker).cloned().unwrap_or_default();
+        let mut settings = world.profile.settings.get(worker).cloned().unwrap_or_default();
+        let gauge = Arc::new(Gauge::new(settings.messages_in_flight_max));
+        world.watch(injector.life(), Arc::clone(&gauge));
+        if planted::on(Bug::NoBudget) {
+            settings.messages_in_flight_max = usize::MAX;
+        }
         let stop = Stop::default();
         let chance = stream(world.seed, &format!("entropy of {worker}.{life}"));
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(chance));
         let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
         let grace = settings.grace;
         let tools = Arc::new(Tools {
-            store: Arc::new(FaultyStore(Arc::clone(&injector))),
+            store: Arc::new(FaultyStore::new(Arc::clone(&injector))),
             locks: Arc::new(FaultyLocks(Arc::clone(&injector))),
             publisher: Arc::new(FaultyTopic(Arc::clone(&injector))),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
-            observer: Arc::new(Unobserved),
+            observer: gauge,
             settings,
             stop: stop.clone(),
         });
@@ -419,7 +440,7 @@ impl Running {
             };
             let inner = Arc::clone(all.get(index)?);
             let injector = Arc::clone(&injector);
-            Some(Arc::new(FaultyQueue { injector, inner, place }) as Arc<dyn Queue>)
+            Some(Arc::new(FaultyQueue::new(injector, inner, place)) as Arc<dyn Queue>)
         };
         let sources: Vec<Source> = QUEUES
             .iter()
@@ -463,12 +484,14 @@ impl Running {
         self.injector.trace(format_args!("dies"));
         let (world, injector) = (&self.injector.world, &self.injector);
         world.history().crashed(injector.life());
+        world.unwatch(injector.life());
         self.task.abort();
     }
 
     /// Is told to stop; killed where it takes longer than its grace. In calm it may not.
     async fn drain(mut self) -> Result<(), Violation> {
         self.injector.trace(format_args!("is told to stop"));
+        self.injector.tell_to_stop();
         self.stop.receiving.cancel();
         let told = Instant::now();
         let is_calm = self.injector.world.is_calm();
@@ -477,9 +500,13 @@ impl Running {
             biased;
             ended = &mut self.task => {
                 self.injector.trace(format_args!("has stopped"));
+                let (world, life) = (&self.injector.world, self.injector.life());
+                let held = world.unwatch(life);
                 // What its grace cut off is left as after a crash.
                 if told.elapsed() >= self.grace {
-                    self.injector.world.history().crashed(self.injector.life());
+                    world.history().crashed(life);
+                } else if let Some(held) = held {
+                    world.history().fail("rest", format!("worker {} ended with {held}", life.0));
                 }
                 return ended.map_err(|error| Violation::new("worker", error.to_string()));
             }

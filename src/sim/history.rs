@@ -18,7 +18,8 @@ use super::{
         model::Model,
         tables,
     },
-    profile::Profile,
+    profile::{Class, Fault, Profile, REDRIVE_AFTER},
+    progress::Waiting,
     workload::{KILLER, POISON},
     world::QUEUES,
 };
@@ -31,6 +32,7 @@ use crate::{
         Delivery, LedgerKey, LedgerRecord, OutgoingMessage, Publication, Receipt, Record,
         Transaction, Write,
     },
+    sweeper,
     worker::dead_letters,
 };
 
@@ -114,6 +116,10 @@ struct Message {
     /// Whether a failed entry before it in one batch excuses its place.
     is_excused: bool,
     is_dead: bool,
+    /// Moved to the dead letters by the queue itself.
+    is_redriven: bool,
+    /// Copies of it that the dead letters took.
+    copies: u32,
     /// Given up after its attempts, whatever it was.
     is_condemned: bool,
     is_deleted: bool,
@@ -142,6 +148,7 @@ pub(super) struct History {
     /// By queue and sequence.
     messages: BTreeMap<(usize, u64), Message>,
     by_id: BTreeMap<String, (usize, u64)>,
+    by_key: BTreeMap<CommandKey, Vec<(usize, u64)>>,
     sent: BTreeMap<CommandKey, Vec<Sent>>,
     model: Model,
     /// By id of the result: what it says, apart from the message's own place.
@@ -154,6 +161,15 @@ pub(super) struct History {
     publications: usize,
     dead: u64,
     innocents: u64,
+    /// What the dead letters took, by queue and id.
+    letters: BTreeSet<(usize, String)>,
+    /// Who is not to blame, where the history is one in which they must go on.
+    waiting: Option<Waiting>,
+    /// Whether a message may have one copy alone: nothing fails between a copy and its message's
+    /// end but the topic.
+    is_one_copy: bool,
+    /// Whether the queues may move messages to the dead letters themselves.
+    may_redrive: bool,
     violation: Option<Violation>,
 }
 
@@ -187,13 +203,19 @@ struct RejectionRef {
 
 impl History {
     pub(super) fn new(profile: &Profile) -> Self {
+        let is_progress = profile.class == Class::Progress;
         Self {
+            letters: BTreeSet::new(),
+            waiting: is_progress.then(Waiting::default),
+            is_one_copy: is_progress && profile.rate(Fault::LongOutage) > 0,
+            may_redrive: profile.redrive_after() < REDRIVE_AFTER,
             limits: profile.settings.iter().map(|settings| settings.limits).collect(),
             attempts_max: profile.settings.iter().map(|settings| settings.attempts_max).collect(),
             messages: BTreeMap::new(),
             by_id: BTreeMap::new(),
+            by_key: BTreeMap::new(),
             sent: BTreeMap::new(),
-            model: Model::default(),
+            model: Model::with_clocks_off_by(profile.skew_max_ms()),
             results: BTreeMap::new(),
             seen_bodies: BTreeSet::new(),
             attempts: BTreeMap::new(),
@@ -255,9 +277,12 @@ impl History {
     ) -> bool {
         match place {
             Place::Commands(queue) => self.sent_command(queue, message, id, sequence, now),
-            Place::DeadLetters(_) => {
-                self.dead_lettered(message, now);
-                true
+            Place::DeadLetters(queue) => {
+                let is_new = self.letters.insert((queue, id.to_owned()));
+                if is_new {
+                    self.dead_lettered(message, now);
+                }
+                is_new
             }
         }
     }
@@ -286,6 +311,12 @@ impl History {
             Err(undecodable) => (None, undecodable.key),
         };
         self.by_id.insert(id.to_owned(), (queue, sequence));
+        if let Some(key) = &key {
+            self.by_key.entry(key.clone()).or_default().push((queue, sequence));
+        }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.sent((queue, sequence), &message.group, command.as_deref(), now);
+        }
         let (group, body) = (message.group.clone(), message.body.clone());
         let attributes = message.attributes.clone();
         // The results of two messages with one identity, group and place are the same.
@@ -304,6 +335,8 @@ impl History {
                 published,
                 is_excused: published.is_some(),
                 is_dead: false,
+                is_redriven: false,
+                copies: 0,
                 is_condemned: false,
                 is_deleted: false,
                 held: None,
@@ -315,7 +348,7 @@ impl History {
     /// A copy went to the dead letters: only of what is unreadable or can never be handled.
     fn dead_lettered(&mut self, copy: &OutgoingMessage, now: Timestamp) {
         let attribute = |name: &str| copy.attributes.get(name).cloned().unwrap_or_default();
-        let id = attribute(dead_letters::ORIGINAL_MESSAGE_ID);
+        let id = self.original(copy);
         let reason = attribute(dead_letters::REASON);
         let attempts = self.attempts.get(&id).cloned().unwrap_or_default();
         // A message that was in hand whenever a worker died is taken for what killed it.
@@ -326,6 +359,14 @@ impl History {
             return self.fail("dead-letters", format!("a copy of {id:?}, which was never sent"));
         };
         message.is_dead = true;
+        message.copies += 1;
+        // A copy without room for its reason.
+        let reason = match reason.is_empty() {
+            true if message.command.is_some() => POISON_REASON.to_owned(),
+            true => RejectionCode::InvalidMessage.as_str().to_owned(),
+            false => reason,
+        };
+        let copies = message.copies;
         message.is_condemned |= reason == POISON_REASON;
         let is_innocent = message.is_condemned && !message.is_poison();
         let is_whole = message.body == copy.body
@@ -354,6 +395,12 @@ impl History {
         let is_command = message.command.is_some();
         self.dead += 1;
         self.innocents += u64::from(is_innocent);
+        if let (Some(waiting), Some(at)) = (&mut self.waiting, self.by_id.get(&id)) {
+            waiting.done(*at);
+        }
+        if self.is_one_copy && copies > 1 {
+            self.fail("copies", format!("{copies} copies of {id} went to the dead letters"));
+        }
         if !is_whole {
             self.fail("dead-letters", format!("the copy of {id} is not the whole message"));
         }
@@ -370,6 +417,104 @@ impl History {
                 ),
             );
         }
+    }
+
+    /// The id of the message that the copy is of: as it says itself, or, where there was no room
+    /// for that, as its deduplication id has it, or by what it is.
+    fn original(&self, copy: &OutgoingMessage) -> String {
+        if let Some(id) = copy.attributes.get(dead_letters::ORIGINAL_MESSAGE_ID) {
+            return id.clone();
+        }
+        let by_dedup = copy.deduplication_id.clone().filter(|id| self.by_id.contains_key(id));
+        by_dedup.unwrap_or_else(|| {
+            let is_it = |message: &Message| {
+                !message.is_dead && message.group == copy.group && message.body == copy.body
+            };
+            let of = |at: &(usize, u64)| self.messages.get(at).is_some_and(is_it);
+            let found = self.by_id.iter().find(|(_, at)| of(at));
+            found.map(|(id, _)| id.clone()).unwrap_or_default()
+        })
+    }
+
+    /// Whether a message of that id was sent to a queue of commands.
+    pub(super) fn was_sent(&self, message_id: &str) -> bool {
+        self.by_id.contains_key(message_id)
+    }
+
+    /// The queue itself moved messages to the dead letters, which are these by now. Gives whether
+    /// any is new.
+    pub(super) fn redriven<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> bool {
+        let mut is_new = false;
+        for id in ids {
+            let Some(message) = self.by_id.get(id).and_then(|at| self.messages.get_mut(at)) else {
+                continue;
+            };
+            if message.is_redriven {
+                continue;
+            }
+            message.is_dead = true;
+            message.is_redriven = true;
+            is_new = true;
+            if !self.may_redrive {
+                self.fail("redriven", format!("{id} was received {REDRIVE_AFTER} times"));
+            }
+        }
+        is_new
+    }
+
+    /// Whether the queues may move messages to the dead letters themselves.
+    pub(super) fn may_redrive(&self) -> bool {
+        self.may_redrive
+    }
+
+    /// The identity of a message's command.
+    pub(super) fn key_of(&self, message_id: &str) -> Option<CommandKey> {
+        self.messages.get(self.by_id.get(message_id)?)?.key.clone()
+    }
+
+    /// Looks whether somebody who is not to blame waits for too long; time counts from `since`.
+    pub(super) fn look(&mut self, now: Timestamp, since: Timestamp) {
+        let overdue = self.waiting.as_ref().and_then(|waiting| waiting.overdue(now, since));
+        let Some((at, waited)) = overdue else { return };
+        let Some(message) = self.messages.get(&at) else { return };
+        let detail = format!(
+            "c{}.{} in group {}, which is not to blame, has waited {} s for its outcome: {}",
+            at.0,
+            at.1,
+            message.group,
+            waited.as_secs(),
+            message.body
+        );
+        self.fail("progress", detail);
+    }
+
+    /// Leases are changed in one call: where some are released at once, the delay of the others
+    /// stands at the head of their group, whose followers it holds back.
+    pub(super) fn released(&mut self, queue: usize, changes: &[(u64, bool)]) {
+        let group =
+            |sequence: u64| self.messages.get(&(queue, sequence)).map(|message| &message.group);
+        let is_wrong = |(late, has_delay): &&(u64, bool)| {
+            *has_delay
+                && changes.iter().any(|(early, has_delay)| {
+                    !has_delay && early < late && group(*early) == group(*late)
+                })
+        };
+        if let Some((sequence, _)) = changes.iter().find(is_wrong) {
+            let detail = format!("c{queue}.{sequence} is delayed, and one before it is not");
+            self.fail("release", detail);
+        }
+    }
+
+    /// Everything is done with and 90 days have passed: what was sent, decided and published is no
+    /// more, and identities are free.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        self.model.forget(now);
+        self.messages.clear();
+        self.by_id.clear();
+        self.by_key.clear();
+        self.sent.clear();
+        self.results.clear();
+        self.seen_bodies.clear();
     }
 
     /// A transaction was applied. Gives its number.
@@ -390,7 +535,7 @@ impl History {
         let is_full = number.is_multiple_of(FULL_CHECK_EVERY);
         let checked = store.inspect(|tables| match is_full {
             true => tables::check(tables, &self.model),
-            false => tables::check_touched(tables, transaction, now),
+            false => tables::check_touched(tables, transaction, now + self.model.skew()),
         });
         self.check(checked.map_err(|violation| violation.at(number)));
         number
@@ -411,8 +556,9 @@ impl History {
                 .collect()
         };
         let of = |key: &CommandKey| {
-            let places = self.messages.iter().filter(|(_, it)| it.key.as_ref() == Some(key));
+            let places = self.by_key.get(key).into_iter().flatten();
             places
+                .filter_map(|at| Some((at, self.messages.get(at)?)))
                 .map(|((queue, sequence), message)| before(*queue, *sequence, &message.group))
                 .reduce(|one, other| &one & &other)
                 .unwrap_or_default()
@@ -477,6 +623,9 @@ impl History {
                 message.published = Some(self.publications);
                 message.is_excused = is_excused || answered.len() > 1;
             }
+            if let Some(waiting) = &mut self.waiting {
+                waiting.done(*at);
+            }
         }
         self.publications += 1;
         let says = said(&publication.body, code);
@@ -518,13 +667,23 @@ impl History {
             return self.fail("delete", format!("c{queue}.{sequence} was never sent"));
         };
         message.is_deleted = true;
-        let is_settled = match (&message.command, &message.key) {
-            (Some(_), _) => message.published.is_some() || message.is_dead,
-            (None, Some(_)) => {
-                message.is_condemned || message.published.is_some() && message.is_dead
-            }
-            (None, None) => message.is_dead,
-        };
+        if let Some(waiting) = &mut self.waiting {
+            waiting.done((queue, sequence));
+        }
+        // An expiry of the sweeper's may be left to its next time: that the hold is given back in
+        // the end is looked at by itself.
+        let is_swept = message.command.as_ref().is_some_and(|command| {
+            command.key.source.as_str() == sweeper::SOURCE
+                && matches!(command.action, Action::Expire(_))
+        });
+        let is_settled = is_swept
+            || match (&message.command, &message.key) {
+                (Some(_), _) => message.published.is_some() || message.is_dead,
+                (None, Some(_)) => {
+                    message.is_condemned || message.published.is_some() && message.is_dead
+                }
+                (None, None) => message.is_dead,
+            };
         if !is_settled {
             self.fail("delete", format!("c{queue}.{sequence} was deleted without result or copy"));
         }
@@ -562,10 +721,11 @@ impl History {
     ) {
         for write in &transaction.writes {
             let Write::Ledger { key: LedgerKey::Command(key), .. } = write else { continue };
-            let is_held = self.messages.iter().any(|((queue, _), message)| {
+            let places = self.by_key.get(key).into_iter().flatten();
+            let mut all = places.filter_map(|at| Some((at, self.messages.get(at)?)));
+            let is_held = all.any(|((queue, _), message)| {
                 let held = message.held.as_ref().filter(|(by, _)| *by == life);
-                message.key.as_ref() == Some(key)
-                    && held.is_some_and(|(_, receipt)| holds(*queue, receipt))
+                held.is_some_and(|(_, receipt)| holds(*queue, receipt))
             });
             if !is_held {
                 let (worker, id) = (life.0, &key.id);
@@ -581,7 +741,7 @@ impl History {
         let left: Vec<String> = self
             .messages
             .iter()
-            .filter(|(_, message)| !message.is_deleted)
+            .filter(|(_, message)| !message.is_deleted && !message.is_redriven)
             .map(|((queue, sequence), _)| format!("c{queue}.{sequence}"))
             .collect();
         if !left.is_empty() {
@@ -603,11 +763,19 @@ impl History {
             self.fail("published", detail);
         }
         let intent = self.model.ledger.iter().find_map(|(key, record)| {
-            matches!(record, LedgerRecord::Intent { .. }).then(|| format!("{key:?}"))
+            let is_intent = matches!(record, LedgerRecord::Intent { .. });
+            (is_intent && !self.is_redriven(key)).then(|| format!("{key:?}"))
         });
         if let Some(intent) = intent {
             self.fail("published", format!("{intent} was begun and never ended"));
         }
+    }
+
+    /// Whether the queue took the command away before its end.
+    fn is_redriven(&self, key: &LedgerKey) -> bool {
+        let (LedgerKey::Command(key) | LedgerKey::Chunk(key, _)) = key;
+        let mut places = self.by_key.get(key).into_iter().flatten();
+        places.any(|at| self.messages.get(at).is_some_and(|message| message.is_redriven))
     }
 
     /// Results of a group's commands first came out in the order the commands were sent, and took

@@ -101,7 +101,11 @@ pub(super) struct Injector {
     is_dead: AtomicBool,
     death: Notify,
     paused_until: Mutex<Option<Instant>>,
+    told_to_stop: Mutex<Option<Instant>>,
 }
+
+/// How long a call of a worker without processor takes, either way, milliseconds.
+const STARVED_MS: std::ops::RangeInclusive<u64> = 50..=3_500;
 
 impl Injector {
     pub(super) fn new(world: Arc<World>, worker: usize, life: u32) -> Self {
@@ -114,6 +118,7 @@ impl Injector {
             is_dead: AtomicBool::new(false),
             death: Notify::new(),
             paused_until: Mutex::new(None),
+            told_to_stop: Mutex::new(None),
         }
     }
 
@@ -250,12 +255,27 @@ impl Injector {
         if call.is_quick {
             return Duration::ZERO;
         }
+        if self.worker == 0 && !self.world.is_calm() && profile.rate(Fault::Starved) > 0 {
+            self.world.count(Some(Fault::Starved));
+            return Duration::from_millis(rng.u64(STARVED_MS));
+        }
         Duration::from_micros(rng.u64(100..=as_micros(profile.latency_max)))
     }
 
     fn visibility(&self) -> Duration {
         let settings = self.world.profile.settings.get(self.worker);
         settings.map_or(Duration::from_secs(30), |settings| settings.visibility)
+    }
+
+    /// The worker is told to stop.
+    pub(super) fn tell_to_stop(&self) {
+        *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long ago the worker was told to stop, if it was.
+    pub(super) fn told_to_stop(&self) -> Option<Duration> {
+        let told = *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner);
+        told.map(|at| at.elapsed())
     }
 
     /// The worker stands still from now on.

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use fastrand::Rng;
 
-use super::chance::{happens, stream};
+use super::{
+    chance::{happens, one_of, stream},
+    trouble::Trouble,
+};
 use crate::{
     decide::Limits,
     sweeper,
@@ -76,6 +79,30 @@ faults! {
     Redrive = "redrive",
     /// A message that can never be handled.
     Poison = "poison",
+    /// Items of one pool are throttled, and others are not.
+    ThrottledItems = "throttled-items",
+    /// Items cannot be read until they are repaired.
+    Damaged = "damaged",
+    /// Holds past their end that cannot be expired.
+    StuckHolds = "stuck-holds",
+    /// One group has a long backlog.
+    Flood = "flood",
+    /// A queue whose limit is below SQS's greatest, and messages close to it.
+    SmallQueue = "small-queue",
+    /// The topic fails for longer than the deduplication interval.
+    LongOutage = "long-outage",
+    /// The queue's own redrive takes messages after few receives.
+    LowRedrive = "low-redrive",
+    /// The index of expiries still shows holds that have ended.
+    EndedIndex = "ended-index",
+    /// A worker's clock is hours off.
+    WrongClock = "wrong-clock",
+    /// A worker gets next to no processor: each of its calls takes seconds.
+    Starved = "starved",
+    /// Identities are used again after the ledger has forgotten them.
+    Reuse = "reuse",
+    /// What is past its time to live is deleted late, in no order, or not at all.
+    LateTtl = "late-ttl",
 }
 
 impl std::str::FromStr for Fault {
@@ -105,11 +132,60 @@ pub(super) struct Profile {
     /// Whether each worker is of the newer release, whose outcomes the older cannot read.
     is_newer: Vec<bool>,
     pub(super) sweeper: sweeper::Settings,
+    /// What kind of history it is.
+    pub(super) class: Class,
+    /// What is wrong from the beginning until calm, beside what goes wrong in calls.
+    pub(super) trouble: Option<Trouble>,
     rates: Vec<(Fault, u32)>,
 }
 
-/// The server's clock and a worker's are never further apart, milliseconds.
+/// The kinds of history. All but the first are there for what would be rare in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Anything may go wrong.
+    Mixed,
+    /// One kind of trouble in force and nothing else: whoever is not to blame goes on.
+    Progress,
+    /// Reads that tear, of commands that cross each other.
+    Crossing,
+    /// A worker without processor.
+    Starved,
+    /// Conflicts without end.
+    Contention,
+}
+
+impl Class {
+    fn draw(rng: &mut Rng) -> Self {
+        match rng.u32(0..100) {
+            0..20 => Self::Progress,
+            20..24 => Self::Crossing,
+            24..28 => Self::Starved,
+            28..30 => Self::Contention,
+            _ => Self::Mixed,
+        }
+    }
+}
+
+/// The server's clock and a worker's are never further apart, milliseconds, unless
+/// [`Fault::WrongClock`] has it so.
 pub(super) const SKEW_MAX_MS: i64 = 2_000;
+
+/// How far off a wrong clock is at most, milliseconds.
+const WRONG_CLOCK_MAX_MS: i64 = 2 * 3_600_000;
+
+/// SQS: "maxReceiveCount … 1 to 1,000", of which `bootstrap` sets the most.
+pub(super) const REDRIVE_AFTER: u32 = 1_000;
+
+/// What may be the trouble where whoever is not to blame must go on.
+const TROUBLES: [Fault; 7] = [
+    Fault::StuckHolds,
+    Fault::ThrottledItems,
+    Fault::Damaged,
+    Fault::Poison,
+    Fault::Flood,
+    Fault::SmallQueue,
+    Fault::LongOutage,
+];
 
 impl Profile {
     /// What the seed says, with fewer workers and without some faults where the options say so.
@@ -138,10 +214,136 @@ impl Profile {
                 interval: Duration::from_secs(rng.u64(3..=8)),
                 margin: Duration::from_secs(2),
             },
+            class: Class::draw(&mut stream(seed, "class")),
+            trouble: None,
             rates,
         };
         let rng = &mut stream(seed, "alone");
-        if happens(rng, 500) { profile.with_everything_alone(rng, options) } else { profile }
+        match profile.class {
+            Class::Mixed if happens(rng, 500) => profile.with_everything_alone(rng, options),
+            Class::Mixed => profile.mixed(&mut stream(seed, "mixed"), options),
+            Class::Progress => profile.progress(&mut stream(seed, "progress"), options),
+            Class::Crossing => profile.crossing(&mut stream(seed, "crossing"), options),
+            Class::Starved => profile.starved(&mut stream(seed, "starved"), options),
+            Class::Contention => profile.contention(&mut stream(seed, "contention"), options),
+        }
+    }
+
+    /// Now and then what is rarer than a call that fails.
+    fn mixed(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        const SOME: [(Fault, u32); 9] = [
+            (Fault::ThrottledItems, 1_000),
+            (Fault::Damaged, 1_000),
+            (Fault::StuckHolds, 500),
+            (Fault::LowRedrive, 400),
+            (Fault::EndedIndex, 1_000),
+            (Fault::WrongClock, 300),
+            (Fault::Starved, 300),
+            (Fault::Reuse, 500),
+            (Fault::LateTtl, 5_000),
+        ];
+        for (fault, share) in SOME {
+            let (is_on, rate) = (happens(rng, share), rng.u32(100..=2_000));
+            self.set(fault, if is_on { rate } else { 0 }, options);
+        }
+        // So little room that it is felt.
+        if happens(rng, 1_000) {
+            let room = rng.usize(10..=30);
+            self.settings.iter_mut().for_each(|settings| settings.messages_in_flight_max = room);
+        }
+        if self.rate(Fault::StuckHolds) > 0 {
+            let size = rng.usize(3..=20);
+            self.trouble = Some(Trouble::draw(rng, Fault::StuckHolds, size));
+        }
+        self
+    }
+
+    /// No call fails, and one kind of trouble is in force the whole time.
+    fn progress(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.rates.clear();
+        self.crashes_max = 0;
+        self.is_newer.iter_mut().for_each(|is_newer| *is_newer = false);
+        self.workers = self.workers.min(3);
+        self.commands = rng.usize(25..=50);
+        self.horizon = Duration::from_secs(rng.u64(40..=90));
+        let room = rng.usize(100..=140);
+        let limits = Limits::default();
+        for settings in &mut self.settings {
+            settings.limits = limits;
+            settings.messages_in_flight_max = room;
+        }
+        let kind = one_of(rng, &TROUBLES).copied().unwrap_or(Fault::Damaged);
+        let all = self.workers.saturating_mul(room);
+        let size = match kind {
+            Fault::StuckHolds if happens(rng, 300) => rng.usize(1_000..=1_300),
+            Fault::StuckHolds | Fault::Damaged => rng.usize(all / 2..=all.saturating_mul(3) / 2),
+            Fault::Poison => rng.usize(10..=60),
+            Fault::ThrottledItems => rng.usize(10..=80),
+            Fault::Flood => rng.usize(100..=300),
+            _ => rng.usize(1..=6),
+        };
+        let trouble = Trouble::draw(rng, kind, size);
+        self.set(kind, 10_000, options);
+        self.trouble = (self.rate(kind) > 0).then_some(trouble);
+        self
+    }
+
+    /// Reads tear nearly always and for long, answers come late, clocks differ.
+    fn crossing(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.set(Fault::Torn, rng.u32(4_000..=8_000), options);
+        self.set(Fault::Late, rng.u32(0..=1_500), options);
+        self.set(Fault::Lost, rng.u32(0..=1_500), options);
+        self.set(Fault::Skew, rng.u32(0..=600), options);
+        self
+    }
+
+    /// One worker's calls take seconds, and few entries of a batch fare like the others.
+    fn starved(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.rates.clear();
+        self.set(Fault::Starved, 10_000, options);
+        self.set(Fault::Partial, rng.u32(0..=6_000), options);
+        self.horizon = Duration::from_secs(rng.u64(30..=90));
+        for settings in &mut self.settings {
+            settings.visibility = Duration::from_secs(rng.u64(8..=14));
+            settings.heartbeat = settings.visibility / 3;
+            settings.long_poll = settings.long_poll.min(Duration::from_secs(2));
+        }
+        self
+    }
+
+    /// Most commits meet others, for longer than it takes to be counted out.
+    fn contention(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.rates.clear();
+        self.set(Fault::Conflict, rng.u32(7_000..=9_500), options);
+        self.commands = self.commands.min(50);
+        self.horizon = Duration::from_secs(rng.u64(60..=120));
+        let attempts_max = rng.u32(2..=3);
+        for settings in &mut self.settings {
+            settings.isolate_after = rng.u32(1..=2);
+            settings.attempts_max = attempts_max;
+            settings.conflict_attempts = rng.u32(2..=3);
+        }
+        self
+    }
+
+    /// Unless the options say that it does not happen.
+    fn set(&mut self, fault: Fault, rate: u32, options: &super::Options) {
+        self.rates.retain(|(other, _)| *other != fault);
+        let is_on = !options.without.contains(&fault);
+        self.rates.push((fault, if is_on { rate } else { 0 }));
+    }
+
+    /// How far the clocks of workers may be off, milliseconds.
+    pub(super) fn skew_max_ms(&self) -> i64 {
+        if self.rate(Fault::WrongClock) > 0 { WRONG_CLOCK_MAX_MS } else { SKEW_MAX_MS }
+    }
+
+    /// After how many receives the queues themselves move a message to the dead letters.
+    pub(super) fn redrive_after(&self) -> u32 {
+        match self.rate(Fault::LowRedrive) {
+            0 => REDRIVE_AFTER,
+            rate => 6 + rate % 10,
+        }
     }
 
     /// One seed in twenty handles nearly everything alone, with few attempts, among crashes and
@@ -179,7 +381,8 @@ impl Profile {
 fn draw_rates(rng: &mut Rng, without: &BTreeSet<Fault>) -> Vec<(Fault, u32)> {
     let class = rng.u32(0..10);
     let mut rates = Vec::with_capacity(Fault::ALL.len());
-    for fault in Fault::ALL.iter().copied() {
+    // The others are drawn with the class of the history.
+    for fault in Fault::ALL.iter().copied().filter(|fault| *fault <= Fault::Poison) {
         let rate = match class {
             0 => 0,
             1..=4 => {

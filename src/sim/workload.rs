@@ -1,5 +1,8 @@
 //! What is asked of the workers: few seats, few SKUs, many who want them.
 
+mod crossing;
+pub(super) mod crowd;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
@@ -8,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     chance::{happens, one_of, stream},
-    profile::{Fault, Profile},
+    profile::{Class, Fault, Profile},
     world::EPOCH,
 };
 use crate::{
@@ -50,15 +53,24 @@ impl Workload {
     /// What the seed says. Only the postings whose numbers are `kept`, where that is given.
     pub(super) fn draw(seed: u64, profile: &Profile, kept: Option<&[usize]>) -> Self {
         let mut maker = Maker::new(stream(seed, "workload"));
-        let records = maker.records();
+        let mut records = maker.records();
         let mut postings = Vec::new();
         let mut copies = 0;
         for number in 0..profile.commands {
             let first = maker.posting(number, profile);
+            if profile.class == Class::Crossing && number % 3 == 0 {
+                postings.extend(maker.crossing(number, first.at));
+            }
             let copy = maker.copy(&first, profile);
             postings.push(first);
             copies += u64::from(copy.is_some());
             postings.extend(copy);
+        }
+        if let Some(trouble) = &profile.trouble {
+            let rng = &mut stream(seed, "crowd");
+            let (more, crowd) = crowd::draw(rng, trouble, profile.horizon);
+            records.extend(more);
+            postings.extend(crowd);
         }
         if let Some(kept) = kept {
             let mut number = 0;
@@ -70,6 +82,23 @@ impl Workload {
         postings.sort_by_key(|posting| posting.at);
         Self { records, postings, copies }
     }
+}
+
+/// The same identity as of the posting with other content, if it is a restock: its quantities are
+/// others.
+pub(super) fn with_other_content(posting: &Posting) -> Option<Posting> {
+    let command = message::decode(&posting.message.body).ok()?.command;
+    let Action::Restock(mut restock) = command.action else { return None };
+    restock.lines.iter_mut().for_each(|line| line.quantity += 1);
+    let (key, pool, action) = (command.key, command.pool, Action::Restock(restock));
+    let time = Timestamp::UNIX_EPOCH;
+    let command = OutgoingCommand { key, time, pool, action, traceparent: None };
+    let message = OutgoingMessage {
+        body: message::encode_command(&command),
+        deduplication_id: None,
+        ..posting.message.clone()
+    };
+    Some(Posting { message, ..posting.clone() })
 }
 
 struct Maker {
@@ -165,7 +194,8 @@ impl Maker {
     }
 
     fn posting(&mut self, number: usize, profile: &Profile) -> Posting {
-        let span = if self.is_burst { profile.horizon / 8 } else { profile.horizon };
+        let is_burst = self.is_burst && matches!(profile.class, Class::Mixed | Class::Crossing);
+        let span = if is_burst { profile.horizon / 8 } else { profile.horizon };
         let share = number as f64 / profile.commands.max(1) as f64;
         let at = span.mul_f64(share) + Duration::from_millis(self.rng.u64(0..500));
         let choice = self.rng.u32(0..100);
@@ -181,7 +211,9 @@ impl Maker {
 
     fn command(&mut self, number: usize, at: Duration, choice: u32, profile: &Profile) -> Posting {
         let mut prefix = "c-";
-        if happens(&mut self.rng, profile.rate(Fault::Poison) / 4) {
+        // Where poison is the trouble, it is the crowd's alone.
+        let is_apart = profile.class == Class::Progress;
+        if !is_apart && happens(&mut self.rng, profile.rate(Fault::Poison) / 4) {
             prefix = if self.rng.u32(0..3) == 0 { KILLER } else { POISON };
         }
         let source = one_of(&mut self.rng, &["/web", "/app"]).copied().unwrap_or("/web");
@@ -197,7 +229,7 @@ impl Maker {
         let is_restock = matches!(action, Action::Restock(_));
         let is_chunked =
             matches!(&action, Action::Restock(Restock { lines, .. }) if lines.len() > 99);
-        let has_killers = profile.rate(Fault::Poison) > 0;
+        let has_killers = !is_apart && profile.rate(Fault::Poison) > 0;
         let key = match is_chunked && has_killers && self.rng.u32(0..8) == 0 {
             true => self::key(source, &format!("{KILLER}{number}")),
             false => key,
@@ -283,6 +315,11 @@ impl Maker {
         let pool = if self.rng.u32(0..40) == 0 { self.pool() } else { pool };
         let group = if self.rng.u32(0..3) == 0 { self.group(&pool) } else { group };
         (id, pool, user, group)
+    }
+
+    fn user(&mut self) -> crate::domain::UserId {
+        let user = one_of(&mut self.rng, &USERS).copied().unwrap_or("ada");
+        user.parse().unwrap_or_else(|_| unreachable!("a user's name is plain"))
     }
 
     fn maybe_user(&mut self, owner: &str) -> Option<crate::domain::UserId> {

@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use jiff::SignedDuration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -17,8 +18,10 @@ use super::{
     checks::Violation,
     history::{Entry, History, Life, Place},
     injector::Port,
-    profile::{Fault, Profile},
+    profile::{Class, Fault, Profile},
+    progress::{Gauge, HOLD_WITHIN, WITHIN},
     trace::Trace,
+    trouble::{self, QUEUE_BYTES_MAX, Troubles},
 };
 use crate::{
     adapters::memory::{
@@ -59,6 +62,12 @@ pub(super) struct World {
     outages: Mutex<BTreeMap<Port, Instant>>,
     crashes_left: AtomicU32,
     counts: Mutex<BTreeMap<Fault, u64>>,
+    /// What is wrong with some items at the moment.
+    pub(super) troubles: Troubles,
+    /// What each life that goes on tells of itself.
+    gauges: Mutex<BTreeMap<Life, Arc<Gauge>>>,
+    /// From when on it counts how long somebody waits: since the topic is back, or since calm.
+    counts_from: Mutex<Timestamp>,
     /// What was written in the newer format.
     newer: Mutex<BTreeSet<LedgerKey>>,
     /// One for each call that was given up and is yet to have its effect, and one of our own.
@@ -73,10 +82,14 @@ impl World {
         let passed_on: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
         let broker = MemoryBroker::new(Arc::clone(&passed_on));
         let crashes_left = AtomicU32::new(profile.crashes_max);
+        let queue = |(name, _): &(&str, QueueKind)| {
+            let dead_letters = format!("dead-{name}");
+            broker.queue_with_dead_letters(name, &dead_letters, profile.redrive_after())
+        };
         Self {
             seed,
             store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
-            queues: QUEUES.iter().map(|(name, _)| broker.queue(name)).collect(),
+            queues: QUEUES.iter().map(queue).collect(),
             dead_letters: QUEUES
                 .iter()
                 .map(|(name, _)| broker.queue(&format!("dead-{name}")))
@@ -91,6 +104,9 @@ impl World {
             outages: Mutex::default(),
             crashes_left,
             counts: Mutex::default(),
+            troubles: Troubles::default(),
+            gauges: Mutex::default(),
+            counts_from: Mutex::new(epoch),
             newer: Mutex::default(),
             on_its_way: Arc::default(),
             profile,
@@ -124,6 +140,8 @@ impl World {
         self.is_calm.store(is_calm, Ordering::Relaxed);
         if is_calm {
             self.outages.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.troubles.repair();
+            self.count_from(self.clock.now());
         }
         self.trace(format_args!("{}", if is_calm { "calm" } else { "no longer calm" }));
     }
@@ -146,6 +164,102 @@ impl World {
     pub(super) fn is_out(&self, port: Port) -> bool {
         let outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
         outages.get(&port).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// How long somebody waits counts from then on.
+    pub(super) fn count_from(&self, time: Timestamp) {
+        *self.counts_from.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    }
+
+    fn counts_from(&self) -> Timestamp {
+        *self.counts_from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A life begins, and tells this of what it holds.
+    pub(super) fn watch(&self, life: Life, gauge: Arc<Gauge>) {
+        self.gauges.lock().unwrap_or_else(PoisonError::into_inner).insert(life, gauge);
+    }
+
+    /// A life is over. Gives what it held, unless that was nothing.
+    pub(super) fn unwatch(&self, life: Life) -> Option<String> {
+        let gauge = self.gauges.lock().unwrap_or_else(PoisonError::into_inner).remove(&life)?;
+        (!gauge.is_at_rest()).then(|| gauge.held())
+    }
+
+    /// Who holds anything, and what.
+    pub(super) fn who_holds(&self) -> Option<String> {
+        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        let (life, gauge) = gauges.iter().find(|(_, gauge)| !gauge.is_at_rest())?;
+        Some(format!("worker {} has {}", life.0, gauge.held()))
+    }
+
+    /// Now and then: whether whoever is not to blame goes on, and what is stuck takes little room.
+    pub(super) fn look(&self) {
+        let (now, since) = (self.clock.now(), self.counts_from());
+        let is_progress = self.profile.class == Class::Progress;
+        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        let too_much = gauges.iter().find_map(|(life, gauge)| {
+            Some(format!("worker {}: {}", life.0, gauge.look(is_progress)?))
+        });
+        drop(gauges);
+        let mut history = self.history();
+        if let Some(detail) = too_much {
+            history.fail("room", detail);
+        }
+        history.look(now, since);
+        drop(history);
+        if is_progress && !self.is_calm() {
+            self.look_for_holds(WITHIN);
+        }
+    }
+
+    /// In calm, once nothing is wrong: whether every hold is given back soon after its end.
+    pub(super) fn look_in_calm(&self) {
+        let is_sound = self.profile.trouble.is_none()
+            && [Fault::WrongClock, Fault::Damaged, Fault::ThrottledItems]
+                .iter()
+                .all(|fault| self.profile.rate(*fault) == 0);
+        if is_sound {
+            self.look_for_holds(HOLD_WITHIN);
+        }
+    }
+
+    fn look_for_holds(&self, within: SignedDuration) {
+        let (now, since) = (self.clock.now(), self.counts_from());
+        let late = self.store.inspect(|tables| {
+            let mut holds = tables.expiry_index.iter().filter(|(_, end, id)| {
+                now.duration_since((*end).max(since)) > within
+                    && tables.reservations.get(id).is_some_and(|hold| hold.pool != trouble::POOL)
+            });
+            holds.next().map(|(_, end, id)| format!("{id} ran out at {end} and is still held"))
+        });
+        if let Some(detail) = late {
+            self.history().fail("overdue", detail);
+        }
+    }
+
+    /// The most bytes that a queue takes in a message, where it is less than SQS's most.
+    pub(super) fn is_too_long(&self, message: &OutgoingMessage) -> bool {
+        let attributes = message.attributes.iter();
+        let attributes = attributes.map(|(name, value)| name.len() + "String".len() + value.len());
+        let bytes = message.body.len() + attributes.sum::<usize>();
+        self.profile.rate(Fault::SmallQueue) > 0 && bytes > QUEUE_BYTES_MAX
+    }
+
+    /// Notes what the queues themselves moved to the dead letters.
+    pub(super) fn note_redriven(&self) {
+        if !self.history().may_redrive() {
+            return;
+        }
+        for letters in &self.dead_letters {
+            let moved: Vec<String> = (letters.messages().into_iter())
+                .filter(|letter| self.history().was_sent(&letter.message_id))
+                .map(|letter| letter.message_id)
+                .collect();
+            if self.history().redriven(moved.iter().map(String::as_str)) {
+                self.count(Some(Fault::LowRedrive));
+            }
+        }
     }
 
     /// Kept for as long as a call that was given up may still have its effect.
@@ -220,6 +334,7 @@ impl World {
         token: Uuid,
     ) -> Result<Consumed, CommitError> {
         let result = self.store.commit(transaction, token).await;
+        self.note_redriven();
         if result.is_ok() {
             let number =
                 self.history().committed(worker, transaction, self.clock.now(), &self.store);
@@ -284,6 +399,9 @@ impl World {
             Place::DeadLetters(_) => &self.dead_letters,
         };
         let Some(queue) = queues.get(index) else { return Ok(Vec::new()) };
+        if matches!(place, Place::Commands(_)) {
+            messages.iter().for_each(|message| self.check_expiry(message));
+        }
         let answers = queue.send(messages).await?;
         for (message, answer) in messages.iter().zip(&answers) {
             if let Ok(id) = answer {
@@ -291,6 +409,28 @@ impl World {
             }
         }
         Ok(answers)
+    }
+
+    /// A worker posts an expiry: not before the hold's end and the margin, by clocks that agree.
+    fn check_expiry(&self, message: &OutgoingMessage) {
+        let skews = [Fault::Skew, Fault::WrongClock];
+        let id = message.group.as_str().strip_prefix("expire/").and_then(|id| id.parse().ok());
+        let Some(id) = id.filter(|_| skews.iter().all(|skew| self.profile.rate(*skew) == 0)) else {
+            return;
+        };
+        let ends = self.store.inspect(|tables| Some(tables.reservations.get(&id)?.expires_at));
+        let now = self.clock.now();
+        let margin = SignedDuration::try_from(self.profile.sweeper.margin).unwrap_or_default();
+        if let Some(ends) = ends.filter(|ends| now < *ends + margin) {
+            let detail = format!("{id} ends at {ends}, and its expiry is posted at {now}");
+            self.history().fail("sweep", detail);
+        }
+    }
+
+    /// Twice the sweeper's margin.
+    pub(super) fn margins(&self) -> SignedDuration {
+        let margin = SignedDuration::try_from(self.profile.sweeper.margin).unwrap_or_default();
+        margin.saturating_add(margin)
     }
 
     /// The effect of a delete.

@@ -118,6 +118,8 @@ impl Observer for Metrics {
                 self.oldest_message_age.received(queue, *oldest_age, Instant::now());
             }
             Event::InFlight(change) => self.messages_in_flight.add(*change),
+            // As many as messages in flight: for those who check that.
+            Event::LeasesHeld(_) => {}
             Event::Batch { messages } => {
                 #[expect(clippy::cast_precision_loss, reason = "a batch is at most ten messages")]
                 self.batch_size.observe(*messages as f64);

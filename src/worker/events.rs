@@ -23,6 +23,8 @@ pub enum Event<'a> {
     },
     /// Messages came into flight (above zero) or left it.
     InFlight(i64),
+    /// Leases came into the worker's hands (above zero) or left them.
+    LeasesHeld(i64),
     /// A group's batch went to a lane.
     Batch {
         /// How many messages.

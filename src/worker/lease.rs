@@ -14,7 +14,10 @@ use super::{
     events::{Event, Observer},
     settings::Settings,
 };
-use crate::ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX};
+use crate::{
+    planted::{self, Bug},
+    ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX},
+};
 
 /// How many calls extend leases at a time.
 const CALLS_SIDE_BY_SIDE: usize = 8;
@@ -63,6 +66,7 @@ impl Leases {
         };
         let good_until = since + self.visibility;
         self.entries().insert(id, Entry { receipt: receipt.clone(), good_until });
+        self.observer.observe(&Event::LeasesHeld(1));
         Lease { leases: Arc::clone(self), id, receipt }
     }
 
@@ -90,13 +94,13 @@ impl Leases {
     }
 
     async fn extend_all(&self) {
-        let ids: Vec<u64> = {
-            let mut held = self.entries();
-            // One that could not be extended in time is somebody else's by now.
-            let now = Instant::now();
-            held.retain(|_, entry| now < entry.good_until);
-            held.keys().copied().collect()
+        // One that could not be extended in time is somebody else's by now.
+        let now = Instant::now();
+        let (ids, over): (Vec<u64>, Vec<u64>) = {
+            let held = self.entries();
+            held.keys().partition(|id| held.get(id).is_some_and(|entry| now < entry.good_until))
         };
+        over.into_iter().for_each(|id| self.forget(id));
         // Side by side: one call that hangs must not cost all that come after it their leases.
         let calls: Vec<&[u64]> = ids.chunks(BATCH_ENTRIES_MAX).collect();
         for calls in calls.chunks(CALLS_SIDE_BY_SIDE) {
@@ -117,21 +121,24 @@ impl Leases {
         }
         let begun = Instant::now();
         match self.queue.change_visibility(&changes).await {
-            Ok(answers) => self.note(&ids, &answers, begun),
+            Ok(answers) => {
+                let late = planted::on(Bug::LeaseFromAnswer);
+                self.note(&ids, &answers, if late { Instant::now() } else { begun });
+            }
             Err(error) => warn!(queue = self.queue.name(), %error, "leases not extended"),
         }
     }
 
     fn note(&self, ids: &[u64], answers: &[Result<(), EntryError>], begun: Instant) {
-        let mut lost = 0;
+        let mut lost = Vec::new();
         let mut held = self.entries();
         for (id, answer) in ids.iter().zip(answers) {
             let Some(entry) = held.get_mut(id) else { continue };
             match answer {
                 Ok(()) => entry.good_until = begun + self.visibility,
                 Err(EntryError::LeaseLost) => {
-                    held.remove(id);
-                    lost += 1;
+                    entry.good_until = begun;
+                    lost.push(*id);
                 }
                 Err(error) => {
                     warn!(queue = self.queue.name(), %error, "a lease was not extended");
@@ -139,9 +146,25 @@ impl Leases {
             }
         }
         drop(held);
-        if lost > 0 {
-            self.observer.observe(&Event::LeaseLost(lost));
+        if !lost.is_empty() {
+            self.observer.observe(&Event::LeaseLost(lost.len()));
         }
+        lost.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// It is settled, or lost.
+    fn forget(&self, id: u64) {
+        if planted::on(Bug::LeakLostLease) && !self.is_good(id, Duration::ZERO) {
+            return;
+        }
+        if self.entries().remove(&id).is_some() {
+            self.observer.observe(&Event::LeasesHeld(-1));
+        }
+    }
+
+    fn is_good(&self, id: u64, margin: Duration) -> bool {
+        let until = self.entries().get(&id).map(|entry| entry.good_until);
+        until.is_some_and(|until| Instant::now() + margin < until)
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
@@ -166,13 +189,12 @@ impl Lease {
     /// Whether the message is still ours, and will be for the margin, as far as can be known.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        let until = self.leases.entries().get(&self.id).map(|entry| entry.good_until);
-        until.is_some_and(|until| Instant::now() + self.leases.margin < until)
+        self.leases.is_good(self.id, self.leases.margin)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.leases.entries().remove(&self.id);
+        self.leases.forget(self.id);
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         Action, Command, LineKey, LineRequest, PoolId, Reservation, ReservationId,
         ReservationStatus, SeatKey, SeatNumber,
     },
+    planted::{self, Bug},
     ports::{LedgerKey, Wanted},
 };
 
@@ -26,7 +27,7 @@ pub(super) async fn load(tools: &Tools, batch: &[Leased<'_>]) -> Result<(State, 
         let is_known = |command: &Command| is_in(&found, command);
         let known = unknown.extract_if(.., |command| is_known(command)).count();
         ledger.extend(found);
-        if known == 0 || unknown.is_empty() {
+        if known == 0 || unknown.is_empty() || planted::on(Bug::NoReload) {
             return Ok((state, ledger));
         }
     }

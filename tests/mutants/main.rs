@@ -1,7 +1,7 @@
 //! Every planted bug is caught by the simulation: `make mutants`.
 //!
 //! Set `MUTANT_SEEDS` for another bound than 10,000 seeds a bug, and `MUTANTS` for some bugs alone
-//! (comma-separated names).
+//! (comma-separated names), `SIM_WITHOUT` to leave out kinds of fault.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -26,13 +26,20 @@ struct Caught {
     check: &'static str,
 }
 
+fn options() -> Options {
+    let Ok(words) = std::env::var("SIM_WITHOUT") else { return Options::default() };
+    let without = words.split(',').map(|word| word.parse().unwrap()).collect();
+    Options { without, ..Options::default() }
+}
+
 fn hunt(bug: Bug, seeds: u64) -> Option<Caught> {
+    let options = options();
     planted::plant(Some(bug));
-    let failed = (0..seeds).find_map(|seed| sim::run_seed(seed, &Options::default()).err());
+    let failed = (0..seeds).find_map(|seed| sim::run_seed(seed, &options).err());
     planted::plant(None);
     let failure = failed?;
     // A history that fails by itself has caught nothing.
-    if let Err(sound) = sim::run_seed(failure.seed, &Options::default()) {
+    if let Err(sound) = sim::run_seed(failure.seed, &options) {
         panic!("seed {} fails without a planted bug, too: {}", sound.seed, sound.check);
     }
     Some(Caught { seed: failure.seed, check: failure.check })

@@ -120,14 +120,20 @@ impl MemoryStore {
     /// Drops what DynamoDB would by time to live: ledger entries and attempts of 90 days ago, and
     /// reservations that ended 90 days ago. Never happens by itself.
     pub fn expire_ttl(&self, now: Timestamp) {
+        self.expire_ttl_where(now, || true);
+    }
+
+    /// The same for those items alone that `is_gone` chooses, asked once for each that is due:
+    /// DynamoDB deletes late and in no order.
+    pub fn expire_ttl_where(&self, now: Timestamp, mut is_gone: impl FnMut() -> bool) {
         let mut state = self.state();
         let tables = &mut state.tables;
-        let is_kept = |from: Timestamp| after(from, TIME_TO_LIVE) > now;
+        let mut is_kept = |from: Timestamp| after(from, TIME_TO_LIVE) > now || !is_gone();
         tables.ledger.retain(|_, record| is_kept(decided_at(record)));
         tables.attempts.retain(|_, (_, at)| is_kept(*at));
         tables.dead_letters.retain(|_, at| is_kept(*at));
         // What has ended is in no index.
-        tables.reservations.retain(|_, reservation| reservation.ended_at.is_none_or(is_kept));
+        tables.reservations.retain(|_, reservation| reservation.ended_at.is_none_or(&mut is_kept));
     }
 
     /// One write alone is a PutItem, as in the DynamoDB adapter: half the units, and no token.

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 
 use super::{
     Violation, ensure,
-    model::{Model, Since},
+    model::{Model, Since, decided_at},
 };
 use crate::{
     decide::Limits,
@@ -27,7 +27,6 @@ use crate::{
         ReservationId, ReservationStatus, Seat, SeatKey, SeatNumber, Timestamp,
     },
     ports::{Check, LedgerKey, LedgerRecord, Transaction, Write},
-    sim::profile::SKEW_MAX_MS,
 };
 
 /// The content of a command, and when it was first sent.
@@ -114,7 +113,7 @@ pub(in crate::sim) fn transaction(
             return Err(Violation::new("ledger", format!("{key:?} was never sent")));
         };
         let decided_at = decided_at(record);
-        check_time(&key, decided_at, found.at, now)?;
+        check_time(&key, decided_at, found.at, now, model.skew())?;
         let command = &*found.command;
         let since = Since { at: found.at, after: before.get(command_key).unwrap_or(&none) };
         let mut case = Case { model, guarded: &guarded, command, limits, since, decided_at, now };
@@ -148,22 +147,14 @@ fn enter(model: &mut Model, key: &LedgerKey, record: &LedgerRecord) -> Result<()
     Ok(())
 }
 
-fn decided_at(record: &LedgerRecord) -> Timestamp {
-    match record {
-        LedgerRecord::Outcome { decided_at, .. }
-        | LedgerRecord::Intent { decided_at, .. }
-        | LedgerRecord::Chunk { decided_at, .. } => *decided_at,
-    }
-}
-
 /// After the command was sent and before it was committed, by a clock that is off.
 fn check_time(
     key: &LedgerKey,
     decided_at: Timestamp,
     sent_at: Timestamp,
     now: Timestamp,
+    skew: SignedDuration,
 ) -> Result<(), Violation> {
-    let skew = SignedDuration::from_millis(SKEW_MAX_MS);
     ensure(sent_at - skew <= decided_at && decided_at <= now + skew, "time", || {
         format!("{key:?} was sent at {sent_at}, decided at {decided_at}, committed at {now}")
     })

@@ -5,10 +5,22 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use jiff::SignedDuration;
+
 use crate::{
     domain::{CommandKey, Line, LineKey, Reservation, ReservationId, Seat, SeatKey, Timestamp},
     ports::{LedgerKey, LedgerRecord, Record},
+    sim::profile::SKEW_MAX_MS,
 };
+
+/// When an entry of the ledger was decided.
+pub(in crate::sim) fn decided_at(record: &LedgerRecord) -> Timestamp {
+    match record {
+        LedgerRecord::Outcome { decided_at, .. }
+        | LedgerRecord::Intent { decided_at, .. }
+        | LedgerRecord::Chunk { decided_at, .. } => *decided_at,
+    }
+}
 
 /// A version of an item.
 #[derive(Clone, Debug)]
@@ -111,6 +123,11 @@ impl<K: Ord + Clone, T> Table<K, T> {
         }
     }
 
+    /// Forgets items by what they are now.
+    fn retain(&mut self, is_kept: impl Fn(&T) -> bool) {
+        self.0.retain(|_, versions| versions.last().is_none_or(&is_kept));
+    }
+
     pub(in crate::sim) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
         self.0.iter().filter_map(|(key, versions)| Some((key, versions.last()?)))
     }
@@ -127,9 +144,51 @@ pub(in crate::sim) struct Model {
     pub(in crate::sim) decided: BTreeMap<CommandKey, u64>,
     /// What each line had at the beginning, and what came and went: `None` once it was set.
     pub(in crate::sim) on_hand: BTreeMap<LineKey, Option<i64>>,
+    /// By how much more than [`SKEW_MAX_MS`] clocks may be off, milliseconds.
+    more_skew_ms: i64,
+    /// What was decided, or ended, by then is forgotten, whatever the tables still show.
+    forgotten_until: Option<Timestamp>,
 }
 
+/// The contract: the ledger, and what has ended, are kept for 90 days.
+const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
+
 impl Model {
+    /// Nothing yet, of workers whose clocks are off by so many milliseconds at most.
+    pub(in crate::sim) fn with_clocks_off_by(skew_ms: i64) -> Self {
+        Self { more_skew_ms: skew_ms - SKEW_MAX_MS, ..Self::default() }
+    }
+
+    /// How far apart clocks may be.
+    pub(in crate::sim) fn skew(&self) -> SignedDuration {
+        SignedDuration::from_millis(SKEW_MAX_MS + self.more_skew_ms)
+    }
+
+    /// Forgets what is past its time.
+    pub(in crate::sim) fn forget(&mut self, now: Timestamp) {
+        self.forgotten_until = Some(now - KEPT);
+        let forgotten = self.forgotten_until;
+        let is_kept = |at: Timestamp| forgotten.is_none_or(|until| at > until);
+        self.ledger.retain(|_, record| is_kept(decided_at(record)));
+        let ledger = &self.ledger;
+        self.decided.retain(|key, _| ledger.contains_key(&LedgerKey::Command(key.clone())));
+        self.reservations.retain(|reservation| reservation.ended_at.is_none_or(is_kept));
+    }
+
+    /// Whether an entry of the ledger counts, though the table shows it.
+    pub(in crate::sim) fn counts(&self, record: &LedgerRecord) -> bool {
+        self.is_kept(decided_at(record))
+    }
+
+    /// Whether a reservation counts, though the table shows it.
+    pub(in crate::sim) fn is_there(&self, reservation: &Reservation) -> bool {
+        reservation.ended_at.is_none_or(|at| self.is_kept(at))
+    }
+
+    fn is_kept(&self, at: Timestamp) -> bool {
+        self.forgotten_until.is_none_or(|until| at > until)
+    }
+
     pub(in crate::sim) fn set_up(&mut self, record: &Record, at: Timestamp) {
         // From before anything could be asked for.
         let before = at - jiff::SignedDuration::from_secs(60);

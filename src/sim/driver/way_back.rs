@@ -1,6 +1,7 @@
 //! Where dead letters go back to: the queue they came from, whose answers are lost now and then.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,9 +17,13 @@ use super::super::{
     profile::Fault,
     world::World,
 };
-use crate::ports::{
-    Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, QueueLimits,
-    Receipt, ReceiveRequest,
+use crate::{
+    adapters::memory::StoredMessage,
+    planted::{self, Bug},
+    ports::{
+        Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, QueueLimits,
+        Receipt, ReceiveRequest,
+    },
 };
 
 /// A queue of commands, to send to.
@@ -28,12 +33,30 @@ pub(super) struct WayBack {
     rng: Mutex<Rng>,
     /// Nothing is lost from now on.
     pub(super) is_sure: AtomicBool,
+    /// What the queue took, by group and body.
+    taken: Mutex<BTreeMap<(String, String), usize>>,
 }
 
 impl WayBack {
     pub(super) fn new(world: &Arc<World>, queue: usize) -> Self {
         let rng = Mutex::new(stream(world.seed, "way back"));
-        Self { world: Arc::clone(world), queue, rng, is_sure: AtomicBool::new(false) }
+        let world = Arc::clone(world);
+        Self { world, queue, rng, is_sure: AtomicBool::new(false), taken: Mutex::default() }
+    }
+
+    /// Each of the dead letters is a message again.
+    pub(super) fn check(&self, letters: &[StoredMessage]) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for letter in letters {
+            let of = (letter.group.as_str().to_owned(), letter.body.clone());
+            match taken.get_mut(&of).filter(|left| **left > 0) {
+                Some(left) => *left -= 1,
+                None => {
+                    let detail = format!("dead letter {} was not sent back", letter.message_id);
+                    self.world.history().fail("redrive", detail);
+                }
+            }
+        }
     }
 
     fn is_lost(&self) -> bool {
@@ -56,7 +79,15 @@ impl Queue for WayBack {
     async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
         let mut answers = Vec::with_capacity(messages.len());
         for message in messages {
-            self.world.post(self.queue, message);
+            let mut message = message.clone();
+            if planted::on(Bug::RedriveByContent) {
+                message.deduplication_id = None;
+            }
+            if self.world.post(self.queue, &message) {
+                let of = (message.group.as_str().to_owned(), message.body.clone());
+                let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+                *taken.entry(of).or_default() += 1;
+            }
             answers.push(match self.is_lost() {
                 true => Err(EntryError::Retryable("the answer is lost".to_owned())),
                 false => Ok("sent".to_owned()),

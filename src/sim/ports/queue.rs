@@ -1,29 +1,110 @@
 //! A queue that loses answers and fails entry by entry.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::{
     adapters::memory::MemoryQueue,
+    planted::{self, Bug},
     ports::{
-        Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits, Receipt,
-        ReceiveRequest,
+        Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, QueueLimits,
+        Receipt, ReceiveRequest,
     },
     sim::{
         history::Place,
-        injector::{Call, Effect, Injector, Port, merge, never, passed},
+        injector::{Call, Effect, EntryFate, Injector, Port, merge, never, passed},
+        profile::Fault,
     },
 };
 
 /// A queue, as one worker sees it.
 pub(in crate::sim) struct FaultyQueue {
-    pub(in crate::sim) injector: Arc<Injector>,
-    pub(in crate::sim) inner: Arc<MemoryQueue>,
-    pub(in crate::sim) place: Place,
+    injector: Arc<Injector>,
+    inner: Arc<MemoryQueue>,
+    place: Place,
+    /// The receive that leased messages and whose answer was lost last, and when it was begun.
+    lost: Mutex<Option<(String, Instant)>>,
 }
 
 impl FaultyQueue {
+    pub(in crate::sim) fn new(
+        injector: Arc<Injector>,
+        inner: Arc<MemoryQueue>,
+        place: Place,
+    ) -> Self {
+        Self { injector, inner, place, lost: Mutex::default() }
+    }
+
+    /// A receive that leased messages and failed is repeated under its attempt id, which brings
+    /// them again. Can be told where receives are made one after the other.
+    fn check_attempt(&self, request: &ReceiveRequest) {
+        let Injector { world, worker, .. } = &*self.injector;
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let has_one = world.profile.settings.get(*worker).is_some_and(|it| it.pollers == 1);
+        let Some((attempt_id, begun)) = lost.filter(|_| has_one) else { return };
+        if begun.elapsed() < request.visibility && attempt_id != request.attempt_id {
+            let detail = format!("worker {worker} receives from {} under a new one", self.place);
+            world.history().fail("attempt-id", detail);
+        }
+    }
+
+    /// The request as it reaches the queue.
+    fn on_its_way(&self, request: &ReceiveRequest) -> ReceiveRequest {
+        let mut request = request.clone();
+        if planted::on(Bug::FreshAttemptId) {
+            request.attempt_id = self.injector.with_rng(|rng| format!("fresh-{}", rng.u64(..)));
+        }
+        request
+    }
+
+    /// The messages as they reach the queue.
+    fn to_be_sent(&self, messages: &[OutgoingMessage]) -> Vec<OutgoingMessage> {
+        let mut messages = messages.to_vec();
+        for message in &mut messages {
+            let id = &mut message.deduplication_id;
+            match self.place {
+                Place::DeadLetters(_) if planted::on(Bug::CopyByContent) => *id = None,
+                Place::Commands(_) if planted::on(Bug::ExpiryWithoutStep) => {
+                    let cut = |id: String| {
+                        id.rsplit_once(':').map_or_else(|| id.clone(), |(id, _)| id.to_owned())
+                    };
+                    *id = id.take().map(cut);
+                }
+                _ => {}
+            }
+        }
+        messages
+    }
+
+    /// The changes as they reach the queue.
+    fn to_be_changed(&self, changes: &[(Receipt, Duration)]) -> Vec<(Receipt, Duration)> {
+        let mut changes = changes.to_vec();
+        let is_release = changes.iter().skip(1).all(|(_, by)| by.is_zero());
+        if planted::on(Bug::DelayLast)
+            && is_release
+            && let [(_, first), .., (_, last)] = &mut changes[..]
+        {
+            std::mem::swap(first, last);
+        }
+        changes
+    }
+
+    fn check_release(&self, changes: &[(Receipt, Duration)]) {
+        let Place::Commands(queue) = self.place else { return };
+        let delay = |(receipt, by): &(Receipt, Duration)| {
+            let sequence = receipt.0.split('.').nth(1)?.parse().ok()?;
+            Some((sequence, !by.is_zero()))
+        };
+        let delays: Vec<(u64, bool)> = changes.iter().filter_map(delay).collect();
+        self.injector.world.history().released(queue, &delays);
+    }
+
     fn index(&self) -> usize {
         match self.place {
             Place::Commands(index) | Place::DeadLetters(index) => index,
@@ -42,8 +123,14 @@ impl Queue for FaultyQueue {
     }
 
     async fn receive(&self, request: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
+        let request = &self.on_its_way(request);
+        self.check_attempt(request);
+        let begun = Instant::now();
+        let brought = Mutex::new(false);
         let work = async {
             let received = self.inner.receive(request).await?;
+            self.injector.world.note_redriven();
+            *brought.lock().unwrap_or_else(PoisonError::into_inner) = !received.is_empty();
             let mut line = String::new();
             for delivery in &received {
                 let _ = write!(line, " {}x{}", delivery.sequence, delivery.receive_count);
@@ -60,13 +147,21 @@ impl Queue for FaultyQueue {
             Ok(received)
         };
         // Quick to the eye: most receives bring nothing.
-        self.injector.around(call("receive"), self.place, work, never).await
+        let result = self.injector.around(call("receive"), self.place, work, never).await;
+        let has_leased = brought.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if has_leased && matches!(result, Err(PortError::Unavailable(_))) {
+            let lost = Some((request.attempt_id.clone(), begun));
+            *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+        }
+        result
     }
 
     async fn change_visibility(
         &self,
         changes: &[(Receipt, Duration)],
     ) -> Result<BatchAnswer, PortError> {
+        let changes = &*self.to_be_changed(changes);
+        self.check_release(changes);
         let work = async {
             match self.injector.entries(changes.len()) {
                 None => self.inner.change_visibility(changes).await,
@@ -120,18 +215,29 @@ impl Queue for FaultyQueue {
 
     async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
         let (world, place) = (&self.injector.world, self.place);
+        let messages = &*self.to_be_sent(messages);
         let work = async {
-            match self.injector.entries(messages.len()) {
-                None => world.send(place, messages).await,
-                Some(fates) => {
-                    let entries = passed(&fates, messages);
-                    let answers = match entries.is_empty() {
-                        true => Vec::new(),
-                        false => world.send(place, &entries).await?,
-                    };
-                    Ok(merge(&fates, answers))
+            let mut fates = self.injector.entries(messages.len());
+            let too_long: Vec<bool> =
+                messages.iter().map(|message| world.is_too_long(message)).collect();
+            if too_long.contains(&true) {
+                world.count(Some(Fault::SmallQueue));
+                let fates = fates.get_or_insert_with(|| vec![EntryFate::Fine; messages.len()]);
+                for (fate, _) in fates.iter_mut().zip(&too_long).filter(|(_, is)| **is) {
+                    *fate = EntryFate::Fails;
                 }
             }
+            let Some(fates) = fates else { return world.send(place, messages).await };
+            let entries = passed(&fates, messages);
+            let answers = match entries.is_empty() {
+                true => Vec::new(),
+                false => world.send(place, &entries).await?,
+            };
+            let mut answers = merge(&fates, answers);
+            for (answer, _) in answers.iter_mut().zip(&too_long).filter(|(_, is)| **is) {
+                *answer = Err(EntryError::Refused("longer than the queue takes".to_owned()));
+            }
+            Ok(answers)
         };
         let late = || {
             let (world, messages) = (Arc::clone(world), messages.to_vec());

@@ -1,18 +1,24 @@
 //! A store that tears reads, loses answers and meets conflicts.
 
-use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use fastrand::Rng;
+use jiff::SignedDuration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    domain::{PoolId, Timestamp},
+    domain::{CommandKey, PoolId, Reservation, ReservationStatus, Timestamp},
     planted::{self, Bug},
     ports::{
         Attempt, CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor,
-        PortError, Store, Table, Transaction, Wanted, Write as Item,
+        PortError, Store, Table, Transaction, Wanted, Write as Item, store::expiry_shard,
     },
     sim::{
         history::Entry,
@@ -23,13 +29,19 @@ use crate::{
 };
 
 /// The store, as one worker sees it.
-pub(in crate::sim) struct FaultyStore(pub(in crate::sim) Arc<Injector>);
+pub(in crate::sim) struct FaultyStore(Arc<Injector>, Mutex<BTreeSet<CommandKey>>);
+
+const ZERO: SignedDuration = SignedDuration::ZERO;
 
 fn call(name: &'static str) -> Call {
     Call::new(Port::Store, name)
 }
 
 impl FaultyStore {
+    pub(in crate::sim) fn new(injector: Arc<Injector>) -> Self {
+        Self(injector, Mutex::default())
+    }
+
     /// In parts, at different moments.
     async fn load_torn(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
         let parts = self.0.with_rng(|rng| split(rng, wanted));
@@ -52,6 +64,64 @@ impl FaultyStore {
         Ok(loaded)
     }
 
+    /// Nothing is begun once the grace is over, less what is kept for the way out.
+    fn check_grace(&self) {
+        let Injector { world, worker, .. } = &*self.0;
+        let settings = world.profile.settings.get(*worker).cloned().unwrap_or_default();
+        let Some(told) = self.0.told_to_stop() else { return };
+        if told > settings.grace.saturating_sub(settings.flush) {
+            let detail = format!("worker {worker} begins a commit {} ms later", told.as_millis());
+            world.history().fail("grace", detail);
+        }
+    }
+
+    /// Planted: keeps which commands met a conflict last.
+    fn note_contention(&self, transaction: &Transaction, is_conflict: bool) {
+        if !planted::on(Bug::CountContention) {
+            return;
+        }
+        let mut contended = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        for write in &transaction.writes {
+            if let Item::Ledger { key: LedgerKey::Command(key), .. } = write {
+                match is_conflict {
+                    true => drop(contended.insert(key.clone())),
+                    false => drop(contended.remove(key)),
+                }
+            }
+        }
+    }
+
+    /// Planted: whether the attempt stays counted, since it ended in a conflict.
+    fn is_counted_in(&self, message_id: &str) -> bool {
+        let contended = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        !contended.is_empty()
+            && self.0.world.history().key_of(message_id).is_some_and(|key| contended.contains(&key))
+    }
+
+    /// The index still shows some holds that have ended.
+    fn show_ended(&self, shard: u32, until: Timestamp, limit: usize, found: &mut Vec<ExpiredHold>) {
+        if !self.0.happens(Fault::EndedIndex) {
+            return;
+        }
+        let ended: Vec<ExpiredHold> = self.0.world.store.inspect(|tables| {
+            let has_ended = |hold: &&Reservation| {
+                hold.status != ReservationStatus::Active
+                    && hold.expires_at <= until
+                    && expiry_shard(hold.reservation_id) == shard
+            };
+            (tables.reservations.values().filter(has_ended).take(10))
+                .map(|hold| ExpiredHold {
+                    reservation_id: hold.reservation_id,
+                    pool: hold.pool.clone(),
+                    expires_at: hold.expires_at,
+                })
+                .collect()
+        });
+        found.extend(ended);
+        found.sort_by_key(|hold| (hold.expires_at, hold.reservation_id));
+        found.truncate(limit);
+    }
+
     /// Whether the transaction decides a command whose id begins so, and nobody has cured it.
     fn decides(&self, transaction: &Transaction, prefix: &str) -> bool {
         let is_it = |write: &Item| match write {
@@ -72,10 +142,19 @@ impl Store for FaultyStore {
                 self.0.world.count(Some(Fault::Rollout));
                 return Err(PortError::Unreadable("a newer release wrote the item".to_owned()));
             }
-            if wanted.len() > 1 && self.0.happens(Fault::Torn) {
-                return self.load_torn(wanted).await;
+            if let Some((fault, error)) = self.0.world.troubles.load(wanted) {
+                self.0.world.count(Some(fault));
+                return Err(error);
             }
-            self.0.world.store.load(wanted).await
+            let is_torn = wanted.len() > 1 && self.0.happens(Fault::Torn);
+            let mut loaded = match is_torn {
+                true => self.load_torn(wanted).await?,
+                false => self.0.world.store.load(wanted).await?,
+            };
+            if self.0.world.troubles.hide(&mut loaded) {
+                self.0.world.count(Some(Fault::StuckHolds));
+            }
+            Ok(loaded)
         };
         self.0.around(call("load"), Named(wanted).text(), work, never).await
     }
@@ -87,6 +166,7 @@ impl Store for FaultyStore {
     ) -> Result<Consumed, CommitError> {
         let (world, worker) = (&self.0.world, self.0.worker);
         world.begin_commit(self.0.life(), transaction);
+        self.check_grace();
         if self.decides(transaction, KILLER) {
             self.0.trace(format_args!("killed by a message"));
             world.count(Some(Fault::Poison));
@@ -97,13 +177,18 @@ impl Store for FaultyStore {
                 world.count(Some(Fault::Poison));
                 return Err(CommitError::Invalid("poison".to_owned()));
             }
+            if let Some((fault, error)) = world.troubles.commit(transaction) {
+                world.count(Some(fault));
+                return Err(error.into());
+            }
             if self.0.happens(Fault::Conflict) {
                 return Err(CommitError::Conflict("another transaction is at work".to_owned()));
             }
             world.commit(worker, transaction, token).await
         };
         let late = || {
-            let is_poison = self.decides(transaction, POISON);
+            let is_poison =
+                self.decides(transaction, POISON) || world.troubles.commit(transaction).is_some();
             let (world, transaction) = (Arc::clone(world), transaction.clone());
             let effect: Effect = Box::pin(async move {
                 if !is_poison {
@@ -113,7 +198,9 @@ impl Store for FaultyStore {
             Some(effect)
         };
         let args = Entry(transaction).to_string();
-        self.0.around(call("commit"), args, work, late).await
+        let result = self.0.around(call("commit"), args, work, late).await;
+        self.note_contention(transaction, matches!(result, Err(CommitError::Conflict(_))));
+        result
     }
 
     async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
@@ -130,6 +217,9 @@ impl Store for FaultyStore {
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
         let world = &self.0.world;
         let work = async {
+            if self.is_counted_in(message_id) {
+                return Ok(());
+            }
             world.store.forgive_attempt(message_id).await?;
             world.history().forgiven(message_id, self.0.life());
             Ok(())
@@ -155,7 +245,10 @@ impl Store for FaultyStore {
     ) -> Result<Vec<ExpiredHold>, PortError> {
         let call = Call { port: Port::Store, name: "expired", is_quick: true };
         let work = async {
+            let early = if planted::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
+            let until = until + early;
             let mut found = self.0.world.store.expired(shard, until, limit).await?;
+            self.show_ended(shard, until, limit, &mut found);
             if !found.is_empty() && self.0.happens(Fault::StaleIndex) {
                 found.retain(|_| self.0.with_rng(Rng::bool));
             }
