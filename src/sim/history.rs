@@ -123,6 +123,9 @@ struct Message {
     /// Given up after its attempts, whatever it was.
     is_condemned: bool,
     is_deleted: bool,
+    sent_at: Timestamp,
+    /// How often it was received.
+    receives: u32,
     /// Who received it last, and the receipt.
     held: Option<(Life, Receipt)>,
 }
@@ -141,8 +144,12 @@ impl Message {
 /// The longest that two workers may be at work on one message without knowing of each other.
 const CROSSING_MAX: SignedDuration = SignedDuration::from_secs(60);
 
+/// Before this age nothing is copied for its retention's sake.
+const RETENTION_ENDS: SignedDuration = SignedDuration::from_hours(13 * 24 - 12);
+
 /// What happened so far.
 pub(super) struct History {
+    redrive_after: u32,
     limits: Vec<Limits>,
     attempts_max: Vec<u32>,
     /// By queue and sequence.
@@ -205,6 +212,7 @@ impl History {
     pub(super) fn new(profile: &Profile) -> Self {
         let is_progress = profile.class == Class::Progress;
         Self {
+            redrive_after: profile.redrive_after(),
             letters: BTreeSet::new(),
             waiting: is_progress.then(Waiting::default),
             is_one_copy: is_progress && profile.rate(Fault::LongOutage) > 0,
@@ -339,6 +347,8 @@ impl History {
                 copies: 0,
                 is_condemned: false,
                 is_deleted: false,
+                sent_at: now,
+                receives: 0,
                 held: None,
             },
         );
@@ -367,7 +377,7 @@ impl History {
             false => reason,
         };
         let copies = message.copies;
-        message.is_condemned |= reason == POISON_REASON;
+        message.is_condemned |= matches!(reason.as_str(), POISON_REASON | "RECEIVES" | "RETENTION");
         let is_innocent = message.is_condemned && !message.is_poison();
         let is_whole = message.body == copy.body
             && message.group == copy.group
@@ -376,6 +386,12 @@ impl History {
         let is_deserved = match reason.as_str() {
             POISON_REASON => message.is_poison() || crashes >= attempts_max,
             "INVALID_MESSAGE" | "UNSUPPORTED_TYPE" => message.command.is_none(),
+            // A hundredth of the receives before the queue itself would move it.
+            "RECEIVES" => {
+                message.receives + (self.redrive_after / 100).max(1) >= self.redrive_after
+            }
+            // A day before its retention ends, by clocks that are off.
+            "RETENTION" => now.duration_since(message.sent_at) > RETENTION_ENDS,
             _ => false,
         };
         // What the ledger knows is never given up; a transaction of another worker may cross the copy.
@@ -709,6 +725,7 @@ impl History {
         let sequence = delivery.sequence.parse().unwrap_or_default();
         if let Some(message) = self.messages.get_mut(&(queue, sequence)) {
             message.held = Some((life, delivery.receipt.clone()));
+            message.receives = message.receives.max(delivery.receive_count);
         }
     }
 

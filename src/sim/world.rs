@@ -30,7 +30,8 @@ use crate::{
     domain::Timestamp,
     ports::{
         BatchAnswer, Clock, CommitError, Consumed, LedgerKey, OutgoingMessage, PortError,
-        Publication, Publisher, Queue, Receipt, Record, Store, Transaction, Wanted, Write,
+        Publication, Publisher, Queue, QueueLimits, Receipt, Record, Store, Transaction, Wanted,
+        Write,
     },
     worker::QueueKind,
 };
@@ -244,6 +245,14 @@ impl World {
         let attributes = attributes.map(|(name, value)| name.len() + "String".len() + value.len());
         let bytes = message.body.len() + attributes.sum::<usize>();
         self.profile.rate(Fault::SmallQueue) > 0 && bytes > QUEUE_BYTES_MAX
+    }
+
+    /// A queue's limits, as it tells them.
+    pub(super) fn limited(&self, limits: QueueLimits) -> QueueLimits {
+        match self.profile.rate(Fault::SmallQueue) {
+            0 => limits,
+            _ => QueueLimits { message_bytes_max: QUEUE_BYTES_MAX, ..limits },
+        }
     }
 
     /// Notes what the queues themselves moved to the dead letters.

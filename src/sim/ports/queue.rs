@@ -251,7 +251,11 @@ impl Queue for FaultyQueue {
     }
 
     async fn limits(&self) -> Result<QueueLimits, PortError> {
-        self.injector.around(call("limits"), self.place, self.inner.limits(), never).await
+        let work = async {
+            let limits = self.inner.limits().await?;
+            Ok(self.injector.world.limited(limits))
+        };
+        self.injector.around(call("limits"), self.place, work, never).await
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {
