@@ -1,5 +1,6 @@
 //! One group's batch, in order: decoded, committed, published, deleted; or released.
 
+mod expiries;
 mod giving_up;
 mod isolation;
 
@@ -28,6 +29,7 @@ use crate::{
     ports::{Delivery, Publication, Receipt},
 };
 
+pub use expiries::Deferral;
 pub(super) use isolation::{OneSuspect, Unforgiven};
 
 /// What the lanes of one queue share.
@@ -111,6 +113,14 @@ impl Lanes {
                 Some(failure) => {
                     let left: Vec<Held> =
                         batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
+                    let head = left.first().filter(|head| self.may_be_dropped(&head.delivery));
+                    if let (Some(head), Some(reason)) = (head, Deferral::of(&failure)) {
+                        let why = failure.to_string();
+                        let mut coming = self.outbox.expect();
+                        self.defer_expiry(head, reason, &why, &mut coming).await;
+                        waiting.extend(left.into_iter().skip(1));
+                        continue;
+                    }
                     if planted::on(Bug::CondemnFollowers) {
                         self.condemn_all(&failure, &left).await;
                     }

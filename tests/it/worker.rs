@@ -7,5 +7,6 @@ mod lifecycle;
 mod logs;
 mod order;
 mod restock;
+mod retention;
 mod sweeper;
 mod traces;

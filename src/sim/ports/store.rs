@@ -11,7 +11,7 @@ use crate::{
     domain::{PoolId, Timestamp},
     planted::{self, Bug},
     ports::{
-        Attempt, CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor,
+        Attempt, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, Loaded, Page, PageCursor,
         PortError, Store, Table, Transaction, Wanted, Write as Item,
     },
     sim::{
@@ -140,14 +140,15 @@ impl Store for FaultyStore {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
+    ) -> Result<ExpiredPage, PortError> {
         let call = Call { port: Port::Store, name: "expired", is_quick: true };
         let work = async {
-            let mut found = self.0.world.store.expired(shard, until, limit).await?;
-            if !found.is_empty() && self.0.happens(Fault::StaleIndex) {
-                found.retain(|_| self.0.with_rng(Rng::bool));
+            let mut found = self.0.world.store.expired(shard, ended, from, limit).await?;
+            if !found.holds.is_empty() && self.0.happens(Fault::StaleIndex) {
+                found.holds.retain(|_| self.0.with_rng(Rng::bool));
             }
             Ok(found)
         };

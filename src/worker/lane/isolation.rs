@@ -11,7 +11,7 @@ use std::{
 use jiff::SignedDuration;
 use tracing::warn;
 
-use super::{Held, Lanes, Settled};
+use super::{Deferral, Held, Lanes, Settled};
 use crate::{
     domain::Timestamp,
     planted::{self, Bug},
@@ -168,6 +168,11 @@ impl Lanes {
     }
 
     async fn bury(&self, suspect: &Held, detail: &str, mut coming: Coming) -> Settled {
+        if self.may_be_dropped(&suspect.delivery) {
+            let is_deleted =
+                self.defer_expiry(suspect, Deferral::Isolated, detail, &mut coming).await;
+            return Settled { done: 1, failure: None, is_deleted };
+        }
         match self.dead_letter(&suspect.delivery, Reason::Poison, detail).await {
             Ok(()) => {
                 let is_deleted = self.delete(std::slice::from_ref(suspect), &mut coming).await;
