@@ -55,7 +55,8 @@ pub async fn aws() -> SdkConfig {
 #[must_use]
 pub fn store(sdk: &SdkConfig, config: &AwsConfig) -> Arc<dyn Store> {
     let client = dynamodb::client(sdk, &ClientOptions::default());
-    Arc::new(DynamoStore::new(client, config.tables.clone(), Arc::new(Random::new())))
+    let (entropy, clock) = (Arc::new(Random::new()), Arc::new(SystemClock));
+    Arc::new(DynamoStore::new(client, config.tables.clone(), entropy, clock))
 }
 
 /// Locks on Redis, or none.

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ReservationStatus, Timestamp, time::saturating_add},
-    ports::{Page, PageCursor, PortError, Record, Store, Table},
+    ports::{Page, PageCursor, PortError, Record, Store, Table, store::RETENTION_DAYS},
 };
 use census::Census;
 use examine::Suspect;
@@ -41,7 +41,7 @@ pub use report::{AuditReport, Invariant, Violation};
 /// How long the ledger keeps an entry, and the reservations table a reservation that ended: 90
 /// days. A day is left for the clocks of the store and its workers: it may delete sooner than this
 /// audit's clock says, and what is older is left unchecked.
-const KEPT_FOR_SURE: SignedDuration = SignedDuration::from_hours(89 * 24);
+const KEPT_FOR_SURE: SignedDuration = SignedDuration::from_hours((RETENTION_DAYS - 1) * 24);
 
 /// Told how many records of a table have been read so far.
 pub type Progress = Arc<dyn Fn(Table, u64) + Send + Sync>;

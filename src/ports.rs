@@ -18,6 +18,6 @@ pub use locks::Locks;
 pub use publisher::{Publication, Publisher};
 pub use queue::{Backlog, Delivery, OutgoingMessage, Queue, QueueLimits, Receipt, ReceiveRequest};
 pub use store::{
-    Attempt, Check, CommitError, Consumed, Expected, ExpiredHold, LedgerKey, LedgerRecord, Loaded,
-    Page, PageCursor, Record, Store, Table, Transaction, Wanted, Write,
+    Attempt, Check, CommitError, Consumed, Ended, Expected, ExpiredHold, ExpiredPage, LedgerKey,
+    LedgerRecord, Loaded, Page, PageCursor, Record, Store, Table, Transaction, Wanted, Write,
 };

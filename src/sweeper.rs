@@ -4,17 +4,26 @@
 //! whose lease for the tick it gets; so the shards are shared out between however many pods there
 //! are. Without locks every pod sweeps everything, which is only wasteful: an expiry has one
 //! identity, and the queue drops repetitions.
+//!
+//! Each shard is looked at twice: for what ended since the last look, at every tick, and once a
+//! minute for all that is still there, a few pages a tick. So holds that cannot be expired never
+//! delay others, whatever their number.
+
+mod schedule;
+mod shard;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::SignedDuration;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use schedule::step;
+use shard::{NextPage, Scope, Shard};
+
 use crate::{
-    domain::{Action, CommandKey, Expire, ReservationId, Timestamp, time},
+    domain::{Action, CommandKey, Expire, Timestamp},
     message::{self, OutgoingCommand},
     planted::{self, Bug},
     ports::{
@@ -30,18 +39,15 @@ pub const SOURCE: &str = "/inventory-worker/sweeper";
 /// The scope of the shards' leases.
 const LEASE_SCOPE: &str = "sweeper";
 
-/// An expiry is posted again when its hold is still there after this long, and twice as long, ...
-const REPOST_AFTER: Duration = Duration::from_secs(10);
-
-/// ... and then whenever so long has passed: as long as the queue tells repetitions.
-const REPOST_AFTER_MAX: Duration = Duration::from_secs(300);
-
 /// After so many failures a tick is over: the store or the queue is out, and each call may take
 /// seconds to say so.
 const FAILED_SHARDS_MAX: u32 = 3;
 
-/// The most holds looked at in a shard at a tick.
-const PAGE: usize = 1_000;
+/// Holds read at a time.
+const PAGE_HOLDS: usize = 500;
+
+/// The most pages of a shard at a tick, of what ended lately and of all: more is left for the next.
+const PAGES_MAX: [(Scope, u32); 2] = [(Scope::Lately, 10), (Scope::All, 2)];
 
 /// The sweeper's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,14 +87,13 @@ impl Sweeper {
     pub async fn run(&self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut posted = Posted::default();
+        let mut shards: Vec<Shard> = (0..EXPIRY_SHARDS).map(Shard::new).collect();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            posted.forget_old();
             if planted::on(Bug::NeverSweep) {
                 continue;
             }
@@ -97,30 +102,33 @@ impl Sweeper {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.sweep(&mut posted) => {}
+                () = self.sweep(&mut shards) => {}
             }
         }
     }
 
     /// Sweeps each shard whose lease it gets, once. A shard that fails does not hold up the others,
     /// unless so many do that it is not the shards.
-    async fn sweep(&self, posted: &mut Posted) {
+    async fn sweep(&self, shards: &mut [Shard]) {
         let token = self.entropy.uuid();
-        let first = shard_number(self.entropy.fraction());
+        let first = first_shard(self.entropy.fraction(), shards.len());
+        let (before, after) = shards.split_at_mut(first);
         let mut failures = 0;
-        for offset in 0..EXPIRY_SHARDS {
-            let shard = (first + offset) % EXPIRY_SHARDS;
-            if !self.is_mine(shard, token).await {
+        for shard in after.iter_mut().chain(before) {
+            if !self.is_mine(shard.number, token).await {
                 continue;
             }
-            if let Err(error) = self.sweep_shard(shard, posted).await {
+            if let Err(error) = self.sweep_shard(shard).await {
+                let shard = shard.number;
                 warn!(shard, %error, "expiries not swept, the next tick tries again");
                 failures += 1;
                 if failures >= FAILED_SHARDS_MAX {
-                    return;
+                    break;
                 }
             }
         }
+        let stuck = shards.iter().map(|shard| shard.stuck).sum();
+        self.observer.observe(&Event::HoldsStuck(stuck));
     }
 
     async fn is_mine(&self, shard: u32, token: Uuid) -> bool {
@@ -136,60 +144,75 @@ impl Sweeper {
         }
     }
 
-    async fn sweep_shard(&self, shard: u32, posted: &mut Posted) -> Result<(), PortError> {
-        let now = self.clock.now();
-        let margin = SignedDuration::try_from(self.settings.margin).unwrap_or(SignedDuration::MAX);
-        let until = time::saturating_add(now, -margin);
-        let found = self.store.expired(shard, until, PAGE).await?;
-        let lag = found.first().map_or(Duration::ZERO, |oldest| {
-            Duration::try_from(until.duration_since(oldest.expires_at)).unwrap_or(Duration::ZERO)
-        });
-        self.observer.observe(&Event::SweeperLag(lag));
-        let new: Vec<ExpiredHold> = found
-            .into_iter()
-            .filter(|hold| !posted.contains(hold.reservation_id, step(hold, now)))
-            .collect();
-        for holds in new.chunks(BATCH_ENTRIES_MAX) {
-            self.post(holds, now, posted).await?;
+    async fn sweep_shard(&self, shard: &mut Shard) -> Result<(), PortError> {
+        for (scope, pages_max) in PAGES_MAX {
+            for _ in 0..pages_max {
+                let turned = self.sweep_page(shard, scope).await;
+                if let Err(error) = &turned {
+                    shard.walk(scope).failed(error);
+                }
+                if !turned? {
+                    break;
+                }
+            }
         }
         Ok(())
     }
 
-    async fn post(
-        &self,
-        holds: &[ExpiredHold],
-        now: Timestamp,
-        posted: &mut Posted,
-    ) -> Result<(), PortError> {
-        let (holds, messages): (Vec<&ExpiredHold>, Vec<OutgoingMessage>) =
-            holds.iter().filter_map(|hold| Some((hold, expiry(hold, now)?))).unzip();
+    /// Gives whether the look goes on.
+    async fn sweep_page(&self, shard: &mut Shard, scope: Scope) -> Result<bool, PortError> {
+        let number = shard.number;
+        let walk = shard.walk(scope);
+        let next = walk.next_page(self.clock.now(), self.settings.margin);
+        let Some(NextPage { ended, from, look }) = next else { return Ok(false) };
+        let page = self.store.expired(number, ended, from.as_ref(), PAGE_HOLDS).await?;
+        let mut is_all_posted = true;
+        for holds in walk.due(page.holds).chunks(BATCH_ENTRIES_MAX) {
+            is_all_posted &= self.post(holds, look.at).await?;
+        }
+        let Some(seen) = walk.turn(page.next, is_all_posted) else { return Ok(true) };
+        let lag = shard.note(scope, &seen);
+        if scope == Scope::Lately {
+            self.observer.observe(&Event::SweeperLag(lag));
+        }
+        Ok(false)
+    }
+
+    /// Gives whether all were posted.
+    async fn post(&self, holds: &[ExpiredHold], now: Timestamp) -> Result<bool, PortError> {
+        let messages: Vec<OutgoingMessage> =
+            holds.iter().filter_map(|hold| expiry(hold, now)).collect();
         let answers = self.queue.send(&messages).await?;
-        let mut count = 0;
-        for (hold, answer) in holds.into_iter().zip(answers) {
+        let mut posted = 0;
+        for answer in &answers {
             match answer {
-                Ok(_) => {
-                    posted.note(hold.reservation_id, step(hold, now));
-                    count += 1;
-                }
+                Ok(_) => posted += 1,
                 Err(error) => warn!(%error, "an expiry was not posted, the next tick tries again"),
             }
         }
-        self.observer.observe(&Event::ExpiriesPosted(count));
-        Ok(())
+        self.observer.observe(&Event::ExpiriesPosted(posted));
+        Ok(posted == messages.len())
     }
 }
 
-fn shard_number(fraction: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ fraction < 1")]
-    let shard = (fraction * f64::from(EXPIRY_SHARDS)) as u32;
-    shard.min(EXPIRY_SHARDS - 1)
+/// Where to begin, so that pods do not all try the same shard first.
+fn first_shard(fraction: f64, shards: usize) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "0 ≤ fraction < 1, and there are few shards"
+    )]
+    let first = (fraction * shards as f64) as usize;
+    first.min(shards.saturating_sub(1))
 }
 
-/// The command that expires a hold: the same identity and content whoever posts it and whenever.
-/// The deduplication id changes with the [`step`], so that an expiry which found a slow clock
+/// The command that expires a hold: the same identity and content whoever posts it and whenever. A
+/// later hold under the same id ends at another time, and its expiry has another identity. The
+/// deduplication id changes with the step, so that an expiry which found a slow clock
 /// (`NOT_YET_EXPIRED`) can be posted again.
 fn expiry(hold: &ExpiredHold, now: Timestamp) -> Option<OutgoingMessage> {
-    let id = format!("expire:{}", hold.reservation_id);
+    let id = format!("expire:{}:{}", hold.reservation_id, hold.expires_at.as_second());
     let action = Action::Expire(Expire { reservation_id: hold.reservation_id });
     let group = message::default_group(&hold.pool, &action);
     let deduplication_id = Some(format!("{id}:{}", step(hold, now)));
@@ -198,48 +221,4 @@ fn expiry(hold: &ExpiredHold, now: Timestamp) -> Option<OutgoingMessage> {
     let command = OutgoingCommand { key, time: now, pool, action, traceparent: None };
     let body = message::encode_command(&command);
     Some(OutgoingMessage { group, body, deduplication_id, attributes: BTreeMap::new() })
-}
-
-/// How often an expiry is due to have been posted: after [`REPOST_AFTER`], then at twice the age
-/// each time, then every [`REPOST_AFTER_MAX`]. What waits in a backlog does not make it grow much.
-fn step(hold: &ExpiredHold, now: Timestamp) -> u64 {
-    let age = Duration::try_from(now.duration_since(hold.expires_at)).unwrap_or(Duration::ZERO);
-    let (age, first, most) = (age.as_secs(), REPOST_AFTER.as_secs(), REPOST_AFTER_MAX.as_secs());
-    let doublings = |age: u64| (age / first).checked_ilog2().map_or(0, |log| u64::from(log) + 1);
-    doublings(age.min(most)) + age.saturating_sub(most) / most
-}
-
-/// What was posted lately: at which step, and when.
-#[derive(Default)]
-struct Posted(BTreeMap<ReservationId, (u64, Instant)>);
-
-impl Posted {
-    fn note(&mut self, id: ReservationId, step: u64) {
-        self.0.insert(id, (step, Instant::now()));
-    }
-
-    fn contains(&self, id: ReservationId, step: u64) -> bool {
-        self.0.get(&id).is_some_and(|(posted, _)| *posted >= step)
-    }
-
-    fn forget_old(&mut self) {
-        self.0.retain(|_, (_, posted_at)| posted_at.elapsed() < REPOST_AFTER_MAX);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_expiry_is_posted_ever_more_seldom_and_never_given_up() {
-        let hold = ExpiredHold {
-            reservation_id: ReservationId(Uuid::nil()),
-            pool: "event#1".parse().unwrap(),
-            expires_at: Timestamp::UNIX_EPOCH,
-        };
-        let at = |age: i64| step(&hold, Timestamp::from_second(age).unwrap());
-        let posted: Vec<i64> = (1..2_000).filter(|age| at(*age) > at(age - 1)).collect();
-        assert_eq!(posted, [10, 20, 40, 80, 160, 600, 900, 1_200, 1_500, 1_800]);
-    }
 }

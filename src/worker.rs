@@ -38,6 +38,7 @@ use crate::{
 };
 
 pub use events::{Event, Observer, Unobserved};
+pub use lane::Deferral;
 pub use settings::{LockMode, Settings};
 pub use stop::Stop;
 

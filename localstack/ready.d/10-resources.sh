@@ -4,7 +4,8 @@
 # binary is at hand, `inventory-worker bootstrap` does the same and tells what differs.
 set -euo pipefail
 
-queues=${INVENTORY_QUEUES:-inventory-commands.fifo,inventory-restock.fifo}
+queues=${INVENTORY_QUEUES:-inventory-commands.fifo,inventory-expiries.fifo,inventory-restock.fifo}
+expiries=${INVENTORY_EXPIRIES_QUEUE:-inventory-expiries.fifo}
 topic=${INVENTORY_RESULTS_TOPIC:-inventory-results.fifo}
 seats=${DYNAMODB_TABLE_SEATS:-inventory-seats}
 stock=${DYNAMODB_TABLE_STOCK:-inventory-stock}
@@ -64,7 +65,8 @@ expire_by_ttl() {
   fi
 }
 
-IFS=, read -ra names <<<"$queues"
+# What is consumed by others is posted to all the same; what is there already stays as it is.
+IFS=, read -ra names <<<"$queues,$expiries"
 for name in "${names[@]}"; do
   name=${name##*/} # the name in a URL
   dead_letters=${name%.fifo}-dlq.fifo

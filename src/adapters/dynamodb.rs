@@ -21,8 +21,8 @@ use uuid::Uuid;
 use crate::{
     domain::{PoolId, Timestamp},
     ports::{
-        Attempt, CommitError, Consumed, Entropy, ExpiredHold, Loaded, Page, PageCursor, PortError,
-        Store, Table, Transaction, Wanted,
+        Attempt, Clock, CommitError, Consumed, Ended, Entropy, ExpiredPage, Loaded, Page,
+        PageCursor, PortError, Store, Table, Transaction, Wanted,
     },
 };
 
@@ -98,14 +98,21 @@ pub struct DynamoStore {
     client: Client,
     tables: TableNames,
     entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
     page_items: Option<i32>,
 }
 
 impl DynamoStore {
-    /// A store on tables that exist. `entropy` spreads repetitions of unanswered reads.
+    /// A store on tables that exist. `entropy` spreads repetitions of unanswered reads; `clock` tells
+    /// what is past its retention, which DynamoDB deletes days later.
     #[must_use]
-    pub fn new(client: Client, tables: TableNames, entropy: Arc<dyn Entropy>) -> Self {
-        Self { client, tables, entropy, page_items: None }
+    pub fn new(
+        client: Client,
+        tables: TableNames,
+        entropy: Arc<dyn Entropy>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { client, tables, entropy, clock, page_items: None }
     }
 
     /// Reads pages of at most so many items, where DynamoDB's 1 MB would be more.
@@ -155,10 +162,11 @@ impl Store for DynamoStore {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
-        self.query_expired(shard, until, limit).await
+    ) -> Result<ExpiredPage, PortError> {
+        self.query_expired(shard, ended, from, limit).await
     }
 
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {

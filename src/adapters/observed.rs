@@ -18,9 +18,9 @@ pub use latency::{Latency, LatencyModel};
 use crate::{
     domain::{PoolId, Timestamp},
     ports::{
-        Attempt, Backlog, BatchAnswer, CommitError, Consumed, Delivery, Entropy, ExpiredHold,
-        Loaded, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue,
-        QueueLimits, Receipt, ReceiveRequest, Store, Table, Transaction, Wanted,
+        Attempt, Backlog, BatchAnswer, CommitError, Consumed, Delivery, Ended, Entropy,
+        ExpiredPage, Loaded, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication,
+        Publisher, Queue, QueueLimits, Receipt, ReceiveRequest, Store, Table, Transaction, Wanted,
     },
 };
 
@@ -204,13 +204,14 @@ impl Store for ObservedStore {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
+    ) -> Result<ExpiredPage, PortError> {
         self.observer.call(Call::Query).await;
-        let holds = self.port.expired(shard, until, limit).await?;
-        self.observer.counts.carried(Call::Query, holds.len());
-        Ok(holds)
+        let page = self.port.expired(shard, ended, from, limit).await?;
+        self.observer.counts.carried(Call::Query, page.holds.len());
+        Ok(page)
     }
 
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {

@@ -61,7 +61,7 @@ impl Embedded {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(Random::new());
         let dynamo = start_dynamo(data).await?;
-        let store = open_store(&dynamo, &entropy).await?;
+        let store = open_store(&dynamo, &entropy, &clock).await?;
         let broker = MemoryBroker::new(Arc::clone(&clock));
         let queue = |name: &str| {
             let dead_letters = dead_letter_queue_name(name);
@@ -152,9 +152,10 @@ async fn start_dynamo(data: Option<&Path>) -> anyhow::Result<EmbeddedDynamo> {
 async fn open_store(
     dynamo: &EmbeddedDynamo,
     entropy: &Arc<dyn Entropy>,
+    clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Store>> {
     let client = dynamo.client(&ClientOptions::default());
     let names = TableNames::default();
     ensure_tables(&client, &names, &TableOptions::bare()).await.context("the embedded tables")?;
-    Ok(Arc::new(DynamoStore::new(client, names, Arc::clone(entropy))))
+    Ok(Arc::new(DynamoStore::new(client, names, Arc::clone(entropy), Arc::clone(clock))))
 }

@@ -60,9 +60,9 @@ pub(super) async fn look(
                 suspect.findings.push((Invariant::LedgerEntryWellFormed, detail));
             }
         }
-        (LedgerKey::Chunk(key, number), LedgerRecord::Chunk { decided_at, .. }) => {
+        (LedgerKey::Chunk(key, number), LedgerRecord::Chunk { .. }) => {
             let owner = loaded.ledger.get(&LedgerKey::Command(key.clone()));
-            look_at_chunk(audit, *number, record, *decided_at, owner, suspect);
+            look_at_chunk(audit, *number, record, owner, suspect);
         }
         (LedgerKey::Command(_), LedgerRecord::Chunk { .. }) | (LedgerKey::Chunk(..), _) => {
             let detail = "kept under the key of another kind of entry".to_owned();
@@ -169,14 +169,15 @@ fn look_at_chunk(
     audit: &Audit<'_>,
     number: u32,
     chunk: &LedgerRecord,
-    decided_at: Timestamp,
     owner: Option<&Option<LedgerRecord>>,
     suspect: &mut Suspect,
 ) {
     let number = usize::try_from(number).unwrap_or(usize::MAX);
+    let begun_at = begun_at(chunk);
     let wrong = match owner.and_then(Option::as_ref) {
-        // The intent is the older of the two, and its time to live may have run out first.
-        None if decided_at <= audit.kept_since() => None,
+        // The intent is the older of the two, and its time to live may have run out first; another
+        // restock may have begun under its key since.
+        _ if begun_at.is_none_or(|begun_at| begun_at <= audit.kept_since()) => None,
         None => Some("its restock is not in the ledger".to_owned()),
         Some(owner) if owner.digest() != chunk.digest() => {
             Some("its restock has other content".to_owned())
@@ -184,11 +185,21 @@ fn look_at_chunk(
         Some(LedgerRecord::Intent { chunk_ends, .. }) if number >= chunk_ends.len() => {
             Some(format!("its restock has {} chunks", chunk_ends.len()))
         }
+        Some(LedgerRecord::Intent { decided_at, .. }) if begun_at != Some(*decided_at) => {
+            Some("its restock began at another time".to_owned())
+        }
         Some(LedgerRecord::Intent { .. }) => None,
         Some(LedgerRecord::Outcome { outcome: Outcome::Restocked { .. }, .. }) => None,
         Some(_) => Some("its command is no restock that was applied".to_owned()),
     };
     suspect.findings.extend(wrong.map(|wrong| (Invariant::ChunkBelongs, wrong)));
+}
+
+fn begun_at(record: &LedgerRecord) -> Option<Timestamp> {
+    match record {
+        LedgerRecord::Chunk { begun_at, .. } => Some(*begun_at),
+        LedgerRecord::Outcome { .. } | LedgerRecord::Intent { .. } => None,
+    }
 }
 
 /// The most chunks whose markers are asked for at once.
@@ -204,10 +215,10 @@ async fn look_at_sum(
     suspect: &mut Suspect,
 ) -> Result<(), PortError> {
     let Outcome::Restocked { restock } = outcome else { return Ok(()) };
-    let first = loaded.ledger.get(&LedgerKey::Chunk(key.clone(), 0));
-    if first.is_none_or(Option::is_none) || decided_at <= audit.kept_since() {
+    let first = loaded.ledger.get(&LedgerKey::Chunk(key.clone(), 0)).and_then(Option::as_ref);
+    let Some(begun) = first.and_then(begun_at).filter(|_| decided_at > audit.kept_since()) else {
         return Ok(());
-    }
+    };
     let mut sum = [0u64; 4];
     let mut from = 0u32;
     'chunks: loop {
@@ -216,7 +227,12 @@ async fn look_at_sum(
         let loaded = audit.store.load(&Wanted { ledger, ..Wanted::default() }).await?;
         for number in from..end {
             let chunk = loaded.ledger.get(&LedgerKey::Chunk(key.clone(), number));
-            let Some(Some(LedgerRecord::Chunk { summary, .. })) = chunk else { break 'chunks };
+            let Some(Some(LedgerRecord::Chunk { summary, begun_at, .. })) = chunk else {
+                break 'chunks;
+            };
+            if *begun_at != begun {
+                break 'chunks;
+            }
             for (total, counted) in sum.iter_mut().zip(counts(summary)) {
                 *total = total.saturating_add(counted);
             }

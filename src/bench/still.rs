@@ -16,9 +16,9 @@ use super::load;
 use crate::{
     domain::{InvalidText, PoolId, Timestamp},
     ports::{
-        Attempt, Backlog, BatchAnswer, Clock, CommitError, Consumed, Delivery, ExpiredHold, Loaded,
-        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, QueueLimits,
-        Receipt, ReceiveRequest, Store, Table, Transaction, Wanted,
+        Attempt, Backlog, BatchAnswer, Clock, CommitError, Consumed, Delivery, Ended, ExpiredPage,
+        Loaded, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue,
+        QueueLimits, Receipt, ReceiveRequest, Store, Table, Transaction, Wanted,
     },
 };
 
@@ -143,8 +143,14 @@ impl Store for BlankStore {
         Ok(false)
     }
 
-    async fn expired(&self, _: u32, _: Timestamp, _: usize) -> Result<Vec<ExpiredHold>, PortError> {
-        Ok(Vec::new())
+    async fn expired(
+        &self,
+        _: u32,
+        _: Ended,
+        _: Option<&PageCursor>,
+        _: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        Ok(ExpiredPage::default())
     }
 
     async fn scan(&self, _: Table, _: Option<&PageCursor>) -> Result<Page, PortError> {

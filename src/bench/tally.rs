@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     domain::{CommandId, Occupancy, PoolId, SeatKey, Timestamp},
     ports::{
-        Attempt, CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor,
+        Attempt, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, Loaded, Page, PageCursor,
         PortError, Store, Table, Transaction, Wanted, Write,
     },
     worker::{Event, Observer},
@@ -149,10 +149,11 @@ impl Store for Noted {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
-        self.store.expired(shard, until, limit).await
+    ) -> Result<ExpiredPage, PortError> {
+        self.store.expired(shard, ended, from, limit).await
     }
 
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {

@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use crate::{
     domain::{GroupId, Timestamp, time},
-    ports::{Delivery, OutgoingMessage, queue::RETENTION_MAX},
+    ports::{Delivery, OutgoingMessage, queue::RETENTION_MAX, store::RETENTION_DAYS},
     worker::dead_letters::{
         self, DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE,
     },
 };
 
 /// How long the ledger keeps an outcome, days.
-pub const LEDGER_DAYS: i64 = 90;
+pub const LEDGER_DAYS: i64 = RETENTION_DAYS;
 
 /// How long after it was first sent a message may still go back: as long as its ledger entry is
 /// kept, less a day for clocks that differ, and for the time it then spends in the queue.

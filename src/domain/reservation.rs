@@ -33,6 +33,18 @@ pub struct Reservation {
     pub ended_at: Option<Timestamp>,
 }
 
+impl Reservation {
+    /// When it was given back: it is kept for a while from then on. `None` while it is held, and
+    /// for a sale, which is kept for good.
+    #[must_use]
+    pub fn given_back_at(&self) -> Option<Timestamp> {
+        match self.status {
+            ReservationStatus::Cancelled | ReservationStatus::Expired => self.ended_at,
+            ReservationStatus::Active | ReservationStatus::Confirmed => None,
+        }
+    }
+}
+
 /// How a reservation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

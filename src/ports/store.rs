@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::PortError;
 use crate::domain::{
     CommandKey, CommandType, Digest, Line, LineKey, Outcome, PoolId, Reservation, ReservationId,
-    RestockSummary, Seat, SeatKey, Timestamp,
+    RestockSummary, Seat, SeatKey, Timestamp, time,
 };
 
 /// DynamoDB: "up to 100 distinct items" in one TransactWriteItems.
@@ -16,6 +17,25 @@ pub const TRANSACTION_ITEMS_MAX: usize = 100;
 
 /// DynamoDB: "The aggregate size of the items in the transaction cannot exceed 4 MB".
 pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a ledger entry is kept from when it was decided, and a reservation from when it was
+/// given back: longer than a message can live through queue, dead-letter queue and a redrive.
+pub const RETENTION: SignedDuration = SignedDuration::from_hours(RETENTION_DAYS * 24);
+
+/// [`RETENTION`] in days.
+pub const RETENTION_DAYS: i64 = 90;
+
+/// The second from which what is kept since `from` counts as absent, in seconds since 1970.
+#[must_use]
+pub fn expires_second(from: Timestamp) -> i64 {
+    time::saturating_add(from, RETENTION).as_second()
+}
+
+/// Whether what is kept since `from` counts as absent.
+#[must_use]
+pub fn is_past_retention(from: Timestamp, now: Timestamp) -> bool {
+    expires_second(from) <= now.as_second()
+}
 
 /// How many shards the index of expiries has. Fixed: a change would orphan what is indexed.
 pub const EXPIRY_SHARDS: u32 = 16;
@@ -89,13 +109,16 @@ pub enum LedgerRecord {
         digest: Digest,
         /// The end (exclusive) of each chunk, counted over the seats and then the lines.
         chunk_ends: Vec<u32>,
-        /// When it began.
+        /// When it began: what tells this intent from an earlier one under the same key, which is
+        /// [`RETENTION`] older.
         decided_at: Timestamp,
     },
     /// A chunk of a restock was applied.
     Chunk {
         /// What the command's content came to.
         digest: Digest,
+        /// When the intent it belongs to began.
+        begun_at: Timestamp,
         /// What the chunk did.
         summary: RestockSummary,
         /// When it was applied.
@@ -111,6 +134,16 @@ impl LedgerRecord {
             Self::Outcome { digest, .. }
             | Self::Intent { digest, .. }
             | Self::Chunk { digest, .. } => *digest,
+        }
+    }
+
+    /// Since when it is kept.
+    #[must_use]
+    pub fn decided_at(&self) -> Timestamp {
+        match self {
+            Self::Outcome { decided_at, .. }
+            | Self::Intent { decided_at, .. }
+            | Self::Chunk { decided_at, .. } => *decided_at,
         }
     }
 }
@@ -142,7 +175,8 @@ impl Wanted {
     }
 }
 
-/// What was loaded: every wanted key is there, `None` where the item does not exist.
+/// What was loaded: every wanted key is there, `None` where the item does not exist, or is past its
+/// [`RETENTION`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// Ledger entries.
@@ -158,7 +192,8 @@ pub struct Loaded {
 /// What an item must be like for a write to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {
-    /// It does not exist.
+    /// It does not exist. A reservation or ledger entry past its [`RETENTION`] counts as absent,
+    /// deleted or not: the new item takes its place, and begins in its own first version.
     Absent,
     /// It exists in this version.
     Version(u64),
@@ -186,24 +221,28 @@ pub enum Write {
         line: Line,
     },
     /// A reservation, which names itself. The adapter keeps it in the expiry index while ACTIVE,
-    /// and sets the time to live (90 days) from `ended_at`.
+    /// and sets the time to live ([`RETENTION`]) from its end where it was given back.
     Reservation {
         /// How it must stand.
         expected: Expected,
         /// What it becomes.
         reservation: Reservation,
     },
-    /// A new ledger entry: it must not exist.
+    /// A new ledger entry: it must be [`Expected::Absent`]. The marker of a chunk also takes the
+    /// place of one of an earlier intent, which tells nothing of this one.
     Ledger {
         /// Which.
         key: LedgerKey,
-        /// What it says. The adapter sets the time to live (90 days) from `decided_at`.
+        /// What it says. The adapter sets the time to live ([`RETENTION`]) from `decided_at`.
         record: LedgerRecord,
     },
-    /// The outcome that takes an intent's place: the entry must be an intent with the same digest.
+    /// The outcome that takes an intent's place: the entry must be that intent, with the same
+    /// digest.
     LedgerOverIntent {
         /// Whose.
         key: CommandKey,
+        /// When the intent began.
+        begun_at: Timestamp,
         /// What it says.
         record: LedgerRecord,
     },
@@ -269,6 +308,32 @@ pub struct ExpiredHold {
     pub pool: PoolId,
     /// When it ran out.
     pub expires_at: Timestamp,
+}
+
+/// Which ends of holds are asked for, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// From then on.
+    pub from: Timestamp,
+    /// Up to then.
+    pub until: Timestamp,
+}
+
+impl Ended {
+    /// However long ago, up to then.
+    #[must_use]
+    pub fn by(until: Timestamp) -> Self {
+        Self { from: Timestamp::MIN, until }
+    }
+}
+
+/// Holds that ran out, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExpiredPage {
+    /// The holds.
+    pub holds: Vec<ExpiredHold>,
+    /// Where to go on, under the same beginning; `None` where there are no more.
+    pub next: Option<PageCursor>,
 }
 
 /// One item of a table.
@@ -337,17 +402,20 @@ pub trait Store: Send + Sync {
     /// Whether a copy of the message was noted. Strongly consistent.
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError>;
 
-    /// ACTIVE reservations of an expiry shard with `expires_at` at or before `until`, the oldest
-    /// first, at most `limit`. Eventually consistent: it may miss the newest and show what has
-    /// just ended.
+    /// ACTIVE reservations of an expiry shard with `expires_at` in the range, the oldest first, at
+    /// most `limit`, from the beginning of the range or from where a page of the same beginning
+    /// left off; what was given back meanwhile does not disturb the cursor. Eventually consistent:
+    /// it may miss the newest and show what has just ended.
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError>;
+    ) -> Result<ExpiredPage, PortError>;
 
-    /// Reads a table page by page, for audits. Strongly consistent item by item.
+    /// Reads a table page by page, for audits, without what is past its [`RETENTION`]. Strongly
+    /// consistent item by item.
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError>;
 
     /// Every seat of an event, by seat number, page by page.

@@ -79,7 +79,7 @@ impl fmt::Display for Entry<'_> {
                     write!(f, "{}={status}.{version} ", reservation.reservation_id)?;
                 }
                 Write::Ledger { key: LedgerKey::Command(key), record }
-                | Write::LedgerOverIntent { key, record } => {
+                | Write::LedgerOverIntent { key, record, .. } => {
                     write!(f, "[{}: {}] ", key.id, came_to(record))?;
                 }
                 Write::Ledger { key: LedgerKey::Chunk(key, number), .. } => {

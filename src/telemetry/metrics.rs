@@ -42,6 +42,8 @@ pub struct Metrics {
     replays: IntCounter,
     sweeper_lag: Histogram,
     expired: IntCounter,
+    expirations_deferred: IntCounterVec,
+    holds_stuck: IntGauge,
     environment_pause: Counter,
     lines_oversold: IntCounter,
     lines_recovered: IntCounter,
@@ -144,6 +146,12 @@ impl Observer for Metrics {
             Event::Oversold(crossed) => self.oversold(*crossed),
             Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),
             Event::ExpiriesPosted(holds) => self.expired.inc_by(*holds as u64),
+            Event::ExpiryDeferred { reason } => {
+                self.expirations_deferred.with_label_values(&[*reason]).inc();
+            }
+            Event::HoldsStuck(holds) => {
+                self.holds_stuck.set(i64::try_from(*holds).unwrap_or(i64::MAX))
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     decide::{self, Change, OverBound, State},
-    domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary},
+    domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary, Timestamp},
     planted::{self, Bug},
     ports::{CommitError, LedgerKey, LedgerRecord, Transaction, Wanted, Write, store},
     retry::Policy,
@@ -51,6 +51,19 @@ impl<'a> Chunked<'a> {
 
     fn marker(&self, index: u32) -> LedgerKey {
         LedgerKey::Chunk(self.command.key.clone(), index)
+    }
+
+    /// What a marker says, if it is one of this content and of the intent that began then. One of
+    /// an earlier restock under the same identity, not yet deleted, tells nothing of this one.
+    fn summary_in(&self, record: LedgerRecord, begun: Timestamp) -> Option<RestockSummary> {
+        match record {
+            LedgerRecord::Chunk { digest, begun_at, summary, .. }
+                if digest == self.command.digest && begun_at == begun =>
+            {
+                Some(summary)
+            }
+            _ => None,
+        }
     }
 
     /// The end (exclusive) of each chunk.
@@ -93,11 +106,11 @@ pub(super) async fn standing(tools: &Tools, command: &Command) -> Result<Standin
 
 /// Begins the restock or resumes it, to its outcome.
 pub(super) async fn commit(tools: &Arc<Tools>, chunked: &Chunked<'_>) -> Result<Decided, Failure> {
-    let chunk_ends = match begin(tools, chunked).await? {
+    let (chunk_ends, begun_at) = match begin(tools, chunked).await? {
         Begun::Known(decided) => return Ok(decided),
-        Begun::Chunks(chunk_ends) => chunk_ends,
+        Begun::Chunks { chunk_ends, begun_at } => (chunk_ends, begun_at),
     };
-    let markers = load_markers(tools, chunked, &chunk_ends).await?;
+    let markers = load_markers(tools, chunked, &chunk_ends, begun_at).await?;
     let starts = std::iter::once(0).chain(chunk_ends.iter().copied());
     let chunks = starts.zip(chunk_ends.iter().copied()).zip(0_u32..);
     let run = |((start, end), index)| {
@@ -106,7 +119,7 @@ pub(super) async fn commit(tools: &Arc<Tools>, chunked: &Chunked<'_>) -> Result<
         async move {
             match known {
                 Some(summary) => Ok(summary),
-                None => apply_chunk(tools, chunked, index, range).await,
+                None => apply_chunk(tools, chunked, begun_at, index, range).await,
             }
         }
     };
@@ -117,7 +130,7 @@ pub(super) async fn commit(tools: &Arc<Tools>, chunked: &Chunked<'_>) -> Result<
         .buffered(tools.settings.restock_parallelism.max(1))
         .try_collect()
         .await?;
-    finish(tools, chunked, sum(summaries)).await
+    finish(tools, chunked, begun_at, sum(summaries)).await
 }
 
 fn usize_of(index: u32) -> usize {
@@ -126,7 +139,7 @@ fn usize_of(index: u32) -> usize {
 
 enum Begun {
     Known(Decided),
-    Chunks(Vec<u32>),
+    Chunks { chunk_ends: Vec<u32>, begun_at: Timestamp },
 }
 
 /// Finds the outcome or the intent, or writes the intent.
@@ -138,10 +151,10 @@ async fn begin(tools: &Tools, chunked: &Chunked<'_>) -> Result<Begun, Failure> {
         let mut loaded = tools.store.load(&wanted).await?;
         let now = tools.clock.now();
         match loaded.ledger.remove(&chunked.key()).flatten() {
-            Some(LedgerRecord::Intent { digest, chunk_ends, .. })
+            Some(LedgerRecord::Intent { digest, chunk_ends, decided_at: begun_at })
                 if digest == chunked.command.digest =>
             {
-                return Ok(Begun::Chunks(chunk_ends));
+                return Ok(Begun::Chunks { chunk_ends, begun_at });
             }
             Some(record) => {
                 return committer::found_in_ledger(chunked.command, &record, now).map(Begun::Known);
@@ -157,7 +170,7 @@ async fn begin(tools: &Tools, chunked: &Chunked<'_>) -> Result<Begun, Failure> {
         let intent = single(Write::Ledger { key: chunked.key(), record });
         chunked.check_lease(tools)?;
         match commit_once(tools, &intent).await? {
-            Applied::Yes => return Ok(Begun::Chunks(chunk_ends)),
+            Applied::Yes => return Ok(Begun::Chunks { chunk_ends, begun_at: now }),
             Applied::Conflict(what) => {
                 if !backoff.wait(&*tools.entropy).await {
                     return Err(Failure::Contention(format!("conflicts without end: {what}")));
@@ -171,6 +184,7 @@ async fn load_markers(
     tools: &Tools,
     chunked: &Chunked<'_>,
     chunk_ends: &[u32],
+    begun_at: Timestamp,
 ) -> Result<BTreeMap<u32, RestockSummary>, Failure> {
     let keys = (0_u32..).zip(chunk_ends).map(|(index, _)| chunked.marker(index));
     let wanted = Wanted { ledger: keys.collect(), ..Wanted::default() };
@@ -178,11 +192,9 @@ async fn load_markers(
     Ok(loaded
         .ledger
         .into_iter()
-        .filter_map(|(key, record)| match (key, record) {
-            (LedgerKey::Chunk(_, index), Some(LedgerRecord::Chunk { summary, .. })) => {
-                Some((index, summary))
-            }
-            _ => None,
+        .filter_map(|(key, record)| match key {
+            LedgerKey::Chunk(_, index) => Some((index, chunked.summary_in(record?, begun_at)?)),
+            LedgerKey::Command(_) => None,
         })
         .collect())
 }
@@ -191,13 +203,15 @@ async fn load_markers(
 async fn apply_chunk(
     tools: &Tools,
     chunked: &Chunked<'_>,
+    begun_at: Timestamp,
     index: u32,
     range: Range<usize>,
 ) -> Result<RestockSummary, Failure> {
     let mut backoff = Policy::CONFLICT.attempts(tools.settings.conflict_attempts).start();
     loop {
         chunked.check_lease(tools)?;
-        let (mut state, marker) = load_chunk(tools, chunked, index, range.clone()).await?;
+        let (mut state, marker) =
+            load_chunk(tools, chunked, begun_at, index, range.clone()).await?;
         if let Some(summary) = marker {
             return Ok(summary);
         }
@@ -207,7 +221,13 @@ async fn apply_chunk(
         let applied =
             decide::apply_entries(&mut state, pool, restock, entries, OverBound::Skip, now)?;
         let summary = applied.map_err(|rejection| Failure::Poison(rejection.message))?;
-        let transaction = chunk_transaction(chunked, index, state.take_changes(), &summary, now);
+        let record = LedgerRecord::Chunk {
+            digest: chunked.command.digest,
+            begun_at,
+            summary: summary.clone(),
+            decided_at: now,
+        };
+        let transaction = chunk_transaction(chunked.marker(index), record, state.take_changes());
         chunked.check_lease(tools)?;
         match commit_once(tools, &transaction).await? {
             Applied::Yes => {
@@ -226,16 +246,15 @@ async fn apply_chunk(
 async fn load_chunk(
     tools: &Tools,
     chunked: &Chunked<'_>,
+    begun_at: Timestamp,
     index: u32,
     range: Range<usize>,
 ) -> Result<(State, Option<RestockSummary>), Failure> {
     let mut wanted = Wanted { ledger: [chunked.marker(index)].into(), ..Wanted::default() };
     name_entries(&mut wanted, &chunked.command.pool, chunked.restock, range);
     let mut loaded = tools.store.load(&wanted).await?;
-    let marker = match loaded.ledger.remove(&chunked.marker(index)).flatten() {
-        Some(LedgerRecord::Chunk { summary, .. }) => Some(summary),
-        _ => None,
-    };
+    let marker = loaded.ledger.remove(&chunked.marker(index)).flatten();
+    let marker = marker.and_then(|record| chunked.summary_in(record, begun_at));
     Ok((State::new(loaded.reservations, loaded.seats, loaded.lines), marker))
 }
 
@@ -249,19 +268,8 @@ fn name_entries(wanted: &mut Wanted, pool: &PoolId, restock: &Restock, range: Ra
     loading::name_lines(wanted, pool, lines);
 }
 
-fn chunk_transaction(
-    chunked: &Chunked<'_>,
-    index: u32,
-    changes: Vec<Change>,
-    summary: &RestockSummary,
-    now: crate::domain::Timestamp,
-) -> Transaction {
-    let record = LedgerRecord::Chunk {
-        digest: chunked.command.digest,
-        summary: summary.clone(),
-        decided_at: now,
-    };
-    let ledger = (!planted::on(Bug::ForgetChunkMarker)).then(|| (chunked.marker(index), record));
+fn chunk_transaction(key: LedgerKey, record: LedgerRecord, changes: Vec<Change>) -> Transaction {
+    let ledger = (!planted::on(Bug::ForgetChunkMarker)).then_some((key, record));
     let packed = plan::pack(vec![Step { changes, ledger, ..Step::default() }]);
     packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
 }
@@ -301,6 +309,7 @@ fn sum(parts: Vec<RestockSummary>) -> RestockSummary {
 async fn finish(
     tools: &Tools,
     chunked: &Chunked<'_>,
+    begun_at: Timestamp,
     restock: RestockSummary,
 ) -> Result<Decided, Failure> {
     chunked.check_lease(tools)?;
@@ -313,12 +322,14 @@ async fn finish(
         outcome: outcome.clone(),
         decided_at: now,
     };
-    let write = Write::LedgerOverIntent { key: chunked.command.key.clone(), record };
+    let write = Write::LedgerOverIntent { key: chunked.command.key.clone(), begun_at, record };
     match commit_once(tools, &single(write)).await? {
         Applied::Yes => Ok(Decided { outcome, decided_at: now, is_replay: false }),
         Applied::Conflict(what) => match begin(tools, chunked).await? {
             Begun::Known(decided) => Ok(decided),
-            Begun::Chunks(_) => Err(Failure::Contention(format!("outcome not written: {what}"))),
+            Begun::Chunks { .. } => {
+                Err(Failure::Contention(format!("outcome not written: {what}")))
+            }
         },
     }
 }

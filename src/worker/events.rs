@@ -70,11 +70,18 @@ pub enum Event<'a> {
     Paused(Duration),
     /// Lines that now have less than nothing available, and lines that no longer do.
     Oversold(Oversold),
-    /// The sweeper looked at a shard; this is how far past its end, and the
-    /// margin, the oldest hold was.
+    /// The sweeper looked at a shard; this is how far past its end, and the margin, the oldest hold
+    /// was, stuck ones aside.
     SweeperLag(Duration),
+    /// How many holds are stuck, in all shards as this sweeper last looked them through.
+    HoldsStuck(u64),
     /// Expiries were posted.
     ExpiriesPosted(usize),
+    /// An expiry that could not be handled was dropped: the sweeper posts it again.
+    ExpiryDeferred {
+        /// Why: one of [`Deferral`](super::Deferral)'s words.
+        reason: &'static str,
+    },
 }
 
 /// Watches.

@@ -1,5 +1,6 @@
 //! One group's batch, in order: decoded, committed, published, deleted; or released.
 
+mod expiries;
 mod giving_up;
 mod isolation;
 mod last_chance;
@@ -32,6 +33,7 @@ use crate::{
 
 use troubled::Entry;
 
+pub use expiries::Deferral;
 pub(super) use {
     isolation::{Isolation, Unforgiven},
     last_chance::KnownLimits,
@@ -153,6 +155,14 @@ impl Lanes {
             if let Some(failure) = settled.failure {
                 let mut left: VecDeque<Held> =
                     batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
+                let head = left.front().filter(|head| self.may_be_dropped(&head.delivery));
+                if let (Some(head), Some(reason)) = (head, Deferral::of(&failure)) {
+                    let mut coming = self.outbox.expect();
+                    self.defer_expiry(head, reason, &failure.to_string(), &mut coming).await;
+                    left.pop_front();
+                    waiting = left;
+                    continue;
+                }
                 if planted::on(Bug::CondemnFollowers) {
                     self.condemn_all(&failure, left.make_contiguous()).await;
                 }

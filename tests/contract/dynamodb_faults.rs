@@ -29,15 +29,15 @@ use inventory_worker::{
         Timestamp,
     },
     ports::{
-        Attempt, Check, CommitError, Expected, LedgerKey, LedgerRecord, PortError, Store, Table,
-        Transaction, Wanted, Write,
+        Attempt, Check, CommitError, Ended, Expected, LedgerKey, LedgerRecord, PortError, Store,
+        Table, Transaction, Wanted, Write,
     },
 };
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
-use crate::on_dynoxide::Dynoxide;
+use crate::on_dynoxide::{Dynoxide, clock};
 
 mod wire;
 
@@ -58,7 +58,7 @@ fn options() -> ClientOptions {
 
 fn store_over(wire: &Wire, config: Builder) -> DynamoStore {
     let client = Client::from_conf(configure(config, &options()).http_client(wire.clone()).build());
-    DynamoStore::new(client, TableNames::default(), Arc::new(Random::seeded(1)))
+    DynamoStore::new(client, TableNames::default(), Arc::new(Random::seeded(1)), Arc::new(clock()))
 }
 
 /// A store over a wire with nothing behind it: for tests on paused time.
@@ -154,7 +154,7 @@ fn one_of_each() -> Transaction {
             Write::Line { key: line_key(), expected: Expected::Version(3), line },
             Write::Reservation { expected: Expected::Version(1), reservation: reservation(2) },
             Write::Ledger { key: LedgerKey::Command(command()), record: outcome() },
-            Write::LedgerOverIntent { key: over, record: outcome() },
+            Write::LedgerOverIntent { key: over, begun_at: now(), record: outcome() },
         ],
         checks: vec![Check::Reservation {
             reservation_id: ReservationId(Uuid::from_u128(8)),
@@ -221,6 +221,8 @@ async fn every_write_of_a_transaction_carries_its_condition() {
         .collect();
     let digest = format!("1:{}", "07".repeat(32));
     let absent = "attribute_not_exists(#key)";
+    let or_past = "attribute_not_exists(#key) OR #ttl <= :now";
+    let now_second = json!({ ":now": { "N": "1795341600" } });
     let version = "#version = :version";
     let named = json!({ "#version": "version" });
     assert_eq!(
@@ -229,12 +231,21 @@ async fn every_write_of_a_transaction_carries_its_condition() {
             json!(["inventory-seats", absent, { "#key": "event_id" }, null]),
             json!(["inventory-stock", version, named, { ":version": { "N": "3" } }]),
             json!(["inventory-reservations", version, named, { ":version": { "N": "1" } }]),
-            json!(["inventory-ledger", absent, { "#key": "command" }, null]),
             json!([
                 "inventory-ledger",
-                "#kind = :intent AND #digest = :digest",
-                { "#kind": "kind", "#digest": "digest" },
-                { ":intent": { "S": "intent" }, ":digest": { "S": digest } }
+                or_past,
+                { "#key": "command", "#ttl": "ttl" },
+                now_second
+            ]),
+            json!([
+                "inventory-ledger",
+                "#kind = :intent AND #digest = :digest AND #begun_at = :begun_at",
+                { "#kind": "kind", "#digest": "digest", "#begun_at": "committed_at" },
+                {
+                    ":intent": { "S": "intent" },
+                    ":digest": { "S": digest },
+                    ":begun_at": { "S": now().to_string() }
+                }
             ]),
             json!(["inventory-reservations", version, named, { ":version": { "N": "6" } }]),
         ]
@@ -327,7 +338,7 @@ async fn every_read_but_the_index_is_strongly_consistent() {
     }
     assert_eq!(tables.len(), Table::ALL.len());
 
-    store.expired(3, now(), 10).await.unwrap();
+    store.expired(3, Ended::by(now()), None, 10).await.unwrap();
     // "Consistent reads are not supported on global secondary indexes."
     assert_ne!(wire.take_sent()[0].body["ConsistentRead"], true);
 }
@@ -582,7 +593,12 @@ async fn a_connection_that_broke_after_the_commit_is_repeated_and_applies_it_onc
     let address = breaks_once(dynoxide.server().address()).await;
     let config = dynoxide.server().config().endpoint_url(format!("http://{address}"));
     let client = Client::from_conf(configure(config, &options()).build());
-    let store = DynamoStore::new(client, TableNames::default(), Arc::new(Random::seeded(1)));
+    let store = DynamoStore::new(
+        client,
+        TableNames::default(),
+        Arc::new(Random::seeded(1)),
+        Arc::new(clock()),
+    );
 
     store.commit(&two_seats(), token(5)).await.unwrap();
     let wanted = Wanted { seats: [seat_key("A-2")].into(), ..Wanted::default() };
@@ -592,7 +608,12 @@ async fn a_connection_that_broke_after_the_commit_is_repeated_and_applies_it_onc
     let address = breaks_once(dynoxide.server().address()).await;
     let config = dynoxide.server().config().endpoint_url(format!("http://{address}"));
     let client = Client::from_conf(configure(config, &options()).build());
-    let store = DynamoStore::new(client, TableNames::default(), Arc::new(Random::seeded(1)));
+    let store = DynamoStore::new(
+        client,
+        TableNames::default(),
+        Arc::new(Random::seeded(1)),
+        Arc::new(clock()),
+    );
     let write = write_seat("B-1", Expected::Absent, 1);
     let put = Transaction { writes: vec![write], checks: vec![] };
     let error = store.commit(&put, token(6)).await.unwrap_err();
@@ -656,7 +677,7 @@ async fn a_short_page_of_the_index_is_not_the_end_of_it() {
         ],
         Turn::Answer(200, json!({ "Items": [item(3)] })),
     );
-    let holds = alone(&wire).expired(3, now(), 5).await.unwrap();
+    let holds = alone(&wire).expired(3, Ended::by(now()), None, 5).await.unwrap().holds;
     let ids: Vec<Uuid> = holds.iter().map(|hold| hold.reservation_id.0).collect();
     assert_eq!(ids, [token(1), token(3)]);
 
@@ -680,7 +701,7 @@ async fn a_damaged_entry_of_the_index_does_not_hide_the_others() {
     };
     let answer = json!({ "Items": [item(1), item(2)] });
     let wire = Wire::new([], Turn::Answer(200, answer));
-    let holds = alone(&wire).expired(3, now(), 5).await.unwrap();
+    let holds = alone(&wire).expired(3, Ended::by(now()), None, 5).await.unwrap().holds;
     let ids: Vec<Uuid> = holds.iter().map(|hold| hold.reservation_id.0).collect();
     assert_eq!(ids, [token(2)]);
 }

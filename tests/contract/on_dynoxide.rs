@@ -7,6 +7,7 @@ use inventory_worker::{
     adapters::{
         dynamodb::{ClientOptions, DynamoStore, TableNames, TableOptions, ensure_tables},
         embedded::EmbeddedDynamo,
+        memory::TokioClock,
         system::Random,
     },
     domain::{
@@ -14,22 +15,32 @@ use inventory_worker::{
         RestockSummary, Seat, SeatDetails, SeatKey, Timestamp,
     },
     ports::{
-        CommitError, Expected, ExpiredHold, LedgerKey, LedgerRecord, PortError, Record, Store,
-        Table, Transaction, Wanted, Write, store::expiry_shard,
+        CommitError, Ended, Expected, ExpiredHold, LedgerKey, LedgerRecord, PortError, Record,
+        Store, Table, Transaction, Wanted, Write, store::expiry_shard,
     },
 };
 use uuid::Uuid;
 
 use crate::{harness::Backend, store::StoreHarness};
 
+/// A clock that begins on the day of the samples: what is written there is not past its retention.
+pub fn clock() -> TokioClock {
+    TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap())
+}
+
 /// A server of its own for each test.
 pub struct Dynoxide {
     server: EmbeddedDynamo,
+    clock: Arc<TokioClock>,
 }
 
 impl Dynoxide {
     pub async fn start() -> Self {
-        Self { server: EmbeddedDynamo::start(None).await.unwrap() }
+        Self::over(EmbeddedDynamo::start(None).await.unwrap())
+    }
+
+    fn over(server: EmbeddedDynamo) -> Self {
+        Self { server, clock: Arc::new(clock()) }
     }
 
     pub fn server(&self) -> &EmbeddedDynamo {
@@ -41,7 +52,7 @@ impl Dynoxide {
         let names = TableNames::prefixed("inventory-");
         let client = self.server.client(&ClientOptions::default());
         ensure_tables(&client, &names, &TableOptions::bare()).await.unwrap();
-        DynamoStore::new(client, names, Arc::new(Random::seeded(1)))
+        DynamoStore::new(client, names, Arc::new(Random::seeded(1)), self.clock.clone())
     }
 }
 
@@ -65,6 +76,10 @@ impl StoreHarness for Dynoxide {
     async fn store(&self) -> Arc<dyn Store> {
         // Pages small enough that listings take several.
         Arc::new(self.dynamo_store().await.with_page_items(3))
+    }
+
+    fn set_ahead(&self, by: Duration) {
+        self.clock.set_skew(i64::try_from(by.as_millis()).unwrap());
     }
 }
 
@@ -216,10 +231,12 @@ async fn the_expiry_index_orders_by_time_to_the_nanosecond_and_holds_what_is_act
     };
     let until: Timestamp = until.parse().unwrap();
     let all = [due(5), due(3), due(2), due(0)];
-    assert_eq!(store.expired(shard, until, 10).await.unwrap(), all);
-    assert_eq!(store.expired(shard, until, 2).await.unwrap(), all[..2]);
-    assert_eq!(store.expired(shard, until, 0).await.unwrap(), []);
-    assert_eq!(store.expired(shard + 1, until, 10).await.unwrap(), []);
+    let by = Ended::by(until);
+    let expired = async |shard, limit| store.expired(shard, by, None, limit).await.unwrap().holds;
+    assert_eq!(expired(shard, 10).await, all);
+    assert_eq!(expired(shard, 2).await, all[..2]);
+    assert_eq!(expired(shard, 0).await, []);
+    assert_eq!(expired(shard + 1, 10).await, []);
 }
 
 #[tokio::test]
@@ -233,6 +250,7 @@ async fn a_scan_goes_page_by_page_and_leaves_attempts_out() {
     let decided_at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
     let record = LedgerRecord::Chunk {
         digest: Digest([7; 32]),
+        begun_at: decided_at,
         summary: RestockSummary::default(),
         decided_at,
     };
@@ -281,7 +299,7 @@ async fn a_data_file_keeps_what_was_committed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("inventory.db");
     for round in 1..=2 {
-        let dynoxide = Dynoxide { server: EmbeddedDynamo::start(Some(&file)).await.unwrap() };
+        let dynoxide = Dynoxide::over(EmbeddedDynamo::start(Some(&file)).await.unwrap());
         let store = dynoxide.dynamo_store().await;
         let expected = if round == 1 { Expected::Absent } else { Expected::Version(1) };
         store.commit(&all_three(expected, round, 0), Uuid::from_u64_pair(7, round)).await.unwrap();

@@ -87,6 +87,10 @@ impl StoreHarness for Memory {
         // Small pages, so that cursors are put to the test.
         Arc::new(MemoryStore::new(self.clock.clone()).with_page_size(7))
     }
+
+    fn set_ahead(&self, by: Duration) {
+        self.clock.set_skew(i64::try_from(by.as_millis()).unwrap());
+    }
 }
 
 mod store {

@@ -4,22 +4,26 @@ mod conditions;
 mod index;
 mod limits;
 mod pages;
+mod retention;
 mod round_trip;
 mod samples;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use inventory_worker::ports::Store;
 
-pub use self::{conditions::*, index::*, limits::*, pages::*, round_trip::*};
+pub use self::{conditions::*, index::*, limits::*, pages::*, retention::*, round_trip::*};
 use crate::harness::Backend;
 
 /// Stores to be put to the test.
 #[async_trait]
 pub trait StoreHarness: Backend {
-    /// A fresh store: empty tables of its own.
+    /// A fresh store: empty tables of its own. Its clock stands on the day of the samples.
     async fn store(&self) -> Arc<dyn Store>;
+
+    /// From here on the clock of its stores is that far ahead of where it began.
+    fn set_ahead(&self, by: Duration);
 }
 
 /// Holds an adapter to every rule of [`Store`]; see the crate's comment.
@@ -64,6 +68,16 @@ macro_rules! store_contract {
                 what_runs_out_later_is_not_found
                 only_what_is_active_is_found
                 a_limit_leaves_out_the_newest
+                holds_come_page_by_page_each_once
+                what_is_given_back_meanwhile_does_not_disturb_a_cursor
+                what_ended_before_the_range_is_left_out
+                a_cursor_of_another_range_is_refused
+
+                ledger_entries_count_as_absent_after_their_retention
+                reservations_given_back_count_as_absent_after_their_retention
+                holds_and_sales_are_kept_for_good
+                a_marker_gives_way_to_one_of_a_later_intent
+                an_outcome_takes_the_place_of_its_own_intent_alone
                 attempts_are_counted
                 attempts_at_once_get_a_count_each
                 a_forgiven_attempt_does_not_count

@@ -8,7 +8,7 @@ use inventory_worker::{
         dynamodb::{DynamoStore, TableNames},
         sns::{bootstrap as topics, subscription::subscribe},
         sqs::bootstrap::{dead_letter_queue_name, find},
-        system::Random,
+        system::{Random, SystemClock},
     },
     domain::{LineKey, PoolId, Reservation, Seat, SeatKey},
     ports::{Entropy as _, LedgerKey, LedgerRecord, Record, Store as _, Table, Wanted},
@@ -68,7 +68,12 @@ impl World {
         let results = Results::new(stack.sqs.clone(), subscribed.unwrap().queue_url);
         let tables = TableNames::prefixed(&format!("{name}-"));
         let client = stack.dynamodb.clone();
-        let store = DynamoStore::new(client, tables.clone(), Arc::new(Random::new()));
+        let store = DynamoStore::new(
+            client,
+            tables.clone(),
+            Arc::new(Random::new()),
+            Arc::new(SystemClock),
+        );
         Self {
             stack,
             environment,

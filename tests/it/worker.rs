@@ -9,5 +9,6 @@ mod logs;
 mod order;
 mod progress;
 mod restock;
+mod retention;
 mod sweeper;
 mod traces;

@@ -10,9 +10,9 @@ use aws_sdk_dynamodb::{
 use uuid::Uuid;
 
 use crate::{
-    domain::Digest,
+    domain::{Digest, Timestamp},
     ports::{
-        Check, CommitError, Consumed, Expected, LedgerKey, Table, Transaction, Write,
+        Check, CommitError, Consumed, Expected, LedgerKey, LedgerRecord, Table, Transaction, Write,
         store::TRANSACTION_ITEMS_MAX,
     },
 };
@@ -22,7 +22,8 @@ use super::{
     attributes::{Item, n, s},
     errors,
     items::{
-        ledger::{self, DIGEST, KIND, KIND_INTENT},
+        TTL,
+        ledger::{self, BEGUN_AT, COMMITTED_AT, DIGEST, KIND, KIND_INTENT},
         reservations, seats, stock,
     },
     keys::{self, ItemKey},
@@ -51,7 +52,7 @@ impl DynamoStore {
     /// loads again, and finds its own write in place.
     async fn put_one(&self, write: &Write) -> Result<Consumed, CommitError> {
         let Planned { table, item, condition } = plan(write)?;
-        let terms = condition.terms(table);
+        let terms = condition.terms(table, self.clock.now());
         let output = self
             .client
             .put_item()
@@ -100,7 +101,7 @@ impl DynamoStore {
 
     fn put_item(&self, write: &Write) -> Result<TransactWriteItem, CommitError> {
         let Planned { table, item, condition } = plan(write)?;
-        let terms = condition.terms(table);
+        let terms = condition.terms(table, self.clock.now());
         let put = Put::builder()
             .table_name(self.tables.name(table))
             .set_item(Some(item))
@@ -120,7 +121,7 @@ impl DynamoStore {
             Check::Seat { key, expected } => (ItemKey::Seat(key.clone()), expected),
         };
         let table = key.table();
-        let terms = Condition::from(*expected).terms(table);
+        let terms = Condition::from(*expected).terms(table, self.clock.now());
         let check = ConditionCheck::builder()
             .table_name(self.tables.name(table))
             .set_key(Some(key.attributes()))
@@ -156,12 +157,16 @@ fn plan(write: &Write) -> Result<Planned, CommitError> {
             (Table::Reservations, reservations::write(reservation), (*expected).into())
         }
         Write::Ledger { key, record } => {
-            (Table::Ledger, ledger::write(key, record).map_err(unwritable)?, Condition::Absent)
+            let condition = match record {
+                LedgerRecord::Chunk { begun_at, .. } => Condition::NoMarkerSince(*begun_at),
+                LedgerRecord::Outcome { .. } | LedgerRecord::Intent { .. } => Condition::Absent,
+            };
+            (Table::Ledger, ledger::write(key, record).map_err(unwritable)?, condition)
         }
-        Write::LedgerOverIntent { key, record } => {
+        Write::LedgerOverIntent { key, begun_at, record } => {
             let key = LedgerKey::Command(key.clone());
             let item = ledger::write(&key, record).map_err(unwritable)?;
-            (Table::Ledger, item, Condition::Intent(record.digest()))
+            (Table::Ledger, item, Condition::Intent(record.digest(), *begun_at))
         }
     };
     Ok(Planned { table, item, condition })
@@ -172,7 +177,10 @@ fn plan(write: &Write) -> Result<Planned, CommitError> {
 enum Condition {
     Absent,
     Version(u64),
-    Intent(Digest),
+    /// The intent of that content that began then.
+    Intent(Digest, Timestamp),
+    /// Absent, or the marker of an intent that began earlier.
+    NoMarkerSince(Timestamp),
 }
 
 impl From<Expected> for Condition {
@@ -197,26 +205,46 @@ struct Terms {
 type Names = std::collections::HashMap<String, String>;
 
 impl Condition {
-    fn terms(self, table: Table) -> Terms {
+    fn terms(self, table: Table, now: Timestamp) -> Terms {
         let name = |short: &str, long: &str| (short.to_owned(), long.to_owned());
         let value = |short: &str, value: AttributeValue| (short.to_owned(), value);
+        let key = || name("#key", keys::partition_key(table));
+        let (ttl, now) = (|| name("#ttl", TTL), value(":now", n(now.as_second())));
         match self {
-            Self::Absent => Terms {
+            // What has no time to live is there or is not.
+            Self::Absent if matches!(table, Table::Seats | Table::Stock) => Terms {
                 expression: "attribute_not_exists(#key)",
-                names: Names::from([name("#key", keys::partition_key(table))]),
+                names: Names::from([key()]),
                 values: None,
+            },
+            Self::Absent => Terms {
+                expression: "attribute_not_exists(#key) OR #ttl <= :now",
+                names: Names::from([key(), ttl()]),
+                values: Some(Item::from([now])),
+            },
+            // In text, times of one form are in order but for fractions of the same second; two
+            // intents of a key are months apart.
+            Self::NoMarkerSince(begun_at) => Terms {
+                expression: "attribute_not_exists(#key) OR #ttl <= :now OR #begun_at < :begun_at",
+                names: Names::from([key(), ttl(), name("#begun_at", BEGUN_AT)]),
+                values: Some(Item::from([now, value(":begun_at", s(begun_at.to_string()))])),
             },
             Self::Version(version) => Terms {
                 expression: "#version = :version",
                 names: Names::from([name("#version", VERSION)]),
                 values: Some(Item::from([value(":version", n(version))])),
             },
-            Self::Intent(digest) => Terms {
-                expression: "#kind = :intent AND #digest = :digest",
-                names: Names::from([name("#kind", KIND), name("#digest", DIGEST)]),
+            Self::Intent(digest, begun_at) => Terms {
+                expression: "#kind = :intent AND #digest = :digest AND #begun_at = :begun_at",
+                names: Names::from([
+                    name("#kind", KIND),
+                    name("#digest", DIGEST),
+                    name("#begun_at", COMMITTED_AT),
+                ]),
                 values: Some(Item::from([
                     value(":intent", s(KIND_INTENT)),
                     value(":digest", s(digest.to_string())),
+                    value(":begun_at", s(begun_at.to_string())),
                 ])),
             },
         }

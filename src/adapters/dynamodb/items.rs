@@ -1,16 +1,15 @@
 //! Items, as the tables have them, and what they say in our words.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::SignedDuration;
 
 use crate::{
-    domain::{Timestamp, time},
-    ports::{PortError, Record, Table},
+    domain::Timestamp,
+    ports::{PortError, Record, Table, store::expires_second},
 };
 
 use super::{
     TableNames,
-    attributes::{Item, Reader, Unreadable, n},
+    attributes::{Item, Reader, Unreadable, integer, n},
     keys::{self, ItemKey},
 };
 
@@ -22,13 +21,15 @@ pub(super) mod stock;
 /// The attribute DynamoDB deletes items by: seconds since 1970.
 pub(super) const TTL: &str = "ttl";
 
-/// How long an ended reservation and a ledger entry are kept: longer than a message can live
-/// through queue, dead-letter queue and a redrive.
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
-
 /// The time to live of what ended or was decided at a time. DynamoDB takes whole seconds.
 pub(super) fn ttl(from: Timestamp) -> AttributeValue {
-    n(time::saturating_add(from, KEPT_FOR).as_second())
+    n(expires_second(from))
+}
+
+/// Whether an item is past its time to live and counts as absent, whatever else it says. DynamoDB
+/// deletes such items "within a few days", and shows them until then.
+pub(super) fn is_past(item: &Item, now: Timestamp) -> bool {
+    item.get(TTL).and_then(integer::<i64>).is_some_and(|second| second <= now.as_second())
 }
 
 /// An item under construction.

@@ -80,9 +80,10 @@ impl DynamoStore {
         output: &BatchGetItemOutput,
         records: &mut Vec<Record>,
     ) -> Result<(), PortError> {
+        let now = self.clock.now();
         for (name, found) in output.responses().into_iter().flatten() {
             let table = self.answering(name)?;
-            for item in found {
+            for item in found.iter().filter(|item| !items::is_past(item, now)) {
                 records.extend(items::read(&self.tables, table, item)?);
             }
         }

@@ -4,13 +4,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tracing::warn;
 
 use crate::{
-    domain::{PoolId, Timestamp},
-    ports::{ExpiredHold, Page, PageCursor, PortError, Table},
+    domain::PoolId,
+    ports::{Ended, ExpiredPage, Page, PageCursor, PortError, Table},
 };
 
 use super::{
     DynamoStore,
-    attributes::{Item, epoch_seconds, n, s},
+    attributes::{Item, Reader, epoch_seconds, n, s},
     errors,
     items::{
         self,
@@ -24,23 +24,32 @@ impl DynamoStore {
     pub(super) async fn query_expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
-        let mut holds = Vec::new();
-        let mut start = None;
-        while holds.len() < limit {
-            let left = i32::try_from(limit - holds.len()).unwrap_or(i32::MAX);
+    ) -> Result<ExpiredPage, PortError> {
+        let mut page = ExpiredPage::default();
+        let mut start = match from {
+            Some(cursor) => {
+                Some(parse_expiry_cursor(shard, ended, cursor).ok_or_else(foreign_cursor)?)
+            }
+            None => None,
+        };
+        while page.holds.len() < limit {
+            let left = i32::try_from(limit - page.holds.len()).unwrap_or(i32::MAX);
             let output = self
                 .client
                 .query()
                 .table_name(self.tables.name(Table::Reservations))
                 .index_name(EXPIRY_INDEX)
-                .key_condition_expression("#shard = :shard AND #expires_at <= :until")
+                .key_condition_expression(
+                    "#shard = :shard AND #expires_at BETWEEN :from AND :until",
+                )
                 .expression_attribute_names("#shard", EXPIRY_SHARD)
                 .expression_attribute_names("#expires_at", EXPIRES_AT)
                 .expression_attribute_values(":shard", n(shard))
-                .expression_attribute_values(":until", epoch_seconds(until))
+                .expression_attribute_values(":from", epoch_seconds(ended.from))
+                .expression_attribute_values(":until", epoch_seconds(ended.until))
                 .scan_index_forward(true)
                 .limit(left)
                 .set_exclusive_start_key(start)
@@ -49,7 +58,7 @@ impl DynamoStore {
                 .map_err(|error| errors::port("Query expiry-index", &error))?;
             for item in output.items() {
                 match read_expired(item) {
-                    Ok(hold) => holds.push(hold),
+                    Ok(hold) => page.holds.push(hold),
                     // One damaged entry must not keep the other holds of its shard for ever.
                     Err(error) => {
                         let table = Table::Reservations;
@@ -63,7 +72,8 @@ impl DynamoStore {
                 break;
             }
         }
-        Ok(holds)
+        page.next = start.as_ref().map(expiry_cursor).transpose()?;
+        Ok(page)
     }
 
     pub(super) async fn scan_page(
@@ -128,7 +138,8 @@ impl DynamoStore {
 
     fn page(&self, table: Table, found: &[Item], next: Option<Item>) -> Result<Page, PortError> {
         let mut page = Page::default();
-        for item in found {
+        let now = self.clock.now();
+        for item in found.iter().filter(|item| !items::is_past(item, now)) {
             page.records.extend(items::read(&self.tables, table, item)?);
         }
         page.next = next.map(|key| cursor(table, &key)).transpose()?;
@@ -157,6 +168,33 @@ fn cursor(table: Table, key: &Item) -> Result<PageCursor, PortError> {
         parts.push(part);
     }
     serde_json::to_string(&parts).map(PageCursor).map_err(|_| strange())
+}
+
+/// The key of an index entry is the index's and the table's. A cursor is a JSON list of both as
+/// texts.
+fn expiry_cursor(key: &Item) -> Result<PageCursor, PortError> {
+    let strange = || PortError::Unavailable("the page ends in a key of another form".to_owned());
+    let part = |name: &str| match key.get(name) {
+        Some(AttributeValue::S(text) | AttributeValue::N(text)) => Ok(text.as_str()),
+        _ => Err(strange()),
+    };
+    let parts = [part(EXPIRY_SHARD)?, part(EXPIRES_AT)?, part(partition_key(Table::Reservations))?];
+    serde_json::to_string(&parts).map(PageCursor).map_err(|_| strange())
+}
+
+fn parse_expiry_cursor(shard: u32, ended: Ended, cursor: &PageCursor) -> Option<Item> {
+    let [of_shard, expires_at, id]: [String; 3] = serde_json::from_str(&cursor.0).ok()?;
+    let at = Reader(&Item::from([(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.clone()))]))
+        .epoch_seconds(EXPIRES_AT)
+        .ok()?;
+    let is_of_range = of_shard.parse() == Ok(shard) && (ended.from..=ended.until).contains(&at);
+    is_of_range.then(|| {
+        Item::from([
+            (EXPIRY_SHARD.to_owned(), n(shard)),
+            (EXPIRES_AT.to_owned(), AttributeValue::N(expires_at)),
+            (partition_key(Table::Reservations).to_owned(), s(id)),
+        ])
+    })
 }
 
 fn start_key(table: Table, from: Option<&PageCursor>) -> Result<Option<Item>, PortError> {

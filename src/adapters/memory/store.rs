@@ -20,17 +20,15 @@ use super::after;
 use crate::{
     domain::{Line, LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, Timestamp},
     ports::{
-        Attempt, Clock, CommitError, Consumed, ExpiredHold, LedgerKey, LedgerRecord, Loaded, Page,
-        PageCursor, PortError, Record, Store, Table, Transaction, Wanted,
+        Attempt, Clock, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, LedgerRecord, Loaded,
+        Page, PageCursor, PortError, Record, Store, Table, Transaction, Wanted,
+        store::is_past_retention,
     },
 };
 
 /// DynamoDB: "A client request token is valid for 10 minutes after the first request that uses it
 /// is completed."
 const TOKEN_INTERVAL: Duration = Duration::from_secs(600);
-
-/// How long what has ended is kept: 90 days.
-const TIME_TO_LIVE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Records of a page unless [`MemoryStore::with_page_size`] says otherwise.
 const PAGE_RECORDS: usize = 1_000;
@@ -117,8 +115,8 @@ impl MemoryStore {
         }
     }
 
-    /// Drops what DynamoDB would by time to live: ledger entries and attempts of 90 days ago, and
-    /// reservations that ended 90 days ago. Never happens by itself.
+    /// Drops what DynamoDB would by time to live: what is past its retention. Never happens by
+    /// itself: until then it is there, and counts as absent.
     pub fn expire_ttl(&self, now: Timestamp) {
         self.expire_ttl_where(now, || true);
     }
@@ -128,18 +126,20 @@ impl MemoryStore {
     pub fn expire_ttl_where(&self, now: Timestamp, mut is_gone: impl FnMut() -> bool) {
         let mut state = self.state();
         let tables = &mut state.tables;
-        let mut is_kept = |from: Timestamp| after(from, TIME_TO_LIVE) > now || !is_gone();
-        tables.ledger.retain(|_, record| is_kept(decided_at(record)));
+        let mut is_kept = |from| !is_past_retention(from, now) || !is_gone();
+        tables.ledger.retain(|_, record| is_kept(record.decided_at()));
         tables.attempts.retain(|_, (_, at)| is_kept(*at));
         tables.dead_letters.retain(|_, at| is_kept(*at));
-        // What has ended is in no index.
-        tables.reservations.retain(|_, reservation| reservation.ended_at.is_none_or(&mut is_kept));
+        // What was given back is in no index.
+        tables
+            .reservations
+            .retain(|_, reservation| !apply::is_reservation_past(reservation, now) || !is_gone());
     }
 
     /// One write alone is a PutItem, as in the DynamoDB adapter: half the units, and no token.
     fn put_one(&self, transaction: &Transaction) -> Result<Consumed, CommitError> {
         let mut state = self.state();
-        state.tables.check(transaction)?;
+        state.tables.check(transaction, self.clock.now())?;
         let consumed = size::consumed(&state.tables, transaction);
         state.tables.apply(transaction);
         Ok(consumed)
@@ -193,31 +193,30 @@ fn content_digest(transaction: &Transaction) -> u64 {
     hasher.finish()
 }
 
-fn decided_at(record: &LedgerRecord) -> Timestamp {
-    match record {
-        LedgerRecord::Outcome { decided_at, .. }
-        | LedgerRecord::Intent { decided_at, .. }
-        | LedgerRecord::Chunk { decided_at, .. } => *decided_at,
-    }
-}
-
 /// Every wanted key with what is there.
 fn pick<K: Ord + Clone, V: Clone>(
     table: &BTreeMap<K, V>,
     keys: &BTreeSet<K>,
+    counts: impl Fn(&V) -> bool,
 ) -> BTreeMap<K, Option<V>> {
-    keys.iter().map(|key| (key.clone(), table.get(key).cloned())).collect()
+    let found = |key| table.get(key).filter(|found| counts(found)).cloned();
+    keys.iter().map(|key| (key.clone(), found(key))).collect()
 }
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
-        let state = self.state();
+        let now = self.clock.now();
+        let Tables { ledger, reservations, seats, lines, .. } = &self.state().tables;
         Ok(Loaded {
-            ledger: pick(&state.tables.ledger, &wanted.ledger),
-            reservations: pick(&state.tables.reservations, &wanted.reservations),
-            seats: pick(&state.tables.seats, &wanted.seats),
-            lines: pick(&state.tables.lines, &wanted.lines),
+            ledger: pick(ledger, &wanted.ledger, |record| {
+                !is_past_retention(record.decided_at(), now)
+            }),
+            reservations: pick(reservations, &wanted.reservations, |reservation| {
+                !apply::is_reservation_past(reservation, now)
+            }),
+            seats: pick(seats, &wanted.seats, |_| true),
+            lines: pick(lines, &wanted.lines, |_| true),
         })
     }
 
@@ -240,7 +239,7 @@ impl Store for MemoryStore {
             // DynamoDB: a repetition consumes read units alone.
             return Ok(Consumed::default());
         }
-        state.tables.check(transaction)?;
+        state.tables.check(transaction, now)?;
         let consumed = size::consumed(&state.tables, transaction);
         state.tables.apply(transaction);
         state.tokens.remember(token, digest, now);
@@ -273,24 +272,22 @@ impl Store for MemoryStore {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
-        let state = self.state();
-        let first = (shard, Timestamp::MIN, ReservationId(Uuid::nil()));
-        let last = (shard, until, ReservationId(Uuid::max()));
-        if first > last {
-            return Ok(Vec::new());
-        }
-        let hold = |(_, expires_at, reservation_id): &IndexEntry| {
-            let pool = state.tables.reservations.get(reservation_id)?.pool.clone();
-            Some(ExpiredHold { reservation_id: *reservation_id, pool, expires_at: *expires_at })
-        };
-        Ok(state.tables.expiry_index.range(first..=last).filter_map(hold).take(limit).collect())
+    ) -> Result<ExpiredPage, PortError> {
+        self.state().tables.expired_page(shard, ended, from, limit)
     }
 
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.state().tables.scan(table, from, self.page_records)
+        let now = self.clock.now();
+        let mut page = self.state().tables.scan(table, from, self.page_records)?;
+        page.records.retain(|record| match record {
+            Record::Ledger(_, record) => !is_past_retention(record.decided_at(), now),
+            Record::Reservation(reservation) => !apply::is_reservation_past(reservation, now),
+            Record::Seat(..) | Record::Line(..) => true,
+        });
+        Ok(page)
     }
 
     async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {

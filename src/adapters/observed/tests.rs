@@ -103,10 +103,11 @@ impl Store for Fake {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        _: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
-        self.answer(&format!("expired {shard} {until} {limit}"), Vec::new())
+    ) -> Result<ExpiredPage, PortError> {
+        self.answer(&format!("expired {shard} {} {limit}", ended.until), ExpiredPage::default())
     }
 
     async fn scan(&self, table: Table, _: Option<&PageCursor>) -> Result<Page, PortError> {
@@ -232,7 +233,7 @@ async fn a_store_passes_everything_on() {
     let now = Timestamp::UNIX_EPOCH;
     assert_eq!(store.record_attempt("m", now).await, Ok(ATTEMPT));
     store.forgive_attempt("m").await.unwrap();
-    store.expired(3, now, 9).await.unwrap();
+    store.expired(3, Ended::by(now), None, 9).await.unwrap();
     store.scan(Table::Stock, None).await.unwrap();
     store.seats(42, None).await.unwrap();
     store.lines(&PoolId::Event(42), None).await.unwrap();

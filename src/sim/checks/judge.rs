@@ -100,7 +100,9 @@ pub(in crate::sim) fn transaction(
     for write in &transaction.writes {
         let (key, record) = match write {
             Write::Ledger { key, record } => (key.clone(), record),
-            Write::LedgerOverIntent { key, record } => (LedgerKey::Command(key.clone()), record),
+            Write::LedgerOverIntent { key, record, .. } => {
+                (LedgerKey::Command(key.clone()), record)
+            }
             _ => continue,
         };
         enter(model, &key, record)?;

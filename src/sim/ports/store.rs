@@ -17,8 +17,9 @@ use crate::{
     domain::{CommandKey, PoolId, Reservation, ReservationStatus, Timestamp},
     planted::{self, Bug},
     ports::{
-        Attempt, CommitError, Consumed, ExpiredHold, LedgerKey, Loaded, Page, PageCursor,
-        PortError, Store, Table, Transaction, Wanted, Write as Item, store::expiry_shard,
+        Attempt, CommitError, Consumed, Ended, ExpiredHold, ExpiredPage, LedgerKey, Loaded, Page,
+        PageCursor, PortError, Store, Table, Transaction, Wanted, Write as Item,
+        store::expiry_shard,
     },
     sim::{
         history::Entry,
@@ -240,17 +241,18 @@ impl Store for FaultyStore {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
+    ) -> Result<ExpiredPage, PortError> {
         let call = Call { port: Port::Store, name: "expired", is_quick: true };
         let work = async {
             let early = if planted::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
-            let until = until + early;
-            let mut found = self.0.world.store.expired(shard, until, limit).await?;
-            self.show_ended(shard, until, limit, &mut found);
-            if !found.is_empty() && self.0.happens(Fault::StaleIndex) {
-                found.retain(|_| self.0.with_rng(Rng::bool));
+            let ended = Ended { until: ended.until + early, ..ended };
+            let mut found = self.0.world.store.expired(shard, ended, from, limit).await?;
+            self.show_ended(shard, ended.until, limit, &mut found.holds);
+            if !found.holds.is_empty() && self.0.happens(Fault::StaleIndex) {
+                found.holds.retain(|_| self.0.with_rng(Rng::bool));
             }
             Ok(found)
         };

@@ -14,14 +14,16 @@ const SECONDS: &str = "Seconds";
 
 /// Prometheus' name, CloudWatch's and the unit. `build_info` is no figure: each line has the
 /// version.
-const NAMES: [(&str, &str, &str); 23] = [
+const NAMES: [(&str, &str, &str); 25] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_total", COMMANDS, COUNT),
     ("inventory_commit_attempts_total", "CommitAttempts", COUNT),
     ("inventory_dead_lettered_total", "DeadLettered", COUNT),
     ("inventory_environment_pause_seconds_total", "EnvironmentPause", SECONDS),
+    ("inventory_expirations_deferred_total", "ExpirationsDeferred", COUNT),
     ("inventory_expired_total", "Expired", COUNT),
+    ("inventory_holds_stuck", "HoldsStuck", COUNT),
     ("inventory_lease_lost_total", "LeaseLost", COUNT),
     ("inventory_lines_oversold_total", "LinesOversold", COUNT),
     ("inventory_lines_recovered_total", "LinesRecovered", COUNT),

@@ -9,7 +9,7 @@ use super::{Metrics, oldest::OldestAges};
 use crate::{
     domain::{CommandType, RejectionCode},
     ports::Table,
-    worker::{dead_letters::Reason, failure::Failure},
+    worker::{Deferral, dead_letters::Reason, failure::Failure},
 };
 
 const PREFIX: &str = "inventory";
@@ -48,9 +48,13 @@ const RELEASED: &str =
 const DEAD: &str = "Messages copied to a dead-letter queue, by reason";
 const PUBLISH: &str = "Publishing the results of a batch, repetitions included";
 const REPLAYS: &str = "Commands found decided already, whose outcome was published again";
-const SWEEPER_LAG: &str =
-    "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look";
+const SWEEPER_LAG: &str = "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look, \
+     stuck ones aside";
 const EXPIRED: &str = "Expiries that the sweeper posted";
+const DEFERRED: &str =
+    "Expiries that could not be handled and were dropped, to be posted again, by reason";
+const STUCK: &str = "Holds still there ten minutes after their end, in all shards as this process last \
+                     looked them through: the same ones in every pod, so take the maximum, not the sum";
 const PAUSES: &str = "How long receiving was to pause because the environment failed, in sum";
 const WENT_BELOW: &str = "Lines taken below zero available";
 const CAME_BACK: &str = "Lines brought back from below zero available";
@@ -93,6 +97,8 @@ impl Metrics {
             replays: counter(r, "replays_total", REPLAYS)?,
             sweeper_lag: histogram(r, "sweeper_lag_seconds", SWEEPER_LAG, &LAG_SECONDS)?,
             expired: counter(r, "expired_total", EXPIRED)?,
+            expirations_deferred: counters(r, "expirations_deferred_total", DEFERRED, &["reason"])?,
+            holds_stuck: gauge(r, "holds_stuck", STUCK)?,
             environment_pause: {
                 let opts = opts("environment_pause_seconds_total", PAUSES);
                 register(r, Counter::with_opts(opts)?)?
@@ -132,6 +138,9 @@ impl Metrics {
         }
         for class in Failure::CLASSES {
             self.released.with_label_values(&[class]);
+        }
+        for reason in Deferral::ALL {
+            self.expirations_deferred.with_label_values(&[reason.as_str()]);
         }
         for table in Table::ALL {
             self.store_capacity_units.with_label_values(&[table.as_str()]);

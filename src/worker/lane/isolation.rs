@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
-use super::{Held, Lanes, Settled, giving_up};
+use super::{Deferral, Held, Lanes, Settled, giving_up};
 use crate::{
     domain::Timestamp,
     planted::{self, Bug},
@@ -220,6 +220,11 @@ impl Lanes {
         detail: &str,
         mut coming: Coming,
     ) -> Settled {
+        if self.may_be_dropped(&suspect.delivery) {
+            let is_deleted =
+                self.defer_expiry(suspect, Deferral::Isolated, detail, &mut coming).await;
+            return Settled { done: 1, failure: None, is_deleted, is_proof: false };
+        }
         match self.dead_letter(&suspect.delivery, reason, detail).await {
             Ok(()) => {
                 let is_deleted = self.delete(std::slice::from_ref(suspect), &mut coming).await;

@@ -143,7 +143,11 @@ pub async fn an_outcome_takes_the_place_of_its_intent(harness: &dyn StoreHarness
     let store = harness.store().await;
     let key = command_key("/test", "1");
     commit(&store, vec![write_ledger("1", intent(1))]).await.unwrap();
-    let over = Write::LedgerOverIntent { key: key.clone(), record: rejected(1, "done") };
+    let over = Write::LedgerOverIntent {
+        key: key.clone(),
+        begun_at: intent(1).decided_at(),
+        record: rejected(1, "done"),
+    };
     commit(&store, vec![over.clone()]).await.unwrap();
     assert_eq!(load_ledger(&store, &LedgerKey::Command(key)).await, Some(rejected(1, "done")));
     assert_conflict(&commit(&store, vec![over]).await);
@@ -152,7 +156,11 @@ pub async fn an_outcome_takes_the_place_of_its_intent(harness: &dyn StoreHarness
 pub async fn an_intent_of_other_content_stays(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     let key = command_key("/test", "1");
-    let over = Write::LedgerOverIntent { key: key.clone(), record: rejected(2, "done") };
+    let over = Write::LedgerOverIntent {
+        key: key.clone(),
+        begun_at: intent(1).decided_at(),
+        record: rejected(2, "done"),
+    };
     assert_conflict(&commit(&store, vec![over.clone()]).await);
     assert_eq!(load_ledger(&store, &LedgerKey::Command(key.clone())).await, None);
     commit(&store, vec![write_ledger("1", intent(1))]).await.unwrap();
@@ -164,7 +172,11 @@ pub async fn a_second_outcome_never_takes_the_place_of_the_first(harness: &dyn S
     let store = harness.store().await;
     let key = command_key("/test", "1");
     commit(&store, vec![write_ledger("1", rejected(1, "first"))]).await.unwrap();
-    let over = Write::LedgerOverIntent { key: key.clone(), record: rejected(1, "second") };
+    let over = Write::LedgerOverIntent {
+        key: key.clone(),
+        begun_at: intent(1).decided_at(),
+        record: rejected(1, "second"),
+    };
     assert_conflict(&commit(&store, vec![over]).await);
     assert_eq!(load_ledger(&store, &LedgerKey::Command(key)).await, Some(rejected(1, "first")));
 }

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use inventory_worker::{
     domain::{PoolId, Reservation, ReservationId, ReservationStatus, Timestamp},
-    ports::{Attempt, Expected, ExpiredHold, Store, store::expiry_shard},
+    ports::{
+        Attempt, Ended, Expected, ExpiredHold, PageCursor, PortError, Store, store::expiry_shard,
+    },
 };
 
 use super::{StoreHarness, samples::*};
@@ -40,7 +42,7 @@ async fn expired_eventually(
     let expected: Vec<ReservationId> = expected.iter().copied().map(reservation_id).collect();
     let mut found = Vec::new();
     for _ in 0..LOOKS_MAX {
-        let holds = store.expired(shard, until, limit).await.unwrap();
+        let holds = store.expired(shard, Ended::by(until), None, limit).await.unwrap().holds;
         found = holds.iter().map(|hold| hold.reservation_id).collect();
         if found == expected {
             return;
@@ -57,7 +59,7 @@ pub async fn what_ran_out_is_found_oldest_first(harness: &dyn StoreHarness) {
     make(&store, [ending(4, 1)]).await;
     expired_eventually(harness, &store, until(30), 10, &[19, 35, 3]).await;
     let shard = expiry_shard(reservation_id(3));
-    let holds = store.expired(shard, until(30), 1).await.unwrap();
+    let holds = store.expired(shard, Ended::by(until(30)), None, 1).await.unwrap().holds;
     let oldest = ExpiredHold {
         reservation_id: reservation_id(19),
         pool: PoolId::Event(42),
@@ -65,7 +67,7 @@ pub async fn what_ran_out_is_found_oldest_first(harness: &dyn StoreHarness) {
     };
     assert_eq!(holds, [oldest]);
     assert_eq!(expiry_shard(reservation_id(4)), shard + 1);
-    let others = store.expired(shard + 1, until(30), 10).await.unwrap();
+    let others = store.expired(shard + 1, Ended::by(until(30)), None, 10).await.unwrap().holds;
     assert_eq!(others.len(), 1);
 }
 
@@ -102,6 +104,90 @@ pub async fn a_limit_leaves_out_the_newest(harness: &dyn StoreHarness) {
     make(&store, (1..).zip(ONE_SHARD).map(|(second, number)| ending(number, second))).await;
     expired_eventually(harness, &store, until(30), 10, &ONE_SHARD).await;
     expired_eventually(harness, &store, until(30), 2, &ONE_SHARD[..2]).await;
+}
+
+/// Every hold of the range, in pages of two; the limit is kept.
+async fn in_pages(store: &Arc<dyn Store>, ended: Ended) -> Vec<ReservationId> {
+    let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
+    let mut found = Vec::new();
+    let mut from: Option<PageCursor> = None;
+    loop {
+        let page = store.expired(shard, ended, from.as_ref(), 2).await.unwrap();
+        assert!(page.holds.len() <= 2, "{page:?}");
+        found.extend(page.holds.iter().map(|hold| hold.reservation_id));
+        from = page.next;
+        if from.is_none() {
+            return found;
+        }
+    }
+}
+
+pub async fn holds_come_page_by_page_each_once(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    // Two pairs end together.
+    make(&store, [1, 2, 2, 3, 3].into_iter().zip(ONE_SHARD).map(|(s, n)| ending(n, s))).await;
+    let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
+    for _ in 0..LOOKS_MAX {
+        let by = Ended::by(until(30));
+        if store.expired(shard, by, None, 10).await.unwrap().holds.len() == ONE_SHARD.len() {
+            break;
+        }
+        harness.pass(Duration::from_millis(250)).await;
+    }
+    let mut found = in_pages(&store, Ended::by(until(30))).await;
+    // Of those that end together, either may come first.
+    found[1..3].sort();
+    found[3..5].sort();
+    assert_eq!(found, ONE_SHARD.map(reservation_id));
+}
+
+pub async fn what_is_given_back_meanwhile_does_not_disturb_a_cursor(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    make(&store, (1..).zip(ONE_SHARD).map(|(second, number)| ending(number, second))).await;
+    expired_eventually(harness, &store, until(30), 10, &ONE_SHARD).await;
+    let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
+    let by = Ended::by(until(30));
+    let first = store.expired(shard, by, None, 2).await.unwrap();
+    let give_back = |number, second| {
+        let (status, ended_at) = (ReservationStatus::Expired, Some(until(40)));
+        let ended = Reservation { status, version: 2, ended_at, ..ending(number, second) };
+        write_reservation(Expected::Version(1), ended)
+    };
+    // What the cursor stands at, and all before it.
+    must_commit(&store, vec![give_back(3, 1), give_back(19, 2)]).await;
+    expired_eventually(harness, &store, until(30), 10, &ONE_SHARD[2..]).await;
+    let rest = store.expired(shard, by, first.next.as_ref(), 10).await.unwrap();
+    let rest: Vec<_> = rest.holds.iter().map(|hold| hold.reservation_id).collect();
+    assert_eq!(rest, ONE_SHARD[2..].iter().copied().map(reservation_id).collect::<Vec<_>>());
+}
+
+pub async fn what_ended_before_the_range_is_left_out(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    make(&store, (1..).zip(ONE_SHARD).map(|(second, number)| ending(number, second))).await;
+    expired_eventually(harness, &store, until(30), 10, &ONE_SHARD).await;
+    let from_to = |from, to| Ended { from: until(from), until: until(to) };
+    let ids = |numbers: &[u128]| numbers.iter().copied().map(reservation_id).collect::<Vec<_>>();
+    assert_eq!(in_pages(&store, from_to(2, 4)).await, ids(&ONE_SHARD[1..4]));
+    assert_eq!(in_pages(&store, from_to(3, 3)).await, ids(&ONE_SHARD[2..3]));
+    assert_eq!(in_pages(&store, from_to(6, 9)).await, ids(&[]));
+}
+
+pub async fn a_cursor_of_another_range_is_refused(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    make(&store, (1..).zip(ONE_SHARD).map(|(second, number)| ending(number, second))).await;
+    expired_eventually(harness, &store, until(30), 10, &ONE_SHARD).await;
+    let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
+    let page = store.expired(shard, Ended::by(until(30)), None, 2).await.unwrap();
+    let foreign = [
+        (shard + 1, Ended::by(until(30)), page.next.clone()),
+        (shard, Ended { from: until(3), until: until(30) }, page.next.clone()),
+        (shard, Ended::by(until(1)), page.next),
+        (shard, Ended::by(until(30)), Some(PageCursor("nonsense".to_owned()))),
+    ];
+    for (shard, ended, from) in foreign {
+        let answer = store.expired(shard, ended, from.as_ref(), 2).await;
+        assert!(matches!(answer, Err(PortError::Refused(_))), "{answer:?}");
+    }
 }
 
 fn now() -> Timestamp {

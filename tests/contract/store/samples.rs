@@ -115,6 +115,7 @@ pub fn intent(digest: u8) -> LedgerRecord {
 pub fn chunk(digest: u8, summary: RestockSummary) -> LedgerRecord {
     LedgerRecord::Chunk {
         digest: Digest([digest; 32]),
+        begun_at: at("2026-11-22T10:00:00.123Z"),
         summary,
         decided_at: at("2026-11-22T10:00:00.123Z"),
     }

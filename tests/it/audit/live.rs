@@ -8,8 +8,8 @@ use inventory_worker::{
     audit::Invariant,
     domain::{Occupancy, PoolId, Timestamp},
     ports::{
-        Attempt, CommitError, Consumed, ExpiredHold, Loaded, Page, PageCursor, PortError, Record,
-        Store, Table, Transaction, Wanted,
+        Attempt, CommitError, Consumed, Ended, ExpiredPage, Loaded, Page, PageCursor, PortError,
+        Record, Store, Table, Transaction, Wanted,
     },
 };
 use uuid::Uuid;
@@ -104,10 +104,11 @@ impl Store for Moving {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
-        self.store.expired(shard, until, limit).await
+    ) -> Result<ExpiredPage, PortError> {
+        self.store.expired(shard, ended, from, limit).await
     }
 
     async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {

@@ -107,6 +107,7 @@ impl Tables {
     fn add_chunked(&mut self) {
         let chunk = |number: u8, lines_applied: u64| LedgerRecord::Chunk {
             digest: Digest([number; 32]),
+            begun_at: at("10:20:00"),
             summary: RestockSummary { lines_applied, ..RestockSummary::default() },
             decided_at: at("10:20:00"),
         };

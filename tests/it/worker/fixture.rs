@@ -17,9 +17,9 @@ use inventory_worker::{
     },
     domain::{PoolId, Seat, SeatKey, Timestamp},
     ports::{
-        Attempt, BatchAnswer, Clock, CommitError, Consumed, EntryError, ExpiredHold, Loaded, Locks,
-        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Store, Table,
-        Transaction, Wanted,
+        Attempt, BatchAnswer, Clock, CommitError, Consumed, Ended, EntryError, ExpiredPage, Loaded,
+        Locks, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Store,
+        Table, Transaction, Wanted,
     },
     sweeper::{self, Sweeper},
     telemetry::Metrics,
@@ -319,11 +319,12 @@ impl Store for Tampered<MemoryStore> {
     async fn expired(
         &self,
         shard: u32,
-        until: Timestamp,
+        ended: Ended,
+        from: Option<&PageCursor>,
         limit: usize,
-    ) -> Result<Vec<ExpiredHold>, PortError> {
+    ) -> Result<ExpiredPage, PortError> {
         self.seen.sweeps.lock().unwrap().push((shard, Instant::now()));
-        self.inner.expired(shard, until, limit).await
+        self.inner.expired(shard, ended, from, limit).await
     }
 
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
@@ -490,6 +491,7 @@ pub struct World {
     pub metrics: Arc<Metrics>,
     pub watch: Arc<Watch>,
     pub settings: Settings,
+    pub sweeping: sweeper::Settings,
     next_id: u64,
     workers: AtomicU64,
 }
@@ -523,6 +525,7 @@ impl World {
             metrics,
             watch: Arc::new(watch),
             settings: Settings::default(),
+            sweeping: sweeper::Settings::default(),
             next_id: 0,
             workers: AtomicU64::new(0),
         }
@@ -594,7 +597,7 @@ impl World {
             clock,
             entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
             observer: self.watch.clone(),
-            settings: sweeper::Settings::default(),
+            settings: self.sweeping.clone(),
         };
         let stop = Stop::default();
         let stopped = stop.receiving.clone();

@@ -3,14 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use inventory_worker::{
-    domain::{Occupancy, ReservationId, Timestamp},
-    ports::{Clock as _, store::EXPIRY_SHARDS},
+    domain::{
+        LineRequest, Occupancy, PoolId, Reservation, ReservationId, ReservationStatus, Timestamp,
+    },
+    ports::{Clock as _, Record, store::EXPIRY_SHARDS},
     sweeper,
 };
+use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use super::fixture::{Running, Seen, World, until};
+use super::fixture::{Fault, Running, Seen, World, until};
 
 const PODS: usize = 4;
 const HOLDS: usize = 2_000;
@@ -215,4 +219,136 @@ fn is_free(world: &World) -> bool {
     world
         .store
         .inspect(|tables| tables.seats.values().all(|seat| seat.occupancy == Occupancy::Available))
+}
+
+/// A shard that the tests fill.
+const SHARD: u128 = 3;
+
+/// Of the shard, in order.
+fn id(number: u128) -> ReservationId {
+    let shards = u128::from(EXPIRY_SHARDS);
+    ReservationId(Uuid::from_u128(
+        0x9d1c_0000_0000_4000_8000_0000_0000_0000 | (SHARD + shards * number),
+    ))
+}
+
+/// Holds of one shard that ended so long ago and cannot be expired: the line they hold is gone.
+fn insert_stuck(world: &World, count: u128, ended: SignedDuration) {
+    let expires_at = world.clock.now() - ended;
+    let stuck = |number| {
+        Record::Reservation(Reservation {
+            reservation_id: id(number),
+            pool: PoolId::Event(1),
+            user_id: "u".parse().unwrap(),
+            status: ReservationStatus::Active,
+            version: 1,
+            seats: Vec::new(),
+            lines: vec![LineRequest { sku: "gone".parse().unwrap(), quantity: 1 }],
+            booking_id: None,
+            created_at: expires_at - SignedDuration::from_secs(600),
+            expires_at,
+            ended_at: None,
+        })
+    };
+    world.store.insert((0..count).map(stuck));
+}
+
+fn dead_letters(world: &World) -> usize {
+    world.dead_letters.depth() + world.expiries_dead_letters.depth()
+}
+
+async fn the_next_hold_is_released_beside(stuck: u32) {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    insert_stuck(&world, u128::from(stuck), SignedDuration::from_hours(1));
+    let worker = world.start();
+    let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    until(|| world.figure("inventory_holds_stuck") >= f64::from(stuck)).await;
+    let data = json!({
+        "user_id": "u", "seats": ["A-1"], "hold_seconds": 60, "reservation_id": id(5_000)
+    });
+    world.post("reserve", data);
+    until(|| !is_free(&world)).await;
+    until(|| is_free(&world)).await;
+    let hold = world.store.inspect(|tables| tables.reservations[&id(5_000)].clone());
+    let lag = hold.ended_at.unwrap().duration_since(hold.expires_at);
+    assert!(lag.as_secs() <= 5, "beside {stuck} stuck holds: {lag}");
+    world.until_empty().await;
+    assert_eq!(dead_letters(&world), 0);
+    let deferred = world.figure("inventory_expirations_deferred_total{reason=\"poison\"}");
+    assert!(deferred >= f64::from(stuck), "each was tried: {deferred}");
+    sweeper.stop().await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_holds_that_cannot_be_expired_delay_no_other() {
+    the_next_hold_is_released_beside(1_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_thousand_holds_that_cannot_be_expired_delay_no_other() {
+    the_next_hold_is_released_beside(3_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_hold_costs_some_fifteen_commands_a_day_and_no_dead_letter() {
+    let mut world = World::new();
+    world.sweeping.interval = Duration::from_secs(5);
+    insert_stuck(&world, 1, SignedDuration::ZERO);
+    let worker = world.start();
+    let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    world.until_empty().await;
+    let posted = world.figure("inventory_expired_total");
+    assert!((13.0..=16.0).contains(&posted), "{posted} expiries a day");
+    assert_eq!(dead_letters(&world), 0);
+    assert_eq!(world.figure("inventory_holds_stuck"), 1.0);
+    // It stands in the lag for as long as it may yet be released, and no longer.
+    let looks = world.figure("inventory_sweeper_lag_seconds_count");
+    let without = world.figure("inventory_sweeper_lag_seconds_bucket{le=\"0\"}");
+    let with = looks - without;
+    assert!((100.0..=130.0).contains(&with), "{with} of {looks} looks in ten minutes");
+    sweeper.stop().await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_that_fails_is_repeated() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-1"], "hold_seconds": 60}));
+    world.settle().await;
+    let worker = world.start();
+    let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    world.faults.next("send", (0..3).map(|_| Some(Fault::Fails)));
+    until(|| is_free(&world)).await;
+    let hold = world.store.snapshot().reservations.into_values().next().unwrap();
+    let lag = hold.ended_at.unwrap().duration_since(hold.expires_at);
+    assert!((4..=8).contains(&lag.as_secs()), "three ticks later: {lag}");
+    world.until_empty().await;
+    sweeper.stop().await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_that_rests_on_a_damaged_item_is_dropped_and_posted_again() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-1"], "hold_seconds": 60}));
+    world.settle().await;
+    world.faults.damage("A-1");
+    let worker = world.start();
+    let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    let deferred = "inventory_expirations_deferred_total{reason=\"unreadable\"}";
+    until(|| world.figure("inventory_holds_stuck") >= 1.0).await;
+    world.until_empty().await;
+    assert!((6.0..=9.0).contains(&world.figure(deferred)), "{}", world.figure(deferred));
+    assert_eq!(dead_letters(&world), 0);
+    world.faults.clear();
+    until(|| is_free(&world)).await;
+    until(|| world.figure("inventory_holds_stuck") < 1.0).await;
+    world.until_empty().await;
+    sweeper.stop().await;
+    worker.stop().await;
 }

@@ -21,6 +21,11 @@ pub(in super::super) const KIND: &str = "kind";
 /// What the command's content came to.
 pub(in super::super) const DIGEST: &str = "digest";
 
+/// When it was decided.
+pub(in super::super) const COMMITTED_AT: &str = "committed_at";
+/// Of a chunk's marker: when its intent was decided.
+pub(in super::super) const BEGUN_AT: &str = "begun_at";
+
 pub(in super::super) const KIND_INTENT: &str = "intent";
 pub(in super::super) const KIND_ATTEMPTS: &str = "attempts";
 const KIND_OUTCOME: &str = "outcome";
@@ -50,14 +55,16 @@ pub(in super::super) fn write(key: &LedgerKey, record: &LedgerRecord) -> Result<
             let builder = builder.with("chunk_ends", AttributeValue::L(ends));
             (builder, KIND_INTENT, digest, decided_at)
         }
-        LedgerRecord::Chunk { digest, summary, decided_at } => {
-            (builder.with("summary", json(summary)?), KIND_CHUNK, digest, decided_at)
+        LedgerRecord::Chunk { digest, begun_at, summary, decided_at } => {
+            let builder =
+                builder.with(BEGUN_AT, s(begun_at.to_string())).with("summary", json(summary)?);
+            (builder, KIND_CHUNK, digest, decided_at)
         }
     };
     Ok(builder
         .with(KIND, s(kind))
         .with(DIGEST, s(digest.to_string()))
-        .with("committed_at", s(decided_at.to_string()))
+        .with(COMMITTED_AT, s(decided_at.to_string()))
         .with(TTL, super::ttl(*decided_at))
         .build())
 }
@@ -79,7 +86,7 @@ pub(super) fn read(item: Reader<'_>) -> Result<Option<LedgerRecord>, Unreadable>
         });
     }
     let digest: Digest = item.parsed(DIGEST, "\"1:\" and 64 hexadecimal digits (S)")?;
-    let decided_at = item.time("committed_at")?;
+    let decided_at = item.time(COMMITTED_AT)?;
     Ok(Some(match kind {
         KIND_OUTCOME => LedgerRecord::Outcome {
             digest,
@@ -97,7 +104,7 @@ pub(super) fn read(item: Reader<'_>) -> Result<Option<LedgerRecord>, Unreadable>
         }
         KIND_CHUNK => {
             let summary = from_json(item, "summary", "a restock's summary as JSON (S)")?;
-            LedgerRecord::Chunk { digest, summary, decided_at }
+            LedgerRecord::Chunk { digest, begun_at: item.time(BEGUN_AT)?, summary, decided_at }
         }
         _ => {
             return Err(Unreadable {

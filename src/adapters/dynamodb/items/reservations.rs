@@ -31,7 +31,6 @@ pub(in super::super) fn write(reservation: &Reservation) -> Item {
     let id = reservation.reservation_id;
     let status = reservation.status;
     let active = status == ReservationStatus::Active;
-    let gone = matches!(status, ReservationStatus::Cancelled | ReservationStatus::Expired);
     let seats = reservation.seats.iter().map(|seat| s(seat.as_str())).collect();
     ItemBuilder::new(&ItemKey::Reservation(id))
         .with("pool", s(reservation.pool.to_string()))
@@ -46,7 +45,7 @@ pub(in super::super) fn write(reservation: &Reservation) -> Item {
         .maybe("ended_at", reservation.ended_at.map(|at| s(at.to_string())))
         .maybe(EXPIRY_SHARD, active.then(|| n(expiry_shard(id))))
         // A confirmed reservation is a sale and is kept for good.
-        .maybe(TTL, reservation.ended_at.filter(|_| gone).map(super::ttl))
+        .maybe(TTL, reservation.given_back_at().map(super::ttl))
         .build()
 }
 

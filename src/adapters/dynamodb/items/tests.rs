@@ -198,9 +198,14 @@ fn any_ledger_record() -> impl Strategy<Value = LedgerRecord> {
                 decided_at
             }
         ),
-        (digest(), any_summary(), any_time()).prop_map(|(digest, summary, decided_at)| {
-            LedgerRecord::Chunk { digest, summary, decided_at }
-        }),
+        (digest(), any_time(), any_summary(), any_time()).prop_map(
+            |(digest, begun_at, summary, decided_at)| LedgerRecord::Chunk {
+                digest,
+                begun_at,
+                summary,
+                decided_at
+            }
+        ),
     ]
 }
 
@@ -404,7 +409,9 @@ fn a_ledger_entry_has_these_attributes() {
         decided_at,
     };
     let intent = LedgerRecord::Intent { digest, chunk_ends: vec![99, 198], decided_at };
-    let chunk = LedgerRecord::Chunk { digest, summary: RestockSummary::default(), decided_at };
+    let begun_at = "2026-11-22T09:59:58Z".parse().unwrap();
+    let summary = RestockSummary::default();
+    let chunk = LedgerRecord::Chunk { digest, begun_at, summary, decided_at };
     let shape_of = |key: LedgerKey, record: &LedgerRecord| {
         shape(&ledger::write(&key, record).unwrap()).replace('\u{1f}', "<US>")
     };
@@ -429,6 +436,7 @@ fn a_ledger_entry_has_these_attributes() {
     ttl: N 1803117600
     "#);
     insta::assert_snapshot!(shape_of(LedgerKey::Chunk(command, 12), &chunk), @r#"
+    begun_at: S 2026-11-22T09:59:58Z
     command: S /s<US>1<US>chunk-00012
     committed_at: S 2026-11-22T10:00:00.123Z
     digest: S 1:0707070707070707070707070707070707070707070707070707070707070707

@@ -7,11 +7,13 @@ use super::{
     size::{self, ITEM_BYTES_MAX},
 };
 use crate::{
-    domain::{CommandKey, LineKey, Reservation, ReservationId, ReservationStatus, SeatKey},
+    domain::{
+        CommandKey, LineKey, Reservation, ReservationId, ReservationStatus, SeatKey, Timestamp,
+    },
     planted::{self, Bug},
     ports::{
         Check, CommitError, Expected, LedgerKey, LedgerRecord, Transaction, Write,
-        store::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, expiry_shard},
+        store::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, expiry_shard, is_past_retention},
     },
 };
 
@@ -74,7 +76,11 @@ pub(super) fn validate(transaction: &Transaction) -> Result<(), CommitError> {
 
 impl Tables {
     /// Whether every condition of the transaction holds.
-    pub(super) fn check(&self, transaction: &Transaction) -> Result<(), CommitError> {
+    pub(super) fn check(
+        &self,
+        transaction: &Transaction,
+        now: Timestamp,
+    ) -> Result<(), CommitError> {
         for (number, write) in transaction.writes.iter().enumerate() {
             let (table, holds) = match write {
                 Write::Seat { key, expected, .. } => {
@@ -84,11 +90,12 @@ impl Tables {
                     ("stock", stands(*expected, self.lines.get(key).map(|line| line.version)))
                 }
                 Write::Reservation { expected, reservation } => {
-                    ("reservations", self.reservation_stands(reservation.reservation_id, *expected))
+                    let id = reservation.reservation_id;
+                    ("reservations", self.reservation_stands(id, *expected, now))
                 }
-                Write::Ledger { key, .. } => ("ledger", !self.ledger.contains_key(key)),
-                Write::LedgerOverIntent { key, record } => {
-                    ("ledger", self.is_intent_of(key, record))
+                Write::Ledger { key, record } => ("ledger", self.is_free_for(key, record, now)),
+                Write::LedgerOverIntent { key, begun_at, record } => {
+                    ("ledger", self.is_intent_of(key, *begun_at, record))
                 }
             };
             let is_unguarded = match write {
@@ -106,7 +113,7 @@ impl Tables {
         for (number, check) in transaction.checks.iter().enumerate() {
             let (table, holds) = match check {
                 Check::Reservation { reservation_id, expected } => {
-                    ("reservations", self.reservation_stands(*reservation_id, *expected))
+                    ("reservations", self.reservation_stands(*reservation_id, *expected, now))
                 }
                 Check::Seat { key, expected } => {
                     ("seats", stands(*expected, self.seats.get(key).map(|seat| seat.version)))
@@ -133,7 +140,7 @@ impl Tables {
                 Write::Ledger { key, record } => {
                     self.ledger.insert(key.clone(), record.clone());
                 }
-                Write::LedgerOverIntent { key, record } => {
+                Write::LedgerOverIntent { key, record, .. } => {
                     self.ledger.insert(LedgerKey::Command(key.clone()), record.clone());
                 }
             }
@@ -154,16 +161,39 @@ impl Tables {
         self.expiry_index.extend(entry);
     }
 
-    fn reservation_stands(&self, id: ReservationId, expected: Expected) -> bool {
-        stands(expected, self.reservations.get(&id).map(|reservation| reservation.version))
+    fn reservation_stands(&self, id: ReservationId, expected: Expected, now: Timestamp) -> bool {
+        let found = self.reservations.get(&id);
+        match (expected, found) {
+            (Expected::Absent, Some(found)) => is_reservation_past(found, now),
+            (expected, found) => stands(expected, found.map(|found| found.version)),
+        }
     }
 
-    fn is_intent_of(&self, key: &CommandKey, record: &LedgerRecord) -> bool {
+    /// A marker of an earlier intent is in nobody's way.
+    fn is_free_for(&self, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) -> bool {
+        match (self.ledger.get(key), record) {
+            (None, _) => true,
+            (Some(found), _) if is_past_retention(found.decided_at(), now) => true,
+            (
+                Some(LedgerRecord::Chunk { begun_at: earlier, .. }),
+                LedgerRecord::Chunk { begun_at, .. },
+            ) => earlier < begun_at,
+            (Some(_), _) => false,
+        }
+    }
+
+    fn is_intent_of(&self, key: &CommandKey, begun_at: Timestamp, record: &LedgerRecord) -> bool {
         matches!(
             self.ledger.get(&LedgerKey::Command(key.clone())),
-            Some(LedgerRecord::Intent { digest, .. }) if *digest == record.digest()
+            Some(LedgerRecord::Intent { digest, decided_at, .. })
+                if *digest == record.digest() && *decided_at == begun_at
         )
     }
+}
+
+/// Whether the reservation counts as absent.
+pub(super) fn is_reservation_past(reservation: &Reservation, now: Timestamp) -> bool {
+    reservation.given_back_at().is_some_and(|from| is_past_retention(from, now))
 }
 
 /// The entry of the sparse index: only while ACTIVE.

@@ -5,10 +5,14 @@ use std::{
     ops::Bound::{Excluded, Included, Unbounded},
 };
 
-use super::Tables;
+use uuid::Uuid;
+
+use super::{IndexEntry, Tables};
 use crate::{
-    domain::{CommandKey, LineKey, PoolId, SeatKey, ids::KEY_SEPARATOR},
-    ports::{LedgerKey, Page, PageCursor, PortError, Record, Table},
+    domain::{CommandKey, LineKey, PoolId, ReservationId, SeatKey, ids::KEY_SEPARATOR},
+    ports::{
+        Ended, ExpiredHold, ExpiredPage, LedgerKey, Page, PageCursor, PortError, Record, Table,
+    },
 };
 
 /// A key that a cursor can be made of.
@@ -110,6 +114,59 @@ impl Tables {
         let first = " ".parse().ok().map(|sku| LineKey { pool: pool.clone(), sku });
         let ours = |key: &LineKey| key.pool == *pool;
         page(&self.lines, first, from, max, ours, Record::Line)
+    }
+}
+
+impl Key for IndexEntry {
+    fn write(&self) -> String {
+        let (shard, expires_at, id) = self;
+        format!("{shard}{KEY_SEPARATOR}{expires_at}{KEY_SEPARATOR}{id}")
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(KEY_SEPARATOR);
+        let entry =
+            (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        parts.next().is_none().then_some(entry)
+    }
+}
+
+impl Tables {
+    /// The next `max` holds of a shard that ended in the range.
+    pub(super) fn expired_page(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        max: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        let first = (shard, ended.from, ReservationId(Uuid::nil()));
+        let last = (shard, ended.until, ReservationId(Uuid::max()));
+        let start = match from {
+            None => Included(first),
+            Some(cursor) => {
+                let wrong = || PortError::Refused("no cursor of this range".to_owned());
+                let read = IndexEntry::read(&cursor.0).filter(|entry| *entry >= first);
+                Excluded(read.filter(|entry| *entry <= last).ok_or_else(wrong)?)
+            }
+        };
+        if max == 0 || first > last {
+            return Ok(ExpiredPage::default());
+        }
+        let mut found = self.expiry_index.range((start, Included(last))).peekable();
+        let mut page = ExpiredPage::default();
+        while let Some(entry) = found.next() {
+            let (_, expires_at, reservation_id) = *entry;
+            if let Some(reservation) = self.reservations.get(&reservation_id) {
+                let pool = reservation.pool.clone();
+                page.holds.push(ExpiredHold { reservation_id, pool, expires_at });
+            }
+            if page.holds.len() >= max {
+                page.next = found.peek().map(|_| PageCursor(entry.write()));
+                break;
+            }
+        }
+        Ok(page)
     }
 }
 

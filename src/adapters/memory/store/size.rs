@@ -33,7 +33,7 @@ pub(super) fn written(write: &Write) -> usize {
         Write::Line { key, line, .. } => line_bytes(key, line),
         Write::Reservation { reservation, .. } => reservation_bytes(reservation),
         Write::Ledger { key, record } => ledger_bytes(key, record),
-        Write::LedgerOverIntent { key, record } => {
+        Write::LedgerOverIntent { key, record, .. } => {
             command_bytes(key.source.as_str(), key.id.as_str()) + record_bytes(record)
         }
     }
@@ -181,7 +181,7 @@ fn record_bytes(record: &LedgerRecord) -> usize {
                 FIELD * 2 + pool_bytes(pool) + outcome_bytes(outcome)
             }
             LedgerRecord::Intent { chunk_ends, .. } => FIELD + chunk_ends.len() * 6,
-            LedgerRecord::Chunk { summary, .. } => summary_bytes(summary),
+            LedgerRecord::Chunk { summary, .. } => INSTANT + summary_bytes(summary),
         }
 }
 

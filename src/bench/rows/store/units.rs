@@ -78,9 +78,10 @@ pub(super) fn of_every_kind() -> anyhow::Result<Vec<Kind>> {
         let client = dynamo.client(&ClientOptions::default());
         let names = TableNames::default();
         ensure_tables(&client, &names, &TableOptions::bare()).await.context("the tables")?;
-        let store: Arc<dyn Store> =
-            Arc::new(DynamoStore::new(client, names, Arc::new(Random::seeded(2))));
-        let now = World::new(LatencyModel::zero()).clock.now();
+        let clock = World::new(LatencyModel::zero()).clock;
+        let now = clock.now();
+        let entropy = Arc::new(Random::seeded(2));
+        let store: Arc<dyn Store> = Arc::new(DynamoStore::new(client, names, entropy, clock));
         let mut kinds = Vec::new();
         for (number, case) in cases(now)?.into_iter().enumerate() {
             kinds.push(of_case(&store, case, number).await?);

@@ -120,6 +120,11 @@ pub fn of_restocks() -> Vec<Planted> {
             let LedgerRecord::Chunk { digest, .. } = record else { panic!("{record:?}") };
             *digest = Digest([3; 32]);
         }),
+        planted("a chunk of another time", &[(ChunkBelongs, "chunk 2 of /tests begun")], |t| {
+            let record = t.ledger.get_mut(&LedgerKey::Chunk(key("begun"), 2)).unwrap();
+            let LedgerRecord::Chunk { begun_at, .. } = record else { panic!("{record:?}") };
+            *begun_at = at("10:19:59");
+        }),
         planted("a chunk too many", &[(ChunkBelongs, "chunk 3 of /tests begun")], |tables| {
             let chunk = tables.ledger[&LedgerKey::Chunk(key("begun"), 2)].clone();
             tables.ledger.insert(LedgerKey::Chunk(key("begun"), 3), chunk);
