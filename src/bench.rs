@@ -4,6 +4,7 @@
 //! so that the figures are those of the model and the same on every machine. Where the processor
 //! decides, the clock is the machine's.
 
+pub mod hostile;
 pub mod model;
 pub mod report;
 pub mod row;
@@ -20,6 +21,8 @@ use std::future::Future;
 pub use model::Model;
 pub use row::{Row, Target};
 
+use crate::ports::queue::MESSAGE_BYTES_MAX;
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -31,16 +34,32 @@ pub struct Size {
     backlogs: (usize, usize),
     /// Commands whose processor time is taken.
     processed: usize,
+    /// Bytes of a hostile body, and how many of a shape are worked off.
+    hostile: (usize, usize),
+    /// Sales beside what is stuck.
+    beside: usize,
 }
 
 impl Size {
     /// As the targets say.
-    pub const FULL: Self =
-        Self { commands: 2_000, holds: 120_000, backlogs: (10_000, 1_000_000), processed: 200_000 };
+    pub const FULL: Self = Self {
+        commands: 2_000,
+        holds: 120_000,
+        backlogs: (10_000, 1_000_000),
+        processed: 200_000,
+        hostile: (MESSAGE_BYTES_MAX, 20),
+        beside: 20_000,
+    };
 
     /// So little that a debug build is done with it in seconds; the figures mean less.
-    pub const SMALL: Self =
-        Self { commands: 200, holds: 600, backlogs: (1_000, 4_000), processed: 2_000 };
+    pub const SMALL: Self = Self {
+        commands: 200,
+        holds: 600,
+        backlogs: (1_000, 4_000),
+        processed: 2_000,
+        hostile: (MESSAGE_BYTES_MAX, 2),
+        beside: 2_000,
+    };
 }
 
 /// How far the bench is.

@@ -146,14 +146,8 @@ fn read_lines(lines: &Array<'_, '_>, min: u64) -> Result<Vec<LineRequest>, Fault
 fn read_changes(seats: &Array<'_, '_>) -> Result<Vec<SeatChange>, Fault> {
     let read = seats.read(|seat| {
         let seat = seat.object()?;
-        let [number, section, row_number, seat_type, price, status] = seat.fields([
-            "seat_number",
-            "section",
-            "row_number",
-            "seat_type",
-            "price",
-            "status",
-        ]);
+        let [number, section, row_number, seat_type, price, status] =
+            seat.fields(["seat_number", "section", "row_number", "seat_type", "price", "status"]);
         let label = |label: Node<'_, '_>| label.given().map(|label| label.text()).transpose();
         Ok(SeatChange {
             number: number.text()?,

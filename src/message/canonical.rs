@@ -202,7 +202,8 @@ fn ranks(name: &[u8]) -> impl Iterator<Item = u32> {
                 't' => '\t',
                 'u' => {
                     let digits = left.by_ref().take(4);
-                    let code = digits.fold(0, |sum, digit| sum * 16 + digit.to_digit(16).unwrap_or(0));
+                    let code =
+                        digits.fold(0, |sum, digit| sum * 16 + digit.to_digit(16).unwrap_or(0));
                     char::from_u32(code)?
                 }
                 itself => itself,

@@ -18,9 +18,7 @@ pub(super) struct Envelope {
 }
 
 /// Checks the envelope, and finds `data`.
-pub(super) fn read<'v, 'm>(
-    message: &'m Object<'v, '_>,
-) -> Result<(Envelope, Node<'v, 'm>), Fault> {
+pub(super) fn read<'v, 'm>(message: &'m Object<'v, '_>) -> Result<(Envelope, Node<'v, 'm>), Fault> {
     let [version, id, source, kind, time, content_type, parent, state, data] = message.fields([
         "specversion",
         "id",

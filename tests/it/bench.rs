@@ -9,7 +9,7 @@ use inventory_worker::{
 };
 use serde_json::Value;
 
-const ROWS: [&str; 15] = [
+const ROWS: [&str; 17] = [
     "hot_group",
     "hot_group_vs_one_by_one",
     "hot_group_vs_recipe",
@@ -25,6 +25,8 @@ const ROWS: [&str; 15] = [
     "latency_p99_nominal",
     "release_p99",
     "memory",
+    "memory_hostile",
+    "innocents_p99",
 ];
 
 /// What need not be met here.

@@ -61,7 +61,8 @@ fn json() -> impl Strategy<Value = String> {
         let items = prop::collection::vec((space(), inner.clone(), space()), 0..8);
         let members = prop::collection::vec((space(), text(), space(), inner, space()), 0..8);
         let item = |(before, value, after)| format!("{before}{value}{after}");
-        let member = |(one, name, two, value, three)| format!("{one}{name}{two}:{two}{value}{three}");
+        let member =
+            |(one, name, two, value, three)| format!("{one}{name}{two}:{two}{value}{three}");
         prop_oneof![
             items.prop_map(move |items: Vec<(&str, String, &str)>| {
                 format!("[{}]", items.into_iter().map(item).collect::<Vec<_>>().join(","))
