@@ -21,7 +21,8 @@ use std::future::Future;
 pub use model::Model;
 pub use row::{Row, Target};
 
-use crate::ports::queue::MESSAGE_BYTES_MAX;
+/// The default of `INVENTORY_IN_FLIGHT_MIB`.
+const IN_FLIGHT_MIB: usize = 96;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,10 @@ pub struct Size {
     backlogs: (usize, usize),
     /// Commands whose processor time is taken.
     processed: usize,
-    /// Bytes of a hostile body, and how many of a shape are worked off.
-    hostile: (usize, usize),
+    /// How many bodies of a hostile shape are worked off.
+    hostile: usize,
+    /// MiB in flight to be filled with bodies.
+    filled: usize,
     /// Sales beside what is stuck.
     beside: usize,
 }
@@ -47,7 +50,8 @@ impl Size {
         holds: 120_000,
         backlogs: (10_000, 1_000_000),
         processed: 200_000,
-        hostile: (MESSAGE_BYTES_MAX, 20),
+        hostile: 20,
+        filled: IN_FLIGHT_MIB,
         beside: 20_000,
     };
 
@@ -57,7 +61,8 @@ impl Size {
         holds: 600,
         backlogs: (1_000, 4_000),
         processed: 2_000,
-        hostile: (MESSAGE_BYTES_MAX, 2),
+        hostile: 2,
+        filled: 10,
         beside: 2_000,
     };
 }

@@ -47,7 +47,7 @@ pub fn bodies(bytes: usize) -> Vec<(&'static str, String)> {
     for (name, field, around, piece) in KNOWN_FIELDS {
         bodies.push((name, reserve(&format!("\"{field}\":"), around, piece, bytes)));
     }
-    bodies.push(("seats of two bytes", padded(seats(bytes), bytes)));
+    bodies.push(("the shortest seats", padded(seats(10_000.min(bytes / 32)), bytes)));
     bodies.push(("never closed", padded("[1,".repeat(126), bytes)));
     bodies
 }
@@ -86,11 +86,25 @@ fn reserve(data: &str, [open, close]: [&str; 2], piece: Piece, bytes: usize) -> 
     padded(message("reserve", "\"event_id\":1", &format!("{data}{open}{pieces}{close}")), bytes)
 }
 
-/// A restock of as many seats as a command may name, each as short as can be.
-fn seats(bytes: usize) -> String {
-    let count = 10_000.min(bytes / 32);
+/// A restock of the most seats, each as short as can be: of all commands the one that is largest
+/// beside its body.
+#[must_use]
+pub fn shortest_seats() -> String {
+    seats(10_000)
+}
+
+fn seats(count: usize) -> String {
     let seats: Vec<String> = (0..count).map(|n| format!("{{\"seat_number\":\"{n:x}\"}}")).collect();
     message("restock", "\"event_id\":1", &format!("\"seats\":[{}]", seats.join(",")))
+}
+
+/// A reserve of the most seats, each as long as can be: of all commands the one that a batch decides
+/// and commits most for.
+#[must_use]
+pub fn longest_seats() -> String {
+    let seats: Vec<String> = (0..97).map(|n| format!("\"{n:0>128}\"")).collect();
+    let data = format!("\"user_id\":\"u-7\",\"seats\":[{}]", seats.join(","));
+    message("reserve", "\"event_id\":1", &data)
 }
 
 /// White space after the end means nothing.
@@ -108,7 +122,9 @@ mod tests {
     fn every_body_is_as_long_as_asked_for_and_what_its_shape_says() {
         let bytes = 64 * 1_024;
         let is_command = |body: &str| message::decode(body).is_ok();
-        assert!(is_command(&ordinary(bytes)));
+        for body in [ordinary(bytes), shortest_seats(), longest_seats()] {
+            assert!(is_command(&body), "{:?}", message::decode(&body));
+        }
         assert_eq!(ordinary(bytes).len(), bytes);
         let refused: Vec<&str> = bodies(bytes)
             .iter()
