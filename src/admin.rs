@@ -1,9 +1,19 @@
 //! The admin port: `/health`, `/livez`, `/readyz`, `/metrics`.
 //!
-//! Served apart from the work, and bounded: 64 connections, one request each, 10 s for all of it.
-//! Nothing here reads a request's body.
+//! Served on a thread of its own, so that a worker that is busy or wedged answers all the same, and
+//! bounded: 64 connections, one request each, 2 s for its head and 5 s for all of it. A client that
+//! is slow or silent keeps nobody from an answer: where all connections are taken, the oldest that
+//! has not sent its head yet gives way to a new one. Nothing here reads a request's body.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -12,7 +22,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -20,8 +33,8 @@ use hyper_util::{
 use serde_json::{Map, Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
+    sync::oneshot,
+    task::{AbortHandle, JoinSet, yield_now},
     time,
 };
 use tokio_util::sync::CancellationToken;
@@ -35,17 +48,29 @@ use crate::{
 /// The service's name in `/health`.
 const SERVICE: &str = "inventory-worker";
 
-/// Connections at once; more wait to be accepted.
+/// Connections at once.
 const CONNECTIONS_MAX: usize = 64;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// From the first byte of a request's head to its last.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// From accepting a connection to the last byte of its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// From accepting a connection to closing it.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer that has not been taken after this long may give way to another connection.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Between two looks for a connection that may give way, where none might.
+const ROOM_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the worker's runtime says that it turns.
+const PULSE_EVERY: Duration = Duration::from_secs(1);
+
+/// A runtime that has not turned for so long is wedged: nothing that it does takes a second.
+const PULSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What answers under way get once the server is told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -66,9 +91,10 @@ pub struct Admin {
 
 /// A server that has its port and does not answer yet.
 pub struct AdminServer {
-    listener: TcpListener,
     address: SocketAddr,
-    router: Router,
+    pulse: Arc<Pulse>,
+    begin: oneshot::Sender<CancellationToken>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl AdminServer {
@@ -76,11 +102,27 @@ impl AdminServer {
     ///
     /// # Errors
     ///
-    /// Where the port is taken or may not be had.
+    /// Where the port is taken or may not be had, or the system has no thread to answer on.
     pub async fn bind(address: SocketAddr, admin: Admin) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        Self::bind_with(address, admin, Pulse::new(PULSE_TIMEOUT)).await
+    }
+
+    async fn bind_with(address: SocketAddr, admin: Admin, pulse: Pulse) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?.into_std()?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, router: router(admin) })
+        let pulse = Arc::new(pulse);
+        let router = router(Shown { admin, pulse: Arc::clone(&pulse) });
+        let (ready, is_ready) = oneshot::channel();
+        let (begin, begun) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let serve = move || {
+            serve_on_this_thread(listener, router, ready, begun);
+            // The port is free by now.
+            drop(end);
+        };
+        std::thread::Builder::new().name("admin".to_owned()).spawn(serve)?;
+        is_ready.await.map_err(io::Error::other)??;
+        Ok(Self { address, pulse, begin, ended })
     }
 
     /// Where it listens.
@@ -91,35 +133,109 @@ impl AdminServer {
 
     /// Answers until `stop` is cancelled, then gives answers under way a second. Stop it last: a
     /// draining process still says so at `/readyz`.
+    ///
+    /// Spawn it on the runtime whose liveness it is to tell: that runtime is alive as long as this
+    /// is polled. Dropping it ends the server.
     pub async fn serve(self, stop: CancellationToken) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut connections = JoinSet::new();
+        let stop = stop.child_token();
+        let _ends_with_this = stop.clone().drop_guard();
+        if self.begin.send(stop).is_err() {
+            warn!("the admin port's thread ended before it began");
+            return;
+        }
+        let mut ended = self.ended;
+        let mut beats = time::interval(PULSE_EVERY);
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
-                Some(_) = connections.join_next() => {}
-                Some((stream, permit)) = accept(&self.listener, &permits) => {
-                    connections.spawn(answer(stream, self.router.clone(), permit));
-                }
+                _ = &mut ended => return,
+                _ = beats.tick() => self.pulse.beat(),
             }
-        }
-        let finish = async { while connections.join_next().await.is_some() {} };
-        if time::timeout(STOP_TIMEOUT, finish).await.is_err() {
-            debug!("admin connections were cut off at the end");
         }
     }
 }
 
-/// The next connection, once there is room for one. Both waits may be dropped at any time.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+/// When the worker's runtime last turned.
+struct Pulse {
+    since: Instant,
+    /// Milliseconds from then on.
+    last: AtomicU64,
+    timeout: Duration,
+}
+
+impl Pulse {
+    fn new(timeout: Duration) -> Self {
+        Self { since: Instant::now(), last: AtomicU64::new(0), timeout }
+    }
+
+    fn beat(&self) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    fn age(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.since.elapsed().saturating_sub(last)
+    }
+
+    fn is_alive(&self) -> bool {
+        self.age() < self.timeout
+    }
+}
+
+/// Tells whether it can serve, and serves once told to, until told to stop.
+fn serve_on_this_thread(
+    listener: std::net::TcpListener,
+    router: Router,
+    ready: oneshot::Sender<io::Result<()>>,
+    begun: oneshot::Receiver<CancellationToken>,
+) {
+    let built = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = match built {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    runtime.block_on(async {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        // Nobody waits for it where the caller was dropped; then nobody tells it to begin either.
+        let _ = ready.send(Ok(()));
+        if let Ok(stop) = begun.await {
+            serve(&listener, &router, &stop).await;
+        }
+    });
+}
+
+async fn serve(listener: &TcpListener, router: &Router, stop: &CancellationToken) {
+    let mut connections = Connections::default();
     loop {
-        let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            stream = accept(listener) => {
+                connections.make_room().await;
+                connections.answer(stream, router.clone());
+            }
+        }
+        // What has come with the connection is read before the next is accepted: a flood of silent
+        // ones pushes out none whose head is here. The first turn tells of the bytes, the second
+        // reads them.
+        yield_now().await;
+        yield_now().await;
+    }
+    let finish = async { while connections.tasks.join_next().await.is_some() {} };
+    if time::timeout(STOP_TIMEOUT, finish).await.is_err() {
+        debug!("admin connections were cut off at the end");
+    }
+}
+
+/// The next connection. The wait may be dropped at any time.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, permit)),
+            Ok((stream, _)) => return stream,
             Err(error) => {
                 warn!(%error, "the admin port accepts no connection");
                 time::sleep(ACCEPT_PAUSE).await;
@@ -128,13 +244,66 @@ async fn accept(
     }
 }
 
-async fn answer(stream: TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+/// What is connected, the oldest first.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    open: Vec<Connection>,
+}
+
+struct Connection {
+    task: AbortHandle,
+    accepted: Instant,
+    has_head: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// One that is being answered does not give way, unless its client takes no answer.
+    fn may_give_way(&self) -> bool {
+        !self.has_head.load(Ordering::Relaxed) || self.accepted.elapsed() > ANSWER_TIMEOUT
+    }
+}
+
+impl Connections {
+    /// Waits until there is room for one more, which is at once unless all are being answered.
+    async fn make_room(&mut self) {
+        loop {
+            while self.tasks.try_join_next().is_some() {}
+            self.open.retain(|connection| !connection.task.is_finished());
+            if self.open.len() < CONNECTIONS_MAX {
+                return;
+            }
+            let silent = |one: &Connection| !one.has_head.load(Ordering::Relaxed);
+            let place = self.open.iter().position(silent);
+            let place = place.or_else(|| self.open.iter().position(Connection::may_give_way));
+            if let Some(place) = place {
+                debug!("an admin connection that was silent gave way to another");
+                self.open.remove(place).task.abort();
+                return;
+            }
+            let _ = time::timeout(ROOM_PAUSE, self.tasks.join_next()).await;
+        }
+    }
+
+    fn answer(&mut self, stream: TcpStream, router: Router) {
+        let has_head = Arc::new(AtomicBool::new(false));
+        let task = self.tasks.spawn(answer(stream, router, Arc::clone(&has_head)));
+        self.open.push(Connection { task, accepted: Instant::now(), has_head });
+    }
+}
+
+async fn answer(stream: TcpStream, router: Router, has_head: Arc<AtomicBool>) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        has_head.store(true, Ordering::Relaxed);
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     match time::timeout(CONNECTION_TIMEOUT, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "an admin connection ended early"),
@@ -142,27 +311,40 @@ async fn answer(stream: TcpStream, router: Router, _permit: OwnedSemaphorePermit
     }
 }
 
-fn router(admin: Admin) -> Router {
+/// What the pages show.
+#[derive(Clone)]
+struct Shown {
+    admin: Admin,
+    pulse: Arc<Pulse>,
+}
+
+fn router(shown: Shown) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(admin)
+        .with_state(shown)
 }
 
-async fn health(State(admin): State<Admin>) -> Json<Value> {
+async fn health(State(Shown { admin, .. }): State<Shown>) -> Json<Value> {
     let timestamp = admin.clock.now().to_string();
     Json(json!({ "status": "healthy", "service": SERVICE, "timestamp": timestamp }))
 }
 
-/// That it answers is the answer: the runtime turns. Whether it can work is `/readyz`'s business;
-/// a restart mends no outage of a service.
-async fn livez() -> &'static str {
-    "ok\n"
+/// Whether the worker's runtime turns. Whether it can work is `/readyz`'s business: a restart mends
+/// no outage of a service.
+async fn livez(State(Shown { pulse, .. }): State<Shown>) -> Response {
+    if pulse.is_alive() {
+        return "ok\n".into_response();
+    }
+    let seconds = pulse.age().as_secs();
+    let told =
+        format!("the worker's runtime has not turned for {seconds} s: restart the process\n");
+    (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
 }
 
-async fn readyz(State(admin): State<Admin>) -> Response {
+async fn readyz(State(Shown { admin, .. }): State<Shown>) -> Response {
     let report = admin.readiness.report();
     let (code, status) = match (report.is_ready(), report.draining) {
         (true, _) => (StatusCode::OK, "ready"),
@@ -175,7 +357,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     (code, Json(json!({ "status": status, "parts": parts }))).into_response()
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
+async fn metrics(State(Shown { admin, .. }): State<Shown>) -> Response {
     match admin.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {

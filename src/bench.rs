@@ -4,6 +4,7 @@
 //! so that the figures are those of the model and the same on every machine. Where the processor
 //! decides, the clock is the machine's.
 
+pub mod hostile;
 pub mod model;
 pub mod report;
 pub mod row;
@@ -20,6 +21,9 @@ use std::future::Future;
 pub use model::Model;
 pub use row::{Row, Target};
 
+/// The default of `INVENTORY_IN_FLIGHT_MIB`.
+const IN_FLIGHT_MIB: usize = 96;
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -31,16 +35,36 @@ pub struct Size {
     backlogs: (usize, usize),
     /// Commands whose processor time is taken.
     processed: usize,
+    /// How many bodies of a hostile shape are worked off.
+    hostile: usize,
+    /// MiB in flight to be filled with bodies.
+    filled: usize,
+    /// Sales beside what is stuck.
+    beside: usize,
 }
 
 impl Size {
     /// As the targets say.
-    pub const FULL: Self =
-        Self { commands: 2_000, holds: 120_000, backlogs: (10_000, 1_000_000), processed: 200_000 };
+    pub const FULL: Self = Self {
+        commands: 2_000,
+        holds: 120_000,
+        backlogs: (10_000, 1_000_000),
+        processed: 200_000,
+        hostile: 20,
+        filled: IN_FLIGHT_MIB,
+        beside: 20_000,
+    };
 
     /// So little that a debug build is done with it in seconds; the figures mean less.
-    pub const SMALL: Self =
-        Self { commands: 200, holds: 600, backlogs: (1_000, 4_000), processed: 2_000 };
+    pub const SMALL: Self = Self {
+        commands: 200,
+        holds: 600,
+        backlogs: (1_000, 4_000),
+        processed: 2_000,
+        hostile: 2,
+        filled: 10,
+        beside: 2_000,
+    };
 }
 
 /// How far the bench is.

@@ -1,7 +1,8 @@
 //! The wire: CloudEvents in, CloudEvents out.
 //!
 //! ```text
-//! body ── decode ──► Command      (reader: values with their place · envelope · action · digest)
+//! body ── decode ──► Command      (canonical: one text, of which the digest is made · reader: values
+//!                                  with their place · envelope · action)
 //! Outcome ── encode_result ──► Publication
 //! OutgoingCommand ── encode_command ──► body        (what decode reads back)
 //! ```
@@ -26,6 +27,7 @@ mod envelope;
 mod reader;
 mod result;
 mod rfc3339;
+mod room;
 mod trace;
 
 pub use command::{OutgoingCommand, default_group, encode_command};
@@ -34,4 +36,5 @@ pub use decode::{
 };
 pub use envelope::COMMAND_TYPE_BYTES_MAX;
 pub use result::{RESULT_BYTES_MAX, RESULT_SOURCE, ResultMessage, encode_result};
+pub use room::{DECODING_FACTOR, held_bytes_max};
 pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};

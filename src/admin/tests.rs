@@ -140,3 +140,111 @@ async fn a_port_that_is_taken_is_an_error() {
     };
     assert!(AdminServer::bind(server.address, admin).await.is_err());
 }
+
+/// Connections that send one byte of their head and no more.
+async fn stalled(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may have closed it already, in favour of a later one.
+        let _ = stream.write_all(b"G").await;
+        streams.push(stream);
+    }
+    streams
+}
+
+/// The status of an answer that comes before a silent client could have timed out: waiting for
+/// those is what a server may not do.
+async fn answered(server: &Running, path: &str) -> u16 {
+    let answer = time::timeout(HEAD_TIMEOUT * 2, server.get(path)).await;
+    answer.expect("no answer until silent clients timed out").0
+}
+
+#[tokio::test]
+async fn clients_that_send_a_byte_and_stall_keep_no_probe_from_its_answer() {
+    let server = running(&[]).await;
+    let mut stalling = Vec::new();
+    for count in [200, 600] {
+        stalling.push(stalled(server.address, count).await);
+        for path in ["/livez", "/readyz", "/metrics", "/livez"] {
+            assert_eq!(answered(&server, path).await, 200, "{path} beside {count} more");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_silent_clients_keeps_no_probe_from_its_answer() {
+    let server = running(&[]).await;
+    let address = server.address;
+    let flood = tokio::spawn(async move {
+        loop {
+            drop(stalled(address, 100).await);
+        }
+    });
+    for _ in 0..20 {
+        assert_eq!(answered(&server, "/livez").await, 200);
+    }
+    flood.abort();
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answer_gives_way_too() {
+    let server = running(&[]).await;
+    let mut waiting = Vec::new();
+    for _ in 0..CONNECTIONS_MAX * 2 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n").await;
+        waiting.push(stream);
+    }
+    assert_eq!(answered(&server, "/livez").await, 200);
+}
+
+#[tokio::test]
+async fn a_process_whose_runtime_no_longer_turns_is_not_alive_and_says_so() {
+    let admin = Admin {
+        metrics: Arc::new(Metrics::new().unwrap()),
+        readiness: Readiness::of([]),
+        clock: Arc::new(StoppedClock),
+    };
+    let pulse = Pulse::new(Duration::from_millis(200));
+    let address = "127.0.0.1:0".parse().unwrap();
+    let server = AdminServer::bind_with(address, admin, pulse).await.unwrap();
+    let address = server.address();
+    let asked = async || {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let until = async |status: &str| {
+        let asking = async {
+            while !asked().await.starts_with(&format!("HTTP/1.1 {status}")) {
+                tokio::task::yield_now().await;
+            }
+        };
+        time::timeout(Duration::from_secs(30), asking).await.unwrap();
+    };
+    // What stands for the worker's runtime is polled where this test says so.
+    let mut serving = std::pin::pin!(server.serve(CancellationToken::new()));
+    assert!(futures::poll!(&mut serving).is_pending());
+    until("503").await;
+    assert!(asked().await.contains("has not turned for"), "says why");
+    tokio::select! {
+        () = &mut serving => panic!("ended"),
+        () = until("200") => {}
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_gives_its_port_back() {
+    let server = running(&[]).await;
+    assert_eq!(server.get("/livez").await.0, 200);
+    server.task.abort();
+    let closed = async {
+        while TcpStream::connect(server.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    time::timeout(Duration::from_secs(30), closed).await.unwrap();
+}

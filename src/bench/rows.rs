@@ -2,6 +2,7 @@
 
 mod calls;
 mod cpu;
+mod innocents;
 mod latency;
 mod memory;
 mod release;
@@ -22,7 +23,7 @@ pub(super) struct Part {
 }
 
 /// Every row, in the order of the targets.
-pub(super) static ALL: [Part; 8] = [
+pub(super) static ALL: [Part; 10] = [
     Part {
         rows: &["hot_group", "hot_group_vs_one_by_one", "hot_group_vs_recipe", "section_groups_16"],
         measure: throughput::measure,
@@ -37,6 +38,8 @@ pub(super) static ALL: [Part; 8] = [
     Part { rows: &["latency_p99", "latency_p99_nominal"], measure: latency::measure },
     Part { rows: &["release_p99"], measure: release::measure },
     Part { rows: &["memory"], measure: memory::measure },
+    Part { rows: &["memory_hostile"], measure: memory::measure_hostile },
+    Part { rows: &["innocents_p99"], measure: innocents::measure },
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -29,19 +29,20 @@ pub(super) fn read(
 }
 
 fn read_reserve(data: &Object<'_, '_>, pool: &PoolId, key: &CommandKey) -> Result<Reserve, Fault> {
-    let user_id = data.field("user_id").text()?;
-    let (seats, lines) = (data.field("seats"), data.field("lines"));
+    let [user_id, seats, lines, hold_seconds, reservation_id] =
+        data.fields(["user_id", "seats", "lines", "hold_seconds", "reservation_id"]);
+    let user_id = user_id.text()?;
     let entries = Entries::read(data, seats, lines, pool, RESERVE_ENTRIES_MAX)?;
     let seats = entries.seats.map_or(Ok(Vec::new()), |seats| read_seats(&seats))?;
     let lines = entries.lines.map_or(Ok(Vec::new()), |lines| read_lines(&lines, 1))?;
-    let hold_seconds = match data.field("hold_seconds").given() {
+    let hold_seconds = match hold_seconds.given() {
         Some(seconds) => {
             let within = seconds.integer(1..=u64::from(HOLD_SECONDS_MAX))?;
             Some(u32::try_from(within).unwrap_or(HOLD_SECONDS_MAX))
         }
         None => None,
     };
-    let reservation_id = match data.field("reservation_id").given() {
+    let reservation_id = match reservation_id.given() {
         Some(id) => id.text()?,
         None => key.default_reservation_id(),
     };
@@ -49,45 +50,50 @@ fn read_reserve(data: &Object<'_, '_>, pool: &PoolId, key: &CommandKey) -> Resul
 }
 
 fn read_confirm(data: &Object<'_, '_>) -> Result<Confirm, Fault> {
+    let [reservation_id, booking_id, user_id] =
+        data.fields(["reservation_id", "booking_id", "user_id"]);
     Ok(Confirm {
-        reservation_id: data.field("reservation_id").text()?,
-        booking_id: data.field("booking_id").text()?,
-        user_id: data.field("user_id").given().map(|user| user.text()).transpose()?,
+        reservation_id: reservation_id.text()?,
+        booking_id: booking_id.text()?,
+        user_id: user_id.given().map(|user| user.text()).transpose()?,
     })
 }
 
 fn read_cancel(data: &Object<'_, '_>) -> Result<Cancel, Fault> {
+    let [reservation_id, user_id, reason, refund] =
+        data.fields(["reservation_id", "user_id", "reason", "refund"]);
     Ok(Cancel {
-        reservation_id: data.field("reservation_id").text()?,
-        user_id: data.field("user_id").given().map(|user| user.text()).transpose()?,
-        reason: read_reason(data.field("reason"))?,
-        refund: data.field("refund").given().map_or(Ok(false), |refund| refund.boolean())?,
+        reservation_id: reservation_id.text()?,
+        user_id: user_id.given().map(|user| user.text()).transpose()?,
+        reason: read_reason(reason)?,
+        refund: refund.given().map_or(Ok(false), |refund| refund.boolean())?,
     })
 }
 
 /// A reason has an upper bound only: an empty one is none.
 fn read_reason(node: Node<'_, '_>) -> Result<Option<Reason>, Fault> {
-    match (node.given(), node.str()) {
-        (None, _) | (_, Some("")) => Ok(None),
-        (Some(reason), _) => reason.text().map(Some),
+    match node.given() {
+        None => Ok(None),
+        Some(reason) if reason.str().as_deref() == Some("") => Ok(None),
+        Some(reason) => reason.text().map(Some),
     }
 }
 
 fn read_expire(data: &Object<'_, '_>) -> Result<Expire, Fault> {
-    Ok(Expire { reservation_id: data.field("reservation_id").text()? })
+    let [reservation_id] = data.fields(["reservation_id"]);
+    Ok(Expire { reservation_id: reservation_id.text()? })
 }
 
 fn read_restock(data: &Object<'_, '_>, pool: &PoolId) -> Result<Restock, Fault> {
-    let (seats, lines) = (data.field("seats"), data.field("lines"));
+    let [seats, lines, mode, as_of] = data.fields(["seats", "lines", "mode", "as_of"]);
     let entries = Entries::read(data, seats, lines, pool, RESTOCK_ENTRIES_MAX)?;
     let seats = entries.seats.map_or(Ok(Vec::new()), |seats| read_changes(&seats))?;
     let lines = entries.lines.map_or(Ok(Vec::new()), |lines| read_lines(&lines, 0))?;
-    let mode = data.field("mode");
     let mode = match mode.given() {
         None if lines.is_empty() => RestockMode::Set,
         _ => mode.word(&MODES)?,
     };
-    let as_of = data.field("as_of").given().map(|at| at.timestamp()).transpose()?;
+    let as_of = as_of.given().map(|at| at.timestamp()).transpose()?;
     Ok(Restock { seats, lines, mode, as_of })
 }
 
@@ -129,8 +135,9 @@ fn read_seats(seats: &Array<'_, '_>) -> Result<Vec<SeatNumber>, Fault> {
 fn read_lines(lines: &Array<'_, '_>, min: u64) -> Result<Vec<LineRequest>, Fault> {
     let read = lines.read(|line| {
         let line = line.object()?;
-        let sku: Sku = line.field("sku").text()?;
-        Ok(LineRequest { sku, quantity: line.field("quantity").integer(min..=QUANTITY_MAX)? })
+        let [sku, quantity] = line.fields(["sku", "quantity"]);
+        let sku: Sku = sku.text()?;
+        Ok(LineRequest { sku, quantity: quantity.integer(min..=QUANTITY_MAX)? })
     })?;
     lines.unique(&read, Some("sku"), |line| line.sku.as_str())?;
     Ok(read)
@@ -139,18 +146,16 @@ fn read_lines(lines: &Array<'_, '_>, min: u64) -> Result<Vec<LineRequest>, Fault
 fn read_changes(seats: &Array<'_, '_>) -> Result<Vec<SeatChange>, Fault> {
     let read = seats.read(|seat| {
         let seat = seat.object()?;
-        let label = |name| seat.field(name).given().map(|label| label.text()).transpose();
+        let [number, section, row_number, seat_type, price, status] =
+            seat.fields(["seat_number", "section", "row_number", "seat_type", "price", "status"]);
+        let label = |label: Node<'_, '_>| label.given().map(|label| label.text()).transpose();
         Ok(SeatChange {
-            number: seat.field("seat_number").text()?,
-            section: label("section")?,
-            row_number: label("row_number")?,
-            seat_type: label("seat_type")?,
-            price: seat.field("price").given().map(|price| price.text()).transpose()?,
-            status: seat
-                .field("status")
-                .given()
-                .map(|status| status.word(&STATUSES))
-                .transpose()?,
+            number: number.text()?,
+            section: label(section)?,
+            row_number: label(row_number)?,
+            seat_type: label(seat_type)?,
+            price: price.given().map(|price| price.text()).transpose()?,
+            status: status.given().map(|status| status.word(&STATUSES)).transpose()?,
         })
     })?;
     seats.unique(&read, Some("seat_number"), |seat| seat.number.as_str())?;

@@ -1,165 +1,346 @@
-//! The canonical form of JSON, RFC 8785, in one pass over a parsed value.
+//! A message as one text in the canonical form of JSON (RFC 8785), written while it is parsed.
+//!
+//! There is no tree of values: a body may hold half a million of them, and a tree costs a hundred
+//! times the body. The text is hardly longer than the body, whatever that holds. In it nothing is
+//! repeated and nothing is left to choice, so that [`super::reader`] finds its way without a
+//! parser, and the digest of a part is that of its bytes.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, fmt};
 
-use serde_json::{Map, Number, Value};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Integers up to here are written by ECMAScript as they are: 2^53.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// Appends the canonical form of an object with these members, which are in order already.
-///
-/// # Errors
-///
-/// A number that has no canonical form.
-pub(super) fn write_members(
-    into: &mut Vec<u8>,
-    members: &[(&str, Form<'_>)],
-) -> serde_json::Result<()> {
-    into.push(b'{');
-    for (place, (name, form)) in members.iter().enumerate() {
-        if place > 0 {
-            into.push(b',');
-        }
-        write_text(into, name)?;
-        into.push(b':');
-        match form {
-            Form::Text(text) => write_text(into, text)?,
-            Form::Value(value) => write(into, value)?,
-        }
+/// A message in canonical form, but for numbers that are longer in it than they need be.
+#[derive(Debug)]
+pub(super) struct Document {
+    text: String,
+    is_shortened: bool,
+}
+
+impl Document {
+    /// Parses a text as `serde_json` does, nesting and numbers bounded alike. Of a repeated member
+    /// name the last one counts.
+    ///
+    /// # Errors
+    ///
+    /// A text that is not JSON to it: the place and the grammar, never what it says.
+    pub(super) fn parse(json: &str) -> serde_json::Result<Self> {
+        let mut writer = Writer { text: Vec::with_capacity(json.len()), ..Writer::default() };
+        let mut parser = serde_json::Deserializer::from_str(json);
+        ValueOf(&mut writer).deserialize(&mut parser)?;
+        parser.end()?;
+        let Writer { text, is_shortened, .. } = writer;
+        let text = String::from_utf8(text).map_err(serde_json::Error::custom)?;
+        Ok(Self { text, is_shortened })
     }
-    into.push(b'}');
-    Ok(())
-}
 
-/// What a member of [`write_members`] has.
-pub(super) enum Form<'v> {
-    /// A string.
-    Text(&'v str),
-    /// Anything.
-    Value(&'v Value),
-}
+    /// The whole message: valid JSON without white space, each name once, names in order.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
 
-fn write(into: &mut Vec<u8>, value: &Value) -> serde_json::Result<()> {
-    match value {
-        Value::Null => into.extend_from_slice(b"null"),
-        Value::Bool(true) => into.extend_from_slice(b"true"),
-        Value::Bool(false) => into.extend_from_slice(b"false"),
-        Value::Number(number) => write_number(into, number)?,
-        Value::String(text) => write_text(into, text)?,
-        Value::Array(values) => {
-            into.push(b'[');
-            for (place, value) in values.iter().enumerate() {
-                if place > 0 {
-                    into.push(b',');
+    /// The canonical form of a value of it, piece by piece.
+    pub(super) fn canonical(&self, value: &str, mut piece: impl FnMut(&[u8])) {
+        if !self.is_shortened {
+            return piece(value.as_bytes());
+        }
+        let mut rest = value;
+        while let Some(first) = rest.bytes().next() {
+            let length = match first {
+                b'"' => string_end(rest.as_bytes()),
+                b'-' | b'0'..=b'9' => {
+                    rest.bytes().take_while(|byte| !matches!(byte, b',' | b']' | b'}')).count()
                 }
-                write(into, value)?;
+                _ => rest
+                    .bytes()
+                    .take_while(|byte| !matches!(byte, b'"' | b'-' | b'0'..=b'9'))
+                    .count(),
+            };
+            let (token, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+            match token.parse::<f64>() {
+                Ok(number) if token.contains('e') => piece(number_text(number).as_bytes()),
+                _ => piece(token.as_bytes()),
             }
-            into.push(b']');
+            rest = after;
         }
-        Value::Object(members) => write_object(into, members)?,
     }
-    Ok(())
 }
 
-fn write_object(into: &mut Vec<u8>, members: &Map<String, Value>) -> serde_json::Result<()> {
-    let in_order = |(one, _): &(&String, &Value), (other, _): &(&String, &Value)| {
-        utf16_order(one, other).is_le()
-    };
-    let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
-    // They mostly are: serde_json keeps them in the order of their bytes.
-    if !sorted.is_sorted_by(in_order) {
-        sorted.sort_by(|(one, _), (other, _)| utf16_order(one, other));
-    }
-    into.push(b'{');
-    for (place, (name, value)) in sorted.into_iter().enumerate() {
-        if place > 0 {
-            into.push(b',');
+/// The length of the string that a text begins with, quotes and all.
+pub(super) fn string_end(text: &[u8]) -> usize {
+    let mut end = 1;
+    while let Some(rest) = text.get(end..) {
+        match rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+            Some(place) if rest.get(place) == Some(&b'"') => return end + place + 1,
+            Some(place) => end += place + 2,
+            None => break,
         }
-        write_text(into, name)?;
-        into.push(b':');
-        write(into, value)?;
     }
-    into.push(b'}');
-    Ok(())
+    text.len()
+}
+
+/// ECMAScript's way of writing a double.
+fn number_text(number: f64) -> String {
+    // An art of its own, but for small integers. No number that was parsed is infinite.
+    match as_integer(number) {
+        Some(integer) => integer.to_string(),
+        None => serde_json_canonicalizer::to_string(&number).unwrap_or_default(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 is a double")]
+fn as_integer(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() <= EXACT_MAX as f64).then_some(number as i64)
+}
+
+/// A member of an object that is being written: where its name begins and its value ends.
+#[derive(Clone, Copy)]
+struct Member {
+    start: u32,
+    end: u32,
+}
+
+/// Eight bytes a member: an object may have two hundred thousand.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[derive(Default)]
+struct Writer {
+    text: Vec<u8>,
+    /// Those of the object under way, after those of the objects it is in.
+    members: Vec<Member>,
+    /// Where members are put in order.
+    spare: Vec<u8>,
+    is_shortened: bool,
+}
+
+impl Writer {
+    /// serde_json escapes what ECMAScript escapes, and the same way.
+    fn text<E: Error>(&mut self, text: &str) -> Result<(), E> {
+        serde_json::to_writer(&mut self.text, text).map_err(E::custom)
+    }
+
+    fn integer(&mut self, number: impl fmt::Display) {
+        use std::io::Write as _;
+
+        // Writing into memory cannot fail.
+        let _ = write!(self.text, "{number}");
+    }
+
+    /// `1e20` would be 21 digits: four times as long as it came.
+    fn float(&mut self, number: f64) {
+        let (canonical, short) = (number_text(number), format!("{number:e}"));
+        let is_shorter = short.len() < canonical.len();
+        self.is_shortened |= is_shorter;
+        self.text.extend_from_slice(if is_shorter { &short } else { &canonical }.as_bytes());
+    }
+
+    /// Ends the object that began there, whose members are those from `first` on: puts them in
+    /// order and leaves out the repeated ones.
+    fn end_object(&mut self, start: usize, first: usize) {
+        let Self { text, members, spare, .. } = self;
+        let of_object = members.get_mut(first..).unwrap_or_default();
+        let name = |member: &Member| name_at(text, member.start);
+        let is_in_order = |one: &Member, other: &Member| order(name(one), name(other)).is_lt();
+        if !of_object.is_sorted_by(is_in_order) {
+            of_object.sort_unstable_by(|one, other| {
+                order(name(one), name(other)).then(one.start.cmp(&other.start))
+            });
+            let length = text.len() - start;
+            if spare.capacity() < length {
+                // Beside the text there is never more than once its length; nested objects take
+                // room once.
+                *spare = Vec::new();
+                spare.reserve_exact(length.saturating_mul(2).min(text.capacity()).max(length));
+            }
+            spare.clear();
+            let mut left = of_object.iter().peekable();
+            while let Some(member) = left.next() {
+                if left.peek().is_some_and(|next| name(next) == name(member)) {
+                    continue;
+                }
+                spare.push(if spare.is_empty() { b'{' } else { b',' });
+                let written = text.get(member.start as usize..member.end as usize);
+                spare.extend_from_slice(written.unwrap_or_default());
+            }
+            text.truncate(start);
+            text.append(spare);
+        }
+        members.truncate(first);
+        self.text.push(b'}');
+    }
+}
+
+/// The name that stands there, as it is written between its quotes.
+fn name_at(text: &[u8], start: u32) -> &[u8] {
+    let from = text.get(start as usize..).unwrap_or_default();
+    from.get(1..string_end(from) - 1).unwrap_or_default()
 }
 
 /// RFC 8785, section 3.2.3: names are sorted by their UTF-16 code units.
-fn utf16_order(one: &str, other: &str) -> Ordering {
-    if one.is_ascii() && other.is_ascii() {
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    let is_plain = |name: &[u8]| name.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
+    if is_plain(one) && is_plain(other) {
         return one.cmp(other);
     }
-    one.encode_utf16().cmp(other.encode_utf16())
+    ranks(one).cmp(ranks(other))
 }
 
-/// serde_json escapes what ECMAScript escapes, and the same way.
-fn write_text(into: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
-    serde_json::to_writer(into, text)
+/// Numbers in the order of the UTF-16 of a name's characters.
+fn ranks(name: &[u8]) -> impl Iterator<Item = u32> {
+    let mut left = std::str::from_utf8(name).unwrap_or_default().chars();
+    std::iter::from_fn(move || {
+        let character = match left.next()? {
+            '\\' => match left.next()? {
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'u' => {
+                    let digits = left.by_ref().take(4);
+                    let code =
+                        digits.fold(0, |sum, digit| sum * 16 + digit.to_digit(16).unwrap_or(0));
+                    char::from_u32(code)?
+                }
+                itself => itself,
+            },
+            itself => itself,
+        };
+        // What takes two units begins with one from D800 on, before E000.
+        let code = u32::from(character);
+        Some(match code {
+            0..0xE000 => code,
+            0xE000..0x1_0000 => code + 0x11_0000,
+            _ => code,
+        })
+    })
 }
 
-fn write_number(into: &mut Vec<u8>, number: &Number) -> serde_json::Result<()> {
-    use std::io::Write as _;
+/// Writes the value that comes next.
+struct ValueOf<'w>(&'w mut Writer);
 
-    let exact = number.as_i64().filter(|number| number.unsigned_abs() <= EXACT_MAX);
-    match exact {
-        Some(number) => write!(into, "{number}").map_err(serde_json::Error::io),
-        // ECMAScript's way of writing a double is an art of its own.
-        None => {
-            into.extend(serde_json_canonicalizer::to_vec(number)?);
-            Ok(())
+impl<'de> DeserializeSeed<'de> for ValueOf<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueOf<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any valid JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.0.text.extend_from_slice(b"null");
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.0.text.extend_from_slice(if value { b"true" } else { b"false" });
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        match number {
+            0..=EXACT_MAX => self.0.integer(number),
+            #[expect(clippy::cast_precision_loss, reason = "RFC 8785 has doubles alone")]
+            _ => self.0.float(number as f64),
         }
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        match number.unsigned_abs() {
+            0..=EXACT_MAX => self.0.integer(number),
+            #[expect(clippy::cast_precision_loss, reason = "RFC 8785 has doubles alone")]
+            _ => self.0.float(number as f64),
+        }
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        self.0.float(number);
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.0.text(text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let writer = self.0;
+        writer.text.push(b'[');
+        let start = writer.text.len();
+        while items.next_element_seed(Separated(writer, start))?.is_some() {}
+        writer.text.push(b']');
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let writer = self.0;
+        let (start, first) = (writer.text.len(), writer.members.len());
+        writer.text.push(b'{');
+        while let Some(name) = members.next_key_seed(NameOf(writer, start))? {
+            writer.text.push(b':');
+            members.next_value_seed(ValueOf(writer))?;
+            let end = place(writer.text.len());
+            writer.members.push(Member { start: name, end });
+        }
+        writer.end_object(start, first);
+        Ok(())
+    }
+}
+
+/// Writes an entry of the array whose entries begin there.
+struct Separated<'w>(&'w mut Writer, usize);
+
+impl<'de> DeserializeSeed<'de> for Separated<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        if self.0.text.len() > self.1 {
+            self.0.text.push(b',');
+        }
+        ValueOf(self.0).deserialize(from)
+    }
+}
+
+/// Writes the name of a member of the object that begins there, and gives where it stands.
+struct NameOf<'w>(&'w mut Writer, usize);
+
+impl<'de> DeserializeSeed<'de> for NameOf<'_> {
+    type Value = u32;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<u32, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameOf<'_> {
+    type Value = u32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<u32, E> {
+        let Self(writer, object) = self;
+        if writer.text.len() > object + 1 {
+            writer.text.push(b',');
+        }
+        let start = place(writer.text.len());
+        writer.text(name)?;
+        Ok(start)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn canonical(value: &Value) -> String {
-        let mut bytes = Vec::new();
-        write(&mut bytes, value).unwrap();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    fn values() -> impl Strategy<Value = Value> {
-        let number = prop_oneof![
-            any::<i64>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            (-10_i64..10).prop_map(|near| Value::from((1_i64 << 53) + near)),
-            (-1_000_i32..1_000).prop_map(|tenths| Value::from(f64::from(tenths) / 10.0)),
-        ];
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            number,
-            any::<String>().prop_map(Value::from),
-            "[\\u0000-\\u0020\"\\\\/\\u007f\\u0080é€😀]{0,8}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(4, 40, 6, |inner| {
-            // Names on both sides of the surrogates, where bytes and UTF-16 differ in order.
-            let name = prop_oneof![any::<String>(), "[aä\\uE000\\uFFFD😀𐀀]{0,3}"];
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::btree_map(name, inner, 0..6)
-                    .prop_map(|members| Value::Object(members.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn the_form_is_that_of_the_reference(value in values()) {
-            let reference = serde_json_canonicalizer::to_string(&value).unwrap();
-            prop_assert_eq!(canonical(&value), reference);
-        }
-    }
-
-    #[test]
-    fn names_are_sorted_by_their_utf_16_code_units() {
-        let value: Value = serde_json::from_str(r#"{"\uE000":1,"😀":2,"a":3}"#).unwrap();
-        assert_eq!(canonical(&value), "{\"a\":3,\"😀\":2,\"\u{e000}\":1}");
-    }
-}
+mod tests;

@@ -1,9 +1,9 @@
 //! From a message to a command.
 
-use serde_json::Value;
-
 use super::{
-    action, digest, envelope,
+    action,
+    canonical::Document,
+    digest, envelope,
     envelope::Glimpse,
     reader::{Fault, Node, Path},
     trace::TraceContext,
@@ -63,9 +63,9 @@ impl Undecodable {
 /// [`Undecodable`] where the body is no valid command, naming the first fault: of the envelope in
 /// the order `specversion`, `id`, `source`, `type`, `time`, `datacontenttype`, then of `data`.
 pub fn decode(body: &str) -> Result<Decoded, Box<Undecodable>> {
-    let value = parse(body).map_err(|fault| undecodable(fault, body, Glimpse::default()))?;
-    read(&value).map_err(|fault| {
-        let message = Node::message(&value).object();
+    let document = parse(body).map_err(|fault| undecodable(fault, body, Glimpse::default()))?;
+    read(&document).map_err(|fault| {
+        let message = Node::message(&document).object();
         let glimpse = message.map(|message| envelope::glimpse(&message)).unwrap_or_default();
         undecodable(fault, body, glimpse)
     })
@@ -106,26 +106,22 @@ pub fn not_reserved() -> String {
     )
 }
 
-fn parse(body: &str) -> Result<Value, Fault> {
+fn parse(body: &str) -> Result<Document, Fault> {
     if body.len() > MESSAGE_BYTES_MAX {
         let expected = format_args!("at most {MESSAGE_BYTES_MAX} bytes");
         return Err(Fault::at(&Path::Message, expected));
     }
     // The parser's errors tell the place and the grammar, never the text.
-    serde_json::from_str(body)
-        .map_err(|error| Fault::at(&Path::Message, format_args!("JSON ({error})")))
+    Document::parse(body).map_err(|error| Fault::at(&Path::Message, format_args!("JSON ({error})")))
 }
 
-fn read(value: &Value) -> Result<Decoded, Fault> {
-    let message = Node::message(value).object()?;
-    let envelope = envelope::read(&message)?;
-    let node = message.field("data");
-    let data = node.object()?;
+fn read(document: &Document) -> Result<Decoded, Fault> {
+    let message = Node::message(document).object()?;
+    let (envelope, data) = envelope::read(&message)?;
+    let data = data.object()?;
     let pool = envelope::read_pool(&data)?;
     let action = action::read(envelope.command_type, &data, &pool, &envelope.key)?;
-    let content = node.value().unwrap_or(&Value::Null);
-    let digest = digest::of_content(envelope.command_type.as_str(), content)
-        .map_err(|_| node.fault("what RFC 8785 can express"))?;
+    let digest = digest::of_content(envelope.command_type, document, data.text());
     let command = Command { key: envelope.key, digest, pool, action };
     Ok(Decoded { command, traceparent: envelope.traceparent })
 }

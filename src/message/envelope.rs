@@ -17,21 +17,31 @@ pub(super) struct Envelope {
     pub(super) traceparent: Option<TraceContext>,
 }
 
-/// Checks the envelope, without `data`.
-pub(super) fn read(message: &Object<'_, '_>) -> Result<Envelope, Fault> {
-    message.field("specversion").word(&[("1.0", ())])?;
-    let id = message.field("id").text()?;
-    let source = message.field("source").text()?;
-    let command_type = read_type(message.field("type"))?;
-    if let Some(time) = message.field("time").attribute() {
+/// Checks the envelope, and finds `data`.
+pub(super) fn read<'v, 'm>(message: &'m Object<'v, '_>) -> Result<(Envelope, Node<'v, 'm>), Fault> {
+    let [version, id, source, kind, time, content_type, parent, state, data] = message.fields([
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "time",
+        "datacontenttype",
+        TRACEPARENT,
+        TRACESTATE,
+        "data",
+    ]);
+    version.word(&[("1.0", ())])?;
+    let key = CommandKey { id: id.text()?, source: source.text()? };
+    let command_type = read_type(kind)?;
+    if let Some(time) = time.attribute() {
         time.timestamp()?;
     }
-    if let Some(content_type) = message.field("datacontenttype").attribute() {
-        let is_json = content_type.str().is_some_and(is_json);
+    if let Some(content_type) = content_type.attribute() {
+        let is_json = content_type.str().is_some_and(|name| is_json(&name));
         is_json.then_some(()).ok_or_else(|| content_type.fault("application/json"))?;
     }
-    let traceparent = read_traceparent(message);
-    Ok(Envelope { key: CommandKey { source, id }, command_type, traceparent })
+    let traceparent = read_traceparent(parent, state);
+    Ok((Envelope { key, command_type, traceparent }, data))
 }
 
 fn read_type(node: Node<'_, '_>) -> Result<CommandType, Fault> {
@@ -51,15 +61,14 @@ fn is_json(content_type: &str) -> bool {
         && parameters.bytes().all(printable)
 }
 
-fn read_traceparent(message: &Object<'_, '_>) -> Option<TraceContext> {
-    let (parent, state) = (message.field(TRACEPARENT), message.field(TRACESTATE));
+fn read_traceparent(parent: Node<'_, '_>, state: Node<'_, '_>) -> Option<TraceContext> {
     let context: TraceContext = parent.str()?.parse().ok()?;
-    Some(context.with_tracestate(state.str()))
+    Some(context.with_tracestate(state.str().as_deref()))
 }
 
 /// The pool `data` names: `event_id` or `store_id`.
 pub(super) fn read_pool(data: &Object<'_, '_>) -> Result<PoolId, Fault> {
-    let (event, store) = (data.field("event_id"), data.field("store_id"));
+    let [event, store] = data.fields(["event_id", "store_id"]);
     match (event.given(), store.given()) {
         (Some(event), None) => event.integer(0..=EVENT_ID_MAX).map(PoolId::Event),
         (None, Some(store)) => store.text::<StoreId>().map(PoolId::Store),
@@ -79,14 +88,15 @@ pub(super) struct Glimpse {
 
 /// Reads what can be read, whatever else is wrong.
 pub(super) fn glimpse(message: &Object<'_, '_>) -> Glimpse {
-    let source = message.field("source").text().ok();
-    let id = message.field("id").text().ok();
-    let named: Option<CommandId> = message.field("type").text().ok();
+    let [source, id, kind, parent, state, data] =
+        message.fields(["source", "id", "type", TRACEPARENT, TRACESTATE, "data"]);
+    let named: Option<CommandId> = kind.text().ok();
+    let key = source.text().ok().zip(id.text().ok());
     Glimpse {
-        key: source.zip(id).map(|(source, id)| CommandKey { source, id }),
+        key: key.map(|(source, id)| CommandKey { source, id }),
         command_type: named.map(|name| name.to_string()),
-        pool: message.field("data").object().ok().and_then(|data| read_pool(&data).ok()),
-        traceparent: read_traceparent(message),
+        pool: data.object().ok().and_then(|data| read_pool(&data).ok()),
+        traceparent: read_traceparent(parent, state),
     }
 }
 

@@ -1,12 +1,16 @@
 //! Reads JSON values and knows where they stand, so that an error can name its field.
 //!
-//! A [`Path`] is a chain of stack frames: it costs nothing until an error is written.
+//! A value is a part of the canonical text: nothing is built of what nobody asks for. A [`Path`] is
+//! a chain of stack frames: it costs nothing until an error is written.
 
-use std::{fmt, ops::RangeInclusive, str::FromStr};
+use std::{borrow::Cow, fmt, ops::RangeInclusive, str::FromStr};
 
-use serde_json::{Map, Number, Value};
+use serde_json::Number;
 
-use super::rfc3339;
+use super::{
+    canonical::{Document, string_end},
+    rfc3339,
+};
 use crate::domain::{InvalidText, Rejection, RejectionCode, Timestamp};
 
 /// Where in a message a value stands: `data.lines[2].quantity`.
@@ -62,14 +66,14 @@ impl From<Fault> for Rejection {
 /// A value, or the place where one is missing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'v, 'p> {
-    value: Option<&'v Value>,
+    value: Option<&'v str>,
     path: Path<'p>,
 }
 
 impl<'v, 'p> Node<'v, 'p> {
     /// The message as a whole.
-    pub(super) fn message(value: &'v Value) -> Self {
-        Self { value: Some(value), path: Path::Message }
+    pub(super) fn message(document: &'v Document) -> Self {
+        Self { value: Some(document.text()), path: Path::Message }
     }
 
     /// The node, where there is a value.
@@ -81,12 +85,7 @@ impl<'v, 'p> Node<'v, 'p> {
     /// "When decoding attributes and a null value is encountered, it MUST be treated as the
     /// equivalent of unset or omitted."
     pub(super) fn attribute(self) -> Option<Self> {
-        self.value.filter(|value| !value.is_null()).map(|_| self)
-    }
-
-    /// The value as it is.
-    pub(super) fn value(&self) -> Option<&'v Value> {
-        self.value
+        self.value.filter(|value| *value != "null").map(|_| self)
     }
 
     /// The error of this place.
@@ -106,8 +105,13 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 
     /// A text as it is.
-    pub(super) fn str(&self) -> Option<&'v str> {
-        self.value.and_then(Value::as_str)
+    pub(super) fn str(&self) -> Option<Cow<'v, str>> {
+        let written = self.value?;
+        let text = written.strip_prefix('"')?.strip_suffix('"')?;
+        if text.contains('\\') {
+            return serde_json::from_str(written).ok().map(Cow::Owned);
+        }
+        Some(Cow::Borrowed(text))
     }
 
     /// A text with rules of its own.
@@ -122,7 +126,7 @@ impl<'v, 'p> Node<'v, 'p> {
     /// One of a few words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, Fault> {
         let given = self.str();
-        let found = words.iter().find(|(word, _)| Some(*word) == given);
+        let found = words.iter().find(|(word, _)| Some(*word) == given.as_deref());
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
             let words: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
             self.fault(words.join(" or "))
@@ -131,10 +135,8 @@ impl<'v, 'p> Node<'v, 'p> {
 
     /// An integer.
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, Fault> {
-        let given = match self.value {
-            Some(Value::Number(number)) => integral(number),
-            _ => None,
-        };
+        let number = || self.value.and_then(|value| serde_json::from_str(value).ok());
+        let given = number().as_ref().and_then(integral);
         given.filter(|number| range.contains(number)).ok_or_else(|| {
             self.fault(format_args!("an integer from {} to {}", range.start(), range.end()))
         })
@@ -142,18 +144,23 @@ impl<'v, 'p> Node<'v, 'p> {
 
     /// `true` or `false`.
     pub(super) fn boolean(&self) -> Result<bool, Fault> {
-        self.value.and_then(Value::as_bool).ok_or_else(|| self.fault("true or false"))
+        match self.value {
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            _ => Err(self.fault("true or false")),
+        }
     }
 
     /// A time.
     pub(super) fn timestamp(&self) -> Result<Timestamp, Fault> {
-        self.str().and_then(rfc3339::parse).ok_or_else(|| self.fault(rfc3339::EXPECTED))
+        let at = self.str().and_then(|text| rfc3339::parse(&text));
+        at.ok_or_else(|| self.fault(rfc3339::EXPECTED))
     }
 
     /// An object.
     pub(super) fn object(self) -> Result<Object<'v, 'p>, Fault> {
         match self.value {
-            Some(Value::Object(fields)) => Ok(Object { fields, path: self.path }),
+            Some(text) if text.starts_with('{') => Ok(Object { text, path: self.path }),
             _ => Err(self.fault("an object")),
         }
     }
@@ -161,7 +168,9 @@ impl<'v, 'p> Node<'v, 'p> {
     /// An array.
     pub(super) fn array(self) -> Result<Array<'v, 'p>, Fault> {
         match self.value {
-            Some(Value::Array(items)) => Ok(Array { items, path: self.path }),
+            Some(text) if text.starts_with('[') => {
+                Ok(Array { text, len: Parts::of(text).count(), path: self.path })
+            }
             _ => Err(self.fault("an array")),
         }
     }
@@ -176,20 +185,84 @@ fn integral(number: &Number) -> Option<u64> {
     number.as_u64().or_else(|| number.as_f64().filter(fits).map(|float| float as u64))
 }
 
+/// What an array or object in canonical form holds, one after the other: values, or for an object
+/// names and values in turn.
+struct Parts<'v>(&'v str);
+
+impl<'v> Parts<'v> {
+    fn of(text: &'v str) -> Self {
+        Self(text.get(1..text.len() - 1).unwrap_or_default())
+    }
+}
+
+impl<'v> Iterator for Parts<'v> {
+    type Item = &'v str;
+
+    fn next(&mut self) -> Option<&'v str> {
+        let length = value_end(self.0.as_bytes());
+        let (value, rest) = self.0.split_at_checked(length)?;
+        // What follows is a comma, or for a name a colon.
+        self.0 = rest.get(1..).unwrap_or_default();
+        (!value.is_empty()).then_some(value)
+    }
+}
+
+/// The length of the value that a canonical text begins with.
+fn value_end(text: &[u8]) -> usize {
+    let mut end = 0;
+    let mut depth = 0_usize;
+    while let Some(byte) = text.get(end) {
+        match byte {
+            b'"' => end += text.get(end..).map_or(1, string_end),
+            b'{' | b'[' => (depth, end) = (depth + 1, end + 1),
+            b'}' | b']' => (depth, end) = (depth.saturating_sub(1), end + 1),
+            b',' if depth == 0 => return end,
+            _ => end += 1,
+        }
+        if depth == 0 && matches!(byte, b'"' | b'}' | b']') {
+            return end;
+        }
+    }
+    end
+}
+
 /// An object and where it stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Object<'v, 'p> {
-    fields: &'v Map<String, Value>,
+    text: &'v str,
     path: Path<'p>,
 }
 
 impl<'v> Object<'v, '_> {
+    /// The members of these names, each there or missing; found in one pass.
+    pub(super) fn fields<const N: usize>(&self, names: [&'static str; N]) -> [Node<'v, '_>; N] {
+        let mut nodes = names.map(|name| {
+            let path = Path::Field(&self.path, name);
+            #[cfg(test)]
+            asked::record(&path);
+            Node { value: None, path }
+        });
+        let mut parts = Parts::of(self.text);
+        while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+            let name = name.get(1..name.len() - 1).unwrap_or_default();
+            let wanted = nodes.iter_mut().zip(names).find(|(_, wanted)| *wanted == name);
+            if let Some((node, _)) = wanted {
+                node.value = Some(value);
+            }
+        }
+        nodes
+    }
+
+    /// The object in canonical form.
+    pub(super) fn text(&self) -> &'v str {
+        self.text
+    }
+
     /// A member, there or missing.
+    #[cfg(test)]
     pub(super) fn field(&self, name: &'static str) -> Node<'v, '_> {
-        let path = Path::Field(&self.path, name);
-        #[cfg(test)]
-        asked::record(&path);
-        Node { value: self.fields.get(name), path }
+        let [node] = self.fields([name]);
+        node
     }
 
     /// The error of the object as a whole.
@@ -201,27 +274,27 @@ impl<'v> Object<'v, '_> {
 /// An array and where it stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Array<'v, 'p> {
-    items: &'v [Value],
+    text: &'v str,
+    len: usize,
     path: Path<'p>,
 }
 
 impl<'v> Array<'v, '_> {
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        self.items.len()
+        self.len
     }
 
-    /// Reads every entry.
+    /// Reads every entry; how many there may be has been looked at.
     pub(super) fn read<T>(
         &self,
         mut one: impl FnMut(Node<'v, '_>) -> Result<T, Fault>,
     ) -> Result<Vec<T>, Fault> {
-        let nodes = self.items.iter().enumerate();
-        nodes
-            .map(|(index, value)| {
-                one(Node { value: Some(value), path: Path::Item(&self.path, index) })
-            })
-            .collect()
+        let mut read = Vec::with_capacity(self.len);
+        for (index, value) in Parts::of(self.text).enumerate() {
+            read.push(one(Node { value: Some(value), path: Path::Item(&self.path, index) })?);
+        }
+        Ok(read)
     }
 
     /// Refuses a name that stands in two entries; the error names the second.
@@ -277,14 +350,19 @@ pub(super) mod asked {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+
+    fn document(value: &Value) -> Document {
+        Document::parse(&value.to_string()).unwrap()
+    }
 
     #[test]
     fn an_error_names_its_field_and_never_the_value() {
         let value = json!({"data": {"lines": [{}, {"quantity": "secret"}]}});
-        let message = Node::message(&value).object().unwrap();
+        let document = document(&value);
+        let message = Node::message(&document).object().unwrap();
         let data = message.field("data").object().unwrap();
         let lines = data.field("lines").array().unwrap();
         let read = lines.read(|line| line.object()?.field("quantity").integer(1..=9));
@@ -306,8 +384,7 @@ mod tests {
     #[test]
     fn an_integral_number_is_an_integer_however_it_is_written() {
         let read = |text: &str| {
-            let value: Value = serde_json::from_str(text).unwrap();
-            Node::message(&value).integer(0..=9_007_199_254_740_991).ok()
+            Node::message(&Document::parse(text).unwrap()).integer(0..=9_007_199_254_740_991).ok()
         };
         for text in ["600", "600.0", "6e2", "6E+2", "60000e-2"] {
             assert_eq!(read(text), Some(600), "{text}");
@@ -333,7 +410,8 @@ mod tests {
     #[test]
     fn the_first_repetition_is_the_one_that_is_named() {
         let value = json!(["b", "a", "c", "a", "b"]);
-        let array = Node::message(&value).array().unwrap();
+        let document = document(&value);
+        let array = Node::message(&document).array().unwrap();
         let names = ["b", "a", "c", "a", "b"];
         let fault = array.unique(&names, Some("sku"), |name| name).unwrap_err();
         assert_eq!(fault.message, "message[3].sku: expected one that is not named before");

@@ -12,6 +12,7 @@ use tracing::{error, warn};
 use super::{events::Event, gate::Probe, lane::Lanes, settings::Settings};
 use crate::{
     domain::{GroupId, Timestamp},
+    message,
     ports::{Clock, Delivery, PortError, ReceiveRequest, queue},
 };
 
@@ -52,13 +53,17 @@ struct Room {
 }
 
 impl Room {
-    /// The part that these messages take.
+    /// The part that these messages take: what they take of memory, with the command in them, but
+    /// no more of each than was set aside.
     fn split_for<'a>(
         &mut self,
         deliveries: impl IntoIterator<Item = &'a Delivery, IntoIter: Clone>,
     ) -> Option<Self> {
         let deliveries = deliveries.into_iter();
-        let kibibytes = deliveries.clone().map(|delivery| delivery.body.len().div_ceil(1024)).sum();
+        let held = |delivery: &Delivery| {
+            message::held_bytes_max(delivery.body.len()).min(queue::MESSAGE_BYTES_MAX)
+        };
+        let kibibytes = deliveries.clone().map(|delivery| held(delivery).div_ceil(1024)).sum();
         Some(Self {
             messages: self.messages.split(deliveries.count())?,
             kibibytes: self.kibibytes.split(kibibytes)?,

@@ -28,7 +28,7 @@ pub struct Settings {
     pub pollers: usize,
     /// The most messages in flight.
     pub messages_in_flight_max: usize,
-    /// The most bytes in flight.
+    /// The most bytes in flight: bodies and the commands in them.
     pub bytes_in_flight_max: usize,
     /// The most messages of a group that are decided and committed together.
     pub batch_messages_max: usize,
@@ -69,7 +69,7 @@ impl Default for Settings {
             long_poll: Duration::from_secs(20),
             pollers: 4,
             messages_in_flight_max: 2_000,
-            bytes_in_flight_max: 256 * 1024 * 1024,
+            bytes_in_flight_max: 96 * 1024 * 1024,
             batch_messages_max: BATCH_ENTRIES_MAX,
             lock_mode: LockMode::Always,
             lock_ttl: Duration::from_secs(30),

@@ -53,6 +53,8 @@ mod on_localstack;
 mod on_ministack;
 mod sns_faults;
 mod sqs_faults;
+#[cfg(feature = "bench")]
+mod sqs_memory;
 
 #[cfg(feature = "embedded")]
 mod dynamodb_faults;

@@ -15,6 +15,8 @@ mod container;
 mod decide_properties;
 mod decide_rules;
 mod decoder_fuzz;
+#[cfg(feature = "bench")]
+mod decoder_memory;
 #[cfg(feature = "embedded")]
 mod demo;
 #[cfg(feature = "embedded")]

@@ -43,7 +43,9 @@ pub(super) fn read(
     let receive_count = parsed(text(Name::ApproximateReceiveCount)?)
         .ok_or_else(|| lacks("an ApproximateReceiveCount that is a number"))?;
     let receipt = message.receipt_handle.ok_or_else(|| lacks("a receipt handle"))?;
-    let body = message.body.ok_or_else(|| lacks("a body"))?;
+    let mut body = message.body.ok_or_else(|| lacks("a body"))?;
+    // The client library made room for the body with its escapes, twice the body or more.
+    body.shrink_to_fit();
     let attributes = strings(message.message_attributes.into_iter().flatten());
     if id.is_empty() {
         return Err(lacks("a message id"));

@@ -69,7 +69,7 @@ pub(super) static IN_FLIGHT_MIB: Setting = Setting::new(
     "MIB",
     "The most mebibytes of messages held at once",
 )
-.or("256");
+.or("96");
 
 pub(super) static BATCH_MESSAGES: Setting = Setting::new(
     DECIDING,
