@@ -31,6 +31,9 @@ async fn a_second_bootstrap_finds_everything_as_it_should_be(stack: Stack) {
         "commands-dlq.fifo",
         "restock.fifo",
         "restock-dlq.fifo",
+        // Posted to, though nobody here consumes it.
+        "expiries.fifo",
+        "expiries-dlq.fifo",
         "results.fifo",
         "seats",
         "stock",

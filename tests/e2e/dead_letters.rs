@@ -18,7 +18,7 @@ on_every_stack! {
 async fn dlq(world: &World, arguments: &[&str], code: i32) -> Value {
     let arguments = [&["dlq"], arguments, &["--json"]].concat();
     let report = process::run(&world.environment, &arguments).await.expect_code(code).json();
-    assert_eq!(report["queues"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!(report["queues"].as_array().unwrap().len(), 2, "{report}");
     report
 }
 
@@ -48,7 +48,7 @@ async fn dead_letters_are_listed_shown_sent_back_and_discarded(stack: Stack) {
     let listed = dlq(&world, &["list"], 0).await;
     assert_eq!(texts(&listed, "reason"), ["INVALID_MESSAGE", "UNSUPPORTED_TYPE"]);
     assert_eq!(texts(&listed, "group"), ["event", "event"]);
-    assert_eq!(texts(&listed, "source_queue"), [&*world.environment["INVENTORY_QUEUES"]; 2]);
+    assert_eq!(texts(&listed, "source_queue"), [&*format!("{}-commands.fifo", world.name); 2]);
     assert!(letters(&listed).iter().all(|letter| letter.get("body").is_none()));
     assert_eq!(listed["queues"][0]["behind"], 0);
     let shown = process::run(&world.environment, &["dlq", "list"]).await.expect_code(0).out;

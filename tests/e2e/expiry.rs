@@ -29,7 +29,8 @@ async fn a_hold_that_ran_out_is_released_by_the_sweeper(stack: Stack) {
     let stock = restock_lines("stock-2", STORE, &[("tea", 10)]);
     world.post("store", &[stock, command("reserve", "lines", lines)]).await;
 
-    let swept = ["seats", "lines"].map(|id| format!("expire:{}", reservation(id)));
+    let held = world.results.of(&["seats", "lines"]).await;
+    let swept: Vec<String> = held.iter().map(|one| one.expiry_id()).collect();
     for (result, held) in world.results.of(&swept).await.into_iter().zip(["seats", "lines"]) {
         assert_eq!(result.word(), "expired");
         assert_eq!(result.body["data"]["command"]["source"], "/inventory-worker/sweeper");

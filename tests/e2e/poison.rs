@@ -62,7 +62,7 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_and_its_followers_go_on_in
         assert_eq!(letter.group, "event");
         assert_eq!(letter.attributes["dlq_reason"], reason);
         assert!(!letter.attributes["dlq_detail"].is_empty());
-        assert_eq!(letter.attributes["source_queue"], world.environment["INVENTORY_QUEUES"]);
+        assert_eq!(letter.attributes["source_queue"], format!("{}-commands.fifo", world.name));
         assert!(!letter.attributes["original_message_id"].is_empty());
         letter.attributes["first_sent_at"].parse::<inventory_worker::domain::Timestamp>().unwrap();
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
-use inventory_worker::message::catalog;
+use inventory_worker::{domain::Timestamp, message::catalog};
 use jsonschema::Validator;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -55,6 +55,13 @@ impl Received {
     /// The id of the command it follows.
     pub fn command(&self) -> &str {
         self.body["data"]["command"]["id"].as_str().unwrap()
+    }
+
+    /// The id of the command that will expire the hold it tells of.
+    pub fn expiry_id(&self) -> String {
+        let hold = &self.body["data"]["reservation"];
+        let ends: Timestamp = hold["expires_at"].as_str().unwrap().parse().unwrap();
+        format!("expire:{}:{}", hold["reservation_id"].as_str().unwrap(), ends.as_second())
     }
 
     /// The code of a rejection, or the word of the type of anything else: `reserved`.

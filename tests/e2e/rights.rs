@@ -60,6 +60,8 @@ fn placeholders(name: &str, queue: &str) -> Placeholders {
     [
         ("commands.fifo", format!("queue_{queue}")),
         ("commands-dlq.fifo", format!("dlq_{queue}")),
+        ("expiries.fifo", "queue_expiries".to_owned()),
+        ("expiries-dlq.fifo", "dlq_expiries".to_owned()),
         ("restock.fifo", "queue_restock".to_owned()),
         ("restock-dlq.fifo", "dlq_restock".to_owned()),
         ("results.fifo", "topic_results".to_owned()),
@@ -127,6 +129,9 @@ async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholder
     let arn = topic_arn(&world).await;
     let mut environment = world.with(variables);
     environment.insert("INVENTORY_RESULTS_TOPIC".to_owned(), arn);
+    if queue == "restock" {
+        environment.insert("INVENTORY_QUEUES".to_owned(), format!("{}-commands.fifo", world.name));
+    }
     environment.insert("INVENTORY_HEARTBEAT_SECONDS".to_owned(), "0.1".to_owned());
     environment.insert("INVENTORY_ISOLATION_RECEIVES".to_owned(), "1".to_owned());
     let worker = Worker::start(&through(&recorder, &environment)).await.ready().await;
@@ -141,7 +146,8 @@ async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholder
     world.post_as("event", "unreadable", "{ this is not JSON").await;
     world.dead_letters(1).await;
     if !environment.contains_key("INVENTORY_NO_SWEEPER") {
-        world.results.one(&format!("expire:{}", reservation("brief"))).await;
+        let id = world.results.one("brief").await.expiry_id();
+        world.results.one(&id).await;
     }
     worker.stop().await;
     let placeholders = placeholders(&world.name, queue);
@@ -190,10 +196,10 @@ async fn whoever_bootstraps_is_granted_what_it_calls() {
     assert_same("bootstrap", &recorder, &placeholders(&name, "commands"));
 }
 
-/// The environment of somebody who has both queues.
+/// The environment of somebody who has every queue.
 fn both_queues(stack: &Stack, name: &str) -> BTreeMap<String, String> {
     let mut environment = environment(stack, name);
-    let queues = format!("{name}-commands.fifo,{name}-restock.fifo");
+    let queues = format!("{name}-commands.fifo,{name}-expiries.fifo,{name}-restock.fifo");
     environment.insert("INVENTORY_QUEUES".to_owned(), queues);
     environment
 }

@@ -67,8 +67,8 @@ fn file(messages: &[Value]) -> tempfile::NamedTempFile {
 
 async fn send_posts_a_file_in_order_and_nothing_of_one_that_is_wrong(stack: Stack) {
     let mut world = World::new(stack).await;
-    // Restocks go to the second queue, where there is one.
-    let two = format!("{0}-commands.fifo,{0}-restock.fifo", world.name);
+    // Restocks go to the second queue of producers, where there is one.
+    let two = format!("{0}-commands.fifo,{0}-expiries.fifo,{0}-restock.fifo", world.name);
     world.environment.insert("INVENTORY_QUEUES".to_owned(), two);
     let made = process::run(&world.environment, &["bootstrap", "--json"]).await.expect_code(0);
     assert_eq!(made.json()["created"].as_array().unwrap().len(), 2, "{}", made.out);

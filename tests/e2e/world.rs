@@ -285,7 +285,8 @@ pub fn environment(stack: &Stack, name: &str) -> BTreeMap<String, String> {
     let named = |rest: &str| format!("{name}-{rest}");
     environment.extend(
         [
-            ("INVENTORY_QUEUES", named("commands.fifo")),
+            ("INVENTORY_QUEUES", format!("{0}-commands.fifo,{0}-expiries.fifo", name)),
+            ("INVENTORY_EXPIRIES_QUEUE", named("expiries.fifo")),
             ("INVENTORY_RESULTS_TOPIC", named("results.fifo")),
             ("DYNAMODB_TABLE_SEATS", named("seats")),
             ("DYNAMODB_TABLE_STOCK", named("stock")),

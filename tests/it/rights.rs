@@ -126,8 +126,9 @@ fn the_modules_defaults_are_the_binarys() {
     let prefix = default_of("name");
     let defaults = AwsConfig::default();
     let queues: Vec<&str> = defaults.queues.iter().map(QueueRef::as_str).collect();
-    let all = ["commands", "expiries", "restock"].map(|kind| format!("{prefix}-{kind}.fifo"));
-    assert_eq!(queues, all);
+    let named = |kind: &str| format!("{prefix}-{kind}.fifo");
+    assert_eq!(queues, ["commands", "expiries", "restock"].map(named));
+    assert_eq!(defaults.expiries.as_str(), named("expiries"));
     assert_eq!(defaults.topic.as_str(), format!("{prefix}-results.fifo"));
     assert_eq!(defaults.tables, TableNames::prefixed(&format!("{prefix}-")));
     // What every provider takes; a later one may be given the binary's.

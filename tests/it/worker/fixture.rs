@@ -209,7 +209,7 @@ pub struct Seen {
     pub begun: Arc<Mutex<Vec<(&'static str, Instant)>>>,
     /// The attempt id of each receive.
     attempt_ids: Arc<Mutex<Vec<String>>>,
-    /// Which shards of the expiry index were read, and when.
+    /// Which shards of the expiry index were looked at for what ended lately, and when.
     pub sweeps: Arc<Mutex<Vec<(u32, Instant)>>>,
 }
 
@@ -323,7 +323,9 @@ impl Store for Tampered<MemoryStore> {
         from: Option<&PageCursor>,
         limit: usize,
     ) -> Result<ExpiredPage, PortError> {
-        self.seen.sweeps.lock().unwrap().push((shard, Instant::now()));
+        if ended.from > Timestamp::MIN {
+            self.seen.sweeps.lock().unwrap().push((shard, Instant::now()));
+        }
         self.inner.expired(shard, ended, from, limit).await
     }
 
