@@ -10,6 +10,12 @@
 //!    └ calm: everything must come to an end             trace ◄─────────── history ─► checks
 //! ```
 //!
+//! Most histories mix every kind of fault. Some are of a class of their own ([`profile`]): reads that
+//! tear, of commands that cross; a worker without processor; conflicts without end; and, one in
+//! five, histories in which one kind of trouble lasts ([`trouble`]) and nothing else goes wrong:
+//! there whoever is not to blame must go on meanwhile, and what is stuck may hold no more than a
+//! small share of a worker's room ([`progress`]).
+//!
 //! Rollouts: the in-memory store keeps outcomes as values, without a format. So a rollout is two
 //! settings side by side (limits, locks, leases), and an older release that refuses to read what a
 //! newer one wrote, as the adapter of DynamoDB does.

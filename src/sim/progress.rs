@@ -168,3 +168,57 @@ impl Observer for Gauge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
+    }
+
+    #[test]
+    fn whoever_is_not_to_blame_waits_no_longer_than_the_bound() {
+        let mut waiting = Waiting::default();
+        let (crowd, sale) = ("event-9/1".parse().unwrap(), "event-1".parse().unwrap());
+        waiting.sent((0, 1), &crowd, None, at(0));
+        waiting.sent((0, 2), &sale, None, at(0));
+        waiting.sent((0, 3), &sale, None, at(10));
+        assert_eq!(waiting.overdue(at(60), at(0)), None);
+        assert_eq!(waiting.overdue(at(61), at(0)).map(|(at, _)| at), Some((0, 2)));
+        assert_eq!(waiting.overdue(at(61), at(5)), None, "the topic came back at 5");
+        waiting.done((0, 2));
+        assert_eq!(waiting.overdue(at(70), at(0)), None);
+        assert_eq!(waiting.overdue(at(71), at(0)).map(|(at, _)| at), Some((0, 3)));
+        waiting.done((0, 3));
+        assert_eq!(waiting.overdue(at(9_999), at(0)), None, "the crowd may wait");
+    }
+
+    #[test]
+    fn room_that_is_held_for_long_is_found_and_room_that_is_used_is_not() {
+        let full = Gauge::new(100);
+        full.observe(&Event::InFlight(90));
+        let looks: Vec<bool> = (0..=LOOKS).map(|_| full.look(true).is_some()).collect();
+        assert_eq!(looks.iter().position(|is_found| *is_found), Some(LOOKS));
+        assert_eq!(full.look(false), None, "no share where there is no trouble");
+        let busy = Gauge::new(100);
+        for _ in 0..3 * LOOKS {
+            busy.observe(&Event::InFlight(90));
+            assert_eq!(busy.look(true), None);
+            busy.observe(&Event::InFlight(-90));
+        }
+        busy.observe(&Event::InFlight(101));
+        assert!(busy.look(true).is_some(), "more than there is room for");
+    }
+
+    #[test]
+    fn a_lease_that_is_never_forgotten_is_found() {
+        let gauge = Gauge::new(100);
+        gauge.observe(&Event::LeasesHeld(1));
+        let looks: Vec<bool> = (0..LOOKS).map(|_| gauge.look(false).is_some()).collect();
+        assert_eq!(looks.iter().position(|is_found| *is_found), Some(LOOKS - 1));
+        assert!(!gauge.is_at_rest());
+        gauge.observe(&Event::LeasesHeld(-1));
+        assert!(gauge.is_at_rest());
+    }
+}

@@ -63,6 +63,10 @@ fn every_planted_bug_is_caught() {
             scope.spawn(|| {
                 while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let caught = hunt(*bug, seeds);
+                    let found = caught.as_ref().map(|caught| (caught.seed, caught.check));
+                    // Past the runner's capture: a hunt is long.
+                    let line = format!("{}: {found:?}\n", bug.as_str());
+                    std::io::stderr().write_all(line.as_bytes()).unwrap();
                     table.lock().unwrap().push((*bug, caught));
                 }
             });

@@ -506,3 +506,38 @@ async fn only_what_is_to_blame_goes_to_the_dead_letters() {
         assert_eq!(told.failed(), expected, "{id}");
     }
 }
+
+#[test]
+fn the_delay_of_a_release_stands_at_the_head_of_its_group() {
+    let (first, second) = (not_found("1"), not_found("2"));
+    for (delays, expected) in
+        [([true, false], None), ([false, true], Some("release")), ([true, true], None)]
+    {
+        let mut told = Told::new();
+        told.send(1, &first.0);
+        told.send(2, &second.0);
+        told.history.released(0, &[(1, delays[0]), (2, delays[1])]);
+        assert_eq!(told.failed(), expected, "{delays:?}");
+    }
+}
+
+#[test]
+fn what_the_queue_itself_takes_away_is_found_where_it_may_not() {
+    let mut told = Told::new();
+    told.send(1, &not_found("1").0);
+    assert!(told.history.redriven(["m1", "other"].into_iter()));
+    assert_eq!(told.failed(), Some("redriven"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_90_days_ago_is_free_again() {
+    let (body, command, outcome, transaction) = not_found("1");
+    let mut told = Told::new();
+    told.send(1, &body);
+    told.commit(&transaction).await;
+    told.publish(1, &command, &outcome);
+    told.history.forget(at(91 * 86_400));
+    told.send(2, &body);
+    told.publish(2, &command, &outcome);
+    assert_eq!(told.failed(), Some("durable"), "the old outcome is no answer");
+}

@@ -53,7 +53,10 @@ pub(super) async fn reuse(
     let world = Arc::clone(world);
     tokio::spawn(async move {
         let rng = &mut stream(world.seed, "time to live");
-        while later > 0 {
+        if later == 0 {
+            return;
+        }
+        loop {
             tokio::time::sleep(DELETE_EVERY).await;
             world.store.expire_ttl_where(world.clock.now(), || happens(rng, later));
         }
