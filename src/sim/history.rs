@@ -134,6 +134,18 @@ struct Message {
 pub(super) type Life = (usize, u32);
 
 impl Message {
+    /// Whether a copy for this reason is right, of what was not handled alone too often.
+    fn is_deserved(&self, reason: &str, redrive_after: u32, now: Timestamp) -> bool {
+        match reason {
+            "INVALID_MESSAGE" | "UNSUPPORTED_TYPE" => self.command.is_none(),
+            // A hundredth of the receives before the queue itself would move it.
+            "RECEIVES" => self.receives + (redrive_after / 100).max(1) >= redrive_after,
+            // A day before its retention ends, by clocks that are off.
+            "RETENTION" => now.duration_since(self.sent_at) > RETENTION_ENDS,
+            _ => false,
+        }
+    }
+
     fn is_poison(&self) -> bool {
         self.key.as_ref().is_some_and(|key| {
             key.id.as_str().starts_with(POISON) || key.id.as_str().starts_with(KILLER)
@@ -385,14 +397,7 @@ impl History {
                 .is_none_or(|first| *first == attribute(dead_letters::FIRST_SENT_AT));
         let is_deserved = match reason.as_str() {
             POISON_REASON => message.is_poison() || crashes >= attempts_max,
-            "INVALID_MESSAGE" | "UNSUPPORTED_TYPE" => message.command.is_none(),
-            // A hundredth of the receives before the queue itself would move it.
-            "RECEIVES" => {
-                message.receives + (self.redrive_after / 100).max(1) >= self.redrive_after
-            }
-            // A day before its retention ends, by clocks that are off.
-            "RETENTION" => now.duration_since(message.sent_at) > RETENTION_ENDS,
-            _ => false,
+            reason => message.is_deserved(reason, self.redrive_after, now),
         };
         // What the ledger knows is never given up; a transaction of another worker may cross the copy.
         let known = message.command.as_ref().and_then(|command| {

@@ -16,7 +16,7 @@ use super::{
     committer::{self, Decided, Leased},
     dead_letters::{self, Reason},
     events::Event,
-    failure::{Failure, NO_PLACE},
+    failure::Failure,
     gate::{Gate, Probes},
     lease::{Lease, Leases},
     outbox::{self, Coming, Outbox},
@@ -123,21 +123,13 @@ impl Lanes {
             if self.hands_over_before_redrive(&mut waiting).await {
                 continue;
             }
-            let place = if is_suspect { self.isolation.place() } else { None };
-            if is_suspect {
-                // What waits alone holds room for one message, and without a place for none.
-                let released = if place.is_some() { 1 } else { 0 };
-                let mut released = waiting.split_off(released);
-                let delay =
-                    if place.is_some() { Duration::ZERO } else { self.isolation_delay(&released) };
-                self.release(released.make_contiguous(), delay).await;
-                taken.give_back(released.iter().map(|held| &held.delivery));
-                in_flight.leave(released.len());
-                if place.is_none() {
-                    self.note_released(NO_PLACE, released.len());
-                    break;
-                }
-            }
+            let place = match is_suspect {
+                false => None,
+                true => match self.isolate(&mut waiting, &mut taken, &mut in_flight).await {
+                    None => break,
+                    place => place,
+                },
+            };
             let count = self.tools.settings.batch_messages_max.max(1).min(waiting.len());
             let batch: Vec<Held> = waiting.drain(..count).collect();
             let coming = first.take().unwrap_or_else(|| self.outbox.expect());

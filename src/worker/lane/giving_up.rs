@@ -67,36 +67,25 @@ impl Lanes {
         let pool = read.and_then(Read::pool).map(display);
         let trace_id = read.and_then(Read::trace_id);
         let receive_count = head.map_or(0, |delivery| delivery.receive_count);
-        if let (Failure::Environment(_) | Failure::Throttled(_), Some(pool)) =
-            (&failure, read.and_then(Read::pool))
-        {
-            self.troubled.failed_now(pool);
-        }
         let delay = match &failure {
-            Failure::Environment(what) => {
-                if planted::on(Bug::DropOnOutage) {
+            Failure::Environment(what) | Failure::Throttled(what) => {
+                if planted::on(Bug::DropOnOutage) && matches!(failure, Failure::Environment(_)) {
                     self.delete(left, &mut self.outbox.expect()).await;
                 }
-                match self.gate.failed(what, read.and_then(Read::pool)) {
+                let of_pool = read.and_then(Read::pool);
+                of_pool.inspect(|pool| self.troubled.failed_now(pool));
+                match (self.gate.failed(what, of_pool), &failure) {
                     // The pause holds it back.
-                    Concern::All => Duration::ZERO,
-                    Concern::Pool | Concern::Few => {
+                    (Concern::All, Failure::Environment(_)) => Duration::ZERO,
+                    _ => {
                         info!(group, what, command, pool, trace_id, "a group waits for its pool");
                         growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
                     }
                 }
             }
-            Failure::Throttled(what) => {
-                self.gate.failed(what, read.and_then(Read::pool));
-                info!(group, what, command, pool, trace_id, "throttled, a group waits");
-                growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
-            }
             Failure::CopyFailed(what) => {
                 self.queue_gate.failed(what, read.and_then(Read::pool));
-                warn!(
-                    group,
-                    what, command, pool, trace_id, "a group waits for a copy to the dead letters"
-                );
+                warn!(group, what, command, pool, "a group waits for a copy to the dead letters");
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
             Failure::Contention(what) => {

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
-use super::{Deferral, Held, Lanes, Settled, giving_up};
+use super::{Deferral, Held, InFlight, Lanes, Settled, giving_up};
 use crate::{
     domain::Timestamp,
     planted::{self, Bug},
@@ -21,8 +21,9 @@ use crate::{
         Tools,
         chunks::{self, Standing},
         dead_letters::Reason,
-        failure::Failure,
+        failure::{Failure, NO_PLACE},
         outbox::Coming,
+        poller::Taken,
         reading::Read,
         settings::Settings,
     },
@@ -115,6 +116,30 @@ impl Lanes {
             warn!(%error, "an attempt is still counted, to be taken back later");
             tokio::time::sleep(FORGIVE_EVERY).await;
         }
+    }
+
+    /// A place for the first of the messages, if there is one. What waits alone holds room for one
+    /// message, and without a place for none: the others are released, and what room they had is
+    /// given back.
+    pub(super) async fn isolate(
+        &self,
+        waiting: &mut VecDeque<Held>,
+        taken: &mut Taken,
+        in_flight: &mut InFlight,
+    ) -> Option<OwnedSemaphorePermit> {
+        let place = self.isolation.place();
+        let mut released = waiting.split_off(usize::from(place.is_some()));
+        let delay = match place {
+            Some(_) => Duration::ZERO,
+            None => {
+                self.note_released(NO_PLACE, released.len());
+                self.isolation_delay(&released)
+            }
+        };
+        self.release(released.make_contiguous(), delay).await;
+        taken.give_back(released.iter().map(|held| &held.delivery));
+        in_flight.leave(released.len());
+        place
     }
 
     /// For how long a message is hidden that found no place: some time, so that not all of them
