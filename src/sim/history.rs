@@ -32,8 +32,7 @@ use crate::{
         Delivery, LedgerKey, LedgerRecord, OutgoingMessage, Publication, Receipt, Record,
         Transaction, Write,
     },
-    sweeper,
-    worker::dead_letters,
+    worker::{QueueKind, dead_letters},
 };
 
 /// The tables are looked at as a whole after so many commits.
@@ -115,6 +114,8 @@ struct Message {
     published: Option<usize>,
     /// Whether a failed entry before it in one batch excuses its place.
     is_excused: bool,
+    /// Of an expiry: deleted without an outcome, to be posted again.
+    is_dropped: bool,
     is_dead: bool,
     /// Moved to the dead letters by the queue itself.
     is_redriven: bool,
@@ -354,6 +355,7 @@ impl History {
                 key,
                 published,
                 is_excused: published.is_some(),
+                is_dropped: false,
                 is_dead: false,
                 is_redriven: false,
                 copies: 0,
@@ -691,21 +693,19 @@ impl History {
         if let Some(waiting) = &mut self.waiting {
             waiting.done((queue, sequence));
         }
-        // An expiry of the sweeper's may be left to its next time: that the hold is given back in
-        // the end is looked at by itself.
-        let is_swept = message.command.as_ref().is_some_and(|command| {
-            command.key.source.as_str() == sweeper::SOURCE
-                && matches!(command.action, Action::Expire(_))
-        });
-        let is_settled = is_swept
-            || match (&message.command, &message.key) {
-                (Some(_), _) => message.published.is_some() || message.is_dead,
-                (None, Some(_)) => {
-                    message.is_condemned || message.published.is_some() && message.is_dead
-                }
-                (None, None) => message.is_dead,
-            };
-        if !is_settled {
+        let is_settled = match (&message.command, &message.key) {
+            (Some(_), _) => message.published.is_some() || message.is_dead,
+            (None, Some(_)) => {
+                message.is_condemned || message.published.is_some() && message.is_dead
+            }
+            (None, None) => message.is_dead,
+        };
+        // The sweeper posts such a one again for as long as its hold is there, which must be gone in
+        // the end.
+        let is_reposted = QUEUES.get(queue).is_some_and(|(_, kind)| *kind == QueueKind::Expiries)
+            && message.key.as_ref().is_some_and(|key| message::is_reserved(&key.source));
+        message.is_dropped = !is_settled && is_reposted;
+        if !is_settled && !is_reposted {
             self.fail("delete", format!("c{queue}.{sequence} was deleted without result or copy"));
         }
     }
@@ -778,7 +778,12 @@ impl History {
         let unpublished = self.messages.values().find(|message| {
             let Some(command) = &message.command else { return false };
             let known = self.model.ledger.get(&LedgerKey::Command(command.key.clone()));
-            known.is_some() && message.published.is_none() && !message.is_dead
+            // Of one that was dropped, another delivery has the outcome published.
+            let is_told = || {
+                let all = self.messages.values().filter(|other| other.key == message.key);
+                message.is_dropped && all.into_iter().any(|other| other.published.is_some())
+            };
+            known.is_some() && message.published.is_none() && !message.is_dead && !is_told()
         });
         if let Some(message) = unpublished {
             let detail = format!("no result of {:?} in group {}", message.key, message.group);

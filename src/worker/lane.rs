@@ -147,8 +147,9 @@ impl Lanes {
             if let Some(failure) = settled.failure {
                 let mut left: VecDeque<Held> =
                     batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
-                let head = left.front().filter(|head| self.may_be_dropped(&head.delivery));
-                if let (Some(head), Some(reason)) = (head, Deferral::of(&failure)) {
+                if let Some(head) = left.front()
+                    && let Some(reason) = self.deferral(&failure, head).await
+                {
                     let mut coming = self.outbox.expect();
                     self.defer_expiry(head, reason, &failure.to_string(), &mut coming).await;
                     left.pop_front();

@@ -4,10 +4,21 @@
 use tracing::info;
 
 use super::{
-    super::{QueueKind, events::Event, failure::Failure, outbox::Coming, reading::Read},
+    super::{
+        QueueKind,
+        chunks::{self, Standing},
+        events::Event,
+        failure::Failure,
+        outbox::Coming,
+        reading::Read,
+    },
     Held, Lanes,
 };
-use crate::{domain::Action, message, ports::Delivery};
+use crate::{
+    domain::{Action, Command},
+    message::{self, Decoded},
+    ports::Delivery,
+};
 
 /// Why an expiry was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +57,41 @@ impl Deferral {
 }
 
 impl Lanes {
-    /// Whether the message may be dropped without an outcome and without a copy: an expiry that the
-    /// sweeper posted, on the queue that takes its source from nobody else.
-    pub(super) fn may_be_dropped(&self, delivery: &Delivery) -> bool {
-        self.source.kind == QueueKind::Expiries
-            && match Read::of(delivery, self.source.kind) {
-                Read::Command(decoded) => {
-                    message::is_reserved(&decoded.command.key.source)
-                        && matches!(decoded.command.action, Action::Expire(_))
-                }
-                Read::Unreadable(_) => false,
+    /// The command of an expiry that the sweeper posted, on the queue that takes its source from
+    /// nobody else.
+    fn expiry(&self, delivery: &Delivery) -> Option<Command> {
+        if self.source.kind != QueueKind::Expiries {
+            return None;
+        }
+        match Read::of(delivery, self.source.kind) {
+            Read::Command(Decoded { command, .. }) => {
+                let is_expiry = matches!(command.action, Action::Expire(_));
+                (is_expiry && message::is_reserved(&command.key.source)).then_some(command)
             }
+            Read::Unreadable(_) => None,
+        }
     }
 
-    /// Drops such a message. Gives whether it could be deleted; otherwise it comes again.
+    /// Whether a copy in the dead letters would be of no use.
+    pub(super) fn is_expiry(&self, delivery: &Delivery) -> bool {
+        self.expiry(delivery).is_some()
+    }
+
+    /// Whether the message may be dropped after this failure, without an outcome and without a
+    /// copy, and why.
+    ///
+    /// Only one that never was in anybody's hands before: the outcome of an earlier attempt may be
+    /// on its way to the ledger, and without the message nobody would publish it. For the same
+    /// reason none whose command the ledger has, or whose entry cannot be read.
+    pub(super) async fn deferral(&self, failure: &Failure, held: &Held) -> Option<Deferral> {
+        let reason = Deferral::of(failure)?;
+        let is_first = held.delivery.receive_count <= 1;
+        let command = self.expiry(&held.delivery).filter(|_| is_first)?;
+        let standing = chunks::standing(&self.tools, &command).await;
+        matches!(standing, Ok(Standing::Unknown)).then_some(reason)
+    }
+
+    /// Drops an expiry. Gives whether it could be deleted; otherwise it comes again.
     pub(super) async fn defer_expiry(
         &self,
         held: &Held,

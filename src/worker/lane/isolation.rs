@@ -211,7 +211,7 @@ impl Lanes {
 
     /// To the dead letters, unless the ledger knows the command: what has begun is never given up,
     /// and what has an outcome only if that cannot be published, for then a person must be told.
-    async fn condemn(&self, suspect: &Held, attempts: u32, coming: Coming) -> Settled {
+    async fn condemn(&self, suspect: &Held, attempts: u32, mut coming: Coming) -> Settled {
         let standing = match Read::of(&suspect.delivery, self.source.kind) {
             Read::Command(decoded) => chunks::standing(&self.tools, &decoded.command).await,
             Read::Unreadable(undecodable) => {
@@ -233,6 +233,11 @@ impl Lanes {
             }
             Ok(_) => {
                 let detail = format!("handled alone {attempts} times without outcome");
+                if self.is_expiry(&suspect.delivery) {
+                    let reason = Deferral::Isolated;
+                    let is_deleted = self.defer_expiry(suspect, reason, &detail, &mut coming).await;
+                    return Settled { done: 1, failure: None, is_deleted, is_proof: false };
+                }
                 self.bury(suspect, Reason::Poison, &detail, coming).await
             }
         }
@@ -245,11 +250,6 @@ impl Lanes {
         detail: &str,
         mut coming: Coming,
     ) -> Settled {
-        if self.may_be_dropped(&suspect.delivery) {
-            let is_deleted =
-                self.defer_expiry(suspect, Deferral::Isolated, detail, &mut coming).await;
-            return Settled { done: 1, failure: None, is_deleted, is_proof: false };
-        }
         match self.dead_letter(&suspect.delivery, reason, detail).await {
             Ok(()) => {
                 let is_deleted = self.delete(std::slice::from_ref(suspect), &mut coming).await;

@@ -341,14 +341,34 @@ async fn an_expiry_that_rests_on_a_damaged_item_is_dropped_and_posted_again() {
     let worker = world.start();
     let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
     let deferred = "inventory_expirations_deferred_total{reason=\"unreadable\"}";
-    until(|| world.figure("inventory_holds_stuck") >= 1.0).await;
+    // Until it counts as stuck, and is seen to be.
+    tokio::time::sleep(Duration::from_secs(60 + 600 + 120)).await;
     world.until_empty().await;
+    assert_eq!(world.figure("inventory_holds_stuck"), 1.0);
     assert!((6.0..=9.0).contains(&world.figure(deferred)), "{}", world.figure(deferred));
     assert_eq!(dead_letters(&world), 0);
     world.faults.clear();
     until(|| is_free(&world)).await;
-    until(|| world.figure("inventory_holds_stuck") < 1.0).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(world.figure("inventory_holds_stuck"), 0.0);
+    sweeper.stop().await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_with_an_outcome_is_not_dropped_before_it_is_told() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-1"], "hold_seconds": 60}));
+    world.settle().await;
+    world.faults.mute("inventory.expired.v1");
+    let worker = world.start();
+    let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    until(|| is_free(&world)).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    world.faults.clear();
     world.until_empty().await;
+    assert_eq!(world.outcomes().last().unwrap().1, "inventory.expired.v1");
     sweeper.stop().await;
     worker.stop().await;
 }
