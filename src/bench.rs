@@ -62,7 +62,7 @@ impl Size {
         backlogs: (1_000, 4_000),
         processed: 2_000,
         hostile: 2,
-        filled: 10,
+        filled: 20,
         beside: 2_000,
     };
 }

@@ -86,8 +86,8 @@ fn reserve(data: &str, [open, close]: [&str; 2], piece: Piece, bytes: usize) -> 
     padded(message("reserve", "\"event_id\":1", &format!("{data}{open}{pieces}{close}")), bytes)
 }
 
-/// A restock of the most seats, each as short as can be: of all commands the one that is largest
-/// beside its body.
+/// A restock of as many seats as a command may name, each as short as can be: of all commands the
+/// one that is largest beside its body.
 #[must_use]
 pub fn shortest_seats() -> String {
     seats(10_000)

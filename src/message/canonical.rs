@@ -90,26 +90,6 @@ fn number_text(number: f64) -> String {
     }
 }
 
-/// The same number with an exponent instead of its zeros, where it has several at its end or behind
-/// the point.
-fn without_zeros(canonical: &str) -> Option<String> {
-    if canonical.contains('e') {
-        return None;
-    }
-    let (sign, digits) = match canonical.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", canonical),
-    };
-    if let Some(fraction) = digits.strip_prefix("0.") {
-        let figures = fraction.trim_start_matches('0');
-        let has_several = fraction.len() - figures.len() >= 2;
-        return has_several.then(|| format!("{sign}{figures}e-{}", fraction.len()));
-    }
-    let figures = digits.trim_end_matches('0');
-    let zeros = digits.len() - figures.len();
-    (zeros >= 3 && !digits.contains('.')).then(|| format!("{sign}{figures}e{zeros}"))
-}
-
 #[expect(clippy::cast_precision_loss, reason = "2^53 is a double")]
 fn as_integer(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= EXACT_MAX as f64).then_some(number as i64)
@@ -152,10 +132,10 @@ impl Writer {
 
     /// `1e20` would be 21 digits: four times as long as it came.
     fn float(&mut self, number: f64) {
-        let canonical = number_text(number);
-        let short = without_zeros(&canonical);
-        self.is_shortened |= short.is_some();
-        self.text.extend_from_slice(short.unwrap_or(canonical).as_bytes());
+        let (canonical, short) = (number_text(number), format!("{number:e}"));
+        let is_shorter = short.len() < canonical.len();
+        self.is_shortened |= is_shorter;
+        self.text.extend_from_slice(if is_shorter { &short } else { &canonical }.as_bytes());
     }
 
     /// Ends the object that began there, whose members are those from `first` on: puts them in

@@ -340,9 +340,12 @@ impl Injector {
         if !self.happens(Fault::Partial) {
             return None;
         }
-        let draw = |rng: &mut Rng| match rng.u32(0..4) {
-            0 => EntryFate::Fails,
-            1 => EntryFate::LosesAnswer,
+        // Without processor more than half of all come too late.
+        let is_starved = self.worker == 0 && self.world.profile.rate(Fault::Starved) > 0;
+        let fail = if is_starved { 5 } else { 2 };
+        let draw = |rng: &mut Rng| match rng.u32(0..8) {
+            number if number < fail => EntryFate::Fails,
+            number if number < fail + 2 => EntryFate::LosesAnswer,
             _ => EntryFate::Fine,
         };
         Some(self.with_rng(|rng| (0..count).map(|_| draw(rng)).collect()))

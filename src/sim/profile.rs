@@ -301,10 +301,11 @@ impl Profile {
     fn starved(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         self.rates.clear();
         self.set(Fault::Starved, 10_000, options);
-        self.set(Fault::Partial, rng.u32(0..=6_000), options);
+        self.set(Fault::Partial, rng.u32(2_000..=9_000), options);
         self.horizon = Duration::from_secs(rng.u64(30..=90));
         for settings in &mut self.settings {
-            settings.visibility = Duration::from_secs(rng.u64(8..=14));
+            settings.visibility = Duration::from_secs(rng.u64(8..=11));
+            settings.lease_margin = Duration::from_millis(rng.u64(200..=800));
             settings.heartbeat = settings.visibility / 3;
             settings.long_poll = settings.long_poll.min(Duration::from_secs(2));
         }

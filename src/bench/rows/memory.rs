@@ -80,9 +80,6 @@ pub(super) fn measure_hostile(model: &Model, size: Size) -> anyhow::Result<Vec<R
         ("restocks of the shortest seats", hostile::shortest_seats()),
         ("reserves of the most and longest seats", hostile::longest_seats()),
     ] {
-        let t = std::time::Instant::now();
-        fill(body.clone(), size.filled)?;
-        tracing::error!("{name}: {:?}", t.elapsed());
         filled.push(format!("{:.0} MiB with {name}", count(fill(body, size.filled)?) / MIB));
     }
     let of_its_length = |held: u64| count(held) / count(bytes);
