@@ -22,7 +22,7 @@ pub use model::Model;
 pub use row::{Row, Target};
 
 /// The default of `INVENTORY_IN_FLIGHT_MIB`.
-const IN_FLIGHT_MIB: usize = 96;
+const IN_FLIGHT_MIB: usize = 120;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

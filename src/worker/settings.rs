@@ -69,7 +69,7 @@ impl Default for Settings {
             long_poll: Duration::from_secs(20),
             pollers: 4,
             messages_in_flight_max: 2_000,
-            bytes_in_flight_max: 96 * 1024 * 1024,
+            bytes_in_flight_max: 120 * 1024 * 1024,
             batch_messages_max: BATCH_ENTRIES_MAX,
             lock_mode: LockMode::Always,
             lock_ttl: Duration::from_secs(30),

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::per_second;
 use crate::{
     adapters::{
-        observed::{ObservedStore, Observer},
+        memory::MemoryQueue,
+        observed::{ObservedQueue, ObservedStore, Observer},
         system::Random,
     },
     bench::{
@@ -32,7 +33,7 @@ use crate::{
     },
     report::{Plot, quantile},
     sweeper::{self, Sweeper},
-    worker::{self, Settings},
+    worker::{self, QueueKind, Settings, Source},
 };
 
 /// Groups that sell.
@@ -124,7 +125,7 @@ fn run(model: &Model, sales: usize, rate: f64, in_trouble: bool) -> anyhow::Resu
             make_trouble(&world)?;
         }
         let mut working = JoinSet::new();
-        start(&world, &mut working);
+        start(model, &world, &mut working);
         tokio::time::sleep(WARM_UP).await;
         let sent = sell(&world, sales, rate).await?;
         let ended = Instant::now();
@@ -152,19 +153,27 @@ fn run(model: &Model, sales: usize, rate: f64, in_trouble: bool) -> anyhow::Resu
     })
 }
 
-/// A worker with its sweeper.
-fn start(world: &World, working: &mut JoinSet<()>) {
+/// A worker with its sweeper, and the queue that expiries have to themselves.
+fn start(model: &Model, world: &World, working: &mut JoinSet<()>) {
+    let counts = Arc::clone(&world.counts);
+    let delays = Observer::delaying(counts, model.latencies(), Arc::new(Random::seeded(6)));
+    let expiries = MemoryQueue::new("inventory-expiries.fifo", Arc::clone(&world.clock));
+    let expiries = Source {
+        queue: Arc::new(ObservedQueue::new(Arc::new(expiries), delays)),
+        kind: QueueKind::Expiries,
+        ..world.source()
+    };
     let tools = world.tools(Settings::default(), 1);
     let sweeper = Sweeper {
         store: Arc::clone(&tools.store),
         locks: Arc::clone(&tools.locks),
-        queue: Arc::clone(&world.ports.queue),
+        queue: Arc::clone(&expiries.queue),
         clock: Arc::clone(&tools.clock),
         entropy: Arc::new(Random::seeded(2)),
         observer: Arc::clone(&tools.observer),
         settings: sweeper::Settings::default(),
     };
-    working.spawn(worker::run(tools, vec![world.source()]));
+    working.spawn(worker::run(tools, vec![world.source(), expiries]));
     working.spawn(async move { sweeper.run(CancellationToken::new()).await });
 }
 

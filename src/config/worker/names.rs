@@ -69,7 +69,7 @@ pub(super) static IN_FLIGHT_MIB: Setting = Setting::new(
     "MIB",
     "The most mebibytes of messages held at once",
 )
-.or("96");
+.or("120");
 
 pub(super) static BATCH_MESSAGES: Setting = Setting::new(
     DECIDING,
