@@ -26,7 +26,9 @@ use super::{
 use crate::{
     adapters::memory::MemoryStore,
     decide::Limits,
-    domain::{Action, Command, CommandKey, GroupId, Outcome, RejectionCode, Timestamp},
+    domain::{
+        Action, Command, CommandKey, GroupId, Outcome, RejectionCode, ReservationId, Timestamp,
+    },
     message::{self, ResultMessage},
     ports::{
         Delivery, LedgerKey, LedgerRecord, OutgoingMessage, Publication, Receipt, Record,
@@ -119,6 +121,8 @@ struct Message {
     is_dead: bool,
     /// Moved to the dead letters by the queue itself.
     is_redriven: bool,
+    /// Copied to the dead letters before the queue itself would move or drop it.
+    is_handed_over: bool,
     /// Copies of it that the dead letters took.
     copies: u32,
     /// Given up after its attempts, whatever it was.
@@ -358,6 +362,7 @@ impl History {
                 is_dropped: false,
                 is_dead: false,
                 is_redriven: false,
+                is_handed_over: false,
                 copies: 0,
                 is_condemned: false,
                 is_deleted: false,
@@ -391,7 +396,8 @@ impl History {
             false => reason,
         };
         let copies = message.copies;
-        message.is_condemned |= matches!(reason.as_str(), POISON_REASON | "RECEIVES" | "RETENTION");
+        message.is_handed_over |= matches!(reason.as_str(), "RECEIVES" | "RETENTION");
+        message.is_condemned |= message.is_handed_over || reason == POISON_REASON;
         let is_innocent = message.is_condemned && !message.is_poison();
         let is_whole = message.body == copy.body
             && message.group == copy.group
@@ -791,7 +797,7 @@ impl History {
         }
         let intent = self.model.ledger.iter().find_map(|(key, record)| {
             let is_intent = matches!(record, LedgerRecord::Intent { .. });
-            (is_intent && !self.is_redriven(key)).then(|| format!("{key:?}"))
+            (is_intent && !self.is_with_a_person(key)).then(|| format!("{key:?}"))
         });
         if let Some(intent) = intent {
             self.fail("published", format!("{intent} was begun and never ended"));
@@ -799,10 +805,21 @@ impl History {
     }
 
     /// Whether the queue took the command away before its end.
-    fn is_redriven(&self, key: &LedgerKey) -> bool {
+    /// Whether the queue moved its message to the dead letters, or was about to.
+    fn is_with_a_person(&self, key: &LedgerKey) -> bool {
         let (LedgerKey::Command(key) | LedgerKey::Chunk(key, _)) = key;
-        let mut places = self.by_key.get(key).into_iter().flatten();
-        places.any(|at| self.messages.get(at).is_some_and(|message| message.is_redriven))
+        let places = self.by_key.get(key).into_iter().flatten();
+        let mut messages = places.filter_map(|at| self.messages.get(at));
+        messages.any(|message| message.is_redriven || message.is_handed_over)
+    }
+
+    /// Whether the expiry of a hold was dropped: the next is posted when the hold is twice as old.
+    pub(super) fn was_dropped(&self, hold: ReservationId) -> bool {
+        self.messages.values().any(|message| {
+            let action = message.command.as_ref().map(|command| &command.action);
+            message.is_dropped
+                && matches!(action, Some(Action::Expire(expire)) if expire.reservation_id == hold)
+        })
     }
 
     /// Results of a group's commands first came out in the order the commands were sent, and took
@@ -817,7 +834,9 @@ impl History {
         let mut wrong = None;
         for ((queue, sequence), message) in &self.messages {
             let group = (*queue, &message.group);
-            if let Some(place) = message.published.filter(|_| !message.is_excused) {
+            // Of one that is with a person, a publish that was given up may take effect later.
+            let is_excused = message.is_excused || message.is_redriven || message.is_handed_over;
+            if let Some(place) = message.published.filter(|_| !is_excused) {
                 if let Some((before, _)) = last.get(&group).filter(|(_, other)| *other > place) {
                     wrong.get_or_insert(format!(
                         "results of {}: that of {sequence} came before that of {before}",

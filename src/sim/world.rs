@@ -27,7 +27,7 @@ use crate::{
     adapters::memory::{
         MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock,
     },
-    domain::Timestamp,
+    domain::{ReservationId, Timestamp},
     ports::{
         BatchAnswer, Clock, CommitError, Consumed, LedgerKey, OutgoingMessage, PortError,
         Publication, Publisher, Queue, QueueLimits, Receipt, Record, Store, Transaction, Wanted,
@@ -227,15 +227,16 @@ impl World {
 
     fn look_for_holds(&self, within: SignedDuration) {
         let (now, since) = (self.clock.now(), self.counts_from());
-        let late = self.store.inspect(|tables| {
-            let mut holds = tables.expiry_index.iter().filter(|(_, end, id)| {
+        let late: Vec<(Timestamp, ReservationId)> = self.store.inspect(|tables| {
+            let holds = tables.expiry_index.iter().filter(|(_, end, id)| {
                 now.duration_since((*end).max(since)) > within
                     && tables.reservations.get(id).is_some_and(|hold| hold.pool != trouble::POOL)
             });
-            holds.next().map(|(_, end, id)| format!("{id} ran out at {end} and is still held"))
+            holds.map(|(_, end, id)| (*end, *id)).collect()
         });
-        if let Some(detail) = late {
-            self.history().fail("overdue", detail);
+        let mut history = self.history();
+        if let Some((end, id)) = late.into_iter().find(|(_, id)| !history.was_dropped(*id)) {
+            history.fail("overdue", format!("{id} ran out at {end} and is still held"));
         }
     }
 
@@ -251,7 +252,10 @@ impl World {
     pub(super) fn limited(&self, limits: QueueLimits) -> QueueLimits {
         match self.profile.rate(Fault::SmallQueue) {
             0 => limits,
-            _ => QueueLimits { message_bytes_max: QUEUE_BYTES_MAX, ..limits },
+            _ => {
+                self.count(Some(Fault::SmallQueue));
+                QueueLimits { message_bytes_max: QUEUE_BYTES_MAX, ..limits }
+            }
         }
     }
 

@@ -16,6 +16,10 @@ pub enum Failure {
     /// while that grows; whether receiving pauses too depends on who else meets it.
     #[error("throttled: {0}")]
     Throttled(String),
+    /// Its pool failed a moment ago, and as many messages as may are trying it: release it untried,
+    /// for a while that grows.
+    #[error("its pool fails, and as many as may are trying it")]
+    PoolFailing,
     /// No copy of it could be made for the dead letters: release it for a while; other groups go
     /// on.
     #[error("no copy for the dead letters: {0}")]
@@ -47,9 +51,10 @@ pub const NO_PLACE: &str = "no_place";
 
 impl Failure {
     /// Every class, and of those that are released for want of a place to be handled alone.
-    pub const CLASSES: [&str; 10] = [
+    pub const CLASSES: [&str; 11] = [
         "environment",
         "throttled",
+        "pool_failing",
         "copy_failed",
         "contention",
         "unreadable",
@@ -68,6 +73,7 @@ impl Failure {
             Self::Contention(_) | Self::Poison(_) | Self::LastWait(_) | Self::Unreadable(_) => true,
             Self::Environment(_)
             | Self::Throttled(_)
+            | Self::PoolFailing
             | Self::CopyFailed(_)
             | Self::LeaseLost
             | Self::Stopping => false,
@@ -80,6 +86,7 @@ impl Failure {
         match self {
             Self::Environment(_) => "environment",
             Self::Throttled(_) => "throttled",
+            Self::PoolFailing => "pool_failing",
             Self::CopyFailed(_) => "copy_failed",
             Self::Contention(_) => "contention",
             Self::Unreadable(_) => "unreadable",

@@ -132,12 +132,11 @@ impl Lanes {
             };
             let count = self.tools.settings.batch_messages_max.max(1).min(waiting.len());
             let batch: Vec<Held> = waiting.drain(..count).collect();
-            let coming = first.take().unwrap_or_else(|| self.outbox.expect());
+            let coming = first.take().unwrap_or_else(|| self.outbox.expect()).in_place(place);
             let settled = match is_suspect {
                 true => self.alone(&batch, coming).await,
                 false => self.batch(&batch, coming).await,
             };
-            drop(place);
             if settled.is_proof || settled.failure.as_ref().is_some_and(Failure::is_answer) {
                 self.gate.succeeded();
             }
@@ -176,8 +175,7 @@ impl Lanes {
         let pool = read.iter().find_map(Read::pool);
         let entry = pool.map_or(Entry::Free, |pool| self.troubled.enter(pool));
         if matches!(entry, Entry::Full) {
-            let what = "its pool fails, and as many lanes as may are trying it";
-            return Settled::failed(Failure::Throttled(what.to_owned()));
+            return Settled::failed(Failure::PoolFailing);
         }
         let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));
         let trace = Traced::begin(&*self.tools.observer, self.source.queue.name(), messages);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     Tools,
@@ -79,6 +79,16 @@ pub(super) struct Outbox {
 pub(super) struct Coming {
     publish: Option<Expected<ToTopic>>,
     delete: Option<Expected<ToQueue>>,
+    /// Held until its messages are about to be deleted.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Coming {
+    /// With a place among what is isolated. It is free when the outcome is out, and not only when
+    /// the delete has answered: the followers may be received before that.
+    pub(super) fn in_place(self, place: Option<OwnedSemaphorePermit>) -> Self {
+        Self { place, ..self }
+    }
 }
 
 impl Outbox {
@@ -90,7 +100,11 @@ impl Outbox {
 
     /// Announces a batch.
     pub(super) fn expect(&self) -> Coming {
-        Coming { publish: Some(self.publishing.expect()), delete: Some(self.deleting.expect()) }
+        Coming {
+            publish: Some(self.publishing.expect()),
+            delete: Some(self.deleting.expect()),
+            place: None,
+        }
     }
 
     /// Publishes results of one group in order. Gives how many are out, and why no more are.
@@ -142,6 +156,7 @@ impl Outbox {
         mut receipts: Vec<Receipt>,
         coming: &mut Coming,
     ) -> Vec<Failure> {
+        coming.place = None;
         let mut expected = coming.delete.take();
         let mut failures = Vec::new();
         let mut backoff = Policy::ENTRIES.start();

@@ -19,7 +19,6 @@ use crate::{
     sim::{
         history::Place,
         injector::{Call, Effect, EntryFate, Injector, Port, merge, never, passed},
-        profile::Fault,
     },
 };
 
@@ -221,7 +220,6 @@ impl Queue for FaultyQueue {
             let too_long: Vec<bool> =
                 messages.iter().map(|message| world.is_too_long(message)).collect();
             if too_long.contains(&true) {
-                world.count(Some(Fault::SmallQueue));
                 let fates = fates.get_or_insert_with(|| vec![EntryFate::Fine; messages.len()]);
                 for (fate, _) in fates.iter_mut().zip(&too_long).filter(|(_, is)| **is) {
                     *fate = EntryFate::Fails;

@@ -17,8 +17,8 @@ use crate::{
     domain::{CommandKey, PoolId, Reservation, ReservationStatus, Timestamp},
     planted::{self, Bug},
     ports::{
-        Attempt, CommitError, Consumed, Ended, ExpiredHold, ExpiredPage, LedgerKey, Loaded, Page,
-        PageCursor, PortError, Store, Table, Transaction, Wanted, Write as Item,
+        Attempt, Clock as _, CommitError, Consumed, Ended, ExpiredHold, ExpiredPage, LedgerKey,
+        Loaded, Page, PageCursor, PortError, Store, Table, Transaction, Wanted, Write as Item,
         store::expiry_shard,
     },
     sim::{
@@ -171,6 +171,11 @@ impl Store for FaultyStore {
         if self.decides(transaction, KILLER) {
             self.0.trace(format_args!("killed by a message"));
             world.count(Some(Fault::Poison));
+            if world.is_calm() {
+                // It may take whatever its worker has in hand with it, as often as it is allowed
+                // to: nobody can be on time before the last.
+                world.count_from(world.clock.now());
+            }
             return self.0.die().await;
         }
         let work = async {

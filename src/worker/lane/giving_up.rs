@@ -83,6 +83,8 @@ impl Lanes {
                     }
                 }
             }
+            // Not tried, so it says nothing of the pool.
+            Failure::PoolFailing => growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX),
             Failure::CopyFailed(what) => {
                 self.queue_gate.failed(what, read.and_then(Read::pool));
                 warn!(group, what, command, pool, "a group waits for a copy to the dead letters");
@@ -133,17 +135,13 @@ impl Lanes {
         self.tools.observer.observe(&Event::Released { reason, messages });
     }
 
-    /// Releases what is still ours, in order: the first after the delay, which holds back the
-    /// others of its group, and those at once.
+    /// Releases what is still ours, in order, and all after the delay: the first holds back the
+    /// others of its group in any case, and an emulator that does not know that keeps the order.
     pub(super) async fn release(&self, left: &[Held], delay: Duration) {
-        let held: Vec<&Held> = left.iter().filter(|held| held.lease.is_held()).collect();
-        let changes: Vec<(Receipt, Duration)> = held
+        let changes: Vec<(Receipt, Duration)> = left
             .iter()
-            .enumerate()
-            .map(|(index, held)| {
-                let delay = if index == 0 { delay } else { Duration::ZERO };
-                (held.lease.receipt().clone(), delay)
-            })
+            .filter(|held| held.lease.is_held())
+            .map(|held| (held.lease.receipt().clone(), delay))
             .collect();
         for changes in changes.chunks(BATCH_ENTRIES_MAX) {
             match self.source.queue.change_visibility(changes).await {

@@ -9,7 +9,10 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use super::{Deferral, Held, InFlight, Lanes, Settled, giving_up};
@@ -60,6 +63,12 @@ const ISOLATED_SHARE: usize = 100;
 /// How long a message that finds no place is hidden, at least half of it.
 const NO_PLACE_DELAY: Duration = Duration::from_secs(10);
 
+/// The same while isolated messages are being settled, as after an outage: places become free.
+const NO_PLACE_DELAY_MOVING: Duration = Duration::from_secs(1);
+
+/// For how long one that was settled shows that others will be.
+const MOVING_FOR: Duration = Duration::from_secs(5);
+
 /// Isolated messages of a worker are handled one after the other: were they handled side by side,
 /// the one that kills the worker would condemn the others with it. A few wait for their turn, each
 /// with room for one message; one that finds no place is released for a while. So what is stuck
@@ -68,12 +77,30 @@ const NO_PLACE_DELAY: Duration = Duration::from_secs(10);
 pub(in crate::worker) struct Isolation {
     turn: Arc<tokio::sync::Mutex<()>>,
     places: Arc<Semaphore>,
+    /// When the last of them was settled.
+    settled: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Isolation {
     pub(in crate::worker) fn new(settings: &Settings) -> Self {
         let places = (settings.messages_in_flight_max / ISOLATED_SHARE).clamp(1, ISOLATED_MAX);
-        Self { turn: Arc::default(), places: Arc::new(Semaphore::new(places)) }
+        Self {
+            turn: Arc::default(),
+            places: Arc::new(Semaphore::new(places)),
+            settled: Arc::default(),
+        }
+    }
+
+    fn settled(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long one that finds no place is hidden.
+    fn delay(&self) -> Duration {
+        match *self.settled() {
+            Some(at) if at.elapsed() < MOVING_FOR => NO_PLACE_DELAY_MOVING,
+            _ => NO_PLACE_DELAY,
+        }
     }
 
     /// A place to wait in, if there is one.
@@ -152,7 +179,8 @@ impl Lanes {
             return Duration::ZERO;
         };
         debug!(group = head.group.as_str(), head.receive_count, "no place to be handled alone");
-        let spread = NO_PLACE_DELAY.mul_f64(f64::midpoint(1.0, self.tools.entropy.fraction()));
+        let delay = self.isolation.delay();
+        let spread = delay.mul_f64(f64::midpoint(1.0, self.tools.entropy.fraction()));
         spread.max(giving_up::patience(head.receive_count))
     }
 
@@ -189,6 +217,9 @@ impl Lanes {
         } else {
             self.batch(head, coming).await
         };
+        if settled.done > 0 {
+            *self.isolation.settled() = Some(Instant::now());
+        }
         let is_forgiven =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
         if is_forgiven && !planted::on(Bug::CountOutages) {
