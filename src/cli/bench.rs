@@ -68,9 +68,13 @@ pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let size = if args.quick { Size::SMALL } else { Size::FULL };
     let (sender, mut shown) = tokio::sync::mpsc::unbounded_channel();
     let measuring = tokio::task::spawn_blocking(move || {
-        bench::measure(&model, size, args.only.as_deref(), |progress| {
-            // Nobody is left to show it to where the command was given up.
-            let _ = sender.send(progress);
+        // What the measured workers log is no news.
+        let silent = tracing::subscriber::NoSubscriber::default();
+        tracing::subscriber::with_default(silent, || {
+            bench::measure(&model, size, args.only.as_deref(), |progress| {
+                // Nobody is left to show it to where the command was given up.
+                let _ = sender.send(progress);
+            })
         })
     });
     let bar = progress::bar(shell, 1)?;

@@ -1,5 +1,7 @@
 //! The admin port, and what it says while a service is away.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -136,9 +138,11 @@ async fn a_store_that_is_away_makes_the_worker_unready_and_loses_nothing(stack: 
 
     proxy.set(Mode::Pass);
     turns(&worker, 200).await;
-    let words: Vec<String> =
+    // Which of them has the seat is not asked: LocalStack hands out what follows a message of its
+    // group that is hidden, as SQS does not.
+    let words: BTreeSet<String> =
         (world.results.of(&["r-1", "r-2"]).await.iter()).map(|one| one.word().to_owned()).collect();
-    assert_eq!(words, ["reserved", "SEATS_UNAVAILABLE"]);
+    assert_eq!(words, ["SEATS_UNAVAILABLE", "reserved"].map(str::to_owned).into());
     world.drained().await;
     world.dead_letters(0).await;
     worker.stop().await;

@@ -14,11 +14,11 @@ on_every_stack! {
     dead_letters_are_listed_shown_sent_back_and_discarded
 }
 
-/// Runs `dlq --json` and gives what it says of the only queue.
+/// Runs `dlq --json` and gives what it says of the queue of commands, which comes first.
 async fn dlq(world: &World, arguments: &[&str], code: i32) -> Value {
     let arguments = [&["dlq"], arguments, &["--json"]].concat();
     let report = process::run(&world.environment, &arguments).await.expect_code(code).json();
-    assert_eq!(report["queues"].as_array().unwrap().len(), 2, "{report}");
+    assert!(!report["queues"].as_array().unwrap().is_empty(), "{report}");
     report
 }
 

@@ -28,6 +28,7 @@ use crate::{
     },
     process::{self, Worker},
     stack::{Broker, Stack},
+    wait::until,
     world::{EVENT, STORE, World, environment, unique},
 };
 use needs::{Placeholders, Right, granted, rights_for};
@@ -108,11 +109,16 @@ async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholder
     let recorder = Recorder::of(&world.stack.endpoint, Some(hold)).await;
     // Received twice by somebody else, it will be a suspect to be handled alone.
     world.post("suspect", &[reserve_seats("suspect", EVENT, &["A-9"])]).await;
-    for _ in 0..2 {
-        let queue = find(&world.stack.sqs, &format!("{}-commands.fifo", world.name)).await;
-        let receiving = world.stack.sqs.receive_message().queue_url(queue.unwrap().unwrap());
-        let received = receiving.visibility_timeout(0).wait_time_seconds(5).send().await.unwrap();
-        assert_eq!(received.messages.unwrap_or_default().len(), 1);
+    let commands = queue_url(&world, "commands").await;
+    receive_twice(&world, &commands, 1).await;
+    if queue != "restock" {
+        // The second is released while the first is handled alone; both are unreadable.
+        let expiries = queue_url(&world, "expiries").await;
+        for text in ["one", "two"] {
+            let sending = world.stack.sqs.send_message().queue_url(&expiries).message_body(text);
+            sending.message_group_id("suspects").send().await.unwrap();
+        }
+        receive_twice(&world, &expiries, 2).await;
     }
     let mut brief = reserve_seats("brief", EVENT, &["A-2"]);
     brief["data"]["hold_seconds"] = json!(1);
@@ -145,6 +151,16 @@ async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholder
     assert_eq!(world.results.one("too-late").await.word(), "RESERVATION_EXPIRED");
     world.post_as("event", "unreadable", "{ this is not JSON").await;
     world.dead_letters(1).await;
+    if queue != "restock" {
+        let letters = queue_url(&world, "expiries-dlq").await;
+        until("the dead letters of the expiries", async || {
+            let receiving = world.stack.sqs.receive_message().queue_url(&letters);
+            let receiving = receiving.max_number_of_messages(10).visibility_timeout(0);
+            let messages = receiving.send().await.unwrap().messages.unwrap_or_default();
+            (messages.len() == 2).then_some(())
+        })
+        .await;
+    }
     if !environment.contains_key("INVENTORY_NO_SWEEPER") {
         let id = world.results.one("brief").await.expiry_id();
         world.results.one(&id).await;
@@ -152,6 +168,19 @@ async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholder
     worker.stop().await;
     let placeholders = placeholders(&world.name, queue);
     (recorder, placeholders)
+}
+
+async fn queue_url(world: &World, name: &str) -> String {
+    find(&world.stack.sqs, &format!("{}-{name}.fifo", world.name)).await.unwrap().unwrap()
+}
+
+async fn receive_twice(world: &World, url: &str, messages: usize) {
+    for _ in 0..2 {
+        let receiving = world.stack.sqs.receive_message().queue_url(url);
+        let receiving = receiving.max_number_of_messages(10).visibility_timeout(0);
+        let received = receiving.wait_time_seconds(5).send().await.unwrap();
+        assert_eq!(received.messages.unwrap_or_default().len(), messages);
+    }
 }
 
 async fn topic_arn(world: &World) -> String {
@@ -292,7 +321,7 @@ async fn stock_and_miscount(world: &mut World) {
 
 /// Puts a message into the dead letters of each queue.
 async fn kill(world: &World, text: &str) {
-    for queue in ["commands", "restock"] {
+    for queue in ["commands", "expiries", "restock"] {
         let name = dead_letter_queue_name(&format!("{}-{queue}.fifo", world.name));
         let url = find(&world.stack.sqs, &name).await.unwrap().unwrap();
         let sending = world.stack.sqs.send_message().queue_url(url).message_group_id("dead");

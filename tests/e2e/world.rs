@@ -167,7 +167,9 @@ impl World {
 
     /// Waits for so many dead letters; leaves them where they are.
     pub async fn dead_letters(&self, count: usize) -> Vec<DeadLetter> {
-        let mut found = Vec::new();
+        // Left in the queue and visible: were the first of them hidden, those of its group that are
+        // copied a moment later would be too.
+        let mut found = BTreeMap::new();
         until("the dead letters", async || {
             let output = self
                 .stack
@@ -175,26 +177,28 @@ impl World {
                 .receive_message()
                 .queue_url(&self.dead_letters_url)
                 .max_number_of_messages(10)
+                .visibility_timeout(0)
                 .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
                 .message_attribute_names("All")
                 .send()
                 .await
                 .unwrap();
             found.extend(output.messages.into_iter().flatten().map(|message| {
-                DeadLetter {
+                let letter = DeadLetter {
                     body: message.body.unwrap(),
                     group: message.attributes.unwrap()[&MessageSystemAttributeName::MessageGroupId]
                         .clone(),
                     attributes: (message.message_attributes.into_iter().flatten())
                         .map(|(name, value)| (name, value.string_value.unwrap()))
                         .collect(),
-                }
+                };
+                (message.message_id.unwrap(), letter)
             }));
             (found.len() >= count).then_some(())
         })
         .await;
         assert_eq!(found.len(), count, "{found:#?}");
-        found
+        found.into_values().collect()
     }
 
     /// The bodies of all dead letters, each once; takes them out.

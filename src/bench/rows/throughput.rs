@@ -22,7 +22,8 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
         recipe::drain(&world).await
     })?;
     let recipe = per_second(few, recipe);
-    let sections = of_worker(model, size.commands * SECTIONS / 2, SECTIONS, Settings::default())?;
+    // As many for each: the first round, in which a worker makes one receive, weighs the same.
+    let sections = of_worker(model, size.commands * SECTIONS, SECTIONS, Settings::default())?;
 
     let ceiling = model.hot_group_ceiling();
     let each =
