@@ -135,13 +135,17 @@ impl Lanes {
         self.tools.observer.observe(&Event::Released { reason, messages });
     }
 
-    /// Releases what is still ours, in order, and all after the delay: the first holds back the
-    /// others of its group in any case, and an emulator that does not know that keeps the order.
+    /// Releases what is still ours, in order: the first after the delay, which holds back the
+    /// others of its group, and those at once.
     pub(super) async fn release(&self, left: &[Held], delay: Duration) {
-        let changes: Vec<(Receipt, Duration)> = left
+        let held: Vec<&Held> = left.iter().filter(|held| held.lease.is_held()).collect();
+        let changes: Vec<(Receipt, Duration)> = held
             .iter()
-            .filter(|held| held.lease.is_held())
-            .map(|held| (held.lease.receipt().clone(), delay))
+            .enumerate()
+            .map(|(index, held)| {
+                let delay = if index == 0 { delay } else { Duration::ZERO };
+                (held.lease.receipt().clone(), delay)
+            })
             .collect();
         for changes in changes.chunks(BATCH_ENTRIES_MAX) {
             match self.source.queue.change_visibility(changes).await {
