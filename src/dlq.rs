@@ -26,7 +26,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use serde::Serialize;
 
 pub use desk::Desk;
-pub use letter::{DeadLetter, LEDGER_DAYS, REDRIVE_AGE_MAX, Refusal, UNSTATED};
+pub use letter::{DeadLetter, LEDGER_DAYS, REDRIVE_AGE_MAX, Refusal, UNKNOWN};
 
 use crate::ports::PortError;
 
@@ -72,7 +72,7 @@ impl fmt::Debug for Options {
 pub struct Selection {
     /// Those of these ids; all where there is none given.
     pub ids: Option<BTreeSet<String>>,
-    /// Those that are dead for this reason; [`UNSTATED`] for those that do not say.
+    /// Those that are dead for this reason; [`UNKNOWN`] for those that do not say.
     pub reason: Option<String>,
 }
 

@@ -62,7 +62,7 @@ pub struct Storm {
     /// Commands under way at once.
     pub in_flight: usize,
     /// How long a command may take to its outcome before it counts as unanswered.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// What a storm works with.
@@ -142,7 +142,7 @@ impl Storm {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
         };
-        Ok(Desk::new(counted, self.source()?, self.in_flight, self.patience))
+        Ok(Desk::new(counted, self.source()?, self.in_flight, self.timeout))
     }
 
     async fn play(&self, desk: &Arc<Desk>, counts: &CallCounts) -> anyhow::Result<Summary> {

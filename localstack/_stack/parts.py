@@ -154,7 +154,7 @@ class DynamoDb:
             "AWS_ENDPOINT_URL_DYNAMODB": url,
             "INVENTORY_TEST_DYNAMODB": url,
             # It has no backups, which `bootstrap` otherwise turns on.
-            "INVENTORY_BARE_TABLES": "true",
+            "INVENTORY_MINIMAL_TABLES": "true",
         }
 
 

@@ -52,7 +52,7 @@ class Stack:
             "INVENTORY_QUEUES": ",".join(self.queues.values()),
             "INVENTORY_EXPIRIES_QUEUE": self.queues["expiries"],
             "INVENTORY_RESULTS_TOPIC": self.topic,
-            "INVENTORY_BARE_TABLES": "true",
+            "INVENTORY_MINIMAL_TABLES": "true",
             "INVENTORY_BATCH_MESSAGES": str(batch_messages),
             "INVENTORY_LONG_POLL_SECONDS": str(LONG_POLL_S),
             "ADMIN_HOST": "127.0.0.1",
@@ -166,7 +166,7 @@ class Storm:
     def __init__(self, stack, events, seats, buyers):
         sizes = {"--events": events, "--seats": seats, "--buyers": buyers, "--in-flight": buyers}
         arguments = [str(part) for pair in sizes.items() for part in pair]
-        command = [stack.worker, "storm", "--json", "--patience", "600", *arguments]
+        command = [stack.worker, "storm", "--json", "--timeout", "600", *arguments]
         self.process = subprocess.Popen(
             command, env=stack.environment, stdout=subprocess.PIPE, stderr=stack.log
         )

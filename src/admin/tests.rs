@@ -92,10 +92,10 @@ async fn readyz_says_which_part_is_missing_and_why() {
 #[tokio::test]
 async fn metrics_are_what_the_process_counted() {
     let server = running(&[]).await;
-    server.metrics.observe(&Event::LockDegraded);
+    server.metrics.observe(&Event::LockFallback);
     let (status, body) = server.get("/metrics").await;
     assert_eq!(status, 200);
-    assert!(body.contains("\ninventory_lock_degraded_total 1\n"), "{body}");
+    assert!(body.contains("\ninventory_lock_fallbacks_total 1\n"), "{body}");
 }
 
 #[tokio::test]

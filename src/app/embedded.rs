@@ -156,6 +156,8 @@ async fn open_store(
 ) -> anyhow::Result<Arc<dyn Store>> {
     let client = dynamo.client(&ClientOptions::default());
     let names = TableNames::default();
-    ensure_tables(&client, &names, &TableOptions::bare()).await.context("the embedded tables")?;
+    ensure_tables(&client, &names, &TableOptions::minimal())
+        .await
+        .context("the embedded tables")?;
     Ok(Arc::new(DynamoStore::new(client, names, Arc::clone(entropy), Arc::clone(clock))))
 }

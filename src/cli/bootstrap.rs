@@ -25,8 +25,8 @@ module, k8s/aws. With the topic's ARN in place of its name it need not list all 
 #[command(after_help = format!("{AFTER}\n\n{AWS_VARIABLES}"))]
 pub struct BootstrapArgs {
     /// Tables without KMS, backups and protection against deletion, for emulators and tests
-    #[arg(long, env = "INVENTORY_BARE_TABLES", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub bare_tables: bool,
+    #[arg(long, env = "INVENTORY_MINIMAL_TABLES", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub minimal_tables: bool,
     /// Print the report as one line of JSON
     #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
@@ -43,7 +43,7 @@ pub struct BootstrapArgs {
 pub async fn run(args: BootstrapArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*shell.environment)?;
     let bar = progress::spinner(shell)?;
-    let ensured = ensure(&config, args.bare_tables, &bar).await;
+    let ensured = ensure(&config, args.minimal_tables, &bar).await;
     bar.finish_and_clear();
     let ensured = ensured?;
     if args.json {
@@ -57,7 +57,7 @@ pub async fn run(args: BootstrapArgs, shell: &Shell) -> anyhow::Result<ExitCode>
 /// Dead letters before queues, as a queue names its own; nothing depends on the order otherwise.
 async fn ensure(
     config: &AwsConfig,
-    bare_tables: bool,
+    minimal_tables: bool,
     bar: &ProgressBar,
 ) -> anyhow::Result<Ensured> {
     bar.set_message("queues");
@@ -71,11 +71,11 @@ async fn ensure(
     ensured.extend(topic);
     bar.set_message("tables: a new one takes DynamoDB some seconds");
     let client = dynamodb::client(&sdk, &ClientOptions::default());
-    let options = if bare_tables { TableOptions::bare() } else { TableOptions::default() };
+    let options = if minimal_tables { TableOptions::minimal() } else { TableOptions::default() };
     let tables = dynamodb::ensure_tables(&client, &config.tables, &options).await;
     let hint = "the tables (an emulator may know no KMS, backups or deletion protection: \
-                --bare-tables leaves them out)";
-    for report in if bare_tables { tables? } else { tables.context(hint)? } {
+                --minimal-tables leaves them out)";
+    for report in if minimal_tables { tables? } else { tables.context(hint)? } {
         if report.created {
             ensured.created.push(report.name);
         }

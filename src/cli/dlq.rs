@@ -21,13 +21,13 @@ use crate::{
     },
     app::{self, signals::StopSignals},
     config::{AwsConfig, Flags, QueueRef},
-    dlq::{Desk, Ended, LIMIT_MAX, Options, Run, Selection, UNSTATED},
+    dlq::{Desk, Ended, LIMIT_MAX, Options, Run, Selection, UNKNOWN},
     worker::dead_letters::Reason,
 };
 
 /// Why a message may be dead, as the worker writes it.
 fn reasons() -> PossibleValuesParser {
-    Reason::ALL.into_iter().map(Reason::as_str).chain([UNSTATED]).into()
+    Reason::ALL.into_iter().map(Reason::as_str).chain([UNKNOWN]).into()
 }
 
 /// Arguments of `dlq`.

@@ -94,11 +94,11 @@ pub struct StormArgs {
     pub in_flight: u32,
     /// How long a command may take to its outcome
     #[arg(
-        long, env = "INVENTORY_STORM_PATIENCE_SECONDS", hide_env_values = true,
+        long, env = "INVENTORY_STORM_TIMEOUT_SECONDS", hide_env_values = true,
         value_name = "SECONDS", default_value_t = 60,
         value_parser = clap::value_parser!(u64).range(1..=3_600)
     )]
-    pub patience: u64,
+    pub timeout: u64,
     /// The admin port of a worker, as HOST:PORT; repeatable. What its metrics say of the storm is
     /// added to the figures
     #[arg(
@@ -161,8 +161,8 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let before = workers::figures(&args.workers).await?;
     let name = Random::new().uuid().simple().to_string().chars().take(12).collect();
     let in_flight = usize::try_from(args.in_flight).unwrap_or(1);
-    let patience = Duration::from_secs(args.patience);
-    let storm = Storm { name, plan: args.plan(), in_flight, patience };
+    let timeout = Duration::from_secs(args.timeout);
+    let storm = Storm { name, plan: args.plan(), in_flight, timeout };
 
     let sdk = app::aws().await;
     let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));

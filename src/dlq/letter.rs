@@ -20,7 +20,7 @@ pub const REDRIVE_AGE_MAX: SignedDuration = SignedDuration::from_hours((LEDGER_D
 
 /// The reason of a dead letter that does not say: SQS itself moved it, after 1,000 receives, or it
 /// was so large that it had no room for attributes.
-pub const UNSTATED: &str = "UNSTATED";
+pub const UNKNOWN: &str = "UNKNOWN";
 
 /// What is known of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,7 +29,7 @@ pub struct DeadLetter {
     pub id: String,
     /// Its message group, the same as before.
     pub group: String,
-    /// Why it is here: `INVALID_MESSAGE`, `UNSUPPORTED_TYPE`, `POISON` or [`UNSTATED`].
+    /// Why it is here: `INVALID_MESSAGE`, `UNSUPPORTED_TYPE`, `POISON` or [`UNKNOWN`].
     pub reason: String,
     /// More about why.
     pub detail: Option<String>,
@@ -56,7 +56,7 @@ impl DeadLetter {
         Self {
             id: delivery.message_id.clone(),
             group: delivery.group.as_str().to_owned(),
-            reason: attribute(REASON).unwrap_or_else(|| UNSTATED.to_owned()),
+            reason: attribute(REASON).unwrap_or_else(|| UNKNOWN.to_owned()),
             detail: attribute(DETAIL),
             first_sent_at: first_sent_at(delivery),
             dead_since: delivery.sent_at,

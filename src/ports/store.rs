@@ -294,7 +294,7 @@ pub enum CommitError {
     /// The store will never take this request. Nothing was applied.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// The environment failed. [`PortError::Unavailable`]: it may have been applied.
+    /// The store is unavailable. [`PortError::Unavailable`]: it may have been applied.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -391,7 +391,7 @@ pub trait Store: Send + Sync {
     /// Counts one more attempt at a message. Atomic.
     async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError>;
 
-    /// Takes back one attempt that ended in a failure of the environment. When it was counted
+    /// Takes back one attempt that ended in an unavailable dependency. When it was counted
     /// stays known.
     async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError>;
 

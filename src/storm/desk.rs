@@ -44,7 +44,7 @@ pub(super) struct Desk {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     source: Source,
-    patience: Duration,
+    timeout: Duration,
     results: Arc<dyn Queue>,
     commands: Outgoing,
     restocks: Outgoing,
@@ -130,12 +130,12 @@ impl Outgoing {
 }
 
 impl Desk {
-    pub(super) fn new(ports: Ports, source: Source, in_flight: usize, patience: Duration) -> Self {
+    pub(super) fn new(ports: Ports, source: Source, in_flight: usize, timeout: Duration) -> Self {
         Self {
             clock: ports.clock,
             entropy: ports.entropy,
             source,
-            patience,
+            timeout,
             results: ports.results,
             commands: Outgoing::new(ports.commands, in_flight),
             restocks: Outgoing::new(ports.restocks, in_flight),
@@ -205,7 +205,7 @@ impl Desk {
         let outgoing =
             if command_type == CommandType::Restock { &self.restocks } else { &self.commands };
         outgoing.post.send(Letter { id: id.clone(), message }).await?;
-        match tokio::time::timeout(self.patience, told).await {
+        match tokio::time::timeout(self.timeout, told).await {
             Ok(answer) => Ok(answer.ok()),
             Err(_) => {
                 self.waiting().remove(&id);
@@ -305,7 +305,7 @@ impl Desk {
             is_rejected: rejection.is_some(),
             taken: rejection.map(|rejection| rejection.seats).unwrap_or_default(),
         };
-        // Whoever asked may have lost patience.
+        // Whoever asked may have lost timeout.
         let _ = waiting.tell.send(answer);
     }
 

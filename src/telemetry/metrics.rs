@@ -32,7 +32,7 @@ pub struct Metrics {
     commit_attempts: IntCounterVec,
     version_conflicts: IntCounter,
     lock_wait: Histogram,
-    lock_degraded: IntCounter,
+    lock_fallbacks: IntCounter,
     messages_in_flight: IntGauge,
     oldest_message_age: oldest::OldestAges,
     lease_lost: IntCounter,
@@ -44,11 +44,10 @@ pub struct Metrics {
     expired: IntCounter,
     expirations_deferred: IntCounterVec,
     holds_stuck: IntGauge,
-    environment_pause: Counter,
+    receive_paused: Counter,
     lines_oversold: IntCounter,
     lines_recovered: IntCounter,
-    oversold_lines: IntGauge,
-    store_capacity_units: CounterVec,
+    dynamodb_capacity_units: CounterVec,
     restock_lines: IntCounter,
 }
 
@@ -99,15 +98,13 @@ impl Metrics {
     fn oversold(&self, crossed: Oversold) {
         self.lines_oversold.inc_by(crossed.below);
         self.lines_recovered.inc_by(crossed.back);
-        self.oversold_lines.add(crossed.below.cast_signed());
-        self.oversold_lines.sub(crossed.back.cast_signed());
     }
 
     fn consumed(&self, consumed: &Consumed) {
         for (table, units) in &consumed.write_units {
             // A counter refuses, loudly in debug builds, what is negative or no number.
             if units.is_finite() && *units > 0.0 {
-                self.store_capacity_units.with_label_values(&[table.as_str()]).inc_by(*units);
+                self.dynamodb_capacity_units.with_label_values(&[table.as_str()]).inc_by(*units);
             }
         }
     }
@@ -132,7 +129,7 @@ impl Observer for Metrics {
             }
             Event::Commit(result) => self.commit(result),
             Event::LockWaited(waited) => self.lock_wait.observe(waited.as_secs_f64()),
-            Event::LockDegraded => self.lock_degraded.inc(),
+            Event::LockFallback => self.lock_fallbacks.inc(),
             Event::LeaseLost(messages) => self.lease_lost.inc_by(*messages as u64),
             Event::DeadLettered { reason } => {
                 self.dead_lettered.with_label_values(&[*reason]).inc();
@@ -142,7 +139,7 @@ impl Observer for Metrics {
                 self.released.with_label_values(&[*reason]).inc_by(messages);
             }
             Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
-            Event::Paused(pause) => self.environment_pause.inc_by(pause.as_secs_f64()),
+            Event::Paused(pause) => self.receive_paused.inc_by(pause.as_secs_f64()),
             Event::Oversold(crossed) => self.oversold(*crossed),
             Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),
             Event::ExpiriesPosted(holds) => self.expired.inc_by(*holds as u64),

@@ -210,7 +210,7 @@ async fn attempt(tools: &Tools, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<S
         if let Some(transaction) = transaction {
             let undone = batch.get(durable.len()..).unwrap_or_default();
             match commit_one(tools, undone, &transaction).await {
-                Err(Stopped::Failed(Failure::Environment(_)))
+                Err(Stopped::Failed(Failure::Unavailable(_)))
                     if planted::on(Bug::AssumeCommitted) => {}
                 Err(Stopped::Conflict(_)) if planted::on(Bug::TrustLocks) => {}
                 Err(_) if planted::on(Bug::TellUncommitted) && !durable.is_empty() => {}

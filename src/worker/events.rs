@@ -46,7 +46,7 @@ pub enum Event<'a> {
     /// Locks were waited for.
     LockWaited(Duration),
     /// A batch went on without its locks.
-    LockDegraded,
+    LockFallback,
     /// Leases ran out under the worker's hands.
     LeaseLost(usize),
     /// A copy went to the dead letters.
@@ -66,7 +66,7 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
-    /// The environment failed, and receiving pauses for so long.
+    /// A dependency is unavailable, and receiving pauses for so long.
     Paused(Duration),
     /// Lines that now have less than nothing available, and lines that no longer do.
     Oversold(Oversold),

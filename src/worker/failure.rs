@@ -10,8 +10,8 @@ use crate::{
 pub enum Failure {
     /// Not the message's fault: release it, and stop receiving for a while unless only its own pool
     /// is concerned.
-    #[error("environment: {0}")]
-    Environment(String),
+    #[error("dependency unavailable: {0}")]
+    Unavailable(String),
     /// The store or the topic asks for less, of these items or of everything: release it for a
     /// while that grows; whether receiving pauses too depends on who else meets it.
     #[error("throttled: {0}")]
@@ -32,8 +32,8 @@ pub enum Failure {
     Poison(String),
     /// It was handled alone too often, and an attempt was counted a moment ago that may yet be taken
     /// back: release it untouched, to be looked at once more.
-    #[error("last wait: {0}")]
-    LastWait(String),
+    #[error("dead-lettering deferred: {0}")]
+    DeadLetterDeferred(String),
     /// It rests on an item this release cannot read: release it; other groups go on. Nobody's fault
     /// but a person's, or a newer worker will take it: it never goes to the dead letters for it.
     #[error("unreadable: {0}")]
@@ -52,14 +52,14 @@ pub const NO_PLACE: &str = "no_place";
 impl Failure {
     /// Every class, and of those that are released for want of a place to be handled alone.
     pub const CLASSES: [&str; 11] = [
-        "environment",
+        "unavailable",
         "throttled",
         "pool_failing",
         "copy_failed",
         "contention",
         "unreadable",
         "poison",
-        "last_wait",
+        "dead_letter_deferred",
         "lease_lost",
         "stopping",
         NO_PLACE,
@@ -70,8 +70,11 @@ impl Failure {
     #[must_use]
     pub fn is_answer(&self) -> bool {
         match self {
-            Self::Contention(_) | Self::Poison(_) | Self::LastWait(_) | Self::Unreadable(_) => true,
-            Self::Environment(_)
+            Self::Contention(_)
+            | Self::Poison(_)
+            | Self::DeadLetterDeferred(_)
+            | Self::Unreadable(_) => true,
+            Self::Unavailable(_)
             | Self::Throttled(_)
             | Self::PoolFailing
             | Self::CopyFailed(_)
@@ -84,14 +87,14 @@ impl Failure {
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
-            Self::Environment(_) => "environment",
+            Self::Unavailable(_) => "unavailable",
             Self::Throttled(_) => "throttled",
             Self::PoolFailing => "pool_failing",
             Self::CopyFailed(_) => "copy_failed",
             Self::Contention(_) => "contention",
             Self::Unreadable(_) => "unreadable",
             Self::Poison(_) => "poison",
-            Self::LastWait(_) => "last_wait",
+            Self::DeadLetterDeferred(_) => "dead_letter_deferred",
             Self::LeaseLost => "lease_lost",
             Self::Stopping => "stopping",
         }
@@ -103,7 +106,7 @@ impl From<PortError> for Failure {
         match error {
             PortError::Unreadable(what) => Self::Unreadable(what),
             PortError::Throttled(what) => Self::Throttled(what),
-            other => Self::Environment(other.to_string()),
+            other => Self::Unavailable(other.to_string()),
         }
     }
 }
@@ -118,7 +121,7 @@ impl From<EntryError> for Failure {
     fn from(error: EntryError) -> Self {
         match error {
             EntryError::LeaseLost => Self::LeaseLost,
-            EntryError::Retryable(what) => Self::Environment(what),
+            EntryError::Retryable(what) => Self::Unavailable(what),
             EntryError::Refused(what) => Self::Poison(what),
         }
     }

@@ -172,7 +172,7 @@ impl Gate {
         state.is_half_open = concern == Concern::All;
         drop(state);
         self.observer.observe(&Event::Paused(delay));
-        warn!(what, pause_ms = delay.as_millis(), "the environment failed, receiving pauses");
+        warn!(what, pause_ms = delay.as_millis(), "dependency unavailable, pausing receives");
     }
 
     /// A call answers: that ends the pause it brought about, and says nothing of other calls.
@@ -202,7 +202,7 @@ impl Gate {
         drop(state);
         self.works.notify_waiters();
         if was_closed {
-            info!("the environment works again");
+            info!("dependency available again");
         }
     }
 

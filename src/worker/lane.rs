@@ -437,7 +437,7 @@ impl Lanes {
         }
     }
 
-    /// Whether the environment let it be done.
+    /// Whether the queue was available for it.
     async fn delete(&self, done: &[Held], coming: &mut Coming) -> bool {
         let _span = trace::step(Step::Delete);
         let mut is_deleted = true;

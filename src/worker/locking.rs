@@ -83,7 +83,7 @@ pub(super) async fn acquire(tools: &Arc<Tools>, names: Names) -> Held {
         }
     }
     if is_degraded {
-        tools.observer.observe(&Event::LockDegraded);
+        tools.observer.observe(&Event::LockFallback);
     }
     tools.observer.observe(&Event::LockWaited(begun.elapsed()));
     held

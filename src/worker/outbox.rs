@@ -140,7 +140,7 @@ impl Outbox {
             entries.extend(later);
             results = entries;
             let Some(failure) = failure else { continue };
-            let is_final = !matches!(failure, Failure::Environment(_))
+            let is_final = !matches!(failure, Failure::Unavailable(_))
                 || self.tools.stop.working.is_cancelled();
             if is_final || !backoff.wait(&*self.tools.entropy).await {
                 return (out, Some(failure));
@@ -180,7 +180,7 @@ impl Outbox {
 
 fn publish_failure(error: EntryError) -> Failure {
     match error {
-        EntryError::LeaseLost => Failure::Environment("the topic spoke of leases".to_owned()),
+        EntryError::LeaseLost => Failure::Unavailable("the topic spoke of leases".to_owned()),
         error => error.into(),
     }
 }
@@ -198,7 +198,7 @@ fn sort_out(carried: Carried<Receipt>) -> (Vec<(Receipt, Failure)>, Vec<Failure>
     for (receipt, answer) in entries.into_iter().zip(answers) {
         match answer.map_err(Failure::from) {
             Ok(()) => {}
-            Err(failure @ Failure::Environment(_)) => again.push((receipt, failure)),
+            Err(failure @ Failure::Unavailable(_)) => again.push((receipt, failure)),
             Err(failure) => failed.push(failure),
         }
     }
@@ -210,7 +210,7 @@ pub(super) async fn send_one(queue: &dyn Queue, message: OutgoingMessage) -> Res
     let answers = queue.send(std::slice::from_ref(&message)).await?;
     match answers.into_iter().next() {
         Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(Failure::Environment(error.to_string())),
+        Some(Err(error)) => Err(Failure::Unavailable(error.to_string())),
         None => {
             Err(PortError::Unavailable("the queue left a message unanswered".to_owned()).into())
         }

@@ -42,7 +42,7 @@ pub struct Settings {
     pub conflict_attempts: u32,
     /// A head message received more often than this is handled alone.
     pub isolate_after: u32,
-    /// Attempts alone, without outcome and without a failure of the environment, before a message
+    /// Attempts alone, without outcome and without an unavailable dependency, before a message
     /// goes to the dead letters.
     pub attempts_max: u32,
     /// How long a publish or delete that could carry more waits for other groups' entries. It

@@ -75,7 +75,7 @@ fn alone(wire: &Wire) -> DynamoStore {
 async fn with_tables(dynoxide: &Dynoxide) -> (DynamoStore, Wire) {
     let wire = Wire::new([], Turn::Carry);
     let plain = dynoxide.server().client(&options());
-    ensure_tables(&plain, &TableNames::default(), &TableOptions::bare()).await.unwrap();
+    ensure_tables(&plain, &TableNames::default(), &TableOptions::minimal()).await.unwrap();
     (store_over(&wire, dynoxide.server().config()), wire)
 }
 

@@ -15,7 +15,7 @@ use inventory_worker::{
 use crate::on_dynoxide::Dynoxide;
 
 async fn ensure(client: &Client) -> Vec<TableReport> {
-    ensure_tables(client, &TableNames::default(), &TableOptions::bare()).await.unwrap()
+    ensure_tables(client, &TableNames::default(), &TableOptions::minimal()).await.unwrap()
 }
 
 fn plain(found: &TableReport) -> Vec<(&str, &str, &str)> {

@@ -51,7 +51,7 @@ impl Dynoxide {
     pub async fn dynamo_store(&self) -> DynamoStore {
         let names = TableNames::prefixed("inventory-");
         let client = self.server.client(&ClientOptions::default());
-        ensure_tables(&client, &names, &TableOptions::bare()).await.unwrap();
+        ensure_tables(&client, &names, &TableOptions::minimal()).await.unwrap();
         DynamoStore::new(client, names, Arc::new(Random::seeded(1)), self.clock.clone())
     }
 }

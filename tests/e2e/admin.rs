@@ -20,7 +20,7 @@ on_every_stack! {
 }
 
 /// The names of the interface that a worker without a gateway has.
-const FIGURES: [&str; 20] = [
+const FIGURES: [&str; 19] = [
     "commands_total",
     "rejections_total",
     "command_duration_seconds",
@@ -28,17 +28,16 @@ const FIGURES: [&str; 20] = [
     "commit_attempts_total",
     "version_conflicts_total",
     "lock_wait_seconds",
-    "lock_degraded_total",
+    "lock_fallbacks_total",
     "messages_in_flight",
     "oldest_message_age_seconds",
-    "lease_lost_total",
+    "leases_lost_total",
     "dead_lettered_total",
     "publish_duration_seconds",
-    "replays_total",
+    "duplicate_commands_total",
     "sweeper_lag_seconds",
-    "expired_total",
-    "oversold_lines",
-    "store_capacity_units_total",
+    "expirations_enqueued_total",
+    "dynamodb_capacity_units_total",
     "restock_lines_total",
     "build_info",
 ];
@@ -120,7 +119,7 @@ async fn a_store_that_is_away_makes_the_worker_unready_and_loses_nothing(stack: 
     let variables = [
         ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url()),
         // So that an outage that were counted would condemn.
-        ("INVENTORY_ISOLATION_RECEIVES", "1"),
+        ("INVENTORY_ISOLATE_AFTER_RECEIVES", "1"),
         ("INVENTORY_MAX_ATTEMPTS", "1"),
     ];
     let worker = world.worker(&variables).await.ready().await;

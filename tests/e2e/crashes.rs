@@ -68,7 +68,11 @@ async fn next_worker_publishes(world: &mut World) {
     let next = world.worker(&SHORT_LEASES).await;
     world.results.of(&COMMANDS).await;
     world.drained().await;
-    assert_eq!(next.figure("inventory_replays_total").await, 3.0, "none was decided anew");
+    assert_eq!(
+        next.figure("inventory_duplicate_commands_total").await,
+        3.0,
+        "none was decided anew"
+    );
     assert_eq!(next.figure(COMMITTED).await, 0.0);
     next.stop().await;
     let results = world.results.of(&COMMANDS).await;

@@ -24,7 +24,11 @@ async fn a_duplicate_has_the_outcome_and_the_result_id_of_the_first(stack: Stack
     let first = world.results.one("twice").await;
     assert_eq!(first.word(), "reserved");
     assert_eq!(first.id(), key("twice").result_id().to_string());
-    assert_eq!(worker.figure("inventory_replays_total").await, 0.0, "the queue dropped the other");
+    assert_eq!(
+        worker.figure("inventory_duplicate_commands_total").await,
+        0.0,
+        "the queue dropped the other"
+    );
 
     // Under deduplication ids of their own they all come: two in one batch, one in another group.
     let mut spaced: String = twice.to_string();
@@ -41,7 +45,7 @@ async fn a_duplicate_has_the_outcome_and_the_result_id_of_the_first(stack: Stack
         .collect();
     assert_eq!(words, ["SEATS_UNAVAILABLE", "SEATS_UNAVAILABLE"]);
     world.drained().await;
-    assert_eq!(worker.figure("inventory_replays_total").await, 3.0);
+    assert_eq!(worker.figure("inventory_duplicate_commands_total").await, 3.0);
     for again in world.results.seen().iter().filter(|one| one.command() == "twice") {
         assert_eq!(again.id(), first.id());
         assert_eq!(again.body["data"]["reservation"], first.body["data"]["reservation"]);

@@ -44,7 +44,7 @@ async fn a_hold_that_ran_out_is_released_by_the_sweeper(stack: Stack) {
     }
     assert_eq!(world.seat("A-3").await.occupancy.status(), "RESERVED", "its hold has not run out");
     assert_eq!(world.line("tea").await, (10, 0));
-    assert!(worker.figure("inventory_expired_total").await >= 2.0);
+    assert!(worker.figure("inventory_expirations_enqueued_total").await >= 2.0);
     world.drained().await;
     worker.stop().await;
     world.results.assert_each_once();

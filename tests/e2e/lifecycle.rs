@@ -44,7 +44,7 @@ async fn back_soon(mut world: World, variable: &str) {
     for (n, id) in ids.iter().enumerate() {
         world.post(&format!("event/{}", n % 20), &[reserve_seats(id, EVENT, &["A-1"])]).await;
     }
-    let paused = "the environment failed, receiving pauses";
+    let paused = "dependency unavailable, pausing receives";
     until("the worker pauses", async || worker.logged(paused)).await;
     tokio::time::sleep(OUTAGE).await;
     proxy.set(Mode::Pass);

@@ -82,7 +82,7 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_and_its_followers_go_on_in
 
 /// Soon alone, and soon given up.
 const IMPATIENT: [(&str, &str); 2] =
-    [("INVENTORY_ISOLATION_RECEIVES", "1"), ("INVENTORY_MAX_ATTEMPTS", "1")];
+    [("INVENTORY_ISOLATE_AFTER_RECEIVES", "1"), ("INVENTORY_MAX_ATTEMPTS", "1")];
 
 /// A reservation that holds a line which does not exist: no command can have left it so, and none
 /// on it can be decided.

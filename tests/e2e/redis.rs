@@ -44,7 +44,7 @@ async fn a_worker_goes_on_without_locks_when_redis_goes_away(stack: Stack) {
     let stock = restock_seats("stock", EVENT, &seat_numbers(3));
     world.post("event", &[stock, reserve("with", "A-1")]).await;
     assert_eq!(world.results.one("with").await.word(), "reserved");
-    assert_eq!(worker.figure("inventory_lock_degraded_total").await, 0.0);
+    assert_eq!(worker.figure("inventory_lock_fallbacks_total").await, 0.0);
     assert!(worker.figure("inventory_lock_wait_seconds_count").await > 0.0, "locks were taken");
 
     server.kill().await.unwrap();
@@ -52,7 +52,7 @@ async fn a_worker_goes_on_without_locks_when_redis_goes_away(stack: Stack) {
         world.post("event", &[reserve(id, seat)]).await;
         assert_eq!(world.results.one(id).await.word(), word);
     }
-    assert!(worker.figure("inventory_lock_degraded_total").await >= 1.0);
+    assert!(worker.figure("inventory_lock_fallbacks_total").await >= 1.0);
     assert_eq!(worker.get("/readyz").await.unwrap().status, 200, "it works without");
     world.drained().await;
     worker.stop().await;
@@ -69,7 +69,7 @@ async fn a_worker_without_redis_says_so_and_works(stack: Stack) {
     assert_eq!(world.results.one("r").await.word(), "reserved");
     let said = "REDIS_URL is not set: no locks, version conditions alone";
     assert!(worker.logged(said).is_some());
-    assert_eq!(worker.figure("inventory_lock_degraded_total").await, 0.0, "nothing is missing");
+    assert_eq!(worker.figure("inventory_lock_fallbacks_total").await, 0.0, "nothing is missing");
     worker.stop().await;
     world.audit().await;
 }

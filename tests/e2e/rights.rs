@@ -139,7 +139,7 @@ async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholder
         environment.insert("INVENTORY_QUEUES".to_owned(), format!("{}-commands.fifo", world.name));
     }
     environment.insert("INVENTORY_HEARTBEAT_SECONDS".to_owned(), "0.1".to_owned());
-    environment.insert("INVENTORY_ISOLATION_RECEIVES".to_owned(), "1".to_owned());
+    environment.insert("INVENTORY_ISOLATE_AFTER_RECEIVES".to_owned(), "1".to_owned());
     let worker = Worker::start(&through(&recorder, &environment)).await.ready().await;
     world.results.of(&["suspect", "kept", "brief", "lines"]).await;
 
@@ -214,7 +214,7 @@ async fn whoever_bootstraps_is_granted_what_it_calls() {
     let recorder = Recorder::of(&stack.endpoint, None).await;
     let mut environment = through(&recorder, &both_queues(&stack, &name));
     // Tables as they are on AWS, with backups and all.
-    environment.remove("INVENTORY_BARE_TABLES");
+    environment.remove("INVENTORY_MINIMAL_TABLES");
     // By its ARN, as in production: nobody lists all topics.
     let arn = format!("arn:aws:sns:us-east-1:{EMULATED_ACCOUNT}:{name}-results.fifo");
     environment.insert("INVENTORY_RESULTS_TOPIC".to_owned(), arn);

@@ -52,7 +52,7 @@ async fn a_worker_told_to_stop_under_load_ends_well_and_loses_nothing(stack: Sta
     world.results.of(&ids).await;
     world.drained().await;
     assert_eq!(
-        second.figure("inventory_replays_total").await,
+        second.figure("inventory_duplicate_commands_total").await,
         0.0,
         "all that was decided was deleted"
     );
@@ -112,7 +112,11 @@ async fn a_worker_that_is_draining_says_so_and_finishes_what_it_began(stack: Sta
     let next = world.worker(&[]).await;
     assert_eq!(world.results.one("late").await.word(), "SEATS_UNAVAILABLE");
     world.drained().await;
-    assert_eq!(next.figure("inventory_replays_total").await, 0.0, "what was published is deleted");
+    assert_eq!(
+        next.figure("inventory_duplicate_commands_total").await,
+        0.0,
+        "what was published is deleted"
+    );
     next.stop().await;
     world.results.assert_each_once();
     world.audit().await;

@@ -297,7 +297,7 @@ pub fn environment(stack: &Stack, name: &str) -> BTreeMap<String, String> {
             ("DYNAMODB_TABLE_RESERVATIONS", named("reservations")),
             ("DYNAMODB_TABLE_LEDGER", named("ledger")),
             // The emulator of DynamoDB has no KMS and no backups.
-            ("INVENTORY_BARE_TABLES", "true".to_owned()),
+            ("INVENTORY_MINIMAL_TABLES", "true".to_owned()),
             ("INVENTORY_LOG_FORMAT", "json".to_owned()),
             ("RUST_LOG", "info,inventory_worker=debug".to_owned()),
             ("ADMIN_HOST", "127.0.0.1".to_owned()),

@@ -17,7 +17,7 @@ use inventory_worker::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn storm(plan: Plan) -> Storm {
-    Storm { name: "test".to_owned(), plan, in_flight: 16, patience: PATIENCE }
+    Storm { name: "test".to_owned(), plan, in_flight: 16, timeout: PATIENCE }
 }
 
 /// Runs a storm on a worker of its own, and gives what it came to and how it showed itself.

@@ -69,7 +69,7 @@ impl Default for TableOptions {
 impl TableOptions {
     /// Nothing beyond the keys, for emulators and tests, which may not know the rest.
     #[must_use]
-    pub fn bare() -> Self {
+    pub fn minimal() -> Self {
         Self {
             kms_encryption: false,
             point_in_time_recovery: false,

@@ -95,10 +95,10 @@ fn derived(before: &Figures, after: &Figures) -> BTreeMap<&'static str, f64> {
         ),
         ("batches a command", per_command(batches)),
         ("transactions a command", per_command(grown("inventory_commit_attempts_total"))),
-        ("write units a command", per_command(grown("inventory_store_capacity_units_total"))),
+        ("write units a command", per_command(grown("inventory_dynamodb_capacity_units_total"))),
         ("version conflicts", grown("inventory_version_conflicts_total")),
-        ("batches without their locks", grown("inventory_lock_degraded_total")),
-        ("repetitions answered from the ledger", grown("inventory_replays_total")),
+        ("batches without their locks", grown("inventory_lock_fallbacks_total")),
+        ("repetitions answered from the ledger", grown("inventory_duplicate_commands_total")),
     ])
 }
 

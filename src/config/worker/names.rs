@@ -130,7 +130,7 @@ pub(super) static CONFLICT_ATTEMPTS: Setting = Setting::new(
 pub(super) static ISOLATION_RECEIVES: Setting = Setting::new(
     DECIDING,
     "isolation-receives",
-    "INVENTORY_ISOLATION_RECEIVES",
+    "INVENTORY_ISOLATE_AFTER_RECEIVES",
     "COUNT",
     "A message at the head of its group that was received more often is handled alone",
 )

@@ -14,30 +14,29 @@ const SECONDS: &str = "Seconds";
 
 /// Prometheus' name, CloudWatch's and the unit. `build_info` is no figure: each line has the
 /// version.
-const NAMES: [(&str, &str, &str); 25] = [
+const NAMES: [(&str, &str, &str); 24] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_total", COMMANDS, COUNT),
     ("inventory_commit_attempts_total", "CommitAttempts", COUNT),
     ("inventory_dead_lettered_total", "DeadLettered", COUNT),
-    ("inventory_environment_pause_seconds_total", "EnvironmentPause", SECONDS),
+    ("inventory_duplicate_commands_total", "DuplicateCommands", COUNT),
+    ("inventory_dynamodb_capacity_units_total", "DynamodbCapacityUnits", COUNT),
     ("inventory_expirations_deferred_total", "ExpirationsDeferred", COUNT),
-    ("inventory_expired_total", "Expired", COUNT),
+    ("inventory_expirations_enqueued_total", "ExpirationsEnqueued", COUNT),
     ("inventory_holds_stuck", "HoldsStuck", COUNT),
-    ("inventory_lease_lost_total", "LeaseLost", COUNT),
+    ("inventory_leases_lost_total", "LeasesLost", COUNT),
     ("inventory_lines_oversold_total", "LinesOversold", COUNT),
     ("inventory_lines_recovered_total", "LinesRecovered", COUNT),
-    ("inventory_lock_degraded_total", "LockDegraded", COUNT),
+    ("inventory_lock_fallbacks_total", "LockFallbacks", COUNT),
     ("inventory_lock_wait_seconds", "LockWait", SECONDS),
     ("inventory_messages_in_flight", "MessagesInFlight", COUNT),
     ("inventory_messages_released_total", "MessagesReleased", COUNT),
     ("inventory_oldest_message_age_seconds", "OldestMessageAge", SECONDS),
-    ("inventory_oversold_lines", "OversoldLines", COUNT),
     ("inventory_publish_duration_seconds", "PublishDuration", SECONDS),
+    ("inventory_receive_paused_seconds_total", "ReceivePaused", SECONDS),
     ("inventory_rejections_total", "Rejections", COUNT),
-    ("inventory_replays_total", "Replays", COUNT),
     ("inventory_restock_lines_total", "RestockLines", COUNT),
-    ("inventory_store_capacity_units_total", "StoreCapacityUnits", COUNT),
     ("inventory_sweeper_lag_seconds", "SweeperLag", SECONDS),
     ("inventory_version_conflicts_total", "VersionConflicts", COUNT),
 ];

@@ -31,7 +31,7 @@ const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 6
 /// The results of a commit.
 const COMMIT_RESULTS: [&str; 4] = ["committed", "conflict", "invalid", "failed"];
 
-const COMMANDS: &str = "Commands decided, replays aside, by command type and what it came to";
+const COMMANDS: &str = "Commands decided, duplicates aside, by command type and outcome";
 const REJECTIONS: &str = "Commands and messages rejected, by code";
 const DURATION: &str = "From the receipt of a command's message to its durable outcome, by type";
 const BATCH: &str = "Messages of one group handled as one batch";
@@ -50,16 +50,14 @@ const PUBLISH: &str = "Publishing the results of a batch, repetitions included";
 const REPLAYS: &str = "Commands found decided already, whose outcome was published again";
 const SWEEPER_LAG: &str = "How far past its end and the sweeper's margin the oldest hold in a shard was, at each look, \
      stuck ones aside";
-const EXPIRED: &str = "Expiries that the sweeper posted";
+const EXPIRED: &str = "Expiries that the sweeper enqueued";
 const DEFERRED: &str =
     "Expiries that could not be handled and were dropped, to be posted again, by reason";
 const STUCK: &str = "Holds still there ten minutes after their end, in all shards as this process last \
                      looked them through: the same ones in every pod, so take the maximum, not the sum";
-const PAUSES: &str = "How long receiving was to pause because the environment failed, in sum";
+const PAUSES: &str = "How long receiving was to pause because a dependency was unavailable, in sum";
 const WENT_BELOW: &str = "Lines taken below zero available";
 const CAME_BACK: &str = "Lines brought back from below zero available";
-const OVERSOLD: &str =
-    "Lines this process took below zero available less those it brought back; forgets at its end";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
 const RESTOCKED: &str = "Lines applied by restocks";
 const BUILD: &str = "1, labelled with what was built";
@@ -84,30 +82,29 @@ impl Metrics {
             commit_attempts: counters(r, "commit_attempts_total", COMMITS, &["result"])?,
             version_conflicts: counter(r, "version_conflicts_total", CONFLICTS)?,
             lock_wait: histogram(r, "lock_wait_seconds", LOCK_WAIT, &LOCK_SECONDS)?,
-            lock_degraded: counter(r, "lock_degraded_total", DEGRADED)?,
+            lock_fallbacks: counter(r, "lock_fallbacks_total", DEGRADED)?,
             messages_in_flight: gauge(r, "messages_in_flight", IN_FLIGHT)?,
             oldest_message_age: {
                 let opts = opts("oldest_message_age_seconds", OLDEST);
                 OldestAges::of(register(r, GaugeVec::new(opts, &["queue"])?)?)
             },
-            lease_lost: counter(r, "lease_lost_total", LEASE_LOST)?,
+            lease_lost: counter(r, "leases_lost_total", LEASE_LOST)?,
             dead_lettered: counters(r, "dead_lettered_total", DEAD, &["reason"])?,
             released: counters(r, "messages_released_total", RELEASED, &["reason"])?,
             publish_duration: histogram(r, "publish_duration_seconds", PUBLISH, &CALL_SECONDS)?,
-            replays: counter(r, "replays_total", REPLAYS)?,
+            replays: counter(r, "duplicate_commands_total", REPLAYS)?,
             sweeper_lag: histogram(r, "sweeper_lag_seconds", SWEEPER_LAG, &LAG_SECONDS)?,
-            expired: counter(r, "expired_total", EXPIRED)?,
+            expired: counter(r, "expirations_enqueued_total", EXPIRED)?,
             expirations_deferred: counters(r, "expirations_deferred_total", DEFERRED, &["reason"])?,
             holds_stuck: gauge(r, "holds_stuck", STUCK)?,
-            environment_pause: {
-                let opts = opts("environment_pause_seconds_total", PAUSES);
+            receive_paused: {
+                let opts = opts("receive_paused_seconds_total", PAUSES);
                 register(r, Counter::with_opts(opts)?)?
             },
             lines_oversold: counter(r, "lines_oversold_total", WENT_BELOW)?,
             lines_recovered: counter(r, "lines_recovered_total", CAME_BACK)?,
-            oversold_lines: gauge(r, "oversold_lines", OVERSOLD)?,
-            store_capacity_units: {
-                let opts = opts("store_capacity_units_total", CAPACITY);
+            dynamodb_capacity_units: {
+                let opts = opts("dynamodb_capacity_units_total", CAPACITY);
                 register(r, CounterVec::new(opts, &["table"])?)?
             },
             restock_lines: counter(r, "restock_lines_total", RESTOCKED)?,
@@ -143,7 +140,7 @@ impl Metrics {
             self.expirations_deferred.with_label_values(&[reason.as_str()]);
         }
         for table in Table::ALL {
-            self.store_capacity_units.with_label_values(&[table.as_str()]);
+            self.dynamodb_capacity_units.with_label_values(&[table.as_str()]);
         }
         let build = IntGaugeVec::new(opts("build_info", BUILD), &["version", "revision"])?;
         let revision = option_env!("INVENTORY_BUILD_REVISION").unwrap_or("unknown");

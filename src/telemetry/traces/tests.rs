@@ -173,12 +173,12 @@ fn a_failure_is_told_of_the_messages_that_are_left() {
     let (kept, delivery) = (Kept::default(), delivery());
     let messages = [message(&delivery, None), message(&delivery, None)];
     let trace = kept.traces().batch(QUEUE, &messages);
-    trace.settled(1, Some(&Failure::Environment("throttled".to_owned())));
+    trace.settled(1, Some(&Failure::Unavailable("throttled".to_owned())));
     let spans = kept.all("process inventory-commands.fifo");
     assert_eq!(spans[0].status, Status::Unset);
     for failed in [&spans[1], &kept.one("batch inventory-commands.fifo")] {
-        assert_eq!(failed.status, Status::error("environment: throttled"));
-        assert_eq!(attribute(&failed.attributes, "error.type").unwrap(), "environment");
+        assert_eq!(failed.status, Status::error("dependency unavailable: throttled"));
+        assert_eq!(attribute(&failed.attributes, "error.type").unwrap(), "unavailable");
     }
 }
 

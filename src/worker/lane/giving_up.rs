@@ -68,15 +68,15 @@ impl Lanes {
         let trace_id = read.and_then(Read::trace_id);
         let receive_count = head.map_or(0, |delivery| delivery.receive_count);
         let delay = match &failure {
-            Failure::Environment(what) | Failure::Throttled(what) => {
-                if planted::on(Bug::DropOnOutage) && matches!(failure, Failure::Environment(_)) {
+            Failure::Unavailable(what) | Failure::Throttled(what) => {
+                if planted::on(Bug::DropOnOutage) && matches!(failure, Failure::Unavailable(_)) {
                     self.delete(left, &mut self.outbox.expect()).await;
                 }
                 let of_pool = read.and_then(Read::pool);
                 of_pool.inspect(|pool| self.troubled.failed_now(pool));
                 match (self.gate.failed(what, of_pool), &failure) {
                     // The pause holds it back.
-                    (Concern::All, Failure::Environment(_)) => Duration::ZERO,
+                    (Concern::All, Failure::Unavailable(_)) => Duration::ZERO,
                     _ => {
                         info!(group, what, command, pool, trace_id, "a group waits for its pool");
                         growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
@@ -115,8 +115,8 @@ impl Lanes {
                 );
                 POISON_DELAY_MAX.min(Duration::from_secs(1 << receive_count.min(5)))
             }
-            Failure::LastWait(what) => {
-                info!(group, what, command, pool, trace_id, "to be given up, after a last wait");
+            Failure::DeadLetterDeferred(what) => {
+                info!(group, what, command, pool, trace_id, "dead-lettering deferred");
                 LAST_WAIT
             }
             Failure::LeaseLost => {

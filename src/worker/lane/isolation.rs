@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// Between two tries to take back attempts that ended in a failure of the environment.
+/// Between two tries to take back attempts that ended in an unavailable dependency.
 const FORGIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long nobody may have counted an attempt when a message is condemned: a worker whose count
@@ -42,7 +42,7 @@ const QUIET: SignedDuration = SignedDuration::from_secs(20);
 /// How long a message is hidden to be quiet for that long, by clocks that differ.
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(23);
 
-/// Attempts that ended in a failure of the environment and are still counted. Each is taken back
+/// Attempts that ended in an unavailable dependency and are still counted. Each is taken back
 /// as soon as the store allows it, and before any other attempt is counted: an outage condemns
 /// nobody, and a crash costs a message no more than one attempt.
 #[derive(Clone, Default)]
@@ -211,7 +211,7 @@ impl Lanes {
         let is_quiet = now.duration_since(attempt.before) >= QUIET;
         let settled = if is_over && !is_quiet && !planted::on(Bug::CondemnAtOnce) {
             let what = format!("handled alone {attempts_max} times without outcome");
-            Settled::failed(Failure::LastWait(what))
+            Settled::failed(Failure::DeadLetterDeferred(what))
         } else if is_over || planted::on(Bug::CondemnUntried) {
             self.condemn(suspect, attempts_max, coming).await
         } else {

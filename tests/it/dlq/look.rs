@@ -6,7 +6,7 @@ use std::{
 };
 
 use inventory_worker::{
-    dlq::{Ended, Fate, Selection, UNSTATED},
+    dlq::{Ended, Fate, Selection, UNKNOWN},
     ports::{EntryError, Queue as _},
 };
 
@@ -109,7 +109,7 @@ async fn a_message_that_does_not_say_why_it_is_here_is_listed_all_the_same() {
     let place = Place::new();
     place.push(&place.dead, "g", "big", "d-1", &[]);
     let now = place.now();
-    let run = place.desk.list(&Selection::all().because_of(UNSTATED)).await;
+    let run = place.desk.list(&Selection::all().because_of(UNKNOWN)).await;
     let letter = &run.handled[0].letter;
     assert_eq!((letter.first_sent_at, letter.dead_since), (now, now));
 }

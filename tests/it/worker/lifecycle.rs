@@ -144,8 +144,8 @@ async fn heartbeats_keep_a_message_over_a_commit_of_many_visibility_timeouts() {
         worker.stop().await;
     }
     assert_eq!(reserved(&world).len(), 1);
-    assert_eq!(world.figure("inventory_replays_total"), 0.0);
-    assert_eq!(world.figure("inventory_lease_lost_total"), 0.0);
+    assert_eq!(world.figure("inventory_duplicate_commands_total"), 0.0);
+    assert_eq!(world.figure("inventory_leases_lost_total"), 0.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,7 +230,7 @@ async fn a_stopped_worker_finishes_what_fits_its_grace_and_releases_the_rest_in_
     world.until_empty().await;
     next.stop().await;
     assert_eq!(reserved(&world), posted, "in order");
-    assert_eq!(world.figure("inventory_replays_total"), 0.0, "nothing was done twice");
+    assert_eq!(world.figure("inventory_duplicate_commands_total"), 0.0, "nothing was done twice");
 }
 
 #[tokio::test(start_paused = true)]

@@ -300,7 +300,7 @@ async fn a_stuck_hold_costs_some_fifteen_commands_a_day_and_no_dead_letter() {
     let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
     tokio::time::sleep(Duration::from_secs(86_400)).await;
     world.until_empty().await;
-    let posted = world.figure("inventory_expired_total");
+    let posted = world.figure("inventory_expirations_enqueued_total");
     assert!((13.0..=16.0).contains(&posted), "{posted} expiries a day");
     assert_eq!(dead_letters(&world), 0);
     assert_eq!(world.figure("inventory_holds_stuck"), 1.0);

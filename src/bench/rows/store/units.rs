@@ -77,7 +77,7 @@ pub(super) fn of_every_kind() -> anyhow::Result<Vec<Kind>> {
         let dynamo = EmbeddedDynamo::start(None).await?;
         let client = dynamo.client(&ClientOptions::default());
         let names = TableNames::default();
-        ensure_tables(&client, &names, &TableOptions::bare()).await.context("the tables")?;
+        ensure_tables(&client, &names, &TableOptions::minimal()).await.context("the tables")?;
         let clock = World::new(LatencyModel::zero()).clock;
         let now = clock.now();
         let entropy = Arc::new(Random::seeded(2));
