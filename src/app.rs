@@ -1,10 +1,10 @@
 //! The only wiring: which adapter stands behind which port.
 
-pub mod crew;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod service;
 pub mod signals;
+pub mod worker_group;
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::{
     config::{AwsConfig, Config},
     ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
     sweeper::{self, Sweeper},
-    worker::{Observer, QueueKind, Settings, Source, Stop, Tools},
+    worker::{Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
 
 /// What a worker needs of the world.
@@ -37,7 +37,7 @@ pub struct Backends {
     /// Where results go.
     pub publisher: Arc<dyn Publisher>,
     /// The queues to consume.
-    pub sources: Vec<Source>,
+    pub sources: Vec<QueuePair>,
     /// Where expiries are posted, whoever consumes them; `None` where nobody here posts any.
     pub expiries: Option<Arc<dyn Queue>>,
     /// The time.
@@ -84,10 +84,10 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
         let queue = queue.with_context(|| format!("queue {name} (`bootstrap` creates it)"))?;
         Ok(Arc::new(queue) as Arc<dyn Queue>)
     };
-    let mut sources: Vec<Source> = Vec::with_capacity(config.aws.queues.len());
+    let mut sources: Vec<QueuePair> = Vec::with_capacity(config.aws.queues.len());
     for queue in &config.aws.queues {
         let dead_letters = dead_letter_queue_name(queue.as_str());
-        sources.push(Source {
+        sources.push(QueuePair {
             queue: connect(queue.as_str()).await?,
             dead_letters: connect(&dead_letters).await?,
             kind: config.aws.kind_of(queue),
@@ -115,10 +115,15 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
 }
 
 impl Backends {
-    /// A worker's tools on these backends.
+    /// A worker's context on these backends.
     #[must_use]
-    pub fn tools(&self, settings: Settings, observer: Arc<dyn Observer>, stop: Stop) -> Arc<Tools> {
-        Arc::new(Tools {
+    pub fn worker_context(
+        &self,
+        settings: Settings,
+        observer: Arc<dyn Observer>,
+        shutdown: Shutdown,
+    ) -> Arc<WorkerContext> {
+        Arc::new(WorkerContext {
             store: Arc::clone(&self.store),
             locks: Arc::clone(&self.locks),
             publisher: Arc::clone(&self.publisher),
@@ -126,7 +131,7 @@ impl Backends {
             entropy: Arc::clone(&self.entropy),
             observer,
             settings,
-            stop,
+            shutdown,
         })
     }
 

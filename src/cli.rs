@@ -57,7 +57,7 @@ impl From<ExitCode> for std::process::ExitCode {
 }
 
 /// What a subcommand has of the world: variables, and where to write what it found.
-pub struct Shell {
+pub struct CliContext {
     /// Variables.
     pub environment: Box<dyn Environment + Send + Sync>,
     /// stdout.
@@ -66,7 +66,7 @@ pub struct Shell {
     pub errors: Output,
 }
 
-impl Shell {
+impl CliContext {
     /// The shell of this process.
     #[must_use]
     pub fn of_process() -> Self {
@@ -123,13 +123,16 @@ pub enum Command {
 }
 
 /// Parses the arguments and runs the subcommand; says what went wrong on stderr.
-pub async fn execute(arguments: impl IntoIterator<Item = OsString>, shell: &Shell) -> ExitCode {
+pub async fn execute(
+    arguments: impl IntoIterator<Item = OsString>,
+    context: &CliContext,
+) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(shown) => {
             let (output, code) = match shown.use_stderr() {
-                true => (&shell.errors, ExitCode::Usage),
-                false => (&shell.out, ExitCode::Done),
+                true => (&context.errors, ExitCode::Usage),
+                false => (&context.out, ExitCode::Done),
             };
             let text = shown.render();
             let rendered =
@@ -139,35 +142,35 @@ pub async fn execute(arguments: impl IntoIterator<Item = OsString>, shell: &Shel
             return code;
         }
     };
-    match dispatch(cli.command, shell).await {
+    match dispatch(cli.command, context).await {
         Ok(code) => code,
         // `inventory-worker schema | head`: the reader has what it wanted.
         Err(error) if is_broken_pipe(&error) => ExitCode::Done,
         Err(error) => {
-            let style = shell.errors.style();
+            let style = context.errors.style();
             let line = format!("{}: {error:#}\n", style.bad("inventory-worker"));
-            let _ = shell.errors.write(&line);
+            let _ = context.errors.write(&line);
             exit_code_of(&error)
         }
     }
 }
 
-async fn dispatch(command: Command, shell: &Shell) -> anyhow::Result<ExitCode> {
+async fn dispatch(command: Command, context: &CliContext) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(args) => run::run(*args, shell).await,
-        Command::Dev(args) => dev::run(*args, shell).await,
-        Command::Bootstrap(args) => bootstrap::run(*args, shell).await,
-        Command::Send(args) => send::run(*args, shell).await,
-        Command::Storm(args) => storm::run(*args, shell).await,
+        Command::Run(args) => run::run(*args, context).await,
+        Command::Dev(args) => dev::run(*args, context).await,
+        Command::Bootstrap(args) => bootstrap::run(*args, context).await,
+        Command::Send(args) => send::run(*args, context).await,
+        Command::Storm(args) => storm::run(*args, context).await,
         #[cfg(feature = "bench")]
-        Command::Bench(args) => bench::run(args, shell).await,
-        Command::Audit(args) => audit::run(*args, shell).await,
-        Command::Dlq(args) => dlq::run(*args, shell).await,
-        Command::CheckConfig(args) => check_config::run(*args, shell).await,
-        Command::Schema(args) => schema::run(args, shell).await,
+        Command::Bench(args) => bench::run(args, context).await,
+        Command::Audit(args) => audit::run(*args, context).await,
+        Command::Dlq(args) => dlq::run(*args, context).await,
+        Command::CheckConfig(args) => check_config::run(*args, context).await,
+        Command::Schema(args) => schema::run(args, context).await,
         #[cfg(feature = "sim")]
-        Command::Sim(args) => sim::run(*args, shell).await,
-        Command::Health(args) => health::run(args, shell).await,
+        Command::Sim(args) => sim::run(*args, context).await,
+        Command::Health(args) => health::run(args, context).await,
     }
 }
 

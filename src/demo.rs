@@ -31,7 +31,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    app::{crew::Crew, embedded::Embedded},
+    app::{embedded::Embedded, worker_group::WorkerGroup},
     audit::{AuditOptions, audit},
     cli::Output,
     ports::{CommitError, Table},
@@ -102,17 +102,18 @@ pub async fn play(
     let exchange = Arc::new(Exchange::new(Embedded::start(None).await?));
     let watcher = Arc::new(Watcher::default());
     let observer: Arc<dyn Observer> = watcher.clone();
-    let mut crew = Crew::start(&exchange.embedded.backends, settings, Some(SWEEPER), &observer);
+    let mut group =
+        WorkerGroup::start(&exchange.embedded.backends, settings, Some(SWEEPER), &observer);
     let stage = Stage::default();
     let frame = || Frame::of(&exchange.tally());
     let played = tokio::select! {
         biased;
         played = perform(&exchange, cast, &watcher, &stage) => played,
         heard = exchange.listen() => heard.and_then(|()| anyhow::bail!("results ended")),
-        error = crew.ended_early() => Err(error),
+        error = group.ended_early() => Err(error),
         () = live::watch(view, frame, &stage, out) => anyhow::bail!("the view ended"),
     };
-    crew.drain().await;
+    group.drain().await;
     let summary = played?;
     if view == View::Screen {
         let elapsed = Duration::try_from_secs_f64(summary.seconds).unwrap_or_default();

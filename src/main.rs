@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use inventory_worker::cli::{self, Shell};
+use inventory_worker::cli::{self, CliContext};
 
 fn main() -> ExitCode {
-    let shell = Shell::of_process();
-    cli::start_logs(&*shell.environment);
+    let context = CliContext::of_process();
+    cli::start_logs(&*context.environment);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -14,5 +14,5 @@ fn main() -> ExitCode {
             return cli::ExitCode::Failed.into();
         }
     };
-    runtime.block_on(cli::execute(std::env::args_os(), &shell)).into()
+    runtime.block_on(cli::execute(std::env::args_os(), &context)).into()
 }

@@ -3,11 +3,11 @@
 pub mod emf;
 pub mod logs;
 pub mod metrics;
+pub mod observer;
 pub mod readiness;
 pub mod traces;
-pub mod watch;
 
 pub use metrics::Metrics;
+pub use observer::TelemetryObserver;
 pub use readiness::Readiness;
 pub use traces::Traces;
-pub use watch::Watch;

@@ -4,7 +4,7 @@
 //! poller ─► lane (one a group and batch) ─► committer ─► outbox: publish, then delete
 //!    ▲         │ decode                       │ lock,        │ batcher: groups share calls
 //!    │         │                              │ load, decide, commit
-//!   gate       └ lease, kept by the heartbeat └ chunks, for a restock of many entries
+//!   breaker       └ lease, kept by the heartbeat └ chunks, for a restock of many entries
 //! ```
 
 pub mod committer;
@@ -16,16 +16,16 @@ pub mod trace;
 
 mod batcher;
 mod chunks;
-mod gate;
+mod circuit_breaker;
 mod lane;
 pub mod lease;
 mod loading;
 mod locking;
 mod outbox;
+mod parsing;
 mod plan;
 mod poller;
-mod reading;
-mod stop;
+mod shutdown;
 
 use std::sync::Arc;
 
@@ -37,13 +37,13 @@ use crate::{
     ports::{Clock, CommitError, Entropy, Locks, Publisher, Queue, Store, Transaction},
 };
 
-pub use events::{Event, Observer, Unobserved};
+pub use events::{Event, NoopObserver, Observer};
 pub use lane::Deferral;
 pub use settings::{LockMode, Settings};
-pub use stop::Stop;
+pub use shutdown::Shutdown;
 
 /// What the parts of a worker work with.
-pub struct Tools {
+pub struct WorkerContext {
     /// The tables.
     pub store: Arc<dyn Store>,
     /// Locks.
@@ -59,10 +59,10 @@ pub struct Tools {
     /// The settings.
     pub settings: Settings,
     /// When to stop.
-    pub stop: Stop,
+    pub shutdown: Shutdown,
 }
 
-impl Tools {
+impl WorkerContext {
     /// Commits a transaction and tells of it.
     async fn commit(&self, transaction: &Transaction) -> Result<(), CommitError> {
         let span = trace::step(trace::Step::Commit);
@@ -92,7 +92,7 @@ pub enum QueueKind {
 
 /// A queue to consume, and where its dead letters go.
 #[derive(Clone)]
-pub struct Source {
+pub struct QueuePair {
     /// Commands.
     pub queue: Arc<dyn Queue>,
     /// Dead letters.
@@ -106,46 +106,51 @@ pub struct Source {
 ///
 /// Everything it spawns ends with it: dropping the future stops the worker where it stands, as a
 /// crash would.
-pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
-    let new_gate = || gate::Gate::new(Arc::clone(&tools.entropy), Arc::clone(&tools.observer));
-    let gate = Arc::new(new_gate().half_open());
+pub async fn run(context: Arc<WorkerContext>, pairs: Vec<QueuePair>) {
+    let new_breaker = || {
+        circuit_breaker::CircuitBreaker::new(
+            Arc::clone(&context.entropy),
+            Arc::clone(&context.observer),
+        )
+    };
+    let breaker = Arc::new(new_breaker().half_open());
     let mut pollers = JoinSet::new();
     let mut heartbeats = JoinSet::new();
-    let budget = Arc::new(poller::Budget::new(&tools.settings));
-    let unforgiven = lane::Unforgiven::default();
-    let isolation = lane::Isolation::new(&tools.settings);
-    let troubled = lane::TroubledPools::new(&tools.settings);
-    let publishing = outbox::publishing(&tools);
-    for source in sources {
+    let in_flight = Arc::new(poller::InFlightLimits::new(&context.settings));
+    let uncounted = lane::UncountedAttempts::default();
+    let isolation = lane::Isolation::new(&context.settings);
+    let troubled = lane::TroubledPools::new(&context.settings);
+    let publishing = outbox::publishing(&context);
+    for pair in pairs {
         let leases = Arc::new(lease::Leases::new(
-            Arc::clone(&source.queue),
-            &tools.settings,
-            Arc::clone(&tools.observer),
+            Arc::clone(&pair.queue),
+            &context.settings,
+            Arc::clone(&context.observer),
         ));
-        let outbox = outbox::Outbox::new(&tools, &publishing, Arc::clone(&source.queue));
+        let outbox = outbox::Outbox::new(&context, &publishing, Arc::clone(&pair.queue));
         let kept = Arc::clone(&leases);
-        let every = tools.settings.heartbeat;
-        let probes = gate::Probes::default();
-        let queue_probes = gate::Probes::default();
-        let queue_gate = Arc::new(new_gate());
-        let limits = lane::KnownLimits::new(&source);
+        let every = context.settings.heartbeat;
+        let half_open = circuit_breaker::HalfOpenPermits::default();
+        let queue_half_open = circuit_breaker::HalfOpenPermits::default();
+        let queue_breaker = Arc::new(new_breaker());
+        let limits = lane::KnownLimits::new(&pair);
         heartbeats.spawn(async move { kept.keep(every).await });
-        for _ in 0..tools.settings.pollers.max(1) {
-            let lanes = lane::Lanes {
-                tools: Arc::clone(&tools),
-                gate: Arc::clone(&gate),
-                probes: probes.clone(),
-                queue_gate: Arc::clone(&queue_gate),
-                queue_probes: queue_probes.clone(),
+        for _ in 0..context.settings.pollers.max(1) {
+            let lane = lane::LaneContext {
+                context: Arc::clone(&context),
+                breaker: Arc::clone(&breaker),
+                half_open: half_open.clone(),
+                queue_breaker: Arc::clone(&queue_breaker),
+                queue_half_open: queue_half_open.clone(),
                 limits: Arc::clone(&limits),
-                source: source.clone(),
+                queues: pair.clone(),
                 leases: Arc::clone(&leases),
-                unforgiven: unforgiven.clone(),
+                uncounted: uncounted.clone(),
                 isolation: isolation.clone(),
                 troubled: troubled.clone(),
                 outbox: outbox.clone(),
             };
-            pollers.spawn(poller::poll(Arc::new(lanes), Arc::clone(&budget)));
+            pollers.spawn(poller::poll(Arc::new(lane), Arc::clone(&in_flight)));
         }
     }
     let finished = async {
@@ -156,10 +161,10 @@ pub async fn run(tools: Arc<Tools>, sources: Vec<Source>) {
         }
     };
     let grace = async {
-        tools.stop.receiving.cancelled().await;
-        tokio::time::sleep(tools.settings.grace.saturating_sub(tools.settings.flush)).await;
-        tools.stop.working.cancel();
-        tokio::time::sleep(tools.settings.flush).await;
+        context.shutdown.receiving.cancelled().await;
+        tokio::time::sleep(context.settings.grace.saturating_sub(context.settings.flush)).await;
+        context.shutdown.working.cancel();
+        tokio::time::sleep(context.settings.flush).await;
     };
     tokio::select! {
         biased;

@@ -147,7 +147,7 @@ impl Store for DynamoStore {
         self.count_attempt(message_id, now).await
     }
 
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
         self.uncount_attempt(message_id).await
     }
 

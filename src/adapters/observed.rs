@@ -186,9 +186,9 @@ impl Store for ObservedStore {
         self.port.record_attempt(message_id, now).await
     }
 
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
         self.observer.call_with(Call::Attempt, 1).await;
-        self.port.forgive_attempt(message_id).await
+        self.port.undo_attempt(message_id).await
     }
 
     async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {

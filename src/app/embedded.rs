@@ -18,7 +18,7 @@ use crate::{
     },
     domain::Action,
     ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
-    worker::{QueueKind, Source},
+    worker::{QueueKind, QueuePair},
 };
 
 /// The queue of reserves, confirms and cancels, as in production.
@@ -78,7 +78,7 @@ impl Embedded {
         let source = |queue: &Arc<MemoryQueue>, kind| {
             let dead_letters = broker.queue(&dead_letter_queue_name(queue.name()));
             let queue = observed(Arc::clone(queue));
-            Source { queue, dead_letters: observed(dead_letters), kind }
+            QueuePair { queue, dead_letters: observed(dead_letters), kind }
         };
         let sources = vec![
             source(&commands, QueueKind::Commands),

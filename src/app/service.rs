@@ -10,14 +10,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Backends, crew::Crew, signals::StopSignals};
+use super::{Backends, signals::StopSignals, worker_group::WorkerGroup};
 use crate::{
     adapters::system::SystemClock,
     admin::{Admin, AdminServer},
     config::{AdminConfig, EmfConfig, TraceConfig},
     ports::PortError,
     sweeper,
-    telemetry::{Metrics, Readiness, Traces, Watch, emf},
+    telemetry::{Metrics, Readiness, TelemetryObserver, Traces, emf},
     worker::{Observer, Settings},
 };
 
@@ -79,7 +79,7 @@ impl Service {
         };
         let worked = match connected {
             Some(backends) => {
-                let watch = Watch { metrics, traces: traces.clone() };
+                let watch = TelemetryObserver { metrics, traces: traces.clone() };
                 self.work(&backends, Arc::new(watch), readiness, signals).await
             }
             None => Ok(Instant::now()),
@@ -108,17 +108,17 @@ impl Service {
         let mut probing = JoinSet::new();
         probing.spawn(probe(backends.clone(), readiness.clone()));
         let grace = self.worker.grace;
-        let mut crew = Crew::start(backends, self.worker, self.sweeper, &observer);
+        let mut group = WorkerGroup::start(backends, self.worker, self.sweeper, &observer);
         tokio::select! {
             biased;
             signal = signals.next() => {
                 info!(signal, "stopping: no more receives, finishing what is under way");
             }
-            error = crew.ended_early() => return Err(error),
+            error = group.ended_early() => return Err(error),
         }
         let grace_ends = Instant::now() + grace;
         readiness.drain();
-        crew.drain().await;
+        group.drain().await;
         Ok(grace_ends)
     }
 }

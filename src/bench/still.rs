@@ -144,7 +144,7 @@ impl Store for BlankStore {
         Ok(Attempt { count: 1, before: now })
     }
 
-    async fn forgive_attempt(&self, _: &str) -> Result<(), PortError> {
+    async fn undo_attempt(&self, _: &str) -> Result<(), PortError> {
         Ok(())
     }
 

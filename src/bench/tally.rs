@@ -134,8 +134,8 @@ impl Store for Noted {
         self.store.record_attempt(message_id, now).await
     }
 
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
-        self.store.forgive_attempt(message_id).await
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        self.store.undo_attempt(message_id).await
     }
 
     async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {

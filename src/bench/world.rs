@@ -17,7 +17,7 @@ use crate::{
     },
     domain::{GroupId, Timestamp},
     ports::{Clock, Locks, Publisher, Queue, Store},
-    worker::{self, QueueKind, Settings, Source, Stop, Tools},
+    worker::{self, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
 
 /// Every run begins at the same moment.
@@ -82,8 +82,8 @@ impl World {
     }
 
     /// What a worker works with; its chance differs from other workers'.
-    pub(super) fn tools(&self, settings: Settings, seed: u64) -> Arc<Tools> {
-        Arc::new(Tools {
+    pub(super) fn context(&self, settings: Settings, seed: u64) -> Arc<WorkerContext> {
+        Arc::new(WorkerContext {
             store: Arc::clone(&self.ports.store),
             locks: Arc::clone(&self.ports.locks),
             publisher: Arc::clone(&self.ports.publisher),
@@ -91,13 +91,13 @@ impl World {
             entropy: Arc::new(Random::seeded(seed)),
             observer: self.tally.clone(),
             settings,
-            stop: Stop::default(),
+            shutdown: Shutdown::default(),
         })
     }
 
     /// The queue to consume.
-    pub(super) fn source(&self) -> Source {
-        Source {
+    pub(super) fn source(&self) -> QueuePair {
+        QueuePair {
             queue: Arc::clone(&self.ports.queue),
             dead_letters: Arc::clone(&self.ports.dead_letters),
             kind: QueueKind::Commands,
@@ -120,7 +120,7 @@ impl World {
     ) -> anyhow::Result<Duration> {
         let mut working = JoinSet::new();
         let begun = Instant::now();
-        working.spawn(worker::run(self.tools(settings, seed), vec![self.source()]));
+        working.spawn(worker::run(self.context(settings, seed), vec![self.source()]));
         self.until_empty().await?;
         let took = begun.elapsed();
         working.shutdown().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::{Args, builder::FalseyValueParser};
 
-use super::{ExitCode, Shell, Table, progress, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, Table, progress, run::AWS_VARIABLES};
 use crate::{
     adapters::system::SystemClock,
     app,
@@ -30,10 +30,10 @@ pub struct AuditArgs {
 /// # Errors
 ///
 /// Where the configuration is wrong, or the tables cannot be read.
-pub async fn run(args: AuditArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let config = args.settings.load(&*shell.environment)?;
+pub async fn run(args: AuditArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+    let config = args.settings.load(&*context.environment)?;
     let store = app::store(&app::aws().await, &config);
-    let bar = progress::spinner(shell)?;
+    let bar = progress::spinner(context)?;
     let shown = bar.clone();
     let options = AuditOptions {
         progress: Some(Arc::new(move |table: ports::Table, records| {
@@ -45,39 +45,44 @@ pub async fn run(args: AuditArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let report = report?;
     if args.json {
-        shell.out.json(&report)?;
+        context.out.json(&report)?;
     } else {
-        print(&report, shell)?;
+        print(&report, context)?;
     }
     Ok(if report.is_clean() { ExitCode::Done } else { ExitCode::Failed })
 }
 
-fn print(report: &AuditReport, shell: &Shell) -> std::io::Result<()> {
-    let style = shell.out.style();
+fn print(report: &AuditReport, context: &CliContext) -> std::io::Result<()> {
+    let style = context.out.style();
     let mut read = Table::new(&["table", "records"]);
     for table in ports::Table::ALL {
         read.row([table.as_str().to_owned(), report.records(table).to_string()]);
     }
-    shell.out.table(&read)?;
+    context.out.table(&read)?;
     if report.oversold_lines > 0 {
         let what = format!("{} lines have less than nothing available", report.oversold_lines);
-        shell.out.line(&style.warn(&what))?;
+        context.out.line(&style.warn(&what))?;
     }
-    list("VIOLATION", &report.violations, report.violations_omitted, shell)?;
-    list("not settled", &report.unsettled, report.unsettled_omitted, shell)?;
+    list("VIOLATION", &report.violations, report.violations_omitted, context)?;
+    list("not settled", &report.unsettled, report.unsettled_omitted, context)?;
     let count = u64::try_from(report.violations.len()).unwrap_or(u64::MAX);
     match count.saturating_add(report.violations_omitted) {
-        0 => shell.out.line(&style.good("clean: every invariant holds")),
-        violations => shell.out.line(&style.bad(&format!("{violations} violations"))),
+        0 => context.out.line(&style.good("clean: every invariant holds")),
+        violations => context.out.line(&style.bad(&format!("{violations} violations"))),
     }
 }
 
-fn list(what: &str, found: &[Violation], omitted: u64, shell: &Shell) -> std::io::Result<()> {
+fn list(
+    what: &str,
+    found: &[Violation],
+    omitted: u64,
+    context: &CliContext,
+) -> std::io::Result<()> {
     for violation in found {
-        shell.out.line(&format!("{what}  {violation}"))?;
+        context.out.line(&format!("{what}  {violation}"))?;
     }
     if omitted > 0 {
-        shell.out.line(&format!("{what}  and {omitted} more"))?;
+        context.out.line(&format!("{what}  and {omitted} more"))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use clap::{Args, builder::FalseyValueParser};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{ExitCode, Output, Shell, progress};
+use super::{CliContext, ExitCode, Output, progress};
 use crate::{
     bench::{self, Model, Progress, Row, Size},
     report::number,
@@ -56,7 +56,7 @@ lognormal distribution:
 /// # Errors
 ///
 /// The latency file is wrong, the report cannot be written, or a run came to nothing.
-pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+pub async fn run(args: BenchArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let model = match &args.latency {
         None => Model::default(),
         Some(path) => {
@@ -77,9 +77,9 @@ pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
             })
         })
     });
-    let bar = progress::bar(shell, 1)?;
+    let bar = progress::bar(context, 1)?;
     while let Some(progress) = shown.recv().await {
-        show(&progress, &bar, &shell.out)?;
+        show(&progress, &bar, &context.out)?;
     }
     bar.finish_and_clear();
     let rows = measuring.await.context("the bench")??;
@@ -87,12 +87,12 @@ pub async fn run(args: BenchArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         let name = path.display();
         std::fs::write(path, bench::report::html(&rows))
             .with_context(|| format!("the file {name}"))?;
-        shell.out.line(&format!("report: {name}"))?;
+        context.out.line(&format!("report: {name}"))?;
     }
     let met = rows.iter().filter(|row| row.met).count();
-    shell.out.line(&format!("{met} of {} targets met", rows.len()))?;
+    context.out.line(&format!("{met} of {} targets met", rows.len()))?;
     if args.json {
-        shell.out.json(&json!({ "rows": rows }))?;
+        context.out.json(&json!({ "rows": rows }))?;
     }
     Ok(ExitCode::Done)
 }

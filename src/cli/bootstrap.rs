@@ -5,7 +5,7 @@ use clap::{Args, builder::FalseyValueParser};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::{ExitCode, Shell, Table, progress, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, Table, progress, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         bootstrap::{Difference, Ensured},
@@ -40,16 +40,16 @@ pub struct BootstrapArgs {
 /// # Errors
 ///
 /// Where the configuration is wrong, or a service is unreachable or refuses.
-pub async fn run(args: BootstrapArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let config = args.settings.load(&*shell.environment)?;
-    let bar = progress::spinner(shell)?;
+pub async fn run(args: BootstrapArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+    let config = args.settings.load(&*context.environment)?;
+    let bar = progress::spinner(context)?;
     let ensured = ensure(&config, args.minimal_tables, &bar).await;
     bar.finish_and_clear();
     let ensured = ensured?;
     if args.json {
-        shell.out.json(&as_json(&ensured))?;
+        context.out.json(&as_json(&ensured))?;
     } else {
-        print(&ensured, shell)?;
+        print(&ensured, context)?;
     }
     Ok(ExitCode::Done)
 }
@@ -105,18 +105,18 @@ fn as_json(ensured: &Ensured) -> Value {
     json!({ "created": ensured.created, "differences": differences })
 }
 
-fn print(ensured: &Ensured, shell: &Shell) -> std::io::Result<()> {
-    let style = shell.out.style();
+fn print(ensured: &Ensured, context: &CliContext) -> std::io::Result<()> {
+    let style = context.out.style();
     for name in &ensured.created {
-        shell.out.line(&format!("{}  {name}", style.good("created")))?;
+        context.out.line(&format!("{}  {name}", style.good("created")))?;
     }
     if ensured.differences.is_empty() {
-        return shell.out.line("everything is there, as it should be");
+        return context.out.line("everything is there, as it should be");
     }
     let mut table = Table::new(&["resource", "what", "expected", "found"]);
     for found in &ensured.differences {
         table.row([&found.resource, &found.what, &found.expected, &found.found]);
     }
-    shell.out.table(&table)?;
-    shell.out.line(&style.warn("differences are left as they are"))
+    context.out.table(&table)?;
+    context.out.line(&style.warn("differences are left as they are"))
 }

@@ -3,7 +3,7 @@
 use clap::{Args, builder::FalseyValueParser};
 use serde_json::{Value, json};
 
-use super::{ExitCode, Shell, Table, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, Table, run::AWS_VARIABLES};
 use crate::config::{Config, ConfigError, Effective, Flags, Problem};
 
 /// Arguments of `check-config`.
@@ -24,32 +24,32 @@ pub struct CheckConfigArgs {
 ///
 /// Where the configuration is wrong, or the output cannot be written.
 #[expect(clippy::unused_async, reason = "every subcommand runs alike")]
-pub async fn run(args: CheckConfigArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    match args.settings.load_reported(&*shell.environment) {
+pub async fn run(args: CheckConfigArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+    match args.settings.load_reported(&*context.environment) {
         Ok((_, settings)) if args.json => {
             let settings: Vec<Value> = settings.iter().map(setting_json).collect();
-            shell.out.json(&json!({ "valid": true, "settings": settings }))?;
+            context.out.json(&json!({ "valid": true, "settings": settings }))?;
             Ok(ExitCode::Done)
         }
         Ok((_, settings)) => {
-            print(&settings, shell)?;
+            print(&settings, context)?;
             Ok(ExitCode::Done)
         }
         Err(error) if args.json => {
-            shell.out.json(&json!({ "valid": false, "problems": problems_json(&error) }))?;
+            context.out.json(&json!({ "valid": false, "problems": problems_json(&error) }))?;
             Ok(ExitCode::Usage)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn print(settings: &[Effective], shell: &Shell) -> std::io::Result<()> {
+fn print(settings: &[Effective], context: &CliContext) -> std::io::Result<()> {
     let mut table = Table::new(&["variable", "value", "unit", "from"]);
     for read in settings {
         let value = read.value.as_deref().unwrap_or("-");
         table.row([read.setting.variable, value, read.setting.unit, read.origin.as_str()]);
     }
-    shell.out.table(&table)
+    context.out.table(&table)
 }
 
 fn setting_json(read: &Effective) -> Value {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, builder::FalseyValueParser};
 
-use super::{ExitCode, Shell};
+use super::{CliContext, ExitCode};
 use crate::config::{DevConfig, Flags};
 
 /// Arguments of `dev`.
@@ -42,39 +42,39 @@ pub struct DevArgs {
 ///
 /// Where the configuration is wrong, the folder cannot be used, or a port is taken.
 #[cfg(feature = "embedded")]
-pub async fn run(args: DevArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let mut config = args.settings.load(&*shell.environment)?;
+pub async fn run(args: DevArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+    let mut config = args.settings.load(&*context.environment)?;
     // A receive from memory costs nothing, and one under way holds up the end.
     config.worker.long_poll = config.worker.long_poll.min(std::time::Duration::from_secs(1));
     let mut signals = crate::app::signals::StopSignals::catch()?;
     if !args.demo {
-        let session = session::Session { data: args.data, json: args.json, config, shell };
+        let session = session::Session { data: args.data, json: args.json, config, context };
         return session.run(input::lines_of_stdin(), signals).await;
     }
     tokio::select! {
         biased;
         signal = signals.next() => anyhow::bail!("ended by {signal} before the end of the demo"),
-        ended = demo(args.json, config, shell) => ended,
+        ended = demo(args.json, config, context) => ended,
     }
 }
 
 #[cfg(feature = "embedded")]
-async fn demo(json: bool, config: DevConfig, shell: &Shell) -> anyhow::Result<ExitCode> {
+async fn demo(json: bool, config: DevConfig, context: &CliContext) -> anyhow::Result<ExitCode> {
     use crate::{
         adapters::system::Random,
         demo::{self, Cast, live::View},
         ports::Entropy as _,
     };
-    let view = match (json, shell.out.is_terminal()) {
+    let view = match (json, context.out.is_terminal()) {
         (true, _) => View::Nothing,
         (false, true) => View::Screen,
         (false, false) => View::Lines,
     };
     let (seed, _) = Random::new().uuid().as_u64_pair();
-    let summary = demo::play(&Cast::full(seed), config.worker, view, &shell.out).await?;
+    let summary = demo::play(&Cast::full(seed), config.worker, view, &context.out).await?;
     match json {
-        true => shell.out.json(&summary)?,
-        false => summary.print(&shell.out)?,
+        true => context.out.json(&summary)?,
+        false => summary.print(&context.out)?,
     }
     Ok(if summary.is_clean() { ExitCode::Done } else { ExitCode::Failed })
 }
@@ -86,7 +86,7 @@ async fn demo(json: bool, config: DevConfig, shell: &Shell) -> anyhow::Result<Ex
 /// Always.
 #[cfg(not(feature = "embedded"))]
 #[expect(clippy::unused_async, reason = "the same shape as with embedded backends")]
-pub async fn run(args: DevArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    args.settings.load(&*shell.environment)?;
+pub async fn run(args: DevArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+    args.settings.load(&*context.environment)?;
     anyhow::bail!("this build has no embedded backends: build it with the feature `embedded`")
 }

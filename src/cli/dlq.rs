@@ -13,7 +13,7 @@ use clap::{
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
-use super::{ExitCode, Shell, progress, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, progress, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sqs::{self, SqsQueue, bootstrap::dead_letter_queue_name},
@@ -201,14 +201,14 @@ struct Done {
 ///
 /// Where the configuration is wrong, or a queue is unreachable or refuses. What was done until then
 /// is shown.
-pub async fn run(args: DlqArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let place = args.command.place();
-    let config = place.settings.load(&*shell.environment)?;
+    let config = place.settings.load(&*context.environment)?;
     let (task, mut selection) = args.command.task();
     let queues = place.queue.clone().map_or(config.queues, |queue| vec![queue]);
     let sdk = app::aws().await;
     let stop = stopped_by_a_signal()?;
-    let bar = progress::spinner(shell)?;
+    let bar = progress::spinner(context)?;
     let mut done = Vec::new();
     let mut failure = None;
     for queue in &queues {
@@ -240,9 +240,9 @@ pub async fn run(args: DlqArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let missing: Vec<String> = selection.ids.into_iter().flatten().collect();
     if place.json {
-        shell.out.json(&show::as_json(&done, &missing))?;
+        context.out.json(&show::as_json(&done, &missing))?;
     } else {
-        show::print(task, &done, &missing, shell)?;
+        show::print(task, &done, &missing, context)?;
     }
     match failure {
         Some(error) => Err(error),

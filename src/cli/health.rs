@@ -1,4 +1,4 @@
-//! `health`: asks a worker's admin port, for container probes in an image without a shell.
+//! `health`: asks a worker's admin port, for container probes in an image without a context.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use tokio::{
     time,
 };
 
-use super::{ExitCode, Shell};
+use super::{CliContext, ExitCode};
 use crate::config::{AdminConfig, Flags};
 
 /// The whole exchange. Kubernetes gives a probe one second unless told otherwise.
@@ -38,23 +38,23 @@ pub struct HealthArgs {
 /// # Errors
 ///
 /// Where the configuration is wrong, or the output cannot be written.
-pub async fn run(args: HealthArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let admin = args.settings.load(&*shell.environment)?;
+pub async fn run(args: HealthArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+    let admin = args.settings.load(&*context.environment)?;
     let address = reachable(admin.address());
     let path = if args.ready { "/readyz" } else { "/livez" };
     let answer = match time::timeout(TIMEOUT, get(address, path)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
-            shell.errors.line(&format!("http://{address}{path}: {error}"))?;
+            context.errors.line(&format!("http://{address}{path}: {error}"))?;
             return Ok(ExitCode::Unreachable);
         }
         Err(_) => {
             let waited = TIMEOUT.as_secs();
-            shell.errors.line(&format!("http://{address}{path}: no answer in {waited} s"))?;
+            context.errors.line(&format!("http://{address}{path}: no answer in {waited} s"))?;
             return Ok(ExitCode::Unreachable);
         }
     };
-    shell.out.line(answer.body.trim_end())?;
+    context.out.line(answer.body.trim_end())?;
     Ok(if answer.status == 200 { ExitCode::Done } else { ExitCode::Failed })
 }
 

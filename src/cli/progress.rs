@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
-use super::Shell;
+use super::CliContext;
 
 /// How often it moves where nothing else moves it.
 const TICK: Duration = Duration::from_millis(200);
@@ -15,8 +15,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// # Errors
 ///
 /// Never, as its template is right.
-pub fn spinner(shell: &Shell) -> anyhow::Result<ProgressBar> {
-    of(shell, None, "{spinner} {msg}  {elapsed}")
+pub fn spinner(context: &CliContext) -> anyhow::Result<ProgressBar> {
+    of(context, None, "{spinner} {msg}  {elapsed}")
 }
 
 /// Progress towards a whole, with a message behind it.
@@ -24,12 +24,12 @@ pub fn spinner(shell: &Shell) -> anyhow::Result<ProgressBar> {
 /// # Errors
 ///
 /// Never, as its template is right.
-pub fn bar(shell: &Shell, whole: u64) -> anyhow::Result<ProgressBar> {
-    of(shell, Some(whole), "{spinner} {elapsed} [{wide_bar}] {pos}/{len} {msg}")
+pub fn bar(context: &CliContext, whole: u64) -> anyhow::Result<ProgressBar> {
+    of(context, Some(whole), "{spinner} {elapsed} [{wide_bar}] {pos}/{len} {msg}")
 }
 
-fn of(shell: &Shell, whole: Option<u64>, template: &str) -> anyhow::Result<ProgressBar> {
-    if !shell.errors.is_terminal() {
+fn of(context: &CliContext, whole: Option<u64>, template: &str) -> anyhow::Result<ProgressBar> {
+    if !context.errors.is_terminal() {
         return Ok(ProgressBar::hidden());
     }
     let style = ProgressStyle::with_template(template)?.progress_chars("=> ");
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn nothing_is_drawn_where_nobody_watches() {
         let ((out, _), (errors, _)) = (Output::captured(), Output::captured());
-        let shell = Shell { environment: Box::new(ProcessEnvironment), out, errors };
-        assert!(spinner(&shell).unwrap().is_hidden() && bar(&shell, 7).unwrap().is_hidden());
+        let context = CliContext { environment: Box::new(ProcessEnvironment), out, errors };
+        assert!(spinner(&context).unwrap().is_hidden() && bar(&context, 7).unwrap().is_hidden());
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, builder::FalseyValueParser};
 
-use super::{ExitCode, Shell};
+use super::{CliContext, ExitCode};
 use crate::{
     app::{self, service::Service, signals::StopSignals},
     config::{Config, Flags},
@@ -38,8 +38,8 @@ OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_EXPORTER_OTLP_HEADERS, OTEL_B
 /// # Errors
 ///
 /// Where the configuration is wrong, a service is unreachable at the start, or a port is taken.
-pub async fn run(args: RunArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let config = args.settings.load(&*shell.environment)?;
+pub async fn run(args: RunArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+    let config = args.settings.load(&*context.environment)?;
     let signals = StopSignals::catch()?;
     let service = Service {
         worker: config.worker.clone(),

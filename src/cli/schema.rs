@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use clap::{Args, builder::FalseyValueParser};
 use serde_json::{Map, Value};
 
-use super::{ExitCode, Shell};
+use super::{CliContext, ExitCode};
 use crate::message::catalog;
 
 /// What the AsyncAPI document is asked for by.
@@ -31,27 +31,27 @@ pub struct SchemaArgs {
 ///
 /// Where there is none of that name, or the output cannot be written.
 #[expect(clippy::unused_async, reason = "every subcommand runs alike")]
-pub async fn run(args: SchemaArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+pub async fn run(args: SchemaArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     match args.name.as_deref() {
-        Some(name) => print_one(name, args.json, shell),
+        Some(name) => print_one(name, args.json, context),
         None if args.list && args.json => {
-            shell.out.json(&documents().map(|(name, _)| name).collect::<Vec<_>>())?;
+            context.out.json(&documents().map(|(name, _)| name).collect::<Vec<_>>())?;
             Ok(ExitCode::Done)
         }
         None if args.list => {
             for (name, _) in documents() {
-                shell.out.line(name)?;
+                context.out.line(name)?;
             }
             Ok(ExitCode::Done)
         }
         None if args.json => {
-            shell.out.json(&as_json(documents())?)?;
+            context.out.json(&as_json(documents())?)?;
             Ok(ExitCode::Done)
         }
         None => {
             for (name, text) in documents() {
-                shell.out.line(&shell.out.style().faint(&format!("# {name}")))?;
-                shell.out.line(text.trim_end())?;
+                context.out.line(&context.out.style().faint(&format!("# {name}")))?;
+                context.out.line(text.trim_end())?;
             }
             Ok(ExitCode::Done)
         }
@@ -62,16 +62,16 @@ fn documents() -> impl Iterator<Item = (&'static str, &'static str)> {
     catalog::schemas().iter().copied().chain([(ASYNCAPI, catalog::asyncapi())])
 }
 
-fn print_one(name: &str, json: bool, shell: &Shell) -> anyhow::Result<ExitCode> {
+fn print_one(name: &str, json: bool, context: &CliContext) -> anyhow::Result<ExitCode> {
     if let Some(document) = documents().find(|(known, _)| *known == name) {
         match json {
-            true => shell.out.json(&as_json([document])?)?,
-            false => shell.out.line(document.1.trim_end())?,
+            true => context.out.json(&as_json([document])?)?,
+            false => context.out.line(document.1.trim_end())?,
         }
         return Ok(ExitCode::Done);
     }
     let known: Vec<&str> = documents().map(|(known, _)| known).collect();
-    shell.errors.line(&format!("there is no schema {name:?}; there are {}", known.join(", ")))?;
+    context.errors.line(&format!("there is no schema {name:?}; there are {}", known.join(", ")))?;
     Ok(ExitCode::Usage)
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{ExitCode, Shell, progress};
+use super::{CliContext, ExitCode, progress};
 use crate::sim;
 
 /// Arguments of `sim`.
@@ -18,9 +18,9 @@ pub struct SimArgs {
 /// # Errors
 ///
 /// Where the output cannot be written.
-pub async fn run(args: SimArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+pub async fn run(args: SimArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     // Each history has a runtime of its own, which cannot be started on one of this.
-    let bar = progress::bar(shell, args.arguments.seeds)?;
+    let bar = progress::bar(context, args.arguments.seeds)?;
     let shown = bar.clone();
     let run = tokio::task::spawn_blocking(move || {
         let progress = |run, whole| {
@@ -33,6 +33,6 @@ pub async fn run(args: SimArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
     let ended = run.await;
     bar.finish_and_clear();
     let (holds, text) = ended??;
-    shell.out.write(&String::from_utf8_lossy(&text))?;
+    context.out.write(&String::from_utf8_lossy(&text))?;
     Ok(if holds { ExitCode::Done } else { ExitCode::Failed })
 }

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, builder::FalseyValueParser};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{ExitCode, Shell, Table, progress, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, Table, progress, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sns::{self, SnsTopic, subscription::Temporary},
@@ -155,8 +155,8 @@ impl StormArgs {
 ///
 /// Where the configuration is wrong, a service is unreachable or refuses, nobody answers, or the
 /// report cannot be written.
-pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
-    let config = args.settings.load(&*shell.environment)?;
+pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+    let config = args.settings.load(&*context.environment)?;
     let mut signals = StopSignals::catch()?;
     let before = workers::figures(&args.workers).await?;
     let name = Random::new().uuid().simple().to_string().chars().take(12).collect();
@@ -193,7 +193,7 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
             let results = Arc::new(connect(subscription.queue_url()).await?.of_topic());
             let (clock, entropy) = (Arc::new(SystemClock), Arc::new(Random::new()));
             let ports = Ports { commands, restocks, results, clock, entropy };
-            let bar = progress::bar(shell, 1)?;
+            let bar = progress::bar(context, 1)?;
             bar.set_message("waiting for a first answer");
             let stormed = storm.run(&ports, |progress| show(&bar, progress)).await;
             bar.finish_and_clear();
@@ -210,8 +210,8 @@ pub async fn run(args: StormArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         std::fs::write(path, summary.html()).with_context(|| format!("the file {name}"))?;
     }
     match args.json {
-        true => shell.out.json(&json!(summary))?,
-        false => print(&summary, &args, shell)?,
+        true => context.out.json(&json!(summary))?,
+        false => print(&summary, &args, context)?,
     }
     Ok(if summary.is_complete() { ExitCode::Done } else { ExitCode::Failed })
 }
@@ -228,8 +228,8 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     }
 }
 
-fn print(summary: &Summary, args: &StormArgs, shell: &Shell) -> anyhow::Result<()> {
-    let (out, style) = (&shell.out, shell.out.style());
+fn print(summary: &Summary, args: &StormArgs, context: &CliContext) -> anyhow::Result<()> {
+    let (out, style) = (&context.out, context.out.style());
     let mut times = Table::new(&["command", "outcomes", "p50, ms", "p95, ms", "p99, ms"]);
     for (name, of) in &summary.by_command {
         let at = [of.p50_ms, of.p95_ms, of.p99_ms].map(number);

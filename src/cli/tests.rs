@@ -29,9 +29,9 @@ async fn run_with(variables: &[(&'static str, String)], arguments: &[&str]) -> E
     let ((out, kept), (errors, kept_errors)): ((Output, Captured), (Output, Captured)) =
         (Output::captured(), Output::captured());
     let environment = Box::new(Fixed(variables.iter().cloned().collect()));
-    let shell = Shell { environment, out, errors };
+    let context = CliContext { environment, out, errors };
     let arguments = ["inventory-worker"].iter().chain(arguments).map(OsString::from);
-    let code = execute(arguments, &shell).await;
+    let code = execute(arguments, &context).await;
     Ended { code, out: kept.text(), errors: kept_errors.text() }
 }
 

@@ -393,7 +393,7 @@ pub trait Store: Send + Sync {
 
     /// Takes back one attempt that ended in an unavailable dependency. When it was counted
     /// stays known.
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError>;
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError>;
 
     /// Notes that a copy of the message went to the dead letters. Kept as long as a count of
     /// attempts, 90 days.

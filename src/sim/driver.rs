@@ -38,7 +38,7 @@ use crate::{
     planted::{self, Bug},
     ports::{Clock, Entropy, Queue},
     sweeper::Sweeper,
-    worker::{self, QueueKind, Source, Stop, Tools, Unobserved},
+    worker::{self, NoopObserver, QueueKind, QueuePair, Shutdown, WorkerContext},
 };
 
 /// In calm, everything must have come to an end within this.
@@ -395,7 +395,7 @@ impl Keeper {
 struct Running {
     injector: Arc<Injector>,
     task: JoinHandle<()>,
-    stop: Stop,
+    stop: Shutdown,
     grace: Duration,
 }
 
@@ -417,12 +417,12 @@ impl Running {
         if planted::on(Bug::NoBudget) {
             settings.messages_in_flight_max = usize::MAX;
         }
-        let stop = Stop::default();
+        let stop = Shutdown::default();
         let chance = stream(world.seed, &format!("entropy of {worker}.{life}"));
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(chance));
         let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
         let grace = settings.grace;
-        let tools = Arc::new(Tools {
+        let context = Arc::new(WorkerContext {
             store: Arc::new(FaultyStore::new(Arc::clone(&injector))),
             locks: Arc::new(FaultyLocks(Arc::clone(&injector))),
             publisher: Arc::new(FaultyTopic(Arc::clone(&injector))),
@@ -430,7 +430,7 @@ impl Running {
             entropy: Arc::clone(&entropy),
             observer: gauge,
             settings,
-            stop: stop.clone(),
+            shutdown: stop.clone(),
         });
         let queue = |place| {
             let (Place::Commands(index) | Place::DeadLetters(index)) = place;
@@ -442,23 +442,23 @@ impl Running {
             let injector = Arc::clone(&injector);
             Some(Arc::new(FaultyQueue::new(injector, inner, place)) as Arc<dyn Queue>)
         };
-        let sources: Vec<Source> = QUEUES
+        let sources: Vec<QueuePair> = QUEUES
             .iter()
             .enumerate()
             .filter_map(|(index, (_, kind))| {
                 let (from, dead) =
                     (queue(Place::Commands(index))?, queue(Place::DeadLetters(index))?);
-                Some(Source { queue: from, dead_letters: dead, kind: *kind })
+                Some(QueuePair { queue: from, dead_letters: dead, kind: *kind })
             })
             .collect();
         let expiries = sources.iter().find(|source| source.kind == QueueKind::Expiries);
         let sweeper = expiries.map(|source| Sweeper {
-            store: Arc::clone(&tools.store),
-            locks: Arc::clone(&tools.locks),
+            store: Arc::clone(&context.store),
+            locks: Arc::clone(&context.locks),
             queue: Arc::clone(&source.queue),
             clock,
             entropy,
-            observer: Arc::new(Unobserved),
+            observer: Arc::new(NoopObserver),
             settings: world.profile.sweeper.clone(),
         });
         let sweeping = stop.receiving.clone();
@@ -468,7 +468,7 @@ impl Running {
                     sweeper.run(sweeping).await;
                 }
             };
-            futures::future::join(worker::run(tools, sources), sweep).await;
+            futures::future::join(worker::run(context, sources), sweep).await;
         });
         Self { injector, task, stop, grace }
     }

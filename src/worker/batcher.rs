@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::ports::{BatchAnswer, EntryError, PortError};
 
 /// A call that carries entries of several lanes.
-pub(super) trait Carrier: Send + Sync {
+pub(super) trait BatchCall: Send + Sync {
     /// What it carries.
     type Entry: Send + Sync;
 
@@ -37,23 +37,23 @@ pub(super) trait Carrier: Send + Sync {
 
 /// How many of the first entries one call carries: at least one, for an entry that alone is too
 /// large is for the other side to refuse.
-pub(super) fn fitting<C: Carrier>(entries: &[C::Entry]) -> usize {
+pub(super) fn fits_batch<C: BatchCall>(entries: &[C::Entry]) -> usize {
     let mut bytes = 0_usize;
     let fits = |entry: &&C::Entry| {
         bytes = bytes.saturating_add(C::bytes(entry));
         bytes <= C::BYTES_MAX
     };
-    let fitting = entries.iter().take(C::ENTRIES_MAX).take_while(fits).count();
-    fitting.max(1).min(entries.len())
+    let fits_batch = entries.iter().take(C::ENTRIES_MAX).take_while(fits).count();
+    fits_batch.max(1).min(entries.len())
 }
 
 /// Entries back from their call, and one answer each, or why there are none.
-pub(super) struct Carried<E> {
+pub(super) struct BatchResponse<E> {
     pub(super) entries: Vec<E>,
     pub(super) answer: Result<BatchAnswer, PortError>,
 }
 
-impl<E> Carried<E> {
+impl<E> BatchResponse<E> {
     fn lost() -> Self {
         let answer = Err(PortError::Unavailable("the call broke off".to_owned()));
         Self { entries: Vec::new(), answer }
@@ -61,8 +61,8 @@ impl<E> Carried<E> {
 }
 
 /// Collects entries of lanes into batches.
-pub(super) struct Batcher<C: Carrier> {
-    carrier: C,
+pub(super) struct Batcher<C: BatchCall> {
+    batch_call: C,
     linger: Duration,
     state: Mutex<State<C::Entry>>,
 }
@@ -86,7 +86,7 @@ struct Content<E> {
     bytes: usize,
     /// Those who wait, with how many entries they have, in the order of the entries. The leader's
     /// own come first and are not counted here.
-    followers: Vec<(usize, oneshot::Sender<Carried<E>>)>,
+    followers: Vec<(usize, oneshot::Sender<BatchResponse<E>>)>,
 }
 
 /// What handing over made of the caller.
@@ -96,45 +96,47 @@ enum Part<E> {
     /// It makes the call for all.
     Leader { batch: Arc<Batch<E>>, own: usize },
     /// It waits for the leader.
-    Follower(oneshot::Receiver<Carried<E>>),
+    Follower(oneshot::Receiver<BatchResponse<E>>),
 }
 
-impl<C: Carrier> Batcher<C> {
+impl<C: BatchCall> Batcher<C> {
     /// An empty batcher. A batch waits for lanes that are on their way no longer than `linger`.
-    pub(super) fn new(carrier: C, linger: Duration) -> Self {
-        Self { carrier, linger, state: Mutex::new(State { open: None, expected: 0 }) }
+    pub(super) fn new(batch_call: C, linger: Duration) -> Self {
+        Self { batch_call, linger, state: Mutex::new(State { open: None, expected: 0 }) }
     }
 
     /// Announces a lane that may bring entries. Batches wait for it, not for others.
-    pub(super) fn expect(self: &Arc<Self>) -> Expected<C> {
+    pub(super) fn expect(self: &Arc<Self>) -> Pending<C> {
         self.state().expected += 1;
-        Expected(Some(Arc::clone(self)))
+        Pending(Some(Arc::clone(self)))
     }
 
-    /// Carries entries that fit one call ([`fitting`]), alone or with others.
+    /// Carries entries that fit one call ([`fits_batch`]), alone or with others.
     ///
     /// The entries stay together and in order. An answer is missing for none of them. They come
     /// back with it, unless the lane that made the call broke down.
     pub(super) async fn carry(
         &self,
         entries: Vec<C::Entry>,
-        expected: Option<Expected<C>>,
-    ) -> Carried<C::Entry> {
-        let (carried, is_shared) = match self.hand_over(entries, expected) {
+        expected: Option<Pending<C>>,
+    ) -> BatchResponse<C::Entry> {
+        let (response, is_shared) = match self.hand_over(entries, expected) {
             Part::Alone(entries) => (self.call(entries).await, false),
             Part::Leader { batch, own } => self.lead(&batch, own).await,
-            Part::Follower(answer) => (answer.await.unwrap_or_else(|_| Carried::lost()), true),
+            Part::Follower(answer) => {
+                (answer.await.unwrap_or_else(|_| BatchResponse::lost()), true)
+            }
         };
-        match carried {
+        match response {
             // Nothing was done, and it may be another lane's entry that was refused.
-            Carried { entries, answer: Err(PortError::Refused(_)) } if is_shared => {
+            BatchResponse { entries, answer: Err(PortError::Refused(_)) } if is_shared => {
                 self.call(entries).await
             }
-            carried => carried,
+            response => response,
         }
     }
 
-    fn hand_over(&self, entries: Vec<C::Entry>, expected: Option<Expected<C>>) -> Part<C::Entry> {
+    fn hand_over(&self, entries: Vec<C::Entry>, expected: Option<Pending<C>>) -> Part<C::Entry> {
         let bytes = entries.iter().map(C::bytes).fold(0, usize::saturating_add);
         let is_full = entries.len() >= C::ENTRIES_MAX || bytes >= C::BYTES_MAX;
         if is_full {
@@ -178,7 +180,11 @@ impl<C: Carrier> Batcher<C> {
     }
 
     /// Waits until the batch is to go, makes the call and hands out the answers.
-    async fn lead(&self, batch: &Arc<Batch<C::Entry>>, own: usize) -> (Carried<C::Entry>, bool) {
+    async fn lead(
+        &self,
+        batch: &Arc<Batch<C::Entry>>,
+        own: usize,
+    ) -> (BatchResponse<C::Entry>, bool) {
         let leading = Leading { batcher: self, batch };
         tokio::select! {
             biased;
@@ -191,10 +197,10 @@ impl<C: Carrier> Batcher<C> {
             (std::mem::take(&mut content.entries), std::mem::take(&mut content.followers))
         };
         let is_shared = !followers.is_empty();
-        let Carried { entries, answer } = self.call(entries).await;
+        let BatchResponse { entries, answer } = self.call(entries).await;
         let mut entries = entries.into_iter();
         let mut answers = answer.map(Vec::into_iter);
-        let mut part = |count: usize| Carried {
+        let mut part = |count: usize| BatchResponse {
             entries: entries.by_ref().take(count).collect(),
             answer: match &mut answers {
                 Ok(answers) => Ok(answers.take(count).collect()),
@@ -209,13 +215,13 @@ impl<C: Carrier> Batcher<C> {
         (own, is_shared)
     }
 
-    async fn call(&self, entries: Vec<C::Entry>) -> Carried<C::Entry> {
+    async fn call(&self, entries: Vec<C::Entry>) -> BatchResponse<C::Entry> {
         let unanswered = || Err(EntryError::Retryable("left unanswered".to_owned()));
-        let answer = self.carrier.carry(&entries).await.map(|mut answers| {
+        let answer = self.batch_call.carry(&entries).await.map(|mut answers| {
             answers.resize_with(entries.len(), unanswered);
             answers
         });
-        Carried { entries, answer }
+        BatchResponse { entries, answer }
     }
 
     fn state(&self) -> MutexGuard<'_, State<C::Entry>> {
@@ -240,12 +246,12 @@ impl<E> Batch<E> {
 
 /// While it lives the batch may be added to; also when its leader is dropped, nobody is left
 /// waiting for one that never comes.
-struct Leading<'a, C: Carrier> {
+struct Leading<'a, C: BatchCall> {
     batcher: &'a Batcher<C>,
     batch: &'a Arc<Batch<C::Entry>>,
 }
 
-impl<C: Carrier> Drop for Leading<'_, C> {
+impl<C: BatchCall> Drop for Leading<'_, C> {
     fn drop(&mut self) {
         let mut state = self.batcher.state();
         if state.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, self.batch)) {
@@ -255,9 +261,9 @@ impl<C: Carrier> Drop for Leading<'_, C> {
 }
 
 /// A lane that may bring entries. Dropped, it brings none.
-pub(super) struct Expected<C: Carrier>(Option<Arc<Batcher<C>>>);
+pub(super) struct Pending<C: BatchCall>(Option<Arc<Batcher<C>>>);
 
-impl<C: Carrier> Expected<C> {
+impl<C: BatchCall> Pending<C> {
     /// It is here. The caller holds the lock that dropping would take.
     fn arrived(mut self, state: &mut State<C::Entry>) {
         self.0 = None;
@@ -265,7 +271,7 @@ impl<C: Carrier> Expected<C> {
     }
 }
 
-impl<C: Carrier> Drop for Expected<C> {
+impl<C: BatchCall> Drop for Pending<C> {
     fn drop(&mut self) {
         let Some(batcher) = self.0.take() else { return };
         let mut state = batcher.state();

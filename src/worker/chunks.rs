@@ -9,11 +9,11 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Tools,
+    WorkerContext,
     committer::{self, Decided, Leased},
     failure::Failure,
     loading,
-    plan::{self, Step},
+    plan::{self, DecidedCommand},
 };
 use crate::{
     decide::{self, Change, OverBound, State},
@@ -76,14 +76,14 @@ impl<'a> Chunked<'a> {
             .collect()
     }
 
-    fn check_lease(&self, tools: &Tools) -> Result<(), Failure> {
-        committer::check_leases(tools, std::slice::from_ref(self.leased))
+    fn check_lease(&self, context: &WorkerContext) -> Result<(), Failure> {
+        committer::check_leases(context, std::slice::from_ref(self.leased))
     }
 }
 
 /// How a command stands in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum LedgerStatus {
     /// It is not there.
     Unknown,
     /// It has begun, and has no outcome yet.
@@ -93,24 +93,30 @@ pub(super) enum Standing {
 }
 
 /// How the ledger has the command.
-pub(super) async fn standing(tools: &Tools, command: &Command) -> Result<Standing, Failure> {
+pub(super) async fn ledger_status(
+    context: &WorkerContext,
+    command: &Command,
+) -> Result<LedgerStatus, Failure> {
     let key = LedgerKey::Command(command.key.clone());
     let wanted = Wanted { ledger: [key.clone()].into(), ..Wanted::default() };
-    let mut loaded = tools.store.load(&wanted).await?;
+    let mut loaded = context.store.load(&wanted).await?;
     Ok(match loaded.ledger.remove(&key).flatten() {
-        None => Standing::Unknown,
-        Some(LedgerRecord::Outcome { .. }) => Standing::Decided,
-        Some(LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. }) => Standing::Begun,
+        None => LedgerStatus::Unknown,
+        Some(LedgerRecord::Outcome { .. }) => LedgerStatus::Decided,
+        Some(LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. }) => LedgerStatus::Begun,
     })
 }
 
 /// Begins the restock or resumes it, to its outcome.
-pub(super) async fn commit(tools: &Arc<Tools>, chunked: &Chunked<'_>) -> Result<Decided, Failure> {
-    let (chunk_ends, begun_at) = match begin(tools, chunked).await? {
-        Begun::Known(decided) => return Ok(decided),
-        Begun::Chunks { chunk_ends, begun_at } => (chunk_ends, begun_at),
+pub(super) async fn commit(
+    context: &Arc<WorkerContext>,
+    chunked: &Chunked<'_>,
+) -> Result<Decided, Failure> {
+    let (chunk_ends, begun_at) = match begin(context, chunked).await? {
+        IntentState::Known(decided) => return Ok(decided),
+        IntentState::Chunks { chunk_ends, begun_at } => (chunk_ends, begun_at),
     };
-    let markers = load_markers(tools, chunked, &chunk_ends, begun_at).await?;
+    let markers = load_markers(context, chunked, &chunk_ends, begun_at).await?;
     let starts = std::iter::once(0).chain(chunk_ends.iter().copied());
     let chunks = starts.zip(chunk_ends.iter().copied()).zip(0_u32..);
     let run = |((start, end), index)| {
@@ -119,7 +125,7 @@ pub(super) async fn commit(tools: &Arc<Tools>, chunked: &Chunked<'_>) -> Result<
         async move {
             match known {
                 Some(summary) => Ok(summary),
-                None => apply_chunk(tools, chunked, begun_at, index, range).await,
+                None => apply_chunk(context, chunked, begun_at, index, range).await,
             }
         }
     };
@@ -127,37 +133,38 @@ pub(super) async fn commit(tools: &Arc<Tools>, chunked: &Chunked<'_>) -> Result<
     let awaited = if planted::on(Bug::FinishEarly) { 1 } else { usize::MAX };
     let summaries: Vec<RestockSummary> = stream::iter(chunks.map(run))
         .take(awaited)
-        .buffered(tools.settings.restock_parallelism.max(1))
+        .buffered(context.settings.restock_parallelism.max(1))
         .try_collect()
         .await?;
-    finish(tools, chunked, begun_at, sum(summaries)).await
+    finish(context, chunked, begun_at, sum(summaries)).await
 }
 
 fn usize_of(index: u32) -> usize {
     usize::try_from(index).unwrap_or(usize::MAX)
 }
 
-enum Begun {
+enum IntentState {
     Known(Decided),
     Chunks { chunk_ends: Vec<u32>, begun_at: Timestamp },
 }
 
 /// Finds the outcome or the intent, or writes the intent.
-async fn begin(tools: &Tools, chunked: &Chunked<'_>) -> Result<Begun, Failure> {
-    let mut backoff = Policy::CONFLICT.attempts(tools.settings.conflict_attempts).start();
+async fn begin(context: &WorkerContext, chunked: &Chunked<'_>) -> Result<IntentState, Failure> {
+    let mut backoff = Policy::CONFLICT.attempts(context.settings.conflict_attempts).start();
     loop {
-        chunked.check_lease(tools)?;
+        chunked.check_lease(context)?;
         let wanted = Wanted { ledger: [chunked.key()].into(), ..Wanted::default() };
-        let mut loaded = tools.store.load(&wanted).await?;
-        let now = tools.clock.now();
+        let mut loaded = context.store.load(&wanted).await?;
+        let now = context.clock.now();
         match loaded.ledger.remove(&chunked.key()).flatten() {
             Some(LedgerRecord::Intent { digest, chunk_ends, decided_at: begun_at })
                 if digest == chunked.command.digest =>
             {
-                return Ok(Begun::Chunks { chunk_ends, begun_at });
+                return Ok(IntentState::Chunks { chunk_ends, begun_at });
             }
             Some(record) => {
-                return committer::found_in_ledger(chunked.command, &record, now).map(Begun::Known);
+                return committer::found_in_ledger(chunked.command, &record, now)
+                    .map(IntentState::Known);
             }
             None => {}
         }
@@ -168,11 +175,11 @@ async fn begin(tools: &Tools, chunked: &Chunked<'_>) -> Result<Begun, Failure> {
             decided_at: now,
         };
         let intent = single(Write::Ledger { key: chunked.key(), record });
-        chunked.check_lease(tools)?;
-        match commit_once(tools, &intent).await? {
-            Applied::Yes => return Ok(Begun::Chunks { chunk_ends, begun_at: now }),
+        chunked.check_lease(context)?;
+        match commit_once(context, &intent).await? {
+            Applied::Yes => return Ok(IntentState::Chunks { chunk_ends, begun_at: now }),
             Applied::Conflict(what) => {
-                if !backoff.wait(&*tools.entropy).await {
+                if !backoff.wait(&*context.entropy).await {
                     return Err(Failure::Contention(format!("conflicts without end: {what}")));
                 }
             }
@@ -181,14 +188,14 @@ async fn begin(tools: &Tools, chunked: &Chunked<'_>) -> Result<Begun, Failure> {
 }
 
 async fn load_markers(
-    tools: &Tools,
+    context: &WorkerContext,
     chunked: &Chunked<'_>,
     chunk_ends: &[u32],
     begun_at: Timestamp,
 ) -> Result<BTreeMap<u32, RestockSummary>, Failure> {
     let keys = (0_u32..).zip(chunk_ends).map(|(index, _)| chunked.marker(index));
     let wanted = Wanted { ledger: keys.collect(), ..Wanted::default() };
-    let loaded = tools.store.load(&wanted).await?;
+    let loaded = context.store.load(&wanted).await?;
     Ok(loaded
         .ledger
         .into_iter()
@@ -201,21 +208,21 @@ async fn load_markers(
 
 /// Applies one chunk under its marker, or finds that somebody has.
 async fn apply_chunk(
-    tools: &Tools,
+    context: &WorkerContext,
     chunked: &Chunked<'_>,
     begun_at: Timestamp,
     index: u32,
     range: Range<usize>,
 ) -> Result<RestockSummary, Failure> {
-    let mut backoff = Policy::CONFLICT.attempts(tools.settings.conflict_attempts).start();
+    let mut backoff = Policy::CONFLICT.attempts(context.settings.conflict_attempts).start();
     loop {
-        chunked.check_lease(tools)?;
+        chunked.check_lease(context)?;
         let (mut state, marker) =
-            load_chunk(tools, chunked, begun_at, index, range.clone()).await?;
+            load_chunk(context, chunked, begun_at, index, range.clone()).await?;
         if let Some(summary) = marker {
             return Ok(summary);
         }
-        let now = tools.clock.now();
+        let now = context.clock.now();
         let (pool, restock) = (&chunked.command.pool, chunked.restock);
         let entries = range.clone();
         let applied =
@@ -228,14 +235,14 @@ async fn apply_chunk(
             decided_at: now,
         };
         let transaction = chunk_transaction(chunked.marker(index), record, state.take_changes());
-        chunked.check_lease(tools)?;
-        match commit_once(tools, &transaction).await? {
+        chunked.check_lease(context)?;
+        match commit_once(context, &transaction).await? {
             Applied::Yes => {
-                tools.note_oversold(state.take_oversold());
+                context.note_oversold(state.take_oversold());
                 return Ok(summary);
             }
             Applied::Conflict(what) => {
-                if !backoff.wait(&*tools.entropy).await {
+                if !backoff.wait(&*context.entropy).await {
                     return Err(Failure::Contention(format!("conflicts without end: {what}")));
                 }
             }
@@ -244,7 +251,7 @@ async fn apply_chunk(
 }
 
 async fn load_chunk(
-    tools: &Tools,
+    context: &WorkerContext,
     chunked: &Chunked<'_>,
     begun_at: Timestamp,
     index: u32,
@@ -252,7 +259,7 @@ async fn load_chunk(
 ) -> Result<(State, Option<RestockSummary>), Failure> {
     let mut wanted = Wanted { ledger: [chunked.marker(index)].into(), ..Wanted::default() };
     name_entries(&mut wanted, &chunked.command.pool, chunked.restock, range);
-    let mut loaded = tools.store.load(&wanted).await?;
+    let mut loaded = context.store.load(&wanted).await?;
     let marker = loaded.ledger.remove(&chunked.marker(index)).flatten();
     let marker = marker.and_then(|record| chunked.summary_in(record, begun_at));
     Ok((State::new(loaded.reservations, loaded.seats, loaded.lines), marker))
@@ -270,7 +277,7 @@ fn name_entries(wanted: &mut Wanted, pool: &PoolId, restock: &Restock, range: Ra
 
 fn chunk_transaction(key: LedgerKey, record: LedgerRecord, changes: Vec<Change>) -> Transaction {
     let ledger = (!planted::on(Bug::ForgetChunkMarker)).then_some((key, record));
-    let packed = plan::pack(vec![Step { changes, ledger, ..Step::default() }]);
+    let packed = plan::pack(vec![DecidedCommand { changes, ledger, ..DecidedCommand::default() }]);
     packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
 }
 
@@ -283,8 +290,11 @@ enum Applied {
     Conflict(String),
 }
 
-async fn commit_once(tools: &Tools, transaction: &Transaction) -> Result<Applied, Failure> {
-    match tools.commit(transaction).await {
+async fn commit_once(
+    context: &WorkerContext,
+    transaction: &Transaction,
+) -> Result<Applied, Failure> {
+    match context.commit(transaction).await {
         Ok(()) => Ok(Applied::Yes),
         Err(CommitError::Conflict(what)) => Ok(Applied::Conflict(what)),
         Err(CommitError::Invalid(what)) => Err(Failure::Poison(what)),
@@ -307,13 +317,13 @@ fn sum(parts: Vec<RestockSummary>) -> RestockSummary {
 
 /// Writes the outcome in the intent's place, or finds that somebody has.
 async fn finish(
-    tools: &Tools,
+    context: &WorkerContext,
     chunked: &Chunked<'_>,
     begun_at: Timestamp,
     restock: RestockSummary,
 ) -> Result<Decided, Failure> {
-    chunked.check_lease(tools)?;
-    let now = tools.clock.now();
+    chunked.check_lease(context)?;
+    let now = context.clock.now();
     let outcome = Outcome::Restocked { restock };
     let record = LedgerRecord::Outcome {
         digest: chunked.command.digest,
@@ -323,11 +333,11 @@ async fn finish(
         decided_at: now,
     };
     let write = Write::LedgerOverIntent { key: chunked.command.key.clone(), begun_at, record };
-    match commit_once(tools, &single(write)).await? {
+    match commit_once(context, &single(write)).await? {
         Applied::Yes => Ok(Decided { outcome, decided_at: now, is_replay: false }),
-        Applied::Conflict(what) => match begin(tools, chunked).await? {
-            Begun::Known(decided) => Ok(decided),
-            Begun::Chunks { .. } => {
+        Applied::Conflict(what) => match begin(context, chunked).await? {
+            IntentState::Known(decided) => Ok(decided),
+            IntentState::Chunks { .. } => {
                 Err(Failure::Contention(format!("outcome not written: {what}")))
             }
         },

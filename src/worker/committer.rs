@@ -6,12 +6,12 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    Tools, chunks,
+    WorkerContext, chunks,
     failure::Failure,
     lease::Lease,
     loading,
     locking::{self, Names},
-    plan::{self, Packed, Step},
+    plan::{self, DecidedCommand, PlannedTransaction},
     settings::LockMode,
     trace,
 };
@@ -52,15 +52,15 @@ pub struct Progress {
 }
 
 /// Makes the commands durable in order, as many as can be.
-pub async fn commit(tools: &Arc<Tools>, commands: &[Leased<'_>]) -> Progress {
+pub async fn commit(context: &Arc<WorkerContext>, commands: &[Leased<'_>]) -> Progress {
     let mut progress = Progress::default();
     while let Some(rest) = commands.get(progress.decided.len()..).filter(|rest| !rest.is_empty()) {
         let result = match rest.first().and_then(chunks::Chunked::of) {
-            Some(chunked) => chunks::commit(tools, &chunked).await.map(|one| vec![one]),
+            Some(chunked) => chunks::commit(context, &chunked).await.map(|one| vec![one]),
             None => {
                 let run = rest.iter().take_while(|leased| chunks::Chunked::of(leased).is_none());
                 let run = rest.get(..run.count()).unwrap_or_default();
-                let part = commit_run(tools, run).await;
+                let part = commit_run(context, run).await;
                 progress.decided.extend(part.decided);
                 part.failure.map_or(Ok(Vec::new()), Err)
             }
@@ -77,22 +77,22 @@ pub async fn commit(tools: &Arc<Tools>, commands: &[Leased<'_>]) -> Progress {
 }
 
 /// Commands without a barrier among them.
-async fn commit_run(tools: &Arc<Tools>, run: &[Leased<'_>]) -> Progress {
+async fn commit_run(context: &Arc<WorkerContext>, run: &[Leased<'_>]) -> Progress {
     let commands: Vec<&Command> = run.iter().map(|leased| leased.command).collect();
     let lock = async || {
         let _span = trace::step(trace::Step::Lock);
-        locking::acquire(tools, Names::of(&commands)).await
+        locking::acquire(context, Names::of(&commands)).await
     };
-    let mut held = match tools.settings.lock_mode {
+    let mut held = match context.settings.lock_mode {
         LockMode::Always => Some(lock().await),
         LockMode::AfterConflict => None,
     };
-    let mut attempts = Attempts::new(tools, run.len());
+    let mut attempts = Attempts::new(context, run.len());
     let mut progress = Progress::default();
     while progress.decided.len() < run.len() {
         let rest = run.get(progress.decided.len()..).unwrap_or_default();
         let batch = rest.get(..attempts.width.min(rest.len())).unwrap_or_default();
-        let (decided, stopped) = attempt(tools, batch).await;
+        let (decided, stopped) = attempt(context, batch).await;
         if !decided.is_empty() {
             attempts.progressed();
         }
@@ -101,7 +101,7 @@ async fn commit_run(tools: &Arc<Tools>, run: &[Leased<'_>]) -> Progress {
         if matches!(stopped, Stopped::Conflict(_)) && held.is_none() {
             held = Some(lock().await);
         }
-        if let Err(failure) = attempts.again(tools, stopped).await {
+        if let Err(failure) = attempts.again(context, stopped).await {
             progress.failure = Some(failure);
             break;
         }
@@ -149,9 +149,9 @@ struct Attempts {
 }
 
 impl Attempts {
-    fn new(tools: &Tools, width: usize) -> Self {
-        let policy = Policy::CONFLICT.attempts(tools.settings.conflict_attempts);
-        let give_up_at = Instant::now() + tools.settings.handler_timeout;
+    fn new(context: &WorkerContext, width: usize) -> Self {
+        let policy = Policy::CONFLICT.attempts(context.settings.conflict_attempts);
+        let give_up_at = Instant::now() + context.settings.handler_timeout;
         Self { width, backoff: policy.start(), give_up_at }
     }
 
@@ -169,10 +169,10 @@ impl Attempts {
     }
 
     /// Prepares the next attempt, or says why there is none.
-    async fn again(&mut self, tools: &Tools, stopped: Stopped) -> Result<(), Failure> {
+    async fn again(&mut self, context: &WorkerContext, stopped: Stopped) -> Result<(), Failure> {
         match stopped {
             Stopped::Failed(failure) => Err(failure),
-            Stopped::Torn(what) => match self.backoff.wait(&*tools.entropy).await {
+            Stopped::Torn(what) => match self.backoff.wait(&*context.entropy).await {
                 true => Ok(()),
                 false => Err(Failure::Poison(what)),
             },
@@ -181,7 +181,7 @@ impl Attempts {
                 if Instant::now() >= self.give_up_at {
                     return Err(Failure::Contention(format!("conflicts for too long: {what}")));
                 }
-                if self.backoff.wait(&*tools.entropy).await {
+                if self.backoff.wait(&*context.entropy).await {
                     return Ok(());
                 }
                 if self.width == 1 {
@@ -199,17 +199,17 @@ impl Attempts {
 }
 
 /// One pass over a batch. Gives what became durable, and why no more did.
-async fn attempt(tools: &Tools, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<Stopped>) {
-    let plan = match decide_batch(tools, batch).await {
+async fn attempt(context: &WorkerContext, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<Stopped>) {
+    let plan = match decide_batch(context, batch).await {
         Ok(plan) => plan,
         Err(failure) => return (Vec::new(), Some(failure.into())),
     };
     let mut undecided = plan.decided.into_iter();
     let mut durable = Vec::with_capacity(batch.len());
-    for Packed { transaction, commands, oversold } in plan.packed {
+    for PlannedTransaction { transaction, commands, oversold } in plan.packed {
         if let Some(transaction) = transaction {
             let undone = batch.get(durable.len()..).unwrap_or_default();
-            match commit_one(tools, undone, &transaction).await {
+            match commit_one(context, undone, &transaction).await {
                 Err(Stopped::Failed(Failure::Unavailable(_)))
                     if planted::on(Bug::AssumeCommitted) => {}
                 Err(Stopped::Conflict(_)) if planted::on(Bug::TrustLocks) => {}
@@ -217,7 +217,7 @@ async fn attempt(tools: &Tools, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<S
                 Err(stopped) => return (durable, Some(stopped)),
                 Ok(()) => {}
             }
-            tools.note_oversold(oversold);
+            context.note_oversold(oversold);
         }
         durable.extend(undecided.by_ref().take(commands));
     }
@@ -226,12 +226,12 @@ async fn attempt(tools: &Tools, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<S
 }
 
 async fn commit_one(
-    tools: &Tools,
+    context: &WorkerContext,
     undone: &[Leased<'_>],
     transaction: &Transaction,
 ) -> Result<(), Stopped> {
-    check_leases(tools, undone)?;
-    tools.commit(transaction).await.map_err(|error| match error {
+    check_leases(context, undone)?;
+    context.commit(transaction).await.map_err(|error| match error {
         CommitError::Conflict(what) => Stopped::Conflict(what),
         CommitError::Invalid(what) => Stopped::Invalid(what),
         CommitError::Port(error) => Failure::from(error).into(),
@@ -239,8 +239,8 @@ async fn commit_one(
 }
 
 /// Nothing is begun on a message that somebody else may have by now, nor past the grace.
-pub(super) fn check_leases(tools: &Tools, undone: &[Leased<'_>]) -> Result<(), Failure> {
-    if tools.stop.working.is_cancelled() && !planted::on(Bug::CommitPastGrace) {
+pub(super) fn check_leases(context: &WorkerContext, undone: &[Leased<'_>]) -> Result<(), Failure> {
+    if context.shutdown.working.is_cancelled() && !planted::on(Bug::CommitPastGrace) {
         return Err(Failure::Stopping);
     }
     let checked = if planted::on(Bug::CheckFirstLease) { 1 } else { undone.len() };
@@ -252,23 +252,23 @@ pub(super) fn check_leases(tools: &Tools, undone: &[Leased<'_>]) -> Result<(), F
 }
 
 /// Planted: what the commands would come to, without committing.
-pub(super) async fn foretell(tools: &Tools, batch: &[Leased<'_>]) -> Vec<Decided> {
-    decide_batch(tools, batch).await.map(|plan| plan.decided).unwrap_or_default()
+pub(super) async fn foretell(context: &WorkerContext, batch: &[Leased<'_>]) -> Vec<Decided> {
+    decide_batch(context, batch).await.map(|plan| plan.decided).unwrap_or_default()
 }
 
 struct Plan {
     decided: Vec<Decided>,
-    packed: Vec<Packed>,
+    packed: Vec<PlannedTransaction>,
     stopped: Option<Stopped>,
 }
 
-async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
-    check_leases(tools, batch)?;
+async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
+    check_leases(context, batch)?;
     let span = trace::step(trace::Step::Load);
-    let (mut state, mut ledger) = loading::load(tools, batch).await?;
+    let (mut state, mut ledger) = loading::load(context, batch).await?;
     drop(span);
     let as_loaded = planted::on(Bug::IgnoreBatch).then(|| state.clone());
-    let now = tools.clock.now();
+    let now = context.clock.now();
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
     let mut stopped = None;
@@ -277,7 +277,7 @@ async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failu
         // What comes again in this batch is to be found by then.
         let comes_again = later.iter().any(|leased| leased.command.key == command.key);
         let as_loaded = as_loaded.clone();
-        match decide_one(tools, &mut state, &mut ledger, command, comes_again, as_loaded, now) {
+        match decide_one(context, &mut state, &mut ledger, command, comes_again, as_loaded, now) {
             Ok((one, step)) => {
                 decided.push(one);
                 steps.push(step);
@@ -295,20 +295,20 @@ async fn decide_batch(tools: &Tools, batch: &[Leased<'_>]) -> Result<Plan, Failu
 pub(super) type Ledger = BTreeMap<LedgerKey, Option<LedgerRecord>>;
 
 fn decide_one(
-    tools: &Tools,
+    context: &WorkerContext,
     state: &mut State,
     ledger: &mut Ledger,
     command: &Command,
     comes_again: bool,
     as_loaded: Option<State>,
     now: Timestamp,
-) -> Result<(Decided, Step), Stopped> {
+) -> Result<(Decided, DecidedCommand), Stopped> {
     let key = LedgerKey::Command(command.key.clone());
     let known = ledger.get(&key).and_then(Option::as_ref);
     if let Some(record) = known.filter(|_| !planted::on(Bug::ForgetLedger)) {
-        return Ok((found_in_ledger(command, record, now)?, Step::default()));
+        return Ok((found_in_ledger(command, record, now)?, DecidedCommand::default()));
     }
-    let limits = &tools.settings.limits;
+    let limits = &context.settings.limits;
     let verdict = match as_loaded.map(|mut state| decide::decide(&mut state, command, limits, now))
     {
         Some(Ok(verdict)) if verdict.outcome.rejection().is_some() => verdict,
@@ -322,7 +322,7 @@ fn decide_one(
                 && rejection.code == RejectionCode::NotYetExpired)
     });
     if is_answer_only {
-        return Ok((decided, Step::default()));
+        return Ok((decided, DecidedCommand::default()));
     }
     let record = LedgerRecord::Outcome {
         digest: command.digest,
@@ -340,7 +340,7 @@ fn decide_one(
         .map(|key| expected(state, &key).map(|expected| (key, expected)))
         .collect::<Result<_, DecideError>>()?;
     let ledger = (!planted::on(Bug::SkipLedger)).then_some((key, record));
-    Ok((decided, Step { changes, ledger, checks, oversold }))
+    Ok((decided, DecidedCommand { changes, ledger, checks, oversold }))
 }
 
 /// How the state has the item, for a check.

@@ -97,8 +97,8 @@ pub trait Observer: Send + Sync {
 
 /// Watches nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Unobserved;
+pub struct NoopObserver;
 
-impl Observer for Unobserved {
+impl Observer for NoopObserver {
     fn observe(&self, _: &Event<'_>) {}
 }

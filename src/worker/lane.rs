@@ -1,7 +1,7 @@
 //! One group's batch, in order: decoded, committed, published, deleted; or released.
 
 mod expiries;
-mod giving_up;
+mod failure_policy;
 mod isolation;
 mod last_chance;
 mod troubled;
@@ -12,16 +12,16 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
-    Source, Tools,
+    QueuePair, WorkerContext,
+    circuit_breaker::{CircuitBreaker, HalfOpenPermits},
     committer::{self, Decided, Leased},
     dead_letters::{self, Reason},
     events::Event,
     failure::Failure,
-    gate::{Gate, Probes},
     lease::{Lease, Leases},
-    outbox::{self, Coming, Outbox},
-    poller::Taken,
-    reading::Read,
+    outbox::{self, Announcement, Outbox},
+    parsing::ParsedMessage,
+    poller::BatchPermits,
     trace::{self, Step, Traced, TracedMessage},
 };
 use crate::{
@@ -35,31 +35,31 @@ use troubled::Entry;
 
 pub use expiries::Deferral;
 pub(super) use {
-    isolation::{Isolation, Unforgiven},
+    isolation::{Isolation, UncountedAttempts},
     last_chance::KnownLimits,
     troubled::TroubledPools,
 };
 
 /// What the lanes of one queue share.
-pub(super) struct Lanes {
-    pub(super) tools: Arc<Tools>,
+pub(super) struct LaneContext {
+    pub(super) context: Arc<WorkerContext>,
     /// Of the store and the topic, shared by every queue.
-    pub(super) gate: Arc<Gate>,
-    pub(super) probes: Probes,
+    pub(super) breaker: Arc<CircuitBreaker>,
+    pub(super) half_open: HalfOpenPermits,
     /// Of the queue and its dead letters.
-    pub(super) queue_gate: Arc<Gate>,
-    pub(super) queue_probes: Probes,
+    pub(super) queue_breaker: Arc<CircuitBreaker>,
+    pub(super) queue_half_open: HalfOpenPermits,
     pub(super) limits: Arc<KnownLimits>,
     pub(super) troubled: TroubledPools,
-    pub(super) source: Source,
+    pub(super) queues: QueuePair,
     pub(super) leases: Arc<Leases>,
-    pub(super) unforgiven: Unforgiven,
+    pub(super) uncounted: UncountedAttempts,
     pub(super) isolation: Isolation,
     pub(super) outbox: Outbox,
 }
 
 /// A message in our hands.
-struct Held {
+struct LeasedMessage {
     delivery: Delivery,
     lease: Lease,
     received: Instant,
@@ -89,8 +89,8 @@ struct Answer {
     copy: Option<Rejection>,
 }
 
-impl Lanes {
-    /// Handles messages of one group, in order, and releases those it could not finish. `coming`
+impl LaneContext {
+    /// Handles messages of one group, in order, and releases those it could not finish. `announcement`
     /// announces the first batch of them.
     ///
     /// Their leases count from `since`, when the receive was begun: no later than the queue's own
@@ -99,58 +99,58 @@ impl Lanes {
         self: Arc<Self>,
         deliveries: Vec<Delivery>,
         since: Instant,
-        mut taken: Taken,
-        coming: Coming,
+        mut permits: BatchPermits,
+        announcement: Announcement,
     ) {
-        let mut first = Some(coming);
+        let mut first = Some(announcement);
         let received = Instant::now();
-        let mut in_flight = InFlight::enter(Arc::clone(&self.tools), deliveries.len());
-        let mut waiting: VecDeque<Held> = deliveries
+        let mut in_flight = InFlight::enter(Arc::clone(&self.context), deliveries.len());
+        let mut waiting: VecDeque<LeasedMessage> = deliveries
             .into_iter()
-            .map(|delivery| Held {
+            .map(|delivery| LeasedMessage {
                 lease: self.leases.hold(delivery.receipt.clone(), since),
                 delivery,
                 received,
             })
             .collect();
-        if self.tools.stop.receiving.is_cancelled() {
+        if self.context.shutdown.receiving.is_cancelled() {
             self.release(waiting.make_contiguous(), Duration::ZERO).await;
             return;
         }
-        self.tools.observer.observe(&Event::Batch { messages: waiting.len() });
+        self.context.observer.observe(&Event::Batch { messages: waiting.len() });
         while let Some(head) = waiting.front() {
-            let is_suspect = head.delivery.receive_count > self.tools.settings.isolate_after;
+            let is_isolated = head.delivery.receive_count > self.context.settings.isolate_after;
             if self.hands_over_before_redrive(&mut waiting).await {
                 continue;
             }
-            let place = match is_suspect {
+            let place = match is_isolated {
                 false => None,
-                true => match self.isolate(&mut waiting, &mut taken, &mut in_flight).await {
+                true => match self.isolate(&mut waiting, &mut permits, &mut in_flight).await {
                     None => break,
                     place => place,
                 },
             };
-            let count = self.tools.settings.batch_messages_max.max(1).min(waiting.len());
-            let batch: Vec<Held> = waiting.drain(..count).collect();
-            let coming = first.take().unwrap_or_else(|| self.outbox.expect()).in_place(place);
-            let settled = match is_suspect {
-                true => self.alone(&batch, coming).await,
-                false => self.batch(&batch, coming).await,
+            let count = self.context.settings.batch_messages_max.max(1).min(waiting.len());
+            let batch: Vec<LeasedMessage> = waiting.drain(..count).collect();
+            let announcement = first.take().unwrap_or_else(|| self.outbox.expect()).in_place(place);
+            let settled = match is_isolated {
+                true => self.process_isolated(&batch, announcement).await,
+                false => self.batch(&batch, announcement).await,
             };
             if settled.is_proof || settled.failure.as_ref().is_some_and(Failure::is_answer) {
-                self.gate.succeeded();
+                self.breaker.record_success();
             }
             if settled.is_deleted && settled.done > 0 {
-                self.queue_gate.succeeded();
+                self.queue_breaker.record_success();
             }
             if let Some(failure) = settled.failure {
-                let mut left: VecDeque<Held> =
+                let mut left: VecDeque<LeasedMessage> =
                     batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
                 if let Some(head) = left.front()
                     && let Some(reason) = self.deferral(&failure, head).await
                 {
-                    let mut coming = self.outbox.expect();
-                    self.defer_expiry(head, reason, &failure.to_string(), &mut coming).await;
+                    let mut announcement = self.outbox.expect();
+                    self.defer_expiry(head, reason, &failure.to_string(), &mut announcement).await;
                     left.pop_front();
                     waiting = left;
                     continue;
@@ -161,25 +161,26 @@ impl Lanes {
                 if self.hands_over_before_retention(&failure, &mut left).await {
                     waiting = left;
                 } else {
-                    self.give_up(failure, left.make_contiguous()).await;
+                    self.handle_failure(failure, left.make_contiguous()).await;
                 }
             }
         }
-        drop((taken, in_flight));
-        self.forgive().await;
+        drop((permits, in_flight));
+        self.undo_attempts().await;
     }
 
-    async fn batch(&self, batch: &[Held], coming: Coming) -> Settled {
-        let read: Vec<Read> =
-            batch.iter().map(|held| Read::of(&held.delivery, self.source.kind)).collect();
-        let pool = read.iter().find_map(Read::pool);
+    async fn batch(&self, batch: &[LeasedMessage], announcement: Announcement) -> Settled {
+        let read: Vec<ParsedMessage> =
+            batch.iter().map(|held| ParsedMessage::of(&held.delivery, self.queues.kind)).collect();
+        let pool = read.iter().find_map(ParsedMessage::pool);
         let entry = pool.map_or(Entry::Free, |pool| self.troubled.enter(pool));
         if matches!(entry, Entry::Full) {
             return Settled::failed(Failure::PoolFailing);
         }
         let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));
-        let trace = Traced::begin(&*self.tools.observer, self.source.queue.name(), messages);
-        let settled = trace.scope(Box::pin(self.read_batch(batch, &read, &trace, coming))).await;
+        let trace = Traced::begin(&*self.context.observer, self.queues.queue.name(), messages);
+        let settled =
+            trace.scope(Box::pin(self.process_batch(batch, &read, &trace, announcement))).await;
         trace.settled(settled.done, settled.failure.as_ref());
         if let Some(pool) = pool.filter(|_| settled.is_proof) {
             self.troubled.works(pool);
@@ -187,40 +188,41 @@ impl Lanes {
         settled
     }
 
-    async fn read_batch(
+    async fn process_batch(
         &self,
-        batch: &[Held],
-        read: &[Read],
+        batch: &[LeasedMessage],
+        read: &[ParsedMessage],
         trace: &Traced,
-        mut coming: Coming,
+        mut announcement: Announcement,
     ) -> Settled {
         let commands: Vec<Leased<'_>> = read
             .iter()
             .zip(batch)
             .filter_map(|(read, held)| match read {
-                Read::Command(decoded) => {
+                ParsedMessage::Command(decoded) => {
                     Some(Leased { command: &decoded.command, lease: Some(&held.lease) })
                 }
-                Read::Unreadable(_) => None,
+                ParsedMessage::Unreadable(_) => None,
             })
             .collect();
         if planted::on(Bug::PublishBeforeCommit) {
             self.publish_unsure(batch, read, &commands, trace).await;
         }
-        let progress = committer::commit(&self.tools, &commands).await;
+        let progress = committer::commit(&self.context, &commands).await;
         let is_proof = !progress.decided.is_empty();
         let (mut answers, failure) =
             self.answers(batch, read, trace, progress.decided, progress.failure);
         if planted::on(Bug::DeleteBeforePublish) {
             let early = batch.get(..answers.len()).unwrap_or_default();
-            self.delete(early, &mut coming).await;
+            self.delete(early, &mut announcement).await;
         }
         let copies: Vec<_> = answers.iter_mut().map(|answer| answer.copy.take()).collect();
-        let (published, publish_failure) = self.publish(answers, &mut coming).await;
+        let (published, publish_failure) = self.publish(answers, &mut announcement).await;
         // Copies last: a message whose result cannot go out comes again, and would be copied again.
         let (done, copy_failure) = self.copy_unreadable(batch, &copies, published).await;
         let done_with = if planted::on(Bug::DeleteUndecided) { batch.len() } else { done };
-        let is_deleted = self.delete(batch.get(..done_with).unwrap_or_default(), &mut coming).await;
+        let is_deleted =
+            self.delete(batch.get(..done_with).unwrap_or_default(), &mut announcement).await;
         let failure = copy_failure.or(publish_failure).or(failure);
         Settled { done, failure, is_deleted, is_proof: is_proof && done > 0 }
     }
@@ -228,8 +230,8 @@ impl Lanes {
     /// The answers of the messages up to the first that has none yet.
     fn answers(
         &self,
-        batch: &[Held],
-        read: &[Read],
+        batch: &[LeasedMessage],
+        read: &[ParsedMessage],
         trace: &Traced,
         decided: Vec<Decided>,
         failure: Option<Failure>,
@@ -238,14 +240,14 @@ impl Lanes {
         let mut answers = Vec::with_capacity(batch.len());
         for (index, (held, read)) in batch.iter().zip(read).enumerate() {
             let answer = match read {
-                Read::Command(decoded) => match decided.next() {
+                ParsedMessage::Command(decoded) => match decided.next() {
                     Some(decided) => {
                         self.answer_command(held, decoded, &decided, trace.message(index))
                     }
                     None if planted::on(Bug::SkipOverFailed) => Answer { result: None, copy: None },
                     None => return (answers, failure),
                 },
-                Read::Unreadable(undecodable) => {
+                ParsedMessage::Unreadable(undecodable) => {
                     self.answer_unreadable(held, undecodable, trace.message(index))
                 }
             };
@@ -256,7 +258,7 @@ impl Lanes {
 
     fn answer_command(
         &self,
-        held: &Held,
+        held: &LeasedMessage,
         decoded: &Decoded,
         decided: &Decided,
         trace: TracedMessage<'_>,
@@ -273,7 +275,7 @@ impl Lanes {
             replayed = is_replay,
             "decided"
         );
-        self.tools.observer.observe(&Event::Decided {
+        self.context.observer.observe(&Event::Decided {
             command_type: Some(command_type),
             outcome: &decided.outcome,
             replayed: decided.is_replay,
@@ -295,13 +297,13 @@ impl Lanes {
 
     fn answer_unreadable(
         &self,
-        held: &Held,
+        held: &LeasedMessage,
         undecodable: &Undecodable,
         trace: TracedMessage<'_>,
     ) -> Answer {
         let outcome = Outcome::Rejected { rejection: undecodable.rejection.clone() };
         let context = trace.decided(&outcome, false, undecodable.traceparent.as_ref());
-        self.tools.observer.observe(&Event::Decided {
+        self.context.observer.observe(&Event::Decided {
             command_type: None,
             outcome: &outcome,
             replayed: false,
@@ -315,7 +317,7 @@ impl Lanes {
                 group: &held.delivery.group,
                 pool: undecodable.pool.as_ref(),
                 outcome: &outcome,
-                decided_at: self.tools.clock.now(),
+                decided_at: self.context.clock.now(),
                 message_digest: undecodable.digest,
                 traceparent: context.as_ref(),
             })
@@ -328,7 +330,7 @@ impl Lanes {
     /// there is no other.
     async fn copy_unreadable(
         &self,
-        batch: &[Held],
+        batch: &[LeasedMessage],
         copies: &[Option<Rejection>],
         published: usize,
     ) -> (usize, Option<Failure>) {
@@ -355,18 +357,18 @@ impl Lanes {
     ) -> Result<(), Failure> {
         let message_id = &delivery.message_id;
         // What comes for the first time was never copied.
-        if delivery.receive_count > 1 && self.tools.store.has_dead_letter(message_id).await? {
+        if delivery.receive_count > 1 && self.context.store.has_dead_letter(message_id).await? {
             return Ok(());
         }
         let limits = self.limits.of_dead_letters().await;
         let bytes_max = limits.map_err(|e| Failure::CopyFailed(e.to_string()))?.message_bytes_max;
-        let queue = self.source.queue.name();
+        let queue = self.queues.queue.name();
         let copy = dead_letters::copy(delivery, queue, reason, detail, bytes_max);
-        outbox::send_one(&*self.source.dead_letters, copy)
+        outbox::send_one(&*self.queues.dead_letters, copy)
             .await
             .map_err(|failure| Failure::CopyFailed(failure.to_string()))?;
         let reason = reason.as_str();
-        let read = Read::of(delivery, self.source.kind);
+        let read = ParsedMessage::of(delivery, self.queues.kind);
         warn!(
             message_id,
             reason,
@@ -376,8 +378,8 @@ impl Lanes {
             trace_id = read.trace_id(),
             "copied to the dead letters"
         );
-        self.tools.observer.observe(&Event::DeadLettered { reason });
-        let noted = self.tools.store.note_dead_letter(message_id, self.tools.clock.now()).await;
+        self.context.observer.observe(&Event::DeadLettered { reason });
+        let noted = self.context.store.note_dead_letter(message_id, self.context.clock.now()).await;
         if let Err(error) = noted {
             // It matters only where the message cannot be deleted either, and comes again after the
             // five minutes in which the queue itself knows a second copy.
@@ -387,7 +389,11 @@ impl Lanes {
     }
 
     /// How many of the messages are done with, and why no more are.
-    async fn publish(&self, answers: Vec<Answer>, coming: &mut Coming) -> (usize, Option<Failure>) {
+    async fn publish(
+        &self,
+        answers: Vec<Answer>,
+        announcement: &mut Announcement,
+    ) -> (usize, Option<Failure>) {
         let count = answers.len();
         let (places, mut results): (Vec<usize>, Vec<Publication>) = answers
             .into_iter()
@@ -398,10 +404,10 @@ impl Lanes {
             results.reverse();
         }
         if planted::on(Bug::FreshResultId) {
-            results.iter_mut().for_each(|result| result.id = self.tools.entropy.uuid());
+            results.iter_mut().for_each(|result| result.id = self.context.entropy.uuid());
         }
         let span = trace::step(Step::Publish);
-        let (out, failure) = self.outbox.publish(results, coming).await;
+        let (out, failure) = self.outbox.publish(results, announcement).await;
         drop(span);
         if failure.is_none() {
             return (count, None);
@@ -412,20 +418,20 @@ impl Lanes {
     /// Planted: outcomes are told before they are durable.
     async fn publish_unsure(
         &self,
-        batch: &[Held],
-        read: &[Read],
+        batch: &[LeasedMessage],
+        read: &[ParsedMessage],
         commands: &[Leased<'_>],
         trace: &Traced,
     ) {
-        let decided = committer::foretell(&self.tools, commands).await;
+        let decided = committer::foretell(&self.context, commands).await;
         let (answers, _) = self.answers(batch, read, trace, decided, None);
-        let mut coming = self.outbox.expect();
-        let (done, _) = self.publish(answers, &mut coming).await;
-        self.delete(batch.get(..done).unwrap_or_default(), &mut coming).await;
+        let mut announcement = self.outbox.expect();
+        let (done, _) = self.publish(answers, &mut announcement).await;
+        self.delete(batch.get(..done).unwrap_or_default(), &mut announcement).await;
     }
 
     /// Planted: a poisonous message takes its followers with it.
-    async fn condemn_all(&self, failure: &Failure, left: &[Held]) {
+    async fn condemn_all(&self, failure: &Failure, left: &[LeasedMessage]) {
         let is_late = left.first().is_some_and(|held| held.delivery.receive_count > 3);
         if !matches!(failure, Failure::Poison(_)) || !is_late {
             return;
@@ -438,17 +444,17 @@ impl Lanes {
     }
 
     /// Whether the queue was available for it.
-    async fn delete(&self, done: &[Held], coming: &mut Coming) -> bool {
+    async fn delete(&self, done: &[LeasedMessage], announcement: &mut Announcement) -> bool {
         let _span = trace::step(Step::Delete);
         let mut is_deleted = true;
         let receipts: Vec<Receipt> = done.iter().map(|held| held.lease.receipt().clone()).collect();
-        for failure in self.outbox.delete(receipts, coming).await {
-            let queue = self.source.queue.name();
+        for failure in self.outbox.delete(receipts, announcement).await {
+            let queue = self.queues.queue.name();
             match failure {
                 Failure::LeaseLost => info!(queue, "settled after its lease: it comes again"),
                 failure => {
                     warn!(queue, %failure, "not deleted: it comes again");
-                    self.queue_gate.failed("delete", None);
+                    self.queue_breaker.record_failure("delete", None);
                     is_deleted = false;
                 }
             }
@@ -459,27 +465,27 @@ impl Lanes {
 
 /// Counts messages in flight for as long as it lives.
 struct InFlight {
-    tools: Arc<Tools>,
+    context: Arc<WorkerContext>,
     messages: i64,
 }
 
 impl InFlight {
-    fn enter(tools: Arc<Tools>, messages: usize) -> Self {
+    fn enter(context: Arc<WorkerContext>, messages: usize) -> Self {
         let messages = i64::try_from(messages).unwrap_or(i64::MAX);
-        tools.observer.observe(&Event::InFlight(messages));
-        Self { tools, messages }
+        context.observer.observe(&Event::InFlight(messages));
+        Self { context, messages }
     }
 
     /// So many of them are released before the others.
     fn leave(&mut self, messages: usize) {
         let messages = i64::try_from(messages).unwrap_or(i64::MAX);
         self.messages = self.messages.saturating_sub(messages);
-        self.tools.observer.observe(&Event::InFlight(-messages));
+        self.context.observer.observe(&Event::InFlight(-messages));
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.tools.observer.observe(&Event::InFlight(-self.messages));
+        self.context.observer.observe(&Event::InFlight(-self.messages));
     }
 }

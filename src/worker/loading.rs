@@ -1,7 +1,7 @@
 //! Loads what a batch names.
 
 use super::{
-    Tools,
+    WorkerContext,
     committer::{Leased, Ledger},
     failure::Failure,
 };
@@ -19,11 +19,14 @@ use crate::{
 ///
 /// The items are read after the last entry that was found: a command sees what those before it in
 /// its group did, whoever committed them, though one load reads its items at different moments.
-pub(super) async fn load(tools: &Tools, batch: &[Leased<'_>]) -> Result<(State, Ledger), Failure> {
+pub(super) async fn load(
+    context: &WorkerContext,
+    batch: &[Leased<'_>],
+) -> Result<(State, Ledger), Failure> {
     let mut ledger = Ledger::new();
     let mut unknown: Vec<&Command> = batch.iter().map(|leased| leased.command).collect();
     loop {
-        let (state, found) = load_once(tools, &unknown).await?;
+        let (state, found) = load_once(context, &unknown).await?;
         let is_known = |command: &Command| is_in(&found, command);
         let known = unknown.extract_if(.., |command| is_known(command)).count();
         ledger.extend(found);
@@ -39,12 +42,15 @@ fn is_in(ledger: &Ledger, command: &Command) -> bool {
 
 /// A second load where a command names a reservation that may have to give back or book what it
 /// holds.
-async fn load_once(tools: &Tools, commands: &[&Command]) -> Result<(State, Ledger), Failure> {
+async fn load_once(
+    context: &WorkerContext,
+    commands: &[&Command],
+) -> Result<(State, Ledger), Failure> {
     let mut wanted = Wanted::default();
     for command in commands {
         name(&mut wanted, command);
     }
-    let mut loaded = tools.store.load(&wanted).await?;
+    let mut loaded = context.store.load(&wanted).await?;
     let mut held = Wanted::default();
     for command in commands {
         let reservation = reservation_of(command)
@@ -59,7 +65,7 @@ async fn load_once(tools: &Tools, commands: &[&Command]) -> Result<(State, Ledge
     held.seats.retain(|key| !loaded.seats.contains_key(key));
     held.lines.retain(|key| !loaded.lines.contains_key(key));
     if !held.is_empty() {
-        let second = tools.store.load(&held).await?;
+        let second = context.store.load(&held).await?;
         loaded.seats.extend(second.seats);
         loaded.lines.extend(second.lines);
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Tools, events::Event};
+use super::{WorkerContext, events::Event};
 use crate::{
     domain::{Action, Command},
     ports::PortError,
@@ -53,21 +53,24 @@ impl Names {
 }
 
 /// Locks that are held, or as many of them as could be had.
-pub(super) struct Held {
-    tools: Arc<Tools>,
+pub(super) struct LockGuard {
+    context: Arc<WorkerContext>,
     token: Uuid,
     scopes: Vec<(String, Vec<String>)>,
 }
 
 /// Takes the locks, waiting no longer than the settings say. Where that does not succeed the batch
 /// goes on without: version conditions carry safety.
-pub(super) async fn acquire(tools: &Arc<Tools>, names: Names) -> Held {
-    let mut held =
-        Held { tools: Arc::clone(tools), token: tools.entropy.uuid(), scopes: Vec::new() };
+pub(super) async fn acquire(context: &Arc<WorkerContext>, names: Names) -> LockGuard {
+    let mut held = LockGuard {
+        context: Arc::clone(context),
+        token: context.entropy.uuid(),
+        scopes: Vec::new(),
+    };
     let begun = Instant::now();
     let mut is_degraded = false;
     for (scope, names) in names.0 {
-        match wait_for(tools, &scope, &names, held.token).await {
+        match wait_for(context, &scope, &names, held.token).await {
             Ok(true) => held.scopes.push((scope, names)),
             Ok(false) => {
                 debug!(scope, "locks not free in time, going on without");
@@ -83,34 +86,34 @@ pub(super) async fn acquire(tools: &Arc<Tools>, names: Names) -> Held {
         }
     }
     if is_degraded {
-        tools.observer.observe(&Event::LockFallback);
+        context.observer.observe(&Event::LockFallback);
     }
-    tools.observer.observe(&Event::LockWaited(begun.elapsed()));
+    context.observer.observe(&Event::LockWaited(begun.elapsed()));
     held
 }
 
 async fn wait_for(
-    tools: &Tools,
+    context: &WorkerContext,
     scope: &str,
     names: &[String],
     token: Uuid,
 ) -> Result<bool, PortError> {
-    let mut backoff = Policy::LOCK_WAIT.within(tools.settings.lock_wait).start();
+    let mut backoff = Policy::LOCK_WAIT.within(context.settings.lock_wait).start();
     loop {
-        if tools.locks.acquire(scope, names, token, tools.settings.lock_ttl).await? {
+        if context.locks.acquire(scope, names, token, context.settings.lock_ttl).await? {
             return Ok(true);
         }
-        if !backoff.wait(&*tools.entropy).await {
+        if !backoff.wait(&*context.entropy).await {
             return Ok(false);
         }
     }
 }
 
-impl Held {
+impl LockGuard {
     /// Gives the locks back. What cannot be given back runs out by itself.
     pub(super) async fn release(self) {
         for (scope, names) in &self.scopes {
-            if let Err(error) = self.tools.locks.release(scope, names, self.token).await {
+            if let Err(error) = self.context.locks.release(scope, names, self.token).await {
                 debug!(scope, %error, "locks not released, they will run out");
             }
         }

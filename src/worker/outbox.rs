@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
-    Tools,
-    batcher::{Batcher, Carried, Carrier, Expected, fitting},
+    WorkerContext,
+    batcher::{BatchCall, BatchResponse, Batcher, Pending, fits_batch},
     events::Event,
     failure::Failure,
 };
@@ -25,7 +25,7 @@ use crate::{
 /// Results on their way to the topic.
 pub(super) struct ToTopic(Arc<dyn Publisher>);
 
-impl Carrier for ToTopic {
+impl BatchCall for ToTopic {
     type Entry = Publication;
 
     const ENTRIES_MAX: usize = publisher::PUBLISH_ENTRIES_MAX;
@@ -43,7 +43,7 @@ impl Carrier for ToTopic {
 /// Receipts of messages that are done with.
 pub(super) struct ToQueue(Arc<dyn Queue>);
 
-impl Carrier for ToQueue {
+impl BatchCall for ToQueue {
     type Entry = Receipt;
 
     const ENTRIES_MAX: usize = BATCH_ENTRIES_MAX;
@@ -62,28 +62,28 @@ impl Carrier for ToQueue {
 /// Results out, shared by every lane of the worker.
 pub(super) type Publishing = Arc<Batcher<ToTopic>>;
 
-/// Results out of the worker that the tools are of.
-pub(super) fn publishing(tools: &Tools) -> Publishing {
-    Arc::new(Batcher::new(ToTopic(Arc::clone(&tools.publisher)), tools.settings.linger))
+/// Results out of the worker that the context are of.
+pub(super) fn publishing(context: &WorkerContext) -> Publishing {
+    Arc::new(Batcher::new(ToTopic(Arc::clone(&context.publisher)), context.settings.linger))
 }
 
 /// The way out of the lanes of one queue.
 #[derive(Clone)]
 pub(super) struct Outbox {
-    tools: Arc<Tools>,
+    context: Arc<WorkerContext>,
     publishing: Publishing,
     deleting: Arc<Batcher<ToQueue>>,
 }
 
 /// A batch on its way to the outbox. Calls wait for it, though not for long.
-pub(super) struct Coming {
-    publish: Option<Expected<ToTopic>>,
-    delete: Option<Expected<ToQueue>>,
+pub(super) struct Announcement {
+    publish: Option<Pending<ToTopic>>,
+    delete: Option<Pending<ToQueue>>,
     /// Held until its messages are about to be deleted.
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl Coming {
+impl Announcement {
     /// With a place among what is isolated. It is free when the outcome is out, and not only when
     /// the delete has answered: the followers may be received before that.
     pub(super) fn in_place(self, place: Option<OwnedSemaphorePermit>) -> Self {
@@ -93,14 +93,18 @@ impl Coming {
 
 impl Outbox {
     /// The way out of lanes of `queue`.
-    pub(super) fn new(tools: &Arc<Tools>, publishing: &Publishing, queue: Arc<dyn Queue>) -> Self {
-        let deleting = Arc::new(Batcher::new(ToQueue(queue), tools.settings.linger));
-        Self { tools: Arc::clone(tools), publishing: Arc::clone(publishing), deleting }
+    pub(super) fn new(
+        context: &Arc<WorkerContext>,
+        publishing: &Publishing,
+        queue: Arc<dyn Queue>,
+    ) -> Self {
+        let deleting = Arc::new(Batcher::new(ToQueue(queue), context.settings.linger));
+        Self { context: Arc::clone(context), publishing: Arc::clone(publishing), deleting }
     }
 
     /// Announces a batch.
-    pub(super) fn expect(&self) -> Coming {
-        Coming {
+    pub(super) fn expect(&self) -> Announcement {
+        Announcement {
             publish: Some(self.publishing.expect()),
             delete: Some(self.deleting.expect()),
             place: None,
@@ -111,15 +115,15 @@ impl Outbox {
     pub(super) async fn publish(
         &self,
         mut results: Vec<Publication>,
-        coming: &mut Coming,
+        announcement: &mut Announcement,
     ) -> (usize, Option<Failure>) {
         let begun = Instant::now();
-        let mut expected = coming.publish.take();
+        let mut expected = announcement.publish.take();
         let mut backoff = Policy::ENTRIES.start();
         let mut out = 0;
         while !results.is_empty() {
-            let later = results.split_off(fitting::<ToTopic>(&results));
-            let Carried { mut entries, answer } =
+            let later = results.split_off(fits_batch::<ToTopic>(&results));
+            let BatchResponse { mut entries, answer } =
                 self.publishing.carry(results, expected.take()).await;
             // Whatever went out after a failed entry goes out again, in order, and is recognised
             // by its id: what counts is how far the order holds.
@@ -141,12 +145,12 @@ impl Outbox {
             results = entries;
             let Some(failure) = failure else { continue };
             let is_final = !matches!(failure, Failure::Unavailable(_))
-                || self.tools.stop.working.is_cancelled();
-            if is_final || !backoff.wait(&*self.tools.entropy).await {
+                || self.context.shutdown.working.is_cancelled();
+            if is_final || !backoff.wait(&*self.context.entropy).await {
                 return (out, Some(failure));
             }
         }
-        self.tools.observer.observe(&Event::Published { took: begun.elapsed() });
+        self.context.observer.observe(&Event::Published { took: begun.elapsed() });
         (out, None)
     }
 
@@ -154,19 +158,19 @@ impl Outbox {
     pub(super) async fn delete(
         &self,
         mut receipts: Vec<Receipt>,
-        coming: &mut Coming,
+        announcement: &mut Announcement,
     ) -> Vec<Failure> {
-        coming.place = None;
-        let mut expected = coming.delete.take();
+        announcement.place = None;
+        let mut expected = announcement.delete.take();
         let mut failures = Vec::new();
         let mut backoff = Policy::ENTRIES.start();
         while !receipts.is_empty() {
-            let later = receipts.split_off(fitting::<ToQueue>(&receipts));
-            let carried = self.deleting.carry(receipts, expected.take()).await;
-            let (again, mut failed) = sort_out(carried);
+            let later = receipts.split_off(fits_batch::<ToQueue>(&receipts));
+            let response = self.deleting.carry(receipts, expected.take()).await;
+            let (again, mut failed) = sort_out(response);
             let is_over = !again.is_empty()
-                && (self.tools.stop.working.is_cancelled()
-                    || !backoff.wait(&*self.tools.entropy).await);
+                && (self.context.shutdown.working.is_cancelled()
+                    || !backoff.wait(&*self.context.entropy).await);
             receipts = later;
             match is_over {
                 true => failures.extend(again.into_iter().map(|(_, failure)| failure)),
@@ -186,8 +190,8 @@ fn publish_failure(error: EntryError) -> Failure {
 }
 
 /// Those worth another try, and the failures that are final.
-fn sort_out(carried: Carried<Receipt>) -> (Vec<(Receipt, Failure)>, Vec<Failure>) {
-    let Carried { entries, answer } = carried;
+fn sort_out(response: BatchResponse<Receipt>) -> (Vec<(Receipt, Failure)>, Vec<Failure>) {
+    let BatchResponse { entries, answer } = response;
     let answers = match answer {
         Ok(answers) => answers,
         // The client library has repeated the call: no second layer does.

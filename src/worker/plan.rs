@@ -12,7 +12,7 @@ use crate::{
 
 /// What one command adds to the transactions of its batch.
 #[derive(Clone, Debug, Default)]
-pub struct Step {
+pub struct DecidedCommand {
     /// Items it left changed, each at most once, one version on.
     pub changes: Vec<Change>,
     /// Its outcome for the ledger; `None` for a replay or an answer that is no outcome.
@@ -25,7 +25,7 @@ pub struct Step {
 
 /// A transaction, and how many commands are durable once it is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packed {
+pub struct PlannedTransaction {
     /// What to commit; `None` where the commands need no write.
     pub transaction: Option<Transaction>,
     /// The commands it carries.
@@ -41,7 +41,7 @@ pub struct Packed {
 /// largest, a ledger entry that names every item of its command, is below 40 KB, since a command
 /// of more than 99 entries is a restock and goes in chunks. 4 MB are out of reach.
 #[must_use]
-pub fn pack(steps: Vec<Step>) -> Vec<Packed> {
+pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {
     let last = sabotage::last_changes(&steps);
     let mut packed = Vec::new();
     let mut open = Open::default();
@@ -69,7 +69,7 @@ struct Open {
 }
 
 impl Open {
-    fn items_with(&self, step: &Step) -> usize {
+    fn items_with(&self, step: &DecidedCommand) -> usize {
         let new = step.changes.iter().filter(|change| !self.items.contains_key(&change.key()));
         self.items.len()
             + self.ledger.len()
@@ -79,7 +79,7 @@ impl Open {
             + step.checks.len()
     }
 
-    fn add(&mut self, step: Step) {
+    fn add(&mut self, step: DecidedCommand) {
         self.commands += 1;
         self.oversold += step.oversold;
         let checks = if planted::on(Bug::SkipChecks) { Vec::new() } else { step.checks };
@@ -108,7 +108,7 @@ impl Open {
         self.ledger.extend(step.ledger);
     }
 
-    fn close(self) -> Packed {
+    fn close(self) -> PlannedTransaction {
         let mut transaction = Transaction::default();
         transaction.writes.reserve(self.items.len() + self.ledger.len());
         let mut changes: Vec<Option<(Expected, Change)>> =
@@ -135,7 +135,7 @@ impl Open {
         });
         transaction.checks.extend(checks);
         let is_empty = transaction.writes.is_empty();
-        Packed {
+        PlannedTransaction {
             transaction: (!is_empty).then_some(transaction),
             commands: self.commands,
             oversold: self.oversold,
@@ -189,14 +189,14 @@ mod tests {
         Some((LedgerKey::Command(key), record))
     }
 
-    fn transactions(packed: &[Packed]) -> Vec<&Transaction> {
+    fn transactions(packed: &[PlannedTransaction]) -> Vec<&Transaction> {
         packed.iter().filter_map(|packed| packed.transaction.as_ref()).collect()
     }
 
     #[test]
     fn commands_on_one_line_write_it_once_from_the_first_version_to_the_last() {
         let steps = (0..10)
-            .map(|n| Step {
+            .map(|n| DecidedCommand {
                 changes: vec![line("sku", 8 + n)],
                 ledger: ledger(n as usize),
                 checks: Vec::new(),
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_transaction_never_passes_a_hundred_items_nor_splits_a_command() {
         let steps = (0..7)
-            .map(|n| Step {
+            .map(|n| DecidedCommand {
                 changes: (0..40).map(|i| line(&format!("{n}-{i}"), 1)).collect(),
                 ledger: ledger(n),
                 checks: Vec::new(),
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn an_item_written_again_in_the_next_transaction_is_expected_as_the_first_left_it() {
-        let wide = |n: usize, version| Step {
+        let wide = |n: usize, version| DecidedCommand {
             changes: (0..70)
                 .map(|i| line(&format!("{n}-{i}"), 1))
                 .chain([line("shared", version)])
@@ -258,13 +258,13 @@ mod tests {
 
     #[test]
     fn what_a_later_command_changes_stays_out_of_an_earlier_transaction() {
-        let first = Step {
+        let first = DecidedCommand {
             changes: (0..99).map(|i| line(&i.to_string(), 1)).collect(),
             ledger: ledger(0),
             checks: Vec::new(),
             oversold: Oversold::default(),
         };
-        let second = Step {
+        let second = DecidedCommand {
             changes: vec![line("0", 2), line("1", 2)],
             ledger: ledger(1),
             checks: Vec::new(),
@@ -283,8 +283,8 @@ mod tests {
     fn a_check_gives_way_to_a_write_of_the_same_item() {
         let id = ReservationId(Uuid::from_u128(7));
         let checks = vec![(ItemKey::Reservation(id), Expected::Version(3))];
-        let check = Step { ledger: ledger(0), checks, ..Step::default() };
-        let write = Step {
+        let check = DecidedCommand { ledger: ledger(0), checks, ..DecidedCommand::default() };
+        let write = DecidedCommand {
             changes: vec![reservation(id, 4)],
             ledger: ledger(1),
             checks: Vec::new(),
@@ -301,10 +301,10 @@ mod tests {
 
     #[test]
     fn commands_without_writes_need_no_transaction() {
-        let packed = pack(vec![Step::default(), Step::default()]);
+        let packed = pack(vec![DecidedCommand::default(), DecidedCommand::default()]);
         assert_eq!(
             packed,
-            [Packed { transaction: None, commands: 2, oversold: Oversold::default() }]
+            [PlannedTransaction { transaction: None, commands: 2, oversold: Oversold::default() }]
         );
     }
 }

@@ -9,7 +9,9 @@ use tokio::{
 };
 use tracing::{error, warn};
 
-use super::{events::Event, gate::Probe, lane::Lanes, settings::Settings};
+use super::{
+    circuit_breaker::HalfOpenPermit, events::Event, lane::LaneContext, settings::Settings,
+};
 use crate::{
     domain::{GroupId, Timestamp},
     message,
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// How much may be in flight, over all queues of the worker.
-pub(super) struct Budget {
+pub(super) struct InFlightLimits {
     messages: Arc<Semaphore>,
     kibibytes: Arc<Semaphore>,
 }
@@ -25,7 +27,7 @@ pub(super) struct Budget {
 /// What one receive may bring, KiB.
 const RECEIVE_KIB_MAX: u32 = (queue::BATCH_ENTRIES_MAX * queue::MESSAGE_BYTES_MAX / 1024) as u32;
 
-impl Budget {
+impl InFlightLimits {
     pub(super) fn new(settings: &Settings) -> Self {
         let messages = settings.messages_in_flight_max.max(queue::BATCH_ENTRIES_MAX);
         let kibibytes = (settings.bytes_in_flight_max / 1024).max(RECEIVE_KIB_MAX as usize);
@@ -35,24 +37,24 @@ impl Budget {
         }
     }
 
-    /// Room for whatever one receive may bring. `None` once the semaphores are closed, which they
+    /// Permits for whatever one receive may bring. `None` once the semaphores are closed, which they
     /// never are.
-    async fn reserve(&self) -> Option<Room> {
+    async fn reserve(&self) -> Option<Permits> {
         let entries = u32::try_from(queue::BATCH_ENTRIES_MAX).ok()?;
         let messages = Arc::clone(&self.messages).acquire_many_owned(entries).await.ok()?;
         let kibibytes =
             Arc::clone(&self.kibibytes).acquire_many_owned(RECEIVE_KIB_MAX).await.ok()?;
-        Some(Room { messages, kibibytes })
+        Some(Permits { messages, kibibytes })
     }
 }
 
-/// Room for messages, given back when dropped.
-struct Room {
+/// Permits for messages, given back when dropped.
+struct Permits {
     messages: OwnedSemaphorePermit,
     kibibytes: OwnedSemaphorePermit,
 }
 
-impl Room {
+impl Permits {
     /// The part that these messages take: what they take of memory, with the command in them, but
     /// no more of each than was set aside.
     fn split_for<'a>(
@@ -72,16 +74,16 @@ impl Room {
 }
 
 /// What a lane holds for as long as it is at work on its messages.
-pub(super) struct Taken {
-    room: Option<Room>,
-    _probes: [Option<Probe>; 2],
+pub(super) struct BatchPermits {
+    in_flight: Option<Permits>,
+    _half_open: [Option<HalfOpenPermit>; 2],
 }
 
-impl Taken {
+impl BatchPermits {
     /// Gives back the part of messages that are released.
     pub(super) fn give_back<'a>(&mut self, released: impl Iterator<Item = &'a Delivery> + Clone) {
-        if let Some(room) = &mut self.room {
-            drop(room.split_for(released));
+        if let Some(permits) = &mut self.in_flight {
+            drop(permits.split_for(released));
         }
     }
 }
@@ -90,34 +92,37 @@ impl Taken {
 ///
 /// A receive is never dropped half-way: what it had leased would be hidden for a whole visibility
 /// timeout. What comes in after the signal to stop is released at once.
-pub(super) async fn poll(lanes: Arc<Lanes>, budget: Arc<Budget>) {
+pub(super) async fn poll(lane: Arc<LaneContext>, in_flight: Arc<InFlightLimits>) {
     let mut running = JoinSet::new();
-    let stop = lanes.tools.stop.receiving.clone();
+    let stop = lane.context.shutdown.receiving.clone();
     let mut attempt_id = None;
     while !stop.is_cancelled() {
         while let Some(ended) = running.try_join_next() {
             note_end(ended);
         }
-        // Room first: the wait for it may be long, and a gate be closed meanwhile.
+        // The limits first: the wait for them may be long, and a breaker may open meanwhile.
         let ready = async {
-            let room = budget.reserve().await?;
-            let of_queue = lanes.queue_gate.opened(&lanes.queue_probes).await;
-            Some((room, [of_queue, lanes.gate.opened(&lanes.probes).await]))
+            let permits = in_flight.reserve().await?;
+            let of_queue = lane.queue_breaker.admit(&lane.queue_half_open).await;
+            Some((permits, [of_queue, lane.breaker.admit(&lane.half_open).await]))
         };
         let ready = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             ready = ready => ready,
         };
-        let Some((mut room, probes)) = ready else { break };
+        let Some((mut permits, half_open)) = ready else { break };
         let begun = Instant::now();
-        let (deliveries, retry_with) = receive(&lanes, attempt_id.take()).await;
+        let (deliveries, retry_with) = receive(&lane, attempt_id.take()).await;
         attempt_id = retry_with;
         // All are announced before the first is at work.
-        let batches: Vec<_> = by_group(deliveries).map(|b| (b, lanes.outbox.expect())).collect();
-        for (deliveries, coming) in batches {
-            let taken = Taken { room: room.split_for(&deliveries), _probes: probes.clone() };
-            running.spawn(Arc::clone(&lanes).run(deliveries, begun, taken, coming));
+        let batches: Vec<_> = by_group(deliveries).map(|b| (b, lane.outbox.expect())).collect();
+        for (deliveries, announcement) in batches {
+            let permits = BatchPermits {
+                in_flight: permits.split_for(&deliveries),
+                _half_open: half_open.clone(),
+            };
+            running.spawn(Arc::clone(&lane).run(deliveries, begun, permits, announcement));
         }
     }
     while let Some(ended) = running.join_next().await {
@@ -135,23 +140,26 @@ fn note_end(ended: Result<(), JoinError>) {
 
 /// One receive. After a failure, gives the attempt id under which the queue repeats what it may
 /// already have leased.
-async fn receive(lanes: &Lanes, attempt_id: Option<String>) -> (Vec<Delivery>, Option<String>) {
-    let settings = &lanes.tools.settings;
+async fn receive(
+    lane: &LaneContext,
+    attempt_id: Option<String>,
+) -> (Vec<Delivery>, Option<String>) {
+    let settings = &lane.context.settings;
     let request = ReceiveRequest {
         max: queue::BATCH_ENTRIES_MAX,
         wait: settings.long_poll,
         visibility: settings.visibility,
-        attempt_id: attempt_id.unwrap_or_else(|| lanes.tools.entropy.uuid().to_string()),
+        attempt_id: attempt_id.unwrap_or_else(|| lane.context.entropy.uuid().to_string()),
     };
-    match lanes.source.queue.receive(&request).await {
+    match lane.queues.queue.receive(&request).await {
         Ok(deliveries) => {
-            lanes.queue_gate.answers("receive");
-            note_received(lanes, &deliveries);
+            lane.queue_breaker.record_answer("receive");
+            note_received(lane, &deliveries);
             (deliveries, None)
         }
         Err(error) => {
-            warn!(queue = lanes.source.queue.name(), %error, "nothing received");
-            lanes.queue_gate.is_down("receive");
+            warn!(queue = lane.queues.queue.name(), %error, "nothing received");
+            lane.queue_breaker.trip_for("receive");
             // SQS refuses an attempt id once a message of that attempt was deleted or leased anew,
             // and that of a receive which it throttled.
             let may_have_leased = matches!(error, PortError::Unavailable(_));
@@ -160,12 +168,12 @@ async fn receive(lanes: &Lanes, attempt_id: Option<String>) -> (Vec<Delivery>, O
     }
 }
 
-fn note_received(lanes: &Lanes, deliveries: &[Delivery]) {
+fn note_received(lane: &LaneContext, deliveries: &[Delivery]) {
     let oldest = deliveries.iter().map(|delivery| delivery.sent_at).min();
-    lanes.tools.observer.observe(&Event::Received {
-        queue: lanes.source.queue.name(),
+    lane.context.observer.observe(&Event::Received {
+        queue: lane.queues.queue.name(),
         messages: deliveries.len(),
-        oldest_age: oldest.map_or(Duration::ZERO, |sent_at| age(&*lanes.tools.clock, sent_at)),
+        oldest_age: oldest.map_or(Duration::ZERO, |sent_at| age(&*lane.context.clock, sent_at)),
     });
 }
 

@@ -556,7 +556,7 @@ async fn an_attempt_whose_answer_was_lost_counts_once() {
     assert_eq!(store.record_attempt("m-1", second).await, attempt(2, first));
     assert_eq!(store.record_attempt("m-1", third).await, attempt(3, second));
     wire.next([Turn::LoseAnswer]);
-    assert_eq!(store.forgive_attempt("m-1").await, Ok(()));
+    assert_eq!(store.undo_attempt("m-1").await, Ok(()));
     assert_eq!(store.record_attempt("m-1", fourth).await, attempt(3, third));
 }
 

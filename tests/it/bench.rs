@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use inventory_worker::{
     bench::{self, Model, Progress, Size},
-    cli::{self, ExitCode, Output, Shell},
+    cli::{self, CliContext, ExitCode, Output},
     config::ProcessEnvironment,
 };
 use serde_json::Value;
@@ -41,9 +41,9 @@ const NOT_HELD_TO: [&str; 2] = [
 /// The command as a person gives it: its exit code, and what it writes to stdout.
 async fn bench_command(arguments: &[&str]) -> (ExitCode, String) {
     let ((out, written), (errors, _)) = (Output::captured(), Output::captured());
-    let shell = Shell { environment: Box::new(ProcessEnvironment), out, errors };
+    let context = CliContext { environment: Box::new(ProcessEnvironment), out, errors };
     let arguments = ["inventory-worker", "bench"].iter().chain(arguments);
-    let code = cli::execute(arguments.map(OsString::from), &shell).await;
+    let code = cli::execute(arguments.map(OsString::from), &context).await;
     (code, written.text())
 }
 

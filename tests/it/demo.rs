@@ -9,7 +9,7 @@ use std::{
 };
 
 use inventory_worker::{
-    cli::{self, ExitCode, Output, Shell},
+    cli::{self, CliContext, ExitCode, Output},
     demo::{self, Cast, live::View},
     worker::Settings,
 };
@@ -63,9 +63,9 @@ fn count(summary: &demo::summary::Summary, word: &str) -> u64 {
 async fn the_demo_prints_its_summary_as_one_line_of_json_and_ends_with_0() {
     let ((out, captured), (errors, complaints)) = (Output::captured(), Output::captured());
     let environment = Box::new(BTreeMap::<&str, &str>::new());
-    let shell = Shell { environment, out, errors };
+    let context = CliContext { environment, out, errors };
     let arguments = ["inventory-worker", "dev", "--demo", "--json"].map(Into::into);
-    let code = cli::execute(arguments, &shell).await;
+    let code = cli::execute(arguments, &context).await;
     assert_eq!(code, ExitCode::Done, "{}{}", captured.text(), complaints.text());
     let text = captured.text();
     let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use inventory_worker::{
     app::{
-        crew::Crew,
         embedded::{COMMANDS, Embedded, RESTOCK},
+        worker_group::WorkerGroup,
     },
     audit::{AuditOptions, audit},
     ports::Queue,
     storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, Summary},
     sweeper,
-    worker::{Observer, Settings, Unobserved},
+    worker::{NoopObserver, Observer, Settings},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,10 +23,10 @@ fn storm(plan: Plan) -> Storm {
 /// Runs a storm on a worker of its own, and gives what it came to and how it showed itself.
 async fn run(plan: Plan) -> (Summary, Vec<Progress>) {
     let embedded = Embedded::start(None).await.unwrap();
-    let observer: Arc<dyn Observer> = Arc::new(Unobserved);
+    let observer: Arc<dyn Observer> = Arc::new(NoopObserver);
     let settings = Settings { long_poll: Duration::from_millis(200), ..Settings::default() };
     let sweeper = Some(sweeper::Settings::default());
-    let crew = Crew::start(&embedded.backends, settings, sweeper, &observer);
+    let group = WorkerGroup::start(&embedded.backends, settings, sweeper, &observer);
     let queue = |name: &str| -> Arc<dyn Queue> {
         let sources = embedded.backends.sources.iter();
         let found = sources.map(|source| &source.queue).find(|queue| queue.name() == name);
@@ -41,7 +41,7 @@ async fn run(plan: Plan) -> (Summary, Vec<Progress>) {
     };
     let mut shown = Vec::new();
     let summary = storm(plan).run(&ports, |progress| shown.push(*progress)).await.unwrap();
-    crew.drain().await;
+    group.drain().await;
     let now = embedded.backends.clock.now();
     let report = audit(&*embedded.store, now, &AuditOptions::default()).await.unwrap();
     assert!(report.is_clean(), "{:?}", report.violations);

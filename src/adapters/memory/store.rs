@@ -253,7 +253,7 @@ impl Store for MemoryStore {
         Ok(Attempt { count: *count, before: std::mem::replace(at, now) })
     }
 
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
         if let Some((count, _)) = self.state().tables.attempts.get_mut(message_id) {
             *count = count.saturating_sub(1);
         }

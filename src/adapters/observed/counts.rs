@@ -24,7 +24,7 @@ pub enum Call {
     Commit,
     /// `Store::commit` of a single write and no check: a PutItem.
     Put,
-    /// `Store::record_attempt`, `Store::forgive_attempt` and the notes of dead letters
+    /// `Store::record_attempt`, `Store::undo_attempt` and the notes of dead letters
     Attempt,
     /// `Store::expired`, `Store::seats` and `Store::lines`
     Query,

@@ -88,8 +88,8 @@ impl Store for Fake {
         self.answer(&format!("record_attempt {message_id}"), ATTEMPT)
     }
 
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
-        self.answer(&format!("forgive_attempt {message_id}"), ())
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        self.answer(&format!("undo_attempt {message_id}"), ())
     }
 
     async fn note_dead_letter(&self, message_id: &str, _: Timestamp) -> Result<(), PortError> {
@@ -232,7 +232,7 @@ async fn a_store_passes_everything_on() {
     let store = ObservedStore::new(fake.clone(), observer);
     let now = Timestamp::UNIX_EPOCH;
     assert_eq!(store.record_attempt("m", now).await, Ok(ATTEMPT));
-    store.forgive_attempt("m").await.unwrap();
+    store.undo_attempt("m").await.unwrap();
     store.expired(3, Ended::by(now), None, 9).await.unwrap();
     store.scan(Table::Stock, None).await.unwrap();
     store.seats(42, None).await.unwrap();
@@ -240,7 +240,7 @@ async fn a_store_passes_everything_on() {
     store.ping().await.unwrap();
     let asked = [
         "record_attempt m",
-        "forgive_attempt m",
+        "undo_attempt m",
         "expired 3 1970-01-01T00:00:00Z 9",
         "scan stock",
         "seats 42",

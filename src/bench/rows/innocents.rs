@@ -33,7 +33,7 @@ use crate::{
     },
     report::{Plot, quantile},
     sweeper::{self, Sweeper},
-    worker::{self, QueueKind, Settings, Source},
+    worker::{self, QueueKind, QueuePair, Settings},
 };
 
 /// Groups that sell.
@@ -158,22 +158,22 @@ fn start(model: &Model, world: &World, working: &mut JoinSet<()>) {
     let counts = Arc::clone(&world.counts);
     let delays = Observer::delaying(counts, model.latencies(), Arc::new(Random::seeded(6)));
     let expiries = MemoryQueue::new("inventory-expiries.fifo", Arc::clone(&world.clock));
-    let expiries = Source {
+    let expiries = QueuePair {
         queue: Arc::new(ObservedQueue::new(Arc::new(expiries), delays)),
         kind: QueueKind::Expiries,
         ..world.source()
     };
-    let tools = world.tools(Settings::default(), 1);
+    let context = world.context(Settings::default(), 1);
     let sweeper = Sweeper {
-        store: Arc::clone(&tools.store),
-        locks: Arc::clone(&tools.locks),
+        store: Arc::clone(&context.store),
+        locks: Arc::clone(&context.locks),
         queue: Arc::clone(&expiries.queue),
-        clock: Arc::clone(&tools.clock),
+        clock: Arc::clone(&context.clock),
         entropy: Arc::new(Random::seeded(2)),
-        observer: Arc::clone(&tools.observer),
+        observer: Arc::clone(&context.observer),
         settings: sweeper::Settings::default(),
     };
-    working.spawn(worker::run(tools, vec![world.source(), expiries]));
+    working.spawn(worker::run(context, vec![world.source(), expiries]));
     working.spawn(async move { sweeper.run(CancellationToken::new()).await });
 }
 
@@ -293,8 +293,8 @@ impl Store for Troubled {
         self.store.record_attempt(message_id, now).await
     }
 
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
-        self.store.forgive_attempt(message_id).await
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        self.store.undo_attempt(message_id).await
     }
 
     async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {

@@ -145,8 +145,8 @@ fn run(model: &LatencyModel, messages: usize, rate: f64) -> anyhow::Result<Vec<f
         let noted = Arc::new(Noted::new(Arc::clone(&world.ports.store)));
         world.ports.store = noted.clone();
         let mut working = JoinSet::new();
-        let tools = world.tools(Settings::default(), 1);
-        working.spawn(worker::run(tools, vec![world.source()]));
+        let context = world.context(Settings::default(), 1);
+        working.spawn(worker::run(context, vec![world.source()]));
         let sent = send(&world, messages, rate).await?;
         world.until_empty().await?;
         working.shutdown().await;

@@ -159,7 +159,7 @@ fn start(
         publisher: Arc::new(ObservedPublisher::new(Arc::new(BlankTopic), delays)),
     };
     let mut working = JoinSet::new();
-    working.spawn(worker::run(world.tools(settings, 1), vec![world.source()]));
+    working.spawn(worker::run(world.context(settings, 1), vec![world.source()]));
     (world, queue, working)
 }
 

@@ -16,7 +16,7 @@ use crate::{
     ports::Entropy,
     report::{Plot, quantile},
     sweeper::{self, Sweeper},
-    worker::{self, QueueKind, Settings, Source},
+    worker::{self, QueueKind, QueuePair, Settings},
 };
 
 const WORKERS: u64 = 4;
@@ -121,18 +121,18 @@ fn start_worker(
     phase: Duration,
     working: &mut JoinSet<()>,
 ) {
-    let tools = world.tools(Settings::default(), seed);
+    let context = world.context(Settings::default(), seed);
     let sweeper = Sweeper {
-        store: Arc::clone(&tools.store),
-        locks: Arc::clone(&tools.locks),
+        store: Arc::clone(&context.store),
+        locks: Arc::clone(&context.locks),
         queue: Arc::clone(&world.ports.queue),
-        clock: Arc::clone(&tools.clock),
+        clock: Arc::clone(&context.clock),
         entropy: Arc::new(Random::seeded(seed + 100)),
-        observer: Arc::clone(&tools.observer),
+        observer: Arc::clone(&context.observer),
         settings: settings.clone(),
     };
-    let expiries = Source { kind: QueueKind::Expiries, ..world.source() };
-    working.spawn(worker::run(tools, vec![expiries]));
+    let expiries = QueuePair { kind: QueueKind::Expiries, ..world.source() };
+    working.spawn(worker::run(context, vec![expiries]));
     working.spawn(async move {
         tokio::time::sleep(phase).await;
         sweeper.run(CancellationToken::new()).await;

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::{printer::Printer, sample};
 use crate::{
     admin::{Admin, AdminServer},
-    app::{crew::Crew, embedded::Embedded, signals::StopSignals},
-    cli::{ExitCode, Output, Shell},
+    app::{embedded::Embedded, signals::StopSignals, worker_group::WorkerGroup},
+    cli::{CliContext, ExitCode, Output},
     config::DevConfig,
     domain::{Action, CommandKey, GroupId, PoolId},
     message::{self, OutgoingCommand},
@@ -30,7 +30,7 @@ pub(super) struct Session<'a> {
     pub(super) data: Option<PathBuf>,
     pub(super) json: bool,
     pub(super) config: DevConfig,
-    pub(super) shell: &'a Shell,
+    pub(super) context: &'a CliContext,
 }
 
 impl Session<'_> {
@@ -45,7 +45,7 @@ impl Session<'_> {
         let readiness = Readiness::of(["worker"]);
         let admin = self.admin(&embedded, &metrics, &readiness).await?;
         let observer: Arc<dyn Observer> = metrics;
-        let mut crew = Crew::start(
+        let mut group = WorkerGroup::start(
             &embedded.backends,
             self.config.worker.clone(),
             Some(self.config.sweeper.clone()),
@@ -54,7 +54,7 @@ impl Session<'_> {
         let printer = Printer {
             results: embedded.subscribe("dev-results.fifo"),
             entropy: Arc::clone(&embedded.backends.entropy),
-            out: &self.shell.out,
+            out: &self.context.out,
             json: self.json,
         };
         self.introduce(&admin)?;
@@ -67,9 +67,9 @@ impl Session<'_> {
         let work = async {
             poster.until_idle().await;
             readiness.set("worker", Ok(()));
-            self.follow(&mut lines, &mut signals, &mut crew, &mut poster).await?;
+            self.follow(&mut lines, &mut signals, &mut group, &mut poster).await?;
             readiness.drain();
-            crew.drain().await;
+            group.drain().await;
             done.cancel();
             admin_stop.cancel();
             Ok(())
@@ -105,7 +105,7 @@ impl Session<'_> {
         &self,
         lines: &mut mpsc::Receiver<String>,
         signals: &mut StopSignals,
-        crew: &mut Crew,
+        group: &mut WorkerGroup,
         poster: &mut Poster<'_>,
     ) -> anyhow::Result<()> {
         let (mut number, mut is_open) = (0_u64, true);
@@ -116,14 +116,14 @@ impl Session<'_> {
                     tracing::info!(signal, "draining");
                     return Ok(());
                 }
-                error = crew.ended_early() => return Err(error),
+                error = group.ended_early() => return Err(error),
                 line = lines.recv(), if is_open => match line {
                     Some(line) => {
                         number += 1;
                         if let Err(wrong) = poster.post_line(&line) {
-                            let style = self.shell.errors.style();
+                            let style = self.context.errors.style();
                             let word = style.bad("not posted");
-                            self.shell.errors.line(&format!("line {number} {word}: {wrong}"))?;
+                            self.context.errors.line(&format!("line {number} {word}: {wrong}"))?;
                         }
                     }
                     None => is_open = false,
@@ -134,7 +134,7 @@ impl Session<'_> {
 
     /// Where results are for programs, stdout is theirs.
     fn introduce(&self, admin: &AdminServer) -> std::io::Result<()> {
-        let out: &Output = if self.json { &self.shell.errors } else { &self.shell.out };
+        let out: &Output = if self.json { &self.context.errors } else { &self.context.out };
         let style = out.style();
         let tables = match &self.data {
             None => "in memory too, and end with it".to_owned(),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Done, Task};
 use crate::{
-    cli::{Shell, Style, Table, output::printable},
+    cli::{CliContext, Style, Table, output::printable},
     dlq::{DeadLetter, Ended, Fate, Handled, Run},
 };
 
@@ -39,40 +39,40 @@ pub(super) fn print(
     task: Task,
     done: &[Done],
     missing: &[String],
-    shell: &Shell,
+    context: &CliContext,
 ) -> std::io::Result<()> {
-    let style = shell.out.style();
+    let style = context.out.style();
     for Done { queue, run } in done {
-        shell.out.line(&style.heading(queue))?;
+        context.out.line(&style.heading(queue))?;
         match task {
-            Task::List => list(run, shell)?,
+            Task::List => list(run, context)?,
             Task::Show => {
                 for handled in &run.handled {
-                    shell.out.write(&one(&handled.letter, style))?;
+                    context.out.write(&one(&handled.letter, style))?;
                 }
             }
             Task::Redrive | Task::Discard => {
                 for handled in &run.handled {
-                    shell.out.line(&fate(handled, style))?;
+                    context.out.line(&fate(handled, style))?;
                 }
                 let is_moved =
                     |one: &&Handled| matches!(one.fate, Fate::Redriven { .. } | Fate::Discarded);
                 let moved = run.handled.iter().filter(is_moved).count();
                 let word = if task == Task::Redrive { "sent back" } else { "discarded" };
-                shell.out.line(&format!("{moved} of {} {word}", run.handled.len()))?;
+                context.out.line(&format!("{moved} of {} {word}", run.handled.len()))?;
             }
         }
-        remarks(run, shell)?;
+        remarks(run, context)?;
     }
     for id in missing {
-        shell.out.line(&format!("{}  {}", style.bad("not found"), printable(id)))?;
+        context.out.line(&format!("{}  {}", style.bad("not found"), printable(id)))?;
     }
     Ok(())
 }
 
-fn list(run: &Run, shell: &Shell) -> std::io::Result<()> {
+fn list(run: &Run, context: &CliContext) -> std::io::Result<()> {
     if run.handled.is_empty() {
-        return shell.out.line("no dead letters");
+        return context.out.line("no dead letters");
     }
     let mut table = Table::new(&["id", "group", "reason", "first sent", "bytes", "detail"]);
     for Handled { letter, .. } in &run.handled {
@@ -85,7 +85,7 @@ fn list(run: &Run, shell: &Shell) -> std::io::Result<()> {
             letter.detail.as_deref().unwrap_or("-"),
         ]);
     }
-    shell.out.table(&table)
+    context.out.table(&table)
 }
 
 /// Everything about a dead letter, its body last.
@@ -133,9 +133,9 @@ fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
 }
 
 /// What a person must know beside: what was not seen, and why.
-fn remarks(run: &Run, shell: &Shell) -> std::io::Result<()> {
-    let style = shell.out.style();
-    let warn = |text: &str| shell.out.line(&style.warn(text));
+fn remarks(run: &Run, context: &CliContext) -> std::io::Result<()> {
+    let style = context.out.style();
+    let warn = |text: &str| context.out.line(&style.warn(text));
     match &run.ended {
         Ended::Complete | Ended::Failed(_) => {}
         Ended::Limit => warn("looked at as many as --limit allows")?,

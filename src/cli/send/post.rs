@@ -19,7 +19,7 @@ use crate::{
         system::SystemClock,
     },
     app,
-    cli::{ExitCode, Shell, progress},
+    cli::{CliContext, ExitCode, progress},
     domain::{
         Command, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp,
     },
@@ -42,15 +42,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// # Errors
 ///
 /// Where the configuration or a command is wrong, or a service is unreachable or refuses.
-pub async fn run(args: SendArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
+pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let delivery = args.command.as_ref().map_or(&args.delivery, SendCommand::delivery);
-    let config = delivery.settings.load(&*shell.environment)?;
+    let config = delivery.settings.load(&*context.environment)?;
     let traces = Traces::start(&config.traces)?;
     let counter = Counter {
         config: &config.aws,
         delivery,
         traces: traces.as_ref(),
-        caller: caller(&*shell.environment),
+        caller: caller(&*context.environment),
     };
     let postings = match (&args.command, &args.file) {
         (Some(command), _) => vec![counter.posting_of(command)?],
@@ -58,7 +58,7 @@ pub async fn run(args: SendArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         (None, None) => bail!("nothing to send: name a command or --file"),
     };
     let sdk = app::aws().await;
-    let bar = progress::spinner(shell)?;
+    let bar = progress::spinner(context)?;
     let connect = async |name: &str| {
         let queue = SqsQueue::connect(sqs::client(&sdk), name).await;
         queue.with_context(|| format!("queue {name} (`bootstrap` creates it)"))
@@ -70,7 +70,7 @@ pub async fn run(args: SendArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         match delivery.wait {
             // The outcome tells.
             Some(_) => Ok(()),
-            None => bar.suspend(|| told_posted(posting, delivery.json, shell)),
+            None => bar.suspend(|| told_posted(posting, delivery.json, context)),
         }
     });
     let posted = posted.await;
@@ -83,23 +83,23 @@ pub async fn run(args: SendArgs, shell: &Shell) -> anyhow::Result<ExitCode> {
         (Ok(()), Some(seconds)) => {
             let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
-            wait(&*store, &postings, within, delivery.json, shell, &bar).await
+            wait(&*store, &postings, within, delivery.json, context, &bar).await
         }
     };
     bar.finish_and_clear();
     ended
 }
 
-fn told_posted(posting: &Posting, json: bool, shell: &Shell) -> std::io::Result<()> {
+fn told_posted(posting: &Posting, json: bool, context: &CliContext) -> std::io::Result<()> {
     let key = &posting.command.key;
     if json {
         let group = posting.group.as_str();
-        return shell.out.json(&serde_json::json!({
+        return context.out.json(&serde_json::json!({
             "posted": { "source": key.source, "id": key.id, "group": group }
         }));
     }
     let kind = posting.command.action.command_type().as_str();
-    shell.out.line(&format!("posted  {kind}  {}  in group {}", key.id, posting.group))
+    context.out.line(&format!("posted  {kind}  {}  in group {}", key.id, posting.group))
 }
 
 /// Posts in the order given, whatever the queues, and tells of each that is posted. Where one is
@@ -191,7 +191,7 @@ async fn wait(
     postings: &[Posting],
     within: Duration,
     json: bool,
-    shell: &Shell,
+    context: &CliContext,
     bar: &ProgressBar,
 ) -> anyhow::Result<ExitCode> {
     let deadline = Instant::now() + within;
@@ -206,7 +206,7 @@ async fn wait(
                     if outcome.rejection().is_some() {
                         code = ExitCode::Rejected;
                     }
-                    bar.suspend(|| print(posting, &outcome, decided_at, json, shell))?;
+                    bar.suspend(|| print(posting, &outcome, decided_at, json, context))?;
                 }
                 None => still.push(posting),
             }
@@ -246,7 +246,7 @@ fn print(
     outcome: &Outcome,
     decided_at: Timestamp,
     json: bool,
-    shell: &Shell,
+    context: &CliContext,
 ) -> std::io::Result<()> {
     let command = &posting.command;
     if json {
@@ -261,9 +261,9 @@ fn print(
             message_digest: command.digest,
             traceparent: None,
         });
-        return shell.out.line(&result.body);
+        return context.out.line(&result.body);
     }
-    let style = shell.out.style();
+    let style = context.out.style();
     let line = match outcome {
         Outcome::Rejected { rejection } => {
             let named = rejection.seats.iter().map(ToString::to_string);
@@ -293,7 +293,7 @@ fn print(
             until_or_for(reservation)
         ),
     };
-    shell.out.line(&format!("{}  {}", command.key.id, line.trim_end()))
+    context.out.line(&format!("{}  {}", command.key.id, line.trim_end()))
 }
 
 /// Until when a hold lasts, or which booking it became.

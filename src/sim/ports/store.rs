@@ -220,13 +220,13 @@ impl Store for FaultyStore {
         self.0.around(call("record attempt"), short(message_id), work, never).await
     }
 
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
         let world = &self.0.world;
         let work = async {
             if self.is_counted_in(message_id) {
                 return Ok(());
             }
-            world.store.forgive_attempt(message_id).await?;
+            world.store.undo_attempt(message_id).await?;
             world.history().forgiven(message_id, self.0.life());
             Ok(())
         };

@@ -13,7 +13,7 @@ struct Carriage {
     failing: Arc<AtomicUsize>,
 }
 
-impl Carrier for Carriage {
+impl BatchCall for Carriage {
     type Entry = usize;
 
     const ENTRIES_MAX: usize = 4;
@@ -62,7 +62,7 @@ impl World {
         let expected = batcher.expect();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(after_ms)).await;
-            let Carried { entries, answer } = batcher.carry(entries, Some(expected)).await;
+            let BatchResponse { entries, answer } = batcher.carry(entries, Some(expected)).await;
             (entries, answer, begun.elapsed().as_millis())
         })
     }

@@ -6,13 +6,13 @@ use tracing::info;
 use super::{
     super::{
         QueueKind,
-        chunks::{self, Standing},
+        chunks::{self, LedgerStatus},
         events::Event,
         failure::Failure,
-        outbox::Coming,
-        reading::Read,
+        outbox::Announcement,
+        parsing::ParsedMessage,
     },
-    Held, Lanes,
+    LaneContext, LeasedMessage,
 };
 use crate::{
     domain::{Action, Command},
@@ -56,19 +56,19 @@ impl Deferral {
     }
 }
 
-impl Lanes {
+impl LaneContext {
     /// The command of an expiry that the sweeper posted, on the queue that takes its source from
     /// nobody else.
     fn expiry(&self, delivery: &Delivery) -> Option<Command> {
-        if self.source.kind != QueueKind::Expiries {
+        if self.queues.kind != QueueKind::Expiries {
             return None;
         }
-        match Read::of(delivery, self.source.kind) {
-            Read::Command(Decoded { command, .. }) => {
+        match ParsedMessage::of(delivery, self.queues.kind) {
+            ParsedMessage::Command(Decoded { command, .. }) => {
                 let is_expiry = matches!(command.action, Action::Expire(_));
                 (is_expiry && message::is_reserved(&command.key.source)).then_some(command)
             }
-            Read::Unreadable(_) => None,
+            ParsedMessage::Unreadable(_) => None,
         }
     }
 
@@ -83,23 +83,27 @@ impl Lanes {
     /// Only one that never was in anybody's hands before: the outcome of an earlier attempt may be
     /// on its way to the ledger, and without the message nobody would publish it. For the same
     /// reason none whose command the ledger has, or whose entry cannot be read.
-    pub(super) async fn deferral(&self, failure: &Failure, held: &Held) -> Option<Deferral> {
+    pub(super) async fn deferral(
+        &self,
+        failure: &Failure,
+        held: &LeasedMessage,
+    ) -> Option<Deferral> {
         let reason = Deferral::of(failure)?;
         let is_first = held.delivery.receive_count <= 1;
         let command = self.expiry(&held.delivery).filter(|_| is_first)?;
-        let standing = chunks::standing(&self.tools, &command).await;
-        matches!(standing, Ok(Standing::Unknown)).then_some(reason)
+        let status = chunks::ledger_status(&self.context, &command).await;
+        matches!(status, Ok(LedgerStatus::Unknown)).then_some(reason)
     }
 
     /// Drops an expiry. Gives whether it could be deleted; otherwise it comes again.
     pub(super) async fn defer_expiry(
         &self,
-        held: &Held,
+        held: &LeasedMessage,
         reason: Deferral,
         why: &str,
-        coming: &mut Coming,
+        announcement: &mut Announcement,
     ) -> bool {
-        let read = Read::of(&held.delivery, self.source.kind);
+        let read = ParsedMessage::of(&held.delivery, self.queues.kind);
         let reason = reason.as_str();
         info!(
             reason,
@@ -108,7 +112,7 @@ impl Lanes {
             pool = read.pool().map(tracing::field::display),
             "an expiry could not be handled: dropped, the sweeper posts it again"
         );
-        self.tools.observer.observe(&Event::ExpiryDeferred { reason });
-        self.delete(std::slice::from_ref(held), coming).await
+        self.context.observer.observe(&Event::ExpiryDeferred { reason });
+        self.delete(std::slice::from_ref(held), announcement).await
     }
 }

@@ -15,43 +15,43 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Deferral, Held, InFlight, Lanes, Settled, giving_up};
+use super::{Deferral, InFlight, LaneContext, LeasedMessage, Settled, failure_policy};
 use crate::{
     domain::Timestamp,
     planted::{self, Bug},
     ports::{Attempt, PortError},
     worker::{
-        Tools,
-        chunks::{self, Standing},
+        WorkerContext,
+        chunks::{self, LedgerStatus},
         dead_letters::Reason,
         failure::{Failure, NO_PLACE},
-        outbox::Coming,
-        poller::Taken,
-        reading::Read,
+        outbox::Announcement,
+        parsing::ParsedMessage,
+        poller::BatchPermits,
         settings::Settings,
     },
 };
 
 /// Between two tries to take back attempts that ended in an unavailable dependency.
-const FORGIVE_EVERY: Duration = Duration::from_secs(1);
+const UNDO_EVERY: Duration = Duration::from_secs(1);
 
 /// How long nobody may have counted an attempt when a message is condemned: a worker whose count
 /// lost its answer has that time to take it back.
-const QUIET: SignedDuration = SignedDuration::from_secs(20);
+const ATTEMPT_ROLLBACK_WINDOW: SignedDuration = SignedDuration::from_secs(20);
 
 /// How long a message is hidden to be quiet for that long, by clocks that differ.
-pub(super) const LAST_WAIT: Duration = Duration::from_secs(23);
+pub(super) const DEAD_LETTER_DELAY: Duration = Duration::from_secs(23);
 
-/// Attempts that ended in an unavailable dependency and are still counted. Each is taken back
+/// Attempts that ended in an unavailable dependency and are still counted. Each is undone
 /// as soon as the store allows it, and before any other attempt is counted: an outage condemns
 /// nobody, and a crash costs a message no more than one attempt.
 #[derive(Clone, Default)]
-pub(in crate::worker) struct Unforgiven {
+pub(in crate::worker) struct UncountedAttempts {
     /// By the message's id.
     counted: Arc<Mutex<VecDeque<String>>>,
-    /// Held while the first of them is taken back.
+    /// Held while the first of them is undone.
     settling: Arc<tokio::sync::Mutex<()>>,
-    forgiving: Arc<tokio::sync::Mutex<()>>,
+    undoing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The most messages that a worker isolates at a time, however much room it has.
@@ -109,7 +109,7 @@ impl Isolation {
     }
 }
 
-impl Unforgiven {
+impl UncountedAttempts {
     fn counted(&self) -> MutexGuard<'_, VecDeque<String>> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,26 +122,26 @@ impl Unforgiven {
         self.counted().front().cloned()
     }
 
-    async fn settle(&self, tools: &Tools) -> Result<(), Failure> {
+    async fn settle(&self, context: &WorkerContext) -> Result<(), Failure> {
         let _settling = self.settling.lock().await;
         while let Some(message_id) = self.first() {
-            tools.store.forgive_attempt(&message_id).await?;
+            context.store.undo_attempt(&message_id).await?;
             self.counted().pop_front();
         }
         Ok(())
     }
 }
 
-impl Lanes {
+impl LaneContext {
     /// Takes back what an outage had counted, for as long as it takes, or as the worker's grace
     /// lasts.
-    pub(super) async fn forgive(&self) {
+    pub(super) async fn undo_attempts(&self) {
         // One lane is enough.
-        let Ok(_alone) = self.unforgiven.forgiving.try_lock() else { return };
-        while self.unforgiven.first().is_some() {
-            let Err(error) = self.unforgiven.settle(&self.tools).await else { return };
-            warn!(%error, "an attempt is still counted, to be taken back later");
-            tokio::time::sleep(FORGIVE_EVERY).await;
+        let Ok(_alone) = self.uncounted.undoing.try_lock() else { return };
+        while self.uncounted.first().is_some() {
+            let Err(error) = self.uncounted.settle(&self.context).await else { return };
+            warn!(%error, "an attempt is still counted, to be undone later");
+            tokio::time::sleep(UNDO_EVERY).await;
         }
     }
 
@@ -150,8 +150,8 @@ impl Lanes {
     /// given back.
     pub(super) async fn isolate(
         &self,
-        waiting: &mut VecDeque<Held>,
-        taken: &mut Taken,
+        waiting: &mut VecDeque<LeasedMessage>,
+        permits: &mut BatchPermits,
         in_flight: &mut InFlight,
     ) -> Option<OwnedSemaphorePermit> {
         let place = self.isolation.place();
@@ -164,7 +164,7 @@ impl Lanes {
             }
         };
         self.release(released.make_contiguous(), delay).await;
-        taken.give_back(released.iter().map(|held| &held.delivery));
+        permits.give_back(released.iter().map(|held| &held.delivery));
         in_flight.leave(released.len());
         place
     }
@@ -173,117 +173,143 @@ impl Lanes {
     /// come back at once.
     pub(super) fn isolation_delay<'a>(
         &self,
-        released: impl IntoIterator<Item = &'a Held>,
+        released: impl IntoIterator<Item = &'a LeasedMessage>,
     ) -> Duration {
         let Some(head) = released.into_iter().next().map(|held| &held.delivery) else {
             return Duration::ZERO;
         };
         debug!(group = head.group.as_str(), head.receive_count, "no place to be handled alone");
         let delay = self.isolation.delay();
-        let spread = delay.mul_f64(f64::midpoint(1.0, self.tools.entropy.fraction()));
-        spread.max(giving_up::patience(head.receive_count))
+        let spread = delay.mul_f64(f64::midpoint(1.0, self.context.entropy.fraction()));
+        spread.max(failure_policy::redelivery_backoff(head.receive_count))
     }
 
     /// A message that was received too often is handled alone, after its attempt is counted.
     ///
     /// One attempt too many condemns it, unless another was counted a short while ago: then it is
     /// not touched, and waits.
-    pub(super) async fn alone(&self, head: &[Held], coming: Coming) -> Settled {
-        let Some(suspect) = head.first() else {
+    pub(super) async fn process_isolated(
+        &self,
+        head: &[LeasedMessage],
+        announcement: Announcement,
+    ) -> Settled {
+        let Some(isolated) = head.first() else {
             return Settled { done: 0, failure: None, is_deleted: true, is_proof: false };
         };
         let _turn = self.isolation.turn.lock().await;
-        let message_id = &suspect.delivery.message_id;
+        let message_id = &isolated.delivery.message_id;
         // The turn may have been long in coming: what is not to be begun is not counted.
-        if self.tools.stop.working.is_cancelled() {
+        if self.context.shutdown.working.is_cancelled() {
             return Settled::failed(Failure::Stopping);
         }
-        if !suspect.lease.is_held() {
+        if !isolated.lease.is_held() {
             return Settled::failed(Failure::LeaseLost);
         }
-        let now = self.tools.clock.now();
+        let now = self.context.clock.now();
         let attempt = match self.count_attempt(message_id, now).await {
             Ok(attempt) => attempt,
             Err(failure) => return Settled::failed(failure),
         };
-        let attempts_max = self.tools.settings.attempts_max;
+        let attempts_max = self.context.settings.attempts_max;
         let is_over = attempt.count > attempts_max && !planted::on(Bug::NeverCondemn);
-        let is_quiet = now.duration_since(attempt.before) >= QUIET;
+        let is_quiet = now.duration_since(attempt.before) >= ATTEMPT_ROLLBACK_WINDOW;
         let settled = if is_over && !is_quiet && !planted::on(Bug::CondemnAtOnce) {
             let what = format!("handled alone {attempts_max} times without outcome");
             Settled::failed(Failure::DeadLetterDeferred(what))
         } else if is_over || planted::on(Bug::CondemnUntried) {
-            self.condemn(suspect, attempts_max, coming).await
+            self.dead_letter_exhausted(isolated, attempts_max, announcement).await
         } else {
-            self.batch(head, coming).await
+            self.batch(head, announcement).await
         };
         if settled.done > 0 {
             *self.isolation.settled() = Some(Instant::now());
         }
-        let is_forgiven =
+        let is_undone =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
-        if is_forgiven && !planted::on(Bug::CountOutages) {
-            self.unforgiven.add(message_id);
+        if is_undone && !planted::on(Bug::CountOutages) {
+            self.uncounted.add(message_id);
         }
         settled
     }
 
     /// Counts one more attempt. One that was throttled or whose answer was lost may have been
-    /// counted: it is taken back, and if it was not counted, the message has one attempt more than
+    /// counted: it is undone, and if it was not counted, the message has one attempt more than
     /// it should.
     async fn count_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, Failure> {
-        self.unforgiven.settle(&self.tools).await?;
-        let counted = self.tools.store.record_attempt(message_id, now).await;
+        self.uncounted.settle(&self.context).await?;
+        let counted = self.context.store.record_attempt(message_id, now).await;
         if matches!(counted, Err(PortError::Unavailable(_) | PortError::Throttled(_))) {
-            self.unforgiven.add(message_id);
+            self.uncounted.add(message_id);
         }
         Ok(counted?)
     }
 
     /// To the dead letters, unless the ledger knows the command: what has begun is never given up,
     /// and what has an outcome only if that cannot be published, for then a person must be told.
-    async fn condemn(&self, suspect: &Held, attempts: u32, mut coming: Coming) -> Settled {
-        let standing = match Read::of(&suspect.delivery, self.source.kind) {
-            Read::Command(decoded) => chunks::standing(&self.tools, &decoded.command).await,
-            Read::Unreadable(undecodable) => {
+    async fn dead_letter_exhausted(
+        &self,
+        isolated: &LeasedMessage,
+        attempts: u32,
+        mut announcement: Announcement,
+    ) -> Settled {
+        let status = match ParsedMessage::of(&isolated.delivery, self.queues.kind) {
+            ParsedMessage::Command(decoded) => {
+                chunks::ledger_status(&self.context, &decoded.command).await
+            }
+            ParsedMessage::Unreadable(undecodable) => {
                 let reason = Reason::Unreadable(undecodable.rejection.code);
-                return self.bury(suspect, reason, &undecodable.rejection.message, coming).await;
+                return self
+                    .dead_letter_and_delete(
+                        isolated,
+                        reason,
+                        &undecodable.rejection.message,
+                        announcement,
+                    )
+                    .await;
             }
         };
-        match standing {
+        match status {
             Err(failure) => Settled::failed(failure),
-            Ok(Standing::Begun | Standing::Decided) if !planted::on(Bug::CondemnBegun) => {
-                let settled = self.batch(std::slice::from_ref(suspect), coming).await;
-                match (&settled.failure, standing) {
-                    (Some(Failure::Poison(what)), Ok(Standing::Decided)) => {
+            Ok(LedgerStatus::Begun | LedgerStatus::Decided) if !planted::on(Bug::CondemnBegun) => {
+                let settled = self.batch(std::slice::from_ref(isolated), announcement).await;
+                match (&settled.failure, status) {
+                    (Some(Failure::Poison(what)), Ok(LedgerStatus::Decided)) => {
                         let detail = format!("its outcome stands and cannot be published: {what}");
-                        self.bury(suspect, Reason::Poison, &detail, self.outbox.expect()).await
+                        self.dead_letter_and_delete(
+                            isolated,
+                            Reason::Poison,
+                            &detail,
+                            self.outbox.expect(),
+                        )
+                        .await
                     }
                     _ => settled,
                 }
             }
             Ok(_) => {
                 let detail = format!("handled alone {attempts} times without outcome");
-                if self.is_expiry(&suspect.delivery) {
+                if self.is_expiry(&isolated.delivery) {
                     let reason = Deferral::Isolated;
-                    let is_deleted = self.defer_expiry(suspect, reason, &detail, &mut coming).await;
+                    let is_deleted =
+                        self.defer_expiry(isolated, reason, &detail, &mut announcement).await;
                     return Settled { done: 1, failure: None, is_deleted, is_proof: false };
                 }
-                self.bury(suspect, Reason::Poison, &detail, coming).await
+                self.dead_letter_and_delete(isolated, Reason::Poison, &detail, announcement).await
             }
         }
     }
 
-    pub(super) async fn bury(
+    pub(super) async fn dead_letter_and_delete(
         &self,
-        suspect: &Held,
+        isolated: &LeasedMessage,
         reason: Reason,
         detail: &str,
-        mut coming: Coming,
+        mut announcement: Announcement,
     ) -> Settled {
-        match self.dead_letter(&suspect.delivery, reason, detail).await {
+        match self.dead_letter(&isolated.delivery, reason, detail).await {
             Ok(()) => {
-                let is_deleted = self.delete(std::slice::from_ref(suspect), &mut coming).await;
+                let is_deleted =
+                    self.delete(std::slice::from_ref(isolated), &mut announcement).await;
                 Settled { done: 1, failure: None, is_deleted, is_proof: false }
             }
             Err(failure) => Settled::failed(failure),

@@ -14,10 +14,10 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Held, Lanes};
+use super::{LaneContext, LeasedMessage};
 use crate::{
     ports::{PortError, Queue, QueueLimits},
-    worker::{Source, dead_letters::Reason, failure::Failure},
+    worker::{QueuePair, dead_letters::Reason, failure::Failure},
 };
 
 /// How long before its retention ends a message is copied: a day, for an outage at that moment, or a
@@ -46,10 +46,10 @@ struct Known {
 }
 
 impl KnownLimits {
-    pub(in crate::worker) fn new(source: &Source) -> Arc<Self> {
+    pub(in crate::worker) fn new(pair: &QueuePair) -> Arc<Self> {
         let known =
             |queue: &Arc<dyn Queue>| Known { queue: Arc::clone(queue), asked: Mutex::default() };
-        let (queue, dead_letters) = (known(&source.queue), known(&source.dead_letters));
+        let (queue, dead_letters) = (known(&pair.queue), known(&pair.dead_letters));
         Arc::new(Self { queue, dead_letters })
     }
 
@@ -82,11 +82,14 @@ impl Known {
     }
 }
 
-impl Lanes {
+impl LaneContext {
     /// Copies the first of the messages to the dead letters, and takes it out, where its queue would
     /// soon move it there: whatever keeps killing its workers, or failing, need not be its fault,
     /// and without the copy nobody could say when it was first sent.
-    pub(super) async fn hands_over_before_redrive(&self, waiting: &mut VecDeque<Held>) -> bool {
+    pub(super) async fn hands_over_before_redrive(
+        &self,
+        waiting: &mut VecDeque<LeasedMessage>,
+    ) -> bool {
         let Some(head) = waiting.front().filter(|head| head.delivery.receive_count > 1) else {
             return false;
         };
@@ -107,7 +110,7 @@ impl Lanes {
     pub(super) async fn hands_over_before_retention(
         &self,
         failure: &Failure,
-        left: &mut VecDeque<Held>,
+        left: &mut VecDeque<LeasedMessage>,
     ) -> bool {
         if matches!(failure, Failure::LeaseLost | Failure::Stopping | Failure::CopyFailed(_)) {
             return false;
@@ -117,7 +120,7 @@ impl Lanes {
             return false;
         };
         let margin = RETENTION_MARGIN.min(retention / 4);
-        let age = self.tools.clock.now().duration_since(head.delivery.sent_at);
+        let age = self.context.clock.now().duration_since(head.delivery.sent_at);
         if age < SignedDuration::try_from(retention - margin).unwrap_or(SignedDuration::MAX) {
             return false;
         }
@@ -125,12 +128,17 @@ impl Lanes {
         self.hands_over(left, Reason::Retention, &detail).await
     }
 
-    async fn hands_over(&self, held: &mut VecDeque<Held>, reason: Reason, detail: &str) -> bool {
+    async fn hands_over(
+        &self,
+        held: &mut VecDeque<LeasedMessage>,
+        reason: Reason,
+        detail: &str,
+    ) -> bool {
         let Some(head) = held.front() else { return false };
         if !head.lease.is_held() {
             return false;
         }
-        let settled = self.bury(head, reason, detail, self.outbox.expect()).await;
+        let settled = self.dead_letter_and_delete(head, reason, detail, self.outbox.expect()).await;
         match settled.failure {
             None => {
                 held.pop_front();

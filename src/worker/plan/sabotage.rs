@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Packed, Step};
+use super::{DecidedCommand, PlannedTransaction};
 use crate::{
     decide::{Change, ItemKey, Oversold},
     planted::{self, Bug},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How the last command of the batch leaves each item; nothing unless that is to be leaked.
-pub(super) fn last_changes(steps: &[Step]) -> BTreeMap<ItemKey, Change> {
+pub(super) fn last_changes(steps: &[DecidedCommand]) -> BTreeMap<ItemKey, Change> {
     if !planted::on(Bug::LeakLaterChange) {
         return BTreeMap::new();
     }
@@ -19,7 +19,10 @@ pub(super) fn last_changes(steps: &[Step]) -> BTreeMap<ItemKey, Change> {
 }
 
 /// The transactions as they are, unless a bug is planted in them.
-pub(super) fn sabotaged(packed: Vec<Packed>, last: &BTreeMap<ItemKey, Change>) -> Vec<Packed> {
+pub(super) fn sabotaged(
+    packed: Vec<PlannedTransaction>,
+    last: &BTreeMap<ItemKey, Change>,
+) -> Vec<PlannedTransaction> {
     if planted::on(Bug::LeakLaterChange) {
         return packed.into_iter().map(|packed| leaked(packed, last)).collect();
     }
@@ -29,7 +32,7 @@ pub(super) fn sabotaged(packed: Vec<Packed>, last: &BTreeMap<ItemKey, Change>) -
     packed
 }
 
-fn leaked(mut packed: Packed, last: &BTreeMap<ItemKey, Change>) -> Packed {
+fn leaked(mut packed: PlannedTransaction, last: &BTreeMap<ItemKey, Change>) -> PlannedTransaction {
     for write in packed.transaction.iter_mut().flat_map(|transaction| &mut transaction.writes) {
         match write {
             Write::Seat { key, seat, .. } => {
@@ -54,8 +57,8 @@ fn leaked(mut packed: Packed, last: &BTreeMap<ItemKey, Change>) -> Packed {
     packed
 }
 
-fn ledger_apart(packed: Packed) -> [Packed; 2] {
-    let Packed { transaction, commands, oversold } = packed;
+fn ledger_apart(packed: PlannedTransaction) -> [PlannedTransaction; 2] {
+    let PlannedTransaction { transaction, commands, oversold } = packed;
     let transaction = transaction.unwrap_or_default();
     let is_ledger = |write: &Write| matches!(write, Write::Ledger { .. });
     let (ledger, changes): (Vec<Write>, Vec<Write>) =
@@ -63,7 +66,11 @@ fn ledger_apart(packed: Packed) -> [Packed; 2] {
     let of =
         |writes: Vec<Write>, checks| (!writes.is_empty()).then_some(Transaction { writes, checks });
     [
-        Packed { transaction: of(changes, transaction.checks), commands: 0, oversold },
-        Packed { transaction: of(ledger, Vec::new()), commands, oversold: Oversold::default() },
+        PlannedTransaction { transaction: of(changes, transaction.checks), commands: 0, oversold },
+        PlannedTransaction {
+            transaction: of(ledger, Vec::new()),
+            commands,
+            oversold: Oversold::default(),
+        },
     ]
 }

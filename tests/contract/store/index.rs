@@ -226,13 +226,13 @@ pub async fn a_forgiven_attempt_does_not_count(harness: &dyn StoreHarness) {
     for expected in [1, 2] {
         assert_eq!(count(&store, "message-1").await, expected);
     }
-    store.forgive_attempt("message-1").await.unwrap();
+    store.undo_attempt("message-1").await.unwrap();
     assert_eq!(count(&store, "message-1").await, 2);
     // Nothing there to forgive, or nothing left.
-    store.forgive_attempt("message-2").await.unwrap();
+    store.undo_attempt("message-2").await.unwrap();
     assert_eq!(count(&store, "message-2").await, 1);
     for _ in 0..3 {
-        store.forgive_attempt("message-2").await.unwrap();
+        store.undo_attempt("message-2").await.unwrap();
     }
     assert_eq!(count(&store, "message-2").await, 1);
 }
@@ -245,7 +245,7 @@ pub async fn an_attempt_says_when_the_one_before_was_counted(harness: &dyn Store
         let attempt = store.record_attempt("message-1", now).await.unwrap();
         assert_eq!(attempt, Attempt { count, before });
     }
-    store.forgive_attempt("message-1").await.unwrap();
+    store.undo_attempt("message-1").await.unwrap();
     let attempt = store.record_attempt("message-1", third).await.unwrap();
     assert_eq!(attempt, Attempt { count: 2, before: second }, "taken back or not");
 }

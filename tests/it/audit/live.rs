@@ -89,7 +89,7 @@ impl Store for Moving {
         panic!("an audit writes nothing")
     }
 
-    async fn forgive_attempt(&self, _: &str) -> Result<(), PortError> {
+    async fn undo_attempt(&self, _: &str) -> Result<(), PortError> {
         panic!("an audit writes nothing")
     }
 

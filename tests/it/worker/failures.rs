@@ -152,8 +152,8 @@ async fn world_with_a_suspect() -> (World, String) {
 async fn an_attempt_that_is_taken_back_during_the_last_wait_leaves_one_more() {
     let (world, message_id) = world_with_a_suspect().await;
     let running = world.start();
-    until(|| world.seen.calls().contains_key("forgive_attempt")).await;
-    world.store.forgive_attempt(&message_id).await.unwrap();
+    until(|| world.seen.calls().contains_key("undo_attempt")).await;
+    world.store.undo_attempt(&message_id).await.unwrap();
     world.until_empty().await;
     running.stop().await;
     assert_eq!(reserved(&world), 1);
@@ -174,7 +174,7 @@ async fn a_message_that_was_handled_alone_too_often_is_condemned_after_a_last_wa
 async fn a_last_wait_costs_no_attempt() {
     let (world, message_id) = world_with_a_suspect().await;
     let running = world.start();
-    until(|| world.seen.calls().contains_key("forgive_attempt")).await;
+    until(|| world.seen.calls().contains_key("undo_attempt")).await;
     running.stop().await;
     let attempt = world.store.record_attempt(&message_id, world.clock.now()).await.unwrap();
     assert_eq!(attempt.count, world.settings.attempts_max + 1);

@@ -23,7 +23,10 @@ use inventory_worker::{
     },
     sweeper::{self, Sweeper},
     telemetry::Metrics,
-    worker::{self, Event, Observer, QueueKind, Settings, Source, Stop, Tools, trace::Tracer},
+    worker::{
+        self, Event, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext,
+        trace::Tracer,
+    },
 };
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
@@ -304,8 +307,8 @@ impl Store for Tampered<MemoryStore> {
         self.call("record_attempt", self.inner.record_attempt(message_id, now)).await
     }
 
-    async fn forgive_attempt(&self, message_id: &str) -> Result<(), PortError> {
-        self.call("forgive_attempt", self.inner.forgive_attempt(message_id)).await
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        self.call("undo_attempt", self.inner.undo_attempt(message_id)).await
     }
 
     async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
@@ -437,14 +440,14 @@ impl Queue for Tampered<MemoryQueue> {
 }
 
 /// Passes on what it is told to the metrics, and remembers the most messages in flight.
-pub struct Watch {
+pub struct TelemetryObserver {
     metrics: Arc<Metrics>,
     in_flight: AtomicI64,
     in_flight_max: AtomicI64,
     tracer: OnceLock<Box<dyn Tracer>>,
 }
 
-impl Watch {
+impl TelemetryObserver {
     /// From here on, this one traces.
     pub fn trace_with(&self, tracer: impl Tracer + 'static) {
         assert!(self.tracer.set(Box::new(tracer)).is_ok(), "one tracer a world");
@@ -461,7 +464,7 @@ impl Watch {
     }
 }
 
-impl Observer for Watch {
+impl Observer for TelemetryObserver {
     fn observe(&self, event: &Event<'_>) {
         if let Event::InFlight(change) = event {
             let now = self.in_flight.fetch_add(*change, Ordering::Relaxed) + change;
@@ -491,7 +494,7 @@ pub struct World {
     /// What workers did to the queue of expiries: it is not counted with the rest.
     pub expiries_seen: Seen,
     pub metrics: Arc<Metrics>,
-    pub watch: Arc<Watch>,
+    pub watch: Arc<TelemetryObserver>,
     pub settings: Settings,
     pub sweeping: sweeper::Settings,
     next_id: u64,
@@ -505,7 +508,7 @@ impl World {
         let passed_on: Arc<dyn Clock> = clock.clone();
         let broker = MemoryBroker::new(Arc::clone(&passed_on));
         let metrics = Arc::new(Metrics::new().unwrap());
-        let watch = Watch {
+        let watch = TelemetryObserver {
             metrics: Arc::clone(&metrics),
             in_flight: AtomicI64::new(0),
             in_flight_max: AtomicI64::new(0),
@@ -553,12 +556,12 @@ impl World {
     pub fn start_with_second_queue(&self) -> Running {
         let queue: Arc<dyn Queue> = self.second_queue.clone();
         let dead_letters = self.dead_letters.clone();
-        self.start_on(vec![Source { queue, dead_letters, kind: QueueKind::Commands }])
+        self.start_on(vec![QueuePair { queue, dead_letters, kind: QueueKind::Commands }])
     }
 
-    fn start_on(&self, others: Vec<Source>) -> Running {
-        let stop = Stop::default();
-        let tools = Arc::new(Tools {
+    fn start_on(&self, others: Vec<QueuePair>) -> Running {
+        let shutdown = Shutdown::default();
+        let context = Arc::new(WorkerContext {
             store: self.tampered(&self.store),
             locks: self.tampered(&self.locks),
             publisher: self.tampered(&self.topic),
@@ -567,22 +570,22 @@ impl World {
             entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
             observer: self.watch.clone(),
             settings: self.settings.clone(),
-            stop: stop.clone(),
+            shutdown: shutdown.clone(),
         });
         let mut sources = vec![
-            Source {
+            QueuePair {
                 queue: self.tampered(&self.queue),
                 dead_letters: self.tampered(&self.dead_letters),
                 kind: QueueKind::Commands,
             },
-            Source {
+            QueuePair {
                 queue: self.expiries_of(&self.expiries_seen),
                 dead_letters: self.tampered(&self.expiries_dead_letters),
                 kind: QueueKind::Expiries,
             },
         ];
         sources.extend(others);
-        Running { task: tokio::spawn(worker::run(tools, sources)), stop }
+        Running { task: tokio::spawn(worker::run(context, sources)), shutdown }
     }
 
     /// A sweeper on this world, by a clock of its own, and what it looked at.
@@ -601,9 +604,9 @@ impl World {
             observer: self.watch.clone(),
             settings: self.sweeping.clone(),
         };
-        let stop = Stop::default();
-        let stopped = stop.receiving.clone();
-        (Running { task: tokio::spawn(async move { sweeper.run(stopped).await }), stop }, seen)
+        let shutdown = Shutdown::default();
+        let stopped = shutdown.receiving.clone();
+        (Running { task: tokio::spawn(async move { sweeper.run(stopped).await }), shutdown }, seen)
     }
 
     /// Posts a command to event 1 under the next id; gives the id.
@@ -710,13 +713,13 @@ fn outgoing(group: &str, body: &str) -> OutgoingMessage {
 
 pub struct Running {
     pub task: JoinHandle<()>,
-    pub stop: Stop,
+    pub shutdown: Shutdown,
 }
 
 impl Running {
     /// Stops in good order.
     pub async fn stop(self) {
-        self.stop.receiving.cancel();
+        self.shutdown.receiving.cancel();
         self.task.await.unwrap();
     }
 

@@ -254,7 +254,7 @@ async fn what_a_receive_brings_after_the_signal_to_stop_is_released_at_once() {
     let running = world.start();
     until(|| !world.seen.begun("receive").is_empty()).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    running.stop.receiving.cancel();
+    running.shutdown.receiving.cancel();
     tokio::time::sleep(Duration::from_secs(1)).await;
     world.post("reserve", reserve("A-1"));
     running.stop().await;

@@ -7,16 +7,16 @@ use tokio::task::JoinSet;
 use super::Backends;
 use crate::{
     sweeper,
-    worker::{self, Observer, Settings, Stop},
+    worker::{self, Observer, Settings, Shutdown},
 };
 
 /// A worker and its sweeper, as tasks. Dropping it stops both where they stand.
-pub struct Crew {
-    stop: Stop,
+pub struct WorkerGroup {
+    shutdown: Shutdown,
     tasks: JoinSet<()>,
 }
 
-impl Crew {
+impl WorkerGroup {
     /// Sets them to work; without settings for a sweeper, expired holds are left to others.
     #[must_use]
     pub fn start(
@@ -25,16 +25,16 @@ impl Crew {
         sweeper: Option<sweeper::Settings>,
         observer: &Arc<dyn Observer>,
     ) -> Self {
-        let stop = Stop::default();
+        let shutdown = Shutdown::default();
         let mut tasks = JoinSet::new();
         let sweeper = sweeper.and_then(|settings| backends.sweeper(settings, Arc::clone(observer)));
         if let Some(sweeper) = sweeper {
-            let stopped = stop.receiving.clone();
+            let stopped = shutdown.receiving.clone();
             tasks.spawn(async move { sweeper.run(stopped).await });
         }
-        let tools = backends.tools(worker, Arc::clone(observer), stop.clone());
-        tasks.spawn(worker::run(tools, backends.sources.clone()));
-        Self { stop, tasks }
+        let context = backends.worker_context(worker, Arc::clone(observer), shutdown.clone());
+        tasks.spawn(worker::run(context, backends.sources.clone()));
+        Self { shutdown, tasks }
     }
 
     /// Returns only if one of them ends before it is told to.
@@ -48,7 +48,7 @@ impl Crew {
 
     /// Receives no more, finishes what is under way within the grace, releases the rest.
     pub async fn drain(mut self) {
-        self.stop.receiving.cancel();
+        self.shutdown.receiving.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a part ended before its time");

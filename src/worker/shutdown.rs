@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What tells the parts of a worker to stop.
 #[derive(Clone, Debug, Default)]
-pub struct Stop {
+pub struct Shutdown {
     /// Receive no more; finish what is under way.
     pub receiving: CancellationToken,
     /// The grace is over: begin nothing more, release what is left.

@@ -12,12 +12,12 @@ use crate::{
 type Decode = fn(&str) -> Result<Decoded, Box<Undecodable>>;
 
 /// A message, read.
-pub(super) enum Read {
+pub(super) enum ParsedMessage {
     Command(Decoded),
     Unreadable(Box<Undecodable>),
 }
 
-impl Read {
+impl ParsedMessage {
     /// Reads a message of a queue of that kind. Its trace context is the one in its body, or where
     /// there is none there the one among its attributes.
     pub(super) fn of(delivery: &Delivery, kind: QueueKind) -> Self {
@@ -106,8 +106,8 @@ mod tests {
             body: "{}".to_owned(),
             attributes: BTreeMap::new(),
         };
-        let read = Read::by(|body| panic!("at {} bytes", body.len()), &delivery);
-        let Read::Unreadable(undecodable) = read else { panic!("read") };
+        let read = ParsedMessage::by(|body| panic!("at {} bytes", body.len()), &delivery);
+        let ParsedMessage::Unreadable(undecodable) = read else { panic!("read") };
         assert_eq!(undecodable.rejection.code, RejectionCode::InvalidMessage);
         assert_eq!(undecodable.key, None);
     }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use tracing::{field::display, info, warn};
 
 use super::{
-    super::{events::Event, failure::Failure, gate::Concern, reading::Read},
-    Held, Lanes,
-    isolation::LAST_WAIT,
+    super::{
+        circuit_breaker::FailureScope, events::Event, failure::Failure, parsing::ParsedMessage,
+    },
+    LaneContext, LeasedMessage,
+    isolation::DEAD_LETTER_DELAY,
 };
 use crate::{
     planted::{self, Bug},
@@ -37,46 +39,49 @@ fn growing(receive_count: u32, first: Duration, most: Duration) -> Duration {
 }
 
 /// From so many receives on a message is hidden for longer each time.
-const PATIENT_RECEIVES: u32 = 100;
+const BACKOFF_FROM_RECEIVES: u32 = 100;
 /// By how much longer than the time before.
-const PATIENCE_GROWTH: f64 = 1.011;
+const BACKOFF_GROWTH: f64 = 1.011;
 /// SQS allows 12 hours from the receive on.
-const PATIENCE_MAX: Duration = Duration::from_secs(6 * 3_600);
+const REDELIVERY_BACKOFF_MAX: Duration = Duration::from_secs(6 * 3_600);
 
 /// The least time that a message is hidden which was received so often. A receive counts towards the
 /// queue's own redrive (1,000, the most SQS allows) whoever is to blame: from the hundredth to the
 /// thousandth it is stretched over more than the 14 days that a queue keeps a message, and what is
 /// waited after an outage stays near a hundredth of it.
-pub(super) fn patience(receive_count: u32) -> Duration {
-    let Some(beyond) = receive_count.checked_sub(PATIENT_RECEIVES).filter(|beyond| *beyond > 0)
+pub(super) fn redelivery_backoff(receive_count: u32) -> Duration {
+    let Some(beyond) =
+        receive_count.checked_sub(BACKOFF_FROM_RECEIVES).filter(|beyond| *beyond > 0)
     else {
         return Duration::ZERO;
     };
-    let seconds = PATIENCE_GROWTH.powf(f64::from(beyond));
-    Duration::try_from_secs_f64(seconds).unwrap_or(PATIENCE_MAX).min(PATIENCE_MAX)
+    let seconds = BACKOFF_GROWTH.powf(f64::from(beyond));
+    Duration::try_from_secs_f64(seconds)
+        .unwrap_or(REDELIVERY_BACKOFF_MAX)
+        .min(REDELIVERY_BACKOFF_MAX)
 }
 
-impl Lanes {
+impl LaneContext {
     /// The one place that turns a failure into what happens to the messages that are left.
-    pub(super) async fn give_up(&self, failure: Failure, left: &[Held]) {
+    pub(super) async fn handle_failure(&self, failure: Failure, left: &[LeasedMessage]) {
         let head = left.first().map(|held| &held.delivery);
-        let read = head.map(|delivery| Read::of(delivery, self.source.kind));
+        let read = head.map(|delivery| ParsedMessage::of(delivery, self.queues.kind));
         let read = read.as_ref();
         let group = head.map(|delivery| delivery.group.as_str());
-        let command = read.and_then(Read::key).map(display);
-        let pool = read.and_then(Read::pool).map(display);
-        let trace_id = read.and_then(Read::trace_id);
+        let command = read.and_then(ParsedMessage::key).map(display);
+        let pool = read.and_then(ParsedMessage::pool).map(display);
+        let trace_id = read.and_then(ParsedMessage::trace_id);
         let receive_count = head.map_or(0, |delivery| delivery.receive_count);
         let delay = match &failure {
             Failure::Unavailable(what) | Failure::Throttled(what) => {
                 if planted::on(Bug::DropOnOutage) && matches!(failure, Failure::Unavailable(_)) {
                     self.delete(left, &mut self.outbox.expect()).await;
                 }
-                let of_pool = read.and_then(Read::pool);
+                let of_pool = read.and_then(ParsedMessage::pool);
                 of_pool.inspect(|pool| self.troubled.failed_now(pool));
-                match (self.gate.failed(what, of_pool), &failure) {
+                match (self.breaker.record_failure(what, of_pool), &failure) {
                     // The pause holds it back.
-                    (Concern::All, Failure::Unavailable(_)) => Duration::ZERO,
+                    (FailureScope::All, Failure::Unavailable(_)) => Duration::ZERO,
                     _ => {
                         info!(group, what, command, pool, trace_id, "a group waits for its pool");
                         growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
@@ -86,7 +91,7 @@ impl Lanes {
             // Not tried, so it says nothing of the pool.
             Failure::PoolFailing => growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX),
             Failure::CopyFailed(what) => {
-                self.queue_gate.failed(what, read.and_then(Read::pool));
+                self.queue_breaker.record_failure(what, read.and_then(ParsedMessage::pool));
                 warn!(group, what, command, pool, "a group waits for a copy to the dead letters");
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
@@ -117,7 +122,7 @@ impl Lanes {
             }
             Failure::DeadLetterDeferred(what) => {
                 info!(group, what, command, pool, trace_id, "dead-lettering deferred");
-                LAST_WAIT
+                DEAD_LETTER_DELAY
             }
             Failure::LeaseLost => {
                 info!(group, "a lease was lost, its batch dropped");
@@ -126,19 +131,19 @@ impl Lanes {
             Failure::Stopping => Duration::ZERO,
         };
         let is_no_ones = matches!(failure, Failure::LeaseLost | Failure::Stopping);
-        let delay = if is_no_ones { delay } else { delay.max(patience(receive_count)) };
+        let delay = if is_no_ones { delay } else { delay.max(redelivery_backoff(receive_count)) };
         self.note_released(failure.class(), left.len());
         self.release(left, delay).await;
     }
 
     pub(super) fn note_released(&self, reason: &'static str, messages: usize) {
-        self.tools.observer.observe(&Event::Released { reason, messages });
+        self.context.observer.observe(&Event::Released { reason, messages });
     }
 
     /// Releases what is still ours, in order: the first after the delay, which holds back the
     /// others of its group, and those at once.
-    pub(super) async fn release(&self, left: &[Held], delay: Duration) {
-        let held: Vec<&Held> = left.iter().filter(|held| held.lease.is_held()).collect();
+    pub(super) async fn release(&self, left: &[LeasedMessage], delay: Duration) {
+        let held: Vec<&LeasedMessage> = left.iter().filter(|held| held.lease.is_held()).collect();
         let changes: Vec<(Receipt, Duration)> = held
             .iter()
             .enumerate()
@@ -148,14 +153,14 @@ impl Lanes {
             })
             .collect();
         for changes in changes.chunks(BATCH_ENTRIES_MAX) {
-            match self.source.queue.change_visibility(changes).await {
+            match self.queues.queue.change_visibility(changes).await {
                 Ok(answers) => {
                     for error in answers.into_iter().filter_map(Result::err) {
-                        info!(queue = self.source.queue.name(), %error, "not released");
+                        info!(queue = self.queues.queue.name(), %error, "not released");
                     }
                 }
                 Err(error) => {
-                    warn!(queue = self.source.queue.name(), %error, "not released");
+                    warn!(queue = self.queues.queue.name(), %error, "not released");
                 }
             }
         }
@@ -168,17 +173,17 @@ mod tests {
 
     #[test]
     fn a_message_that_fails_for_14_days_is_received_less_than_a_thousand_times() {
-        let waited: Duration = (0..1_000).map(patience).sum();
+        let waited: Duration = (0..1_000).map(redelivery_backoff).sum();
         assert!(waited > Duration::from_secs(14 * 86_400), "{waited:?}");
-        assert_eq!(patience(PATIENT_RECEIVES), Duration::ZERO);
-        assert!(patience(u32::MAX) <= PATIENCE_MAX);
+        assert_eq!(redelivery_backoff(BACKOFF_FROM_RECEIVES), Duration::ZERO);
+        assert!(redelivery_backoff(u32::MAX) <= REDELIVERY_BACKOFF_MAX);
     }
 
     #[test]
     fn what_is_waited_after_an_outage_is_a_hundredth_of_it() {
         let mut outage = Duration::ZERO;
         for count in 0..1_000 {
-            let next = patience(count);
+            let next = redelivery_backoff(count);
             let bound = outage.mul_f64(0.012) + Duration::from_secs(2);
             assert!(next <= bound, "{next:?} after {outage:?}");
             outage += next;

@@ -6,14 +6,14 @@ use super::{Metrics, Traces};
 use crate::worker::{Event, Observer, trace::Tracer};
 
 /// Counts what happens and, where traces are exported, traces it.
-pub struct Watch {
+pub struct TelemetryObserver {
     /// Figures.
     pub metrics: Arc<Metrics>,
     /// Traces.
     pub traces: Option<Arc<Traces>>,
 }
 
-impl Observer for Watch {
+impl Observer for TelemetryObserver {
     fn observe(&self, event: &Event<'_>) {
         self.metrics.observe(event);
     }
