@@ -16,7 +16,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     chance::{happens, stream},
     history::Life,
-    profile::Fault,
+    profile::{Class, Fault},
     world::World,
 };
 use crate::ports::{EntryError, PortError};
@@ -225,7 +225,8 @@ impl Injector {
         } else if on(Fault::Lost) {
             Fate::LosesAnswer
         } else if on(Fault::Late) {
-            Fate::Late(Duration::from_millis(rng.u64(1..=20_000)))
+            let most = if profile.class == Class::Crossing { 2_500 } else { 20_000 };
+            Fate::Late(Duration::from_millis(rng.u64(1..=most)))
         } else {
             if on(Fault::Pause) {
                 let visibility = self.visibility();

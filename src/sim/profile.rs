@@ -291,7 +291,7 @@ impl Profile {
     /// Reads tear nearly always and for long, answers come late, clocks differ.
     fn crossing(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         self.set(Fault::Torn, rng.u32(4_000..=8_000), options);
-        self.set(Fault::Late, rng.u32(0..=1_500), options);
+        self.set(Fault::Late, rng.u32(500..=2_500), options);
         self.set(Fault::Lost, rng.u32(0..=1_500), options);
         self.set(Fault::Skew, rng.u32(0..=600), options);
         self

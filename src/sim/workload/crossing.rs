@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{Maker, Posting, key, outgoing};
 use crate::{
     domain::{
-        Action, Cancel, Expire, GroupId, PoolId, ReservationId, Reserve, SeatNumber, Timestamp,
+        Action, Cancel, Expire, GroupId, PoolId, ReservationId, Reserve, Restock, RestockMode,
+        SeatNumber, Timestamp,
     },
     message::{self, OutgoingCommand},
 };
@@ -33,9 +34,10 @@ impl Maker {
         };
         let refused = Reserve {
             reservation_id: ReservationId(Uuid::from_u128(self.rng.u128(..))),
-            seats: vec![seat, absent],
+            seats: vec![seat, absent.clone()],
             ..hold.clone()
         };
+        let refused_too = refused.clone();
         let end = match self.rng.bool() {
             true => Action::Expire(Expire { reservation_id }),
             false => Action::Cancel(Cancel {
@@ -55,11 +57,31 @@ impl Maker {
             let message = outgoing(group.clone(), message::encode_command(&command));
             Posting { at, queue: 0, message }
         };
-        vec![
+        let mut all = vec![
             made(at + apart, &one, first, Action::Reserve(hold)),
             made(both, &other, key("/web", &format!("x-{number}-a")), Action::Reserve(refused)),
             made(both, &other, key("/web", &format!("x-{number}-b")), end),
-        ]
+        ];
+        // A seat that is new, and in the same group, a little later, a reserve of it that is refused
+        // for the sake of another: where the first commit takes effect late, both are in one batch.
+        if let Ok(new) = format!("N-{number}").parse::<SeatNumber>() {
+            let (third, change) =
+                (group(&format!("event-1/z{number}")), self.seat_change(new.clone()));
+            let restock = Restock {
+                seats: vec![change],
+                lines: Vec::new(),
+                mode: RestockMode::Add,
+                as_of: None,
+            };
+            let late = at + Duration::from_millis(self.rng.u64(50..=1_500));
+            let seats = vec![new, absent];
+            let id = ReservationId(Uuid::from_u128(self.rng.u128(..)));
+            let refused = Reserve { reservation_id: id, seats, ..refused_too };
+            let (one, other) = (format!("x-{number}-c"), format!("x-{number}-d"));
+            all.push(made(at, &third, key("/web", &one), Action::Restock(restock)));
+            all.push(made(late, &third, key("/web", &other), Action::Reserve(refused)));
+        }
+        all
     }
 }
 
