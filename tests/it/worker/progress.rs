@@ -156,14 +156,14 @@ async fn a_call_that_failed_as_a_whole_is_not_repeated_on_top_of_the_client() {
         world.with_seats(["A-1".to_owned()]).await;
         world.post("reserve", json!({"user_id": "u", "seats": ["A-1"]}));
         world.seen.begun.lock().unwrap().clear();
-        world.faults.next(call, [Some(Fault::Fails)]);
+        let before = world.figure("inventory_batch_size_count");
+        world.faults.next(call, [const { Some(Fault::Fails) }; 3]);
         let running = world.start();
-        until(|| world.seen.calls().contains_key(call)).await;
-        until(|| world.queue.messages().iter().all(|one| one.receive_count > 1)).await;
-        let calls = world.seen.begun(call).len();
-        assert!(calls <= 2, "{call}: {calls} calls for two deliveries");
         world.until_empty().await;
         running.stop().await;
+        let calls = world.seen.begun(call).len();
+        let deliveries = world.figure("inventory_batch_size_count") - before;
+        assert_eq!((calls, deliveries), (4, 4.0), "{call}: one call a delivery");
     }
 }
 

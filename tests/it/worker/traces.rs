@@ -127,7 +127,7 @@ async fn a_tracer_is_told_what_failed_and_of_the_repetition() {
     world.settle().await;
     let told = scribe.take();
     let ends: Vec<&String> = told.iter().filter(|line| line.contains(" done, ")).collect();
-    assert_eq!(ends.first().unwrap().as_str(), "0 done, environment failed");
+    assert_eq!(ends.first().unwrap().as_str(), "0 done, unavailable failed");
     assert_eq!(ends.last().unwrap().as_str(), "2 done, nothing failed");
     assert!(told.contains(&"0 is inventory.reserved.v1 again".to_owned()), "{told:#?}");
 }
