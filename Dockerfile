@@ -24,9 +24,9 @@ ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 # Dependencies first, in a layer that only a change of Cargo.toml or Cargo.lock makes anew. Cargo
 # wants every target that Cargo.toml names to have a file.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p benches src/bin tests/sim tests/mutants \
+RUN mkdir -p benches src/bin tests/sim tests/injected_bugs \
     && echo 'fn main() {}' | tee src/main.rs src/bin/dynamodb-emulator.rs \
-        benches/core.rs tests/sim/main.rs tests/mutants/main.rs >/dev/null \
+        benches/core.rs tests/sim/main.rs tests/injected_bugs/main.rs >/dev/null \
     && touch src/lib.rs \
     && cargo build --release --locked --no-default-features --bin inventory-worker
 COPY schemas schemas

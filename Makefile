@@ -7,10 +7,11 @@ SHELL := /bin/bash
 # cargo-deny is kept here once it is built; CI may point it at a cache of its own.
 TOOLS ?= .cache/tools
 
-.PHONY: help demo test faults manifests terraform sbom fuzz mutants fmt lint deny clean-cache
+.PHONY: help demo test sim bench faults manifests terraform sbom fuzz injected-bugs fmt lint deny \
+	clean-cache
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Play a short on-sale in one process: no AWS, no Docker, no Redis
 	cargo run --locked --profile demo -- dev --demo
@@ -27,14 +28,22 @@ terraform: ## Check the Terraform module k8s/aws; needs terraform and its AWS pr
 sbom: ## Write what the production binary is made of, as CycloneDX, to target/sbom
 	TOOLS=$(TOOLS) scripts/sbom
 
+SEEDS ?= 10000
+
+sim: ## Run SEEDS (10000) histories of the deterministic simulation
+	cargo run --locked --release -- sim --seeds $(SEEDS)
+
+bench: ## Measure every row of docs/PERFORMANCE.md; the last line is {"rows": [...]}
+	cargo run --locked --release -- bench --json
+
 faults: ## Kill, stop and cut off real workers and servers for FAULTS_SECONDS (600); by hand
 	scripts/faults $${FAULTS_SECONDS:-600}
 
 fuzz: ## Fuzz the decoder for SECONDS_TO_FUZZ (60), without a nightly compiler
 	TOOLS=$(TOOLS) scripts/fuzz
 
-mutants: ## Remove each guard in turn (src/planted.rs): the simulation must catch every one; long
-	cargo test --locked --release --features planted --test mutants -- --nocapture
+injected-bugs: ## Remove each guard in turn (src/injected.rs): the simulation must catch every one; long
+	cargo test --locked --release --features injected-bugs --test injected_bugs -- --nocapture
 
 fmt: ## Format the sources
 	cargo fmt

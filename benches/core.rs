@@ -9,8 +9,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use inventory_worker::{
     decide::{self, Limits, State},
     domain::{
-        Command, Digest, GroupId, Occupancy, Outcome, Price, Rejection, RejectionCode, Seat,
-        SeatDetails, SeatKey, Timestamp,
+        Command, Digest, GroupId, Outcome, Price, Rejection, RejectionCode, Seat, SeatDetails,
+        SeatKey, SeatState, Timestamp,
     },
     message::{self, ResultMessage},
 };
@@ -41,7 +41,7 @@ fn on_sale(command: &Command) -> State {
         seat_type: text("STANDARD"),
         price: "49.50".parse::<Price>().ok(),
     };
-    let occupancy = Occupancy::Available;
+    let occupancy = SeatState::Available;
     let seat = Seat { details, occupancy, version: 1, created_at: now(), updated_at: now() };
     let event_id = command.pool.event_id().unwrap();
     let seats = reserve

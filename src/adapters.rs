@@ -5,10 +5,10 @@ pub mod bootstrap;
 pub mod dynamodb;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod instrumented;
 #[cfg(feature = "embedded")]
 pub mod memory;
-pub mod no_locks;
-pub mod observed;
+pub mod noop_locks;
 pub mod redis;
 pub mod sns;
 pub mod sqs;

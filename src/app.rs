@@ -15,7 +15,7 @@ use crate::{
     adapters::{
         aws,
         dynamodb::{self, ClientOptions, DynamoStore},
-        no_locks::NoLocks,
+        noop_locks::NoopLocks,
         redis::{RedisLocks, RedisUrl},
         sns::{self, SnsTopic},
         sqs::{self, SqsQueue, bootstrap::dead_letter_queue_name},
@@ -65,7 +65,7 @@ pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
     match url {
         None => {
             tracing::info!("REDIS_URL is not set: no locks, version conditions alone");
-            Arc::new(NoLocks)
+            Arc::new(NoopLocks)
         }
         Some(url) => Arc::new(RedisLocks::new(url.clone())),
     }

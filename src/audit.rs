@@ -12,13 +12,13 @@
 //! ```text
 //! seats, reservations, stock, ledger ─► examine ─► suspects ─► settle ─► violations, unsettled
 //!               │ sums of ACTIVE lines ────► lines ──┘ (settled by scanning once more)
-//!               └ reservations ∓ outcomes ─► census ─┘
+//!               └ reservations ∓ outcomes ─► reconcile ─┘
 //! ```
 
-mod census;
 mod examine;
 mod ledger;
 mod lines;
+mod reconcile;
 mod report;
 mod reservations;
 mod seats;
@@ -32,9 +32,9 @@ use crate::{
     domain::{ReservationStatus, Timestamp, time::saturating_add},
     ports::{Page, PageCursor, PortError, Record, Store, Table, store::RETENTION_DAYS},
 };
-use census::Census;
 use examine::Suspect;
 use lines::Sums;
+use reconcile::Reconciliation;
 
 pub use report::{AuditReport, Invariant, Violation};
 
@@ -100,24 +100,24 @@ pub async fn audit(
     let mut audit =
         Audit { store, options, began_at: now, started, report: AuditReport::default() };
     let mut sums = Sums::default();
-    let mut census = Census::new(audit.period());
+    let mut reconcile = Reconciliation::new(audit.period());
 
     audit.read(Table::Seats, |_| ()).await?;
     audit
         .read(Table::Reservations, |record| {
             if let Record::Reservation(reservation) = record {
                 sums.add(reservation);
-                census.add_reservation(reservation);
+                reconcile.add_reservation(reservation);
             }
         })
         .await?;
     let mut unequal = lines::Unequal::default();
     audit.read(Table::Stock, |record| unequal.compare(record, &mut sums)).await?;
     unequal.missing(sums);
-    audit.read(Table::Ledger, |record| census.add_record(record)).await?;
+    audit.read(Table::Ledger, |record| reconcile.add_record(record)).await?;
 
     lines::settle(&mut audit, unequal).await?;
-    census::settle(&mut audit, census).await?;
+    reconcile::settle(&mut audit, reconcile).await?;
     Ok(audit.report)
 }
 

@@ -9,10 +9,10 @@ pub mod model;
 pub mod report;
 pub mod row;
 
+mod baseline;
 mod load;
-mod recipe;
-mod rows;
-mod still;
+mod measurements;
+mod null_ports;
 mod tally;
 mod world;
 
@@ -98,11 +98,11 @@ pub fn measure(
     only: Option<&str>,
     mut show: impl FnMut(Progress),
 ) -> anyhow::Result<Vec<Row>> {
-    let is_wanted = |part: &&rows::Part| {
+    let is_wanted = |part: &&measurements::Part| {
         only.is_none_or(|only| part.rows.iter().any(|name| name.starts_with(only)))
     };
-    let parts: Vec<&rows::Part> = rows::ALL.iter().filter(is_wanted).collect();
-    let known = || rows::ALL.each_ref().map(|part| part.rows.join(", ")).join(", ");
+    let parts: Vec<&measurements::Part> = measurements::ALL.iter().filter(is_wanted).collect();
+    let known = || measurements::ALL.each_ref().map(|part| part.rows.join(", ")).join(", ");
     anyhow::ensure!(!parts.is_empty(), "no row is called so; there are {}", known());
     let whole = parts.iter().map(|part| part.rows.len()).sum();
     let mut rows = Vec::new();

@@ -17,7 +17,7 @@ use crate::{
         Action, Command, Outcome, Rejection, RejectionCode, Reservation, ReservationId,
         ReservationStatus, Timestamp, UserId, command,
     },
-    planted::{self, Bug},
+    injected::{self, Bug},
 };
 
 pub use restock::{OverBound, apply_entries};
@@ -50,12 +50,12 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Items that the verdict rests on without changing them, where it rests on several: they were
     /// not read at one moment, so their versions are to be checked on commit.
-    pub rests_on: Vec<ItemKey>,
+    pub read_dependencies: Vec<ItemKey>,
 }
 
 impl From<Outcome> for Verdict {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, rests_on: Vec::new() }
+        Self { outcome, read_dependencies: Vec::new() }
     }
 }
 
@@ -102,7 +102,7 @@ fn find_owned(
     id: ReservationId,
     user_id: Option<&UserId>,
 ) -> Result<Result<Reservation, Rejection>, DecideError> {
-    let is_here = |found: &&Reservation| found.pool == *pool || planted::on(Bug::IgnorePool);
+    let is_here = |found: &&Reservation| found.pool == *pool || injected::on(Bug::IgnorePool);
     let Some(found) = state.reservation(id)?.filter(is_here) else {
         return Ok(Err(Rejection::new(
             RejectionCode::ReservationNotFound,
@@ -110,7 +110,7 @@ fn find_owned(
         )));
     };
     let is_another = user_id.is_some_and(|user_id| *user_id != found.user_id);
-    if is_another && !planted::on(Bug::IgnoreOwner) {
+    if is_another && !injected::on(Bug::IgnoreOwner) {
         return Ok(Err(Rejection::new(
             RejectionCode::NotOwner,
             format!("reservation {id} is another user's"),

@@ -1,6 +1,6 @@
 //! Dead letters: looked at, sent back, or discarded, by a person.
 //!
-//! A FIFO queue has no way to read without receiving: whoever looks takes leases. So a [`Desk`]
+//! A FIFO queue has no way to read without receiving: whoever looks takes leases. So a [`DlqManager`]
 //! holds what it received until its run ends, and then releases it, each group in order. What that
 //! means for how far it sees:
 //!
@@ -18,15 +18,15 @@
 //! - `letter`: what is known of a dead letter, and how it is sent back.
 //! - `desk`: a run over the dead letters.
 
-mod desk;
-mod letter;
+mod dead_letter;
+mod manager;
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-pub use desk::Desk;
-pub use letter::{DeadLetter, LEDGER_DAYS, REDRIVE_AGE_MAX, Refusal, UNKNOWN};
+pub use dead_letter::{DeadLetter, LEDGER_DAYS, REDRIVE_AGE_MAX, Refusal, UNKNOWN};
+pub use manager::DlqManager;
 
 use crate::ports::PortError;
 
@@ -105,7 +105,7 @@ impl Selection {
 /// What became of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", rename_all = "snake_case")]
-pub enum Fate {
+pub enum Disposition {
     /// It was looked at.
     Seen,
     /// It is back in its queue and no longer here.
@@ -135,7 +135,7 @@ pub enum Fate {
     },
 }
 
-impl Fate {
+impl Disposition {
     /// Whether what was asked for was done. A message that died again was sent back as asked, and
     /// whether the run still meets it is chance.
     #[must_use]
@@ -156,7 +156,7 @@ pub struct Handled {
     pub letter: DeadLetter,
     /// What became of it.
     #[serde(flatten)]
-    pub fate: Fate,
+    pub fate: Disposition,
 }
 
 /// Why a run ended.

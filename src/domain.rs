@@ -20,7 +20,7 @@ pub use ids::{
     SeatKey, SeatNumber, Sku, Source, StoreId, UserId,
 };
 pub use outcome::{LineShortfall, Outcome, Rejection, RejectionCode, RestockSummary};
-pub use reservation::{LineRequest, Reservation, ReservationStatus};
-pub use seat::{Occupancy, Price, RestockStatus, Seat, SeatDetails};
-pub use stock::{Line, LineKey, ON_HAND_MAX, QUANTITY_MAX};
+pub use reservation::{OrderLine, Reservation, ReservationStatus};
+pub use seat::{Price, RestockStatus, Seat, SeatDetails, SeatState};
+pub use stock::{LineKey, ON_HAND_MAX, QUANTITY_MAX, StockLevel};
 pub use time::Timestamp;

@@ -16,8 +16,10 @@ pub use clock::{Clock, Entropy};
 pub use error::{BatchAnswer, EntryError, PortError};
 pub use locks::Locks;
 pub use publisher::{Publication, Publisher};
-pub use queue::{Backlog, Delivery, OutgoingMessage, Queue, QueueLimits, Receipt, ReceiveRequest};
+pub use queue::{
+    Backlog, Delivery, OutgoingMessage, Queue, QueueLimits, ReceiptHandle, ReceiveRequest,
+};
 pub use store::{
     Attempt, Check, CommitError, Consumed, Ended, Expected, ExpiredHold, ExpiredPage, LedgerKey,
-    LedgerRecord, Loaded, Page, PageCursor, Record, Store, Table, Transaction, Wanted, Write,
+    LedgerRecord, LoadRequest, Page, PageCursor, ReadSet, Record, Store, Table, Transaction, Write,
 };

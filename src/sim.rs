@@ -20,7 +20,6 @@
 //! settings side by side (limits, locks, leases), and an older release that refuses to read what a
 //! newer one wrote, as the adapter of DynamoDB does.
 
-mod chance;
 mod checks;
 mod command;
 mod driver;
@@ -29,6 +28,7 @@ mod injector;
 mod ports;
 mod profile;
 mod progress;
+mod rng;
 mod shrink;
 mod trace;
 mod trouble;

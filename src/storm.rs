@@ -2,13 +2,13 @@
 //! results, through a subscription of the storm's own.
 //!
 //! ```text
-//! buyers, or restocks ─► desk ─► SQS ─► (the deployment) ─► SNS ─► a queue for this storm ─► desk
+//! buyers, or restocks ─► client ─► SQS ─► (the deployment) ─► SNS ─► a queue for this storm ─► client
 //! ```
 //!
 //! The load is closed: so many commands are under way at a time, and the next is sent once one has
 //! its outcome. So a storm shows what a deployment does, and never buries it.
 
-mod desk;
+mod load_client;
 mod on_sale;
 mod restock;
 mod summary;
@@ -20,12 +20,12 @@ use anyhow::{Context as _, bail};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
-    adapters::observed::{CallCounts, ObservedQueue, Observer},
+    adapters::instrumented::{CallCounts, InstrumentedQueue, Observer},
     domain::{Action, Cancel, InvalidText, PoolId, ReservationId, Source, ids::EVENT_ID_MAX},
     ports::{Clock, Entropy, Queue},
 };
 
-use desk::Desk;
+use load_client::LoadClient;
 pub use on_sale::OnSale;
 pub use restock::Restocks;
 pub use summary::{OfType, Summary};
@@ -106,22 +106,22 @@ impl Storm {
         mut progress: impl FnMut(&Progress),
     ) -> anyhow::Result<Summary> {
         let counts = Arc::new(CallCounts::default());
-        let desk = Arc::new(self.desk(ports, &counts)?);
+        let client = Arc::new(self.client(ports, &counts)?);
         let mut posting = JoinSet::new();
-        desk.start_posting(&mut posting);
+        client.start_posting(&mut posting);
         for _ in 0..LISTENERS {
-            let desk = Arc::clone(&desk);
-            posting.spawn(async move { desk.listen().await });
+            let client = Arc::clone(&client);
+            posting.spawn(async move { client.listen().await });
         }
         let show = async {
             loop {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                progress(&desk.progress());
+                progress(&client.progress());
             }
         };
         tokio::select! {
             biased;
-            played = self.play(&desk, &counts) => played,
+            played = self.play(&client, &counts) => played,
             ended = posting.join_next() => match ended {
                 Some(ended) => ended?.and_then(|()| bail!("the post ended before the storm")),
                 None => bail!("the post ended before the storm"),
@@ -130,10 +130,10 @@ impl Storm {
         }
     }
 
-    fn desk(&self, ports: &Ports, counts: &Arc<CallCounts>) -> anyhow::Result<Desk> {
+    fn client(&self, ports: &Ports, counts: &Arc<CallCounts>) -> anyhow::Result<LoadClient> {
         let counting = Observer::counting(Arc::clone(counts));
         let counted = |queue: &Arc<dyn Queue>| -> Arc<dyn Queue> {
-            Arc::new(ObservedQueue::new(Arc::clone(queue), Arc::clone(&counting)))
+            Arc::new(InstrumentedQueue::new(Arc::clone(queue), Arc::clone(&counting)))
         };
         let counted = Ports {
             commands: counted(&ports.commands),
@@ -142,24 +142,24 @@ impl Storm {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
         };
-        Ok(Desk::new(counted, self.source()?, self.in_flight, self.timeout))
+        Ok(LoadClient::new(counted, self.source()?, self.in_flight, self.timeout))
     }
 
-    async fn play(&self, desk: &Arc<Desk>, counts: &CallCounts) -> anyhow::Result<Summary> {
-        self.until_answered(desk).await?;
+    async fn play(&self, client: &Arc<LoadClient>, counts: &CallCounts) -> anyhow::Result<Summary> {
+        self.until_answered(client).await?;
         let (unit, begun) = match &self.plan {
             Plan::Restocks(plan) => {
-                desk.begin(plan.duration.as_secs(), "s");
+                client.begin(plan.duration.as_secs(), "s");
                 let begun = (Instant::now(), counts.calls());
-                plan.play(&self.name, desk, self.in_flight).await?;
+                plan.play(&self.name, client, self.in_flight).await?;
                 ("restocks", begun)
             }
             Plan::OnSale(plan) => {
-                let first = first_event(&*desk.entropy);
-                plan.stock(desk, first).await?;
-                desk.begin(u64::try_from(plan.buyers)?, "buyers");
+                let first = first_event(&*client.entropy);
+                plan.stock(client, first).await?;
+                client.begin(u64::try_from(plan.buyers)?, "buyers");
                 let begun = (Instant::now(), counts.calls());
-                plan.play(desk, first, self.in_flight).await?;
+                plan.play(client, first, self.in_flight).await?;
                 ("on-sale", begun)
             }
         };
@@ -170,22 +170,22 @@ impl Storm {
                 *all = all.saturating_sub(before);
             }
         }
-        Ok(desk.close(unit, begun.elapsed(), calls))
+        Ok(client.close(unit, begun.elapsed(), calls))
     }
 
     /// A cancel of a reservation that does not exist is rejected and changes nothing; once that is
     /// heard, results come through, and somebody works.
-    async fn until_answered(&self, desk: &Desk) -> anyhow::Result<()> {
+    async fn until_answered(&self, client: &LoadClient) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
-        let pool = self.probed_pool(&*desk.entropy);
+        let pool = self.probed_pool(&*client.entropy);
         while Instant::now() < deadline {
             let cancel = Cancel {
-                reservation_id: ReservationId(desk.entropy.uuid()),
+                reservation_id: ReservationId(client.entropy.uuid()),
                 user_id: None,
                 reason: None,
                 refund: false,
             };
-            let asked = desk.ask(&pool, None, |_| Action::Cancel(cancel));
+            let asked = client.ask(&pool, None, |_| Action::Cancel(cancel));
             if let Ok(answer) = tokio::time::timeout(LOOK, asked).await
                 && answer.context("the first command")?.is_some()
             {

@@ -24,8 +24,8 @@ use shard::{NextPage, Scope, Shard};
 
 use crate::{
     domain::{Action, CommandKey, Expire, Timestamp},
+    injected::{self, Bug},
     message::{self, OutgoingCommand},
-    planted::{self, Bug},
     ports::{
         Clock, Entropy, ExpiredHold, Locks, OutgoingMessage, PortError, Queue, Store,
         queue::BATCH_ENTRIES_MAX, store::EXPIRY_SHARDS,
@@ -94,7 +94,7 @@ impl Sweeper {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if planted::on(Bug::NeverSweep) {
+            if injected::on(Bug::NeverSweep) {
                 continue;
             }
             // A sweep may be dropped anywhere: what it did not post is found again, and what it

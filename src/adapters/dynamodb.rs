@@ -21,8 +21,8 @@ use uuid::Uuid;
 use crate::{
     domain::{PoolId, Timestamp},
     ports::{
-        Attempt, Clock, CommitError, Consumed, Ended, Entropy, ExpiredPage, Loaded, Page,
-        PageCursor, PortError, Store, Table, Transaction, Wanted,
+        Attempt, Clock, CommitError, Consumed, Ended, Entropy, ExpiredPage, LoadRequest, Page,
+        PageCursor, PortError, ReadSet, Store, Table, Transaction,
     },
 };
 
@@ -131,7 +131,7 @@ impl std::fmt::Debug for DynamoStore {
 
 #[async_trait]
 impl Store for DynamoStore {
-    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         self.load_all(wanted).await
     }
 

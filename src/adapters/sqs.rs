@@ -23,7 +23,7 @@ use super::aws::{
     ATTEMPT_TIMEOUT, behavior_version, entry_id, in_order, port_error, retries, timeouts,
 };
 use crate::ports::{
-    Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits, Receipt,
+    Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits, ReceiptHandle,
     ReceiveRequest,
     queue::{BATCH_ENTRIES_MAX, VISIBILITY_MAX},
 };
@@ -166,7 +166,7 @@ impl Queue for SqsQueue {
 
     async fn change_visibility(
         &self,
-        changes: &[(Receipt, Duration)],
+        changes: &[(ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError> {
         if changes.is_empty() {
             return Ok(Vec::new());
@@ -191,7 +191,7 @@ impl Queue for SqsQueue {
         Ok(in_order(changes.len(), successful, entries::of_leases(output.failed)))
     }
 
-    async fn delete(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+    async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<BatchAnswer, PortError> {
         if receipts.is_empty() {
             return Ok(Vec::new());
         }

@@ -9,10 +9,11 @@ use crate::{
     adapters::{
         dynamodb::{ClientOptions, DynamoStore, TableNames, TableOptions, ensure_tables},
         embedded::EmbeddedDynamo,
-        memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
-        observed::{
-            CallCounts, ObservedLocks, ObservedPublisher, ObservedQueue, ObservedStore, Observer,
+        instrumented::{
+            CallCounts, InstrumentedLocks, InstrumentedPublisher, InstrumentedQueue,
+            InstrumentedStore, Observer,
         },
+        memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
         sqs::bootstrap::{MAX_RECEIVE_COUNT, dead_letter_queue_name},
         system::{Random, SystemClock},
     },
@@ -73,7 +74,7 @@ impl Embedded {
         let calls = Arc::new(CallCounts::default());
         let counting = Observer::counting(Arc::clone(&calls));
         let observed = |queue: Arc<MemoryQueue>| -> Arc<dyn Queue> {
-            Arc::new(ObservedQueue::new(queue, Arc::clone(&counting)))
+            Arc::new(InstrumentedQueue::new(queue, Arc::clone(&counting)))
         };
         let source = |queue: &Arc<MemoryQueue>, kind| {
             let dead_letters = broker.queue(&dead_letter_queue_name(queue.name()));
@@ -88,9 +89,9 @@ impl Embedded {
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
         let publisher: Arc<dyn Publisher> = topic.clone();
         let backends = Backends {
-            store: Arc::new(ObservedStore::new(Arc::clone(&store), Arc::clone(&counting))),
-            locks: Arc::new(ObservedLocks::new(locks, Arc::clone(&counting))),
-            publisher: Arc::new(ObservedPublisher::new(publisher, Arc::clone(&counting))),
+            store: Arc::new(InstrumentedStore::new(Arc::clone(&store), Arc::clone(&counting))),
+            locks: Arc::new(InstrumentedLocks::new(locks, Arc::clone(&counting))),
+            publisher: Arc::new(InstrumentedPublisher::new(publisher, Arc::clone(&counting))),
             expiries: sources.get(1).map(|source| Arc::clone(&source.queue)),
             sources,
             clock,

@@ -3,7 +3,7 @@
 use super::{Audit, Invariant, Violation, ledger, lines, reservations, seats};
 use crate::{
     domain::{LineKey, ReservationId, SeatKey},
-    ports::{LedgerKey, Loaded, PortError, Record, Wanted},
+    ports::{LedgerKey, LoadRequest, PortError, ReadSet, Record},
 };
 
 /// What does not hold of one record, and how.
@@ -48,7 +48,7 @@ impl Subject {
         }
     }
 
-    fn add_to(&self, wanted: &mut Wanted) {
+    fn add_to(&self, wanted: &mut LoadRequest) {
         match self {
             Self::Seat(key) => drop(wanted.seats.insert(key.clone())),
             Self::Line(key) => drop(wanted.lines.insert(key.clone())),
@@ -63,7 +63,7 @@ pub(super) async fn examine(
     audit: &Audit<'_>,
     records: Vec<Record>,
 ) -> Result<Vec<Suspect>, PortError> {
-    let mut wanted = Wanted::default();
+    let mut wanted = LoadRequest::default();
     for record in &records {
         match record {
             Record::Seat(_, seat) => seats::wanted(seat, &mut wanted),
@@ -73,7 +73,7 @@ pub(super) async fn examine(
         }
     }
     let loaded =
-        if wanted.is_empty() { Loaded::default() } else { audit.store.load(&wanted).await? };
+        if wanted.is_empty() { ReadSet::default() } else { audit.store.load(&wanted).await? };
     let mut suspects = Vec::with_capacity(records.len());
     for record in &records {
         let mut suspect =
@@ -129,7 +129,7 @@ pub(super) async fn settle(
 
 /// The suspects' records as they are now; what is no longer there is left out.
 async fn reread(audit: &Audit<'_>, suspects: &[Suspect]) -> Result<Vec<Record>, PortError> {
-    let mut wanted = Wanted::default();
+    let mut wanted = LoadRequest::default();
     suspects.iter().for_each(|suspect| suspect.subject.add_to(&mut wanted));
     let loaded = audit.store.load(&wanted).await?;
     let seats = loaded.seats.into_iter().filter_map(|(key, seat)| Some(Record::Seat(key, seat?)));

@@ -6,7 +6,7 @@ use crate::{
         CommandKey, CommandType, Outcome, PoolId, Reservation, RestockSummary, Timestamp,
         command::RESTOCK_ENTRIES_MAX,
     },
-    ports::{LedgerKey, LedgerRecord, Loaded, PortError, Wanted},
+    ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, ReadSet},
 };
 
 /// The reservation that an outcome carries.
@@ -20,7 +20,7 @@ pub(super) fn reservation_of(outcome: &Outcome) -> Option<&Reservation> {
     }
 }
 
-pub(super) fn wanted(key: &LedgerKey, record: &LedgerRecord, wanted: &mut Wanted) {
+pub(super) fn wanted(key: &LedgerKey, record: &LedgerRecord, wanted: &mut LoadRequest) {
     match (key, record) {
         (LedgerKey::Command(key), LedgerRecord::Outcome { outcome, .. }) => {
             let named = reservation_of(outcome).map(|reservation| reservation.reservation_id);
@@ -40,7 +40,7 @@ pub(super) async fn look(
     audit: &Audit<'_>,
     key: &LedgerKey,
     record: &LedgerRecord,
-    loaded: &Loaded,
+    loaded: &ReadSet,
     suspect: &mut Suspect,
 ) -> Result<(), PortError> {
     match (key, record) {
@@ -88,7 +88,7 @@ fn malformed(command_type: CommandType, pool: &PoolId, outcome: &Outcome) -> Vec
             reservation.status == ReservationStatus::Expired
         }
         (CommandType::Restock, Outcome::Restocked { .. }) => true,
-        (_, Outcome::Rejected { rejection }) => !rejection.code.is_answer_only(),
+        (_, Outcome::Rejected { rejection }) => !rejection.code.is_unrecorded(),
         _ => false,
     };
     let mut wrong = Vec::new();
@@ -112,7 +112,7 @@ fn look_at_reservation(
     audit: &Audit<'_>,
     outcome: &Outcome,
     decided_at: Timestamp,
-    loaded: &Loaded,
+    loaded: &ReadSet,
     suspect: &mut Suspect,
 ) {
     let Some(then) = reservation_of(outcome) else { return };
@@ -211,7 +211,7 @@ async fn look_at_sum(
     key: &CommandKey,
     outcome: &Outcome,
     decided_at: Timestamp,
-    loaded: &Loaded,
+    loaded: &ReadSet,
     suspect: &mut Suspect,
 ) -> Result<(), PortError> {
     let Outcome::Restocked { restock } = outcome else { return Ok(()) };
@@ -224,7 +224,7 @@ async fn look_at_sum(
     'chunks: loop {
         let end = from.saturating_add(CHUNKS_A_LOAD);
         let ledger = (from..end).map(|number| LedgerKey::Chunk(key.clone(), number)).collect();
-        let loaded = audit.store.load(&Wanted { ledger, ..Wanted::default() }).await?;
+        let loaded = audit.store.load(&LoadRequest { ledger, ..LoadRequest::default() }).await?;
         for number in from..end {
             let chunk = loaded.ledger.get(&LedgerKey::Chunk(key.clone(), number));
             let Some(Some(LedgerRecord::Chunk { summary, begun_at, .. })) = chunk else {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Audit, Invariant, Pages, ReservationStatus, Violation, examine::Suspect};
 use crate::{
-    domain::{Line, LineKey, ON_HAND_MAX, Reservation},
-    ports::{PortError, Record, Table, Wanted},
+    domain::{LineKey, ON_HAND_MAX, Reservation, StockLevel},
+    ports::{LoadRequest, PortError, Record, Table},
 };
 
-pub(super) fn look(line: &Line, suspect: &mut Suspect) {
+pub(super) fn look(line: &StockLevel, suspect: &mut Suspect) {
     suspect.versions.push(line.version);
     let mut found = |detail| suspect.findings.push((Invariant::LineWithinBounds, detail));
     if line.reserved < 0 {
@@ -117,9 +117,9 @@ async fn standing(
     audit: &Audit<'_>,
     keys: &BTreeSet<LineKey>,
 ) -> Result<BTreeMap<LineKey, Standing>, PortError> {
-    let wanted = Wanted { lines: keys.clone(), ..Wanted::default() };
+    let wanted = LoadRequest { lines: keys.clone(), ..LoadRequest::default() };
     let loaded = audit.store.load(&wanted).await?;
-    let standing = |line: Line| Standing { version: line.version, reserved: line.reserved };
+    let standing = |line: StockLevel| Standing { version: line.version, reserved: line.reserved };
     let lines = loaded.lines.into_iter();
     Ok(lines.map(|(key, line)| (key, line.map(standing).unwrap_or_default())).collect())
 }

@@ -7,10 +7,10 @@ use jiff::SignedDuration;
 use super::{Audit, Invariant, ReservationStatus, examine::Suspect};
 use crate::{
     domain::{
-        Occupancy, QUANTITY_MAX, Reservation, Seat, SeatKey, SeatNumber,
+        QUANTITY_MAX, Reservation, Seat, SeatKey, SeatNumber, SeatState,
         command::{HOLD_SECONDS_MAX, RESERVE_ENTRIES_MAX},
     },
-    ports::{Loaded, Wanted},
+    ports::{LoadRequest, ReadSet},
 };
 
 /// The seats of what has ended may be anyone's.
@@ -26,14 +26,14 @@ fn seat_keys(reservation: &Reservation) -> impl Iterator<Item = SeatKey> {
     })
 }
 
-pub(super) fn wanted(reservation: &Reservation, wanted: &mut Wanted) {
+pub(super) fn wanted(reservation: &Reservation, wanted: &mut LoadRequest) {
     wanted.seats.extend(seat_keys(reservation));
 }
 
 pub(super) fn look(
     audit: &Audit<'_>,
     reservation: &Reservation,
-    loaded: &Loaded,
+    loaded: &ReadSet,
     suspect: &mut Suspect,
 ) {
     suspect.versions.push(reservation.version);
@@ -65,12 +65,12 @@ pub(super) fn look(
 }
 
 fn is_held(seat: &Seat, reservation: &Reservation) -> bool {
-    matches!(&seat.occupancy, Occupancy::Reserved { reservation_id, .. }
+    matches!(&seat.occupancy, SeatState::Reserved { reservation_id, .. }
         if *reservation_id == reservation.reservation_id)
 }
 
 fn is_owned(seat: &Seat, reservation: &Reservation) -> bool {
-    matches!(&seat.occupancy, Occupancy::Booked { reservation_id, .. }
+    matches!(&seat.occupancy, SeatState::Booked { reservation_id, .. }
         if *reservation_id == reservation.reservation_id)
 }
 

@@ -2,15 +2,15 @@
 
 use super::{Invariant, ReservationStatus, examine::Suspect};
 use crate::{
-    domain::{Occupancy, Reservation, Seat, SeatKey},
-    ports::{Loaded, Wanted},
+    domain::{Reservation, Seat, SeatKey, SeatState},
+    ports::{LoadRequest, ReadSet},
 };
 
-pub(super) fn wanted(seat: &Seat, wanted: &mut Wanted) {
+pub(super) fn wanted(seat: &Seat, wanted: &mut LoadRequest) {
     wanted.reservations.extend(seat.occupancy.reservation_id());
 }
 
-pub(super) fn look(key: &SeatKey, seat: &Seat, loaded: &Loaded, suspect: &mut Suspect) {
+pub(super) fn look(key: &SeatKey, seat: &Seat, loaded: &ReadSet, suspect: &mut Suspect) {
     let id = seat.occupancy.reservation_id();
     let least = if id.is_some() { 2 } else { 1 };
     let mut found = |invariant, detail| suspect.findings.push((invariant, detail));
@@ -23,7 +23,7 @@ pub(super) fn look(key: &SeatKey, seat: &Seat, loaded: &Loaded, suspect: &mut Su
     let holder = loaded.reservations.get(&id).and_then(Option::as_ref);
     suspect.versions.push(holder.map_or(0, |holder| holder.version));
     let (invariant, due) = match &seat.occupancy {
-        Occupancy::Booked { .. } => (Invariant::BookedSeatIsSold, ReservationStatus::Confirmed),
+        SeatState::Booked { .. } => (Invariant::BookedSeatIsSold, ReservationStatus::Confirmed),
         _ => (Invariant::ReservedSeatIsHeld, ReservationStatus::Active),
     };
     let status = seat.occupancy.status();
@@ -51,13 +51,13 @@ pub(super) fn look(key: &SeatKey, seat: &Seat, loaded: &Loaded, suspect: &mut Su
 }
 
 /// What the seat says otherwise than its reservation.
-fn disagreements(occupancy: &Occupancy, holder: &Reservation) -> Vec<&'static str> {
+fn disagreements(occupancy: &SeatState, holder: &Reservation) -> Vec<&'static str> {
     let (by, other) = match occupancy {
-        Occupancy::Available | Occupancy::Blocked => return Vec::new(),
-        Occupancy::Reserved { by, until, .. } => {
+        SeatState::Available | SeatState::Blocked => return Vec::new(),
+        SeatState::Reserved { by, until, .. } => {
             (by, ("reserved_until", *until != holder.expires_at))
         }
-        Occupancy::Booked { by, booking_id, .. } => {
+        SeatState::Booked { by, booking_id, .. } => {
             (by, ("booking_id", holder.booking_id.as_ref() != Some(booking_id)))
         }
     };

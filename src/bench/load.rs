@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        Action, CommandKey, GroupId, InvalidText, Label, LineRequest, Occupancy, PoolId, Price,
-        Reservation, ReservationId, ReservationStatus, Reserve, Restock, RestockMode, Seat,
-        SeatDetails, SeatKey, SeatNumber, Timestamp,
+        Action, CommandKey, GroupId, InvalidText, Label, OrderLine, PoolId, Price, Reservation,
+        ReservationId, ReservationStatus, Reserve, Restock, RestockMode, Seat, SeatDetails,
+        SeatKey, SeatNumber, SeatState, Timestamp,
     },
     message::{self, OutgoingCommand},
     ports::{OutgoingMessage, Record},
@@ -39,7 +39,7 @@ pub(super) fn seat(number: usize, now: Timestamp) -> Result<Seat, InvalidText> {
         seat_type: label("STANDARD".to_owned())?,
         price: "49.50".parse::<Price>().ok(),
     };
-    let occupancy = Occupancy::Available;
+    let occupancy = SeatState::Available;
     Ok(Seat { details, occupancy, version: 1, created_at: now, updated_at: now })
 }
 
@@ -95,8 +95,8 @@ pub(super) fn reserve_message(
 
 /// A restock of a store, as a message.
 pub(super) fn restock_message(skus: usize, now: Timestamp) -> Result<OutgoingMessage, InvalidText> {
-    let lines: Result<Vec<LineRequest>, InvalidText> = (0..skus)
-        .map(|number| Ok(LineRequest { sku: format!("sku-{number:05}").parse()?, quantity: 100 }))
+    let lines: Result<Vec<OrderLine>, InvalidText> = (0..skus)
+        .map(|number| Ok(OrderLine { sku: format!("sku-{number:05}").parse()?, quantity: 100 }))
         .collect();
     let (mode, as_of) = (RestockMode::Set, Some(now));
     let action = Action::Restock(Restock { seats: Vec::new(), lines: lines?, mode, as_of });
@@ -114,7 +114,7 @@ pub(super) fn hold(
         return Err(InvalidText { expected: "a reserve".to_owned() });
     };
     let id: ReservationId = reserve.reservation_id;
-    let occupancy = Occupancy::Reserved { reservation_id: id, by: reserve.user_id.clone(), until };
+    let occupancy = SeatState::Reserved { reservation_id: id, by: reserve.user_id.clone(), until };
     let seat = Seat { occupancy, version: 2, ..seat(number, since)? };
     let reservation = Reservation {
         reservation_id: id,

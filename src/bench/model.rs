@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
-use crate::adapters::observed::{Call, Latency, LatencyModel};
+use crate::adapters::instrumented::{Call, Latency, LatencyModel};
 
 /// Messages that one receive brings of a group.
 pub(super) const BATCH: f64 = crate::ports::queue::BATCH_ENTRIES_MAX as f64;

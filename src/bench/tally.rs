@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    domain::{CommandId, Occupancy, PoolId, SeatKey, Timestamp},
+    domain::{CommandId, PoolId, SeatKey, SeatState, Timestamp},
     ports::{
-        Attempt, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, Loaded, Page, PageCursor,
-        PortError, Store, Table, Transaction, Wanted, Write,
+        Attempt, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, LoadRequest, Page,
+        PageCursor, PortError, ReadSet, Store, Table, Transaction, Write,
     },
     worker::{Event, Observer},
 };
@@ -77,13 +77,13 @@ impl Tally {
 }
 
 /// Tables that note when an outcome became durable, and when a seat became free.
-pub(super) struct Noted {
+pub(super) struct RecordingStore {
     store: Arc<dyn Store>,
     durable: Mutex<BTreeMap<CommandId, Instant>>,
     freed: Mutex<BTreeMap<SeatKey, Instant>>,
 }
 
-impl Noted {
+impl RecordingStore {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self { store, durable: Mutex::default(), freed: Mutex::default() }
     }
@@ -104,7 +104,7 @@ impl Noted {
                     let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
                     durable.entry(key.id.clone()).or_insert(now);
                 }
-                Write::Seat { key, seat, .. } if seat.occupancy == Occupancy::Available => {
+                Write::Seat { key, seat, .. } if seat.occupancy == SeatState::Available => {
                     let mut freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
                     freed.entry(key.clone()).or_insert(now);
                 }
@@ -115,8 +115,8 @@ impl Noted {
 }
 
 #[async_trait]
-impl Store for Noted {
-    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+impl Store for RecordingStore {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         self.store.load(wanted).await
     }
 

@@ -8,11 +8,11 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{load, tally::Tally};
 use crate::{
     adapters::{
-        memory::{MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock},
-        observed::{
-            CallCounts, LatencyModel, ObservedLocks, ObservedPublisher, ObservedQueue,
-            ObservedStore, Observer,
+        instrumented::{
+            CallCounts, InstrumentedLocks, InstrumentedPublisher, InstrumentedQueue,
+            InstrumentedStore, LatencyModel, Observer,
         },
+        memory::{MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock},
         system::Random,
     },
     domain::{GroupId, Timestamp},
@@ -61,11 +61,11 @@ impl World {
         let entropy = Arc::new(Random::seeded(0));
         let observer = Observer::delaying(Arc::clone(&counts), model, entropy);
         let ports = Ports {
-            queue: Arc::new(ObservedQueue::new(queue.clone(), Arc::clone(&observer))),
-            dead_letters: Arc::new(ObservedQueue::new(dead_letters, Arc::clone(&observer))),
-            store: Arc::new(ObservedStore::new(store.clone(), Arc::clone(&observer))),
-            locks: Arc::new(ObservedLocks::new(locks, Arc::clone(&observer))),
-            publisher: Arc::new(ObservedPublisher::new(topic, observer)),
+            queue: Arc::new(InstrumentedQueue::new(queue.clone(), Arc::clone(&observer))),
+            dead_letters: Arc::new(InstrumentedQueue::new(dead_letters, Arc::clone(&observer))),
+            store: Arc::new(InstrumentedStore::new(store.clone(), Arc::clone(&observer))),
+            locks: Arc::new(InstrumentedLocks::new(locks, Arc::clone(&observer))),
+            publisher: Arc::new(InstrumentedPublisher::new(topic, observer)),
         };
         Self { clock, queue, store, counts, tally: Arc::default(), ports }
     }

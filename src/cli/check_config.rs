@@ -4,7 +4,7 @@ use clap::{Args, builder::FalseyValueParser};
 use serde_json::{Value, json};
 
 use super::{CliContext, ExitCode, Table, run::AWS_VARIABLES};
-use crate::config::{Config, ConfigError, Effective, Flags, Problem};
+use crate::config::{Config, ConfigError, ConfigIssue, Effective, Flags};
 
 /// Arguments of `check-config`.
 #[derive(Args)]
@@ -64,7 +64,7 @@ fn setting_json(read: &Effective) -> Value {
 }
 
 fn problems_json(error: &ConfigError) -> Vec<Value> {
-    let problem = |one: &Problem| {
+    let problem = |one: &ConfigIssue| {
         let variables: Vec<&str> = one.settings.iter().map(|setting| setting.variable).collect();
         json!({
             "variables": variables, "found": one.found, "expected": one.expected, "fix": one.fix

@@ -21,7 +21,7 @@ use crate::{
     },
     app::{self, signals::StopSignals},
     config::{AwsConfig, Flags, QueueRef},
-    dlq::{Desk, Ended, LIMIT_MAX, Options, Run, Selection, UNKNOWN},
+    dlq::{DlqManager, Ended, LIMIT_MAX, Options, Run, Selection, UNKNOWN},
     worker::dead_letters::Reason,
 };
 
@@ -285,7 +285,7 @@ async fn one_queue(
     queue: &QueueRef,
     options: Options,
     stop: &CancellationToken,
-) -> anyhow::Result<(Desk, SqsQueue)> {
+) -> anyhow::Result<(DlqManager, SqsQueue)> {
     let connect = async |name: &str| {
         SqsQueue::connect(sqs::client(sdk), name)
             .await
@@ -293,7 +293,7 @@ async fn one_queue(
     };
     let source = connect(queue.as_str()).await?;
     let dead_letters = connect(&dead_letter_queue_name(queue.as_str())).await?;
-    let desk = Desk {
+    let desk = DlqManager {
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),

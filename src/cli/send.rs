@@ -1,6 +1,6 @@
 //! `send`: post a command, or a file of them.
 
-mod counter;
+mod command_builder;
 mod post;
 
 pub use post::run;
@@ -13,7 +13,7 @@ use super::run::{AWS_VARIABLES, TRACE_VARIABLES};
 use crate::{
     config::{Flags, SendConfig},
     domain::{
-        Action, BookingId, Cancel, CommandId, Confirm, GroupId, InvalidText, Label, LineRequest,
+        Action, BookingId, Cancel, CommandId, Confirm, GroupId, InvalidText, Label, OrderLine,
         PoolId, Price, QUANTITY_MAX, Reason, ReservationId, Reserve, Restock, RestockMode,
         RestockStatus, SeatChange, SeatNumber, Source, StoreId, Timestamp, UserId,
         command::HOLD_SECONDS_MAX, ids::EVENT_ID_MAX,
@@ -130,7 +130,7 @@ pub struct ReserveArgs {
     seats: Vec<SeatNumber>,
     /// A line to hold, as SKU=QUANTITY; repeatable
     #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
-    lines: Vec<LineRequest>,
+    lines: Vec<OrderLine>,
     /// How long, seconds [default: 600]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_SECONDS_MAX)))]
     hold_seconds: Option<u32>,
@@ -214,7 +214,7 @@ pub struct RestockArgs {
     status: Option<StatusArg>,
     /// A line, as SKU=QUANTITY; repeatable
     #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_stock, requires = "mode")]
-    lines: Vec<LineRequest>,
+    lines: Vec<OrderLine>,
     /// Whether on hand becomes the quantity, or the quantity is added to it
     #[arg(long, requires = "lines")]
     mode: Option<ModeArg>,
@@ -328,16 +328,16 @@ fn source(text: &str) -> Result<Source, String> {
     }
 }
 
-fn line_to_hold(text: &str) -> Result<LineRequest, String> {
+fn line_to_hold(text: &str) -> Result<OrderLine, String> {
     line(text, 1)
 }
 
-fn line_to_stock(text: &str) -> Result<LineRequest, String> {
+fn line_to_stock(text: &str) -> Result<OrderLine, String> {
     line(text, 0)
 }
 
 /// The last `=` divides: a SKU may hold others.
-fn line(text: &str, least: u64) -> Result<LineRequest, String> {
+fn line(text: &str, least: u64) -> Result<OrderLine, String> {
     let wrong = || format!("expected SKU=QUANTITY, the quantity from {least} to {QUANTITY_MAX}");
     let (sku, quantity) = text.rsplit_once('=').ok_or_else(wrong)?;
     let sku = sku.parse().map_err(|invalid| format!("the SKU: {invalid}"))?;
@@ -345,5 +345,5 @@ fn line(text: &str, least: u64) -> Result<LineRequest, String> {
     if !(least..=QUANTITY_MAX).contains(&quantity) {
         return Err(wrong());
     }
-    Ok(LineRequest { sku, quantity })
+    Ok(OrderLine { sku, quantity })
 }

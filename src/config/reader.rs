@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-use super::{ConfigError, Environment, Problem, Setting};
+use super::{ConfigError, ConfigIssue, Environment, Setting};
 
 /// Flags that were given, by variable.
 pub(super) type Given = BTreeMap<&'static str, OsString>;
@@ -45,7 +45,7 @@ pub struct Effective {
 pub struct Reader<'a> {
     environment: &'a dyn Environment,
     given: &'a Given,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigIssue>,
     effective: Vec<Effective>,
 }
 
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
             (_, Some(default)) => format!("Correct it, or leave it out for the default, {default}"),
             (_, None) => "Correct it, or leave it out".to_owned(),
         };
-        self.problems.push(Problem { settings: vec![setting], found, expected, fix });
+        self.problems.push(ConfigIssue { settings: vec![setting], found, expected, fix });
     }
 
     /// Reports a relation that does not hold, unless one of its settings was wrong in itself.
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
                 format!("{} is {value}", name_of(setting, origin))
             })
             .collect();
-        self.problems.push(Problem {
+        self.problems.push(ConfigIssue {
             settings: settings.to_vec(),
             found: found.join(" and "),
             expected: expected.to_owned(),

@@ -14,10 +14,10 @@ use crate::{
     worker::{self, LockMode},
 };
 
-mod names;
-mod relations;
+mod constraints;
+mod settings;
 
-pub(super) use relations::check_room_for_pollers;
+pub(super) use constraints::check_room_for_pollers;
 
 const MIB: usize = 1024 * 1024;
 
@@ -26,12 +26,12 @@ const IN_FLIGHT_MESSAGES_MAX: usize = 120_000;
 
 impl Section for worker::Settings {
     fn settings() -> Vec<&'static Setting> {
-        names::WORKER.to_vec()
+        settings::WORKER.to_vec()
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
         let settings = read_each(reader);
-        relations::check(&settings, reader);
+        constraints::check(&settings, reader);
         settings
     }
 }
@@ -44,39 +44,39 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
     let lock_modes = [("always", LockMode::Always), ("after-conflict", LockMode::AfterConflict)];
     worker::Settings {
         // SQS: a visibility timeout is 0…43,200 whole seconds, a long poll 0…20.
-        visibility: whole_seconds(reader, &names::VISIBILITY, 1..=43_200),
-        heartbeat: seconds(reader, &names::HEARTBEAT, 100..=21_600_000),
-        lease_margin: seconds(reader, &names::LEASE_MARGIN, 0..=3_600_000),
-        long_poll: whole_seconds(reader, &names::LONG_POLL, 0..=20),
-        pollers: count(reader, &names::POLLERS, 1..=64, "pollers"),
-        messages_in_flight_max: count(reader, &names::IN_FLIGHT_MESSAGES, messages, "messages"),
-        bytes_in_flight_max: count(reader, &names::IN_FLIGHT_MIB, least_mib..=65_536, "MiB")
+        visibility: whole_seconds(reader, &settings::VISIBILITY, 1..=43_200),
+        heartbeat: seconds(reader, &settings::HEARTBEAT, 100..=21_600_000),
+        lease_margin: seconds(reader, &settings::LEASE_MARGIN, 0..=3_600_000),
+        long_poll: whole_seconds(reader, &settings::LONG_POLL, 0..=20),
+        pollers: count(reader, &settings::POLLERS, 1..=64, "pollers"),
+        messages_in_flight_max: count(reader, &settings::IN_FLIGHT_MESSAGES, messages, "messages"),
+        bytes_in_flight_max: count(reader, &settings::IN_FLIGHT_MIB, least_mib..=65_536, "MiB")
             .saturating_mul(MIB),
         batch_messages_max: count(
             reader,
-            &names::BATCH_MESSAGES,
+            &settings::BATCH_MESSAGES,
             1..=BATCH_ENTRIES_MAX,
             "messages",
         ),
         lock_mode: reader
-            .value(&names::LOCKS, LockMode::Always, |text| parse::one_of(text, &lock_modes)),
-        lock_ttl: seconds(reader, &names::LOCK_TTL, 1_000..=3_600_000),
-        lock_wait: seconds(reader, &names::LOCK_WAIT, 0..=60_000),
-        conflict_attempts: times(reader, &names::CONFLICT_ATTEMPTS),
-        isolate_after: times(reader, &names::ISOLATION_RECEIVES),
-        attempts_max: times(reader, &names::MAX_ATTEMPTS),
-        linger: seconds(reader, &names::LINGER, 0..=1_000),
-        restock_parallelism: count(reader, &names::RESTOCK_PARALLELISM, 1..=64, "chunks"),
-        handler_timeout: seconds(reader, &names::HANDLER_TIMEOUT, 1_000..=3_600_000),
-        flush: seconds(reader, &names::FLUSH, 0..=600_000),
-        grace: seconds(reader, &names::GRACE, 1_000..=7_200_000),
+            .value(&settings::LOCKS, LockMode::Always, |text| parse::one_of(text, &lock_modes)),
+        lock_ttl: seconds(reader, &settings::LOCK_TTL, 1_000..=3_600_000),
+        lock_wait: seconds(reader, &settings::LOCK_WAIT, 0..=60_000),
+        conflict_attempts: times(reader, &settings::CONFLICT_ATTEMPTS),
+        isolate_after: times(reader, &settings::ISOLATION_RECEIVES),
+        attempts_max: times(reader, &settings::MAX_ATTEMPTS),
+        linger: seconds(reader, &settings::LINGER, 0..=1_000),
+        restock_parallelism: count(reader, &settings::RESTOCK_PARALLELISM, 1..=64, "chunks"),
+        handler_timeout: seconds(reader, &settings::HANDLER_TIMEOUT, 1_000..=3_600_000),
+        flush: seconds(reader, &settings::FLUSH, 0..=600_000),
+        grace: seconds(reader, &settings::GRACE, 1_000..=7_200_000),
         limits: Limits {
-            hold_seconds_max: reader.value(&names::MAX_HOLD, 1, |text| {
+            hold_seconds_max: reader.value(&settings::MAX_HOLD, 1, |text| {
                 parse::whole(text, 1..=HOLD_SECONDS_MAX, "seconds")
             }),
             reserve_entries_max: count(
                 reader,
-                &names::MAX_ENTRIES,
+                &settings::MAX_ENTRIES,
                 1..=RESERVE_ENTRIES_MAX,
                 "seats and lines",
             ),
@@ -86,13 +86,13 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
 
 impl Section for sweeper::Settings {
     fn settings() -> Vec<&'static Setting> {
-        names::SWEEPER.to_vec()
+        settings::SWEEPER.to_vec()
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            interval: seconds(reader, &names::SWEEPER_INTERVAL, 100..=3_600_000),
-            margin: seconds(reader, &names::SWEEPER_MARGIN, 0..=600_000),
+            interval: seconds(reader, &settings::SWEEPER_INTERVAL, 100..=3_600_000),
+            margin: seconds(reader, &settings::SWEEPER_MARGIN, 0..=600_000),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::domain::{
     Cancel, LineShortfall, ON_HAND_MAX, Outcome, PoolId, Rejection, RejectionCode, Reservation,
     ReservationStatus, Timestamp,
 };
-use crate::planted::{self, Bug};
+use crate::injected::{self, Bug};
 
 /// Checks in the contract's order: found in this pool, owner, status. A reservation that ran out
 /// but is still ACTIVE is cancelled like any other.
@@ -32,14 +32,15 @@ pub(super) fn decide(
     if let Some(rejection) = beyond_bound(state, &reservation, &lines)? {
         return Ok(rejection.into());
     }
-    let (mut changes, rests_on) = holdings::release_seats(state, &reservation, now)?;
+    let (mut changes, read_dependencies) = holdings::release_seats(state, &reservation, now)?;
     changes.extend(lines);
     let cancelled = end(reservation, ReservationStatus::Cancelled, now);
     changes.push(Change::Reservation(cancelled.clone()));
     state.apply(changes);
     let outcome = Outcome::Cancelled { reservation: cancelled, reason: cancel.reason.clone() };
-    let rests_on = if planted::on(Bug::CancelUnchecked) { Vec::new() } else { rests_on };
-    Ok(Verdict { outcome, rests_on })
+    let read_dependencies =
+        if injected::on(Bug::CancelUnchecked) { Vec::new() } else { read_dependencies };
+    Ok(Verdict { outcome, read_dependencies })
 }
 
 /// The reservation as it ended.

@@ -2,10 +2,10 @@
 
 use super::{Change, DecideError, ItemKey, State, Verdict, find_owned, holdings, status_rejection};
 use crate::domain::{
-    Confirm, Occupancy, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationStatus,
-    SeatKey, Timestamp,
+    Confirm, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationStatus, SeatKey,
+    SeatState, Timestamp,
 };
-use crate::planted::{self, Bug};
+use crate::injected::{self, Bug};
 
 /// Checks in the contract's order: found in this pool, owner, status, expiry.
 pub(super) fn decide(
@@ -28,7 +28,7 @@ pub(super) fn decide(
         }
         _ => return Ok(status_rejection(&reservation).into()),
     }
-    if now >= reservation.expires_at && !planted::on(Bug::ConfirmExpired) {
+    if now >= reservation.expires_at && !injected::on(Bug::ConfirmExpired) {
         return Ok(status_rejection(&reservation).into());
     }
     let (booked, lost) = book_seats(state, &reservation, confirm, now)?;
@@ -36,11 +36,11 @@ pub(super) fn decide(
         // Seat and reservation were not read at one moment: the seat may be from before the
         // reservation was made, or from after it was cancelled. Only where both still stand as they
         // were read was the seat taken over.
-        let rests_on = std::iter::once(ItemKey::Reservation(reservation.reservation_id))
+        let read_dependencies = std::iter::once(ItemKey::Reservation(reservation.reservation_id))
             .chain(lost.iter().cloned().map(ItemKey::Seat))
             .collect();
         let outcome = Outcome::Rejected { rejection: taken_over(&reservation, lost) };
-        return Ok(Verdict { outcome, rests_on });
+        return Ok(Verdict { outcome, read_dependencies });
     }
     let mut changes = booked;
     changes.extend(holdings::change_lines(
@@ -48,7 +48,7 @@ pub(super) fn decide(
         &reservation,
         now,
         |available, reserved, quantity| {
-            let leaving = if planted::on(Bug::ConfirmKeepsLines) { 0 } else { quantity };
+            let leaving = if injected::on(Bug::ConfirmKeepsLines) { 0 } else { quantity };
             (available, reserved.saturating_sub(leaving))
         },
     )?);
@@ -75,13 +75,13 @@ fn book_seats(
     for key in holdings::seat_keys(reservation)? {
         let own = state.seat(&key)?.filter(|seat| {
             seat.occupancy.reservation_id() == Some(reservation.reservation_id)
-                || planted::on(Bug::ConfirmLostSeats)
+                || injected::on(Bug::ConfirmLostSeats)
         });
         let Some(seat) = own else {
             lost.push(key);
             continue;
         };
-        let occupancy = Occupancy::Booked {
+        let occupancy = SeatState::Booked {
             reservation_id: reservation.reservation_id,
             by: reservation.user_id.clone(),
             booking_id: confirm.booking_id.clone(),

@@ -4,7 +4,7 @@ use super::{Change, DecideError, State, Verdict, cancel, find_owned, holdings, s
 use crate::domain::{
     Expire, Outcome, PoolId, Rejection, RejectionCode, ReservationStatus, Timestamp,
 };
-use crate::planted::{self, Bug};
+use crate::injected::{self, Bug};
 
 /// Effective only once the hold has run out, whoever asks.
 pub(super) fn decide(
@@ -20,7 +20,7 @@ pub(super) fn decide(
     if reservation.status != ReservationStatus::Active {
         return Ok(status_rejection(&reservation).into());
     }
-    if now < reservation.expires_at && !planted::on(Bug::ExpireEarly) {
+    if now < reservation.expires_at && !injected::on(Bug::ExpireEarly) {
         return Ok(Rejection::new(
             RejectionCode::NotYetExpired,
             format!(
@@ -30,11 +30,12 @@ pub(super) fn decide(
         )
         .into());
     }
-    let (mut changes, rests_on) = holdings::release_seats(state, &reservation, now)?;
+    let (mut changes, read_dependencies) = holdings::release_seats(state, &reservation, now)?;
     changes.extend(holdings::release_lines(state, &reservation, now)?);
     let expired = cancel::end(reservation, ReservationStatus::Expired, now);
     changes.push(Change::Reservation(expired.clone()));
     state.apply(changes);
-    let rests_on = if planted::on(Bug::ExpireUnchecked) { Vec::new() } else { rests_on };
-    Ok(Verdict { outcome: Outcome::Expired { reservation: expired }, rests_on })
+    let read_dependencies =
+        if injected::on(Bug::ExpireUnchecked) { Vec::new() } else { read_dependencies };
+    Ok(Verdict { outcome: Outcome::Expired { reservation: expired }, read_dependencies })
 }

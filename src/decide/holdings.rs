@@ -1,8 +1,10 @@
 //! What a reservation holds, and giving it back.
 
 use super::{Change, DecideError, ItemKey, State};
-use crate::domain::{Line, LineKey, Occupancy, Reservation, Seat, SeatKey, SeatNumber, Timestamp};
-use crate::planted::{self, Bug};
+use crate::domain::{
+    LineKey, Reservation, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
+};
+use crate::injected::{self, Bug};
 
 /// The keys of a reservation's seats, in its order. Only an event has seats.
 pub(super) fn seat_keys(reservation: &Reservation) -> Result<Vec<SeatKey>, DecideError> {
@@ -20,7 +22,7 @@ pub(super) fn seat_keys(reservation: &Reservation) -> Result<Vec<SeatKey>, Decid
 }
 
 /// The seat in its next version.
-pub(super) fn with_occupancy(seat: &Seat, occupancy: Occupancy, now: Timestamp) -> Seat {
+pub(super) fn with_occupancy(seat: &Seat, occupancy: SeatState, now: Timestamp) -> Seat {
     Seat { occupancy, version: seat.version.saturating_add(1), updated_at: now, ..seat.clone() }
 }
 
@@ -37,11 +39,11 @@ pub(super) fn release_seats(
     for key in seat_keys(reservation)? {
         let own = state.seat(&key)?.filter(|seat| {
             seat.occupancy.reservation_id() == Some(reservation.reservation_id)
-                || planted::on(Bug::ReleaseOthersSeats)
+                || injected::on(Bug::ReleaseOthersSeats)
         });
         match own {
             Some(seat) => {
-                changes.push(Change::Seat(key, with_occupancy(seat, Occupancy::Available, now)));
+                changes.push(Change::Seat(key, with_occupancy(seat, SeatState::Available, now)));
             }
             None => lost.push(ItemKey::Seat(key)),
         }
@@ -70,7 +72,7 @@ pub(super) fn change_lines(
         if reserved < 0 {
             return Err(missing("has less reserved than the reservation holds"));
         }
-        let line = Line {
+        let line = StockLevel {
             available,
             reserved,
             version: line.version.saturating_add(1),
@@ -89,7 +91,7 @@ pub(super) fn release_lines(
     now: Timestamp,
 ) -> Result<Vec<Change>, DecideError> {
     change_lines(state, reservation, now, |available, reserved, quantity| {
-        let quantity = if planted::on(Bug::ForgetLines) { 0 } else { quantity };
+        let quantity = if injected::on(Bug::ForgetLines) { 0 } else { quantity };
         (available.saturating_add(quantity), reserved.saturating_sub(quantity))
     })
 }

@@ -2,11 +2,11 @@
 
 use super::{Change, DecideError, Limits, State, Verdict, holdings};
 use crate::domain::{
-    Line, LineKey, LineRequest, LineShortfall, Occupancy, Outcome, PoolId, Rejection,
-    RejectionCode, Reservation, ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, Timestamp,
+    LineKey, LineShortfall, OrderLine, Outcome, PoolId, Rejection, RejectionCode, Reservation,
+    ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
     command::HOLD_SECONDS_DEFAULT, time,
 };
-use crate::planted::{self, Bug};
+use crate::injected::{self, Bug};
 
 /// Checks in the contract's order: limits, the id, seats exist, SKUs exist, seats free, stock
 /// enough. Each names every offender.
@@ -87,8 +87,8 @@ fn take(
         lines.push((key, request, line));
     }
     match obstacle(&seats, &lines, now) {
-        Some(_) if planted::on(Bug::ReservePart) => {
-            seats.retain(|(_, seat)| seat.is_some_and(|seat| seat.occupancy.is_takable(now)))
+        Some(_) if injected::on(Bug::ReservePart) => {
+            seats.retain(|(_, seat)| seat.is_some_and(|seat| seat.occupancy.is_available_at(now)))
         }
         Some(rejection) => return Ok(Err(rejection)),
         None => {}
@@ -96,7 +96,7 @@ fn take(
     let mut changes = Vec::with_capacity(seats.len().saturating_add(lines.len()).saturating_add(1));
     for (key, seat) in seats {
         let Some(seat) = seat else { continue };
-        let occupancy = Occupancy::Reserved {
+        let occupancy = SeatState::Reserved {
             reservation_id: reservation.reservation_id,
             by: reservation.user_id.clone(),
             until: reservation.expires_at,
@@ -110,12 +110,12 @@ fn take(
     Ok(Ok(changes))
 }
 
-type Requested<'a> = (LineKey, &'a LineRequest, Option<&'a Line>);
+type Requested<'a> = (LineKey, &'a OrderLine, Option<&'a StockLevel>);
 
-fn may_take(occupancy: &Occupancy, now: Timestamp) -> bool {
-    occupancy.is_takable(now)
-        || (planted::on(Bug::TakeHeldSeat) && matches!(occupancy, Occupancy::Reserved { .. }))
-        || (planted::on(Bug::ReserveBlocked) && *occupancy == Occupancy::Blocked)
+fn may_take(occupancy: &SeatState, now: Timestamp) -> bool {
+    occupancy.is_available_at(now)
+        || (injected::on(Bug::TakeHeldSeat) && matches!(occupancy, SeatState::Reserved { .. }))
+        || (injected::on(Bug::ReserveBlocked) && *occupancy == SeatState::Blocked)
 }
 
 /// The first check that fails, naming every offender.
@@ -145,7 +145,7 @@ fn obstacle(
     let short = lines_that(&|requested| {
         let shortfall = shortfall(requested);
         i64::try_from(shortfall.requested).is_ok_and(|wanted| wanted > shortfall.available)
-            && !planted::on(Bug::Oversell)
+            && !injected::on(Bug::Oversell)
     });
     if !short.is_empty() {
         return Some(named(RejectionCode::InsufficientStock, Vec::new(), short));

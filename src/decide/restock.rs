@@ -2,11 +2,11 @@
 
 use super::{Change, DecideError, State, Verdict};
 use crate::domain::{
-    Line, LineKey, LineRequest, LineShortfall, ON_HAND_MAX, Occupancy, Outcome, PoolId, Rejection,
-    RejectionCode, Restock, RestockMode, RestockStatus, RestockSummary, Seat, SeatChange,
-    SeatDetails, SeatKey, Timestamp,
+    LineKey, LineShortfall, ON_HAND_MAX, OrderLine, Outcome, PoolId, Rejection, RejectionCode,
+    Restock, RestockMode, RestockStatus, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey,
+    SeatState, StockLevel, Timestamp,
 };
-use crate::planted::{self, Bug};
+use crate::injected::{self, Bug};
 
 /// What to do with a line that would pass the bound of on hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +102,12 @@ impl Pass {
         let applied = match state.seat(&key)? {
             None => Some(new_seat(change, self.now)),
             Some(seat) => match &seat.occupancy {
-                Occupancy::Available | Occupancy::Blocked => {
+                SeatState::Available | SeatState::Blocked => {
                     Some(updated_seat(seat, change, self.now)).filter(|updated| {
                         updated.details != seat.details || updated.occupancy != seat.occupancy
                     })
                 }
-                Occupancy::Reserved { .. } if planted::on(Bug::RestockReserved) => {
+                SeatState::Reserved { .. } if injected::on(Bug::RestockReserved) => {
                     let status = change.status.unwrap_or(RestockStatus::Available);
                     Some(updated_seat(
                         seat,
@@ -115,7 +115,7 @@ impl Pass {
                         self.now,
                     ))
                 }
-                Occupancy::Reserved { .. } | Occupancy::Booked { .. } => {
+                SeatState::Reserved { .. } | SeatState::Booked { .. } => {
                     self.summary.seats_skipped = self.summary.seats_skipped.saturating_add(1);
                     note_skipped(&mut self.summary, change.number.as_str());
                     return Ok(());
@@ -132,12 +132,12 @@ impl Pass {
         state: &State,
         pool: &PoolId,
         restock: &Restock,
-        request: &LineRequest,
+        request: &OrderLine,
     ) -> Result<(), DecideError> {
         let key = LineKey { pool: pool.clone(), sku: request.sku.clone() };
         let found = state.line(&key)?;
-        let is_late = |line: &Line| match (line.as_of, restock.as_of) {
-            (Some(newest), Some(this)) => newest > this && !planted::on(Bug::ApplyOlder),
+        let is_late = |line: &StockLevel| match (line.as_of, restock.as_of) {
+            (Some(newest), Some(this)) => newest > this && !injected::on(Bug::ApplyOlder),
             _ => false,
         };
         if restock.mode == RestockMode::Set && found.is_some_and(is_late) {
@@ -168,7 +168,7 @@ impl Pass {
 fn new_seat(change: &SeatChange, now: Timestamp) -> Seat {
     Seat {
         details: merged(&SeatDetails::default(), change),
-        occupancy: change.status.map_or(Occupancy::Available, Occupancy::from),
+        occupancy: change.status.map_or(SeatState::Available, SeatState::from),
         version: 1,
         created_at: now,
         updated_at: now,
@@ -178,7 +178,7 @@ fn new_seat(change: &SeatChange, now: Timestamp) -> Seat {
 fn updated_seat(seat: &Seat, change: &SeatChange, now: Timestamp) -> Seat {
     Seat {
         details: merged(&seat.details, change),
-        occupancy: change.status.map_or_else(|| seat.occupancy.clone(), Occupancy::from),
+        occupancy: change.status.map_or_else(|| seat.occupancy.clone(), SeatState::from),
         version: seat.version.saturating_add(1),
         created_at: seat.created_at,
         updated_at: now,
@@ -195,17 +195,22 @@ fn merged(details: &SeatDetails, change: &SeatChange) -> SeatDetails {
     }
 }
 
-fn restocked_line(found: Option<&Line>, quantity: i64, restock: &Restock, now: Timestamp) -> Line {
+fn restocked_line(
+    found: Option<&StockLevel>,
+    quantity: i64,
+    restock: &Restock,
+    now: Timestamp,
+) -> StockLevel {
     let reserved = found.map_or(0, |line| line.reserved);
     let known_as_of = found.and_then(|line| line.as_of);
     let (available, as_of) = match restock.mode {
-        RestockMode::Set if planted::on(Bug::SetForgetsReserved) => (quantity, known_as_of),
+        RestockMode::Set if injected::on(Bug::SetForgetsReserved) => (quantity, known_as_of),
         RestockMode::Set => (quantity.saturating_sub(reserved), restock.as_of.or(known_as_of)),
         RestockMode::Add => {
             (found.map_or(0, |line| line.available).saturating_add(quantity), known_as_of)
         }
     };
-    Line {
+    StockLevel {
         available,
         reserved,
         as_of,

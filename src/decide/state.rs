@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use super::DecideError;
-use crate::domain::{Line, LineKey, Reservation, ReservationId, Seat, SeatKey};
+use crate::domain::{LineKey, Reservation, ReservationId, Seat, SeatKey, StockLevel};
 
 /// Names one item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ pub enum Change {
     /// A seat.
     Seat(SeatKey, Seat),
     /// A line.
-    Line(LineKey, Line),
+    Line(LineKey, StockLevel),
 }
 
 impl Change {
@@ -83,7 +83,7 @@ impl AddAssign for Oversold {
 pub struct State {
     reservations: BTreeMap<ReservationId, Option<Reservation>>,
     seats: BTreeMap<SeatKey, Option<Seat>>,
-    lines: BTreeMap<LineKey, Option<Line>>,
+    lines: BTreeMap<LineKey, Option<StockLevel>>,
     changes: Vec<Change>,
     oversold: Oversold,
 }
@@ -94,7 +94,7 @@ impl State {
     pub fn new(
         reservations: BTreeMap<ReservationId, Option<Reservation>>,
         seats: BTreeMap<SeatKey, Option<Seat>>,
-        lines: BTreeMap<LineKey, Option<Line>>,
+        lines: BTreeMap<LineKey, Option<StockLevel>>,
     ) -> Self {
         Self { reservations, seats, lines, ..Self::default() }
     }
@@ -125,7 +125,7 @@ impl State {
     ///
     /// # Errors
     /// [`DecideError::NotLoaded`]
-    pub fn line(&self, key: &LineKey) -> Result<Option<&Line>, DecideError> {
+    pub fn line(&self, key: &LineKey) -> Result<Option<&StockLevel>, DecideError> {
         match self.lines.get(key) {
             Some(found) => Ok(found.as_ref()),
             None => Err(DecideError::NotLoaded(ItemKey::Line(key.clone()))),

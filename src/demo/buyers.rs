@@ -11,7 +11,7 @@ use super::{
     tally::{Expected, result},
     theatre::{self, LAWN, PARKING, ROW_SEATS, line, rush_rows, seat_name},
 };
-use crate::domain::LineRequest;
+use crate::domain::OrderLine;
 
 /// How long buyers keep coming.
 const RUSH: Duration = Duration::from_millis(3_200);
@@ -154,7 +154,7 @@ fn group(number: usize, section: &str, name: &str) -> String {
 }
 
 /// Places on the lawn for those without seats, parking for some of those with.
-fn extras(number: usize, seats: usize, party: usize) -> anyhow::Result<Vec<LineRequest>> {
+fn extras(number: usize, seats: usize, party: usize) -> anyhow::Result<Vec<OrderLine>> {
     let quantity = u64::try_from(party)?;
     Ok(match (seats, number % 8) {
         (0, _) => vec![line(LAWN.0, quantity)?],

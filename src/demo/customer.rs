@@ -8,7 +8,7 @@ use super::{
     theatre::text,
 };
 use crate::domain::{
-    Action, Cancel, Confirm, GroupId, LineRequest, PoolId, ReservationId, Reserve, Restock,
+    Action, Cancel, Confirm, GroupId, OrderLine, PoolId, ReservationId, Reserve, Restock,
     RestockMode,
 };
 
@@ -53,7 +53,7 @@ impl Customer {
     pub fn reserve_ask(
         &mut self,
         seats: &[String],
-        lines: &[LineRequest],
+        lines: &[OrderLine],
         hold_seconds: Option<u32>,
         expected: Expected,
     ) -> anyhow::Result<Ask> {
@@ -83,7 +83,7 @@ impl Customer {
     pub async fn reserve(
         &mut self,
         seats: &[String],
-        lines: &[LineRequest],
+        lines: &[OrderLine],
         hold_seconds: Option<u32>,
         expected: Expected,
     ) -> anyhow::Result<Option<ReservationView>> {
@@ -138,7 +138,7 @@ impl Customer {
     }
 
     /// Adds to lines.
-    pub async fn add(&mut self, lines: Vec<LineRequest>) -> anyhow::Result<()> {
+    pub async fn add(&mut self, lines: Vec<OrderLine>) -> anyhow::Result<()> {
         let mode = RestockMode::Add;
         self.restock(Restock { seats: Vec::new(), lines, mode, as_of: None }).await
     }

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    tally::{SeatState, Tally, result},
+    tally::{ExpectedSeat, Tally, result},
     theatre::{self, BLOCKED, LAWN, ROW_SEATS, SECTIONS, seat_name, text},
 };
 use crate::{
@@ -107,7 +107,7 @@ pub async fn watch(view: View, tally: impl Fn() -> Frame, stage: &Stage, out: &O
 
 /// How things stand.
 pub struct Frame {
-    seats: BTreeMap<SeatNumber, SeatState>,
+    seats: BTreeMap<SeatNumber, ExpectedSeat>,
     lawn: (u64, u64),
     outcomes: BTreeMap<String, u64>,
     rejections: BTreeMap<String, u64>,
@@ -147,7 +147,7 @@ impl Frame {
     }
 
     fn sold(&self) -> usize {
-        self.seats.values().filter(|state| **state == SeatState::Sold).count()
+        self.seats.values().filter(|state| **state == ExpectedSeat::Sold).count()
     }
 
     /// For those who read along.
@@ -212,8 +212,8 @@ impl Frame {
     fn seat(&self, name: &str, style: Style) -> String {
         let state = text(name).ok().and_then(|number: SeatNumber| self.seats.get(&number));
         match state {
-            Some(SeatState::Held) => style.warn("○"),
-            Some(SeatState::Sold) => style.good("■"),
+            Some(ExpectedSeat::Held) => style.warn("○"),
+            Some(ExpectedSeat::Sold) => style.good("■"),
             None if name == BLOCKED => style.bad("×"),
             None => style.faint("·"),
         }

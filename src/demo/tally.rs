@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        CommandId, CommandKey, LineKey, LineRequest, PoolId, Rejection, ReservationStatus,
+        CommandId, CommandKey, LineKey, OrderLine, PoolId, Rejection, ReservationStatus,
         SeatNumber, Source, StoreId, Timestamp,
     },
     sweeper,
@@ -87,7 +87,7 @@ pub struct ReservationView {
     version: u64,
     /// Its seats.
     pub seats: Vec<SeatNumber>,
-    lines: Vec<LineRequest>,
+    lines: Vec<OrderLine>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When the hold runs out.
@@ -134,7 +134,7 @@ struct Held {
 
 /// How a seat stands by the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeatState {
+pub enum ExpectedSeat {
     /// Held for someone.
     Held,
     /// Sold.
@@ -174,7 +174,7 @@ impl Tally {
     }
 
     /// So much of it was put on sale, or added.
-    pub fn stocked(&mut self, pool: &PoolId, lines: &[LineRequest]) {
+    pub fn stocked(&mut self, pool: &PoolId, lines: &[OrderLine]) {
         for line in lines {
             let key = LineKey { pool: pool.clone(), sku: line.sku.clone() };
             *self.stock.entry(key).or_default() += line.quantity;
@@ -272,15 +272,15 @@ impl Tally {
 
     /// The seats of the event that are held or sold.
     #[must_use]
-    pub fn seats(&self) -> BTreeMap<SeatNumber, SeatState> {
+    pub fn seats(&self) -> BTreeMap<SeatNumber, ExpectedSeat> {
         let of_event = |held: &&Held| held.pool.event_id().is_some();
         let mut by_age: Vec<&Held> = self.reservations.values().filter(of_event).collect();
         by_age.sort_by_key(|held| held.view.created_at);
         let mut seats = BTreeMap::new();
         for held in by_age {
             let state = match held.view.status {
-                ReservationStatus::Active => SeatState::Held,
-                ReservationStatus::Confirmed => SeatState::Sold,
+                ReservationStatus::Active => ExpectedSeat::Held,
+                ReservationStatus::Confirmed => ExpectedSeat::Sold,
                 ReservationStatus::Cancelled | ReservationStatus::Expired => continue,
             };
             seats.extend(held.view.seats.iter().map(|seat| (seat.clone(), state)));

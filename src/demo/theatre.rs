@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::domain::{
-    InvalidText, LineRequest, PoolId, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber,
+    InvalidText, OrderLine, PoolId, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber,
 };
 
 /// The event's id.
@@ -109,6 +109,6 @@ pub fn sku(number: usize) -> String {
 }
 
 /// A quantity of a SKU.
-pub fn line(sku: &str, quantity: u64) -> Result<LineRequest, InvalidText> {
-    Ok(LineRequest { sku: text(sku)?, quantity })
+pub fn line(sku: &str, quantity: u64) -> Result<OrderLine, InvalidText> {
+    Ok(OrderLine { sku: text(sku)?, quantity })
 }

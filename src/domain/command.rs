@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    BookingId, CommandKey, Label, LineRequest, PoolId, Price, Reason, ReservationId, RestockStatus,
+    BookingId, CommandKey, Label, OrderLine, PoolId, Price, Reason, ReservationId, RestockStatus,
     SeatNumber, Timestamp, UserId,
 };
 
@@ -109,7 +109,7 @@ pub struct Reserve {
     /// The seats to hold.
     pub seats: Vec<SeatNumber>,
     /// The lines to hold.
-    pub lines: Vec<LineRequest>,
+    pub lines: Vec<OrderLine>,
     /// How long, seconds, 1…[`HOLD_SECONDS_MAX`]; [`HOLD_SECONDS_DEFAULT`] where it does not say.
     pub hold_seconds: Option<u32>,
 }
@@ -152,7 +152,7 @@ pub struct Restock {
     /// Seats to create or update.
     pub seats: Vec<SeatChange>,
     /// Lines to set or add to; a quantity may be 0.
-    pub lines: Vec<LineRequest>,
+    pub lines: Vec<OrderLine>,
     /// What the quantities mean. Without lines it says nothing.
     pub mode: RestockMode,
     /// When the figures were taken.

@@ -201,7 +201,7 @@ impl RejectionCode {
     /// Whether it is an answer to a message rather than the command's outcome: such a rejection
     /// never enters the ledger, and a later message under the same identity is decided afresh.
     #[must_use]
-    pub fn is_answer_only(self) -> bool {
+    pub fn is_unrecorded(self) -> bool {
         matches!(
             self,
             Self::InvalidMessage

@@ -20,7 +20,7 @@ pub struct Reservation {
     /// The seats it was made for, in the order asked for. May since have been taken over.
     pub seats: Vec<SeatNumber>,
     /// The lines it was made for, in the order asked for.
-    pub lines: Vec<LineRequest>,
+    pub lines: Vec<OrderLine>,
     /// The booking it was confirmed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booking_id: Option<BookingId>,
@@ -74,7 +74,7 @@ impl ReservationStatus {
 
 /// A quantity of one SKU asked for, 1…[`super::QUANTITY_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct LineRequest {
+pub struct OrderLine {
     /// What.
     pub sku: Sku,
     /// How many.

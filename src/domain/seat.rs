@@ -13,7 +13,7 @@ pub struct Seat {
     /// What it is.
     pub details: SeatDetails,
     /// Who has it.
-    pub occupancy: Occupancy,
+    pub occupancy: SeatState,
     /// Goes up by one at each change; 1 when created.
     pub version: u64,
     /// When it was created.
@@ -37,7 +37,7 @@ pub struct SeatDetails {
 
 /// Who has a seat: AVAILABLE, RESERVED, BOOKED or BLOCKED.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Occupancy {
+pub enum SeatState {
     /// On sale.
     Available,
     /// Held for a reservation until `until`; from then on a reserve may take it over.
@@ -62,7 +62,7 @@ pub enum Occupancy {
     Blocked,
 }
 
-impl Occupancy {
+impl SeatState {
     /// The contract's word for the state.
     #[must_use]
     pub fn status(&self) -> &'static str {
@@ -87,7 +87,7 @@ impl Occupancy {
 
     /// Whether a reserve may take the seat at `now`: AVAILABLE, or RESERVED by a hold that ran out.
     #[must_use]
-    pub fn is_takable(&self, now: Timestamp) -> bool {
+    pub fn is_available_at(&self, now: Timestamp) -> bool {
         match self {
             Self::Available => true,
             Self::Reserved { until, .. } => *until <= now,
@@ -106,7 +106,7 @@ pub enum RestockStatus {
     Blocked,
 }
 
-impl From<RestockStatus> for Occupancy {
+impl From<RestockStatus> for SeatState {
     fn from(status: RestockStatus) -> Self {
         match status {
             RestockStatus::Available => Self::Available,
@@ -202,12 +202,12 @@ mod tests {
     #[test]
     fn a_hold_that_ran_out_never_blocks_a_sale() {
         let until: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        let held = Occupancy::Reserved {
+        let held = SeatState::Reserved {
             reservation_id: ReservationId(uuid::Uuid::nil()),
             by: "u".parse().unwrap(),
             until,
         };
-        assert!(!held.is_takable("2026-11-22T09:59:59.999Z".parse().unwrap()));
-        assert!(held.is_takable(until));
+        assert!(!held.is_available_at("2026-11-22T09:59:59.999Z".parse().unwrap()));
+        assert!(held.is_available_at(until));
     }
 }

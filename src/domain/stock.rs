@@ -19,7 +19,7 @@ pub struct LineKey {
 
 /// A counted quantity. `on_hand = available + reserved` holds by construction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Line {
+pub struct StockLevel {
     /// What may be sold. Below zero after a shortfall: nothing is sold until it is positive.
     pub available: i64,
     /// What ACTIVE reservations hold.
@@ -32,7 +32,7 @@ pub struct Line {
     pub updated_at: Timestamp,
 }
 
-impl Line {
+impl StockLevel {
     /// What is physically there.
     #[must_use]
     pub fn on_hand(&self) -> i64 {

@@ -1,8 +1,8 @@
 //! What a command asks for: its `data`, apart from the pool.
 
-use super::reader::{Array, Fault, Node, Object};
+use super::reader::{Array, FieldError, Node, Object};
 use crate::domain::{
-    Action, Cancel, CommandKey, CommandType, Confirm, Expire, LineRequest, PoolId, QUANTITY_MAX,
+    Action, Cancel, CommandKey, CommandType, Confirm, Expire, OrderLine, PoolId, QUANTITY_MAX,
     Reason, Reserve, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber, Sku,
     command::{HOLD_SECONDS_MAX, RESERVE_ENTRIES_MAX, RESTOCK_ENTRIES_MAX},
 };
@@ -18,7 +18,7 @@ pub(super) fn read(
     data: &Object<'_, '_>,
     pool: &PoolId,
     key: &CommandKey,
-) -> Result<Action, Fault> {
+) -> Result<Action, FieldError> {
     match command_type {
         CommandType::Reserve => read_reserve(data, pool, key).map(Action::Reserve),
         CommandType::Confirm => read_confirm(data).map(Action::Confirm),
@@ -28,7 +28,11 @@ pub(super) fn read(
     }
 }
 
-fn read_reserve(data: &Object<'_, '_>, pool: &PoolId, key: &CommandKey) -> Result<Reserve, Fault> {
+fn read_reserve(
+    data: &Object<'_, '_>,
+    pool: &PoolId,
+    key: &CommandKey,
+) -> Result<Reserve, FieldError> {
     let [user_id, seats, lines, hold_seconds, reservation_id] =
         data.fields(["user_id", "seats", "lines", "hold_seconds", "reservation_id"]);
     let user_id = user_id.text()?;
@@ -49,7 +53,7 @@ fn read_reserve(data: &Object<'_, '_>, pool: &PoolId, key: &CommandKey) -> Resul
     Ok(Reserve { reservation_id, user_id, seats, lines, hold_seconds })
 }
 
-fn read_confirm(data: &Object<'_, '_>) -> Result<Confirm, Fault> {
+fn read_confirm(data: &Object<'_, '_>) -> Result<Confirm, FieldError> {
     let [reservation_id, booking_id, user_id] =
         data.fields(["reservation_id", "booking_id", "user_id"]);
     Ok(Confirm {
@@ -59,7 +63,7 @@ fn read_confirm(data: &Object<'_, '_>) -> Result<Confirm, Fault> {
     })
 }
 
-fn read_cancel(data: &Object<'_, '_>) -> Result<Cancel, Fault> {
+fn read_cancel(data: &Object<'_, '_>) -> Result<Cancel, FieldError> {
     let [reservation_id, user_id, reason, refund] =
         data.fields(["reservation_id", "user_id", "reason", "refund"]);
     Ok(Cancel {
@@ -71,7 +75,7 @@ fn read_cancel(data: &Object<'_, '_>) -> Result<Cancel, Fault> {
 }
 
 /// A reason has an upper bound only: an empty one is none.
-fn read_reason(node: Node<'_, '_>) -> Result<Option<Reason>, Fault> {
+fn read_reason(node: Node<'_, '_>) -> Result<Option<Reason>, FieldError> {
     match node.given() {
         None => Ok(None),
         Some(reason) if reason.str().as_deref() == Some("") => Ok(None),
@@ -79,12 +83,12 @@ fn read_reason(node: Node<'_, '_>) -> Result<Option<Reason>, Fault> {
     }
 }
 
-fn read_expire(data: &Object<'_, '_>) -> Result<Expire, Fault> {
+fn read_expire(data: &Object<'_, '_>) -> Result<Expire, FieldError> {
     let [reservation_id] = data.fields(["reservation_id"]);
     Ok(Expire { reservation_id: reservation_id.text()? })
 }
 
-fn read_restock(data: &Object<'_, '_>, pool: &PoolId) -> Result<Restock, Fault> {
+fn read_restock(data: &Object<'_, '_>, pool: &PoolId) -> Result<Restock, FieldError> {
     let [seats, lines, mode, as_of] = data.fields(["seats", "lines", "mode", "as_of"]);
     let entries = Entries::read(data, seats, lines, pool, RESTOCK_ENTRIES_MAX)?;
     let seats = entries.seats.map_or(Ok(Vec::new()), |seats| read_changes(&seats))?;
@@ -112,7 +116,7 @@ impl<'v, 'p> Entries<'v, 'p> {
         lines: Node<'v, 'p>,
         pool: &PoolId,
         max: usize,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, FieldError> {
         let array = |node: Node<'v, 'p>| node.given().map(|node| node.array()).transpose();
         let read = Self { seats: array(seats)?, lines: array(lines)? };
         let count = |array: &Option<Array<'_, '_>>| array.as_ref().map_or(0, Array::len);
@@ -126,24 +130,24 @@ impl<'v, 'p> Entries<'v, 'p> {
     }
 }
 
-fn read_seats(seats: &Array<'_, '_>) -> Result<Vec<SeatNumber>, Fault> {
+fn read_seats(seats: &Array<'_, '_>) -> Result<Vec<SeatNumber>, FieldError> {
     let read = seats.read(|seat| seat.text::<SeatNumber>())?;
     seats.unique(&read, None, SeatNumber::as_str)?;
     Ok(read)
 }
 
-fn read_lines(lines: &Array<'_, '_>, min: u64) -> Result<Vec<LineRequest>, Fault> {
+fn read_lines(lines: &Array<'_, '_>, min: u64) -> Result<Vec<OrderLine>, FieldError> {
     let read = lines.read(|line| {
         let line = line.object()?;
         let [sku, quantity] = line.fields(["sku", "quantity"]);
         let sku: Sku = sku.text()?;
-        Ok(LineRequest { sku, quantity: quantity.integer(min..=QUANTITY_MAX)? })
+        Ok(OrderLine { sku, quantity: quantity.integer(min..=QUANTITY_MAX)? })
     })?;
     lines.unique(&read, Some("sku"), |line| line.sku.as_str())?;
     Ok(read)
 }
 
-fn read_changes(seats: &Array<'_, '_>) -> Result<Vec<SeatChange>, Fault> {
+fn read_changes(seats: &Array<'_, '_>) -> Result<Vec<SeatChange>, FieldError> {
     let read = seats.read(|seat| {
         let seat = seat.object()?;
         let [number, section, row_number, seat_type, price, status] =

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::trace::TraceContext;
 use crate::domain::{
-    Action, BookingId, CommandId, CommandKey, GroupId, Label, LineRequest, PoolId, Price, Reason,
+    Action, BookingId, CommandId, CommandKey, GroupId, Label, OrderLine, PoolId, Price, Reason,
     ReservationId, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber, Source, StoreId,
     Timestamp, UserId,
 };
@@ -102,7 +102,7 @@ struct CommandData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seats: Option<Seats<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    lines: &'a [LineRequest],
+    lines: &'a [OrderLine],
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_seconds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,7 +224,7 @@ mod tests {
             reservation_id: id(),
             user_id: "u-7".parse().unwrap(),
             seats: vec!["A-1".parse().unwrap()],
-            lines: vec![LineRequest { sku: "GA".parse().unwrap(), quantity: 2 }],
+            lines: vec![OrderLine { sku: "GA".parse().unwrap(), quantity: 2 }],
             hold_seconds: Some(600),
         };
         insta::assert_snapshot!(sent("event#42", Action::Reserve(reserve)), @r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.reserve.v1","time":"2026-11-22T10:00:00Z","datacontenttype":"application/json","data":{"event_id":42,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90","user_id":"u-7","seats":["A-1"],"lines":[{"sku":"GA","quantity":2}],"hold_seconds":600}}"#);

@@ -5,7 +5,7 @@ use super::{
     canonical::Document,
     digest, envelope,
     envelope::Glimpse,
-    reader::{Fault, Node, Path},
+    reader::{FieldError, Node, Path},
     trace::TraceContext,
 };
 use crate::{
@@ -48,8 +48,8 @@ pub struct Undecodable {
 impl Undecodable {
     /// Of a body that the decoder could not come to the end of: a defect of it.
     #[must_use]
-    pub fn baffling(body: &str) -> Self {
-        let fault = Fault::at(&Path::Message, format_args!("what this release can read"));
+    pub fn decoder_panicked(body: &str) -> Self {
+        let fault = FieldError::at(&Path::Message, format_args!("what this release can read"));
         *undecodable(fault, body, Glimpse::default())
     }
 }
@@ -88,7 +88,7 @@ pub fn decode_from_producer(body: &str) -> Result<Decoded, Box<Undecodable>> {
         pool: Some(command.pool.clone()),
         traceparent: decoded.traceparent,
     };
-    let fault = Fault::at(&Path::Field(&Path::Message, "source"), not_reserved());
+    let fault = FieldError::at(&Path::Field(&Path::Message, "source"), not_reserved());
     Err(undecodable(fault, body, glimpse))
 }
 
@@ -106,16 +106,17 @@ pub fn not_reserved() -> String {
     )
 }
 
-fn parse(body: &str) -> Result<Document, Fault> {
+fn parse(body: &str) -> Result<Document, FieldError> {
     if body.len() > MESSAGE_BYTES_MAX {
         let expected = format_args!("at most {MESSAGE_BYTES_MAX} bytes");
-        return Err(Fault::at(&Path::Message, expected));
+        return Err(FieldError::at(&Path::Message, expected));
     }
     // The parser's errors tell the place and the grammar, never the text.
-    Document::parse(body).map_err(|error| Fault::at(&Path::Message, format_args!("JSON ({error})")))
+    Document::parse(body)
+        .map_err(|error| FieldError::at(&Path::Message, format_args!("JSON ({error})")))
 }
 
-fn read(document: &Document) -> Result<Decoded, Fault> {
+fn read(document: &Document) -> Result<Decoded, FieldError> {
     let message = Node::message(document).object()?;
     let (envelope, data) = envelope::read(&message)?;
     let data = data.object()?;
@@ -126,7 +127,7 @@ fn read(document: &Document) -> Result<Decoded, Fault> {
     Ok(Decoded { command, traceparent: envelope.traceparent })
 }
 
-fn undecodable(fault: Fault, body: &str, glimpse: Glimpse) -> Box<Undecodable> {
+fn undecodable(fault: FieldError, body: &str, glimpse: Glimpse) -> Box<Undecodable> {
     let Glimpse { key, command_type, pool, traceparent } = glimpse;
     Box::new(Undecodable {
         rejection: fault.into(),

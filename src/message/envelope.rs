@@ -1,7 +1,7 @@
 //! The CloudEvents envelope of a command.
 
 use super::{
-    reader::{Fault, Node, Object},
+    reader::{FieldError, Node, Object},
     trace::{TRACEPARENT, TRACESTATE, TraceContext},
 };
 use crate::domain::{CommandId, CommandKey, CommandType, PoolId, StoreId, ids::EVENT_ID_MAX};
@@ -18,7 +18,9 @@ pub(super) struct Envelope {
 }
 
 /// Checks the envelope, and finds `data`.
-pub(super) fn read<'v, 'm>(message: &'m Object<'v, '_>) -> Result<(Envelope, Node<'v, 'm>), Fault> {
+pub(super) fn read<'v, 'm>(
+    message: &'m Object<'v, '_>,
+) -> Result<(Envelope, Node<'v, 'm>), FieldError> {
     let [version, id, source, kind, time, content_type, parent, state, data] = message.fields([
         "specversion",
         "id",
@@ -44,7 +46,7 @@ pub(super) fn read<'v, 'm>(message: &'m Object<'v, '_>) -> Result<(Envelope, Nod
     Ok((Envelope { key, command_type, traceparent }, data))
 }
 
-fn read_type(node: Node<'_, '_>) -> Result<CommandType, Fault> {
+fn read_type(node: Node<'_, '_>) -> Result<CommandType, FieldError> {
     let name: CommandId = node.text()?;
     CommandType::from_name(name.as_str()).ok_or_else(|| {
         let known: Vec<_> = CommandType::ALL.into_iter().map(CommandType::as_str).collect();
@@ -67,7 +69,7 @@ fn read_traceparent(parent: Node<'_, '_>, state: Node<'_, '_>) -> Option<TraceCo
 }
 
 /// The pool `data` names: `event_id` or `store_id`.
-pub(super) fn read_pool(data: &Object<'_, '_>) -> Result<PoolId, Fault> {
+pub(super) fn read_pool(data: &Object<'_, '_>) -> Result<PoolId, FieldError> {
     let [event, store] = data.fields(["event_id", "store_id"]);
     match (event.given(), store.given()) {
         (Some(event), None) => event.integer(0..=EVENT_ID_MAX).map(PoolId::Event),

@@ -37,12 +37,12 @@ impl fmt::Display for Path<'_> {
 
 /// What is wrong with a message. Names the field and what was expected, never the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct FieldError {
     code: RejectionCode,
     message: String,
 }
 
-impl Fault {
+impl FieldError {
     /// The value at `path` breaks the contract.
     pub(super) fn at(path: &Path<'_>, expected: impl fmt::Display) -> Self {
         Self {
@@ -57,8 +57,8 @@ impl Fault {
     }
 }
 
-impl From<Fault> for Rejection {
-    fn from(fault: Fault) -> Self {
+impl From<FieldError> for Rejection {
+    fn from(fault: FieldError) -> Self {
         Self::new(fault.code, fault.message)
     }
 }
@@ -89,19 +89,19 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 
     /// The error of this place.
-    pub(super) fn fault(&self, expected: impl fmt::Display) -> Fault {
+    pub(super) fn fault(&self, expected: impl fmt::Display) -> FieldError {
         match self.value {
-            Some(_) => Fault::at(&self.path, expected),
+            Some(_) => FieldError::at(&self.path, expected),
             None => {
                 let message = format!("{}: missing, expected {expected}", self.path);
-                Fault { code: RejectionCode::InvalidMessage, message }
+                FieldError { code: RejectionCode::InvalidMessage, message }
             }
         }
     }
 
     /// The error of a type that is not known.
-    pub(super) fn unsupported(&self, expected: impl fmt::Display) -> Fault {
-        Fault::unsupported(&self.path, expected)
+    pub(super) fn unsupported(&self, expected: impl fmt::Display) -> FieldError {
+        FieldError::unsupported(&self.path, expected)
     }
 
     /// A text as it is.
@@ -115,7 +115,7 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 
     /// A text with rules of its own.
-    pub(super) fn text<T: FromStr<Err = InvalidText>>(&self) -> Result<T, Fault> {
+    pub(super) fn text<T: FromStr<Err = InvalidText>>(&self) -> Result<T, FieldError> {
         // No such text may be empty: what is missing or no string is told the rule of one that is.
         self.str()
             .unwrap_or_default()
@@ -124,7 +124,7 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 
     /// One of a few words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, Fault> {
+    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, FieldError> {
         let given = self.str();
         let found = words.iter().find(|(word, _)| Some(*word) == given.as_deref());
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -134,7 +134,7 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 
     /// An integer.
-    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, Fault> {
+    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, FieldError> {
         let number = || self.value.and_then(|value| serde_json::from_str(value).ok());
         let given = number().as_ref().and_then(integral);
         given.filter(|number| range.contains(number)).ok_or_else(|| {
@@ -143,7 +143,7 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&self) -> Result<bool, Fault> {
+    pub(super) fn boolean(&self) -> Result<bool, FieldError> {
         match self.value {
             Some("true") => Ok(true),
             Some("false") => Ok(false),
@@ -152,13 +152,13 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 
     /// A time.
-    pub(super) fn timestamp(&self) -> Result<Timestamp, Fault> {
+    pub(super) fn timestamp(&self) -> Result<Timestamp, FieldError> {
         let at = self.str().and_then(|text| rfc3339::parse(&text));
         at.ok_or_else(|| self.fault(rfc3339::EXPECTED))
     }
 
     /// An object.
-    pub(super) fn object(self) -> Result<Object<'v, 'p>, Fault> {
+    pub(super) fn object(self) -> Result<Object<'v, 'p>, FieldError> {
         match self.value {
             Some(text) if text.starts_with('{') => Ok(Object { text, path: self.path }),
             _ => Err(self.fault("an object")),
@@ -166,7 +166,7 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 
     /// An array.
-    pub(super) fn array(self) -> Result<Array<'v, 'p>, Fault> {
+    pub(super) fn array(self) -> Result<Array<'v, 'p>, FieldError> {
         match self.value {
             Some(text) if text.starts_with('[') => {
                 Ok(Array { text, len: Parts::of(text).count(), path: self.path })
@@ -266,8 +266,8 @@ impl<'v> Object<'v, '_> {
     }
 
     /// The error of the object as a whole.
-    pub(super) fn fault(&self, expected: impl fmt::Display) -> Fault {
-        Fault::at(&self.path, expected)
+    pub(super) fn fault(&self, expected: impl fmt::Display) -> FieldError {
+        FieldError::at(&self.path, expected)
     }
 }
 
@@ -288,8 +288,8 @@ impl<'v> Array<'v, '_> {
     /// Reads every entry; how many there may be has been looked at.
     pub(super) fn read<T>(
         &self,
-        mut one: impl FnMut(Node<'v, '_>) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
+        mut one: impl FnMut(Node<'v, '_>) -> Result<T, FieldError>,
+    ) -> Result<Vec<T>, FieldError> {
         let mut read = Vec::with_capacity(self.len);
         for (index, value) in Parts::of(self.text).enumerate() {
             read.push(one(Node { value: Some(value), path: Path::Item(&self.path, index) })?);
@@ -303,7 +303,7 @@ impl<'v> Array<'v, '_> {
         entries: &'t [T],
         field: Option<&'static str>,
         name: impl Fn(&'t T) -> &'t str,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FieldError> {
         let mut named: Vec<_> =
             entries.iter().enumerate().map(|(index, entry)| (name(entry), index)).collect();
         named.sort_unstable();
@@ -314,7 +314,7 @@ impl<'v> Array<'v, '_> {
         let Some(index) = repeated.min() else { return Ok(()) };
         let item = Path::Item(&self.path, index);
         let path = field.map_or(item, |name| Path::Field(&item, name));
-        Err(Fault::at(&path, "one that is not named before"))
+        Err(FieldError::at(&path, "one that is not named before"))
     }
 }
 

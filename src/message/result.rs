@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        BookingId, CommandId, CommandKey, Digest, GroupId, LineRequest, LineShortfall, Outcome,
+        BookingId, CommandId, CommandKey, Digest, GroupId, LineShortfall, OrderLine, Outcome,
         PoolId, Reason, Rejection, RejectionCode, Reservation, ReservationId, ReservationStatus,
         RestockSummary, SeatNumber, Source, StoreId, Timestamp, UserId,
     },
@@ -56,7 +56,7 @@ impl ResultMessage<'_> {
     fn id(&self) -> Uuid {
         let by_command = self.key.result_id();
         let code = self.outcome.rejection().map(|rejection| rejection.code);
-        let Some(code) = code.filter(|code| code.is_answer_only()) else { return by_command };
+        let Some(code) = code.filter(|code| code.is_unrecorded()) else { return by_command };
         let mut name = self.message_digest.0.to_vec();
         if code == RejectionCode::NotYetExpired {
             name.extend_from_slice(self.decided_at.to_string().as_bytes());
@@ -261,7 +261,7 @@ struct ReservationBody<'a> {
     status: ReservationStatus,
     version: u64,
     seats: &'a [SeatNumber],
-    lines: &'a [LineRequest],
+    lines: &'a [OrderLine],
     #[serde(skip_serializing_if = "Option::is_none")]
     booking_id: Option<&'a BookingId>,
     created_at: Timestamp,

@@ -24,7 +24,7 @@ pub const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
 
 /// Names one delivery of a message; void once its lease has run out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Receipt(pub String);
+pub struct ReceiptHandle(pub String);
 
 /// A message handed out under a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Delivery {
     /// The queue's id for the message, the same at every delivery.
     pub message_id: String,
     /// What to extend, release or delete it by.
-    pub receipt: Receipt,
+    pub receipt: ReceiptHandle,
     /// What it is ordered in.
     pub group: GroupId,
     /// Its place in the group: a decimal number that grows, compared as a number.
@@ -118,12 +118,12 @@ pub trait Queue: Send + Sync {
     /// Up to ten. [`super::EntryError::LeaseLost`] for a lease that has already run out.
     async fn change_visibility(
         &self,
-        changes: &[(Receipt, Duration)],
+        changes: &[(ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError>;
 
     /// Deletes messages for good. Up to ten. [`super::EntryError::LeaseLost`] where the lease has
     /// run out: the message is then still there. Deleting what is already deleted succeeds.
-    async fn delete(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError>;
+    async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<BatchAnswer, PortError>;
 
     /// Appends messages, each group in the order given. Up to ten, [`MESSAGE_BYTES_MAX`] in sum.
     ///

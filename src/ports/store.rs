@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::PortError;
 use crate::domain::{
-    CommandKey, CommandType, Digest, Line, LineKey, Outcome, PoolId, Reservation, ReservationId,
-    RestockSummary, Seat, SeatKey, Timestamp, time,
+    CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Reservation, ReservationId,
+    RestockSummary, Seat, SeatKey, StockLevel, Timestamp, time,
 };
 
 /// DynamoDB: "up to 100 distinct items" in one TransactWriteItems.
@@ -150,7 +150,7 @@ impl LedgerRecord {
 
 /// What to load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LoadRequest {
     /// Ledger entries.
     pub ledger: BTreeSet<LedgerKey>,
     /// Reservations.
@@ -161,7 +161,7 @@ pub struct Wanted {
     pub lines: BTreeSet<LineKey>,
 }
 
-impl Wanted {
+impl LoadRequest {
     /// How many items are wanted.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -178,7 +178,7 @@ impl Wanted {
 /// What was loaded: every wanted key is there, `None` where the item does not exist, or is past its
 /// [`RETENTION`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Loaded {
+pub struct ReadSet {
     /// Ledger entries.
     pub ledger: BTreeMap<LedgerKey, Option<LedgerRecord>>,
     /// Reservations.
@@ -186,7 +186,7 @@ pub struct Loaded {
     /// Seats.
     pub seats: BTreeMap<SeatKey, Option<Seat>>,
     /// Lines.
-    pub lines: BTreeMap<LineKey, Option<Line>>,
+    pub lines: BTreeMap<LineKey, Option<StockLevel>>,
 }
 
 /// What an item must be like for a write to happen.
@@ -218,7 +218,7 @@ pub enum Write {
         /// How it must stand.
         expected: Expected,
         /// What it becomes.
-        line: Line,
+        line: StockLevel,
     },
     /// A reservation, which names itself. The adapter keeps it in the expiry index while ACTIVE,
     /// and sets the time to live ([`RETENTION`]) from its end where it was given back.
@@ -342,7 +342,7 @@ pub enum Record {
     /// A seat.
     Seat(SeatKey, Seat),
     /// A line.
-    Line(LineKey, Line),
+    Line(LineKey, StockLevel),
     /// A reservation.
     Reservation(Reservation),
     /// A ledger entry. Entries of attempts are left out.
@@ -377,7 +377,7 @@ pub trait Store: Send + Sync {
     /// Reads items with strong consistency. Every wanted key is in the answer or the call fails:
     /// a key that was not processed never counts as absent. No snapshot: items may be of
     /// different moments.
-    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError>;
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError>;
 
     /// Applies a transaction whole, or not at all. `token` makes repetitions of this very call
     /// idempotent inside the client library; a caller takes a fresh one for each attempt.

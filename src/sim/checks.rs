@@ -1,10 +1,10 @@
 //! What must hold, written apart from the worker and from `decide`.
 //!
-//! The contract is told here a second time, naively, as [`model`]; [`judge`] holds every outcome
+//! The contract is told here a second time, naively, as [`model`]; [`oracle`] holds every outcome
 //! against it at its place in the order of the commits; [`tables`] looks at the tables alone.
 
-pub(super) mod judge;
 pub(super) mod model;
+pub(super) mod oracle;
 pub(super) mod tables;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //! which everything must come to an end.
 
 mod later;
-mod way_back;
+mod redrive;
 mod wrong;
 
 use std::{
@@ -17,25 +17,25 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use way_back::WayBack;
+use redrive::WayBack;
 
 use super::{
     Options, RunReport,
-    chance::{Seeded, happens, one_of, stream},
     checks::Violation,
     history::Place,
     injector::Injector,
     ports::{FaultyLocks, FaultyQueue, FaultyStore, FaultyTopic},
     profile::{Class, Fault, Profile, SKEW_MAX_MS},
     progress::{self, Gauge},
+    rng::{Seeded, happens, one_of, stream},
     trace::Trace,
     workload::{Posting, Workload},
     world::{QUEUES, World},
 };
 use crate::{
     adapters::memory::TokioClock,
-    dlq::{self, Desk, Selection},
-    planted::{self, Bug},
+    dlq::{self, DlqManager, Selection},
+    injected::{self, Bug},
     ports::{Clock, Entropy, Queue},
     sweeper::Sweeper,
     worker::{self, NoopObserver, QueueKind, QueuePair, Shutdown, WorkerContext},
@@ -220,7 +220,7 @@ async fn redrive(world: &Arc<World>, rng: &mut Rng) {
         world.cure_poison();
     }
     for (queue, dead_letters) in world.dead_letters.iter().enumerate() {
-        let desk = Desk {
+        let desk = DlqManager {
             dead_letters: Arc::clone(dead_letters) as Arc<dyn Queue>,
             clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
             entropy: Arc::new(Seeded::new(stream(world.seed, "desk"))),
@@ -257,15 +257,15 @@ impl Workers {
     fn start(world: &Arc<World>, life: u32) -> Self {
         let mut workers = Self::default();
         for worker in 0..world.profile.workers {
-            let keeper = Keeper {
+            let supervisor = Supervisor {
                 world: Arc::clone(world),
                 worker,
                 life,
-                rng: stream(world.seed, &format!("keeper {worker}.{life}")),
+                rng: stream(world.seed, &format!("supervisor {worker}.{life}")),
                 clock: clock(world, worker),
                 stop: workers.stop.clone(),
             };
-            workers.keepers.spawn(keeper.keep());
+            workers.keepers.spawn(supervisor.keep());
         }
         workers
     }
@@ -298,7 +298,7 @@ fn clock(world: &World, worker: usize) -> Arc<TokioClock> {
 }
 
 /// Keeps one worker running: starts it again after it died or was told to stop.
-struct Keeper {
+struct Supervisor {
     world: Arc<World>,
     worker: usize,
     life: u32,
@@ -315,7 +315,7 @@ enum Turn {
     Moment,
 }
 
-impl Keeper {
+impl Supervisor {
     async fn keep(mut self) -> Result<(), Violation> {
         loop {
             let running = Running::start(&self.world, self.worker, self.life, &self.clock);
@@ -414,7 +414,7 @@ impl Running {
         let mut settings = world.profile.settings.get(worker).cloned().unwrap_or_default();
         let gauge = Arc::new(Gauge::new(settings.messages_in_flight_max));
         world.watch(injector.life(), Arc::clone(&gauge));
-        if planted::on(Bug::NoBudget) {
+        if injected::on(Bug::NoBudget) {
             settings.messages_in_flight_max = usize::MAX;
         }
         let stop = Shutdown::default();

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::{
     checks::{
         Violation, ensure,
-        judge::{self, Sent},
         model::Model,
+        oracle::{self, Sent},
         tables,
     },
     profile::{Class, Fault, Profile, REDRIVE_AFTER},
@@ -31,7 +31,7 @@ use crate::{
     },
     message::{self, ResultMessage},
     ports::{
-        Delivery, LedgerKey, LedgerRecord, OutgoingMessage, Publication, Receipt, Record,
+        Delivery, LedgerKey, LedgerRecord, OutgoingMessage, Publication, ReceiptHandle, Record,
         Transaction, Write,
     },
     worker::{QueueKind, dead_letters},
@@ -132,11 +132,11 @@ struct Message {
     /// How often it was received.
     receives: u32,
     /// Who received it last, and the receipt.
-    held: Option<(Life, Receipt)>,
+    held: Option<(Incarnation, ReceiptHandle)>,
 }
 
 /// A worker, and how often it was started anew.
-pub(super) type Life = (usize, u32);
+pub(super) type Incarnation = (usize, u32);
 
 impl Message {
     /// Whether a copy for this reason is right, of what was not handled alone too often.
@@ -179,8 +179,8 @@ pub(super) struct History {
     results: BTreeMap<Uuid, String>,
     seen_bodies: BTreeSet<String>,
     /// Attempts that are still counted, by message, with the life that made each.
-    attempts: BTreeMap<String, Vec<Life>>,
-    crashed: BTreeSet<Life>,
+    attempts: BTreeMap<String, Vec<Incarnation>>,
+    crashed: BTreeSet<Incarnation>,
     commits: u64,
     publications: usize,
     dead: u64,
@@ -381,7 +381,7 @@ impl History {
         let reason = attribute(dead_letters::REASON);
         let attempts = self.attempts.get(&id).cloned().unwrap_or_default();
         // A message that was in hand whenever a worker died is taken for what killed it.
-        let lives: BTreeSet<Life> = attempts.iter().copied().collect();
+        let lives: BTreeSet<Incarnation> = attempts.iter().copied().collect();
         let crashes = lives.iter().filter(|life| self.crashed.contains(life)).count();
         let attempts_max = self.attempts_max.iter().min().copied().unwrap_or(0) as usize;
         let Some(message) = self.by_id.get(&id).and_then(|at| self.messages.get_mut(at)) else {
@@ -558,7 +558,7 @@ impl History {
         let limits = self.limits.get(worker).copied().unwrap_or_default();
         let before = self.before(transaction);
         let asked = (&self.sent, &before);
-        let judged = judge::transaction(&mut self.model, transaction, asked, &limits, now);
+        let judged = oracle::transaction(&mut self.model, transaction, asked, &limits, now);
         let number = self.commits;
         self.check(judged.map_err(|violation| violation.at(number)));
         let is_full = number.is_multiple_of(FULL_CHECK_EVERY);
@@ -573,7 +573,7 @@ impl History {
     /// Of each command that a transaction decides, the commands before it in its group, wherever it
     /// was sent. Not those that may be decided after it: the dead, who may come again, and expires,
     /// which may have come too early.
-    fn before(&self, transaction: &Transaction) -> judge::Before {
+    fn before(&self, transaction: &Transaction) -> oracle::Before {
         let is_expire = |command: &Command| matches!(command.action, Action::Expire(_));
         let before = |queue: usize, sequence: u64, group: &GroupId| -> BTreeSet<CommandKey> {
             self.messages
@@ -716,23 +716,23 @@ impl History {
         }
     }
 
-    pub(super) fn attempted(&mut self, message_id: &str, life: Life) {
+    pub(super) fn attempted(&mut self, message_id: &str, life: Incarnation) {
         self.attempts.entry(message_id.to_owned()).or_default().push(life);
     }
 
-    pub(super) fn forgiven(&mut self, message_id: &str, life: Life) {
+    pub(super) fn forgiven(&mut self, message_id: &str, life: Incarnation) {
         let Some(attempts) = self.attempts.get_mut(message_id) else { return };
         if let Some(index) = attempts.iter().rposition(|other| *other == life) {
             attempts.remove(index);
         }
     }
 
-    pub(super) fn crashed(&mut self, life: Life) {
+    pub(super) fn crashed(&mut self, life: Incarnation) {
         self.crashed.insert(life);
     }
 
     /// A worker got a message.
-    pub(super) fn received(&mut self, queue: usize, delivery: &Delivery, life: Life) {
+    pub(super) fn received(&mut self, queue: usize, delivery: &Delivery, life: Incarnation) {
         let sequence = delivery.sequence.parse().unwrap_or_default();
         if let Some(message) = self.messages.get_mut(&(queue, sequence)) {
             message.held = Some((life, delivery.receipt.clone()));
@@ -744,8 +744,8 @@ impl History {
     pub(super) fn begun(
         &mut self,
         transaction: &Transaction,
-        life: Life,
-        holds: impl Fn(usize, &Receipt) -> bool,
+        life: Incarnation,
+        holds: impl Fn(usize, &ReceiptHandle) -> bool,
     ) {
         for write in &transaction.writes {
             let Write::Ledger { key: LedgerKey::Command(key), .. } = write else { continue };
@@ -897,19 +897,19 @@ fn expected(
             Some(RejectionCode::CommandIdReused) => Ok(None),
             // Such an answer takes no entry: the id was free for another command after it.
             Some(RejectionCode::NotYetExpired) => {
-                judge::not_yet_expired(model, command, time).map(|()| None)
+                oracle::not_yet_expired(model, command, time).map(|()| None)
             }
             _ => Err(Violation::new("result", "the outcome of another command".to_owned())),
         },
         (Some(LedgerRecord::Outcome { outcome, decided_at, .. }), _) => {
             // An expiry that came too early may be answered late, after one that came in time.
             if code == Some(RejectionCode::NotYetExpired) {
-                return judge::not_yet_expired(model, command, time).map(|()| None);
+                return oracle::not_yet_expired(model, command, time).map(|()| None);
             }
             Ok(Some(of(outcome, *decided_at)))
         }
         (_, Some(RejectionCode::NotYetExpired)) => {
-            judge::not_yet_expired(model, command, time).map(|()| None)
+            oracle::not_yet_expired(model, command, time).map(|()| None)
         }
         _ => Err(Violation::new("durable", "published before it was durable".to_owned())),
     }
@@ -928,7 +928,7 @@ fn said(body: &str, code: Option<RejectionCode>) -> String {
         }
     };
     cut("\"sequence\":\"");
-    if code.is_some_and(RejectionCode::is_answer_only) {
+    if code.is_some_and(RejectionCode::is_unrecorded) {
         cut("\"time\":\"");
     }
     said

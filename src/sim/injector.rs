@@ -14,9 +14,9 @@ use fastrand::Rng;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    chance::{happens, stream},
-    history::Life,
+    history::Incarnation,
     profile::{Class, Fault},
+    rng::{happens, stream},
     world::World,
 };
 use crate::ports::{EntryError, PortError};
@@ -123,7 +123,7 @@ impl Injector {
     }
 
     /// Whose calls these are.
-    pub(super) fn life(&self) -> Life {
+    pub(super) fn life(&self) -> Incarnation {
         (self.worker, self.life)
     }
 

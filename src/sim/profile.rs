@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use fastrand::Rng;
 
 use super::{
-    chance::{happens, one_of, stream},
+    rng::{happens, one_of, stream},
     trouble::Trouble,
 };
 use crate::{

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::profile::Fault;
 use crate::{
     domain::{Command, GroupId, LineKey, PoolId, SeatKey},
-    ports::{Loaded, PortError, Transaction, Wanted, Write},
+    ports::{LoadRequest, PortError, ReadSet, Transaction, Write},
 };
 
 /// The pool that the trouble is with.
@@ -124,7 +124,7 @@ impl Troubles {
     }
 
     /// What a load of these meets.
-    pub(super) fn load(&self, wanted: &Wanted) -> Option<(Fault, PortError)> {
+    pub(super) fn load(&self, wanted: &LoadRequest) -> Option<(Fault, PortError)> {
         let state = self.state();
         let is_damaged = wanted.seats.iter().any(|key| state.damaged_seats.contains(key))
             || wanted.lines.iter().any(|key| state.damaged_lines.contains(key));
@@ -149,7 +149,7 @@ impl Troubles {
     }
 
     /// Takes out what is not to be found. Gives whether there was any.
-    pub(super) fn hide(&self, loaded: &mut Loaded) -> bool {
+    pub(super) fn hide(&self, loaded: &mut ReadSet) -> bool {
         let state = self.state();
         let mut is_any = false;
         for (key, line) in &mut loaded.lines {

@@ -10,15 +10,15 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::{
-    chance::{happens, one_of, stream},
     profile::{Class, Fault, Profile},
+    rng::{happens, one_of, stream},
     world::EPOCH,
 };
 use crate::{
     domain::{
-        Action, Cancel, CommandKey, Confirm, Expire, GroupId, Line, LineKey, LineRequest,
-        Occupancy, PoolId, ReservationId, Reserve, Restock, RestockMode, RestockStatus, Seat,
-        SeatChange, SeatDetails, SeatKey, SeatNumber, Sku, Timestamp, time::saturating_add,
+        Action, Cancel, CommandKey, Confirm, Expire, GroupId, LineKey, OrderLine, PoolId,
+        ReservationId, Reserve, Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatDetails,
+        SeatKey, SeatNumber, SeatState, Sku, StockLevel, Timestamp, time::saturating_add,
     },
     message::{self, OutgoingCommand},
     ports::{OutgoingMessage, Record},
@@ -168,8 +168,8 @@ impl Maker {
             for number in numbers {
                 let occupancy = match self.rng.u32(0..10) {
                     0 => continue,
-                    1 => Occupancy::Blocked,
-                    _ => Occupancy::Available,
+                    1 => SeatState::Blocked,
+                    _ => SeatState::Available,
                 };
                 let key = SeatKey { event_id, number: number.clone() };
                 let details = SeatDetails::default();
@@ -186,7 +186,7 @@ impl Maker {
                 let key = LineKey { pool: pool.clone(), sku: sku.clone() };
                 let available = self.rng.i64(0..=8);
                 let line =
-                    Line { available, reserved: 0, as_of: None, version: 1, updated_at: now };
+                    StockLevel { available, reserved: 0, as_of: None, version: 1, updated_at: now };
                 records.push(Record::Line(key, line));
             }
         }
@@ -279,7 +279,7 @@ impl Maker {
         if wants > 1 || seats.is_empty() {
             let rng_lines = self.some_of(&all_skus, 2);
             let quantity = self.rng.u64(1..=3);
-            lines = rng_lines.into_iter().map(|sku| LineRequest { sku, quantity }).collect();
+            lines = rng_lines.into_iter().map(|sku| OrderLine { sku, quantity }).collect();
         }
         let reservation_id = match self.rng.u32(0..30) {
             0 => self.made.last().map_or(key.default_reservation_id(), |made| made.0),
@@ -376,7 +376,7 @@ impl Maker {
         let mut lines = Vec::new();
         if is_chunked || is_bulk || seats.is_empty() || self.rng.bool() {
             let skus = if is_chunked || is_bulk { all_skus } else { self.some_of(&all_skus, 3) };
-            let request = |sku| LineRequest { sku, quantity: self.rng.u64(0..=9) };
+            let request = |sku| OrderLine { sku, quantity: self.rng.u64(0..=9) };
             lines = skus.into_iter().map(request).collect();
         }
         let mode = if self.rng.bool() { RestockMode::Set } else { RestockMode::Add };

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     checks::Violation,
-    history::{Entry, History, Life, Place},
+    history::{Entry, History, Incarnation, Place},
     injector::Port,
     profile::{Class, Fault, Profile},
     progress::{Gauge, HOLD_WITHIN, WITHIN},
@@ -29,9 +29,9 @@ use crate::{
     },
     domain::{ReservationId, Timestamp},
     ports::{
-        BatchAnswer, Clock, CommitError, Consumed, LedgerKey, OutgoingMessage, PortError,
-        Publication, Publisher, Queue, QueueLimits, Receipt, Record, Store, Transaction, Wanted,
-        Write,
+        BatchAnswer, Clock, CommitError, Consumed, LedgerKey, LoadRequest, OutgoingMessage,
+        PortError, Publication, Publisher, Queue, QueueLimits, ReceiptHandle, Record, Store,
+        Transaction, Write,
     },
     worker::QueueKind,
 };
@@ -66,7 +66,7 @@ pub(super) struct World {
     /// What is wrong with some items at the moment.
     pub(super) troubles: Troubles,
     /// What each life that goes on tells of itself.
-    gauges: Mutex<BTreeMap<Life, Arc<Gauge>>>,
+    gauges: Mutex<BTreeMap<Incarnation, Arc<Gauge>>>,
     /// From when on it counts how long somebody waits: since the topic is back, or since calm.
     counts_from: Mutex<Timestamp>,
     /// What was written in the newer format.
@@ -177,12 +177,12 @@ impl World {
     }
 
     /// A life begins, and tells this of what it holds.
-    pub(super) fn watch(&self, life: Life, gauge: Arc<Gauge>) {
+    pub(super) fn watch(&self, life: Incarnation, gauge: Arc<Gauge>) {
         self.gauges.lock().unwrap_or_else(PoisonError::into_inner).insert(life, gauge);
     }
 
     /// A life is over. Gives what it held, unless that was nothing.
-    pub(super) fn unwatch(&self, life: Life) -> Option<String> {
+    pub(super) fn unwatch(&self, life: Incarnation) -> Option<String> {
         let gauge = self.gauges.lock().unwrap_or_else(PoisonError::into_inner).remove(&life)?;
         (!gauge.is_at_rest()).then(|| gauge.held())
     }
@@ -332,8 +332,8 @@ impl World {
     }
 
     /// What is checked of a commit before it is on its way.
-    pub(super) fn begin_commit(&self, life: Life, transaction: &Transaction) {
-        let holds = |queue: usize, receipt: &Receipt| {
+    pub(super) fn begin_commit(&self, life: Incarnation, transaction: &Transaction) {
+        let holds = |queue: usize, receipt: &ReceiptHandle| {
             self.queues.get(queue).is_some_and(|queue| queue.holds(receipt))
         };
         self.history().begun(transaction, life, holds);
@@ -370,7 +370,7 @@ impl World {
 
     /// Whether the worker is of an older release than what it wants was written by. In calm the
     /// rollout is over.
-    pub(super) fn is_too_new(&self, worker: usize, wanted: &Wanted) -> bool {
+    pub(super) fn is_too_new(&self, worker: usize, wanted: &LoadRequest) -> bool {
         if self.is_calm() || self.profile.is_newer(worker) {
             return false;
         }
@@ -450,7 +450,7 @@ impl World {
     pub(super) async fn delete(
         &self,
         queue: usize,
-        receipts: &[Receipt],
+        receipts: &[ReceiptHandle],
     ) -> Result<BatchAnswer, PortError> {
         let Some(from) = self.queues.get(queue) else { return Ok(Vec::new()) };
         let answers = from.delete(receipts).await?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use fastrand::Rng;
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
-use super::desk::Desk;
+use super::load_client::LoadClient;
 use crate::domain::{
     Action, BookingId, Cancel, Confirm, GroupId, PoolId, ReservationId, Reserve, Restock,
     RestockMode, SeatChange, SeatNumber, UserId,
@@ -45,7 +45,7 @@ pub struct OnSale {
 }
 
 /// The event as its buyers see it: what they were told is taken.
-struct House {
+struct Venue {
     pool: PoolId,
     seats: Vec<SeatNumber>,
     groups: Vec<GroupId>,
@@ -54,14 +54,14 @@ struct House {
 
 /// What a buyer does with what was got.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Temper {
+enum BuyerBehavior {
     Pays,
     ChangesMind,
     WantsMoneyBack,
     WalksAway,
 }
 
-impl Temper {
+impl BuyerBehavior {
     /// 85 % pay, 10 % change their mind before, one in twenty does neither or both.
     fn of(number: usize) -> Self {
         match number % 40 {
@@ -73,7 +73,7 @@ impl Temper {
     }
 }
 
-impl House {
+impl Venue {
     fn new(event_id: u64, seats: usize) -> anyhow::Result<Self> {
         let sections = seats.div_ceil(SECTION_SEATS);
         Ok(Self {
@@ -125,12 +125,16 @@ fn seat_number(number: usize) -> anyhow::Result<SeatNumber> {
 }
 
 impl OnSale {
-    fn houses(&self, first_event: u64) -> anyhow::Result<Vec<House>> {
-        (first_event..).take(self.events).map(|event| House::new(event, self.seats)).collect()
+    fn houses(&self, first_event: u64) -> anyhow::Result<Vec<Venue>> {
+        (first_event..).take(self.events).map(|event| Venue::new(event, self.seats)).collect()
     }
 
     /// Puts the seats on sale.
-    pub(super) async fn stock(&self, desk: &Arc<Desk>, first_event: u64) -> anyhow::Result<()> {
+    pub(super) async fn stock(
+        &self,
+        client: &Arc<LoadClient>,
+        first_event: u64,
+    ) -> anyhow::Result<()> {
         let mut stocking = JoinSet::new();
         for house in self.houses(first_event)? {
             for seats in house.seats.chunks(STOCK_SEATS) {
@@ -148,10 +152,10 @@ impl OnSale {
                     mode: RestockMode::Set,
                     as_of: None,
                 };
-                let (desk, pool) = (Arc::clone(desk), house.pool.clone());
-                stocking.spawn(
-                    async move { desk.ask(&pool, None, |_| Action::Restock(restock)).await },
-                );
+                let (client, pool) = (Arc::clone(client), house.pool.clone());
+                stocking.spawn(async move {
+                    client.ask(&pool, None, |_| Action::Restock(restock)).await
+                });
             }
         }
         while let Some(stocked) = stocking.join_next().await {
@@ -164,7 +168,7 @@ impl OnSale {
     /// Lets the buyers in, as many at a time as commands may be under way.
     pub(super) async fn play(
         &self,
-        desk: &Arc<Desk>,
+        client: &Arc<LoadClient>,
         first_event: u64,
         in_flight: usize,
     ) -> anyhow::Result<()> {
@@ -180,14 +184,14 @@ impl OnSale {
             while let Some(left) = buyers.try_join_next() {
                 left??;
             }
-            let (desk, houses) = (Arc::clone(desk), Arc::clone(&houses));
-            let (seed, _) = desk.entropy.uuid().as_u64_pair();
+            let (client, houses) = (Arc::clone(client), Arc::clone(&houses));
+            let (seed, _) = client.entropy.uuid().as_u64_pair();
             buyers.spawn(async move {
                 let mut rng = Rng::with_seed(seed);
                 if let Some(house) = houses.get(rng.usize(..houses.len().max(1))) {
-                    visit(&desk, house, number, &mut rng).await?;
+                    visit(&client, house, number, &mut rng).await?;
                 }
-                desk.buyer_left();
+                client.buyer_left();
                 drop(admitted);
                 anyhow::Ok(())
             });
@@ -200,16 +204,21 @@ impl OnSale {
 }
 
 /// One buyer: tries for seats, and decides what to do with what was got.
-async fn visit(desk: &Desk, house: &House, number: usize, rng: &mut Rng) -> anyhow::Result<()> {
+async fn visit(
+    client: &LoadClient,
+    house: &Venue,
+    number: usize,
+    rng: &mut Rng,
+) -> anyhow::Result<()> {
     let user: UserId = format!("buyer-{number}").parse()?;
-    let temper = Temper::of(number);
-    let hold_seconds = (temper == Temper::WalksAway).then_some(ABANDONED_SECONDS);
+    let behavior = BuyerBehavior::of(number);
+    let hold_seconds = (behavior == BuyerBehavior::WalksAway).then_some(ABANDONED_SECONDS);
     let party = 1 + rng.usize(..PARTY_MAX).min(rng.usize(..PARTY_MAX));
     for attempt in 0..TRIES {
         let Some((group, seats)) = house.choose(party, attempt > 0, rng) else { return Ok(()) };
         let wanted = seats.clone();
         let user_id = user.clone();
-        let asked = desk.ask(&house.pool, Some(group.clone()), |key| {
+        let asked = client.ask(&house.pool, Some(group.clone()), |key| {
             Action::Reserve(Reserve {
                 reservation_id: key.default_reservation_id(),
                 user_id,
@@ -225,33 +234,33 @@ async fn visit(desk: &Desk, house: &House, number: usize, rng: &mut Rng) -> anyh
             continue;
         };
         house.taken().extend(seats.iter().cloned());
-        let held = Held { desk, house, group, user, reservation_id };
-        return held.decide(temper, &seats).await;
+        let held = Held { client, house, group, user, reservation_id };
+        return held.decide(behavior, &seats).await;
     }
     Ok(())
 }
 
 /// Seats that a buyer holds.
 struct Held<'a> {
-    desk: &'a Desk,
-    house: &'a House,
+    client: &'a LoadClient,
+    house: &'a Venue,
     group: GroupId,
     user: UserId,
     reservation_id: ReservationId,
 }
 
 impl Held<'_> {
-    async fn decide(&self, temper: Temper, seats: &[SeatNumber]) -> anyhow::Result<()> {
-        match temper {
-            Temper::Pays => self.confirm().await?,
-            Temper::WalksAway => {}
-            Temper::ChangesMind => self.cancel(false).await?,
-            Temper::WantsMoneyBack => {
+    async fn decide(&self, behavior: BuyerBehavior, seats: &[SeatNumber]) -> anyhow::Result<()> {
+        match behavior {
+            BuyerBehavior::Pays => self.confirm().await?,
+            BuyerBehavior::WalksAway => {}
+            BuyerBehavior::ChangesMind => self.cancel(false).await?,
+            BuyerBehavior::WantsMoneyBack => {
                 self.confirm().await?;
                 self.cancel(true).await?;
             }
         }
-        if matches!(temper, Temper::ChangesMind | Temper::WantsMoneyBack) {
+        if matches!(behavior, BuyerBehavior::ChangesMind | BuyerBehavior::WantsMoneyBack) {
             let mut taken = self.house.taken();
             for seat in seats {
                 taken.remove(seat);
@@ -273,7 +282,7 @@ impl Held<'_> {
     }
 
     async fn ask(&self, action: Action) -> anyhow::Result<()> {
-        let asked = self.desk.ask(&self.house.pool, Some(self.group.clone()), |_| action);
+        let asked = self.client.ask(&self.house.pool, Some(self.group.clone()), |_| action);
         asked.await.map(|_| ())
     }
 }
@@ -284,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_buyer_chooses_seats_side_by_side_in_one_section_and_then_free_ones() {
-        let house = House::new(7, 450).unwrap();
+        let house = Venue::new(7, 450).unwrap();
         assert_eq!(house.groups.len(), 3);
         let mut rng = Rng::with_seed(1);
         for party in 1..=PARTY_MAX {

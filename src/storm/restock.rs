@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use fastrand::Rng;
 use tokio::{sync::Mutex, task::JoinSet, time::Instant};
 
-use super::desk::Desk;
-use crate::domain::{Action, LineRequest, PoolId, Restock, RestockMode, Sku, StoreId};
+use super::load_client::LoadClient;
+use crate::domain::{Action, OrderLine, PoolId, Restock, RestockMode, Sku, StoreId};
 
 /// Quantities that are set lie below this.
 const QUANTITY_BELOW: u64 = 1_000;
@@ -49,7 +49,7 @@ impl Restocks {
     pub(super) async fn play(
         &self,
         name: &str,
-        desk: &Arc<Desk>,
+        client: &Arc<LoadClient>,
         in_flight: usize,
     ) -> anyhow::Result<()> {
         let ends = Instant::now() + self.duration;
@@ -66,10 +66,10 @@ impl Restocks {
         let lines = self.lines.clamp(1, self.skus);
         let mut clerks = JoinSet::new();
         for _ in 0..in_flight {
-            let (seed, _) = desk.entropy.uuid().as_u64_pair();
+            let (seed, _) = client.entropy.uuid().as_u64_pair();
             let mut rng = Rng::with_seed(seed);
-            let (desk, skus, stores, pace) =
-                (Arc::clone(desk), Arc::clone(&skus), Arc::clone(&stores), Arc::clone(&pace));
+            let (client, skus, stores, pace) =
+                (Arc::clone(client), Arc::clone(&skus), Arc::clone(&stores), Arc::clone(&pace));
             clerks.spawn(async move {
                 loop {
                     pace.wait().await;
@@ -79,7 +79,7 @@ impl Restocks {
                     let store = stores.get(rng.usize(..stores.len())).context("no store")?;
                     let from = rng.usize(..skus.len());
                     let lines = skus.iter().cycle().skip(from).take(lines);
-                    let lines = lines.map(|sku| LineRequest {
+                    let lines = lines.map(|sku| OrderLine {
                         sku: sku.clone(),
                         quantity: rng.u64(..QUANTITY_BELOW),
                     });
@@ -89,7 +89,7 @@ impl Restocks {
                         mode: RestockMode::Set,
                         as_of: None,
                     };
-                    desk.ask(store, None, |_| Action::Restock(restock)).await?;
+                    client.ask(store, None, |_| Action::Restock(restock)).await?;
                 }
             });
         }

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     decide::{self, Change, OverBound, State},
     domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary, Timestamp},
-    planted::{self, Bug},
-    ports::{CommitError, LedgerKey, LedgerRecord, Transaction, Wanted, Write, store},
+    injected::{self, Bug},
+    ports::{CommitError, LedgerKey, LedgerRecord, LoadRequest, Transaction, Write, store},
     retry::Policy,
 };
 
@@ -98,7 +98,7 @@ pub(super) async fn ledger_status(
     command: &Command,
 ) -> Result<LedgerStatus, Failure> {
     let key = LedgerKey::Command(command.key.clone());
-    let wanted = Wanted { ledger: [key.clone()].into(), ..Wanted::default() };
+    let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
     let mut loaded = context.store.load(&wanted).await?;
     Ok(match loaded.ledger.remove(&key).flatten() {
         None => LedgerStatus::Unknown,
@@ -130,7 +130,7 @@ pub(super) async fn commit(
         }
     };
     // In order of the chunks, so that the summary names what was skipped in the message's order.
-    let awaited = if planted::on(Bug::FinishEarly) { 1 } else { usize::MAX };
+    let awaited = if injected::on(Bug::FinishEarly) { 1 } else { usize::MAX };
     let summaries: Vec<RestockSummary> = stream::iter(chunks.map(run))
         .take(awaited)
         .buffered(context.settings.restock_parallelism.max(1))
@@ -153,7 +153,7 @@ async fn begin(context: &WorkerContext, chunked: &Chunked<'_>) -> Result<IntentS
     let mut backoff = Policy::CONFLICT.attempts(context.settings.conflict_attempts).start();
     loop {
         chunked.check_lease(context)?;
-        let wanted = Wanted { ledger: [chunked.key()].into(), ..Wanted::default() };
+        let wanted = LoadRequest { ledger: [chunked.key()].into(), ..LoadRequest::default() };
         let mut loaded = context.store.load(&wanted).await?;
         let now = context.clock.now();
         match loaded.ledger.remove(&chunked.key()).flatten() {
@@ -194,7 +194,7 @@ async fn load_markers(
     begun_at: Timestamp,
 ) -> Result<BTreeMap<u32, RestockSummary>, Failure> {
     let keys = (0_u32..).zip(chunk_ends).map(|(index, _)| chunked.marker(index));
-    let wanted = Wanted { ledger: keys.collect(), ..Wanted::default() };
+    let wanted = LoadRequest { ledger: keys.collect(), ..LoadRequest::default() };
     let loaded = context.store.load(&wanted).await?;
     Ok(loaded
         .ledger
@@ -257,7 +257,8 @@ async fn load_chunk(
     index: u32,
     range: Range<usize>,
 ) -> Result<(State, Option<RestockSummary>), Failure> {
-    let mut wanted = Wanted { ledger: [chunked.marker(index)].into(), ..Wanted::default() };
+    let mut wanted =
+        LoadRequest { ledger: [chunked.marker(index)].into(), ..LoadRequest::default() };
     name_entries(&mut wanted, &chunked.command.pool, chunked.restock, range);
     let mut loaded = context.store.load(&wanted).await?;
     let marker = loaded.ledger.remove(&chunked.marker(index)).flatten();
@@ -265,7 +266,7 @@ async fn load_chunk(
     Ok((State::new(loaded.reservations, loaded.seats, loaded.lines), marker))
 }
 
-fn name_entries(wanted: &mut Wanted, pool: &PoolId, restock: &Restock, range: Range<usize>) {
+fn name_entries(wanted: &mut LoadRequest, pool: &PoolId, restock: &Restock, range: Range<usize>) {
     let seats = restock.seats.iter().map(|seat| &seat.number);
     let width = range.len();
     loading::name_seats(wanted, pool, seats.clone().skip(range.start).take(width));
@@ -276,7 +277,7 @@ fn name_entries(wanted: &mut Wanted, pool: &PoolId, restock: &Restock, range: Ra
 }
 
 fn chunk_transaction(key: LedgerKey, record: LedgerRecord, changes: Vec<Change>) -> Transaction {
-    let ledger = (!planted::on(Bug::ForgetChunkMarker)).then_some((key, record));
+    let ledger = (!injected::on(Bug::ForgetChunkMarker)).then_some((key, record));
     let packed = plan::pack(vec![DecidedCommand { changes, ledger, ..DecidedCommand::default() }]);
     packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
 }

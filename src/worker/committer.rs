@@ -18,7 +18,7 @@ use super::{
 use crate::{
     decide::{self, DecideError, ItemKey, State},
     domain::{Command, Outcome, Rejection, RejectionCode, Timestamp},
-    planted::{self, Bug},
+    injected::{self, Bug},
     ports::{CommitError, Expected, LedgerKey, LedgerRecord, Transaction},
     retry::{Backoff, Policy},
 };
@@ -211,9 +211,9 @@ async fn attempt(context: &WorkerContext, batch: &[Leased<'_>]) -> (Vec<Decided>
             let undone = batch.get(durable.len()..).unwrap_or_default();
             match commit_one(context, undone, &transaction).await {
                 Err(Stopped::Failed(Failure::Unavailable(_)))
-                    if planted::on(Bug::AssumeCommitted) => {}
-                Err(Stopped::Conflict(_)) if planted::on(Bug::TrustLocks) => {}
-                Err(_) if planted::on(Bug::TellUncommitted) && !durable.is_empty() => {}
+                    if injected::on(Bug::AssumeCommitted) => {}
+                Err(Stopped::Conflict(_)) if injected::on(Bug::TrustLocks) => {}
+                Err(_) if injected::on(Bug::TellUncommitted) && !durable.is_empty() => {}
                 Err(stopped) => return (durable, Some(stopped)),
                 Ok(()) => {}
             }
@@ -240,12 +240,12 @@ async fn commit_one(
 
 /// Nothing is begun on a message that somebody else may have by now, nor past the grace.
 pub(super) fn check_leases(context: &WorkerContext, undone: &[Leased<'_>]) -> Result<(), Failure> {
-    if context.shutdown.working.is_cancelled() && !planted::on(Bug::CommitPastGrace) {
+    if context.shutdown.working.is_cancelled() && !injected::on(Bug::CommitPastGrace) {
         return Err(Failure::Stopping);
     }
-    let checked = if planted::on(Bug::CheckFirstLease) { 1 } else { undone.len() };
+    let checked = if injected::on(Bug::CheckFirstLease) { 1 } else { undone.len() };
     match undone.iter().take(checked).all(|leased| leased.lease.is_none_or(Lease::is_held)) {
-        _ if planted::on(Bug::KeepLostLease) => Ok(()),
+        _ if injected::on(Bug::KeepLostLease) => Ok(()),
         true => Ok(()),
         false => Err(Failure::LeaseLost),
     }
@@ -267,7 +267,7 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
     let span = trace::step(trace::Step::Load);
     let (mut state, mut ledger) = loading::load(context, batch).await?;
     drop(span);
-    let as_loaded = planted::on(Bug::IgnoreBatch).then(|| state.clone());
+    let as_loaded = injected::on(Bug::IgnoreBatch).then(|| state.clone());
     let now = context.clock.now();
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
@@ -305,7 +305,7 @@ fn decide_one(
 ) -> Result<(Decided, DecidedCommand), Stopped> {
     let key = LedgerKey::Command(command.key.clone());
     let known = ledger.get(&key).and_then(Option::as_ref);
-    if let Some(record) = known.filter(|_| !planted::on(Bug::ForgetLedger)) {
+    if let Some(record) = known.filter(|_| !injected::on(Bug::ForgetLedger)) {
         return Ok((found_in_ledger(command, record, now)?, DecidedCommand::default()));
     }
     let limits = &context.settings.limits;
@@ -316,12 +316,12 @@ fn decide_one(
     };
     let (changes, oversold) = (state.take_changes(), state.take_oversold());
     let decided = Decided { outcome: verdict.outcome, decided_at: now, is_replay: false };
-    let is_answer_only = decided.outcome.rejection().is_some_and(|rejection| {
-        rejection.code.is_answer_only()
-            && !(planted::on(Bug::LedgerNotYetExpired)
+    let is_unrecorded = decided.outcome.rejection().is_some_and(|rejection| {
+        rejection.code.is_unrecorded()
+            && !(injected::on(Bug::LedgerNotYetExpired)
                 && rejection.code == RejectionCode::NotYetExpired)
     });
-    if is_answer_only {
+    if is_unrecorded {
         return Ok((decided, DecidedCommand::default()));
     }
     let record = LedgerRecord::Outcome {
@@ -335,11 +335,11 @@ fn decide_one(
         ledger.insert(key.clone(), Some(record.clone()));
     }
     let checks = verdict
-        .rests_on
+        .read_dependencies
         .into_iter()
         .map(|key| expected(state, &key).map(|expected| (key, expected)))
         .collect::<Result<_, DecideError>>()?;
-    let ledger = (!planted::on(Bug::SkipLedger)).then_some((key, record));
+    let ledger = (!injected::on(Bug::SkipLedger)).then_some((key, record));
     Ok((decided, DecidedCommand { changes, ledger, checks, oversold }))
 }
 
@@ -359,7 +359,7 @@ pub(super) fn found_in_ledger(
     record: &LedgerRecord,
     now: Timestamp,
 ) -> Result<Decided, Failure> {
-    if record.digest() != command.digest && !planted::on(Bug::IgnoreDigest) {
+    if record.digest() != command.digest && !injected::on(Bug::IgnoreDigest) {
         let rejection = Rejection::new(
             RejectionCode::CommandIdReused,
             "another command came under the same source and id before: its outcome stands",

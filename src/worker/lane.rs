@@ -26,9 +26,9 @@ use super::{
 };
 use crate::{
     domain::{Outcome, Rejection},
+    injected::{self, Bug},
     message::{self, Decoded, ResultMessage, TraceContext, Undecodable},
-    planted::{self, Bug},
-    ports::{Delivery, Publication, Receipt},
+    ports::{Delivery, Publication, ReceiptHandle},
 };
 
 use troubled::Entry;
@@ -155,7 +155,7 @@ impl LaneContext {
                     waiting = left;
                     continue;
                 }
-                if planted::on(Bug::CondemnFollowers) {
+                if injected::on(Bug::CondemnFollowers) {
                     self.condemn_all(&failure, left.make_contiguous()).await;
                 }
                 if self.hands_over_before_retention(&failure, &mut left).await {
@@ -205,14 +205,14 @@ impl LaneContext {
                 ParsedMessage::Unreadable(_) => None,
             })
             .collect();
-        if planted::on(Bug::PublishBeforeCommit) {
+        if injected::on(Bug::PublishBeforeCommit) {
             self.publish_unsure(batch, read, &commands, trace).await;
         }
         let progress = committer::commit(&self.context, &commands).await;
         let is_proof = !progress.decided.is_empty();
         let (mut answers, failure) =
             self.answers(batch, read, trace, progress.decided, progress.failure);
-        if planted::on(Bug::DeleteBeforePublish) {
+        if injected::on(Bug::DeleteBeforePublish) {
             let early = batch.get(..answers.len()).unwrap_or_default();
             self.delete(early, &mut announcement).await;
         }
@@ -220,7 +220,7 @@ impl LaneContext {
         let (published, publish_failure) = self.publish(answers, &mut announcement).await;
         // Copies last: a message whose result cannot go out comes again, and would be copied again.
         let (done, copy_failure) = self.copy_unreadable(batch, &copies, published).await;
-        let done_with = if planted::on(Bug::DeleteUndecided) { batch.len() } else { done };
+        let done_with = if injected::on(Bug::DeleteUndecided) { batch.len() } else { done };
         let is_deleted =
             self.delete(batch.get(..done_with).unwrap_or_default(), &mut announcement).await;
         let failure = copy_failure.or(publish_failure).or(failure);
@@ -244,7 +244,9 @@ impl LaneContext {
                     Some(decided) => {
                         self.answer_command(held, decoded, &decided, trace.message(index))
                     }
-                    None if planted::on(Bug::SkipOverFailed) => Answer { result: None, copy: None },
+                    None if injected::on(Bug::SkipOverFailed) => {
+                        Answer { result: None, copy: None }
+                    }
                     None => return (answers, failure),
                 },
                 ParsedMessage::Unreadable(undecodable) => {
@@ -335,7 +337,7 @@ impl LaneContext {
         published: usize,
     ) -> (usize, Option<Failure>) {
         for (done, (held, copy)) in batch.iter().zip(copies).take(published).enumerate() {
-            let Some(rejection) = copy.as_ref().filter(|_| !planted::on(Bug::DropUnreadable))
+            let Some(rejection) = copy.as_ref().filter(|_| !injected::on(Bug::DropUnreadable))
             else {
                 continue;
             };
@@ -400,10 +402,10 @@ impl LaneContext {
             .enumerate()
             .filter_map(|(place, answer)| answer.result.map(|result| (place, result)))
             .unzip();
-        if planted::on(Bug::ReverseOrder) {
+        if injected::on(Bug::ReverseOrder) {
             results.reverse();
         }
-        if planted::on(Bug::FreshResultId) {
+        if injected::on(Bug::FreshResultId) {
             results.iter_mut().for_each(|result| result.id = self.context.entropy.uuid());
         }
         let span = trace::step(Step::Publish);
@@ -437,7 +439,7 @@ impl LaneContext {
             return;
         }
         for held in left {
-            if self.dead_letter(&held.delivery, Reason::Poison, "planted").await.is_ok() {
+            if self.dead_letter(&held.delivery, Reason::Poison, "injected-bugs").await.is_ok() {
                 self.delete(std::slice::from_ref(held), &mut self.outbox.expect()).await;
             }
         }
@@ -447,7 +449,8 @@ impl LaneContext {
     async fn delete(&self, done: &[LeasedMessage], announcement: &mut Announcement) -> bool {
         let _span = trace::step(Step::Delete);
         let mut is_deleted = true;
-        let receipts: Vec<Receipt> = done.iter().map(|held| held.lease.receipt().clone()).collect();
+        let receipts: Vec<ReceiptHandle> =
+            done.iter().map(|held| held.lease.receipt().clone()).collect();
         for failure in self.outbox.delete(receipts, announcement).await {
             let queue = self.queues.queue.name();
             match failure {

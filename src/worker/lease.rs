@@ -15,8 +15,8 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    planted::{self, Bug},
-    ports::{EntryError, Queue, Receipt, queue::BATCH_ENTRIES_MAX},
+    injected::{self, Bug},
+    ports::{EntryError, Queue, ReceiptHandle, queue::BATCH_ENTRIES_MAX},
 };
 
 /// How many calls extend leases at a time.
@@ -38,7 +38,7 @@ pub struct Leases {
 
 #[derive(Clone)]
 struct Entry {
-    receipt: Receipt,
+    receipt: ReceiptHandle,
     good_until: Instant,
 }
 
@@ -58,7 +58,7 @@ impl Leases {
 
     /// Takes charge of a lease granted by a receive begun at `since`.
     #[must_use]
-    pub fn hold(self: &Arc<Self>, receipt: Receipt, since: Instant) -> Lease {
+    pub fn hold(self: &Arc<Self>, receipt: ReceiptHandle, since: Instant) -> Lease {
         let id = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
             *next = next.wrapping_add(1);
@@ -110,7 +110,7 @@ impl Leases {
 
     async fn extend(&self, ids: &[u64]) {
         // Read again: some may have been settled while the calls before were under way.
-        let (ids, changes): (Vec<u64>, Vec<(Receipt, Duration)>) = {
+        let (ids, changes): (Vec<u64>, Vec<(ReceiptHandle, Duration)>) = {
             let held = self.entries();
             ids.iter()
                 .filter_map(|id| held.get(id).map(|e| (*id, (e.receipt.clone(), self.visibility))))
@@ -122,7 +122,7 @@ impl Leases {
         let begun = Instant::now();
         match self.queue.change_visibility(&changes).await {
             Ok(answers) => {
-                let late = planted::on(Bug::LeaseFromAnswer);
+                let late = injected::on(Bug::LeaseFromAnswer);
                 self.note(&ids, &answers, if late { Instant::now() } else { begun });
             }
             Err(error) => warn!(queue = self.queue.name(), %error, "leases not extended"),
@@ -154,7 +154,7 @@ impl Leases {
 
     /// It is settled, or lost.
     fn forget(&self, id: u64) {
-        if planted::on(Bug::LeakLostLease) && !self.is_good(id, Duration::ZERO) {
+        if injected::on(Bug::LeakLostLease) && !self.is_good(id, Duration::ZERO) {
             return;
         }
         if self.entries().remove(&id).is_some() {
@@ -176,13 +176,13 @@ impl Leases {
 pub struct Lease {
     leases: Arc<Leases>,
     id: u64,
-    receipt: Receipt,
+    receipt: ReceiptHandle,
 }
 
 impl Lease {
     /// What to release or delete the message by.
     #[must_use]
-    pub fn receipt(&self) -> &Receipt {
+    pub fn receipt(&self) -> &ReceiptHandle {
         &self.receipt
     }
 

@@ -8,11 +8,11 @@ use super::{
 use crate::{
     decide::State,
     domain::{
-        Action, Command, LineKey, LineRequest, PoolId, Reservation, ReservationId,
-        ReservationStatus, SeatKey, SeatNumber,
+        Action, Command, LineKey, OrderLine, PoolId, Reservation, ReservationId, ReservationStatus,
+        SeatKey, SeatNumber,
     },
-    planted::{self, Bug},
-    ports::{LedgerKey, Wanted},
+    injected::{self, Bug},
+    ports::{LedgerKey, LoadRequest},
 };
 
 /// The ledger entries of the commands, and the items that those without an entry rest on.
@@ -30,7 +30,7 @@ pub(super) async fn load(
         let is_known = |command: &Command| is_in(&found, command);
         let known = unknown.extract_if(.., |command| is_known(command)).count();
         ledger.extend(found);
-        if known == 0 || unknown.is_empty() || planted::on(Bug::NoReload) {
+        if known == 0 || unknown.is_empty() || injected::on(Bug::NoReload) {
             return Ok((state, ledger));
         }
     }
@@ -46,12 +46,12 @@ async fn load_once(
     context: &WorkerContext,
     commands: &[&Command],
 ) -> Result<(State, Ledger), Failure> {
-    let mut wanted = Wanted::default();
+    let mut wanted = LoadRequest::default();
     for command in commands {
         name(&mut wanted, command);
     }
     let mut loaded = context.store.load(&wanted).await?;
-    let mut held = Wanted::default();
+    let mut held = LoadRequest::default();
     for command in commands {
         let reservation = reservation_of(command)
             .filter(|_| !is_in(&loaded.ledger, command))
@@ -73,7 +73,7 @@ async fn load_once(
 }
 
 /// What the command itself names.
-fn name(wanted: &mut Wanted, command: &Command) {
+fn name(wanted: &mut LoadRequest, command: &Command) {
     wanted.ledger.insert(LedgerKey::Command(command.key.clone()));
     match &command.action {
         Action::Reserve(reserve) => {
@@ -107,7 +107,7 @@ fn holds_something(reservation: &Reservation) -> bool {
 
 /// Names seats; a store has none.
 pub(super) fn name_seats<'a>(
-    wanted: &mut Wanted,
+    wanted: &mut LoadRequest,
     pool: &PoolId,
     seats: impl IntoIterator<Item = &'a SeatNumber>,
 ) {
@@ -118,9 +118,9 @@ pub(super) fn name_seats<'a>(
 
 /// Names lines.
 pub(super) fn name_lines<'a>(
-    wanted: &mut Wanted,
+    wanted: &mut LoadRequest,
     pool: &PoolId,
-    lines: impl IntoIterator<Item = &'a LineRequest>,
+    lines: impl IntoIterator<Item = &'a OrderLine>,
 ) {
     let keys =
         lines.into_iter().map(|request| LineKey { pool: pool.clone(), sku: request.sku.clone() });

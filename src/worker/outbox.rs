@@ -14,10 +14,10 @@ use super::{
     failure::Failure,
 };
 use crate::{
-    planted::{self, Bug},
+    injected::{self, Bug},
     ports::{
         BatchAnswer, EntryError, OutgoingMessage, PortError, Publication, Publisher, Queue,
-        Receipt, publisher, queue::BATCH_ENTRIES_MAX,
+        ReceiptHandle, publisher, queue::BATCH_ENTRIES_MAX,
     },
     retry::Policy,
 };
@@ -44,17 +44,17 @@ impl BatchCall for ToTopic {
 pub(super) struct ToQueue(Arc<dyn Queue>);
 
 impl BatchCall for ToQueue {
-    type Entry = Receipt;
+    type Entry = ReceiptHandle;
 
     const ENTRIES_MAX: usize = BATCH_ENTRIES_MAX;
     /// SQS bounds a DeleteMessageBatch by its entries alone.
     const BYTES_MAX: usize = usize::MAX;
 
-    fn bytes(_: &Receipt) -> usize {
+    fn bytes(_: &ReceiptHandle) -> usize {
         0
     }
 
-    async fn carry(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+    async fn carry(&self, receipts: &[ReceiptHandle]) -> Result<BatchAnswer, PortError> {
         self.0.delete(receipts).await
     }
 }
@@ -128,7 +128,7 @@ impl Outbox {
             // Whatever went out after a failed entry goes out again, in order, and is recognised
             // by its id: what counts is how far the order holds.
             let (sent, failure) = match answer {
-                Ok(answers) if planted::on(Bug::IgnoreFailedPublish) => (answers.len(), None),
+                Ok(answers) if injected::on(Bug::IgnoreFailedPublish) => (answers.len(), None),
                 Ok(answers) => {
                     let sent = answers.iter().take_while(|answer| answer.is_ok()).count();
                     (sent, answers.into_iter().find_map(Result::err).map(publish_failure))
@@ -157,7 +157,7 @@ impl Outbox {
     /// Deletes messages. One that cannot be deleted comes again and is found in the ledger.
     pub(super) async fn delete(
         &self,
-        mut receipts: Vec<Receipt>,
+        mut receipts: Vec<ReceiptHandle>,
         announcement: &mut Announcement,
     ) -> Vec<Failure> {
         announcement.place = None;
@@ -190,7 +190,9 @@ fn publish_failure(error: EntryError) -> Failure {
 }
 
 /// Those worth another try, and the failures that are final.
-fn sort_out(response: BatchResponse<Receipt>) -> (Vec<(Receipt, Failure)>, Vec<Failure>) {
+fn sort_out(
+    response: BatchResponse<ReceiptHandle>,
+) -> (Vec<(ReceiptHandle, Failure)>, Vec<Failure>) {
     let BatchResponse { entries, answer } = response;
     let answers = match answer {
         Ok(answers) => answers,

@@ -32,7 +32,9 @@ impl ParsedMessage {
     fn by(decode: Decode, delivery: &Delivery) -> Self {
         let attributes = || TraceContext::from_attributes(&delivery.attributes);
         let decoded = panic::catch_unwind(|| decode(&delivery.body));
-        match decoded.unwrap_or_else(|_| Err(Box::new(Undecodable::baffling(&delivery.body)))) {
+        match decoded
+            .unwrap_or_else(|_| Err(Box::new(Undecodable::decoder_panicked(&delivery.body))))
+        {
             Ok(mut decoded) => {
                 decoded.traceparent = decoded.traceparent.or_else(attributes);
                 Self::Command(decoded)
@@ -91,14 +93,14 @@ mod tests {
     use super::*;
     use crate::{
         domain::{RejectionCode, Timestamp},
-        ports::Receipt,
+        ports::ReceiptHandle,
     };
 
     #[test]
     fn a_message_that_the_decoder_panics_at_is_one_that_cannot_be_read() {
         let delivery = Delivery {
             message_id: "m".to_owned(),
-            receipt: Receipt("r".to_owned()),
+            receipt: ReceiptHandle("r".to_owned()),
             group: "g".parse().unwrap(),
             sequence: "1".to_owned(),
             sent_at: Timestamp::UNIX_EPOCH,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     decide::{Change, ItemKey, Oversold},
-    planted::{self, Bug},
+    injected::{self, Bug},
     ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write, store},
 };
 
@@ -82,7 +82,7 @@ impl Open {
     fn add(&mut self, step: DecidedCommand) {
         self.commands += 1;
         self.oversold += step.oversold;
-        let checks = if planted::on(Bug::SkipChecks) { Vec::new() } else { step.checks };
+        let checks = if injected::on(Bug::SkipChecks) { Vec::new() } else { step.checks };
         for (key, expected) in checks {
             // An item that is written is guarded by its own condition.
             if !self.items.contains_key(&key) {
@@ -149,14 +149,17 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        CommandKey, CommandType, Digest, Line, LineKey, Outcome, PoolId, Rejection, RejectionCode,
-        Reservation, ReservationId, ReservationStatus, Timestamp,
+        CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection, RejectionCode,
+        Reservation, ReservationId, ReservationStatus, StockLevel, Timestamp,
     };
 
     fn line(sku: &str, version: u64) -> Change {
         let key = LineKey { pool: PoolId::Event(1), sku: sku.parse().unwrap() };
         let updated_at = Timestamp::UNIX_EPOCH;
-        Change::Line(key, Line { available: 0, reserved: 0, as_of: None, version, updated_at })
+        Change::Line(
+            key,
+            StockLevel { available: 0, reserved: 0, as_of: None, version, updated_at },
+        )
     }
 
     fn reservation(id: ReservationId, version: u64) -> Change {

@@ -24,13 +24,13 @@ use inventory_worker::{
         system::Random,
     },
     domain::{
-        CommandKey, CommandType, Digest, Line, LineKey, Occupancy, Outcome, PoolId, Rejection,
-        RejectionCode, Reservation, ReservationId, ReservationStatus, Seat, SeatDetails, SeatKey,
-        Timestamp,
+        CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection, RejectionCode,
+        Reservation, ReservationId, ReservationStatus, Seat, SeatDetails, SeatKey, SeatState,
+        StockLevel, Timestamp,
     },
     ports::{
-        Attempt, Check, CommitError, Ended, Expected, LedgerKey, LedgerRecord, PortError, Store,
-        Table, Transaction, Wanted, Write,
+        Attempt, Check, CommitError, Ended, Expected, LedgerKey, LedgerRecord, LoadRequest,
+        PortError, Store, Table, Transaction, Write,
     },
 };
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ fn seat_key(number: impl std::fmt::Display) -> SeatKey {
 fn seat(version: u64) -> Seat {
     Seat {
         details: SeatDetails::default(),
-        occupancy: Occupancy::Available,
+        occupancy: SeatState::Available,
         version,
         created_at: now(),
         updated_at: now(),
@@ -146,7 +146,7 @@ fn outcome() -> LedgerRecord {
 
 /// A write of every kind, and a check.
 fn one_of_each() -> Transaction {
-    let line = Line { available: 5, reserved: 0, as_of: None, version: 4, updated_at: now() };
+    let line = StockLevel { available: 5, reserved: 0, as_of: None, version: 4, updated_at: now() };
     let over = CommandKey { id: "c-2".parse().unwrap(), ..command() };
     Transaction {
         writes: vec![
@@ -176,8 +176,8 @@ fn token(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-fn wanted_seats(count: usize) -> Wanted {
-    Wanted { seats: (0..count).map(seat_key).collect(), ..Wanted::default() }
+fn wanted_seats(count: usize) -> LoadRequest {
+    LoadRequest { seats: (0..count).map(seat_key).collect(), ..LoadRequest::default() }
 }
 
 async fn put_seats(store: &DynamoStore, count: usize) {
@@ -284,7 +284,7 @@ async fn one_write_with_a_check_is_a_transaction() {
 async fn nothing_to_write_asks_nothing() {
     let wire = Wire::new([], Turn::Silence);
     alone(&wire).commit(&Transaction::default(), token(5)).await.unwrap();
-    alone(&wire).load(&Wanted::default()).await.unwrap();
+    alone(&wire).load(&LoadRequest::default()).await.unwrap();
     assert!(wire.take_sent().is_empty());
 }
 
@@ -306,7 +306,7 @@ async fn every_read_but_the_index_is_strongly_consistent() {
     put_seats(&store, 2).await;
     wire.take_sent();
 
-    let wanted = Wanted {
+    let wanted = LoadRequest {
         ledger: [LedgerKey::Command(command())].into(),
         reservations: [ReservationId(token(7))].into(),
         lines: [line_key()].into(),
@@ -513,7 +513,7 @@ async fn a_transaction_whose_answer_was_lost_is_applied_once() {
     store.commit(&two_seats(), token(5)).await.unwrap();
     assert_eq!(tokens(&wire.take_sent()), [token(5).to_string(), token(5).to_string()]);
 
-    let wanted = Wanted { seats: [seat_key("A-1")].into(), ..Wanted::default() };
+    let wanted = LoadRequest { seats: [seat_key("A-1")].into(), ..LoadRequest::default() };
     assert_eq!(store.load(&wanted).await.unwrap().seats[&seat_key("A-1")], Some(seat(1)));
 }
 
@@ -528,7 +528,7 @@ async fn a_put_whose_answer_was_lost_is_a_conflict_and_found_in_place() {
     let error = store.commit(&transaction, token(5)).await.unwrap_err();
     assert!(matches!(error, CommitError::Conflict(_)), "{error:?}");
 
-    let wanted = Wanted { ledger: [key.clone()].into(), ..Wanted::default() };
+    let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
     assert_eq!(store.load(&wanted).await.unwrap().ledger[&key], Some(outcome()));
 }
 
@@ -540,7 +540,7 @@ async fn answers_lost_for_ever_leave_it_open_though_it_was_applied() {
     let error = store.commit(&two_seats(), token(5)).await.unwrap_err();
     assert!(matches!(error, CommitError::Port(PortError::Unavailable(_))), "{error:?}");
 
-    let wanted = Wanted { seats: [seat_key("A-2")].into(), ..Wanted::default() };
+    let wanted = LoadRequest { seats: [seat_key("A-2")].into(), ..LoadRequest::default() };
     assert_eq!(store.load(&wanted).await.unwrap().seats[&seat_key("A-2")], Some(seat(1)));
 }
 
@@ -601,7 +601,7 @@ async fn a_connection_that_broke_after_the_commit_is_repeated_and_applies_it_onc
     );
 
     store.commit(&two_seats(), token(5)).await.unwrap();
-    let wanted = Wanted { seats: [seat_key("A-2")].into(), ..Wanted::default() };
+    let wanted = LoadRequest { seats: [seat_key("A-2")].into(), ..LoadRequest::default() };
     assert_eq!(plain.load(&wanted).await.unwrap().seats[&seat_key("A-2")], Some(seat(1)));
 
     // The same over a put, which has no token.
@@ -771,7 +771,7 @@ async fn an_outcome_of_a_newer_format_is_an_error_and_not_decided_again() {
         .send()
         .await
         .unwrap();
-    let wanted = Wanted { ledger: [key].into(), ..Wanted::default() };
+    let wanted = LoadRequest { ledger: [key].into(), ..LoadRequest::default() };
     let error = store.load(&wanted).await.unwrap_err();
     assert!(matches!(error, PortError::Unreadable(_)), "{error:?}");
     assert!(error.to_string().contains("a newer release wrote the item"), "{error}");

@@ -19,7 +19,7 @@ use inventory_worker::{
     domain::Timestamp,
     ports::{
         Backlog, BatchAnswer, Delivery, Entropy, OutgoingMessage, PortError, Publisher, Queue,
-        Receipt, ReceiveRequest,
+        ReceiptHandle, ReceiveRequest,
     },
 };
 
@@ -182,12 +182,12 @@ impl Queue for Unnumbered {
 
     async fn change_visibility(
         &self,
-        changes: &[(Receipt, Duration)],
+        changes: &[(ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError> {
         self.queue.change_visibility(changes).await
     }
 
-    async fn delete(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+    async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<BatchAnswer, PortError> {
         self.queue.delete(receipts).await
     }
 
@@ -209,7 +209,7 @@ fn unnumbered(message: Message) -> Delivery {
     let attributes = message.message_attributes.into_iter().flatten();
     Delivery {
         message_id: message.message_id.unwrap(),
-        receipt: Receipt(message.receipt_handle.unwrap()),
+        receipt: ReceiptHandle(message.receipt_handle.unwrap()),
         group: group.parse().unwrap(),
         sequence: "0".to_owned(),
         sent_at: Timestamp::UNIX_EPOCH,

@@ -11,12 +11,12 @@ use inventory_worker::{
         system::Random,
     },
     domain::{
-        CommandKey, Digest, LineRequest, Occupancy, Reservation, ReservationId, ReservationStatus,
-        RestockSummary, Seat, SeatDetails, SeatKey, Timestamp,
+        CommandKey, Digest, OrderLine, Reservation, ReservationId, ReservationStatus,
+        RestockSummary, Seat, SeatDetails, SeatKey, SeatState, Timestamp,
     },
     ports::{
-        CommitError, Ended, Expected, ExpiredHold, LedgerKey, LedgerRecord, PortError, Record,
-        Store, Table, Transaction, Wanted, Write, store::expiry_shard,
+        CommitError, Ended, Expected, ExpiredHold, LedgerKey, LedgerRecord, LoadRequest, PortError,
+        Record, Store, Table, Transaction, Write, store::expiry_shard,
     },
 };
 use uuid::Uuid;
@@ -104,7 +104,7 @@ fn seat(version: u64, by: u64) -> Seat {
             section: Some(format!("racer-{by}").parse().unwrap()),
             ..SeatDetails::default()
         },
-        occupancy: Occupancy::Available,
+        occupancy: SeatState::Available,
         version,
         created_at: at,
         updated_at: at,
@@ -152,7 +152,7 @@ async fn of_transactions_racing_for_the_same_seats_exactly_one_wins_and_whole() 
     for version in 1..=ROUNDS {
         let winners = race(&store, expected, version).await;
         assert_eq!(winners.len(), 1, "round {version}");
-        let wanted = Wanted { seats: keys.clone().into(), ..Wanted::default() };
+        let wanted = LoadRequest { seats: keys.clone().into(), ..LoadRequest::default() };
         let loaded = store.load(&wanted).await.unwrap();
         for key in &keys {
             assert_eq!(loaded.seats[key], Some(seat(version, winners[0])), "round {version}");
@@ -185,7 +185,7 @@ fn held_until(id: u128, expires_at: &str, status: ReservationStatus) -> Reservat
         status,
         version: u64::MAX,
         seats: vec![],
-        lines: vec![LineRequest { sku: "席 1".parse().unwrap(), quantity: 1_000_000_000 }],
+        lines: vec![OrderLine { sku: "席 1".parse().unwrap(), quantity: 1_000_000_000 }],
         booking_id: None,
         created_at: "2026-11-22T09:00:00.123456789Z".parse().unwrap(),
         expires_at: expires_at.parse().unwrap(),
@@ -214,9 +214,9 @@ async fn the_expiry_index_orders_by_time_to_the_nanosecond_and_holds_what_is_act
     let transaction = Transaction { writes: held.iter().map(write).collect(), checks: vec![] };
     store.commit(&transaction, Uuid::from_u128(3)).await.unwrap();
 
-    let wanted = Wanted {
+    let wanted = LoadRequest {
         reservations: held.iter().map(|reservation| reservation.reservation_id).collect(),
-        ..Wanted::default()
+        ..LoadRequest::default()
     };
     let loaded = store.load(&wanted).await.unwrap().reservations;
     for reservation in &held {

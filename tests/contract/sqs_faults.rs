@@ -9,7 +9,7 @@ use inventory_worker::{
         sqs::{self, SqsQueue, WAIT_MAX, bootstrap::ensure_queues},
     },
     ports::{
-        Backlog, EntryError, OutgoingMessage, PortError, Queue, Receipt, ReceiveRequest,
+        Backlog, EntryError, OutgoingMessage, PortError, Queue, ReceiptHandle, ReceiveRequest,
         queue::VISIBILITY_MAX,
     },
 };
@@ -54,8 +54,8 @@ fn message(body: &str) -> OutgoingMessage {
     }
 }
 
-fn receipts(count: usize) -> Vec<Receipt> {
-    (0..count).map(|number| Receipt(format!("r-{number}"))).collect()
+fn receipts(count: usize) -> Vec<ReceiptHandle> {
+    (0..count).map(|number| ReceiptHandle(format!("r-{number}"))).collect()
 }
 
 fn failed(id: &str, code: &str, sender_fault: bool) -> Value {
@@ -238,7 +238,7 @@ async fn a_server_error_that_passes_is_not_noticed() {
 async fn an_outage_is_reported_as_unavailable_by_every_call() {
     for fault in [error(500, "InternalError"), Turn::Answer(502, "<html>".to_owned()), Turn::Drop] {
         let (queue, wire) = over([fault.clone()]).await;
-        let lease = (Receipt("r-0".to_owned()), Duration::ZERO);
+        let lease = (ReceiptHandle("r-0".to_owned()), Duration::ZERO);
         let errors = [
             queue.receive(&request()).await.unwrap_err(),
             queue.change_visibility(&[lease]).await.unwrap_err(),

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use inventory_worker::{
     adapters::system::{Random, SystemClock},
-    domain::{LineRequest, PoolId, Reservation, ReservationStatus, time},
+    domain::{OrderLine, PoolId, Reservation, ReservationStatus, time},
     ports::{Clock as _, Entropy as _, Expected, Store as _, Transaction, Write},
 };
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ fn contradiction() -> Reservation {
         status: ReservationStatus::Active,
         version: 1,
         seats: Vec::new(),
-        lines: vec![LineRequest { sku: "ghost".parse().unwrap(), quantity: 1 }],
+        lines: vec![OrderLine { sku: "ghost".parse().unwrap(), quantity: 1 }],
         booking_id: None,
         created_at: now,
         expires_at: time::expiry(now, 3600),

@@ -17,8 +17,8 @@ use inventory_worker::{
         system::Random,
     },
     cli::Cli,
-    domain::{LineKey, Occupancy, PoolId, SeatKey},
-    ports::{Entropy as _, Expected, Store as _, Transaction, Wanted, Write},
+    domain::{LineKey, PoolId, SeatKey, SeatState},
+    ports::{Entropy as _, Expected, LoadRequest, Store as _, Transaction, Write},
 };
 use serde_json::json;
 
@@ -197,7 +197,7 @@ async fn take_away(world: &World, number: &str) {
     let mut seat = world.seat(number).await;
     let expected = Expected::Version(seat.version);
     seat.version += 1;
-    seat.occupancy = Occupancy::Available;
+    seat.occupancy = SeatState::Available;
     commit(world, Write::Seat { key, expected, seat }).await;
 }
 
@@ -332,7 +332,7 @@ async fn kill(world: &World, text: &str) {
 async fn miscount(world: &World, sku: &str) {
     let pool = PoolId::Store(STORE.parse().unwrap());
     let key = LineKey { pool, sku: sku.parse().unwrap() };
-    let wanted = Wanted { lines: [key.clone()].into(), ..Wanted::default() };
+    let wanted = LoadRequest { lines: [key.clone()].into(), ..LoadRequest::default() };
     let mut line = world.store.load(&wanted).await.unwrap().lines[&key].clone().unwrap();
     let expected = Expected::Version(line.version);
     line.version += 1;

@@ -11,7 +11,7 @@ use inventory_worker::{
         system::{Random, SystemClock},
     },
     domain::{LineKey, PoolId, Reservation, Seat, SeatKey},
-    ports::{Entropy as _, LedgerKey, LedgerRecord, Record, Store as _, Table, Wanted},
+    ports::{Entropy as _, LedgerKey, LedgerRecord, LoadRequest, Record, Store as _, Table},
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -222,7 +222,7 @@ impl World {
     /// A seat of the event, as the table has it.
     pub async fn seat(&self, number: &str) -> Seat {
         let key = SeatKey { event_id: EVENT, number: number.parse().unwrap() };
-        let wanted = Wanted { seats: [key.clone()].into(), ..Wanted::default() };
+        let wanted = LoadRequest { seats: [key.clone()].into(), ..LoadRequest::default() };
         self.store.load(&wanted).await.unwrap().seats[&key].clone().expect("the seat exists")
     }
 
@@ -230,14 +230,14 @@ impl World {
     pub async fn line(&self, sku: &str) -> (i64, i64) {
         let pool = PoolId::Store(STORE.parse().unwrap());
         let key = LineKey { pool, sku: sku.parse().unwrap() };
-        let wanted = Wanted { lines: [key.clone()].into(), ..Wanted::default() };
+        let wanted = LoadRequest { lines: [key.clone()].into(), ..LoadRequest::default() };
         let line = self.store.load(&wanted).await.unwrap().lines[&key].clone();
         line.map(|line| (line.available, line.reserved)).expect("the line exists")
     }
 
     /// What the ledger has under a key.
     pub async fn ledger(&self, key: LedgerKey) -> Option<LedgerRecord> {
-        let wanted = Wanted { ledger: [key.clone()].into(), ..Wanted::default() };
+        let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
         self.store.load(&wanted).await.unwrap().ledger[&key].clone()
     }
 

@@ -1,8 +1,8 @@
 //! The audit: clean on whatever commands leave, and sharp on whatever they cannot.
 
 mod live;
-mod planted;
 mod tables;
+mod tampered;
 
 use std::{
     sync::{Arc, Mutex},
@@ -110,9 +110,9 @@ proptest! {
             now = now.max(decided.now);
             tables.items = decided.after.clone();
             let outcome = &decided.ran.verdict.outcome;
-            let is_answer_only =
-                outcome.rejection().is_some_and(|rejection| rejection.code.is_answer_only());
-            if !is_answer_only {
+            let is_unrecorded =
+                outcome.rejection().is_some_and(|rejection| rejection.code.is_unrecorded());
+            if !is_unrecorded {
                 tables.enter(&decided.ran.command, outcome.clone(), decided.now);
             }
             Ok(())

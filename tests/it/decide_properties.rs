@@ -74,9 +74,9 @@ pub fn play(
 
 /// What the verdict leaves as it is and yet depends on: the seats that the reservation has lost,
 /// and the reservation itself where it stays as it was.
-fn rests_on(decided: &Decided) -> Vec<ItemKey> {
+fn read_dependencies(decided: &Decided) -> Vec<ItemKey> {
     let (id, rejected) = match (&decided.expected, &decided.ran.verdict.outcome) {
-        (model::Expected::Rejected { rests_on: Some(id), .. }, _) => {
+        (model::Expected::Rejected { read_dependencies: Some(id), .. }, _) => {
             (crate::world::reservation_id(*id), true)
         }
         (_, Outcome::Cancelled { reservation, .. } | Outcome::Expired { reservation }) => {
@@ -99,9 +99,12 @@ fn rests_on(decided: &Decided) -> Vec<ItemKey> {
 fn agrees_with_the_model(decided: &Decided) -> Result<(), String> {
     let verdict = &decided.ran.verdict;
     translate::compare(&verdict.outcome, &decided.expected, &decided.model)?;
-    let rests_on = rests_on(decided);
-    if verdict.rests_on != rests_on {
-        return Err(format!("rests on {:?}, expected {rests_on:?}", verdict.rests_on));
+    let read_dependencies = read_dependencies(decided);
+    if verdict.read_dependencies != read_dependencies {
+        return Err(format!(
+            "rests on {:?}, expected {read_dependencies:?}",
+            verdict.read_dependencies
+        ));
     }
     let expected = translate::items(&decided.model);
     if decided.after != expected {
@@ -136,7 +139,7 @@ fn the_histories_meet_every_outcome_and_every_rejection() {
                 other => other.result_type(),
             };
             *met.entry(name).or_default() += 1;
-            takeovers += u32::from(!verdict.rests_on.is_empty());
+            takeovers += u32::from(!verdict.read_dependencies.is_empty());
             Ok(())
         })
         .unwrap();

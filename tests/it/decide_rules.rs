@@ -9,8 +9,8 @@ mod restock;
 use inventory_worker::{
     decide::Change,
     domain::{
-        Action, Cancel, Confirm, Expire, Line, LineKey, Occupancy, PoolId, Reserve, Restock,
-        RestockMode, RestockStatus, Seat, SeatKey, Timestamp,
+        Action, Cancel, Confirm, Expire, LineKey, PoolId, Reserve, Restock, RestockMode,
+        RestockStatus, Seat, SeatKey, SeatState, StockLevel, Timestamp,
     },
 };
 
@@ -83,7 +83,7 @@ impl Show {
         self.seat(seat).occupancy.status()
     }
 
-    fn line(&self, name: &str) -> Line {
+    fn line(&self, name: &str) -> StockLevel {
         self.world.items().lines[&line_key(name)].clone()
     }
 
@@ -95,7 +95,7 @@ impl Show {
 
     /// Makes the line's figures what no few commands would make them.
     fn plant_line(&mut self, name: &str, available: i64, reserved: i64) {
-        let line = Line { available, reserved, ..self.line(name) };
+        let line = StockLevel { available, reserved, ..self.line(name) };
         self.world.plant(Change::Line(line_key(name), line));
     }
 }
@@ -115,8 +115,8 @@ fn line_key(name: &str) -> LineKey {
 }
 
 /// A hold on a seat.
-fn held(id: u32, by: &str, until: Timestamp) -> Occupancy {
-    Occupancy::Reserved {
+fn held(id: u32, by: &str, until: Timestamp) -> SeatState {
+    SeatState::Reserved {
         reservation_id: crate::world::reservation_id(id),
         by: crate::world::user(by),
         until,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use inventory_worker::{
     decide::{self, Change, ItemKey, Limits, State, Verdict},
     domain::{
-        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, Line, LineKey,
-        LineRequest, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId,
-        Reserve, Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatKey, SeatNumber, Sku,
-        Timestamp, UserId,
+        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, LineKey,
+        OrderLine, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId, Reserve,
+        Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatKey, SeatNumber, Sku,
+        StockLevel, Timestamp, UserId,
     },
 };
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub struct Items {
     pub reservations: BTreeMap<ReservationId, Reservation>,
     pub seats: BTreeMap<SeatKey, Seat>,
-    pub lines: BTreeMap<LineKey, Line>,
+    pub lines: BTreeMap<LineKey, StockLevel>,
 }
 
 impl Items {
@@ -187,7 +187,7 @@ pub fn reservation_id(count: u32) -> ReservationId {
 }
 
 /// What a verdict on a reservation of event 42 rests on where it has lost these seats.
-pub fn rests_on(count: u32, lost: &[&str]) -> Vec<ItemKey> {
+pub fn read_dependencies(count: u32, lost: &[&str]) -> Vec<ItemKey> {
     let seat = |seat: &&str| ItemKey::Seat(SeatKey { event_id: 42, number: number(seat) });
     let reservation = ItemKey::Reservation(reservation_id(count));
     std::iter::once(reservation).chain(lost.iter().map(seat)).collect()
@@ -213,11 +213,8 @@ pub fn booking(name: &str) -> BookingId {
     name.parse().unwrap()
 }
 
-pub fn quantities(lines: &[(&str, u64)]) -> Vec<LineRequest> {
-    lines
-        .iter()
-        .map(|(name, quantity)| LineRequest { sku: sku(name), quantity: *quantity })
-        .collect()
+pub fn quantities(lines: &[(&str, u64)]) -> Vec<OrderLine> {
+    lines.iter().map(|(name, quantity)| OrderLine { sku: sku(name), quantity: *quantity }).collect()
 }
 
 /// A reserve for 600 seconds, whoever's limits.

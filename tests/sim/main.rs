@@ -74,17 +74,17 @@ fn the_trace_kept_as_text_is_the_trace_that_is_hashed() {
     }
 }
 
-#[cfg(feature = "planted")]
+#[cfg(feature = "injected-bugs")]
 #[test]
 fn a_history_that_fails_is_narrowed_down_and_fails_alike_when_run_again() {
-    use inventory_worker::planted::{self, Bug};
+    use inventory_worker::injected::{self, Bug};
 
-    planted::plant(Some(Bug::DropSeatCondition));
+    injected::inject(Some(Bug::DropSeatCondition));
     let options = Options { shrinks_at_most: 300, ..Options::default() };
     let failure = (0..1_000).find_map(|seed| sim::run_seed(seed, &options).err()).unwrap();
     let as_it_is = Options { shrinks_at_most: 0, ..failure.narrowed.clone() };
     let again = sim::run_seed(failure.seed, &as_it_is).unwrap_err();
-    planted::plant(None);
+    injected::inject(None);
     println!("{failure}");
     let (left, all) = failure.messages;
     assert!(left <= all / 2, "{left} of {all} messages are left");

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::ports::{Loaded, PortError, Record, Table, Wanted};
+use crate::ports::{LoadRequest, PortError, ReadSet, Record, Table};
 
 use super::{DynamoStore, attributes::Item, errors, items, keys::ItemKey};
 
@@ -29,7 +29,7 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 type Asked = BTreeMap<Table, Vec<Item>>;
 
 impl DynamoStore {
-    pub(super) async fn load_all(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+    pub(super) async fn load_all(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let keys = keys(wanted);
         let batches: Vec<_> =
             keys.chunks(BATCH_KEYS_MAX).map(|chunk| self.load_batch(by_table(chunk))).collect();
@@ -133,7 +133,7 @@ fn consistent(keys: Vec<Item>) -> Result<KeysAndAttributes, BuildError> {
 }
 
 /// Every wanted key, once: they come from sets.
-fn keys(wanted: &Wanted) -> Vec<ItemKey> {
+fn keys(wanted: &LoadRequest) -> Vec<ItemKey> {
     let ledger = wanted.ledger.iter().cloned().map(ItemKey::Ledger);
     let reservations = wanted.reservations.iter().copied().map(ItemKey::Reservation);
     let seats = wanted.seats.iter().cloned().map(ItemKey::Seat);
@@ -153,8 +153,8 @@ fn count(asked: &Asked) -> usize {
     asked.values().map(Vec::len).sum()
 }
 
-fn all_absent(wanted: &Wanted) -> Loaded {
-    Loaded {
+fn all_absent(wanted: &LoadRequest) -> ReadSet {
+    ReadSet {
         ledger: wanted.ledger.iter().map(|key| (key.clone(), None)).collect(),
         reservations: wanted.reservations.iter().map(|id| (*id, None)).collect(),
         seats: wanted.seats.iter().map(|key| (key.clone(), None)).collect(),
@@ -164,7 +164,7 @@ fn all_absent(wanted: &Wanted) -> Loaded {
 
 /// Puts a record where it was asked for. One that nobody asked for means that the answer is not
 /// to this question, so that nothing in it can be believed.
-fn place(loaded: &mut Loaded, record: Record) -> Result<(), PortError> {
+fn place(loaded: &mut ReadSet, record: Record) -> Result<(), PortError> {
     let placed = match record {
         Record::Seat(key, seat) => loaded.seats.get_mut(&key).map(|slot| *slot = Some(seat)),
         Record::Line(key, line) => loaded.lines.get_mut(&key).map(|slot| *slot = Some(line)),

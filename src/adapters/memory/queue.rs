@@ -35,7 +35,7 @@ use crate::{
     domain::Timestamp,
     ports::{
         Backlog, BatchAnswer, Clock, Delivery, EntryError, OutgoingMessage, PortError, Queue,
-        QueueLimits, Receipt, ReceiveRequest, queue::VISIBILITY_MAX,
+        QueueLimits, ReceiptHandle, ReceiveRequest, queue::VISIBILITY_MAX,
     },
 };
 
@@ -118,7 +118,7 @@ impl MemoryQueue {
     }
 
     /// Whether the lease that came with the receipt still holds.
-    pub fn holds(&self, receipt: &Receipt) -> bool {
+    pub fn holds(&self, receipt: &ReceiptHandle) -> bool {
         let state = self.settled(self.clock.now());
         self.parse_receipt(&state, receipt).is_ok_and(|(sequence, delivery)| {
             let message = state.messages.get(sequence);
@@ -279,7 +279,10 @@ impl MemoryQueue {
             let message = state.messages.get(*sequence)?;
             Some(Delivery {
                 message_id: message.id.clone(),
-                receipt: Receipt(format!("{:016x}.{sequence}.{}", self.tag, message.delivery)),
+                receipt: ReceiptHandle(format!(
+                    "{:016x}.{sequence}.{}",
+                    self.tag, message.delivery
+                )),
                 group: message.group.clone(),
                 sequence: sequence.to_string(),
                 sent_at: message.sent_at,
@@ -292,7 +295,11 @@ impl MemoryQueue {
     }
 
     /// The sequence and delivery that a receipt of this queue names.
-    fn parse_receipt(&self, state: &State, receipt: &Receipt) -> Result<(u64, u64), EntryError> {
+    fn parse_receipt(
+        &self,
+        state: &State,
+        receipt: &ReceiptHandle,
+    ) -> Result<(u64, u64), EntryError> {
         let parse = || {
             let mut parts = receipt.0.split('.');
             let tag = u64::from_str_radix(parts.next()?, 16).ok()?;
@@ -304,7 +311,7 @@ impl MemoryQueue {
         parse().ok_or_else(|| EntryError::Refused("no receipt of this queue".to_owned()))
     }
 
-    fn delete_one(&self, state: &mut State, receipt: &Receipt) -> Result<(), EntryError> {
+    fn delete_one(&self, state: &mut State, receipt: &ReceiptHandle) -> Result<(), EntryError> {
         let (sequence, delivery) = self.parse_receipt(state, receipt)?;
         match state.messages.get(sequence) {
             Some(message) if message.delivery != delivery || message.leased_until.is_none() => {
@@ -321,7 +328,7 @@ impl MemoryQueue {
     fn change_one(
         &self,
         state: &mut State,
-        receipt: &Receipt,
+        receipt: &ReceiptHandle,
         by: Duration,
         now: Timestamp,
     ) -> Result<(), EntryError> {
@@ -386,18 +393,19 @@ impl Queue for MemoryQueue {
 
     async fn change_visibility(
         &self,
-        changes: &[(Receipt, Duration)],
+        changes: &[(ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError> {
         check::batch(changes.len())?;
         let now = self.clock.now();
         Ok(self.change(now, |state| {
-            let change =
-                |(receipt, by): &(Receipt, Duration)| self.change_one(state, receipt, *by, now);
+            let change = |(receipt, by): &(ReceiptHandle, Duration)| {
+                self.change_one(state, receipt, *by, now)
+            };
             changes.iter().map(change).collect()
         }))
     }
 
-    async fn delete(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+    async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<BatchAnswer, PortError> {
         check::batch(receipts.len())?;
         Ok(self.change(self.clock.now(), |state| {
             receipts.iter().map(|receipt| self.delete_one(state, receipt)).collect()

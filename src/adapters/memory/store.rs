@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use super::after;
 use crate::{
-    domain::{Line, LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, Timestamp},
+    domain::{LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp},
     ports::{
-        Attempt, Clock, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, LedgerRecord, Loaded,
-        Page, PageCursor, PortError, Record, Store, Table, Transaction, Wanted,
+        Attempt, Clock, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, LedgerRecord,
+        LoadRequest, Page, PageCursor, PortError, ReadSet, Record, Store, Table, Transaction,
         store::is_past_retention,
     },
 };
@@ -56,7 +56,7 @@ pub struct Tables {
     /// Numbered seats.
     pub seats: BTreeMap<SeatKey, Seat>,
     /// Counted lines.
-    pub lines: BTreeMap<LineKey, Line>,
+    pub lines: BTreeMap<LineKey, StockLevel>,
     /// Reservations.
     pub reservations: BTreeMap<ReservationId, Reservation>,
     /// Outcomes, intents and markers.
@@ -205,10 +205,10 @@ fn pick<K: Ord + Clone, V: Clone>(
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let now = self.clock.now();
         let Tables { ledger, reservations, seats, lines, .. } = &self.state().tables;
-        Ok(Loaded {
+        Ok(ReadSet {
             ledger: pick(ledger, &wanted.ledger, |record| {
                 !is_past_retention(record.decided_at(), now)
             }),

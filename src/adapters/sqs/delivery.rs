@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeN
 
 use crate::{
     domain::{GroupId, Timestamp},
-    ports::{Delivery, PortError, Receipt},
+    ports::{Delivery, PortError, ReceiptHandle},
 };
 
 /// Reads a message, or says what it lacks. Every FIFO queue gives all of it, so what is missing is
@@ -52,7 +52,7 @@ pub(super) fn read(
     }
     Ok(Delivery {
         message_id: id,
-        receipt: Receipt(receipt),
+        receipt: ReceiptHandle(receipt),
         group,
         sequence,
         sent_at,

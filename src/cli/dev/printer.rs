@@ -9,7 +9,7 @@ use crate::{
     adapters::memory::MemoryQueue,
     cli::{Output, Style},
     domain::{
-        CommandId, LineRequest, Rejection, ReservationId, RestockSummary, SeatNumber, Timestamp,
+        CommandId, OrderLine, Rejection, ReservationId, RestockSummary, SeatNumber, Timestamp,
         UserId,
     },
     ports::{Entropy, Queue as _, ReceiveRequest, queue::BATCH_ENTRIES_MAX},
@@ -94,7 +94,7 @@ struct Reservation {
     reservation_id: ReservationId,
     user_id: UserId,
     seats: Vec<SeatNumber>,
-    lines: Vec<LineRequest>,
+    lines: Vec<OrderLine>,
     expires_at: Timestamp,
 }
 

@@ -1,7 +1,7 @@
 //! What there is to try things on: an event and a store.
 
 use crate::domain::{
-    Action, CommandKey, InvalidText, LineRequest, PoolId, Restock, RestockMode, SeatChange,
+    Action, CommandKey, InvalidText, OrderLine, PoolId, Restock, RestockMode, SeatChange,
 };
 
 /// The sections, with their rows and the price of a seat.
@@ -53,7 +53,7 @@ fn event() -> Result<Restock, InvalidText> {
 
 fn restock(seats: Vec<SeatChange>, lines: &[(&str, u64)]) -> Result<Restock, InvalidText> {
     let line =
-        |(sku, quantity): &(&str, u64)| Ok(LineRequest { sku: sku.parse()?, quantity: *quantity });
+        |(sku, quantity): &(&str, u64)| Ok(OrderLine { sku: sku.parse()?, quantity: *quantity });
     let lines = lines.iter().map(line).collect::<Result<_, InvalidText>>()?;
     Ok(Restock { seats, lines, mode: RestockMode::Set, as_of: None })
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Done, Task};
 use crate::{
     cli::{CliContext, Style, Table, output::printable},
-    dlq::{DeadLetter, Ended, Fate, Handled, Run},
+    dlq::{DeadLetter, Disposition, Ended, Handled, Run},
 };
 
 pub(super) fn as_json(done: &[Done], missing: &[String]) -> Value {
@@ -55,8 +55,9 @@ pub(super) fn print(
                 for handled in &run.handled {
                     context.out.line(&fate(handled, style))?;
                 }
-                let is_moved =
-                    |one: &&Handled| matches!(one.fate, Fate::Redriven { .. } | Fate::Discarded);
+                let is_moved = |one: &&Handled| {
+                    matches!(one.fate, Disposition::Redriven { .. } | Disposition::Discarded)
+                };
                 let moved = run.handled.iter().filter(is_moved).count();
                 let word = if task == Task::Redrive { "sent back" } else { "discarded" };
                 context.out.line(&format!("{moved} of {} {word}", run.handled.len()))?;
@@ -113,19 +114,19 @@ fn one(letter: &DeadLetter, style: Style) -> String {
 
 fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
     let told = match fate {
-        Fate::Seen => "seen".to_owned(),
-        Fate::Redriven { message_id } => {
+        Disposition::Seen => "seen".to_owned(),
+        Disposition::Redriven { message_id } => {
             format!("{}  now {}", style.good("sent back"), printable(message_id))
         }
-        Fate::Discarded => style.good("discarded"),
-        Fate::Refused { why } => format!("{}  {}", style.warn("refused"), why.told()),
-        Fate::NotSent { what } => format!("{}  {}", style.bad("not sent"), printable(what)),
-        Fate::NotDeleted { what, sent: true } => format!(
+        Disposition::Discarded => style.good("discarded"),
+        Disposition::Refused { why } => format!("{}  {}", style.warn("refused"), why.told()),
+        Disposition::NotSent { what } => format!("{}  {}", style.bad("not sent"), printable(what)),
+        Disposition::NotDeleted { what, sent: true } => format!(
             "{}  and still here, which takes effect once: redrive or discard it again ({})",
             style.warn("sent back"),
             printable(what)
         ),
-        Fate::NotDeleted { what, sent: false } => {
+        Disposition::NotDeleted { what, sent: false } => {
             format!("{}  {}", style.bad("not discarded"), printable(what))
         }
     };

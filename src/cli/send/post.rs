@@ -1,4 +1,4 @@
-//! Posting, and waiting for outcomes.
+//! PreparedCommand, and waiting for outcomes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     SendArgs, SendCommand,
-    counter::{Counter, Posting, caller},
+    command_builder::{CommandBuilder, PreparedCommand, caller},
 };
 use crate::{
     adapters::{
@@ -25,7 +25,7 @@ use crate::{
     },
     message::{self, ResultMessage},
     ports::{
-        Clock, LedgerKey, LedgerRecord, OutgoingMessage, Queue, Store, Wanted,
+        Clock, LedgerKey, LedgerRecord, LoadRequest, OutgoingMessage, Queue, Store,
         queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     },
     telemetry::{Traces, traces::Sending},
@@ -46,7 +46,7 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
     let delivery = args.command.as_ref().map_or(&args.delivery, SendCommand::delivery);
     let config = delivery.settings.load(&*context.environment)?;
     let traces = Traces::start(&config.traces)?;
-    let counter = Counter {
+    let counter = CommandBuilder {
         config: &config.aws,
         delivery,
         traces: traces.as_ref(),
@@ -90,7 +90,7 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
     ended
 }
 
-fn told_posted(posting: &Posting, json: bool, context: &CliContext) -> std::io::Result<()> {
+fn told_posted(posting: &PreparedCommand, json: bool, context: &CliContext) -> std::io::Result<()> {
     let key = &posting.command.key;
     if json {
         let group = posting.group.as_str();
@@ -106,8 +106,8 @@ fn told_posted(posting: &Posting, json: bool, context: &CliContext) -> std::io::
 /// not, neither is anything that follows it, but for commands of other groups in the same call.
 async fn post_all<Q: Queue>(
     connect: impl AsyncFn(&str) -> anyhow::Result<Q>,
-    postings: &[Posting],
-    mut posted: impl FnMut(&Posting) -> std::io::Result<()>,
+    postings: &[PreparedCommand],
+    mut posted: impl FnMut(&PreparedCommand) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
     let mut queues: BTreeMap<&str, Q> = BTreeMap::new();
     // All of them first: where one is missing, nothing is posted to another.
@@ -126,7 +126,7 @@ async fn post_all<Q: Queue>(
 /// Postings that follow one another and may share a call: of one queue, within what a call takes,
 /// and of different groups, for in a call what comes after a failed entry may be in the queue
 /// before it.
-fn batches(postings: &[Posting]) -> Vec<&[Posting]> {
+fn batches(postings: &[PreparedCommand]) -> Vec<&[PreparedCommand]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes, mut groups) = (0, 0, BTreeSet::new());
     for (place, posting) in postings.iter().enumerate() {
@@ -149,10 +149,10 @@ fn batches(postings: &[Posting]) -> Vec<&[Posting]> {
 
 async fn send(
     queue: &dyn Queue,
-    batch: &[Posting],
-    posted: &mut impl FnMut(&Posting) -> std::io::Result<()>,
+    batch: &[PreparedCommand],
+    posted: &mut impl FnMut(&PreparedCommand) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
-    let messages: Vec<OutgoingMessage> = batch.iter().map(Posting::message).collect();
+    let messages: Vec<OutgoingMessage> = batch.iter().map(PreparedCommand::message).collect();
     let answers = match queue.send(&messages).await {
         Ok(answers) => answers,
         Err(error) => {
@@ -188,14 +188,14 @@ async fn send(
 /// Reads outcomes from the ledger as they come.
 async fn wait(
     store: &dyn Store,
-    postings: &[Posting],
+    postings: &[PreparedCommand],
     within: Duration,
     json: bool,
     context: &CliContext,
     bar: &ProgressBar,
 ) -> anyhow::Result<ExitCode> {
     let deadline = Instant::now() + within;
-    let mut left: Vec<&Posting> = postings.iter().collect();
+    let mut left: Vec<&PreparedCommand> = postings.iter().collect();
     let mut code = ExitCode::Done;
     while !left.is_empty() {
         bar.set_message(format!("{} without an outcome yet", left.len()));
@@ -227,7 +227,7 @@ async fn outcome(
     command: &Command,
 ) -> anyhow::Result<Option<(Outcome, Timestamp)>> {
     let key = LedgerKey::Command(command.key.clone());
-    let wanted = Wanted { ledger: [key.clone()].into(), ..Wanted::default() };
+    let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
     let mut loaded = store.load(&wanted).await?;
     let Some(record) = loaded.ledger.remove(&key).flatten() else { return Ok(None) };
     if record.digest() != command.digest {
@@ -242,7 +242,7 @@ async fn outcome(
 }
 
 fn print(
-    posting: &Posting,
+    posting: &PreparedCommand,
     outcome: &Outcome,
     decided_at: Timestamp,
     json: bool,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Held, SeatState, Tally};
+use super::{ExpectedSeat, Held, Tally};
 use crate::{
     demo::theatre,
-    domain::{Line, LineKey, Occupancy, ReservationStatus, Seat, SeatNumber, Timestamp},
+    domain::{LineKey, ReservationStatus, Seat, SeatNumber, SeatState, StockLevel, Timestamp},
     ports::{Page, PageCursor, PortError, Record, Store, Table},
 };
 
@@ -89,12 +89,12 @@ impl Tally {
         by_status
     }
 
-    fn compare_seat(&mut self, number: &SeatNumber, seat: &Seat, booked: Option<SeatState>) {
+    fn compare_seat(&mut self, number: &SeatNumber, seat: &Seat, booked: Option<ExpectedSeat>) {
         let agrees = match (&seat.occupancy, booked) {
-            (Occupancy::Available, None) => number.as_str() != theatre::BLOCKED,
-            (Occupancy::Blocked, None) => number.as_str() == theatre::BLOCKED,
-            (Occupancy::Reserved { .. }, Some(SeatState::Held)) => true,
-            (Occupancy::Booked { reservation_id, .. }, Some(SeatState::Sold)) => {
+            (SeatState::Available, None) => number.as_str() != theatre::BLOCKED,
+            (SeatState::Blocked, None) => number.as_str() == theatre::BLOCKED,
+            (SeatState::Reserved { .. }, Some(ExpectedSeat::Held)) => true,
+            (SeatState::Booked { reservation_id, .. }, Some(ExpectedSeat::Sold)) => {
                 let owner = self.reservations.get(&reservation_id.0);
                 owner.is_some_and(|owner| {
                     owner.view.status == ReservationStatus::Confirmed
@@ -109,7 +109,7 @@ impl Tally {
         }
     }
 
-    fn compare_line(&mut self, key: &LineKey, line: &Line) {
+    fn compare_line(&mut self, key: &LineKey, line: &StockLevel) {
         let (held, sold) = self.taken(key);
         let stocked = self.stock.get(key).copied().unwrap_or(0);
         let expected =

@@ -96,8 +96,8 @@ fn an_outcome_has_one_id_and_an_answer_to_a_message_one_a_message() {
         let id_of_other = encode_result(&ResultMessage { message_digest: other, ..result }).id;
         let id_later = encode_result(&ResultMessage { decided_at: later, ..result }).id;
         assert_eq!(id, encode_result(&result).id);
-        assert_eq!(id == key.result_id(), !code.is_answer_only(), "{code:?}");
-        assert_eq!(id == id_of_other, !code.is_answer_only(), "{code:?}");
+        assert_eq!(id == key.result_id(), !code.is_unrecorded(), "{code:?}");
+        assert_eq!(id == id_of_other, !code.is_unrecorded(), "{code:?}");
         assert_eq!(id == id_later, code != RejectionCode::NotYetExpired, "{code:?}");
     }
 }
@@ -133,7 +133,7 @@ fn worst_bytes(outcome: &Outcome) -> usize {
 #[test]
 fn a_reservation_always_fits_a_message_seven_times() {
     let entries = crate::domain::command::RESERVE_ENTRIES_MAX;
-    let lines = |index| LineRequest {
+    let lines = |index| OrderLine {
         sku: worst_name(index).parse().unwrap(),
         quantity: crate::domain::QUANTITY_MAX,
     };

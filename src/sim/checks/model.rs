@@ -8,7 +8,9 @@ use std::{
 use jiff::SignedDuration;
 
 use crate::{
-    domain::{CommandKey, Line, LineKey, Reservation, ReservationId, Seat, SeatKey, Timestamp},
+    domain::{
+        CommandKey, LineKey, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp,
+    },
     ports::{LedgerKey, LedgerRecord, Record},
     sim::profile::SKEW_MAX_MS,
 };
@@ -137,7 +139,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
 #[derive(Clone, Debug, Default)]
 pub(in crate::sim) struct Model {
     pub(in crate::sim) seats: Table<SeatKey, Seat>,
-    pub(in crate::sim) lines: Table<LineKey, Line>,
+    pub(in crate::sim) lines: Table<LineKey, StockLevel>,
     pub(in crate::sim) reservations: Table<ReservationId, Reservation>,
     pub(in crate::sim) ledger: BTreeMap<LedgerKey, LedgerRecord>,
     /// When each command was decided: its place among all.

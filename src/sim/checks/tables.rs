@@ -6,7 +6,7 @@ use super::{Violation, ensure, model::Model};
 use crate::{
     adapters::memory::Tables,
     domain::{
-        LineKey, Occupancy, Reservation, ReservationId, ReservationStatus, SeatKey, Timestamp,
+        LineKey, Reservation, ReservationId, ReservationStatus, SeatKey, SeatState, Timestamp,
     },
     ports::{Transaction, Write, store::expiry_shard},
 };
@@ -32,7 +32,7 @@ pub(in crate::sim) fn check(tables: &Tables, model: &Model) -> Result<(), Violat
     let ledger = tables.ledger.iter().filter(|(_, record)| model.counts(record));
     ensure(ledger.eq(model.ledger.iter()), "ledger", || "an entry changed".to_owned())?;
     for (key, on_hand) in &model.on_hand {
-        let is = tables.lines.get(key).map(crate::domain::Line::on_hand);
+        let is = tables.lines.get(key).map(crate::domain::StockLevel::on_hand);
         let holds = match (on_hand, is) {
             (Some(expected), Some(is)) => *expected == is,
             _ => true,
@@ -73,7 +73,7 @@ fn check_seat(tables: &Tables, key: &SeatKey) -> Result<(), Violation> {
     let Some(seat) = tables.seats.get(key) else { return Ok(()) };
     let Some(id) = seat.occupancy.reservation_id() else { return Ok(()) };
     let wanted = match seat.occupancy {
-        Occupancy::Booked { .. } => ReservationStatus::Confirmed,
+        SeatState::Booked { .. } => ReservationStatus::Confirmed,
         _ => ReservationStatus::Active,
     };
     let owner = tables.reservations.get(&id);
@@ -103,8 +103,8 @@ fn check_reservation(
     for number in &reservation.seats {
         let key = SeatKey { event_id, number: number.clone() };
         let occupancy = tables.seats.get(&key).map(|seat| &seat.occupancy);
-        let is_own = occupancy.and_then(Occupancy::reservation_id) == Some(id);
-        let is_booked = matches!(occupancy, Some(Occupancy::Booked { .. }));
+        let is_own = occupancy.and_then(SeatState::reservation_id) == Some(id);
+        let is_booked = matches!(occupancy, Some(SeatState::Booked { .. }));
         let holds = match reservation.status {
             ReservationStatus::Active => {
                 let ran_out = latest.is_none_or(|latest| reservation.expires_at <= latest);

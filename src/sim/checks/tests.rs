@@ -3,16 +3,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    judge::{self, Sent},
     model::Model,
+    oracle::{self, Sent},
     tables,
 };
 use crate::{
     adapters::memory::{MemoryStore, Tables, TokioClock},
     decide::Limits,
     domain::{
-        Command, CommandKey, Line, LineKey, Occupancy, Outcome, PoolId, Rejection, RejectionCode,
-        Reservation, ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey, Timestamp,
+        Command, CommandKey, LineKey, Outcome, PoolId, Rejection, RejectionCode, Reservation,
+        ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey, SeatState, StockLevel,
+        Timestamp,
     },
     message::{self, ResultMessage},
     ports::{Expected, LedgerKey, LedgerRecord, OutgoingMessage, Record, Transaction, Write},
@@ -56,18 +57,18 @@ fn line_key() -> LineKey {
     LineKey { pool: PoolId::Event(1), sku: "x".parse().unwrap() }
 }
 
-fn seat(occupancy: Occupancy, version: u64, updated_at: Timestamp) -> Seat {
+fn seat(occupancy: SeatState, version: u64, updated_at: Timestamp) -> Seat {
     let details = SeatDetails::default();
     Seat { details, occupancy, version, created_at: at(0), updated_at }
 }
 
-fn line(available: i64, reserved: i64, version: u64, updated_at: Timestamp) -> Line {
-    Line { available, reserved, as_of: None, version, updated_at }
+fn line(available: i64, reserved: i64, version: u64, updated_at: Timestamp) -> StockLevel {
+    StockLevel { available, reserved, as_of: None, version, updated_at }
 }
 
-fn held() -> Occupancy {
+fn held() -> SeatState {
     let reservation_id = RESERVATION.parse().unwrap();
-    Occupancy::Reserved { reservation_id, by: "ada".parse().unwrap(), until: at(11) }
+    SeatState::Reserved { reservation_id, by: "ada".parse().unwrap(), until: at(11) }
 }
 
 /// The reservation as made in second 1.
@@ -79,7 +80,7 @@ fn reservation() -> Reservation {
         status: ReservationStatus::Active,
         version: 1,
         seats: vec!["A".parse().unwrap()],
-        lines: vec![crate::domain::LineRequest { sku: "x".parse().unwrap(), quantity: 2 }],
+        lines: vec![crate::domain::OrderLine { sku: "x".parse().unwrap(), quantity: 2 }],
         booking_id: None,
         created_at: at(1),
         expires_at: at(11),
@@ -124,11 +125,11 @@ fn reserved(command: &Command) -> Transaction {
 struct Judged {
     model: Model,
     sent: BTreeMap<CommandKey, Vec<Sent>>,
-    before: judge::Before,
+    before: oracle::Before,
 }
 
 impl Judged {
-    fn new(occupancy: Occupancy) -> Self {
+    fn new(occupancy: SeatState) -> Self {
         let mut model = Model::default();
         for record in records(occupancy) {
             model.set_up(&record, at(0));
@@ -146,13 +147,13 @@ impl Judged {
     /// The check that fails.
     fn commit(&mut self, transaction: &Transaction, now: Timestamp) -> Option<&'static str> {
         let limits = Limits::default();
-        judge::transaction(&mut self.model, transaction, (&self.sent, &self.before), &limits, now)
+        oracle::transaction(&mut self.model, transaction, (&self.sent, &self.before), &limits, now)
             .err()
             .map(|violation| violation.check)
     }
 }
 
-fn records(occupancy: Occupancy) -> Vec<Record> {
+fn records(occupancy: SeatState) -> Vec<Record> {
     vec![
         Record::Seat(seat_key(), seat(occupancy, 1, at(0))),
         Record::Line(line_key(), line(5, 0, 1, at(0))),
@@ -161,15 +162,15 @@ fn records(occupancy: Occupancy) -> Vec<Record> {
 
 #[test]
 fn a_right_reserve_is_right_and_a_seat_that_is_not_free_is_oversold() {
-    let mut judged = Judged::new(Occupancy::Available);
+    let mut judged = Judged::new(SeatState::Available);
     let reserve = judged.send(&reserve_body("1"));
     assert_eq!(judged.commit(&reserved(&reserve), at(1)), None);
-    let other = Occupancy::Reserved {
+    let other = SeatState::Reserved {
         reservation_id: crate::domain::ReservationId(uuid::Uuid::nil()),
         by: "bob".parse().unwrap(),
         until: at(5),
     };
-    for occupancy in [Occupancy::Blocked, other] {
+    for occupancy in [SeatState::Blocked, other] {
         let mut judged = Judged::new(occupancy);
         let reserve = judged.send(&reserve_body("1"));
         assert_eq!(judged.commit(&reserved(&reserve), at(1)), Some("oversold"));
@@ -178,12 +179,12 @@ fn a_right_reserve_is_right_and_a_seat_that_is_not_free_is_oversold() {
 
 #[test]
 fn what_is_written_must_be_what_the_outcome_says() {
-    let mut judged = Judged::new(Occupancy::Available);
+    let mut judged = Judged::new(SeatState::Available);
     let reserve = judged.send(&reserve_body("1"));
     let mut transaction = reserved(&reserve);
     transaction.writes.remove(3);
     assert_eq!(judged.commit(&transaction, at(1)), Some("effect"));
-    let mut judged = Judged::new(Occupancy::Available);
+    let mut judged = Judged::new(SeatState::Available);
     judged.send(&reserve_body("1"));
     let mut transaction = reserved(&reserve);
     if let Some(Write::Line { line, .. }) = transaction.writes.get_mut(2) {
@@ -194,21 +195,21 @@ fn what_is_written_must_be_what_the_outcome_says() {
 
 #[test]
 fn an_outcome_is_decided_once_and_in_its_time() {
-    let mut judged = Judged::new(Occupancy::Available);
+    let mut judged = Judged::new(SeatState::Available);
     let reserve = judged.send(&reserve_body("1"));
     assert_eq!(judged.commit(&reserved(&reserve), at(1)), None);
     let exists = Rejection::new(RejectionCode::ReservationExists, "");
     let again = outcome(&reserve, Outcome::Rejected { rejection: exists }, at(2));
     let again = Transaction { writes: vec![again], checks: Vec::new() };
     assert_eq!(judged.commit(&again, at(2)), Some("ledger"));
-    let mut judged = Judged::new(Occupancy::Available);
+    let mut judged = Judged::new(SeatState::Available);
     judged.send(&reserve_body("1"));
     assert_eq!(judged.commit(&reserved(&reserve), at(-2)), Some("time"));
 }
 
 #[test]
 fn a_rejection_must_have_been_true_since_the_command_was_sent() {
-    let mut judged = Judged::new(Occupancy::Available);
+    let mut judged = Judged::new(SeatState::Available);
     let reserve = judged.send(&reserve_body("1"));
     let rejection = Rejection {
         seats: vec!["A".parse().unwrap()],
@@ -217,7 +218,7 @@ fn a_rejection_must_have_been_true_since_the_command_was_sent() {
     let rejected = outcome(&reserve, Outcome::Rejected { rejection }, at(1));
     let rejected = Transaction { writes: vec![rejected], checks: Vec::new() };
     assert_eq!(judged.commit(&rejected, at(1)), Some("rejection"));
-    let mut judged = Judged::new(Occupancy::Blocked);
+    let mut judged = Judged::new(SeatState::Blocked);
     judged.send(&reserve_body("1"));
     assert_eq!(judged.commit(&rejected, at(1)), None);
 }
@@ -225,14 +226,14 @@ fn a_rejection_must_have_been_true_since_the_command_was_sent() {
 #[test]
 fn a_rejection_must_see_what_was_done_before_it_in_its_group() {
     for (in_one_group, expected) in [(false, None), (true, Some("rejection"))] {
-        let mut judged = Judged::new(Occupancy::Blocked);
+        let mut judged = Judged::new(SeatState::Blocked);
         let data = r#""seats":[{"seat_number":"A","status":"AVAILABLE"}]"#;
         let restock = judged.send(&body("1", "restock", data));
         let reserve = judged.send(&reserve_body("2"));
         if in_one_group {
             judged.before.insert(reserve.key.clone(), [restock.key.clone()].into());
         }
-        let free = seat(Occupancy::Available, 2, at(1));
+        let free = seat(SeatState::Available, 2, at(1));
         let summary = RestockSummary { seats_applied: 1, ..RestockSummary::default() };
         let restocked = Transaction {
             writes: vec![
@@ -255,7 +256,7 @@ fn a_rejection_must_see_what_was_done_before_it_in_its_group() {
 #[test]
 fn nothing_is_confirmed_after_it_ran_out() {
     for (second, expected) in [(10, None), (11, Some("expiry"))] {
-        let mut judged = Judged::new(Occupancy::Available);
+        let mut judged = Judged::new(SeatState::Available);
         let reserve = judged.send(&reserve_body("1"));
         assert_eq!(judged.commit(&reserved(&reserve), at(1)), None);
         let data = format!(r#""reservation_id":"{RESERVATION}","booking_id":"b""#);
@@ -266,7 +267,7 @@ fn nothing_is_confirmed_after_it_ran_out() {
             booking_id: Some("b".parse().unwrap()),
             ..reservation()
         };
-        let booked = Occupancy::Booked {
+        let booked = SeatState::Booked {
             reservation_id: confirmed.reservation_id,
             by: "ada".parse().unwrap(),
             booking_id: "b".parse().unwrap(),
@@ -327,7 +328,7 @@ fn tables_that_contradict_themselves_are_found() {
     wrong.expiry_index.clear();
     assert_eq!(check_of(&wrong), Some("owner"));
     let mut wrong = good_tables();
-    wrong.seats.insert(seat_key(), seat(Occupancy::Available, 2, at(1)));
+    wrong.seats.insert(seat_key(), seat(SeatState::Available, 2, at(1)));
     assert_eq!(check_of(&wrong), Some("owner"));
     let mut wrong = good_tables();
     wrong.reservations.clear();
@@ -340,7 +341,7 @@ fn tables_must_be_what_the_outcomes_say() {
     let check = |tables: &Tables, model: &Model| {
         tables::check(tables, model).err().map(|violation| violation.check)
     };
-    let mut judged = Judged::new(Occupancy::Available);
+    let mut judged = Judged::new(SeatState::Available);
     let reserve = judged.send(&reserve_body("1"));
     assert_eq!(judged.commit(&reserved(&reserve), at(1)), None);
     let mut good = good_tables();
@@ -366,7 +367,7 @@ struct Told {
 impl Told {
     fn new() -> Self {
         let mut history = History::new(&Profile::draw(1, &Options::default()));
-        let records = records(Occupancy::Available);
+        let records = records(SeatState::Available);
         history.set_up(&records, at(0));
         let store = MemoryStore::new(Arc::new(TokioClock::new(at(0))));
         store.insert(records);

@@ -6,8 +6,8 @@ use fastrand::Rng;
 use tokio::task::JoinHandle;
 
 use super::super::{
-    chance::{happens, one_of, stream},
     profile::Fault,
+    rng::{happens, one_of, stream},
     workload::{Posting, with_other_content},
     world::World,
 };

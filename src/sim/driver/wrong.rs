@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::super::{
-    chance::{happens, one_of, stream},
     injector::Port,
     profile::{Class, Fault},
+    rng::{happens, one_of, stream},
     trouble::{How, POOL},
     workload::crowd,
     world::World,

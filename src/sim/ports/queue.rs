@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::{
     adapters::memory::MemoryQueue,
-    planted::{self, Bug},
+    injected::{self, Bug},
     ports::{
         Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, QueueLimits,
-        Receipt, ReceiveRequest,
+        ReceiptHandle, ReceiveRequest,
     },
     sim::{
         history::Place,
@@ -56,7 +56,7 @@ impl FaultyQueue {
     /// The request as it reaches the queue.
     fn on_its_way(&self, request: &ReceiveRequest) -> ReceiveRequest {
         let mut request = request.clone();
-        if planted::on(Bug::FreshAttemptId) {
+        if injected::on(Bug::FreshAttemptId) {
             request.attempt_id = self.injector.with_rng(|rng| format!("fresh-{}", rng.u64(..)));
         }
         request
@@ -68,8 +68,8 @@ impl FaultyQueue {
         for message in &mut messages {
             let id = &mut message.deduplication_id;
             match self.place {
-                Place::DeadLetters(_) if planted::on(Bug::CopyByContent) => *id = None,
-                Place::Commands(_) if planted::on(Bug::ExpiryWithoutStep) => {
+                Place::DeadLetters(_) if injected::on(Bug::CopyByContent) => *id = None,
+                Place::Commands(_) if injected::on(Bug::ExpiryWithoutStep) => {
                     let cut = |id: String| {
                         id.rsplit_once(':').map_or_else(|| id.clone(), |(id, _)| id.to_owned())
                     };
@@ -82,10 +82,13 @@ impl FaultyQueue {
     }
 
     /// The changes as they reach the queue.
-    fn to_be_changed(&self, changes: &[(Receipt, Duration)]) -> Vec<(Receipt, Duration)> {
+    fn to_be_changed(
+        &self,
+        changes: &[(ReceiptHandle, Duration)],
+    ) -> Vec<(ReceiptHandle, Duration)> {
         let mut changes = changes.to_vec();
         let is_release = changes.iter().skip(1).all(|(_, by)| by.is_zero());
-        if planted::on(Bug::DelayLast)
+        if injected::on(Bug::DelayLast)
             && is_release
             && let [(_, first), .., (_, last)] = &mut changes[..]
         {
@@ -94,9 +97,9 @@ impl FaultyQueue {
         changes
     }
 
-    fn check_release(&self, changes: &[(Receipt, Duration)]) {
+    fn check_release(&self, changes: &[(ReceiptHandle, Duration)]) {
         let Place::Commands(queue) = self.place else { return };
-        let delay = |(receipt, by): &(Receipt, Duration)| {
+        let delay = |(receipt, by): &(ReceiptHandle, Duration)| {
             let sequence = receipt.0.split('.').nth(1)?.parse().ok()?;
             Some((sequence, !by.is_zero()))
         };
@@ -157,7 +160,7 @@ impl Queue for FaultyQueue {
 
     async fn change_visibility(
         &self,
-        changes: &[(Receipt, Duration)],
+        changes: &[(ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError> {
         let changes = &*self.to_be_changed(changes);
         self.check_release(changes);
@@ -186,7 +189,7 @@ impl Queue for FaultyQueue {
         self.injector.around(call("visibility"), args, work, late).await
     }
 
-    async fn delete(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+    async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<BatchAnswer, PortError> {
         let (world, index) = (&self.injector.world, self.index());
         let work = async {
             match self.injector.entries(receipts.len()) {
@@ -262,7 +265,7 @@ impl Queue for FaultyQueue {
 }
 
 /// Receipts by sequence and delivery, without the queue's tag.
-struct Receipts<'a>(Vec<(&'a Receipt, Option<Duration>)>);
+struct Receipts<'a>(Vec<(&'a ReceiptHandle, Option<Duration>)>);
 
 impl std::fmt::Display for Receipts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use crate::{
     domain::{CommandKey, PoolId, Reservation, ReservationStatus, Timestamp},
-    planted::{self, Bug},
+    injected::{self, Bug},
     ports::{
         Attempt, Clock as _, CommitError, Consumed, Ended, ExpiredHold, ExpiredPage, LedgerKey,
-        Loaded, Page, PageCursor, PortError, Store, Table, Transaction, Wanted, Write as Item,
-        store::expiry_shard,
+        LoadRequest, Page, PageCursor, PortError, ReadSet, Store, Table, Transaction,
+        Write as Item, store::expiry_shard,
     },
     sim::{
         history::Entry,
@@ -44,12 +44,12 @@ impl FaultyStore {
     }
 
     /// In parts, at different moments.
-    async fn load_torn(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+    async fn load_torn(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let parts = self.0.with_rng(|rng| split(rng, wanted));
-        let mut loaded = Loaded::default();
+        let mut loaded = ReadSet::default();
         for (part, gap) in parts {
             let mut some = self.0.world.store.load(&part).await?;
-            if planted::on(Bug::UnprocessedIsAbsent) && !gap.is_zero() {
+            if injected::on(Bug::UnprocessedIsAbsent) && !gap.is_zero() {
                 some.reservations.values_mut().for_each(|item| *item = None);
                 some.seats.values_mut().for_each(|item| *item = None);
                 some.lines.values_mut().for_each(|item| *item = None);
@@ -78,7 +78,7 @@ impl FaultyStore {
 
     /// Planted: keeps which commands met a conflict last.
     fn note_contention(&self, transaction: &Transaction, is_conflict: bool) {
-        if !planted::on(Bug::CountContention) {
+        if !injected::on(Bug::CountContention) {
             return;
         }
         let mut contended = self.1.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +137,7 @@ impl FaultyStore {
 
 #[async_trait]
 impl Store for FaultyStore {
-    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let work = async {
             if self.0.world.is_too_new(self.0.worker, wanted) {
                 self.0.world.count(Some(Fault::Rollout));
@@ -252,7 +252,7 @@ impl Store for FaultyStore {
     ) -> Result<ExpiredPage, PortError> {
         let call = Call { port: Port::Store, name: "expired", is_quick: true };
         let work = async {
-            let early = if planted::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
+            let early = if injected::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
             let ended = Ended { until: ended.until + early, ..ended };
             let mut found = self.0.world.store.expired(shard, ended, from, limit).await?;
             self.show_ended(shard, ended.until, limit, &mut found.holds);
@@ -287,12 +287,12 @@ fn short(message_id: &str) -> &str {
 }
 
 /// Two or three parts, each with the time until the next; an unprocessed key takes long.
-fn split(rng: &mut Rng, wanted: &Wanted) -> Vec<(Wanted, Duration)> {
+fn split(rng: &mut Rng, wanted: &LoadRequest) -> Vec<(LoadRequest, Duration)> {
     let count = rng.usize(2..=3);
-    let mut parts: Vec<(Wanted, Duration)> = (0..count)
+    let mut parts: Vec<(LoadRequest, Duration)> = (0..count)
         .map(|_| {
             let gap_ms = if rng.u32(0..4) == 0 { rng.u64(0..3_000) } else { rng.u64(0..200) };
-            (Wanted::default(), Duration::from_millis(gap_ms))
+            (LoadRequest::default(), Duration::from_millis(gap_ms))
         })
         .collect();
     macro_rules! deal {
@@ -313,11 +313,11 @@ fn split(rng: &mut Rng, wanted: &Wanted) -> Vec<(Wanted, Duration)> {
 }
 
 /// What is wanted, in few words.
-struct Named<'a>(&'a Wanted);
+struct Named<'a>(&'a LoadRequest);
 
 impl Named<'_> {
     fn text(&self) -> String {
-        let Wanted { ledger, reservations, seats, lines } = self.0;
+        let LoadRequest { ledger, reservations, seats, lines } = self.0;
         let mut text = String::new();
         let commands: BTreeSet<&str> = ledger
             .iter()

@@ -9,14 +9,14 @@ use uuid::Uuid;
 use super::{POISON, Posting, USERS, key, outgoing};
 use crate::{
     domain::{
-        Action, Cancel, Line, LineKey, LineRequest, Occupancy, Reservation, ReservationId,
-        ReservationStatus, Reserve, Seat, SeatDetails, SeatKey, SeatNumber, Sku, Timestamp, UserId,
+        Action, Cancel, LineKey, OrderLine, Reservation, ReservationId, ReservationStatus, Reserve,
+        Seat, SeatDetails, SeatKey, SeatNumber, SeatState, Sku, StockLevel, Timestamp, UserId,
     },
     message::{self, OutgoingCommand},
     ports::{Record, store::EXPIRY_SHARDS},
     sim::{
-        chance::one_of,
         profile::Fault,
+        rng::one_of,
         trouble::{GROUP, How, POOL, QUEUE_BYTES_MAX, Trouble},
         world::EPOCH,
     },
@@ -44,7 +44,8 @@ pub(super) fn draw(
     let reserved = holds.iter().map(|hold| hold.lines.len() as i64).sum();
     for (sku, reserved) in [(TROUBLED, reserved), (SOUND, 0)] {
         let key = line_key(sku);
-        let line = Line { available: PLENTY, reserved, as_of: None, version: 1, updated_at: now };
+        let line =
+            StockLevel { available: PLENTY, reserved, as_of: None, version: 1, updated_at: now };
         records.push(Record::Line(key, line));
     }
     for hold in holds {
@@ -85,7 +86,7 @@ fn holds(rng: &mut Rng, trouble: &Trouble) -> Vec<Reservation> {
         let by_seat = trouble.how == How::DamagedSeat;
         let lines = match by_seat {
             true => Vec::new(),
-            false => vec![LineRequest { sku: sku_of(TROUBLED), quantity: 1 }],
+            false => vec![OrderLine { sku: sku_of(TROUBLED), quantity: 1 }],
         };
         let bits = rng.u128(..);
         // The shard is that of the last 32 bits.
@@ -110,7 +111,7 @@ fn holds(rng: &mut Rng, trouble: &Trouble) -> Vec<Reservation> {
 
 fn held_seat(hold: &Reservation, number: &SeatNumber) -> Record {
     let key = SeatKey { event_id: POOL.event_id().unwrap_or_default(), number: number.clone() };
-    let occupancy = Occupancy::Reserved {
+    let occupancy = SeatState::Reserved {
         reservation_id: hold.reservation_id,
         by: hold.user_id.clone(),
         until: hold.expires_at,
@@ -139,7 +140,7 @@ fn posting(rng: &mut Rng, trouble: &Trouble, horizon: Duration, number: usize) -
                 reservation_id: key.default_reservation_id(),
                 user_id: user(rng),
                 seats: Vec::new(),
-                lines: vec![LineRequest { sku, quantity: 1 }],
+                lines: vec![OrderLine { sku, quantity: 1 }],
                 // Beyond the end of the history: there are no expiries of the crowd.
                 hold_seconds: Some(14_400),
             })

@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     domain::{CommandKey, GroupId, Outcome, PoolId, Rejection, RejectionCode, Timestamp},
     message::TraceContext,
-    ports::{Delivery, Receipt},
+    ports::{Delivery, ReceiptHandle},
     worker::{
         failure::Failure,
         trace::{Message, Step, Tracer},
@@ -66,7 +66,7 @@ fn context(trace: &str, flags: &str) -> TraceContext {
 fn delivery() -> Delivery {
     Delivery {
         message_id: "m-1".to_owned(),
-        receipt: Receipt("r-1".to_owned()),
+        receipt: ReceiptHandle("r-1".to_owned()),
         group: "event-42".parse::<GroupId>().unwrap(),
         sequence: "1".to_owned(),
         sent_at: Timestamp::UNIX_EPOCH,

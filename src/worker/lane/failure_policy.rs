@@ -12,8 +12,8 @@ use super::{
     isolation::DEAD_LETTER_DELAY,
 };
 use crate::{
-    planted::{self, Bug},
-    ports::{Receipt, queue::BATCH_ENTRIES_MAX},
+    injected::{self, Bug},
+    ports::{ReceiptHandle, queue::BATCH_ENTRIES_MAX},
 };
 
 /// The longest a poisonous message is hidden between attempts.
@@ -74,7 +74,7 @@ impl LaneContext {
         let receive_count = head.map_or(0, |delivery| delivery.receive_count);
         let delay = match &failure {
             Failure::Unavailable(what) | Failure::Throttled(what) => {
-                if planted::on(Bug::DropOnOutage) && matches!(failure, Failure::Unavailable(_)) {
+                if injected::on(Bug::DropOnOutage) && matches!(failure, Failure::Unavailable(_)) {
                     self.delete(left, &mut self.outbox.expect()).await;
                 }
                 let of_pool = read.and_then(ParsedMessage::pool);
@@ -144,7 +144,7 @@ impl LaneContext {
     /// others of its group, and those at once.
     pub(super) async fn release(&self, left: &[LeasedMessage], delay: Duration) {
         let held: Vec<&LeasedMessage> = left.iter().filter(|held| held.lease.is_held()).collect();
-        let changes: Vec<(Receipt, Duration)> = held
+        let changes: Vec<(ReceiptHandle, Duration)> = held
             .iter()
             .enumerate()
             .map(|(index, held)| {

@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use super::{Deferral, InFlight, LaneContext, LeasedMessage, Settled, failure_policy};
 use crate::{
     domain::Timestamp,
-    planted::{self, Bug},
+    injected::{self, Bug},
     ports::{Attempt, PortError},
     worker::{
         WorkerContext,
@@ -211,12 +211,12 @@ impl LaneContext {
             Err(failure) => return Settled::failed(failure),
         };
         let attempts_max = self.context.settings.attempts_max;
-        let is_over = attempt.count > attempts_max && !planted::on(Bug::NeverCondemn);
+        let is_over = attempt.count > attempts_max && !injected::on(Bug::NeverCondemn);
         let is_quiet = now.duration_since(attempt.before) >= ATTEMPT_ROLLBACK_WINDOW;
-        let settled = if is_over && !is_quiet && !planted::on(Bug::CondemnAtOnce) {
+        let settled = if is_over && !is_quiet && !injected::on(Bug::CondemnAtOnce) {
             let what = format!("handled alone {attempts_max} times without outcome");
             Settled::failed(Failure::DeadLetterDeferred(what))
-        } else if is_over || planted::on(Bug::CondemnUntried) {
+        } else if is_over || injected::on(Bug::CondemnUntried) {
             self.dead_letter_exhausted(isolated, attempts_max, announcement).await
         } else {
             self.batch(head, announcement).await
@@ -226,7 +226,7 @@ impl LaneContext {
         }
         let is_undone =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
-        if is_undone && !planted::on(Bug::CountOutages) {
+        if is_undone && !injected::on(Bug::CountOutages) {
             self.uncounted.add(message_id);
         }
         settled
@@ -270,7 +270,7 @@ impl LaneContext {
         };
         match status {
             Err(failure) => Settled::failed(failure),
-            Ok(LedgerStatus::Begun | LedgerStatus::Decided) if !planted::on(Bug::CondemnBegun) => {
+            Ok(LedgerStatus::Begun | LedgerStatus::Decided) if !injected::on(Bug::CondemnBegun) => {
                 let settled = self.batch(std::slice::from_ref(isolated), announcement).await;
                 match (&settled.failure, status) {
                     (Some(Failure::Poison(what)), Ok(LedgerStatus::Decided)) => {

@@ -1,32 +1,32 @@
-//! Bugs planted in the packing. Without the feature `planted` nothing here does anything.
+//! Bugs injected into the packing. Without the feature `injected-bugs` nothing here does anything.
 
 use std::collections::BTreeMap;
 
 use super::{DecidedCommand, PlannedTransaction};
 use crate::{
     decide::{Change, ItemKey, Oversold},
-    planted::{self, Bug},
+    injected::{self, Bug},
     ports::{Transaction, Write},
 };
 
 /// How the last command of the batch leaves each item; nothing unless that is to be leaked.
 pub(super) fn last_changes(steps: &[DecidedCommand]) -> BTreeMap<ItemKey, Change> {
-    if !planted::on(Bug::LeakLaterChange) {
+    if !injected::on(Bug::LeakLaterChange) {
         return BTreeMap::new();
     }
     let changes = steps.iter().flat_map(|step| &step.changes);
     changes.map(|change| (change.key(), change.clone())).collect()
 }
 
-/// The transactions as they are, unless a bug is planted in them.
+/// The transactions as they are, unless a bug is injected.
 pub(super) fn sabotaged(
     packed: Vec<PlannedTransaction>,
     last: &BTreeMap<ItemKey, Change>,
 ) -> Vec<PlannedTransaction> {
-    if planted::on(Bug::LeakLaterChange) {
+    if injected::on(Bug::LeakLaterChange) {
         return packed.into_iter().map(|packed| leaked(packed, last)).collect();
     }
-    if planted::on(Bug::LedgerApart) {
+    if injected::on(Bug::LedgerApart) {
         return packed.into_iter().flat_map(ledger_apart).collect();
     }
     packed

@@ -107,17 +107,17 @@ impl HttpClient for Wire {
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         let server = self.0.server.http_connector(settings, components);
-        SharedHttpConnector::new(Line { wire: self.clone(), server })
+        SharedHttpConnector::new(StockLevel { wire: self.clone(), server })
     }
 }
 
 #[derive(Debug)]
-struct Line {
+struct StockLevel {
     wire: Wire,
     server: SharedHttpConnector,
 }
 
-impl HttpConnector for Line {
+impl HttpConnector for StockLevel {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let state = &self.wire.0;
         let sent = read(&request);

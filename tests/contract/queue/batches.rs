@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use inventory_worker::ports::{
-    Backlog, EntryError, OutgoingMessage, PortError, Queue, Receipt,
+    Backlog, EntryError, OutgoingMessage, PortError, Queue, ReceiptHandle,
     queue::{MESSAGE_BYTES_MAX, RETENTION_MAX},
 };
 
@@ -58,7 +58,7 @@ pub async fn more_than_ten_entries_are_refused(harness: &dyn QueueHarness) {
 
     send(&queue, "g", &["1"]).await;
     let receipt = receive(&queue).await[0].receipt.clone();
-    let receipts: Vec<Receipt> = std::iter::repeat_n(receipt, 11).collect();
+    let receipts: Vec<ReceiptHandle> = std::iter::repeat_n(receipt, 11).collect();
     let answer = queue.delete(&receipts).await;
     assert!(matches!(answer, Err(PortError::Refused(_))), "{answer:?}");
     let changes: Vec<_> = receipts.into_iter().map(|receipt| (receipt, LONG)).collect();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use inventory_worker::ports::{
-    Delivery, EntryError, OutgoingMessage, Queue, Receipt, ReceiveRequest,
+    Delivery, EntryError, OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest,
 };
 
 use crate::harness::LONG;
@@ -52,7 +52,7 @@ pub fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
 }
 
 /// The deliveries' receipts, in order.
-pub fn receipts(deliveries: &[Delivery]) -> Vec<Receipt> {
+pub fn receipts(deliveries: &[Delivery]) -> Vec<ReceiptHandle> {
     deliveries.iter().map(|delivery| delivery.receipt.clone()).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use inventory_worker::{
     domain::RestockSummary,
-    ports::{Expected, LedgerKey, Loaded, Table, Transaction, Wanted, Write},
+    ports::{Expected, LedgerKey, LoadRequest, ReadSet, Table, Transaction, Write},
 };
 
 use super::{StoreHarness, samples::*};
@@ -66,7 +66,7 @@ pub async fn every_wanted_key_is_answered(harness: &dyn StoreHarness) {
     must_commit(&store, vec![write_ledger("there", intent(1))]).await;
 
     let ledger_key = |id| LedgerKey::Command(command_key("/test", id));
-    let wanted = Wanted {
+    let wanted = LoadRequest {
         ledger: [ledger_key("there"), ledger_key("absent")].into(),
         reservations: [reservation_id(1), reservation_id(2)].into(),
         seats: numbers.iter().map(|number| seat_key(number)).collect(),
@@ -89,7 +89,7 @@ pub async fn every_wanted_key_is_answered(harness: &dyn StoreHarness) {
 
 pub async fn nothing_wanted_is_answered_with_nothing(harness: &dyn StoreHarness) {
     let store = harness.store().await;
-    assert_eq!(store.load(&Wanted::default()).await.unwrap(), Loaded::default());
+    assert_eq!(store.load(&LoadRequest::default()).await.unwrap(), ReadSet::default());
 }
 
 pub async fn write_units_are_counted_where_they_are_told(harness: &dyn StoreHarness) {

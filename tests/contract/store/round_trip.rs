@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use inventory_worker::{
     domain::{
-        CommandType, Digest, Line, LineShortfall, ON_HAND_MAX, Occupancy, Outcome, PoolId,
-        Rejection, RejectionCode, Reservation, ReservationStatus, RestockSummary, Seat,
-        SeatDetails, SeatKey,
+        CommandType, Digest, LineShortfall, ON_HAND_MAX, Outcome, PoolId, Rejection, RejectionCode,
+        Reservation, ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey, SeatState,
+        StockLevel,
     },
-    ports::{Expected, LedgerKey, LedgerRecord, Store, Wanted, Write},
+    ports::{Expected, LedgerKey, LedgerRecord, LoadRequest, Store, Write},
 };
 
 use super::{StoreHarness, samples::*};
@@ -43,14 +43,14 @@ pub async fn every_field_of_a_seat_reads_back(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     let by = || "üser 🎟".parse().unwrap();
     let occupancies = [
-        Occupancy::Available,
-        Occupancy::Blocked,
-        Occupancy::Reserved {
+        SeatState::Available,
+        SeatState::Blocked,
+        SeatState::Reserved {
             reservation_id: reservation_id(7),
             by: by(),
             until: at("2026-11-22T10:10:00Z"),
         },
-        Occupancy::Booked {
+        SeatState::Booked {
             reservation_id: reservation_id(7),
             by: by(),
             booking_id: "b-\"1\"".parse().unwrap(),
@@ -84,13 +84,13 @@ pub async fn every_field_of_a_seat_reads_back(harness: &dyn StoreHarness) {
 pub async fn every_field_of_a_line_reads_back(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     let lines = [
-        Line { available: 0, reserved: 0, ..line(1) },
-        Line { available: -1_000_000_000, reserved: 1_000_000_000, ..line(2) },
-        Line { available: ON_HAND_MAX, reserved: 0, ..line(3) },
+        StockLevel { available: 0, reserved: 0, ..line(1) },
+        StockLevel { available: -1_000_000_000, reserved: 1_000_000_000, ..line(2) },
+        StockLevel { available: ON_HAND_MAX, reserved: 0, ..line(3) },
         // What a command says is kept to the nanosecond; the worker's clock is cut.
-        Line { as_of: Some(at("2026-11-22T10:00:00.123456789Z")), ..line(4) },
-        Line { as_of: Some(at("2026-11-22T12:00:00+02:00")), ..line(5) },
-        Line { as_of: Some(at("1969-12-31T23:59:59.5Z")), ..line(6) },
+        StockLevel { as_of: Some(at("2026-11-22T10:00:00.123456789Z")), ..line(4) },
+        StockLevel { as_of: Some(at("2026-11-22T12:00:00+02:00")), ..line(5) },
+        StockLevel { as_of: Some(at("1969-12-31T23:59:59.5Z")), ..line(6) },
     ];
     for (number, line) in lines.into_iter().enumerate() {
         let key = line_key("store#a:b.c_d-e", &format!("sku-{number}"));
@@ -266,7 +266,7 @@ pub async fn commands_with_alike_keys_stay_apart(harness: &dyn StoreHarness) {
         };
         must_commit(&store, vec![Write::Ledger { key: key.clone(), record }]).await;
     }
-    let wanted = Wanted { ledger: keys.iter().cloned().collect(), ..Wanted::default() };
+    let wanted = LoadRequest { ledger: keys.iter().cloned().collect(), ..LoadRequest::default() };
     let loaded = store.load(&wanted).await.unwrap();
     for (number, key) in (0..).zip(&keys) {
         let digest = loaded.ledger[key].as_ref().map(LedgerRecord::digest);

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use inventory_worker::{
     domain::{
-        CommandKey, CommandType, Digest, Line, LineKey, LineRequest, Occupancy, Outcome, PoolId,
-        Rejection, RejectionCode, Reservation, ReservationId, ReservationStatus, RestockSummary,
-        Seat, SeatDetails, SeatKey, Timestamp,
+        CommandKey, CommandType, Digest, LineKey, OrderLine, Outcome, PoolId, Rejection,
+        RejectionCode, Reservation, ReservationId, ReservationStatus, RestockSummary, Seat,
+        SeatDetails, SeatKey, SeatState, StockLevel, Timestamp,
     },
     ports::{
-        Check, CommitError, Consumed, Expected, LedgerKey, LedgerRecord, Store, Transaction,
-        Wanted, Write,
+        Check, CommitError, Consumed, Expected, LedgerKey, LedgerRecord, LoadRequest, Store,
+        Transaction, Write,
     },
 };
 use uuid::Uuid;
@@ -26,7 +26,7 @@ pub fn seat_key(number: &str) -> SeatKey {
 pub fn seat(version: u64) -> Seat {
     Seat {
         details: SeatDetails::default(),
-        occupancy: Occupancy::Available,
+        occupancy: SeatState::Available,
         version,
         created_at: at("2026-11-22T10:00:00Z"),
         updated_at: at("2026-11-22T10:00:00.123Z"),
@@ -41,8 +41,8 @@ pub fn line_key(pool: &str, sku: &str) -> LineKey {
     LineKey { pool: pool.parse().unwrap(), sku: sku.parse().unwrap() }
 }
 
-pub fn line(version: u64) -> Line {
-    Line {
+pub fn line(version: u64) -> StockLevel {
+    StockLevel {
         available: 7,
         reserved: 3,
         as_of: None,
@@ -68,7 +68,7 @@ pub fn reservation(number: u128, version: u64) -> Reservation {
         status: ReservationStatus::Active,
         version,
         seats: vec!["A-2".parse().unwrap(), "A-1".parse().unwrap()],
-        lines: vec![LineRequest { sku: "sku".parse().unwrap(), quantity: 3 }],
+        lines: vec![OrderLine { sku: "sku".parse().unwrap(), quantity: 3 }],
         booking_id: None,
         created_at: at("2026-11-22T10:00:00.123Z"),
         expires_at: at("2026-11-22T10:10:00Z"),
@@ -151,7 +151,7 @@ pub fn assert_invalid(result: &Result<Consumed, CommitError>) {
 }
 
 pub async fn load_seat(store: &Arc<dyn Store>, key: &SeatKey) -> Option<Seat> {
-    let wanted = Wanted { seats: [key.clone()].into(), ..Wanted::default() };
+    let wanted = LoadRequest { seats: [key.clone()].into(), ..LoadRequest::default() };
     store.load(&wanted).await.unwrap().seats.remove(key).expect("every wanted key is answered")
 }
 
@@ -160,19 +160,19 @@ pub async fn seat_version(store: &Arc<dyn Store>, number: &str) -> u64 {
     load_seat(store, &seat_key(number)).await.map_or(0, |seat| seat.version)
 }
 
-pub async fn load_line(store: &Arc<dyn Store>, key: &LineKey) -> Option<Line> {
-    let wanted = Wanted { lines: [key.clone()].into(), ..Wanted::default() };
+pub async fn load_line(store: &Arc<dyn Store>, key: &LineKey) -> Option<StockLevel> {
+    let wanted = LoadRequest { lines: [key.clone()].into(), ..LoadRequest::default() };
     store.load(&wanted).await.unwrap().lines.remove(key).expect("every wanted key is answered")
 }
 
 pub async fn load_reservation(store: &Arc<dyn Store>, number: u128) -> Option<Reservation> {
     let id = reservation_id(number);
-    let wanted = Wanted { reservations: [id].into(), ..Wanted::default() };
+    let wanted = LoadRequest { reservations: [id].into(), ..LoadRequest::default() };
     let mut loaded = store.load(&wanted).await.unwrap();
     loaded.reservations.remove(&id).expect("every wanted key is answered")
 }
 
 pub async fn load_ledger(store: &Arc<dyn Store>, key: &LedgerKey) -> Option<LedgerRecord> {
-    let wanted = Wanted { ledger: [key.clone()].into(), ..Wanted::default() };
+    let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
     store.load(&wanted).await.unwrap().ledger.remove(key).expect("every wanted key is answered")
 }

@@ -42,7 +42,7 @@ pub async fn judge(world: &World, load: &Load) -> Verdict {
     for result in results.values() {
         *words.entry(result.word().to_owned()).or_default() += 1;
     }
-    let of_outcomes = world.results.seen().iter().filter(|one| !is_answer_only(one)).count();
+    let of_outcomes = world.results.seen().iter().filter(|one| !is_unrecorded(one)).count();
     Verdict { outcomes: words, repeated_results: of_outcomes - results.len() }
 }
 
@@ -63,7 +63,7 @@ async fn outcomes(world: &World) -> BTreeMap<CommandKey, LedgerRecord> {
 }
 
 /// An answer to one message, which the ledger does not have.
-fn is_answer_only(result: &Received) -> bool {
+fn is_unrecorded(result: &Received) -> bool {
     ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "NOT_YET_EXPIRED"].contains(&result.word())
 }
 
@@ -74,7 +74,7 @@ fn one_a_command<'a>(
     outcomes: &BTreeMap<CommandKey, LedgerRecord>,
 ) -> BTreeMap<CommandKey, &'a Received> {
     let mut results = BTreeMap::new();
-    for result in world.results.seen().iter().filter(|one| !is_answer_only(one)) {
+    for result in world.results.seen().iter().filter(|one| !is_unrecorded(one)) {
         let command = &result.body["data"]["command"];
         let text = |name: &str| command[name].as_str().unwrap();
         let key =

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use inventory_worker::{
     adapters::memory::MemoryStore,
     audit::Invariant,
-    domain::{Occupancy, PoolId, Timestamp},
+    domain::{PoolId, SeatState, Timestamp},
     ports::{
-        Attempt, CommitError, Consumed, Ended, ExpiredPage, Loaded, Page, PageCursor, PortError,
-        Record, Store, Table, Transaction, Wanted,
+        Attempt, CommitError, Consumed, Ended, ExpiredPage, LoadRequest, Page, PageCursor,
+        PortError, ReadSet, Record, Store, Table, Transaction,
     },
 };
 use uuid::Uuid;
@@ -71,7 +71,7 @@ impl Moving {
 
 #[async_trait]
 impl Store for Moving {
-    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         self.called(Call::Load).await?;
         self.store.load(wanted).await
     }
@@ -131,7 +131,7 @@ fn before_the_last_reserve() -> (Tables, Vec<Record>) {
     let mut before = after.clone();
     before.items.reservations.remove(&reservation_id(1));
     for name in ["A-1", "A-2"] {
-        before.seat(name).occupancy = Occupancy::Available;
+        before.seat(name).occupancy = SeatState::Available;
         before.seat(name).version = 1;
     }
     let line = before.line("x");
@@ -187,7 +187,7 @@ async fn a_reserve_at_any_moment_of_the_audit_is_no_violation() {
 async fn a_seat_that_is_set_right_before_it_is_read_again_is_not_reported() {
     let mut wrong = Tables::of_a_show();
     let right = wrong.seat("A-1").clone();
-    wrong.seat("A-1").occupancy = Occupancy::Available;
+    wrong.seat("A-1").occupancy = SeatState::Available;
     wrong.seat("A-1").version += 1;
     let mended = inventory_worker::domain::Seat { version: right.version + 2, ..right };
     // The first load after the scan of reservations is of their seats; the next reads again.
@@ -210,7 +210,7 @@ async fn a_seat_that_is_set_right_before_it_is_read_again_is_not_reported() {
 #[tokio::test(start_paused = true)]
 async fn a_seat_that_stays_wrong_and_keeps_changing_is_not_settled() {
     let mut wrong = Tables::of_a_show();
-    wrong.seat("A-3").occupancy = Occupancy::Available;
+    wrong.seat("A-3").occupancy = SeatState::Available;
     let mut seat = wrong.seat("A-3").clone();
     let store = Moving::new(&wrong, move |_, store| {
         seat.version += 1;
@@ -265,7 +265,7 @@ async fn a_line_that_has_come_to_rest_is_judged() {
 #[tokio::test(start_paused = true)]
 async fn a_hold_that_runs_out_during_a_long_audit_may_be_taken_over() {
     let mut tables = Tables::of_a_show();
-    tables.seat("A-2").occupancy = Occupancy::Available;
+    tables.seat("A-2").occupancy = SeatState::Available;
     let mut store = Moving::new(&tables, |_, _| Ok(()));
     assert!(!report(&store, at(NOW)).await.is_clean());
     // The seats alone take more than ten minutes.

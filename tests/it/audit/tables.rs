@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use inventory_worker::{
     adapters::memory::{MemoryStore, TokioClock},
     domain::{
-        Action, Command, CommandKey, CommandType, Digest, Line, LineKey, Outcome, PoolId,
-        Reservation, RestockMode, RestockSummary, Seat, SeatKey, Timestamp,
+        Action, Command, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Reservation,
+        RestockMode, RestockSummary, Seat, SeatKey, StockLevel, Timestamp,
     },
     ports::{LedgerKey, LedgerRecord, Record},
 };
@@ -150,7 +150,7 @@ impl Tables {
         self.items.seats.get_mut(&seat_key(seat)).unwrap()
     }
 
-    pub fn line(&mut self, name: &str) -> &mut Line {
+    pub fn line(&mut self, name: &str) -> &mut StockLevel {
         self.items.lines.get_mut(&line_key(name)).unwrap()
     }
 

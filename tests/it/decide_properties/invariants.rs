@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use inventory_worker::{
     decide::{Change, ItemKey},
     domain::{
-        Action, Line, LineKey, Occupancy, Outcome, Reservation, ReservationStatus, RestockMode,
-        SeatKey,
+        Action, LineKey, Outcome, Reservation, ReservationStatus, RestockMode, SeatKey, SeatState,
+        StockLevel,
     },
 };
 
@@ -30,13 +30,13 @@ fn seats_and_their_holders_agree(items: &Items) -> Checked {
     for (key, seat) in &items.seats {
         let holder = seat.occupancy.reservation_id().map(|id| &items.reservations[&id]);
         let agrees = match (&seat.occupancy, holder) {
-            (Occupancy::Available | Occupancy::Blocked, _) => true,
-            (Occupancy::Reserved { by, until, .. }, Some(holder)) => {
+            (SeatState::Available | SeatState::Blocked, _) => true,
+            (SeatState::Reserved { by, until, .. }, Some(holder)) => {
                 holder.status == ReservationStatus::Active
                     && holder.user_id == *by
                     && holder.expires_at == *until
             }
-            (Occupancy::Booked { by, booking_id, .. }, Some(holder)) => {
+            (SeatState::Booked { by, booking_id, .. }, Some(holder)) => {
                 holder.status == ReservationStatus::Confirmed
                     && holder.user_id == *by
                     && holder.booking_id.as_ref() == Some(booking_id)
@@ -158,24 +158,24 @@ fn seats_go_the_allowed_ways(decided: &Decided) -> Checked {
         let outcome = &decided.ran.verdict.outcome;
         let allowed = match (&old.occupancy, &new.occupancy) {
             (old, new) if old == new => true,
-            (Occupancy::Available, Occupancy::Reserved { .. }) => {
+            (SeatState::Available, SeatState::Reserved { .. }) => {
                 matches!(outcome, Outcome::Reserved { .. })
             }
-            (Occupancy::Reserved { until, .. }, Occupancy::Reserved { .. }) => {
+            (SeatState::Reserved { until, .. }, SeatState::Reserved { .. }) => {
                 matches!(outcome, Outcome::Reserved { .. }) && *until <= decided.now
             }
             (
-                Occupancy::Reserved { reservation_id: held, until, .. },
-                Occupancy::Booked { reservation_id: booked, .. },
+                SeatState::Reserved { reservation_id: held, until, .. },
+                SeatState::Booked { reservation_id: booked, .. },
             ) => held == booked && decided.now < *until,
-            (Occupancy::Reserved { .. }, Occupancy::Available) => {
+            (SeatState::Reserved { .. }, SeatState::Available) => {
                 matches!(outcome, Outcome::Cancelled { .. } | Outcome::Expired { .. })
             }
-            (Occupancy::Booked { .. }, Occupancy::Available) => {
+            (SeatState::Booked { .. }, SeatState::Available) => {
                 matches!(&decided.ran.command.action, Action::Cancel(cancel) if cancel.refund)
             }
-            (Occupancy::Available, Occupancy::Blocked)
-            | (Occupancy::Blocked, Occupancy::Available) => {
+            (SeatState::Available, SeatState::Blocked)
+            | (SeatState::Blocked, SeatState::Available) => {
                 matches!(outcome, Outcome::Restocked { .. })
             }
             _ => false,
@@ -191,7 +191,7 @@ fn seats_go_the_allowed_ways(decided: &Decided) -> Checked {
 fn stock_is_conserved(decided: &Decided) -> Checked {
     for (key, new) in &decided.after.lines {
         let old = decided.before.lines.get(key);
-        let on_hand = old.map_or(0, Line::on_hand);
+        let on_hand = old.map_or(0, StockLevel::on_hand);
         let expected = match &decided.ran.verdict.outcome {
             Outcome::Confirmed { reservation } => {
                 on_hand - asked_of(key, reservation, was(decided, reservation, "ACTIVE"))

@@ -72,20 +72,20 @@ pub enum Expected {
         seats: Vec<u8>,
         lines: Vec<(u8, i64, i64)>,
         /// The reservation, where the rejection rests on it and on the seats.
-        rests_on: Option<u32>,
+        read_dependencies: Option<u32>,
     },
 }
 
 fn no(code: &'static str) -> Expected {
-    Expected::Rejected { code, seats: Vec::new(), lines: Vec::new(), rests_on: None }
+    Expected::Rejected { code, seats: Vec::new(), lines: Vec::new(), read_dependencies: None }
 }
 
 fn no_seats(code: &'static str, seats: Vec<u8>) -> Expected {
-    Expected::Rejected { code, seats, lines: Vec::new(), rests_on: None }
+    Expected::Rejected { code, seats, lines: Vec::new(), read_dependencies: None }
 }
 
 fn no_lines(code: &'static str, lines: Vec<(u8, i64, i64)>) -> Expected {
-    Expected::Rejected { code, seats: Vec::new(), lines, rests_on: None }
+    Expected::Rejected { code, seats: Vec::new(), lines, read_dependencies: None }
 }
 
 impl Model {
@@ -223,7 +223,12 @@ impl Model {
         let seats: Vec<u8> = found.seats.iter().filter(is_lost).copied().collect();
         if !seats.is_empty() {
             let code = "RESERVATION_EXPIRED";
-            return Expected::Rejected { code, seats, lines: Vec::new(), rests_on: Some(id) };
+            return Expected::Rejected {
+                code,
+                seats,
+                lines: Vec::new(),
+                read_dependencies: Some(id),
+            };
         }
         for seat in &found.seats {
             self.set_seat(now, (pool, *seat), "BOOKED", Some(id));

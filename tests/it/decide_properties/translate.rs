@@ -1,9 +1,9 @@
 //! Between the plain numbers of a history and the words of the trade.
 
 use inventory_worker::domain::{
-    Action, Cancel, Confirm, Expire, Line, LineKey, LineRequest, LineShortfall, Occupancy, Outcome,
-    PoolId, RejectionCode, Reservation, ReservationStatus, Reserve, Restock, RestockMode,
-    RestockStatus, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, Timestamp,
+    Action, Cancel, Confirm, Expire, LineKey, LineShortfall, OrderLine, Outcome, PoolId,
+    RejectionCode, Reservation, ReservationStatus, Reserve, Restock, RestockMode, RestockStatus,
+    RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, SeatState, StockLevel, Timestamp,
 };
 
 use super::{
@@ -48,8 +48,8 @@ fn booking_name(booking: u8) -> String {
     format!("b-{booking}")
 }
 
-fn requests(lines: &[(u8, i64)]) -> Vec<LineRequest> {
-    let request = |(name, quantity): &(u8, i64)| LineRequest {
+fn requests(lines: &[(u8, i64)]) -> Vec<OrderLine> {
+    let request = |(name, quantity): &(u8, i64)| OrderLine {
         sku: sku(&sku_name(*name)),
         quantity: u64::try_from(*quantity).unwrap(),
     };
@@ -142,18 +142,18 @@ fn reservation(id: u32, found: &ReservationModel) -> Reservation {
 fn seat(model: &Model, found: &SeatModel) -> Seat {
     let holder = found.held_by.map(|id| (id, &model.reservations[&id]));
     let occupancy = match (found.status, holder) {
-        ("RESERVED", Some((id, holder))) => Occupancy::Reserved {
+        ("RESERVED", Some((id, holder))) => SeatState::Reserved {
             reservation_id: reservation_id(id),
             by: user(&user_name(holder.user)),
             until: time(holder.expires_ms),
         },
-        ("BOOKED", Some((id, holder))) => Occupancy::Booked {
+        ("BOOKED", Some((id, holder))) => SeatState::Booked {
             reservation_id: reservation_id(id),
             by: user(&user_name(holder.user)),
             booking_id: booking(&booking_name(holder.booking.unwrap())),
         },
-        ("AVAILABLE", None) => Occupancy::Available,
-        ("BLOCKED", None) => Occupancy::Blocked,
+        ("AVAILABLE", None) => SeatState::Available,
+        ("BLOCKED", None) => SeatState::Blocked,
         wrong => panic!("the model has a seat {wrong:?}"),
     };
     Seat {
@@ -170,8 +170,8 @@ fn seat(model: &Model, found: &SeatModel) -> Seat {
     }
 }
 
-fn line(found: &LineModel) -> Line {
-    Line {
+fn line(found: &LineModel) -> StockLevel {
+    StockLevel {
         available: found.available,
         reserved: found.reserved,
         as_of: found.as_of_ms.map(time),

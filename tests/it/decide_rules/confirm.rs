@@ -1,11 +1,11 @@
 use inventory_worker::domain::{
-    Action, Confirm, Occupancy, RejectionCode, Reservation, ReservationStatus,
+    Action, Confirm, RejectionCode, Reservation, ReservationStatus, SeatState,
 };
 
 use super::{Show, held};
 use crate::world::{
-    at, booking, cancel, confirm, event, expire, numbers, reservation_id, reserve, rests_on, store,
-    user,
+    at, booking, cancel, confirm, event, expire, numbers, read_dependencies, reservation_id,
+    reserve, store, user,
 };
 
 /// Reservation 1 of ann's: and three of `x`, from 10:00 to 10:10.
@@ -31,10 +31,10 @@ fn a_confirm_books_the_seats_and_lets_the_lines_leave_the_building() {
         ..active
     };
     assert_eq!(ran.reservation(), &expected);
-    assert_eq!(ran.verdict.rests_on, []);
+    assert_eq!(ran.verdict.read_dependencies, []);
     for name in ["A-1", "A-2"] {
         let seat = show.seat(name);
-        let booked = Occupancy::Booked {
+        let booked = SeatState::Booked {
             reservation_id: reservation_id(1),
             by: user("ann"),
             booking_id: booking("b-1"),
@@ -74,7 +74,7 @@ fn a_confirm_that_finds_a_seat_taken_over_is_expired_and_rests_on_seat_and_reser
     let ran = show.confirm(confirm(1, "b-1"), "10:09:59");
     assert_eq!(ran.code(), RejectionCode::ReservationExpired);
     assert_eq!(ran.rejection().seats, numbers(&["A-2"]));
-    assert_eq!(ran.verdict.rests_on, rests_on(1, &["A-2"]));
+    assert_eq!(ran.verdict.read_dependencies, read_dependencies(1, &["A-2"]));
     assert_eq!(show.seat("A-1").occupancy, held(1, "ann", at("10:10:00")));
     assert_eq!(show.figures("x"), (7, 3));
 }
@@ -87,7 +87,7 @@ fn a_seat_taken_over_and_given_back_since_is_still_lost() {
     assert_eq!(show.status("A-1"), "AVAILABLE");
     let ran = show.confirm(confirm(1, "b-1"), "10:09:59");
     assert_eq!(ran.code(), RejectionCode::ReservationExpired);
-    assert_eq!(ran.verdict.rests_on, rests_on(1, &["A-1"]));
+    assert_eq!(ran.verdict.read_dependencies, read_dependencies(1, &["A-1"]));
 }
 
 #[test]

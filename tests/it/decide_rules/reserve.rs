@@ -33,7 +33,7 @@ fn a_reserve_holds_every_seat_and_line_it_names() {
         ended_at: None,
     };
     assert_eq!(ran.reservation(), &expected);
-    assert_eq!(ran.verdict.rests_on, []);
+    assert_eq!(ran.verdict.read_dependencies, []);
     for name in ["A-1", "A-2"] {
         let seat = show.seat(name);
         assert_eq!(seat.occupancy, held(1, "ann", at("10:10:00")));

@@ -1,7 +1,7 @@
 use inventory_worker::{
     decide::{OverBound, apply_entries},
     domain::{
-        Action, LineRequest, LineShortfall, ON_HAND_MAX, Outcome, QUANTITY_MAX, RejectionCode,
+        Action, LineShortfall, ON_HAND_MAX, OrderLine, Outcome, QUANTITY_MAX, RejectionCode,
         Restock, RestockMode, RestockStatus, RestockSummary, SeatChange, SeatDetails,
     },
 };
@@ -279,7 +279,7 @@ fn a_chunk_applies_its_own_entries_alone_and_skips_a_line_beyond_the_bound() {
     for _ in 0..9 {
         // A quantity no message may carry, to come near the bound in few steps.
         let near = 1_000_000_000_000_000;
-        let lines = vec![LineRequest { sku: sku("y"), quantity: near }];
+        let lines = vec![OrderLine { sku: sku("y"), quantity: near }];
         apply(&Restock { lines, ..add(&[]) }, 0..1);
     }
     let summary = apply(&restock, 3..5);

@@ -12,11 +12,11 @@ use inventory_worker::{
         memory::{MemoryQueue, TokioClock},
         system::Random,
     },
-    dlq::{Desk, Fate, Options, Run},
+    dlq::{Disposition, DlqManager, Options, Run},
     domain::Timestamp,
     ports::{
         Backlog, BatchAnswer, Clock as _, Delivery, EntryError, OutgoingMessage, PortError, Queue,
-        Receipt, ReceiveRequest,
+        ReceiptHandle, ReceiveRequest,
     },
     worker::dead_letters::{DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE},
 };
@@ -75,7 +75,7 @@ impl Queue for FaultyQueue {
 
     async fn change_visibility(
         &self,
-        changes: &[(Receipt, Duration)],
+        changes: &[(ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError> {
         match self.take("change_visibility") {
             None => self.inner.change_visibility(changes).await,
@@ -84,7 +84,7 @@ impl Queue for FaultyQueue {
         }
     }
 
-    async fn delete(&self, receipts: &[Receipt]) -> Result<BatchAnswer, PortError> {
+    async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<BatchAnswer, PortError> {
         match self.take("delete") {
             None => self.inner.delete(receipts).await,
             Some(Fault::Fails) => Err(down()),
@@ -125,7 +125,7 @@ pub struct Place {
     pub clock: Arc<TokioClock>,
     pub source: Arc<FaultyQueue>,
     pub dead: Arc<FaultyQueue>,
-    pub desk: Desk,
+    pub desk: DlqManager,
     sent: Mutex<u32>,
 }
 
@@ -141,7 +141,7 @@ impl Place {
         let source = MemoryQueue::new("orders.fifo", clock.clone())
             .with_dead_letters(Arc::clone(&dead.inner), 3);
         let source = FaultyQueue::new(source);
-        let desk = Desk {
+        let desk = DlqManager {
             dead_letters: dead.clone(),
             clock: clock.clone(),
             entropy: Arc::new(Random::new()),
@@ -214,7 +214,7 @@ fn bodies(queue: &MemoryQueue) -> Vec<String> {
 }
 
 /// Ids and fates.
-pub fn fates(run: &Run) -> Vec<(&str, &Fate)> {
+pub fn fates(run: &Run) -> Vec<(&str, &Disposition)> {
     run.handled.iter().map(|one| (one.letter.id.as_str(), &one.fate)).collect()
 }
 

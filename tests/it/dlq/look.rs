@@ -6,7 +6,7 @@ use std::{
 };
 
 use inventory_worker::{
-    dlq::{Ended, Fate, Selection, UNKNOWN},
+    dlq::{Disposition, Ended, Selection, UNKNOWN},
     ports::{EntryError, Queue as _},
 };
 
@@ -123,7 +123,7 @@ async fn only_what_was_named_is_discarded() {
     let run = place.desk.discard(&Selection::of(named)).await;
     assert_eq!(
         fates(&run),
-        [(ids[1].as_str(), &Fate::Discarded), (ids[3].as_str(), &Fate::Discarded)]
+        [(ids[1].as_str(), &Disposition::Discarded), (ids[3].as_str(), &Disposition::Discarded)]
     );
     assert_eq!(run.missing, ["nobody"]);
     assert!(!run.is_done(), "one was not found");
@@ -169,8 +169,8 @@ async fn a_discard_that_fails_is_told_and_loses_nothing() {
     let busy = EntryError::Retryable("busy".to_owned());
     place.dead.next("delete", [None, Some(Fault::FailsEntry(busy))]);
     let run = place.desk.discard(&Selection::all()).await;
-    assert_eq!(run.handled[0].fate, Fate::Discarded);
-    assert!(matches!(run.handled[1].fate, Fate::NotDeleted { sent: false, .. }));
+    assert_eq!(run.handled[0].fate, Disposition::Discarded);
+    assert!(matches!(run.handled[1].fate, Disposition::NotDeleted { sent: false, .. }));
     assert_eq!(run.handled.len(), 2, "what stands behind it is left alone");
     assert!(!run.is_done());
     assert_eq!(place.in_dead(), ["m1", "m2"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use inventory_worker::{
-    dlq::{Ended, Fate, REDRIVE_AGE_MAX, Refusal, Selection},
+    dlq::{Disposition, Ended, REDRIVE_AGE_MAX, Refusal, Selection},
     domain::time::saturating_add,
     ports::{EntryError, Queue as _, queue::MESSAGE_BYTES_MAX},
     worker::dead_letters::{FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON},
@@ -69,7 +69,7 @@ async fn what_is_older_than_the_ledger_is_refused_and_does_not_hold_up_the_other
     place.bury_sent_at("g", "just in time", "POISON", at_the_limit);
     place.bury("g", "new", "POISON");
     let run = place.desk.redrive(&*place.source, &Selection::all()).await;
-    let refused = Fate::Refused { why: Refusal::OlderThanLedger };
+    let refused = Disposition::Refused { why: Refusal::OlderThanLedger };
     assert_eq!(fates(&run)[0], (old.as_str(), &refused));
     assert!(!run.is_done());
     assert_eq!(place.in_source(), ["just in time", "new"]);
@@ -94,7 +94,7 @@ async fn an_age_survives_every_death_and_redrive() {
         let run = place.desk.redrive(&*place.source, &Selection::all()).await;
         let known = if day == 0 { first } else { at_the_earliest };
         assert_eq!(run.handled[0].letter.first_sent_at, known);
-        if run.handled[0].fate == (Fate::Refused { why: Refusal::OlderThanLedger }) {
+        if run.handled[0].fate == (Disposition::Refused { why: Refusal::OlderThanLedger }) {
             refused_after_days = Some(day);
             break;
         }
@@ -125,7 +125,7 @@ async fn a_body_without_room_for_its_age_is_refused() {
     place.push(&place.dead, "g", &"x".repeat(MESSAGE_BYTES_MAX - 10), "d-1", &[]);
     place.bury("g", "m", "POISON");
     let run = place.desk.redrive(&*place.source, &Selection::all()).await;
-    assert_eq!(run.handled[0].fate, Fate::Refused { why: Refusal::NoRoomForAge });
+    assert_eq!(run.handled[0].fate, Disposition::Refused { why: Refusal::NoRoomForAge });
     assert_eq!(place.in_source(), ["m"]);
 }
 
@@ -139,7 +139,7 @@ async fn a_redrive_that_died_before_it_deleted_is_finished_by_the_next() {
     place.dead.next("delete", [Some(Fault::Fails)]);
     place.dead.next("change_visibility", [Some(Fault::Fails)]);
     let run = place.desk.redrive(&*place.source, &Selection::all()).await;
-    assert!(matches!(run.handled[0].fate, Fate::NotDeleted { sent: true, .. }), "{run:?}");
+    assert!(matches!(run.handled[0].fate, Disposition::NotDeleted { sent: true, .. }), "{run:?}");
     assert!(matches!(run.ended, Ended::Failed(_)));
     assert_eq!((place.in_source(), run.still_leased), (vec!["m0".to_owned()], 3));
     place.dead.inner.expire_all_leases();
@@ -158,7 +158,7 @@ async fn a_lost_answer_to_a_send_leaves_the_dead_letter_for_the_next_run() {
     }
     place.source.next("send", [None, Some(Fault::LosesAnswer)]);
     let run = place.desk.redrive(&*place.source, &Selection::all()).await;
-    assert!(matches!(run.handled[1].fate, Fate::NotSent { .. }));
+    assert!(matches!(run.handled[1].fate, Disposition::NotSent { .. }));
     assert_eq!((run.handled.len(), run.is_done()), (2, false));
     assert_eq!(place.in_dead(), ["m1", "m2"]);
     assert!(place.desk.redrive(&*place.source, &Selection::all()).await.is_done());
@@ -248,7 +248,7 @@ async fn one_run_does_not_send_back_what_it_sent_back_already() {
     let selection = Selection::all();
     let (run, ()) = tokio::join!(place.desk.redrive(&*place.source, &selection), killer);
     assert_eq!(run.handled.len(), 12);
-    assert_eq!(run.handled[11].fate, Fate::Refused { why: Refusal::DiedAgain });
+    assert_eq!(run.handled[11].fate, Disposition::Refused { why: Refusal::DiedAgain });
     assert!(run.is_done(), "all was sent back; that one of them was met again is chance");
     assert_eq!((place.in_source(), place.in_dead()), (names("m", 11), vec!["again".to_owned()]));
 }

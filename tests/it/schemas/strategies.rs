@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use inventory_worker::{
     domain::{
-        Action, Cancel, CommandKey, Confirm, Expire, LineRequest, LineShortfall, Outcome, PoolId,
+        Action, Cancel, CommandKey, Confirm, Expire, LineShortfall, OrderLine, Outcome, PoolId,
         Price, QUANTITY_MAX, Rejection, RejectionCode, Reservation, ReservationId,
         ReservationStatus, Reserve, Restock, RestockMode, RestockStatus, RestockSummary,
         SeatChange, SeatNumber, Timestamp, command::HOLD_SECONDS_MAX, ids::EVENT_ID_MAX,
@@ -47,10 +47,10 @@ fn seats(count: usize) -> impl Strategy<Value = Vec<SeatNumber>> {
         .prop_shuffle()
 }
 
-fn lines(count: usize, min: u64) -> impl Strategy<Value = Vec<LineRequest>> {
+fn lines(count: usize, min: u64) -> impl Strategy<Value = Vec<OrderLine>> {
     collection::btree_map(text(), min..=QUANTITY_MAX, 0..=count).prop_map(
         |lines: BTreeMap<_, _>| {
-            lines.into_iter().map(|(sku, quantity)| LineRequest { sku, quantity }).collect()
+            lines.into_iter().map(|(sku, quantity)| OrderLine { sku, quantity }).collect()
         },
     )
 }
@@ -118,7 +118,7 @@ fn action() -> impl Strategy<Value = Action> {
 /// Makes of an action one that its pool allows: seats are an event's, and something is named.
 fn allowed(pool: &PoolId, action: Action) -> Action {
     let no_seats = pool.event_id().is_none();
-    let line = |quantity| LineRequest { sku: "S-1".parse().unwrap(), quantity };
+    let line = |quantity| OrderLine { sku: "S-1".parse().unwrap(), quantity };
     match action {
         Action::Reserve(mut reserve) => {
             if no_seats {

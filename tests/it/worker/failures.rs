@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use inventory_worker::{
-    domain::Occupancy,
+    domain::SeatState,
     ports::{Clock, Store},
 };
 use serde_json::json;
@@ -273,7 +273,7 @@ async fn a_cancel_that_read_its_seat_before_the_reservation_was_made_still_gives
     world.faults.show_stale_seats(before);
     world.settle().await;
     let seats = world.store.snapshot().seats;
-    assert!(seats.values().all(|seat| seat.occupancy == Occupancy::Available), "{seats:?}");
+    assert!(seats.values().all(|seat| seat.occupancy == SeatState::Available), "{seats:?}");
 }
 
 /// What freed the seat is found in the ledger, and the seat as it was before: a load reads its items

@@ -17,9 +17,9 @@ use inventory_worker::{
     },
     domain::{PoolId, Seat, SeatKey, Timestamp},
     ports::{
-        Attempt, BatchAnswer, Clock, CommitError, Consumed, Ended, EntryError, ExpiredPage, Loaded,
-        Locks, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, Store,
-        Table, Transaction, Wanted,
+        Attempt, BatchAnswer, Clock, CommitError, Consumed, Ended, EntryError, ExpiredPage,
+        LoadRequest, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher,
+        Queue, ReadSet, Store, Table, Transaction,
     },
     sweeper::{self, Sweeper},
     telemetry::Metrics,
@@ -124,7 +124,7 @@ impl Faults {
         *self.hung.lock().unwrap() = Some((event_id, by));
     }
 
-    async fn hang(&self, wanted: &Wanted) -> Result<(), PortError> {
+    async fn hang(&self, wanted: &LoadRequest) -> Result<(), PortError> {
         let hung = *self.hung.lock().unwrap();
         if let Some((event_id, by)) = hung
             && wanted.seats.iter().any(|key| key.event_id == event_id)
@@ -135,7 +135,7 @@ impl Faults {
         Ok(())
     }
 
-    fn read(&self, wanted: &Wanted) -> Result<(), PortError> {
+    fn read(&self, wanted: &LoadRequest) -> Result<(), PortError> {
         let damaged = self.damaged.lock().unwrap();
         match wanted.seats.iter().find(|key| damaged.contains(key.number.as_str())) {
             Some(key) => Err(PortError::Unreadable(format!("seat {key:?}"))),
@@ -143,7 +143,7 @@ impl Faults {
         }
     }
 
-    fn make_stale(&self, loaded: &mut Loaded) {
+    fn make_stale(&self, loaded: &mut ReadSet) {
         let mut stale = self.stale_seats.lock().unwrap();
         for (key, seat) in &mut loaded.seats {
             if let Some(shown) = stale.remove(key) {
@@ -263,7 +263,7 @@ impl<P: ?Sized> Tampered<P> {
 
 #[async_trait]
 impl Store for Tampered<MemoryStore> {
-    async fn load(&self, wanted: &Wanted) -> Result<Loaded, PortError> {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let mut loaded = self
             .call("load", async {
                 self.faults.hang(wanted).await?;
@@ -414,14 +414,14 @@ impl Queue for Tampered<MemoryQueue> {
 
     async fn change_visibility(
         &self,
-        changes: &[(inventory_worker::ports::Receipt, Duration)],
+        changes: &[(inventory_worker::ports::ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError> {
         self.call("change_visibility", self.inner.change_visibility(changes)).await
     }
 
     async fn delete(
         &self,
-        receipts: &[inventory_worker::ports::Receipt],
+        receipts: &[inventory_worker::ports::ReceiptHandle],
     ) -> Result<BatchAnswer, PortError> {
         self.call("delete", self.inner.delete(receipts)).await
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use inventory_worker::{
-    domain::{LineRequest, PoolId, Reservation, ReservationId, ReservationStatus},
+    domain::{OrderLine, PoolId, Reservation, ReservationId, ReservationStatus},
     ports::{Clock, Record},
 };
 use serde_json::json;
@@ -24,7 +24,7 @@ fn post_stuck(world: &World, count: u128) {
             status: ReservationStatus::Active,
             version: 1,
             seats: Vec::new(),
-            lines: vec![LineRequest { sku: "gone".parse().unwrap(), quantity: 1 }],
+            lines: vec![OrderLine { sku: "gone".parse().unwrap(), quantity: 1 }],
             booking_id: None,
             created_at: now,
             expires_at: now,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use inventory_worker::{
-    domain::{Occupancy, SeatKey},
+    domain::{SeatKey, SeatState},
     ports::{LedgerKey, Record},
 };
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn kinds(world: &World) -> Vec<String> {
 
 fn is_free(world: &World) -> bool {
     let key = SeatKey { event_id: 1, number: "A-1".parse().unwrap() };
-    world.store.inspect(|tables| tables.seats[&key].occupancy == Occupancy::Available)
+    world.store.inspect(|tables| tables.seats[&key].occupancy == SeatState::Available)
 }
 
 #[tokio::test(start_paused = true)]

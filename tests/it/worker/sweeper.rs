@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use inventory_worker::{
     domain::{
-        LineRequest, Occupancy, PoolId, Reservation, ReservationId, ReservationStatus, Timestamp,
+        OrderLine, PoolId, Reservation, ReservationId, ReservationStatus, SeatState, Timestamp,
     },
     ports::{Clock as _, Record, store::EXPIRY_SHARDS},
     sweeper,
@@ -72,7 +72,7 @@ async fn releases(world: &World) -> Vec<Duration> {
         let now = world.clock.now();
         world.store.inspect(|tables| {
             held.retain(|key: &inventory_worker::domain::SeatKey, id| {
-                let is_free = tables.seats[key].occupancy == Occupancy::Available;
+                let is_free = tables.seats[key].occupancy == SeatState::Available;
                 if is_free {
                     let lag = now.duration_since(ends[id]);
                     lags.push(Duration::try_from(lag).expect("never before its end"));
@@ -218,7 +218,7 @@ async fn nobody_but_a_worker_takes_the_identity_of_an_expiry() {
 fn is_free(world: &World) -> bool {
     world
         .store
-        .inspect(|tables| tables.seats.values().all(|seat| seat.occupancy == Occupancy::Available))
+        .inspect(|tables| tables.seats.values().all(|seat| seat.occupancy == SeatState::Available))
 }
 
 /// A shard that the tests fill.
@@ -243,7 +243,7 @@ fn insert_stuck(world: &World, count: u128, ended: SignedDuration) {
             status: ReservationStatus::Active,
             version: 1,
             seats: Vec::new(),
-            lines: vec![LineRequest { sku: "gone".parse().unwrap(), quantity: 1 }],
+            lines: vec![OrderLine { sku: "gone".parse().unwrap(), quantity: 1 }],
             booking_id: None,
             created_at: expires_at - SignedDuration::from_secs(600),
             expires_at,

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::{
-    domain::{LineRequest, Reservation, ReservationStatus},
+    domain::{OrderLine, Reservation, ReservationStatus},
     ports::{ExpiredHold, store::expiry_shard},
 };
 
@@ -49,7 +49,7 @@ pub(in super::super) fn write(reservation: &Reservation) -> Item {
         .build()
 }
 
-fn write_line(line: &LineRequest) -> AttributeValue {
+fn write_line(line: &OrderLine) -> AttributeValue {
     AttributeValue::M(Item::from([
         ("sku".to_owned(), s(line.sku.as_str())),
         ("quantity".to_owned(), n(line.quantity)),
@@ -78,9 +78,9 @@ pub(super) fn read(item: Reader<'_>) -> Result<Reservation, Unreadable> {
     })
 }
 
-fn read_line(value: &AttributeValue) -> Option<LineRequest> {
+fn read_line(value: &AttributeValue) -> Option<OrderLine> {
     let map = value.as_m().ok()?;
-    Some(LineRequest {
+    Some(OrderLine {
         sku: attributes::parsed(map.get("sku")?)?,
         quantity: integer(map.get("quantity")?)?,
     })

@@ -1,6 +1,6 @@
 //! Seats.
 
-use crate::domain::{Occupancy, Seat, SeatDetails, SeatKey};
+use crate::domain::{Seat, SeatDetails, SeatKey, SeatState};
 
 use super::{
     super::{
@@ -24,12 +24,12 @@ pub(in super::super) fn write(key: &SeatKey, seat: &Seat) -> Item {
         .with("created_at", s(seat.created_at.to_string()))
         .with("updated_at", s(seat.updated_at.to_string()));
     match &seat.occupancy {
-        Occupancy::Available | Occupancy::Blocked => builder,
-        Occupancy::Reserved { reservation_id, by, until } => builder
+        SeatState::Available | SeatState::Blocked => builder,
+        SeatState::Reserved { reservation_id, by, until } => builder
             .with("reservation_id", s(reservation_id.to_string()))
             .with("reserved_by", s(by.as_str()))
             .with("reserved_until", s(until.to_string())),
-        Occupancy::Booked { reservation_id, by, booking_id } => builder
+        SeatState::Booked { reservation_id, by, booking_id } => builder
             .with("reservation_id", s(reservation_id.to_string()))
             .with("reserved_by", s(by.as_str()))
             .with("booking_id", s(booking_id.as_str())),
@@ -53,18 +53,18 @@ pub(super) fn read(item: Reader<'_>) -> Result<Seat, Unreadable> {
     })
 }
 
-fn read_occupancy(item: Reader<'_>) -> Result<Occupancy, Unreadable> {
+fn read_occupancy(item: Reader<'_>) -> Result<SeatState, Unreadable> {
     let reservation_id = || item.parsed("reservation_id", "a UUID (S)");
     let by = || item.parsed("reserved_by", "a user id (S)");
     match item.text("status")? {
-        "AVAILABLE" => Ok(Occupancy::Available),
-        "BLOCKED" => Ok(Occupancy::Blocked),
-        "RESERVED" => Ok(Occupancy::Reserved {
+        "AVAILABLE" => Ok(SeatState::Available),
+        "BLOCKED" => Ok(SeatState::Blocked),
+        "RESERVED" => Ok(SeatState::Reserved {
             reservation_id: reservation_id()?,
             by: by()?,
             until: item.time("reserved_until")?,
         }),
-        "BOOKED" => Ok(Occupancy::Booked {
+        "BOOKED" => Ok(SeatState::Booked {
             reservation_id: reservation_id()?,
             by: by()?,
             booking_id: item.parsed("booking_id", "a booking id (S)")?,

@@ -1,6 +1,6 @@
 //! Lines of stock.
 
-use crate::domain::{Line, LineKey};
+use crate::domain::{LineKey, StockLevel};
 
 use super::{
     super::{
@@ -10,7 +10,7 @@ use super::{
     ItemBuilder,
 };
 
-pub(in super::super) fn write(key: &LineKey, line: &Line) -> Item {
+pub(in super::super) fn write(key: &LineKey, line: &StockLevel) -> Item {
     ItemBuilder::new(&ItemKey::Line(key.clone()))
         .with("on_hand", n(line.on_hand()))
         .with("available", n(line.available))
@@ -21,8 +21,8 @@ pub(in super::super) fn write(key: &LineKey, line: &Line) -> Item {
         .build()
 }
 
-pub(super) fn read(item: Reader<'_>) -> Result<Line, Unreadable> {
-    let line = Line {
+pub(super) fn read(item: Reader<'_>) -> Result<StockLevel, Unreadable> {
+    let line = StockLevel {
         available: item.integer("available")?,
         reserved: item.integer("reserved")?,
         as_of: item.optional_time("as_of")?,

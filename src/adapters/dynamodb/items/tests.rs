@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        CommandKey, CommandType, Digest, Line, LineKey, LineRequest, LineShortfall, Occupancy,
-        Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId, ReservationStatus,
-        RestockSummary, Seat, SeatDetails, SeatKey, ids::EVENT_ID_MAX,
+        CommandKey, CommandType, Digest, LineKey, LineShortfall, OrderLine, Outcome, PoolId,
+        Rejection, RejectionCode, Reservation, ReservationId, ReservationStatus, RestockSummary,
+        Seat, SeatDetails, SeatKey, SeatState, StockLevel, ids::EVENT_ID_MAX,
     },
     ports::{LedgerKey, LedgerRecord, store::expiry_shard},
 };
@@ -63,17 +63,17 @@ fn any_pool() -> impl Strategy<Value = PoolId> {
     ]
 }
 
-fn any_occupancy() -> impl Strategy<Value = Occupancy> {
+fn any_occupancy() -> impl Strategy<Value = SeatState> {
     let holder = || (any_reservation_id(), text());
     prop_oneof![
-        Just(Occupancy::Available),
-        Just(Occupancy::Blocked),
-        (holder(), any_time()).prop_map(|((reservation_id, by), until)| Occupancy::Reserved {
+        Just(SeatState::Available),
+        Just(SeatState::Blocked),
+        (holder(), any_time()).prop_map(|((reservation_id, by), until)| SeatState::Reserved {
             reservation_id,
             by,
             until
         }),
-        (holder(), text()).prop_map(|((reservation_id, by), booking_id)| Occupancy::Booked {
+        (holder(), text()).prop_map(|((reservation_id, by), booking_id)| SeatState::Booked {
             reservation_id,
             by,
             booking_id
@@ -107,14 +107,14 @@ fn any_line() -> impl Strategy<Value = Record> {
     let figures = (-(1i64 << 53)..1 << 53, -(1i64 << 53)..1 << 53);
     (any_pool(), text(), figures, option::of(any_time()), any::<u64>(), any_time()).prop_map(
         |(pool, sku, (available, reserved), as_of, version, updated_at)| {
-            let line = Line { available, reserved, as_of, version, updated_at };
+            let line = StockLevel { available, reserved, as_of, version, updated_at };
             Record::Line(LineKey { pool, sku }, line)
         },
     )
 }
 
-fn any_request() -> impl Strategy<Value = LineRequest> {
-    (text(), any::<u64>()).prop_map(|(sku, quantity)| LineRequest { sku, quantity })
+fn any_request() -> impl Strategy<Value = OrderLine> {
+    (text(), any::<u64>()).prop_map(|(sku, quantity)| OrderLine { sku, quantity })
 }
 
 fn any_status() -> impl Strategy<Value = ReservationStatus> {
@@ -277,7 +277,7 @@ fn reservation(status: ReservationStatus, ended_at: Option<&str>) -> Reservation
         status,
         version: 3,
         seats: vec!["A-1".parse().unwrap(), "A-2".parse().unwrap()],
-        lines: vec![LineRequest { sku: "ga".parse().unwrap(), quantity: 2 }],
+        lines: vec![OrderLine { sku: "ga".parse().unwrap(), quantity: 2 }],
         booking_id: Some("b-1".parse().unwrap()),
         created_at: "2026-11-22T10:00:00.123456789Z".parse().unwrap(),
         expires_at: "2026-11-22T10:10:01Z".parse().unwrap(),
@@ -347,7 +347,7 @@ fn a_seat_has_these_attributes() {
             seat_type: Some("standard".parse().unwrap()),
             price: Some("49.50".parse().unwrap()),
         },
-        occupancy: Occupancy::Reserved {
+        occupancy: SeatState::Reserved {
             reservation_id: ReservationId(Uuid::from_u128(7)),
             by: "u-7".parse().unwrap(),
             until: "2026-11-22T10:10:01Z".parse().unwrap(),
@@ -376,7 +376,7 @@ fn a_seat_has_these_attributes() {
 
 #[test]
 fn a_line_has_these_attributes() {
-    let line = Line {
+    let line = StockLevel {
         available: -3,
         reserved: 5,
         as_of: Some("2026-11-22T09:00:00Z".parse().unwrap()),

@@ -164,7 +164,7 @@ async fn a_receipt_of_another_queue_or_of_no_queue_is_refused() {
     let received = one.receive(&request("1", 60)).await.unwrap();
     other.receive(&request("1", 60)).await.unwrap();
     for receipt in [received[0].receipt.0.as_str(), "", "x", "0.1.1", "0.1"] {
-        let answers = other.delete(&[Receipt(receipt.to_owned())]).await.unwrap();
+        let answers = other.delete(&[ReceiptHandle(receipt.to_owned())]).await.unwrap();
         assert!(matches!(answers[..], [Err(EntryError::Refused(_))]), "{receipt:?}");
     }
     assert_eq!(other.depth(), 1);

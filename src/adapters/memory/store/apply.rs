@@ -10,7 +10,7 @@ use crate::{
     domain::{
         CommandKey, LineKey, Reservation, ReservationId, ReservationStatus, SeatKey, Timestamp,
     },
-    planted::{self, Bug},
+    injected::{self, Bug},
     ports::{
         Check, CommitError, Expected, LedgerKey, LedgerRecord, Transaction, Write,
         store::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, expiry_shard, is_past_retention},
@@ -99,11 +99,11 @@ impl Tables {
                 }
             };
             let is_unguarded = match write {
-                Write::Seat { .. } => planted::on(Bug::DropSeatCondition),
-                Write::Line { .. } => planted::on(Bug::DropLineCondition),
-                Write::Reservation { .. } => planted::on(Bug::DropReservationCondition),
+                Write::Seat { .. } => injected::on(Bug::DropSeatCondition),
+                Write::Line { .. } => injected::on(Bug::DropLineCondition),
+                Write::Reservation { .. } => injected::on(Bug::DropReservationCondition),
                 Write::Ledger { .. } | Write::LedgerOverIntent { .. } => {
-                    planted::on(Bug::OverwriteLedger)
+                    injected::on(Bug::OverwriteLedger)
                 }
             };
             if !holds && !is_unguarded {

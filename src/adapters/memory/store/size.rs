@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::{Tables, is_put};
 use crate::{
-    domain::{Line, LineKey, Occupancy, Outcome, Reservation, ReservationStatus, Seat, SeatKey},
+    domain::{
+        LineKey, Outcome, Reservation, ReservationStatus, Seat, SeatKey, SeatState, StockLevel,
+    },
     ports::{Check, Consumed, LedgerKey, LedgerRecord, Table, Transaction, Write},
 };
 
@@ -107,9 +109,9 @@ fn seat_bytes(key: &SeatKey, seat: &Seat) -> usize {
     };
     let details = &seat.details;
     let occupancy = match &seat.occupancy {
-        Occupancy::Available | Occupancy::Blocked => 0,
-        Occupancy::Reserved { by, .. } => ID + FIELD + by.as_str().len() + INSTANT,
-        Occupancy::Booked { by, booking_id, .. } => {
+        SeatState::Available | SeatState::Blocked => 0,
+        SeatState::Reserved { by, .. } => ID + FIELD + by.as_str().len() + INSTANT,
+        SeatState::Booked { by, booking_id, .. } => {
             ID + FIELD + by.as_str().len() + FIELD + booking_id.as_str().len()
         }
     };
@@ -126,7 +128,7 @@ fn seat_bytes(key: &SeatKey, seat: &Seat) -> usize {
         + occupancy
 }
 
-fn line_bytes(key: &LineKey, line: &Line) -> usize {
+fn line_bytes(key: &LineKey, line: &StockLevel) -> usize {
     // Pool; SKU; on hand, available, reserved, version; updated; as of.
     FIELD
         + pool_bytes(&key.pool)

@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     adapters::memory::TokioClock,
     domain::{
-        CommandKey, CommandType, Digest, Occupancy, Outcome, ReservationStatus, RestockSummary,
-        SeatDetails,
+        CommandKey, CommandType, Digest, Outcome, ReservationStatus, RestockSummary, SeatDetails,
+        SeatState,
     },
     ports::{Expected, Write},
 };
@@ -38,7 +38,7 @@ fn seat_write() -> Write {
     let key = SeatKey { event_id: 42, number: "A-1".parse().unwrap() };
     let seat = Seat {
         details: SeatDetails::default(),
-        occupancy: Occupancy::Available,
+        occupancy: SeatState::Available,
         version: 1,
         created_at: at("2026-11-22T10:00:00Z"),
         updated_at: at("2026-11-22T10:00:00Z"),

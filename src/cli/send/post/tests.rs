@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::{
     domain::GroupId,
-    ports::{Backlog, BatchAnswer, Delivery, EntryError, PortError, Receipt, ReceiveRequest},
+    ports::{Backlog, BatchAnswer, Delivery, EntryError, PortError, ReceiptHandle, ReceiveRequest},
 };
 
 /// Calls to all queues, in order: the queue and the bodies.
@@ -28,11 +28,14 @@ impl Queue for Noting {
         Ok(Vec::new())
     }
 
-    async fn change_visibility(&self, _: &[(Receipt, Duration)]) -> Result<BatchAnswer, PortError> {
+    async fn change_visibility(
+        &self,
+        _: &[(ReceiptHandle, Duration)],
+    ) -> Result<BatchAnswer, PortError> {
         Ok(Vec::new())
     }
 
-    async fn delete(&self, _: &[Receipt]) -> Result<BatchAnswer, PortError> {
+    async fn delete(&self, _: &[ReceiptHandle]) -> Result<BatchAnswer, PortError> {
         Ok(Vec::new())
     }
 
@@ -56,9 +59,9 @@ impl Queue for Noting {
 }
 
 /// A posting by its queue and group, whose body is its name.
-fn posting(queue: &str, group: &str, name: &str) -> Posting {
+fn posting(queue: &str, group: &str, name: &str) -> PreparedCommand {
     let body = r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1","data":{"event_id":1,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}"#;
-    Posting {
+    PreparedCommand {
         command: message::decode(body).unwrap().command,
         queue: queue.to_owned(),
         group: group.parse::<GroupId>().unwrap(),
@@ -70,7 +73,7 @@ fn posting(queue: &str, group: &str, name: &str) -> Posting {
 
 /// Posts, and gives the calls, what was told as posted, and how it ended.
 async fn post(
-    postings: &[Posting],
+    postings: &[PreparedCommand],
     refuses: Option<&'static str>,
 ) -> (Vec<(String, String)>, String, anyhow::Result<()>) {
     let calls = Calls::default();
@@ -129,11 +132,11 @@ async fn nothing_is_posted_where_one_of_the_queues_is_missing() {
 
 #[test]
 fn a_call_takes_ten_messages_of_different_groups_and_no_more_bytes_than_sqs_does() {
-    let of_groups = |count: usize| -> Vec<Posting> {
+    let of_groups = |count: usize| -> Vec<PreparedCommand> {
         (0..count).map(|n| posting("q", &format!("g{n}"), "body")).collect()
     };
-    let sizes = |postings: &[Posting]| -> Vec<usize> {
-        batches(postings).into_iter().map(<[Posting]>::len).collect()
+    let sizes = |postings: &[PreparedCommand]| -> Vec<usize> {
+        batches(postings).into_iter().map(<[PreparedCommand]>::len).collect()
     };
     assert_eq!(sizes(&of_groups(23)), [10, 10, 3]);
     assert!(sizes(&[]).is_empty());

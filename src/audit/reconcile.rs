@@ -1,0 +1,225 @@
+//! Whether each reservation was made by one outcome, and ended by one, without keeping them all.
+//!
+//! Reservations and outcomes are dealt into groups by a digest of the reservation's id. Of a group
+//! only a balance is kept: a reservation counts for it, an outcome against it. Only the groups that
+//! do not balance are read again, by id.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Audit, Invariant, Pages, Period, Violation, ledger::reservation_of};
+use crate::{
+    domain::{Outcome, Reservation, ReservationId, Timestamp},
+    ports::{LedgerRecord, PortError, Record, Table},
+};
+
+/// How many groups there are: a u16's values.
+const GROUPS: usize = 1 << 16;
+
+/// The most groups read again by id, a 256th of all: what bounds the memory that takes.
+const GROUPS_REREAD_MAX: usize = 256;
+
+/// What an outcome did to a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Made,
+    Ended,
+}
+
+/// One event of one reservation.
+type Entry = (Event, ReservationId);
+
+/// The balance of a group.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Balance {
+    count: i64,
+    sum: u128,
+}
+
+/// The balance of every group.
+pub(super) struct Reconciliation {
+    period: Period,
+    balances: Vec<Balance>,
+}
+
+impl Reconciliation {
+    pub(super) fn new(period: Period) -> Self {
+        Self { period, balances: vec![Balance::default(); GROUPS] }
+    }
+
+    pub(super) fn add_reservation(&mut self, reservation: &Reservation) {
+        for entry in told_by_reservation(reservation, self.period) {
+            self.enter(entry, true);
+        }
+    }
+
+    pub(super) fn add_record(&mut self, record: &Record) {
+        for entry in told_by_record(record, self.period) {
+            self.enter(entry, false);
+        }
+    }
+
+    fn enter(&mut self, entry: Entry, counts_for: bool) {
+        let (group, digest) = digest(entry);
+        let Some(balance) = self.balances.get_mut(usize::from(group)) else { return };
+        if counts_for {
+            balance.count = balance.count.wrapping_add(1);
+            balance.sum = balance.sum.wrapping_add(digest);
+        } else {
+            balance.count = balance.count.wrapping_sub(1);
+            balance.sum = balance.sum.wrapping_sub(digest);
+        }
+    }
+
+    fn unbalanced(&self) -> BTreeSet<u16> {
+        let groups = (0..=u16::MAX).zip(&self.balances);
+        groups.filter(|(_, balance)| **balance != Balance::default()).map(|(n, _)| n).collect()
+    }
+}
+
+/// The group of an entry, and what it adds to the group's sum.
+fn digest((event, id): Entry) -> (u16, u128) {
+    let what = match event {
+        Event::Made => b'm',
+        Event::Ended => b'e',
+    };
+    let digest: [u8; 32] = Sha256::new().chain_update([what]).chain_update(id.0).finalize().into();
+    let (group, rest) = digest.split_at(2);
+    let number =
+        |bytes: &[u8]| bytes.iter().fold(0u128, |sum, byte| (sum << 8) | u128::from(*byte));
+    let (sum, _) = rest.split_at(16);
+    (u16::try_from(number(group)).unwrap_or_default(), number(sum))
+}
+
+/// The times by which a reservation says it was made and ended, which its outcomes repeat.
+fn told_by_reservation(reservation: &Reservation, period: Period) -> Vec<Entry> {
+    let id = reservation.reservation_id;
+    let made = Some((Event::Made, reservation.created_at));
+    let ended = reservation.ended_at.map(|at| (Event::Ended, at));
+    within(period, id, made.into_iter().chain(ended))
+}
+
+fn told_by_record(record: &Record, period: Period) -> Vec<Entry> {
+    let Record::Ledger(_, LedgerRecord::Outcome { outcome, .. }) = record else {
+        return Vec::new();
+    };
+    let Some(reservation) = reservation_of(outcome) else { return Vec::new() };
+    let told = match outcome {
+        Outcome::Reserved { .. } => Some((Event::Made, reservation.created_at)),
+        Outcome::Cancelled { .. } | Outcome::Expired { .. } => {
+            reservation.ended_at.map(|at| (Event::Ended, at))
+        }
+        _ => None,
+    };
+    within(period, reservation.reservation_id, told.into_iter())
+}
+
+fn within(
+    period: Period,
+    id: ReservationId,
+    told: impl Iterator<Item = (Event, Timestamp)>,
+) -> Vec<Entry> {
+    told.filter(|(_, at)| period.contains(*at)).map(|(event, _)| (event, id)).collect()
+}
+
+/// How many reservations and how many outcomes speak of an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    reservations: u32,
+    outcomes: u32,
+}
+
+impl Counted {
+    fn is_balanced(self) -> bool {
+        self == Self { reservations: 1, outcomes: 1 }
+    }
+}
+
+type Counts = BTreeMap<Entry, Counted>;
+
+/// Reads the groups that do not balance again, by id, until what does not balance stays the same.
+pub(super) async fn settle(
+    audit: &mut Audit<'_>,
+    reconcile: Reconciliation,
+) -> Result<(), PortError> {
+    let listed_max = audit.options.listed_max;
+    let period = reconcile.period;
+    let mut groups = reconcile.unbalanced();
+    let beyond = groups.iter().nth(GROUPS_REREAD_MAX).copied();
+    if let Some(beyond) = beyond {
+        let left = groups.split_off(&beyond).len();
+        let detail = format!("{left} more groups of reservations do not balance");
+        let subject = "ledger".to_owned();
+        let violation = Violation { invariant: Invariant::MadeOnce, subject, detail };
+        audit.report.not_settled(violation, listed_max);
+    }
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let mut suspects = count(audit, period, |entry| groups.contains(&digest(entry).0)).await?;
+    for _ in 0..audit.options.rereads_max {
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(audit.options.pause).await;
+        let mut again = count(audit, period, |entry| suspects.contains_key(&entry)).await?;
+        for (entry, counted) in &suspects {
+            if again.get(entry) == Some(counted) {
+                again.remove(entry);
+                if let Some(violation) = violation(*entry, *counted) {
+                    audit.report.violated(violation, listed_max);
+                }
+            }
+        }
+        suspects = again;
+    }
+    for (entry, counted) in suspects {
+        if let Some(violation) = violation(entry, counted) {
+            audit.report.not_settled(violation, listed_max);
+        }
+    }
+    Ok(())
+}
+
+/// Counts the entries asked for; those that balance are left out.
+async fn count(
+    audit: &Audit<'_>,
+    period: Period,
+    counts: impl Fn(Entry) -> bool,
+) -> Result<Counts, PortError> {
+    let mut counted = Counts::new();
+    for table in [Table::Reservations, Table::Ledger] {
+        let mut pages = Pages::of(table);
+        while let Some(page) = pages.next(audit.store).await? {
+            for record in &page.records {
+                let (entries, reservations, outcomes) = match record {
+                    Record::Reservation(found) => (told_by_reservation(found, period), 1, 0),
+                    other => (told_by_record(other, period), 0, 1),
+                };
+                for entry in entries.into_iter().filter(|entry| counts(*entry)) {
+                    let sum = counted.entry(entry).or_default();
+                    sum.reservations = sum.reservations.saturating_add(reservations);
+                    sum.outcomes = sum.outcomes.saturating_add(outcomes);
+                }
+            }
+        }
+    }
+    counted.retain(|_, counted| !counted.is_balanced());
+    Ok(counted)
+}
+
+/// A single outcome without its reservation is told by [`Invariant::OutcomeNamesReservation`] or
+/// [`Invariant::OutcomeAgrees`].
+fn violation((event, id): Entry, counted: Counted) -> Option<Violation> {
+    let (invariant, what) = match event {
+        Event::Made => (Invariant::MadeOnce, "made"),
+        Event::Ended => (Invariant::EndedOnce, "ended"),
+    };
+    let detail = match counted.outcomes {
+        0 => format!("no outcome in the ledger says that it was {what}"),
+        1 => return None,
+        outcomes => format!("{outcomes} outcomes in the ledger say that it was {what}"),
+    };
+    Some(Violation { invariant, subject: format!("reservation {id}"), detail })
+}

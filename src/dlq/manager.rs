@@ -1,0 +1,395 @@
+//! A run over the dead letters.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    DeadLetter, Disposition, Ended, Handled, Options, Refusal, Run, Selection, dead_letter,
+};
+use crate::{
+    ports::{
+        Clock, Delivery, Entropy, EntryError, PortError, Queue, ReceiptHandle, ReceiveRequest,
+        queue::BATCH_ENTRIES_MAX,
+    },
+    worker::dead_letters::ORIGINAL_MESSAGE_ID,
+};
+
+/// How long a run may take, besides [`TIME_EACH`].
+const TIME_BASE: Duration = Duration::from_secs(60);
+/// How long a run may take for every message it may look at: a receive, a send and a delete of a
+/// slow service.
+const TIME_EACH: Duration = Duration::from_millis(300);
+/// How long leases last beyond the run: the longest call that may be under way at its end (30 s,
+/// with the client's own retries), and the releases.
+const LEASE_MARGIN: Duration = Duration::from_secs(60);
+
+/// Where dead letters are looked at. It has no state: every call is a run.
+#[derive(Clone)]
+pub struct DlqManager {
+    /// The dead-letter queue.
+    pub dead_letters: Arc<dyn Queue>,
+    /// The time, for the age of messages.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for attempt ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// How to go through them.
+    pub options: Options,
+    /// Ends a run at its next step.
+    pub stop: CancellationToken,
+}
+
+/// What to do with the dead letters selected.
+#[derive(Clone, Copy)]
+enum Task<'q> {
+    List,
+    Show,
+    Redrive(&'q dyn Queue),
+    Discard,
+}
+
+impl DlqManager {
+    /// The dead letters selected, without their bodies; all stay where they are.
+    pub async fn list(&self, selection: &Selection) -> Run {
+        self.run(Task::List, selection).await
+    }
+
+    /// The dead letters selected, with their bodies; all stay where they are.
+    pub async fn show(&self, selection: &Selection) -> Run {
+        self.run(Task::Show, selection).await
+    }
+
+    /// Sends the dead letters selected back to their queue, each group in order, and deletes them
+    /// here. What is refused or fails stays.
+    pub async fn redrive(&self, to: &dyn Queue, selection: &Selection) -> Run {
+        self.run(Task::Redrive(to), selection).await
+    }
+
+    /// Deletes the dead letters selected for good.
+    pub async fn discard(&self, selection: &Selection) -> Run {
+        self.run(Task::Discard, selection).await
+    }
+
+    async fn run(&self, task: Task<'_>, selection: &Selection) -> Run {
+        let mut walk = Scan::new(self, task, selection);
+        let ended = match walk.begin().await {
+            Ok(ended) => ended,
+            Err(error) => Ended::Failed(error),
+        };
+        walk.end(ended).await
+    }
+}
+
+/// One run.
+struct Scan<'a> {
+    desk: &'a DlqManager,
+    task: Task<'a>,
+    selection: &'a Selection,
+    /// How long each lease lasts: beyond `until`, whenever it was taken.
+    visibility: Duration,
+    until: Instant,
+    /// Ids met.
+    seen: BTreeSet<String>,
+    /// What became of what is selected, by id, and in which order they were met.
+    handled: BTreeMap<String, Handled>,
+    order: Vec<String>,
+    /// Leases held until the end, in order.
+    held: Vec<ReceiptHandle>,
+    /// Ids under which messages were sent back by this run.
+    sent: BTreeSet<String>,
+    /// The largest message that the queue they go back to takes.
+    bytes_max: usize,
+}
+
+/// How a group's part of a batch was left.
+struct Left {
+    /// What is still there, in order.
+    rest: Vec<ReceiptHandle>,
+    /// Whether the group may show something else when it is received again.
+    again: bool,
+    /// Whether one of them could not be handled: nothing behind it may go before it.
+    is_stuck: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn new(desk: &'a DlqManager, task: Task<'a>, selection: &'a Selection) -> Self {
+        let limit = u32::try_from(desk.options.limit).unwrap_or(u32::MAX);
+        let time = TIME_BASE.saturating_add(TIME_EACH.saturating_mul(limit));
+        Self {
+            desk,
+            task,
+            selection,
+            visibility: time.saturating_add(LEASE_MARGIN),
+            until: Instant::now() + time,
+            seen: BTreeSet::new(),
+            handled: BTreeMap::new(),
+            order: Vec::new(),
+            held: Vec::new(),
+            sent: BTreeSet::new(),
+            bytes_max: 0,
+        }
+    }
+
+    async fn begin(&mut self) -> Result<Ended, PortError> {
+        if let Task::Redrive(to) = self.task {
+            self.bytes_max = to.limits().await?.message_bytes_max;
+        }
+        self.go().await
+    }
+
+    /// Receives until nothing more is to be had.
+    async fn go(&mut self) -> Result<Ended, PortError> {
+        loop {
+            if let Some(ended) = self.must_end() {
+                return Ok(ended);
+            }
+            let batch = self.receive().await?;
+            if batch.is_empty() {
+                return Ok(Ended::Complete);
+            }
+            let is_full = batch.len() == BATCH_ENTRIES_MAX;
+            let mut groups = by_group(batch).into_iter().peekable();
+            let mut failure = None;
+            while let Some(group) = groups.next() {
+                // The last group of a full batch may have had to make room for those before it.
+                let is_cut = is_full && groups.peek().is_none() && group.len() < BATCH_ENTRIES_MAX;
+                if failure.is_some() {
+                    self.held.extend(group.into_iter().map(|delivery| delivery.receipt));
+                    continue;
+                }
+                if let Err(error) = self.group(group, is_cut).await {
+                    failure = Some(error);
+                }
+            }
+            if let Some(error) = failure {
+                return Err(error);
+            }
+        }
+    }
+
+    fn must_end(&self) -> Option<Ended> {
+        if self.found_all() {
+            return Some(Ended::Complete);
+        }
+        if self.desk.stop.is_cancelled() {
+            return Some(Ended::Stopped);
+        }
+        if Instant::now() >= self.until {
+            return Some(Ended::Time);
+        }
+        (self.seen.len() >= self.desk.options.limit).then_some(Ended::Limit)
+    }
+
+    /// Whether every id that was named was met.
+    fn found_all(&self) -> bool {
+        self.selection.ids.as_ref().is_some_and(|ids| ids.is_subset(&self.seen))
+    }
+
+    async fn receive(&self) -> Result<Vec<Delivery>, PortError> {
+        let request = ReceiveRequest {
+            max: BATCH_ENTRIES_MAX,
+            wait: self.desk.options.wait,
+            visibility: self.visibility,
+            attempt_id: self.desk.entropy.uuid().to_string(),
+        };
+        self.desk.dead_letters.receive(&request).await
+    }
+
+    /// Handles the messages of one group, and holds or releases what is left of them.
+    async fn group(&mut self, group: Vec<Delivery>, is_cut: bool) -> Result<(), PortError> {
+        let receipts: Vec<ReceiptHandle> =
+            group.iter().map(|delivery| delivery.receipt.clone()).collect();
+        let brought_news = group.iter().any(|delivery| !self.seen.contains(&delivery.message_id));
+        let left = match self.messages(group).await {
+            Ok(left) => left,
+            Err(error) => {
+                // Of those that are deleted by now, none can be released, and none need be.
+                self.held.extend(receipts);
+                return Err(error);
+            }
+        };
+        if !left.is_stuck && (left.again || (is_cut && brought_news)) {
+            self.release(&left.rest).await
+        } else {
+            self.held.extend(left.rest);
+            Ok(())
+        }
+    }
+
+    async fn messages(&mut self, group: Vec<Delivery>) -> Result<Left, PortError> {
+        let mut left = Left { rest: Vec::new(), again: false, is_stuck: false };
+        for delivery in group {
+            let is_over = left.is_stuck || self.is_beyond(&delivery.message_id);
+            let is_new = !is_over && self.seen.insert(delivery.message_id.clone());
+            let letter = DeadLetter::of(&delivery);
+            if !is_new || !self.selection.takes(&letter) {
+                self.tell();
+                left.rest.push(delivery.receipt);
+                continue;
+            }
+            let (fate, failure) = self.handle(&delivery).await;
+            let is_gone = matches!(fate, Disposition::Redriven { .. } | Disposition::Discarded);
+            left.is_stuck =
+                matches!(fate, Disposition::NotSent { .. } | Disposition::NotDeleted { .. });
+            self.note(letter, &delivery, fate);
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            if is_gone {
+                left.again = true;
+            } else {
+                left.rest.push(delivery.receipt);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Whether a message is not to be touched any more. One that was met before may come again.
+    fn is_beyond(&self, id: &str) -> bool {
+        let is_new = !self.seen.contains(id);
+        (is_new && self.seen.len() >= self.desk.options.limit)
+            || self.desk.stop.is_cancelled()
+            || Instant::now() >= self.until
+    }
+
+    fn note(&mut self, mut letter: DeadLetter, delivery: &Delivery, fate: Disposition) {
+        if matches!(self.task, Task::Show) {
+            letter.body = Some(delivery.body.clone());
+        }
+        self.order.push(letter.id.clone());
+        self.handled.insert(letter.id.clone(), Handled { letter, fate });
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if let Some(progress) = &self.desk.options.progress {
+            progress(self.seen.len(), self.handled.len());
+        }
+    }
+
+    /// What becomes of a message, and the failure that ends the run with it.
+    async fn handle(&mut self, delivery: &Delivery) -> (Disposition, Option<PortError>) {
+        match self.task {
+            Task::List | Task::Show => (Disposition::Seen, None),
+            Task::Redrive(to) => self.redrive(to, delivery).await,
+            Task::Discard => self.delete(delivery, Disposition::Discarded).await,
+        }
+    }
+
+    /// One message a call: in a batch, what comes after a failed entry may be in the queue before
+    /// it.
+    async fn redrive(
+        &mut self,
+        to: &dyn Queue,
+        delivery: &Delivery,
+    ) -> (Disposition, Option<PortError>) {
+        if self.came_back(delivery) {
+            return (Disposition::Refused { why: Refusal::DiedAgain }, None);
+        }
+        let message = match dead_letter::send_back(delivery, self.bytes_max, self.desk.clock.now())
+        {
+            Ok(message) => message,
+            Err(why) => return (Disposition::Refused { why }, None),
+        };
+        match to.send(std::slice::from_ref(&message)).await.map(only) {
+            Ok(Ok(message_id)) => {
+                self.sent.insert(message_id.clone());
+                self.delete(delivery, Disposition::Redriven { message_id }).await
+            }
+            Ok(Err(error)) => (Disposition::NotSent { what: error.to_string() }, None),
+            Err(error) => (Disposition::NotSent { what: error.to_string() }, Some(error)),
+        }
+    }
+
+    /// Whether it is the death of a message that this run sent: under its old id where SQS moved
+    /// it, under an id of its own, naming the old one, where it is a copy.
+    fn came_back(&self, delivery: &Delivery) -> bool {
+        let original = delivery.attributes.get(ORIGINAL_MESSAGE_ID);
+        self.sent.contains(original.unwrap_or(&delivery.message_id))
+    }
+
+    /// Deletes a message, with which `done` is its fate.
+    async fn delete(
+        &self,
+        delivery: &Delivery,
+        done: Disposition,
+    ) -> (Disposition, Option<PortError>) {
+        let sent = matches!(done, Disposition::Redriven { .. });
+        let receipt = std::slice::from_ref(&delivery.receipt);
+        match self.desk.dead_letters.delete(receipt).await.map(only) {
+            Ok(Ok(())) => (done, None),
+            Ok(Err(error)) => (Disposition::NotDeleted { what: error.to_string(), sent }, None),
+            Err(error) => (Disposition::NotDeleted { what: error.to_string(), sent }, Some(error)),
+        }
+    }
+
+    /// Gives messages of one group back, in order.
+    async fn release(&mut self, receipts: &[ReceiptHandle]) -> Result<(), PortError> {
+        for some in receipts.chunks(BATCH_ENTRIES_MAX) {
+            let changes: Vec<_> =
+                some.iter().map(|receipt| (receipt.clone(), Duration::ZERO)).collect();
+            let answers = self.desk.dead_letters.change_visibility(&changes).await;
+            let answers = match answers {
+                Ok(answers) => answers,
+                Err(error) => {
+                    self.held.extend(receipts.iter().cloned());
+                    return Err(error);
+                }
+            };
+            for (receipt, answer) in some.iter().zip(answers) {
+                // What has lost its lease is released, or gone, already.
+                if !matches!(answer, Ok(()) | Err(EntryError::LeaseLost)) {
+                    self.held.push(receipt.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what was not seen, gives everything back, and says what was done.
+    async fn end(mut self, ended: Ended) -> Run {
+        let holds = u64::try_from(self.held.len()).unwrap_or(u64::MAX);
+        let backlog = self.desk.dead_letters.backlog().await.ok();
+        let held = std::mem::take(&mut self.held);
+        for some in held.chunks(BATCH_ENTRIES_MAX) {
+            // A failure leaves them in `held` again; the others are still worth trying.
+            let _ = self.release(some).await;
+        }
+        let Scan { seen, selection, mut handled, order, held, .. } = self;
+        let missing = selection.ids.iter().flatten();
+        Run {
+            missing: missing.filter(|id| !seen.contains(*id)).cloned().collect(),
+            handled: order.iter().filter_map(|id| handled.remove(id)).collect(),
+            behind: backlog.map(|backlog| backlog.visible),
+            elsewhere: backlog.map(|backlog| backlog.in_flight.saturating_sub(holds)),
+            ended,
+            still_leased: held.len(),
+        }
+    }
+}
+
+/// The deliveries by group, each in order, the groups as they came.
+fn by_group(batch: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut groups: Vec<Vec<Delivery>> = Vec::new();
+    for delivery in batch {
+        let same = |group: &&mut Vec<Delivery>| {
+            group.first().is_some_and(|first| first.group == delivery.group)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(delivery),
+            None => groups.push(vec![delivery]),
+        }
+    }
+    groups
+}
+
+/// The answer for the only entry of a batch.
+fn only<T>(answers: Vec<Result<T, EntryError>>) -> Result<T, EntryError> {
+    let unanswered = || Err(EntryError::Retryable("the queue did not answer".to_owned()));
+    answers.into_iter().next().unwrap_or_else(unanswered)
+}
