@@ -102,7 +102,11 @@ pub(super) struct Injector {
     death: Notify,
     paused_until: Mutex<Option<Instant>>,
     told_to_stop: Mutex<Option<Instant>>,
+    cut_off_until: Mutex<Option<Instant>>,
 }
+
+/// At least so long after a worker reached the store again it is not cut off once more.
+const CUT_OFF_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a call of a worker without processor takes, either way, milliseconds.
 const STARVED_MS: std::ops::RangeInclusive<u64> = 50..=3_500;
@@ -119,6 +123,7 @@ impl Injector {
             death: Notify::new(),
             paused_until: Mutex::new(None),
             told_to_stop: Mutex::new(None),
+            cut_off_until: Mutex::new(None),
         }
     }
 
@@ -181,10 +186,35 @@ impl Injector {
         self.pass().await;
         let (latency, fate) = self.draw(call);
         self.wait(latency).await;
-        if self.world.is_out(call.port) {
+        if self.world.is_out(call.port) || self.is_cut_off(call) {
             return Fate::Fails;
         }
+        if fate == Fate::LosesAnswer && call.name == "record attempt" {
+            self.cut_off();
+        }
         fate
+    }
+
+    /// This worker reaches the store no more for a while, as the profile has it.
+    fn cut_off(&self) {
+        let rate = self.world.profile.rate(Fault::CutOff);
+        if !self.with_rng(|rng| happens(rng, rate)) {
+            return;
+        }
+        let lasts = Duration::from_millis(self.with_rng(|rng| rng.u64(2_000..=12_000)));
+        let mut until = self.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once in a while: an attempt is undone within the time that is waited for it.
+        if until.is_none_or(|until| Instant::now() > until + CUT_OFF_EVERY) {
+            *until = Some(Instant::now() + lasts);
+            self.world.count(Some(Fault::CutOff));
+        }
+    }
+
+    fn is_cut_off(&self, call: Call) -> bool {
+        let until = self.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner);
+        call.port == Port::Store
+            && !self.world.is_calm()
+            && until.is_some_and(|until| Instant::now() < until)
     }
 
     /// The way back.

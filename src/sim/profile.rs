@@ -99,6 +99,8 @@ faults! {
     WrongClock = "wrong-clock",
     /// A worker gets next to no processor: each of its calls takes seconds.
     Starved = "starved",
+    /// A worker whose call lost its answer reaches the store no more for a while; others do.
+    CutOff = "cut-off",
     /// Identities are used again after the ledger has forgotten them.
     Reuse = "reuse",
     /// What is past its time to live is deleted late, in no order, or not at all.
@@ -221,6 +223,7 @@ impl Profile {
         let rng = &mut stream(seed, "alone");
         match profile.class {
             Class::Mixed if happens(rng, 500) => profile.with_everything_alone(rng, options),
+            Class::Mixed if happens(rng, 200) => profile.with_lost_counts(rng, options),
             Class::Mixed => profile.mixed(&mut stream(seed, "mixed"), options),
             Class::Progress => profile.progress(&mut stream(seed, "progress"), options),
             Class::Crossing => profile.crossing(&mut stream(seed, "crossing"), options),
@@ -363,6 +366,20 @@ impl Profile {
                 Fault::CrashInCall => *rate = rng.u32(200..=500),
                 _ => {}
             }
+        }
+        self
+    }
+
+    /// One seed in fifty: one attempt is one too many, and the worker whose count of it lost its
+    /// answer cannot undo it for a while. No worker stops, so that no message may be given up.
+    fn with_lost_counts(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.rates.clear();
+        self.set(Fault::Lost, rng.u32(1_000..=2_500), options);
+        self.set(Fault::CutOff, 5_000, options);
+        self.crashes_max = 0;
+        for settings in &mut self.settings {
+            settings.isolate_after = 1;
+            settings.attempts_max = 1;
         }
         self
     }

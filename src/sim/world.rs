@@ -250,6 +250,8 @@ impl World {
 
     /// A queue's limits, as it tells them.
     pub(super) fn limited(&self, limits: QueueLimits) -> QueueLimits {
+        let is_low = self.profile.rate(Fault::LowRedrive) > 0;
+        self.count(is_low.then_some(Fault::LowRedrive));
         match self.profile.rate(Fault::SmallQueue) {
             0 => limits,
             _ => {
