@@ -63,11 +63,14 @@ const ISOLATED_SHARE: usize = 100;
 /// How long a message that finds no place is hidden, at least half of it.
 const NO_PLACE_DELAY: Duration = Duration::from_secs(10);
 
-/// The same while isolated messages are being settled, as after an outage: places become free.
+/// The same while few wait and are being settled, as after an outage: places become free.
 const NO_PLACE_DELAY_MOVING: Duration = Duration::from_secs(1);
 
-/// For how long one that was settled shows that others will be.
+/// How long ago the last message was settled, at most, for that.
 const MOVING_FOR: Duration = Duration::from_secs(5);
+
+/// How many found no place since then, at most: where more wait, receives are not for them alone.
+const MOVING_REFUSED_MAX: usize = ISOLATED_MAX;
 
 /// Isolated messages of a worker are handled one after the other: were they handled side by side,
 /// the one that kills the worker would condemn the others with it. A few wait for their turn, each
@@ -77,8 +80,16 @@ const MOVING_FOR: Duration = Duration::from_secs(5);
 pub(in crate::worker) struct Isolation {
     turn: Arc<tokio::sync::Mutex<()>>,
     places: Arc<Semaphore>,
-    /// When the last of them was settled.
-    settled: Arc<Mutex<Option<Instant>>>,
+    turnover: Arc<Mutex<Turnover>>,
+}
+
+/// What the delay of a message rests on that finds no place.
+#[derive(Default)]
+struct Turnover {
+    /// When the last isolated message was settled.
+    settled: Option<Instant>,
+    /// How many found no place since.
+    refused: usize,
 }
 
 impl Isolation {
@@ -87,19 +98,26 @@ impl Isolation {
         Self {
             turn: Arc::default(),
             places: Arc::new(Semaphore::new(places)),
-            settled: Arc::default(),
+            turnover: Arc::default(),
         }
     }
 
-    fn settled(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turnover(&self) -> MutexGuard<'_, Turnover> {
+        self.turnover.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For how long one that finds no place is hidden.
-    fn delay(&self) -> Duration {
-        match *self.settled() {
-            Some(at) if at.elapsed() < MOVING_FOR => NO_PLACE_DELAY_MOVING,
-            _ => NO_PLACE_DELAY,
+    fn settled(&self) {
+        *self.turnover() = Turnover { settled: Some(Instant::now()), refused: 0 };
+    }
+
+    /// A message found no place. Gives for how long it is hidden.
+    fn refused(&self) -> Duration {
+        let mut turnover = self.turnover();
+        turnover.refused = turnover.refused.saturating_add(1);
+        let is_recent = turnover.settled.is_some_and(|at| at.elapsed() < MOVING_FOR);
+        match is_recent && turnover.refused <= MOVING_REFUSED_MAX {
+            true => NO_PLACE_DELAY_MOVING,
+            false => NO_PLACE_DELAY,
         }
     }
 
@@ -179,7 +197,7 @@ impl LaneContext {
             return Duration::ZERO;
         };
         debug!(group = head.group.as_str(), head.receive_count, "no place to be handled alone");
-        let delay = self.isolation.delay();
+        let delay = self.isolation.refused();
         let spread = delay.mul_f64(f64::midpoint(1.0, self.context.entropy.fraction()));
         spread.max(failure_policy::redelivery_backoff(head.receive_count))
     }
@@ -222,7 +240,7 @@ impl LaneContext {
             self.batch(head, announcement).await
         };
         if settled.done > 0 {
-            *self.isolation.settled() = Some(Instant::now());
+            self.isolation.settled();
         }
         let is_undone =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
@@ -314,5 +332,24 @@ impl LaneContext {
             }
             Err(failure) => Settled::failed(failure),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_without_a_place_come_back_soon_while_few_wait_and_are_settled() {
+        let isolation = Isolation::new(&Settings::default());
+        assert_eq!(isolation.refused(), NO_PLACE_DELAY, "none was settled");
+        isolation.settled();
+        let delays: Vec<Duration> = (0..=MOVING_REFUSED_MAX).map(|_| isolation.refused()).collect();
+        let (soon, late) = delays.split_at(MOVING_REFUSED_MAX);
+        assert!(soon.iter().all(|delay| *delay == NO_PLACE_DELAY_MOVING));
+        assert_eq!(late, [NO_PLACE_DELAY], "many wait");
+        isolation.settled();
+        tokio::time::advance(MOVING_FOR).await;
+        assert_eq!(isolation.refused(), NO_PLACE_DELAY, "settled long ago");
     }
 }
