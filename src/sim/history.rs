@@ -397,7 +397,9 @@ impl History {
         };
         let copies = message.copies;
         message.is_handed_over |= matches!(reason.as_str(), "RECEIVES" | "RETENTION");
-        message.is_condemned |= message.is_handed_over || reason == POISON_REASON;
+        // What cannot be read and was tried as often as is allowed is given up without its result.
+        message.is_condemned |=
+            message.is_handed_over || reason == POISON_REASON || attempts.len() > attempts_max;
         let is_innocent = message.is_condemned && !message.is_poison();
         let is_whole = message.body == copy.body
             && message.group == copy.group
