@@ -117,6 +117,16 @@ fn seconds(duration: Duration, max: Duration) -> i32 {
     i32::try_from(whole.min(max.as_secs())).unwrap_or(i32::MAX)
 }
 
+/// A queue's attribute that is a number, as it was answered.
+fn number(text: Option<&String>, name: &QueueAttributeName, doing: &str) -> Result<u64, PortError> {
+    match text {
+        Some(text) => text.parse().map_err(|_| {
+            PortError::Unavailable(format!("{doing}: {name} is no number in the answer"))
+        }),
+        None => Err(PortError::Unavailable(format!("{doing}: the answer lacks {name}"))),
+    }
+}
+
 /// What SQS itself derives from a body where content-based deduplication is on ("a SHA-256 hash
 /// … using the body of the message, but not the attributes"); made here so that it does not
 /// depend on that setting.
@@ -257,18 +267,13 @@ impl Queue for SqsQueue {
             .await
             .map_err(|error| port_error(&doing, &error))?;
         let attributes = output.attributes.unwrap_or_default();
-        let number = |name: QueueAttributeName| match attributes.get(&name) {
-            Some(text) => text.parse::<u64>().map_err(|_| {
-                PortError::Unavailable(format!("{doing}: {name} is no number in the answer"))
-            }),
-            None => Err(PortError::Unavailable(format!("{doing}: the answer lacks {name}"))),
-        };
-        let bytes = number(QueueAttributeName::MaximumMessageSize)?;
+        let attribute = |name: QueueAttributeName| number(attributes.get(&name), &name, &doing);
+        let bytes = attribute(QueueAttributeName::MaximumMessageSize)?;
         let policy = attributes.get(&QueueAttributeName::RedrivePolicy);
         let receives = policy.and_then(|policy| bootstrap::redrive(policy)).map(|(_, count)| count);
         Ok(QueueLimits {
             message_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
-            retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)?),
+            retention: Duration::from_secs(attribute(QueueAttributeName::MessageRetentionPeriod)?),
             receives_max: receives.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
         })
     }
@@ -286,12 +291,7 @@ impl Queue for SqsQueue {
             .await
             .map_err(|error| port_error(&doing, &error))?;
         let attributes = output.attributes.unwrap_or_default();
-        let count = |name: QueueAttributeName| match attributes.get(&name) {
-            Some(text) => text.parse::<u64>().map_err(|_| {
-                PortError::Unavailable(format!("{doing}: {name} is no number in the answer"))
-            }),
-            None => Err(PortError::Unavailable(format!("{doing}: the answer lacks {name}"))),
-        };
+        let count = |name: QueueAttributeName| number(attributes.get(&name), &name, &doing);
         let delayed = count(QueueAttributeName::ApproximateNumberOfMessagesDelayed).unwrap_or(0);
         Ok(Backlog {
             visible: count(QueueAttributeName::ApproximateNumberOfMessages)?

@@ -43,8 +43,8 @@ pub(super) fn fits_batch<C: BatchCall>(entries: &[C::Entry]) -> usize {
         bytes = bytes.saturating_add(C::bytes(entry));
         bytes <= C::BYTES_MAX
     };
-    let fits_batch = entries.iter().take(C::ENTRIES_MAX).take_while(fits).count();
-    fits_batch.max(1).min(entries.len())
+    let count = entries.iter().take(C::ENTRIES_MAX).take_while(fits).count();
+    count.max(1).min(entries.len())
 }
 
 /// Entries back from their call, and one answer each, or why there are none.
