@@ -22,12 +22,15 @@ FROM ${RUST_IMAGE}${RUST_DIGEST} AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 # Dependencies first, in a layer that only a change of Cargo.toml or Cargo.lock makes anew. Cargo
-# wants every target that Cargo.toml names to have a file.
+# wants every member of the workspace to be there, and every target that a manifest names to have a
+# file.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p benches src/bin tests/sim tests/injected_bugs \
-    && echo 'fn main() {}' | tee src/main.rs src/bin/dynamodb-emulator.rs \
-        benches/core.rs tests/sim/main.rs tests/injected_bugs/main.rs >/dev/null \
-    && touch src/lib.rs \
+COPY tools/bench/Cargo.toml tools/bench/
+COPY tools/simulator/Cargo.toml tools/simulator/
+RUN mkdir -p benches src/bin tools/bench/src tools/simulator/src tools/simulator/tests/injected_bugs \
+    && echo 'fn main() {}' | tee src/main.rs src/bin/dynamodb-emulator.rs benches/core.rs \
+        tools/simulator/tests/injected_bugs/main.rs >/dev/null \
+    && touch src/lib.rs tools/bench/src/lib.rs tools/simulator/src/lib.rs \
     && cargo build --release --locked --no-default-features --bin inventory-worker
 COPY schemas schemas
 COPY src src

@@ -31,10 +31,10 @@ sbom: ## Write what the production binary is made of, as CycloneDX, to target/sb
 SEEDS ?= 10000
 
 sim: ## Run SEEDS (10000) histories of the deterministic simulation
-	cargo run --locked --release -- sim --seeds $(SEEDS)
+	cargo run --locked --release --package inventory-simulator -- --seeds $(SEEDS)
 
 bench: ## Measure every row of docs/PERFORMANCE.md; the last line is {"rows": [...]}
-	cargo run --locked --release -- bench --json
+	cargo run --locked --release --package inventory-bench -- --json
 
 faults: ## Kill, stop and cut off real workers and servers for FAULTS_SECONDS (600); by hand
 	scripts/faults $${FAULTS_SECONDS:-600}
@@ -43,14 +43,15 @@ fuzz: ## Fuzz the decoder for SECONDS_TO_FUZZ (60), without a nightly compiler
 	TOOLS=$(TOOLS) scripts/fuzz
 
 injected-bugs: ## Remove each guard in turn (src/injected.rs): the simulation must catch every one; long
-	cargo test --locked --release --features injected-bugs --test injected_bugs -- --nocapture
+	cargo test --locked --release --package inventory-simulator --features injected-bugs \
+		--test injected_bugs -- --nocapture
 
 fmt: ## Format the sources
-	cargo fmt
+	cargo fmt --all
 
 lint: ## Check the format and the lints
-	cargo fmt --check
-	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
 	scripts/check-guarantees
 

@@ -1,8 +1,6 @@
 //! The command line: one file a subcommand, each with its arguments and a `run`.
 
 pub mod audit;
-#[cfg(feature = "bench")]
-pub mod bench;
 pub mod bootstrap;
 pub mod check_config;
 pub mod dev;
@@ -13,8 +11,6 @@ pub mod progress;
 pub mod run;
 pub mod schema;
 pub mod send;
-#[cfg(feature = "sim")]
-pub mod sim;
 pub mod storm;
 
 use std::{ffi::OsString, io};
@@ -104,9 +100,6 @@ pub enum Command {
     Send(Box<send::SendArgs>),
     /// Put load on a running deployment, and say how long outcomes take
     Storm(Box<storm::StormArgs>),
-    /// Measure the worker against its targets, under a model of how long calls take
-    #[cfg(feature = "bench")]
-    Bench(bench::BenchArgs),
     /// Read all tables and check every invariant they can show; exits 1 where one is broken
     Audit(Box<audit::AuditArgs>),
     /// Look into the dead letters, send them back in order, or discard them
@@ -115,9 +108,6 @@ pub enum Command {
     CheckConfig(Box<check_config::CheckConfigArgs>),
     /// Print the JSON Schemas and the AsyncAPI document of the messages
     Schema(schema::SchemaArgs),
-    /// Run histories of simulated workers, each decided by its seed
-    #[cfg(feature = "sim")]
-    Sim(Box<sim::SimArgs>),
     /// Ask a worker on this machine whether it is alive, for container probes
     Health(health::HealthArgs),
 }
@@ -127,22 +117,38 @@ pub async fn execute(
     arguments: impl IntoIterator<Item = OsString>,
     context: &CliContext,
 ) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(shown) => {
-            let (output, code) = match shown.use_stderr() {
-                true => (&context.errors, ExitCode::Usage),
-                false => (&context.out, ExitCode::Done),
-            };
-            let text = shown.render();
-            let rendered =
-                if output.is_coloured() { text.ansi().to_string() } else { text.to_string() };
-            // Nobody is left to tell where this cannot be written.
-            let _ = output.line(rendered.trim_end());
-            return code;
-        }
-    };
-    match dispatch(cli.command, context).await {
+    match parse::<Cli>(arguments, context) {
+        Ok(cli) => conclude(dispatch(cli.command, context).await, context),
+        Err(code) => code,
+    }
+}
+
+/// Parses the arguments of a command.
+///
+/// # Errors
+///
+/// The code to exit with, once the help, the version or what is wrong with them has been printed.
+pub fn parse<P: Parser>(
+    arguments: impl IntoIterator<Item = OsString>,
+    context: &CliContext,
+) -> Result<P, ExitCode> {
+    P::try_parse_from(arguments).map_err(|shown| {
+        let (output, code) = match shown.use_stderr() {
+            true => (&context.errors, ExitCode::Usage),
+            false => (&context.out, ExitCode::Done),
+        };
+        let text = shown.render();
+        let rendered =
+            if output.is_coloured() { text.ansi().to_string() } else { text.to_string() };
+        // A closed stdout or stderr leaves no place to report this.
+        let _ = output.line(rendered.trim_end());
+        code
+    })
+}
+
+/// Prints what stopped a command on stderr, and returns the code to exit with.
+pub fn conclude(result: anyhow::Result<ExitCode>, context: &CliContext) -> ExitCode {
+    match result {
         Ok(code) => code,
         // `inventory-worker schema | head`: the reader has what it wanted.
         Err(error) if is_broken_pipe(&error) => ExitCode::Done,
@@ -162,14 +168,10 @@ async fn dispatch(command: Command, context: &CliContext) -> anyhow::Result<Exit
         Command::Bootstrap(args) => bootstrap::run(*args, context).await,
         Command::Send(args) => send::run(*args, context).await,
         Command::Storm(args) => storm::run(*args, context).await,
-        #[cfg(feature = "bench")]
-        Command::Bench(args) => bench::run(args, context).await,
         Command::Audit(args) => audit::run(*args, context).await,
         Command::Dlq(args) => dlq::run(*args, context).await,
         Command::CheckConfig(args) => check_config::run(*args, context).await,
         Command::Schema(args) => schema::run(args, context).await,
-        #[cfg(feature = "sim")]
-        Command::Sim(args) => sim::run(*args, context).await,
         Command::Health(args) => health::run(args, context).await,
     }
 }

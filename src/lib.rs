@@ -16,8 +16,6 @@ pub mod adapters;
 pub mod admin;
 pub mod app;
 pub mod audit;
-#[cfg(feature = "bench")]
-pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod decide;
@@ -30,8 +28,6 @@ pub mod message;
 pub mod ports;
 pub mod report;
 pub mod retry;
-#[cfg(feature = "sim")]
-pub mod sim;
 pub mod storm;
 pub mod sweeper;
 pub mod telemetry;

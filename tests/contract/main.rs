@@ -53,7 +53,6 @@ mod on_localstack;
 mod on_ministack;
 mod sns_faults;
 mod sqs_faults;
-#[cfg(feature = "bench")]
 mod sqs_memory;
 
 #[cfg(feature = "embedded")]

@@ -65,23 +65,28 @@ fn the_image_runs_as_the_user_that_the_manifests_name() {
 }
 
 #[test]
-fn every_target_of_the_manifest_has_a_stub_while_dependencies_are_built() {
+fn every_target_of_the_manifests_has_a_stub_while_dependencies_are_built() {
     let stubs = instructions().into_iter().find(|line| line.contains("tee ")).unwrap();
-    let manifest = read("Cargo.toml");
-    let mut named = BTreeSet::new();
-    for section in manifest.split("\n[[").skip(1) {
-        let (kind, rest) = section.split_once("]]").unwrap();
-        let name = rest.lines().find_map(|line| line.strip_prefix("name = ")).unwrap();
-        let name = name.trim_matches('"');
-        named.insert(match kind {
-            "bin" => format!("src/bin/{name}.rs"),
-            "test" => format!("tests/{name}/main.rs"),
-            "bench" => format!("benches/{name}.rs"),
-            "example" => format!("examples/{name}/main.rs"),
-            other => panic!("[[{other}]]"),
-        });
+    let members = read("Cargo.toml");
+    let members = members.lines().find_map(|line| line.strip_prefix("members = ")).unwrap();
+    let members: Vec<String> = serde_json::from_str(members).unwrap();
+    let mut named = BTreeSet::from(["src/lib.rs".to_owned()]);
+    for folder in members.iter().map(|member| format!("{member}/")).chain([String::new()]) {
+        named.insert(format!("{folder}src/lib.rs"));
+        for section in read(&format!("{folder}Cargo.toml")).split("\n[[").skip(1) {
+            let (kind, rest) = section.split_once("]]").unwrap();
+            let name = rest.lines().find_map(|line| line.strip_prefix("name = ")).unwrap();
+            let name = name.trim_matches('"');
+            named.insert(match kind {
+                "bin" => format!("{folder}src/bin/{name}.rs"),
+                "test" => format!("{folder}tests/{name}/main.rs"),
+                "bench" => format!("{folder}benches/{name}.rs"),
+                "example" => format!("{folder}examples/{name}/main.rs"),
+                other => panic!("[[{other}]]"),
+            });
+        }
     }
-    assert!(named.len() >= 3, "{named:?}");
+    assert!(named.len() >= 6, "{named:?}");
     for path in named {
         assert!(stubs.contains(&path), "{path} has no stub in the Dockerfile");
     }

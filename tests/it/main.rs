@@ -9,14 +9,10 @@
 )]
 
 mod audit;
-#[cfg(feature = "bench")]
-mod bench;
 mod container;
 mod decide_properties;
 mod decide_rules;
 mod decoder_fuzz;
-#[cfg(feature = "bench")]
-mod decoder_memory;
 #[cfg(feature = "embedded")]
 mod demo;
 #[cfg(feature = "embedded")]

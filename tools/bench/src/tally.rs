@@ -1,0 +1,174 @@
+//! What happened, and when.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use inventory_worker::{
+    domain::{CommandId, PoolId, SeatKey, SeatState, Timestamp},
+    ports::{
+        Attempt, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, LoadRequest, Page,
+        PageCursor, PortError, ReadSet, Store, Table, Transaction, Write,
+    },
+    worker::{Event, Observer},
+};
+
+/// What a worker tells of its transactions and commands.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    transactions: AtomicU64,
+    cancelled: AtomicU64,
+    rejected: AtomicU64,
+    write_units: Mutex<BTreeMap<Table, f64>>,
+}
+
+impl Observer for Tally {
+    fn observe(&self, event: &Event<'_>) {
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        match event {
+            Event::Commit(result) => {
+                count(&self.transactions);
+                match result {
+                    Ok(consumed) => self.consumed(consumed),
+                    Err(CommitError::Conflict(_)) => drop(count(&self.cancelled)),
+                    Err(_) => {}
+                }
+            }
+            Event::Decided { outcome, .. } if outcome.rejection().is_some() => {
+                count(&self.rejected);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Tally {
+    fn consumed(&self, consumed: &Consumed) {
+        let mut sum = self.write_units.lock().unwrap_or_else(PoisonError::into_inner);
+        for (table, units) in &consumed.write_units {
+            *sum.entry(*table).or_default() += units;
+        }
+    }
+
+    pub(super) fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn cancelled(&self) -> u64 {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// A bench whose commands are refused measures something else.
+    pub(super) fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn write_units(&self) -> BTreeMap<Table, f64> {
+        self.write_units.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Tables that note when an outcome became durable, and when a seat became free.
+pub(super) struct RecordingStore {
+    store: Arc<dyn Store>,
+    durable: Mutex<BTreeMap<CommandId, Instant>>,
+    freed: Mutex<BTreeMap<SeatKey, Instant>>,
+}
+
+impl RecordingStore {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, durable: Mutex::default(), freed: Mutex::default() }
+    }
+
+    pub(super) fn take_durable(&self) -> BTreeMap<CommandId, Instant> {
+        std::mem::take(&mut *self.durable.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn take_freed(&self) -> BTreeMap<SeatKey, Instant> {
+        std::mem::take(&mut *self.freed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, transaction: &Transaction) {
+        let now = Instant::now();
+        for write in &transaction.writes {
+            match write {
+                Write::Ledger { key: LedgerKey::Command(key), .. } => {
+                    let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+                    durable.entry(key.id.clone()).or_insert(now);
+                }
+                Write::Seat { key, seat, .. } if seat.occupancy == SeatState::Available => {
+                    let mut freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
+                    freed.entry(key.clone()).or_insert(now);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for RecordingStore {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
+        self.store.load(wanted).await
+    }
+
+    async fn commit(
+        &self,
+        transaction: &Transaction,
+        token: Uuid,
+    ) -> Result<Consumed, CommitError> {
+        let consumed = self.store.commit(transaction, token).await?;
+        self.note(transaction);
+        Ok(consumed)
+    }
+
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
+        self.store.record_attempt(message_id, now).await
+    }
+
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        self.store.undo_attempt(message_id).await
+    }
+
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        self.store.note_dead_letter(message_id, now).await
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        self.store.has_dead_letter(message_id).await
+    }
+
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        self.store.expired(shard, ended, from, limit).await
+    }
+
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.store.scan(table, from).await
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.store.seats(event_id, from).await
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.store.lines(pool, from).await
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        self.store.ping().await
+    }
+}

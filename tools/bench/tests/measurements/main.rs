@@ -1,0 +1,11 @@
+//! The rows of the bench, and what decoding costs of memory.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod decoder_memory;
+mod rows;

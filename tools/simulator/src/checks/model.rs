@@ -1,0 +1,217 @@
+//! Every version that every item ever had, and the ledger.
+
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use jiff::SignedDuration;
+
+use crate::profile::SKEW_MAX_MS;
+use inventory_worker::{
+    domain::{
+        CommandKey, LineKey, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp,
+    },
+    ports::{LedgerKey, LedgerRecord, Record},
+};
+
+/// When an entry of the ledger was decided.
+pub(crate) fn decided_at(record: &LedgerRecord) -> Timestamp {
+    match record {
+        LedgerRecord::Outcome { decided_at, .. }
+        | LedgerRecord::Intent { decided_at, .. }
+        | LedgerRecord::Chunk { decided_at, .. } => *decided_at,
+    }
+}
+
+/// A version of an item.
+#[derive(Clone, Debug)]
+struct Version<T> {
+    /// The time from which it stood.
+    from: Timestamp,
+    /// The command that made it; `None` at the beginning.
+    by: Option<CommandKey>,
+    item: T,
+}
+
+/// The versions of one item. Before the first there was none.
+#[derive(Clone, Debug)]
+struct Versions<T>(Vec<Version<T>>);
+
+/// From when on what a command read may be of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Since<'a> {
+    /// When it was sent.
+    pub(crate) at: Timestamp,
+    /// The commands before it in its group, whose changes it must see.
+    pub(crate) after: &'a BTreeSet<CommandKey>,
+}
+
+impl<T> Default for Versions<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Versions<T> {
+    fn last(&self) -> Option<&T> {
+        self.0.last().map(|version| &version.item)
+    }
+
+    /// Whether the item was ever so since then.
+    fn ever_since(&self, since: Since<'_>, is_so: impl Fn(Option<&T>) -> bool) -> bool {
+        let is_seen = |version: &Version<T>| {
+            version.by.as_ref().is_some_and(|command| since.after.contains(command))
+        };
+        let first = self.0.iter().rposition(is_seen);
+        let was_absent = self.0.first().is_none_or(|version| version.from >= since.at);
+        if first.is_none() && was_absent && is_so(None) {
+            return true;
+        }
+        let until =
+            |index: usize| self.0.get(index + 1).map_or(Timestamp::MAX, |version| version.from);
+        self.0
+            .iter()
+            .enumerate()
+            .skip(first.unwrap_or(0))
+            .any(|(index, version)| until(index) >= since.at && is_so(Some(&version.item)))
+    }
+}
+
+/// A table by key.
+#[derive(Clone, Debug)]
+pub(crate) struct Table<K, T>(BTreeMap<K, Versions<T>>);
+
+impl<K, T> Default for Table<K, T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone, T> Table<K, T> {
+    pub(crate) fn last<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&T>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.get(key)?.last()
+    }
+
+    pub(crate) fn put(&mut self, key: &K, item: T, from: Timestamp, by: &CommandKey) {
+        self.push(key, Version { from, by: Some(by.clone()), item });
+    }
+
+    /// What is there at the beginning.
+    fn set_up(&mut self, key: &K, item: T, from: Timestamp) {
+        self.push(key, Version { from, by: None, item });
+    }
+
+    fn push(&mut self, key: &K, version: Version<T>) {
+        if let Some(versions) = self.0.get_mut(key) {
+            versions.0.push(version);
+            return;
+        }
+        self.0.insert(key.clone(), Versions(vec![version]));
+    }
+
+    pub(crate) fn ever_since(
+        &self,
+        key: &K,
+        since: Since<'_>,
+        is_so: impl Fn(Option<&T>) -> bool,
+    ) -> bool {
+        match self.0.get(key) {
+            Some(versions) => versions.ever_since(since, is_so),
+            None => is_so(None),
+        }
+    }
+
+    /// Forgets items by what they are now.
+    fn retain(&mut self, is_kept: impl Fn(&T) -> bool) {
+        self.0.retain(|_, versions| versions.last().is_none_or(&is_kept));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.0.iter().filter_map(|(key, versions)| Some((key, versions.last()?)))
+    }
+}
+
+/// What the contract makes of the outcomes so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) seats: Table<SeatKey, Seat>,
+    pub(crate) lines: Table<LineKey, StockLevel>,
+    pub(crate) reservations: Table<ReservationId, Reservation>,
+    pub(crate) ledger: BTreeMap<LedgerKey, LedgerRecord>,
+    /// When each command was decided: its place among all.
+    pub(crate) decided: BTreeMap<CommandKey, u64>,
+    /// What each line had at the beginning, and what came and went: `None` once it was set.
+    pub(crate) on_hand: BTreeMap<LineKey, Option<i64>>,
+    /// By how much more than [`SKEW_MAX_MS`] clocks may be off, milliseconds.
+    more_skew_ms: i64,
+    /// What was decided, or ended, by then is forgotten, whatever the tables still show.
+    forgotten_until: Option<Timestamp>,
+}
+
+/// The contract: the ledger, and what has ended, are kept for 90 days.
+const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+impl Model {
+    /// Nothing yet, of workers whose clocks are off by so many milliseconds at most.
+    pub(crate) fn with_clocks_off_by(skew_ms: i64) -> Self {
+        Self { more_skew_ms: skew_ms - SKEW_MAX_MS, ..Self::default() }
+    }
+
+    /// How far apart clocks may be.
+    pub(crate) fn skew(&self) -> SignedDuration {
+        SignedDuration::from_millis(SKEW_MAX_MS + self.more_skew_ms)
+    }
+
+    /// Forgets what is past its time.
+    pub(crate) fn forget(&mut self, now: Timestamp) {
+        self.forgotten_until = Some(now - KEPT);
+        let forgotten = self.forgotten_until;
+        let is_kept = |at: Timestamp| forgotten.is_none_or(|until| at > until);
+        self.ledger.retain(|_, record| is_kept(decided_at(record)));
+        let ledger = &self.ledger;
+        self.decided.retain(|key, _| ledger.contains_key(&LedgerKey::Command(key.clone())));
+        self.reservations.retain(|reservation| reservation.ended_at.is_none_or(is_kept));
+    }
+
+    /// Whether an entry of the ledger counts, though the table shows it.
+    pub(crate) fn counts(&self, record: &LedgerRecord) -> bool {
+        self.is_kept(decided_at(record))
+    }
+
+    /// Whether a reservation counts, though the table shows it.
+    pub(crate) fn is_there(&self, reservation: &Reservation) -> bool {
+        reservation.ended_at.is_none_or(|at| self.is_kept(at))
+    }
+
+    fn is_kept(&self, at: Timestamp) -> bool {
+        self.forgotten_until.is_none_or(|until| at > until)
+    }
+
+    pub(crate) fn set_up(&mut self, record: &Record, at: Timestamp) {
+        // From before anything could be asked for.
+        let before = at - jiff::SignedDuration::from_secs(60);
+        match record {
+            Record::Seat(key, seat) => self.seats.set_up(key, seat.clone(), before),
+            Record::Line(key, line) => {
+                self.on_hand.insert(key.clone(), Some(line.on_hand()));
+                self.lines.set_up(key, line.clone(), before);
+            }
+            Record::Reservation(reservation) => {
+                let id = reservation.reservation_id;
+                self.reservations.set_up(&id, reservation.clone(), before);
+            }
+            Record::Ledger(key, record) => drop(self.ledger.insert(key.clone(), record.clone())),
+        }
+    }
+
+    /// Goods came or went, by what an outcome says.
+    pub(crate) fn move_goods(&mut self, key: &LineKey, by: i64) {
+        if let Some(on_hand) = self.on_hand.entry(key.clone()).or_insert(Some(0)) {
+            *on_hand += by;
+        }
+    }
+}

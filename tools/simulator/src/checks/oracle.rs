@@ -1,0 +1,345 @@
+//! Every outcome, held against the contract at its place in the order of the commits.
+//!
+//! What a transaction writes is guarded by versions, so there an outcome must be right exactly
+//! where it stands. What it rests on without writing it was only read, and not at one moment: there
+//! it must have been right, item by item, at some moment since the command was sent, with what the
+//! commands before it in its group had done to the item by then.
+
+mod holds;
+mod reserve;
+mod restock;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::SignedDuration;
+
+use super::{
+    Violation, ensure,
+    model::{Model, Since, decided_at},
+};
+use inventory_worker::{
+    decide::Limits,
+    domain::{
+        Action, Command, CommandKey, Digest, LineKey, Outcome, Rejection, Reservation,
+        ReservationId, ReservationStatus, Seat, SeatKey, SeatNumber, StockLevel, Timestamp,
+    },
+    ports::{Check, LedgerKey, LedgerRecord, Transaction, Write},
+};
+
+/// The content of a command, and when it was first sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) command: Arc<Command>,
+    pub(crate) at: Timestamp,
+}
+
+type AllSent = BTreeMap<CommandKey, Vec<Sent>>;
+
+/// Of each command, those before it in its group.
+pub(crate) type Before = BTreeMap<CommandKey, BTreeSet<CommandKey>>;
+
+/// The items that a transaction guards by their versions.
+#[derive(Default)]
+struct Guarded {
+    seats: BTreeSet<SeatKey>,
+    lines: BTreeSet<LineKey>,
+    reservations: BTreeSet<ReservationId>,
+}
+
+impl Guarded {
+    fn of(transaction: &Transaction) -> Self {
+        let mut guarded = Self::default();
+        for write in &transaction.writes {
+            match write {
+                Write::Seat { key, .. } => drop(guarded.seats.insert(key.clone())),
+                Write::Line { key, .. } => drop(guarded.lines.insert(key.clone())),
+                Write::Reservation { reservation, .. } => {
+                    guarded.reservations.insert(reservation.reservation_id);
+                }
+                Write::Ledger { .. } | Write::LedgerOverIntent { .. } => {}
+            }
+        }
+        for check in &transaction.checks {
+            match check {
+                Check::Reservation { reservation_id, .. } => {
+                    guarded.reservations.insert(*reservation_id);
+                }
+                Check::Seat { key, .. } => drop(guarded.seats.insert(key.clone())),
+            }
+        }
+        guarded
+    }
+}
+
+/// One command on its way through the checks.
+struct Case<'a> {
+    model: &'a mut Model,
+    guarded: &'a Guarded,
+    command: &'a Command,
+    limits: &'a Limits,
+    since: Since<'a>,
+    /// When it was decided, by the worker's clock.
+    decided_at: Timestamp,
+    /// When it was committed.
+    now: Timestamp,
+}
+
+/// Judges every outcome of a transaction, in order, and brings the model up to date.
+pub(crate) fn transaction(
+    model: &mut Model,
+    transaction: &Transaction,
+    (sent, before): (&AllSent, &Before),
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<(), Violation> {
+    let guarded = Guarded::of(transaction);
+    let none = BTreeSet::new();
+    for write in &transaction.writes {
+        let (key, record) = match write {
+            Write::Ledger { key, record } => (key.clone(), record),
+            Write::LedgerOverIntent { key, record, .. } => {
+                (LedgerKey::Command(key.clone()), record)
+            }
+            _ => continue,
+        };
+        enter(model, &key, record)?;
+        let (LedgerKey::Command(command_key) | LedgerKey::Chunk(command_key, _)) = &key;
+        let of_digest = |digest: Digest| {
+            let all = sent.get(command_key).into_iter().flatten();
+            all.into_iter().find(|sent| sent.command.digest == digest)
+        };
+        let Some(found) = of_digest(record.digest()) else {
+            return Err(Violation::new("ledger", format!("{key:?} was never sent")));
+        };
+        let decided_at = decided_at(record);
+        check_time(&key, decided_at, found.at, now, model.skew())?;
+        let command = &*found.command;
+        let since = Since { at: found.at, after: before.get(command_key).unwrap_or(&none) };
+        let mut case = Case { model, guarded: &guarded, command, limits, since, decided_at, now };
+        let judged = case.oracle(&key, record);
+        judged.map_err(|Violation { check, detail }| {
+            Violation::new(check, format!("{:?} {}: {detail}", command.action, command.key.id))
+        })?;
+    }
+    compare(model, transaction)
+}
+
+/// An outcome stands for ever; an intent until its outcome; a marker for ever.
+fn enter(model: &mut Model, key: &LedgerKey, record: &LedgerRecord) -> Result<(), Violation> {
+    let before = model.ledger.get(key);
+    let is_free = match before {
+        None => true,
+        Some(LedgerRecord::Intent { digest, .. }) => {
+            *digest == record.digest() && matches!(record, LedgerRecord::Outcome { .. })
+        }
+        Some(_) => false,
+    };
+    ensure(is_free, "ledger", || format!("{key:?} was {before:?} and became {record:?}"))?;
+    // The outcome of a chunked restock is judged by its intent, which stays until then.
+    if before.is_none() {
+        model.ledger.insert(key.clone(), record.clone());
+    }
+    if let (LedgerKey::Command(key), LedgerRecord::Outcome { .. }) = (key, record) {
+        let place = model.decided.len() as u64;
+        model.decided.insert(key.clone(), place);
+    }
+    Ok(())
+}
+
+/// After the command was sent and before it was committed, by a clock that is off.
+fn check_time(
+    key: &LedgerKey,
+    decided_at: Timestamp,
+    sent_at: Timestamp,
+    now: Timestamp,
+    skew: SignedDuration,
+) -> Result<(), Violation> {
+    ensure(sent_at - skew <= decided_at && decided_at <= now + skew, "time", || {
+        format!("{key:?} was sent at {sent_at}, decided at {decided_at}, committed at {now}")
+    })
+}
+
+/// What a transaction wrote is what its outcomes say, neither less nor more.
+fn compare(model: &Model, transaction: &Transaction) -> Result<(), Violation> {
+    for write in &transaction.writes {
+        let (holds, what) = match write {
+            Write::Seat { key, seat, .. } => {
+                (model.seats.last(key) == Some(seat), format!("{key:?} {seat:?}"))
+            }
+            Write::Line { key, line, .. } => {
+                (model.lines.last(key) == Some(line), format!("{key:?} {line:?}"))
+            }
+            Write::Reservation { reservation, .. } => {
+                let id = &reservation.reservation_id;
+                (model.reservations.last(id) == Some(reservation), format!("{reservation:?}"))
+            }
+            Write::Ledger { .. } | Write::LedgerOverIntent { .. } => continue,
+        };
+        ensure(holds, "effect", || format!("wrote {what}, which the outcomes do not say"))?;
+    }
+    Ok(())
+}
+
+/// A `NOT_YET_EXPIRED` is true of a hold that was on when it was decided, by the worker's clock.
+pub(crate) fn not_yet_expired(
+    model: &Model,
+    command: &Command,
+    decided_at: Timestamp,
+) -> Result<(), Violation> {
+    let Action::Expire(expire) = &command.action else {
+        return Err(Violation::new("result", "NOT_YET_EXPIRED of no expire".to_owned()));
+    };
+    let was_on = |found: Option<&Reservation>| {
+        found.is_some_and(|found| {
+            found.pool == command.pool && is_active(found) && decided_at < found.expires_at
+        })
+    };
+    let id = expire.reservation_id;
+    let since = Since { at: Timestamp::MIN, after: &BTreeSet::new() };
+    let holds = model.reservations.ever_since(&id, since, was_on);
+    ensure(holds, "result", || format!("NOT_YET_EXPIRED at {decided_at}, which {id} never was"))
+}
+
+impl Case<'_> {
+    fn oracle(&mut self, key: &LedgerKey, record: &LedgerRecord) -> Result<(), Violation> {
+        match record {
+            LedgerRecord::Intent { chunk_ends, .. } => self.judge_intent(chunk_ends),
+            LedgerRecord::Chunk { summary, .. } => {
+                let LedgerKey::Chunk(_, index) = key else {
+                    return self.wrong("ledger", "a marker in an outcome's place".to_owned());
+                };
+                self.judge_chunk(*index, summary)
+            }
+            LedgerRecord::Outcome { outcome, pool, command_type, .. } => {
+                let is_its = *pool == self.command.pool
+                    && *command_type == self.command.action.command_type();
+                ensure(is_its, "ledger", || "names another pool or type".to_owned())?;
+                let begun = self.intent();
+                if let Some(chunk_ends) = begun {
+                    self.judge_chunked(&chunk_ends, outcome)?;
+                    self.model.ledger.insert(key.clone(), record.clone());
+                    return Ok(());
+                }
+                self.judge_outcome(outcome)
+            }
+        }
+    }
+
+    fn judge_outcome(&mut self, outcome: &Outcome) -> Result<(), Violation> {
+        let command = self.command;
+        if outcome.rejection().is_some_and(|rejection| rejection.code.is_unrecorded()) {
+            return self.wrong("ledger", "what is no outcome is in the ledger".to_owned());
+        }
+        match (&command.action, outcome) {
+            (Action::Reserve(reserve), Outcome::Reserved { reservation }) => {
+                self.reserved(reserve, reservation)
+            }
+            (Action::Reserve(reserve), Outcome::Rejected { rejection }) => {
+                self.reserve_rejected(reserve, rejection)
+            }
+            (Action::Confirm(confirm), Outcome::Confirmed { reservation }) => {
+                self.confirmed(confirm, reservation)
+            }
+            (Action::Confirm(confirm), Outcome::Rejected { rejection }) => {
+                self.confirm_rejected(confirm, rejection)
+            }
+            (Action::Cancel(cancel), Outcome::Cancelled { reservation, reason }) => {
+                ensure(*reason == cancel.reason, "outcome", || "another reason".to_owned())?;
+                self.cancelled(cancel, reservation)
+            }
+            (Action::Cancel(cancel), Outcome::Rejected { rejection }) => {
+                self.cancel_rejected(cancel, rejection)
+            }
+            (Action::Expire(expire), Outcome::Expired { reservation }) => {
+                self.expired(expire, reservation)
+            }
+            (Action::Expire(expire), Outcome::Rejected { rejection }) => {
+                self.expire_rejected(expire, rejection)
+            }
+            (Action::Restock(restock), Outcome::Restocked { restock: summary }) => {
+                self.restocked(restock, 0..restock.entries(), summary)
+            }
+            _ => self.wrong("outcome", format!("{outcome:?} does not follow")),
+        }
+    }
+
+    fn wrong<T>(&self, check: &'static str, detail: String) -> Result<T, Violation> {
+        Err(Violation::new(check, detail))
+    }
+
+    /// Whether the seat is so, here where it is guarded; else whether it ever was.
+    fn seat(&self, key: &SeatKey, is_so: impl Fn(Option<&Seat>) -> bool) -> bool {
+        match self.guarded.seats.contains(key) {
+            true => is_so(self.model.seats.last(key)),
+            false => self.model.seats.ever_since(key, self.since, is_so),
+        }
+    }
+
+    /// The same for a line.
+    fn line(&self, key: &LineKey, is_so: impl Fn(Option<&StockLevel>) -> bool) -> bool {
+        match self.guarded.lines.contains(key) {
+            true => is_so(self.model.lines.last(key)),
+            false => self.model.lines.ever_since(key, self.since, is_so),
+        }
+    }
+
+    /// The same for a reservation.
+    fn reservation(&self, id: ReservationId, is_so: impl Fn(Option<&Reservation>) -> bool) -> bool {
+        match self.guarded.reservations.contains(&id) {
+            true => is_so(self.model.reservations.last(&id)),
+            false => self.model.reservations.ever_since(&id, self.since, is_so),
+        }
+    }
+
+    fn seat_key(&self, number: &SeatNumber) -> Result<SeatKey, Violation> {
+        match self.command.pool.event_id() {
+            Some(event_id) => Ok(SeatKey { event_id, number: number.clone() }),
+            None => self.wrong("outcome", "a store has no seats".to_owned()),
+        }
+    }
+
+    fn line_key(&self, sku: &inventory_worker::domain::Sku) -> LineKey {
+        LineKey { pool: self.command.pool.clone(), sku: sku.clone() }
+    }
+
+    /// The next version of a seat.
+    fn put_seat(&mut self, key: &SeatKey, change: impl FnOnce(&mut Seat)) {
+        let Some(seat) = self.model.seats.last(key) else { return };
+        let mut seat =
+            Seat { version: seat.version + 1, updated_at: self.decided_at, ..seat.clone() };
+        change(&mut seat);
+        self.model.seats.put(key, seat, self.now, &self.command.key);
+    }
+
+    /// The next version of a line.
+    fn put_line(&mut self, key: &LineKey, change: impl FnOnce(&mut StockLevel)) {
+        let Some(line) = self.model.lines.last(key) else { return };
+        let mut line =
+            StockLevel { version: line.version + 1, updated_at: self.decided_at, ..line.clone() };
+        change(&mut line);
+        self.model.lines.put(key, line, self.now, &self.command.key);
+    }
+
+    /// The next version of a reservation, which the outcome must show.
+    fn put_reservation(&mut self, next: Reservation, shown: &Reservation) -> Result<(), Violation> {
+        ensure(next == *shown, "outcome", || format!("shows {shown:?}, which should be {next:?}"))?;
+        let id = next.reservation_id;
+        ensure(self.guarded.reservations.contains(&id), "effect", || {
+            format!("{id} was not written")
+        })?;
+        self.model.reservations.put(&id, next, self.now, &self.command.key);
+        Ok(())
+    }
+
+    fn rejection(&self, holds: bool, rejection: &Rejection) -> Result<(), Violation> {
+        ensure(holds, "rejection", || format!("never true since it was sent: {rejection:?}"))
+    }
+}
+
+/// Whether the hold is still on, as the owner sees it.
+fn is_active(reservation: &Reservation) -> bool {
+    reservation.status == ReservationStatus::Active
+}

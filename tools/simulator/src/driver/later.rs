@@ -1,0 +1,64 @@
+//! What happens long after: identities that the ledger has forgotten are used again.
+
+use std::{sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use tokio::task::JoinHandle;
+
+use super::super::{
+    profile::Fault,
+    rng::{happens, one_of, stream},
+    workload::{Posting, with_other_content},
+    world::World,
+};
+use inventory_worker::ports::Clock;
+
+/// Longer than the ledger is kept.
+const LATER: Duration = Duration::from_secs(91 * 86_400);
+
+/// How often some of what is past its time is deleted, where that goes on while workers run.
+const DELETE_EVERY: Duration = Duration::from_secs(5);
+
+/// 91 days pass, in which nobody works. What DynamoDB should have deleted by then is gone, or some
+/// of it is, or all of it is still there and goes while workers run. Then the same identities come
+/// again, some with other content.
+pub(super) async fn reuse(
+    world: &Arc<World>,
+    rng: &mut Rng,
+    postings: &[Posting],
+) -> JoinHandle<()> {
+    world.history().finish(&world.store);
+    tokio::time::sleep(LATER).await;
+    world.trace(format_args!("91 days later"));
+    world.history().forget(world.clock.now());
+    let is_late = world.profile.rate(Fault::LateTtl) > 0;
+    // Of ten thousand: what is deleted now, and of the rest every few seconds.
+    let (now, later) = match rng.u32(0..3) {
+        _ if !is_late => (10_000, 0),
+        0 => (0, 0),
+        1 => (rng.u32(1_000..9_000), 0),
+        _ => (0, rng.u32(500..3_000)),
+    };
+    if is_late {
+        world.count(Some(Fault::LateTtl));
+    }
+    world.store.expire_ttl_where(world.clock.now(), || happens(rng, now));
+    for _ in 0..rng.usize(4..=16) {
+        let Some(posting) = one_of(rng, postings) else { continue };
+        let other = if rng.u32(0..3) == 0 { with_other_content(posting) } else { None };
+        let posting = other.as_ref().unwrap_or(posting);
+        world.post(posting.queue, &posting.message);
+    }
+    world.count(Some(Fault::Reuse));
+    let world = Arc::clone(world);
+    tokio::spawn(async move {
+        let rng = &mut stream(world.seed, "time to live");
+        if later == 0 {
+            return;
+        }
+        loop {
+            tokio::time::sleep(DELETE_EVERY).await;
+            world.store.expire_ttl_where(world.clock.now(), || happens(rng, later));
+        }
+    })
+}

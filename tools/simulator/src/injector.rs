@@ -1,0 +1,419 @@
+//! What goes wrong in a worker's calls, drawn from the seed.
+
+use std::{
+    fmt::{self, Debug, Display},
+    future::pending,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    history::Incarnation,
+    profile::{Class, Fault},
+    rng::{happens, stream},
+    world::World,
+};
+use inventory_worker::ports::{EntryError, PortError};
+
+/// The ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Port {
+    Store,
+    Queue,
+    Topic,
+    Locks,
+}
+
+impl Port {
+    pub(super) const ALL: [Self; 4] = [Self::Store, Self::Queue, Self::Topic, Self::Locks];
+}
+
+/// A call of a port.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    pub(super) port: Port,
+    pub(super) name: &'static str,
+    /// Made so often and of so little interest that it takes no time unless something goes wrong.
+    pub(super) is_quick: bool,
+}
+
+impl Call {
+    pub(super) const fn new(port: Port, name: &'static str) -> Self {
+        Self { port, name, is_quick: false }
+    }
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Fine,
+    Fails,
+    Throttled,
+    LosesAnswer,
+    Late(Duration),
+    CrashBefore,
+    CrashAfter,
+}
+
+impl Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fine => f.write_str(""),
+            Self::Fails => f.write_str(" !fails"),
+            Self::Throttled => f.write_str(" !throttled"),
+            Self::LosesAnswer => f.write_str(" !answer lost"),
+            Self::Late(by) => write!(f, " !late by {} ms", by.as_millis()),
+            Self::CrashBefore => f.write_str(" !crash before"),
+            Self::CrashAfter => f.write_str(" !crash after"),
+        }
+    }
+}
+
+/// The effect of a call on its own.
+pub(super) type Effect = futures::future::BoxFuture<'static, ()>;
+
+/// A call that takes effect in time or not at all.
+pub(super) fn never() -> Option<Effect> {
+    None
+}
+
+/// What becomes of an entry of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EntryFate {
+    Fine,
+    Fails,
+    LosesAnswer,
+}
+
+/// One life of a worker: draws the fate of its calls, and holds them when it stands still or is
+/// dead.
+pub(super) struct Injector {
+    pub(super) world: Arc<World>,
+    pub(super) worker: usize,
+    pub(super) life: u32,
+    rng: Mutex<Rng>,
+    is_dead: AtomicBool,
+    death: Notify,
+    paused_until: Mutex<Option<Instant>>,
+    told_to_stop: Mutex<Option<Instant>>,
+    cut_off_until: Mutex<Option<Instant>>,
+}
+
+/// At least so long after a worker reached the store again it is not cut off once more.
+const CUT_OFF_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a call of a worker without processor takes, either way, milliseconds.
+const STARVED_MS: std::ops::RangeInclusive<u64> = 50..=3_500;
+
+impl Injector {
+    pub(super) fn new(world: Arc<World>, worker: usize, life: u32) -> Self {
+        let rng = stream(world.seed, &format!("calls of worker {worker}.{life}"));
+        Self {
+            world,
+            worker,
+            life,
+            rng: Mutex::new(rng),
+            is_dead: AtomicBool::new(false),
+            death: Notify::new(),
+            paused_until: Mutex::new(None),
+            told_to_stop: Mutex::new(None),
+            cut_off_until: Mutex::new(None),
+        }
+    }
+
+    /// Whose calls these are.
+    pub(super) fn life(&self) -> Incarnation {
+        (self.worker, self.life)
+    }
+
+    /// A call with whatever goes wrong with it. `late` makes its effect alone, for a call that was
+    /// given up.
+    pub(super) async fn around<T, E>(
+        &self,
+        call: Call,
+        args: impl Display,
+        work: impl Future<Output = Result<T, E>>,
+        late: impl FnOnce() -> Option<Effect>,
+    ) -> Result<T, E>
+    where
+        E: From<PortError> + Debug,
+    {
+        let fate = self.begin(call).await;
+        if fate == Fate::CrashBefore {
+            self.note(call, &args, fate, "");
+            return self.die().await;
+        }
+        let unavailable = |what: &str| Err(PortError::Unavailable(what.to_owned()).into());
+        let result = match fate {
+            Fate::Fails | Fate::CrashBefore => unavailable("no answer"),
+            Fate::Throttled => Err(PortError::Throttled("slow down".to_owned()).into()),
+            Fate::LosesAnswer => work.await.and_then(|_| unavailable("the answer is lost")),
+            Fate::Late(by) => match late() {
+                Some(late) => {
+                    let on_its_way = self.world.on_its_way();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(by).await;
+                        late.await;
+                        drop(on_its_way);
+                    });
+                    unavailable("given up")
+                }
+                None => work.await.and_then(|_| unavailable("the answer is lost")),
+            },
+            Fate::CrashAfter | Fate::Fine => work.await,
+        };
+        if !call.is_quick || fate != Fate::Fine {
+            match &result {
+                Ok(_) => self.note(call, &args, fate, ""),
+                Err(error) => self.note(call, &args, fate, &format!("{error:?}")),
+            }
+        }
+        if fate == Fate::CrashAfter {
+            return self.die().await;
+        }
+        self.end(call).await;
+        result
+    }
+
+    /// The way there, and what becomes of the call.
+    pub(super) async fn begin(&self, call: Call) -> Fate {
+        self.pass().await;
+        let (latency, fate) = self.draw(call);
+        self.wait(latency).await;
+        if self.world.is_out(call.port) || self.is_cut_off(call) {
+            return Fate::Fails;
+        }
+        if fate == Fate::LosesAnswer && call.name == "record attempt" {
+            self.cut_off();
+        }
+        fate
+    }
+
+    /// This worker reaches the store no more for a while, as the profile has it.
+    fn cut_off(&self) {
+        let rate = self.world.profile.rate(Fault::CutOff);
+        if !self.with_rng(|rng| happens(rng, rate)) {
+            return;
+        }
+        let lasts = Duration::from_millis(self.with_rng(|rng| rng.u64(2_000..=12_000)));
+        let mut until = self.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once in a while: an attempt is undone within the time that is waited for it.
+        if until.is_none_or(|until| Instant::now() > until + CUT_OFF_EVERY) {
+            *until = Some(Instant::now() + lasts);
+            self.world.count(Some(Fault::CutOff));
+        }
+    }
+
+    fn is_cut_off(&self, call: Call) -> bool {
+        let until = self.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner);
+        call.port == Port::Store
+            && !self.world.is_calm()
+            && until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// The way back.
+    pub(super) async fn end(&self, call: Call) {
+        let latency = self.latency(call);
+        self.wait(latency).await;
+    }
+
+    async fn wait(&self, latency: Duration) {
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        self.pass().await;
+    }
+
+    fn draw(&self, call: Call) -> (Duration, Fate) {
+        let latency = self.latency(call);
+        if self.world.is_calm() {
+            return (latency, Fate::Fine);
+        }
+        let profile = &self.world.profile;
+        let rng = &mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        // Quick calls are so many that they would use up every fault.
+        let mut on = |fault: Fault| {
+            let rate = profile.rate(fault) / if call.is_quick { 50 } else { 1 };
+            let rate = match fault {
+                Fault::Pause | Fault::CrashInCall => rate / 8,
+                _ => rate,
+            };
+            happens(rng, rate)
+        };
+        let fate = if on(Fault::CrashInCall) && self.world.may_crash() {
+            if rng.bool() { Fate::CrashBefore } else { Fate::CrashAfter }
+        } else if on(Fault::Fail) {
+            Fate::Fails
+        } else if on(Fault::Throttle) {
+            Fate::Throttled
+        } else if on(Fault::Lost) {
+            Fate::LosesAnswer
+        } else if on(Fault::Late) {
+            let most = if profile.class == Class::Crossing { 2_500 } else { 20_000 };
+            Fate::Late(Duration::from_millis(rng.u64(1..=most)))
+        } else {
+            if on(Fault::Pause) {
+                let visibility = self.visibility();
+                let pause = visibility.mul_f64(0.5 + 2.5 * rng.f64());
+                self.pause(pause);
+            }
+            Fate::Fine
+        };
+        self.world.count(match fate {
+            Fate::Fine => None,
+            Fate::Fails => Some(Fault::Fail),
+            Fate::Throttled => Some(Fault::Throttle),
+            Fate::LosesAnswer => Some(Fault::Lost),
+            Fate::Late(_) => Some(Fault::Late),
+            Fate::CrashBefore | Fate::CrashAfter => Some(Fault::CrashInCall),
+        });
+        (latency, fate)
+    }
+
+    fn latency(&self, call: Call) -> Duration {
+        let profile = &self.world.profile;
+        let rng = &mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        if !call.is_quick && !self.world.is_calm() && happens(rng, profile.rate(Fault::Tail) / 4) {
+            self.world.count(Some(Fault::Tail));
+            return self.visibility().mul_f64(1.5 * rng.f64());
+        }
+        if call.is_quick {
+            return Duration::ZERO;
+        }
+        if self.worker == 0 && !self.world.is_calm() && profile.rate(Fault::Starved) > 0 {
+            self.world.count(Some(Fault::Starved));
+            return Duration::from_millis(rng.u64(STARVED_MS));
+        }
+        Duration::from_micros(rng.u64(100..=as_micros(profile.latency_max)))
+    }
+
+    fn visibility(&self) -> Duration {
+        let settings = self.world.profile.settings.get(self.worker);
+        settings.map_or(Duration::from_secs(30), |settings| settings.visibility)
+    }
+
+    /// The worker is told to stop.
+    pub(super) fn tell_to_stop(&self) {
+        *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long ago the worker was told to stop, if it was.
+    pub(super) fn told_to_stop(&self) -> Option<Duration> {
+        let told = *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner);
+        told.map(|at| at.elapsed())
+    }
+
+    /// The worker stands still from now on.
+    fn pause(&self, by: Duration) {
+        self.world.count(Some(Fault::Pause));
+        self.trace(format_args!("stands still for {} ms", by.as_millis()));
+        *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Instant::now() + by);
+    }
+
+    /// Goes on once the worker does; never, when it is dead.
+    async fn pass(&self) {
+        loop {
+            if self.is_dead.load(Ordering::Relaxed) {
+                return pending().await;
+            }
+            let until = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+            match until {
+                Some(until) if until > Instant::now() => tokio::time::sleep_until(until).await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Dies in a call.
+    pub(super) async fn die<T>(&self) -> T {
+        self.kill();
+        pending().await
+    }
+
+    /// No call goes on from here.
+    pub(super) fn kill(&self) {
+        self.is_dead.store(true, Ordering::Relaxed);
+        self.death.notify_one();
+    }
+
+    /// Waits until it has died in a call.
+    pub(super) async fn died(&self) {
+        self.death.notified().await;
+    }
+
+    /// Whether something happens in a call: `false` in calm.
+    pub(super) fn happens(&self, fault: Fault) -> bool {
+        if self.world.is_calm() {
+            return false;
+        }
+        let rate = self.world.profile.rate(fault);
+        let does = happens(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner), rate);
+        if does {
+            self.world.count(Some(fault));
+        }
+        does
+    }
+
+    /// Draws from the worker's chance.
+    pub(super) fn with_rng<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What becomes of each entry of a batch; `None` where all are fine.
+    pub(super) fn entries(&self, count: usize) -> Option<Vec<EntryFate>> {
+        if !self.happens(Fault::Partial) {
+            return None;
+        }
+        // Without processor more than half of all come too late.
+        let is_starved = self.worker == 0 && self.world.profile.rate(Fault::Starved) > 0;
+        let fail = if is_starved { 5 } else { 2 };
+        let draw = |rng: &mut Rng| match rng.u32(0..8) {
+            number if number < fail => EntryFate::Fails,
+            number if number < fail + 2 => EntryFate::LosesAnswer,
+            _ => EntryFate::Fine,
+        };
+        Some(self.with_rng(|rng| (0..count).map(|_| draw(rng)).collect()))
+    }
+
+    pub(super) fn trace(&self, line: fmt::Arguments<'_>) {
+        self.world.trace(format_args!("w{}.{} {line}", self.worker, self.life));
+    }
+
+    fn note(&self, call: Call, args: &impl Display, fate: Fate, error: &str) {
+        self.trace(format_args!("{} {args}{fate} {error}", call.name));
+    }
+}
+
+fn as_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Answers of a batch of which only the entries that are not to fail were passed on.
+pub(super) fn merge<T>(
+    fates: &[EntryFate],
+    answers: Vec<Result<T, EntryError>>,
+) -> Vec<Result<T, EntryError>> {
+    let mut answers = answers.into_iter();
+    let failed = || Err(EntryError::Retryable("this entry failed".to_owned()));
+    fates
+        .iter()
+        .map(|fate| match fate {
+            EntryFate::Fails => failed(),
+            EntryFate::LosesAnswer => answers.next().unwrap_or_else(failed).and_then(|_| failed()),
+            EntryFate::Fine => answers.next().unwrap_or_else(failed),
+        })
+        .collect()
+}
+
+/// The entries that are passed on.
+pub(super) fn passed<T: Clone>(fates: &[EntryFate], entries: &[T]) -> Vec<T> {
+    let kept = entries.iter().zip(fates).filter(|(_, fate)| **fate != EntryFate::Fails);
+    kept.map(|(entry, _)| entry.clone()).collect()
+}

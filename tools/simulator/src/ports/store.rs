@@ -1,0 +1,334 @@
+//! A store that tears reads, loses answers and meets conflicts.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use fastrand::Rng;
+use jiff::SignedDuration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    history::Entry,
+    injector::{Call, Effect, Injector, Port, never},
+    profile::Fault,
+    workload::{KILLER, POISON},
+};
+use inventory_worker::{
+    domain::{CommandKey, PoolId, Reservation, ReservationStatus, Timestamp},
+    injected::{self, Bug},
+    ports::{
+        Attempt, Clock as _, CommitError, Consumed, Ended, ExpiredHold, ExpiredPage, LedgerKey,
+        LoadRequest, Page, PageCursor, PortError, ReadSet, Store, Table, Transaction,
+        Write as Item, store::expiry_shard,
+    },
+};
+
+/// The store, as one worker sees it.
+pub(crate) struct FaultyStore(Arc<Injector>, Mutex<BTreeSet<CommandKey>>);
+
+const ZERO: SignedDuration = SignedDuration::ZERO;
+
+fn call(name: &'static str) -> Call {
+    Call::new(Port::Store, name)
+}
+
+impl FaultyStore {
+    pub(crate) fn new(injector: Arc<Injector>) -> Self {
+        Self(injector, Mutex::default())
+    }
+
+    /// In parts, at different moments.
+    async fn load_torn(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
+        let parts = self.0.with_rng(|rng| split(rng, wanted));
+        let mut loaded = ReadSet::default();
+        for (part, gap) in parts {
+            let mut some = self.0.world.store.load(&part).await?;
+            if injected::on(Bug::UnprocessedIsAbsent) && !gap.is_zero() {
+                some.reservations.values_mut().for_each(|item| *item = None);
+                some.seats.values_mut().for_each(|item| *item = None);
+                some.lines.values_mut().for_each(|item| *item = None);
+            }
+            loaded.ledger.extend(some.ledger);
+            loaded.reservations.extend(some.reservations);
+            loaded.seats.extend(some.seats);
+            loaded.lines.extend(some.lines);
+            let began = Instant::now();
+            tokio::time::sleep(gap).await;
+            self.0.trace(format_args!("load torn for {} ms", began.elapsed().as_millis()));
+        }
+        Ok(loaded)
+    }
+
+    /// Nothing is begun once the grace is over, less what is kept for the way out.
+    fn check_grace(&self) {
+        let Injector { world, worker, .. } = &*self.0;
+        let settings = world.profile.settings.get(*worker).cloned().unwrap_or_default();
+        let Some(told) = self.0.told_to_stop() else { return };
+        if told > settings.grace.saturating_sub(settings.flush) {
+            let detail = format!("worker {worker} begins a commit {} ms later", told.as_millis());
+            world.history().fail("grace", detail);
+        }
+    }
+
+    /// Planted: keeps which commands met a conflict last.
+    fn note_contention(&self, transaction: &Transaction, is_conflict: bool) {
+        if !injected::on(Bug::CountContention) {
+            return;
+        }
+        let mut contended = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        for write in &transaction.writes {
+            if let Item::Ledger { key: LedgerKey::Command(key), .. } = write {
+                match is_conflict {
+                    true => drop(contended.insert(key.clone())),
+                    false => drop(contended.remove(key)),
+                }
+            }
+        }
+    }
+
+    /// Planted: whether the attempt stays counted, since it ended in a conflict.
+    fn is_counted_in(&self, message_id: &str) -> bool {
+        let contended = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        !contended.is_empty()
+            && self.0.world.history().key_of(message_id).is_some_and(|key| contended.contains(&key))
+    }
+
+    /// The index still shows some holds that have ended.
+    fn show_ended(&self, shard: u32, until: Timestamp, limit: usize, found: &mut Vec<ExpiredHold>) {
+        if !self.0.happens(Fault::EndedIndex) {
+            return;
+        }
+        let ended: Vec<ExpiredHold> = self.0.world.store.inspect(|tables| {
+            let has_ended = |hold: &&Reservation| {
+                hold.status != ReservationStatus::Active
+                    && hold.expires_at <= until
+                    && expiry_shard(hold.reservation_id) == shard
+            };
+            (tables.reservations.values().filter(has_ended).take(10))
+                .map(|hold| ExpiredHold {
+                    reservation_id: hold.reservation_id,
+                    pool: hold.pool.clone(),
+                    expires_at: hold.expires_at,
+                })
+                .collect()
+        });
+        found.extend(ended);
+        found.sort_by_key(|hold| (hold.expires_at, hold.reservation_id));
+        found.truncate(limit);
+    }
+
+    /// Whether the transaction decides a command whose id begins so, and nobody has cured it.
+    fn decides(&self, transaction: &Transaction, prefix: &str) -> bool {
+        let is_it = |write: &Item| match write {
+            Item::Ledger { key: LedgerKey::Command(key), .. } => {
+                key.id.as_str().starts_with(prefix)
+            }
+            _ => false,
+        };
+        !self.0.world.is_poison_cured() && transaction.writes.iter().any(is_it)
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
+        let work = async {
+            if self.0.world.is_too_new(self.0.worker, wanted) {
+                self.0.world.count(Some(Fault::Rollout));
+                return Err(PortError::Unreadable("a newer release wrote the item".to_owned()));
+            }
+            if let Some((fault, error)) = self.0.world.troubles.load(wanted) {
+                self.0.world.count(Some(fault));
+                return Err(error);
+            }
+            let is_torn = wanted.len() > 1 && self.0.happens(Fault::Torn);
+            let mut loaded = match is_torn {
+                true => self.load_torn(wanted).await?,
+                false => self.0.world.store.load(wanted).await?,
+            };
+            if self.0.world.troubles.hide(&mut loaded) {
+                self.0.world.count(Some(Fault::StuckHolds));
+            }
+            Ok(loaded)
+        };
+        self.0.around(call("load"), Named(wanted).text(), work, never).await
+    }
+
+    async fn commit(
+        &self,
+        transaction: &Transaction,
+        token: Uuid,
+    ) -> Result<Consumed, CommitError> {
+        let (world, worker) = (&self.0.world, self.0.worker);
+        world.begin_commit(self.0.life(), transaction);
+        self.check_grace();
+        if self.decides(transaction, KILLER) {
+            self.0.trace(format_args!("killed by a message"));
+            world.count(Some(Fault::Poison));
+            if world.is_calm() {
+                // It may take whatever its worker has in hand with it, as often as it is allowed
+                // to: nobody can be on time before the last.
+                world.count_from(world.clock.now());
+            }
+            return self.0.die().await;
+        }
+        let work = async {
+            if self.decides(transaction, POISON) {
+                world.count(Some(Fault::Poison));
+                return Err(CommitError::Invalid("poison".to_owned()));
+            }
+            if let Some((fault, error)) = world.troubles.commit(transaction) {
+                world.count(Some(fault));
+                return Err(error.into());
+            }
+            if self.0.happens(Fault::Conflict) {
+                return Err(CommitError::Conflict("another transaction is at work".to_owned()));
+            }
+            world.commit(worker, transaction, token).await
+        };
+        let late = || {
+            let is_poison =
+                self.decides(transaction, POISON) || world.troubles.commit(transaction).is_some();
+            let (world, transaction) = (Arc::clone(world), transaction.clone());
+            let effect: Effect = Box::pin(async move {
+                if !is_poison {
+                    let _ = world.commit(worker, &transaction, token).await;
+                }
+            });
+            Some(effect)
+        };
+        let args = Entry(transaction).to_string();
+        let result = self.0.around(call("commit"), args, work, late).await;
+        self.note_contention(transaction, matches!(result, Err(CommitError::Conflict(_))));
+        result
+    }
+
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
+        let world = &self.0.world;
+        let work = async {
+            let attempt = world.store.record_attempt(message_id, now).await?;
+            world.history().attempted(message_id, self.0.life());
+            self.0.trace(format_args!("attempt {} at {}", attempt.count, short(message_id)));
+            Ok(attempt)
+        };
+        self.0.around(call("record attempt"), short(message_id), work, never).await
+    }
+
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        let world = &self.0.world;
+        let work = async {
+            if self.is_counted_in(message_id) {
+                return Ok(());
+            }
+            world.store.undo_attempt(message_id).await?;
+            world.history().forgiven(message_id, self.0.life());
+            Ok(())
+        };
+        self.0.around(call("forgive attempt"), short(message_id), work, never).await
+    }
+
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        let work = self.0.world.store.note_dead_letter(message_id, now);
+        self.0.around(call("note dead letter"), short(message_id), work, never).await
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        let work = self.0.world.store.has_dead_letter(message_id);
+        self.0.around(call("find dead letter"), short(message_id), work, never).await
+    }
+
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        let call = Call { port: Port::Store, name: "expired", is_quick: true };
+        let work = async {
+            let early = if injected::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
+            let ended = Ended { until: ended.until + early, ..ended };
+            let mut found = self.0.world.store.expired(shard, ended, from, limit).await?;
+            self.show_ended(shard, ended.until, limit, &mut found.holds);
+            if !found.holds.is_empty() && self.0.happens(Fault::StaleIndex) {
+                found.holds.retain(|_| self.0.with_rng(Rng::bool));
+            }
+            Ok(found)
+        };
+        self.0.around(call, shard, work, never).await
+    }
+
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.0.world.store.scan(table, from).await
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.0.world.store.seats(event_id, from).await
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.0.world.store.lines(pool, from).await
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// The last part of a message id: the sequence.
+fn short(message_id: &str) -> &str {
+    message_id.rsplit('-').next().unwrap_or_default()
+}
+
+/// Two or three parts, each with the time until the next; an unprocessed key takes long.
+fn split(rng: &mut Rng, wanted: &LoadRequest) -> Vec<(LoadRequest, Duration)> {
+    let count = rng.usize(2..=3);
+    let mut parts: Vec<(LoadRequest, Duration)> = (0..count)
+        .map(|_| {
+            let gap_ms = if rng.u32(0..4) == 0 { rng.u64(0..3_000) } else { rng.u64(0..200) };
+            (LoadRequest::default(), Duration::from_millis(gap_ms))
+        })
+        .collect();
+    macro_rules! deal {
+        ($field:ident) => {
+            for key in &wanted.$field {
+                if let Some((part, _)) = parts.get_mut(rng.usize(0..count)) {
+                    part.$field.insert(key.clone());
+                }
+            }
+        };
+    }
+    deal!(ledger);
+    deal!(reservations);
+    deal!(seats);
+    deal!(lines);
+    parts.retain(|(part, _)| !part.is_empty());
+    parts
+}
+
+/// What is wanted, in few words.
+struct Named<'a>(&'a LoadRequest);
+
+impl Named<'_> {
+    fn text(&self) -> String {
+        let LoadRequest { ledger, reservations, seats, lines } = self.0;
+        let mut text = String::new();
+        let commands: BTreeSet<&str> = ledger
+            .iter()
+            .map(|key| match key {
+                LedgerKey::Command(key) | LedgerKey::Chunk(key, _) => key.id.as_str(),
+            })
+            .collect();
+        for command in commands {
+            let _ = write!(text, "{command} ");
+        }
+        let _ = write!(text, "r{} s{} l{}", reservations.len(), seats.len(), lines.len());
+        text
+    }
+}

@@ -1,0 +1,469 @@
+//! What kind of history a seed makes: how many workers, their settings, and which faults how often.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use fastrand::Rng;
+
+use super::{
+    rng::{happens, one_of, stream},
+    trouble::Trouble,
+};
+use inventory_worker::{
+    decide::Limits,
+    sweeper,
+    worker::{LockMode, Settings},
+};
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
+        /// The kinds of fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault { $($(#[$doc])* $name),* }
+
+        impl Fault {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The word for it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A call takes longer than a lease.
+    Tail = "tail",
+    /// A call fails before its effect.
+    Fail = "fail",
+    /// A call is throttled.
+    Throttle = "throttle",
+    /// A call succeeds and its answer is lost.
+    Lost = "lost",
+    /// A call is given up, and takes effect later.
+    Late = "late",
+    /// Entries of a batch fail one by one.
+    Partial = "partial",
+    /// A load reads its items at different moments.
+    Torn = "torn",
+    /// The index of expiries shows what was.
+    StaleIndex = "stale-index",
+    /// A commit meets another transaction at work on an item.
+    Conflict = "conflict",
+    /// The lock server says what is not so.
+    LockLie = "lock-lie",
+    /// The lock server forgets everything.
+    LockLoss = "lock-loss",
+    /// A port fails altogether for a while.
+    Outage = "outage",
+    /// Clocks are off by up to two seconds, and jump.
+    Skew = "skew",
+    /// A worker stands still for longer than its leases, and goes on.
+    Pause = "pause",
+    /// A worker dies in a call, before or after its effect.
+    CrashInCall = "crash-in-call",
+    /// A worker dies at any moment.
+    CrashAnytime = "crash-anytime",
+    /// A worker is told to stop, and another takes its place.
+    Drain = "drain",
+    /// Workers of two releases run side by side: with different settings, and with two formats of
+    /// an outcome, the newer of which the older release refuses to read.
+    Rollout = "rollout",
+    /// A message is sent twice.
+    Duplicate = "duplicate",
+    /// Messages are sent again once the deduplication interval is over.
+    Resend = "resend",
+    /// Dead letters are sent back after up to 14 days.
+    Redrive = "redrive",
+    /// A message that can never be handled.
+    Poison = "poison",
+    /// Items of one pool are throttled, and others are not.
+    ThrottledItems = "throttled-items",
+    /// Items cannot be read until they are repaired.
+    Damaged = "damaged",
+    /// Holds past their end that cannot be expired.
+    StuckHolds = "stuck-holds",
+    /// One group has a long backlog.
+    Flood = "flood",
+    /// A queue whose limit is below SQS's greatest, and messages close to it.
+    SmallQueue = "small-queue",
+    /// The topic fails for longer than the deduplication interval.
+    LongOutage = "long-outage",
+    /// The queue's own redrive takes messages after few receives.
+    LowRedrive = "low-redrive",
+    /// The index of expiries still shows holds that have ended.
+    EndedIndex = "ended-index",
+    /// A worker's clock is hours off.
+    WrongClock = "wrong-clock",
+    /// A worker gets next to no processor: each of its calls takes seconds.
+    Starved = "starved",
+    /// A worker whose call lost its answer reaches the store no more for a while; others do.
+    CutOff = "cut-off",
+    /// Identities are used again after the ledger has forgotten them.
+    Reuse = "reuse",
+    /// What is past its time to live is deleted late, in no order, or not at all.
+    LateTtl = "late-ttl",
+}
+
+impl std::str::FromStr for Fault {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().copied().find(|fault| fault.as_str() == word);
+        found.ok_or_else(|| {
+            let words: Vec<_> = Self::ALL.iter().map(|fault| fault.as_str()).collect();
+            format!("{word} is no fault: there are {}", words.join(", "))
+        })
+    }
+}
+
+/// What a seed's history is like.
+#[derive(Clone, Debug)]
+pub(super) struct Profile {
+    pub(super) workers: usize,
+    pub(super) commands: usize,
+    /// Over how long the commands are sent.
+    pub(super) horizon: Duration,
+    pub(super) latency_max: Duration,
+    /// The most crashes, over all workers.
+    pub(super) crashes_max: u32,
+    /// The settings of each worker.
+    pub(super) settings: Vec<Settings>,
+    /// Whether each worker is of the newer release, whose outcomes the older cannot read.
+    is_newer: Vec<bool>,
+    pub(super) sweeper: sweeper::Settings,
+    /// What kind of history it is.
+    pub(super) class: Class,
+    /// What is wrong from the beginning until calm, beside what goes wrong in calls.
+    pub(super) trouble: Option<Trouble>,
+    rates: Vec<(Fault, u32)>,
+}
+
+/// The kinds of history. All but the first are there for what would be rare in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Anything may go wrong.
+    Mixed,
+    /// One kind of trouble in force and nothing else: whoever is not to blame goes on.
+    Progress,
+    /// Reads that tear, of commands that cross each other.
+    Crossing,
+    /// A worker without processor.
+    Starved,
+    /// Conflicts without end.
+    Contention,
+}
+
+impl Class {
+    fn draw(rng: &mut Rng) -> Self {
+        match rng.u32(0..100) {
+            0..20 => Self::Progress,
+            20..24 => Self::Crossing,
+            24..28 => Self::Starved,
+            28..30 => Self::Contention,
+            _ => Self::Mixed,
+        }
+    }
+}
+
+/// The server's clock and a worker's are never further apart, milliseconds, unless
+/// [`Fault::WrongClock`] has it so.
+pub(super) const SKEW_MAX_MS: i64 = 2_000;
+
+/// How far off a wrong clock is at most, milliseconds.
+const WRONG_CLOCK_MAX_MS: i64 = 2 * 3_600_000;
+
+/// SQS: "maxReceiveCount … 1 to 1,000", of which `bootstrap` sets the most.
+pub(super) const REDRIVE_AFTER: u32 = 1_000;
+
+/// What may be the trouble where whoever is not to blame must go on.
+const TROUBLES: [Fault; 7] = [
+    Fault::StuckHolds,
+    Fault::ThrottledItems,
+    Fault::Damaged,
+    Fault::Poison,
+    Fault::Flood,
+    Fault::SmallQueue,
+    Fault::LongOutage,
+];
+
+impl Profile {
+    /// What the seed says, with fewer workers and without some faults where the options say so.
+    pub(super) fn draw(seed: u64, options: &super::Options) -> Self {
+        let rng = &mut stream(seed, "profile");
+        let rates = draw_rates(rng, &options.without);
+        let is_on = |fault| rates.iter().any(|(other, rate)| *other == fault && *rate > 0);
+        let base = draw_settings(rng);
+        let workers = rng.usize(2..=4);
+        let is_newer = (0..workers).map(|_| rng.bool() && is_on(Fault::Rollout)).collect();
+        let settings = (0..workers)
+            .map(|_| {
+                let other = draw_rollout(rng, &base);
+                if is_on(Fault::Rollout) { other } else { base.clone() }
+            })
+            .collect();
+        let profile = Self {
+            workers: workers.min(options.workers.unwrap_or(workers)).max(1),
+            commands: rng.usize(30..=80),
+            horizon: Duration::from_secs(rng.u64(1..=40)),
+            latency_max: Duration::from_millis(rng.u64(2..=60)),
+            crashes_max: rng.u32(0..=8),
+            settings,
+            is_newer,
+            sweeper: sweeper::Settings {
+                interval: Duration::from_secs(rng.u64(3..=8)),
+                margin: Duration::from_secs(2),
+            },
+            class: Class::draw(&mut stream(seed, "class")),
+            trouble: None,
+            rates,
+        };
+        let rng = &mut stream(seed, "alone");
+        match profile.class {
+            Class::Mixed if happens(rng, 500) => profile.with_everything_alone(rng, options),
+            Class::Mixed if happens(rng, 200) => profile.with_lost_counts(rng, options),
+            Class::Mixed => profile.mixed(&mut stream(seed, "mixed"), options),
+            Class::Progress => profile.progress(&mut stream(seed, "progress"), options),
+            Class::Crossing => profile.crossing(&mut stream(seed, "crossing"), options),
+            Class::Starved => profile.starved(&mut stream(seed, "starved"), options),
+            Class::Contention => profile.contention(&mut stream(seed, "contention"), options),
+        }
+    }
+
+    /// Now and then what is rarer than a call that fails.
+    fn mixed(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        const SOME: [(Fault, u32); 9] = [
+            (Fault::ThrottledItems, 1_000),
+            (Fault::Damaged, 1_000),
+            (Fault::StuckHolds, 500),
+            (Fault::LowRedrive, 400),
+            (Fault::EndedIndex, 1_000),
+            (Fault::WrongClock, 300),
+            (Fault::Starved, 300),
+            (Fault::Reuse, 500),
+            (Fault::LateTtl, 5_000),
+        ];
+        for (fault, share) in SOME {
+            let (is_on, rate) = (happens(rng, share), rng.u32(100..=2_000));
+            self.set(fault, if is_on { rate } else { 0 }, options);
+        }
+        // So little room that it is felt.
+        if happens(rng, 1_000) {
+            let room = rng.usize(10..=30);
+            self.settings.iter_mut().for_each(|settings| settings.messages_in_flight_max = room);
+        }
+        if self.rate(Fault::StuckHolds) > 0 {
+            let size = rng.usize(3..=20);
+            self.trouble = Some(Trouble::draw(rng, Fault::StuckHolds, size));
+        }
+        self
+    }
+
+    /// No call fails, and one kind of trouble is in force the whole time.
+    fn progress(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.rates.clear();
+        self.crashes_max = 0;
+        self.is_newer.iter_mut().for_each(|is_newer| *is_newer = false);
+        self.workers = self.workers.min(3);
+        self.commands = rng.usize(25..=50);
+        self.horizon = Duration::from_secs(rng.u64(40..=90));
+        let room = rng.usize(100..=140);
+        let limits = Limits::default();
+        for settings in &mut self.settings {
+            settings.limits = limits;
+            settings.messages_in_flight_max = room;
+        }
+        let kind = one_of(rng, &TROUBLES).copied().unwrap_or(Fault::Damaged);
+        let all = self.workers.saturating_mul(room);
+        let size = match kind {
+            Fault::StuckHolds if happens(rng, 300) => rng.usize(1_000..=1_300),
+            Fault::StuckHolds | Fault::Damaged => rng.usize(all / 2..=all.saturating_mul(3) / 2),
+            Fault::Poison => rng.usize(10..=60),
+            Fault::ThrottledItems => rng.usize(10..=80),
+            Fault::Flood => rng.usize(100..=300),
+            _ => rng.usize(1..=6),
+        };
+        let trouble = Trouble::draw(rng, kind, size);
+        self.set(kind, 10_000, options);
+        self.trouble = (self.rate(kind) > 0).then_some(trouble);
+        self
+    }
+
+    /// Reads tear nearly always and for long, answers come late, clocks differ.
+    fn crossing(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.set(Fault::Torn, rng.u32(4_000..=8_000), options);
+        self.set(Fault::Late, rng.u32(500..=2_500), options);
+        self.set(Fault::Lost, rng.u32(0..=1_500), options);
+        self.set(Fault::Skew, rng.u32(0..=600), options);
+        self
+    }
+
+    /// One worker's calls take seconds, and few entries of a batch fare like the others.
+    fn starved(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.rates.clear();
+        self.set(Fault::Starved, 10_000, options);
+        self.set(Fault::Partial, rng.u32(2_000..=9_000), options);
+        self.horizon = Duration::from_secs(rng.u64(30..=90));
+        for settings in &mut self.settings {
+            settings.visibility = Duration::from_secs(rng.u64(8..=11));
+            settings.lease_margin = Duration::from_millis(rng.u64(200..=800));
+            settings.heartbeat = settings.visibility / 3;
+            settings.long_poll = settings.long_poll.min(Duration::from_secs(2));
+        }
+        self
+    }
+
+    /// Most commits meet others, for longer than it takes to be counted out.
+    fn contention(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.rates.clear();
+        self.set(Fault::Conflict, rng.u32(7_000..=9_500), options);
+        self.commands = self.commands.min(50);
+        self.horizon = Duration::from_secs(rng.u64(60..=120));
+        let attempts_max = rng.u32(2..=3);
+        for settings in &mut self.settings {
+            settings.isolate_after = rng.u32(1..=2);
+            settings.attempts_max = attempts_max;
+            settings.conflict_attempts = rng.u32(2..=3);
+        }
+        self
+    }
+
+    /// Unless the options say that it does not happen.
+    fn set(&mut self, fault: Fault, rate: u32, options: &super::Options) {
+        self.rates.retain(|(other, _)| *other != fault);
+        let is_on = !options.without.contains(&fault);
+        self.rates.push((fault, if is_on { rate } else { 0 }));
+    }
+
+    /// How far the clocks of workers may be off, milliseconds.
+    pub(super) fn skew_max_ms(&self) -> i64 {
+        if self.rate(Fault::WrongClock) > 0 { WRONG_CLOCK_MAX_MS } else { SKEW_MAX_MS }
+    }
+
+    /// After how many receives the queues themselves move a message to the dead letters.
+    pub(super) fn redrive_after(&self) -> u32 {
+        match self.rate(Fault::LowRedrive) {
+            0 => REDRIVE_AFTER,
+            rate => 6 + rate % 10,
+        }
+    }
+
+    /// One seed in twenty handles nearly everything alone, with few attempts, among crashes and
+    /// lost answers: so that what the attempts of a message add up to is put to the test.
+    fn with_everything_alone(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        let attempts_max = rng.u32(2..=3);
+        for settings in &mut self.settings {
+            settings.isolate_after = 1;
+            settings.attempts_max = attempts_max;
+        }
+        self.crashes_max = 20;
+        for (fault, rate) in &mut self.rates {
+            match fault {
+                _ if options.without.contains(fault) => {}
+                Fault::Lost => *rate = rng.u32(1_000..=2_500),
+                Fault::CrashInCall => *rate = rng.u32(200..=500),
+                _ => {}
+            }
+        }
+        self
+    }
+
+    /// One seed in fifty: one attempt is one too many, and the worker whose count of it lost its
+    /// answer cannot undo it for a while. No worker stops, so that no message may be given up.
+    fn with_lost_counts(mut self, rng: &mut Rng, options: &super::Options) -> Self {
+        self.rates.clear();
+        self.set(Fault::Lost, rng.u32(1_000..=2_500), options);
+        self.set(Fault::CutOff, 5_000, options);
+        self.crashes_max = 0;
+        for settings in &mut self.settings {
+            settings.isolate_after = 1;
+            settings.attempts_max = 1;
+        }
+        self
+    }
+
+    /// Whether the worker is of the newer release.
+    pub(super) fn is_newer(&self, worker: usize) -> bool {
+        self.is_newer.get(worker).copied().unwrap_or(false)
+    }
+
+    /// How often, of ten thousand.
+    pub(super) fn rate(&self, fault: Fault) -> u32 {
+        self.rates.iter().find(|(other, _)| *other == fault).map_or(0, |(_, rate)| *rate)
+    }
+}
+
+/// One seed in ten has no faults; four have few; four have many; one has many of few kinds.
+fn draw_rates(rng: &mut Rng, without: &BTreeSet<Fault>) -> Vec<(Fault, u32)> {
+    let class = rng.u32(0..10);
+    let mut rates = Vec::with_capacity(Fault::ALL.len());
+    // The others are drawn with the class of the history.
+    for fault in Fault::ALL.iter().copied().filter(|fault| *fault <= Fault::Poison) {
+        let rate = match class {
+            0 => 0,
+            1..=4 => {
+                if happens(rng, 6_000) {
+                    rng.u32(10..=100)
+                } else {
+                    0
+                }
+            }
+            5..=8 => {
+                if happens(rng, 7_500) {
+                    rng.u32(50..=600)
+                } else {
+                    0
+                }
+            }
+            _ => {
+                if happens(rng, 1_500) {
+                    rng.u32(500..=2_500)
+                } else {
+                    0
+                }
+            }
+        };
+        let is_on = !without.contains(&fault);
+        rates.push((fault, if is_on { rate } else { 0 }));
+    }
+    rates
+}
+
+/// Within what is checked when a real worker starts.
+fn draw_settings(rng: &mut Rng) -> Settings {
+    let visibility_s = rng.u64(8..=30);
+    let secs = Duration::from_secs;
+    // What is left of a lease after a long poll must reach to the next heartbeat.
+    let long_poll_max_s = (visibility_s * 2 / 3).saturating_sub(3).max(1);
+    Settings {
+        visibility: secs(visibility_s),
+        heartbeat: secs(visibility_s) / 3,
+        lease_margin: Duration::from_millis(rng.u64(500..=2_000)),
+        long_poll: secs(rng.u64(1..=long_poll_max_s.min(8))),
+        pollers: rng.usize(1..=2),
+        lock_mode: if rng.bool() { LockMode::Always } else { LockMode::AfterConflict },
+        lock_ttl: secs(rng.u64(2..=6)),
+        lock_wait: Duration::from_millis(rng.u64(50..=500)),
+        conflict_attempts: rng.u32(2..=8),
+        isolate_after: rng.u32(2..=5),
+        attempts_max: rng.u32(2..=5),
+        restock_parallelism: rng.usize(1..=4),
+        handler_timeout: secs(rng.u64(2..=6)),
+        grace: secs(12),
+        flush: secs(3),
+        ..Settings::default()
+    }
+}
+
+/// Another release, or another deployment's settings: what decides is not the same.
+fn draw_rollout(rng: &mut Rng, base: &Settings) -> Settings {
+    let other = draw_settings(rng);
+    let limits = if rng.bool() {
+        Limits { hold_seconds_max: rng.u32(5..=30), reserve_entries_max: rng.usize(1..=4) }
+    } else {
+        base.limits
+    };
+    Settings { limits, attempts_max: base.attempts_max, ..other }
+}

@@ -1,0 +1,174 @@
+//! What is wrong with some things for a long while, when all others are fine.
+//!
+//! In a history of the class [`Class::Progress`](super::profile::Class) one such trouble is in
+//! force from the beginning until calm. It concerns the pool [`POOL`], which nobody else names, and
+//! the groups of that pool: whoever is not in it must go on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::time::Instant;
+
+use super::profile::Fault;
+use inventory_worker::{
+    domain::{Command, GroupId, LineKey, PoolId, SeatKey},
+    ports::{LoadRequest, PortError, ReadSet, Transaction, Write},
+};
+
+/// The pool that the trouble is with.
+pub(super) const POOL: PoolId = PoolId::Event(9);
+
+/// What the groups of that pool begin with.
+pub(super) const GROUP: &str = "event-9";
+
+/// What a queue takes where it takes less than SQS's most, bytes.
+pub(super) const QUEUE_BYTES_MAX: usize = 64 * 1024;
+
+/// How the holds are stuck, or the items throttled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The line is not there; or every commit is throttled.
+    Missing,
+    /// The line cannot be read; or loads are throttled, too.
+    DamagedLine,
+    /// A seat cannot be read; or half of all is throttled.
+    DamagedSeat,
+}
+
+/// The trouble of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// Its kind.
+    pub(super) kind: Fault,
+    /// How many messages or holds it is about.
+    pub(super) size: usize,
+    pub(super) how: How,
+    /// In how many groups.
+    pub(super) groups: usize,
+    /// Whether stuck holds are all in one shard of the index.
+    pub(super) is_one_shard: bool,
+    /// How long the topic is away.
+    pub(super) outage: Duration,
+}
+
+impl Trouble {
+    pub(super) fn draw(rng: &mut Rng, kind: Fault, size: usize) -> Self {
+        let how = match rng.u32(0..3) {
+            0 => How::Missing,
+            1 => How::DamagedLine,
+            _ => How::DamagedSeat,
+        };
+        let groups = match kind {
+            Fault::Flood => 1,
+            Fault::ThrottledItems => rng.usize(1..=size.max(1)),
+            _ => size,
+        };
+        let outage = Duration::from_secs(rng.u64(400..=2_400));
+        Self { kind, size, how, groups, is_one_shard: rng.bool(), outage }
+    }
+}
+
+/// Whether the message is of the trouble's pool.
+pub(super) fn is_of_pool(group: &GroupId, command: Option<&Command>) -> bool {
+    group.as_str().starts_with(GROUP) || command.is_some_and(|command| command.pool == POOL)
+}
+
+/// What is wrong with which items at the moment.
+#[derive(Default)]
+pub(super) struct Troubles(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    damaged_seats: BTreeSet<SeatKey>,
+    damaged_lines: BTreeSet<LineKey>,
+    missing_lines: BTreeSet<LineKey>,
+    throttled: BTreeMap<PoolId, Throttled>,
+}
+
+#[derive(Clone, Copy)]
+struct Throttled {
+    until: Instant,
+    loads: bool,
+}
+
+impl Troubles {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn damage_seat(&self, key: SeatKey) {
+        self.state().damaged_seats.insert(key);
+    }
+
+    pub(super) fn damage_line(&self, key: LineKey) {
+        self.state().damaged_lines.insert(key);
+    }
+
+    /// The line is not to be found.
+    pub(super) fn miss_line(&self, key: LineKey) {
+        self.state().missing_lines.insert(key);
+    }
+
+    /// Seats and lines of the pool are throttled until then: commits, and loads where it says so.
+    pub(super) fn throttle(&self, pool: PoolId, until: Instant, loads: bool) {
+        self.state().throttled.insert(pool, Throttled { until, loads });
+    }
+
+    /// Nothing is wrong any more.
+    pub(super) fn repair(&self) {
+        *self.state() = State::default();
+    }
+
+    /// What a load of these meets.
+    pub(super) fn load(&self, wanted: &LoadRequest) -> Option<(Fault, PortError)> {
+        let state = self.state();
+        let is_damaged = wanted.seats.iter().any(|key| state.damaged_seats.contains(key))
+            || wanted.lines.iter().any(|key| state.damaged_lines.contains(key));
+        if is_damaged {
+            let what = "an item of it is damaged".to_owned();
+            return Some((Fault::Damaged, PortError::Unreadable(what)));
+        }
+        let mut pools = (wanted.seats.iter().map(|key| PoolId::Event(key.event_id)))
+            .chain(wanted.lines.iter().map(|key| key.pool.clone()));
+        pools.any(|pool| state.is_throttled(&pool, true)).then(throttled)
+    }
+
+    /// What a commit of this meets.
+    pub(super) fn commit(&self, transaction: &Transaction) -> Option<(Fault, PortError)> {
+        let state = self.state();
+        let mut pools = transaction.writes.iter().filter_map(|write| match write {
+            Write::Seat { key, .. } => Some(PoolId::Event(key.event_id)),
+            Write::Line { key, .. } => Some(key.pool.clone()),
+            _ => None,
+        });
+        pools.any(|pool| state.is_throttled(&pool, false)).then(throttled)
+    }
+
+    /// Takes out what is not to be found. Gives whether there was any.
+    pub(super) fn hide(&self, loaded: &mut ReadSet) -> bool {
+        let state = self.state();
+        let mut is_any = false;
+        for (key, line) in &mut loaded.lines {
+            if state.missing_lines.contains(key) {
+                is_any |= line.take().is_some();
+            }
+        }
+        is_any
+    }
+}
+
+impl State {
+    fn is_throttled(&self, pool: &PoolId, is_load: bool) -> bool {
+        self.throttled
+            .get(pool)
+            .is_some_and(|it| Instant::now() < it.until && (it.loads || !is_load))
+    }
+}
+
+fn throttled() -> (Fault, PortError) {
+    (Fault::ThrottledItems, PortError::Throttled("slow down on this partition".to_owned()))
+}

@@ -1,0 +1,90 @@
+//! Commands that cross each other: what one of them reads, another changes at that very moment.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Maker, Posting, key, outgoing};
+use inventory_worker::{
+    domain::{
+        Action, Cancel, Expire, GroupId, PoolId, ReservationId, Reserve, Restock, RestockMode,
+        SeatNumber, Timestamp,
+    },
+    message::{self, OutgoingCommand},
+};
+
+impl Maker {
+    /// A reserve in one group. In another, at nearly the same time, one of the same seat that is
+    /// refused for the sake of another seat, and behind it the end of the first one's reservation:
+    /// their batch may read the seat before the reservation is made, and the reservation after.
+    pub(super) fn crossing(&mut self, number: usize, at: Duration) -> Vec<Posting> {
+        let pool = PoolId::Event(1);
+        let Some(seat) = self.seats.get(&pool).and_then(|seats| seats.last()).cloned() else {
+            return Vec::new();
+        };
+        let Ok(absent) = "Z-1".parse::<SeatNumber>() else { return Vec::new() };
+        let first = key("/web", &format!("x-{number}"));
+        let reservation_id = ReservationId(Uuid::from_u128(self.rng.u128(..)));
+        let hold = Reserve {
+            reservation_id,
+            user_id: self.user(),
+            seats: vec![seat.clone()],
+            lines: Vec::new(),
+            hold_seconds: Some(self.rng.u32(1..=2)),
+        };
+        let refused = Reserve {
+            reservation_id: ReservationId(Uuid::from_u128(self.rng.u128(..))),
+            seats: vec![seat, absent.clone()],
+            ..hold.clone()
+        };
+        let refused_too = refused.clone();
+        let end = match self.rng.bool() {
+            true => Action::Expire(Expire { reservation_id }),
+            false => Action::Cancel(Cancel {
+                reservation_id,
+                user_id: None,
+                reason: None,
+                refund: false,
+            }),
+        };
+        let (one, other) =
+            (group(&format!("event-1/x{number}")), group(&format!("event-1/y{number}")));
+        let apart = Duration::from_millis(self.rng.u64(0..=400));
+        let both = at + Duration::from_millis(self.rng.u64(0..=400));
+        let made = |at: Duration, group: &GroupId, key, action| {
+            let (time, pool) = (Timestamp::UNIX_EPOCH, pool.clone());
+            let command = OutgoingCommand { key, time, pool, action, traceparent: None };
+            let message = outgoing(group.clone(), message::encode_command(&command));
+            Posting { at, queue: 0, message }
+        };
+        let mut all = vec![
+            made(at + apart, &one, first, Action::Reserve(hold)),
+            made(both, &other, key("/web", &format!("x-{number}-a")), Action::Reserve(refused)),
+            made(both, &other, key("/web", &format!("x-{number}-b")), end),
+        ];
+        // A seat that is new, and in the same group, a little later, a reserve of it that is refused
+        // for the sake of another: where the first commit takes effect late, both are in one batch.
+        if let Ok(new) = format!("N-{number}").parse::<SeatNumber>() {
+            let (third, change) =
+                (group(&format!("event-1/z{number}")), self.seat_change(new.clone()));
+            let restock = Restock {
+                seats: vec![change],
+                lines: Vec::new(),
+                mode: RestockMode::Add,
+                as_of: None,
+            };
+            let late = at + Duration::from_millis(self.rng.u64(50..=1_500));
+            let seats = vec![new, absent];
+            let id = ReservationId(Uuid::from_u128(self.rng.u128(..)));
+            let refused = Reserve { reservation_id: id, seats, ..refused_too };
+            let (one, other) = (format!("x-{number}-c"), format!("x-{number}-d"));
+            all.push(made(at, &third, key("/web", &one), Action::Restock(restock)));
+            all.push(made(late, &third, key("/web", &other), Action::Reserve(refused)));
+        }
+        all
+    }
+}
+
+fn group(name: &str) -> GroupId {
+    name.parse().unwrap_or_else(|_| unreachable!("a group's name is short and plain"))
+}
