@@ -3,7 +3,7 @@
 locals {
   # How old the oldest message may be before somebody is told, seconds. The sales queue is empty
   # within seconds; a storm of restocks takes hours: all lines of 30,000 stores some 4 h 12 min
-  # (docs/OPERATIONS.md, "A full restock").
+  # (docs/operations/scaling-and-cost.md, "A full restock").
   oldest_message_seconds = {
     commands = 60
     expiries = 60

@@ -15,10 +15,10 @@ const DASHBOARD: &str = include_str!("../../k8s/monitoring/dashboard.json");
 const ALERTS: &str = include_str!("../../k8s/monitoring/alerts.yaml");
 const ALARMS: &str = include_str!("../../k8s/aws/alarms.tf");
 const POD_MONITOR: &str = include_str!("../../k8s/components/prometheus-operator/pod-monitor.yaml");
-const GUIDE: &str = include_str!("../../docs/OPERATIONS.md");
+const GUIDE: &str = include_str!("../../docs/operations/runbook.md");
 
 /// Where the guide is read.
-const GUIDE_URL: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/OPERATIONS.md");
+const GUIDE_URL: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/operations/runbook.md");
 
 /// The pod's label that tells workers that sell from those that restock, and what Prometheus makes
 /// of it.

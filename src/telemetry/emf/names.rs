@@ -1,4 +1,4 @@
-//! What the figures are called in CloudWatch. docs/OPERATIONS.md has the same table.
+//! The names of the metrics in CloudWatch. docs/operations/reference.md has the same table.
 
 /// Commands decided.
 pub(super) const COMMANDS: &str = "Commands";

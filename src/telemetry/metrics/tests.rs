@@ -126,7 +126,7 @@ async fn a_message_that_waits_is_seen_past_the_next_receive() {
 
 /// Rows of the table of metrics in the guide: name, labels, what CloudWatch calls it.
 fn documented() -> Vec<(String, Vec<String>, String)> {
-    let guide = include_str!("../../../docs/OPERATIONS.md");
+    let guide = include_str!("../../../docs/operations/reference.md");
     let section = guide.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let rows = rows.map(|row| {
