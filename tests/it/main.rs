@@ -17,6 +17,7 @@ mod decoder_fuzz;
 mod demo;
 #[cfg(feature = "embedded")]
 mod dlq;
+mod documents;
 mod manifests;
 mod monitoring;
 mod rights;

@@ -1,0 +1,211 @@
+//! Links of the Markdown files: each file and heading they name exists, and every document is found
+//! from README.md.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+/// Directories without documents of this repository.
+const SKIPPED: [&str; 6] = [".git", ".cache", "target", "node_modules", "corpus", "artifacts"];
+
+/// Where the repository is read on the web: links by this address resolve, too.
+const WEB: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
+
+/// What a Markdown file links to, and what of it can be linked to.
+#[derive(Debug, Default)]
+struct Document {
+    links: Vec<String>,
+    anchors: BTreeSet<String>,
+}
+
+impl Document {
+    fn parse(text: &str) -> Self {
+        let mut document = Self::default();
+        let mut repeated: BTreeMap<String, usize> = BTreeMap::new();
+        for line in prose(text) {
+            if let Some(heading) = heading(line) {
+                let anchor = anchor(heading);
+                let count = repeated.entry(anchor.clone()).or_default();
+                let suffix = if *count == 0 { String::new() } else { format!("-{count}") };
+                document.anchors.insert(format!("{anchor}{suffix}"));
+                *count += 1;
+            }
+            let line = without_code(line);
+            document.links.extend(line.split("](").skip(1).map(target_of));
+            if line.starts_with('[')
+                && let Some((_, definition)) = line.split_once("]: ")
+            {
+                document.links.push(definition.trim().to_owned());
+            }
+        }
+        document
+    }
+}
+
+/// The lines outside of fenced code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+fn heading(line: &str) -> Option<&str> {
+    let text = line.trim_start_matches('#');
+    let level = line.len() - text.len();
+    (1..=6).contains(&level).then(|| text.strip_prefix(' ')).flatten()
+}
+
+/// GitHub's anchor of a heading: small letters, without punctuation, with hyphens for spaces.
+fn anchor(heading: &str) -> String {
+    let without_targets: String = heading
+        .split("](")
+        .enumerate()
+        .map(|(place, part)| match place {
+            0 => part,
+            _ => part.split_once(')').map_or(part, |(_, rest)| rest),
+        })
+        .collect();
+    without_targets
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+/// The line without its inline code.
+fn without_code(line: &str) -> String {
+    line.split('`').step_by(2).collect::<Vec<_>>().join("`")
+}
+
+/// The target of a link, from its opening bracket on: without a title.
+fn target_of(rest: &str) -> String {
+    let target = rest.split_once(')').map_or(rest, |(target, _)| target);
+    target.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+fn is_elsewhere(link: &str) -> bool {
+    ["http://", "https://", "mailto:"].iter().any(|scheme| link.starts_with(scheme))
+}
+
+/// The path with its `..` resolved by text alone.
+fn normal(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut normal, component| {
+        match component {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            component => normal.push(component),
+        }
+        normal
+    })
+}
+
+/// Every Markdown file below `root`, by path.
+fn documents(root: &Path) -> BTreeMap<PathBuf, Document> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() && !SKIPPED.contains(&name) {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let document = Document::parse(&fs::read_to_string(&path).unwrap());
+                found.insert(path, document);
+            }
+        }
+    }
+    found
+}
+
+/// What a link of the document at `from` names: a path and a heading. `None` where it leads out of
+/// the repository.
+fn resolve(root: &Path, from: &Path, link: &str) -> Option<(PathBuf, Option<String>)> {
+    let (base, link) = match link.strip_prefix(WEB) {
+        Some(link) => (root, link),
+        None if is_elsewhere(link) => return None,
+        None => (from.parent().unwrap(), link),
+    };
+    let (path, fragment) = match link.split_once('#') {
+        Some((path, fragment)) => (path, Some(fragment.to_owned())),
+        None => (link, None),
+    };
+    let path = if path.is_empty() { from.to_owned() } else { normal(&base.join(path)) };
+    Some((path, fragment))
+}
+
+/// Links that lead nowhere, with the file they are in.
+fn broken(root: &Path) -> Vec<String> {
+    let documents = documents(root);
+    let mut broken = Vec::new();
+    for (from, document) in &documents {
+        for link in &document.links {
+            let Some((path, fragment)) = resolve(root, from, link) else { continue };
+            let is_there = path.starts_with(root) && path.exists();
+            let has_heading = fragment.is_none_or(|fragment| {
+                documents.get(&path).is_some_and(|document| document.anchors.contains(&fragment))
+            });
+            if !is_there || !has_heading {
+                broken.push(format!("{}: {link}", from.strip_prefix(root).unwrap().display()));
+            }
+        }
+    }
+    broken
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_relative_link_and_anchor_resolves() {
+    let links: usize = documents(repository()).values().map(|found| found.links.len()).sum();
+    assert!(links > 100, "only {links} links found");
+    assert_eq!(broken(repository()), Vec::<String>::new());
+}
+
+#[test]
+fn every_document_is_reached_from_the_readme() {
+    let root = repository();
+    let documents = documents(root);
+    let mut reached = BTreeSet::new();
+    let mut next = vec![root.join("README.md")];
+    while let Some(path) = next.pop() {
+        let Some(document) = documents.get(&path) else { continue };
+        if reached.insert(path.clone()) {
+            let resolved = document.links.iter().filter_map(|link| resolve(root, &path, link));
+            next.extend(resolved.map(|(path, _)| path));
+        }
+    }
+    let of_docs = documents.keys().filter(|path| path.starts_with(root.join("docs")));
+    let lost: Vec<_> = of_docs.filter(|path| !reached.contains(*path)).collect();
+    assert_eq!(lost, Vec::<&PathBuf>::new());
+}
+
+#[test]
+fn a_dead_link_is_found_and_a_link_in_code_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("other.md", "# Two words, and `code`\n## Again\n## Again\n```\n# no heading\n```\n");
+    write(
+        "README.md",
+        "# Here\n\
+         [a](other.md) [b](other.md#two-words-and-code) [c](#here) [d](other.md#again-1)\n\
+         `[code](absent-1.md)` [web](https://example.com/absent) ![e](absent-2.svg \"title\")\n\
+         ```\n[code](absent-3.md)\n```\n\
+         [f](other.md#no-heading) [g](#absent) [h](../outside.md) [i][reference]\n\
+         [reference]: absent-4.md\n",
+    );
+    let expected =
+        ["absent-2.svg", "other.md#no-heading", "#absent", "../outside.md", "absent-4.md"];
+    assert_eq!(broken(directory.path()), expected.map(|link| format!("README.md: {link}")));
+}
