@@ -18,7 +18,8 @@ const POD_MONITOR: &str = include_str!("../../k8s/components/prometheus-operator
 const GUIDE: &str = include_str!("../../docs/operations/runbook.md");
 
 /// Where the guide is read.
-const GUIDE_URL: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/operations/runbook.md");
+const GUIDE_URL: &str =
+    concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/operations/runbook.md");
 
 /// The pod's label that tells workers that sell from those that restock, and what Prometheus makes
 /// of it.
