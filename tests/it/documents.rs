@@ -1,4 +1,4 @@
-//! Links of the Markdown files: each file and heading they name exists, and every document is found
+//! The Markdown files: each file, heading and excerpt they name exists, and every document is reached
 //! from README.md.
 
 use std::{
@@ -13,11 +13,25 @@ const SKIPPED: [&str; 6] = [".git", ".cache", "target", "node_modules", "corpus"
 /// Where the repository is read on the web: links by this address resolve, too.
 const WEB: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
 
-/// What a Markdown file links to, and what of it can be linked to.
+/// Where paths begin that documents name in code.
+const NAMED: [&str; 9] = [
+    "src/",
+    "tests/",
+    "tools/",
+    "scripts/",
+    "docs/",
+    "k8s/",
+    "schemas/",
+    "examples/",
+    "localstack/",
+];
+
+/// What a Markdown file links to, what of it can be linked to, and its inline code.
 #[derive(Debug, Default)]
 struct Document {
     links: Vec<String>,
     anchors: BTreeSet<String>,
+    code: Vec<String>,
 }
 
 impl Document {
@@ -32,6 +46,7 @@ impl Document {
                 document.anchors.insert(format!("{anchor}{suffix}"));
                 *count += 1;
             }
+            document.code.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
             let line = without_code(line);
             document.links.extend(line.split("](").skip(1).map(target_of));
             if line.starts_with('[')
@@ -189,6 +204,63 @@ fn every_document_is_reached_from_the_readme() {
     let of_docs = documents.keys().filter(|path| path.starts_with(root.join("docs")));
     let lost: Vec<_> = of_docs.filter(|path| !reached.contains(*path)).collect();
     assert_eq!(lost, Vec::<&PathBuf>::new());
+}
+
+/// Whether a path that a document names in code is there: `src/domain*` where anything begins so,
+/// `tests/it/main.rs::name` where the file is. Patterns of paths (`k8s/base/<part>/`) name none.
+fn is_there(root: &Path, named: &str) -> bool {
+    let path = named.split("::").next().unwrap();
+    let is_pattern = path.contains(['<', '…', ' ', '$', '{', ',']);
+    if is_pattern || !path.contains('*') {
+        return is_pattern || root.join(path).exists();
+    }
+    let (directory, start) = path.trim_end_matches('*').rsplit_once('/').unwrap();
+    let entries = fs::read_dir(root.join(directory)).into_iter().flatten();
+    let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.any(|name| name.starts_with(start))
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() {
+    let root = repository();
+    let documents = documents(root);
+    let named = documents.iter().flat_map(|(from, document)| {
+        let paths = document.code.iter().filter(|code| NAMED.iter().any(|n| code.starts_with(n)));
+        paths.map(move |path| (from, path))
+    });
+    let named: Vec<_> = named.collect();
+    assert!(named.len() > 200, "only {} paths found", named.len());
+    let is_absent = |(from, path): &(&PathBuf, &String)| {
+        !is_there(root, path) && !is_there(from.parent().unwrap(), path)
+    };
+    let absent: Vec<_> = named.into_iter().filter(is_absent).collect();
+    assert_eq!(absent, []);
+}
+
+/// Code blocks after `<!-- From PATH -->`: the path and the lines.
+fn excerpts(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    text.split("<!-- From ").skip(1).map(|rest| {
+        let (path, rest) = rest.split_once(" -->\n```").unwrap();
+        let lines = rest.lines().skip(1);
+        (path, lines.take_while(|line| !line.starts_with("```")).collect())
+    })
+}
+
+#[test]
+fn every_excerpt_of_an_example_is_in_the_example() {
+    let mut count = 0;
+    for document in ["README.md", "docs/integration.md"] {
+        let text = fs::read_to_string(repository().join(document)).unwrap();
+        for (path, excerpt) in excerpts(&text) {
+            let example = fs::read_to_string(repository().join(path)).unwrap();
+            let lines: Vec<&str> = example.lines().map(str::trim).collect();
+            let excerpt: Vec<&str> = excerpt.into_iter().map(str::trim).collect();
+            let is_in = lines.windows(excerpt.len()).any(|window| window == excerpt);
+            assert!(is_in, "{document}: not in {path}: {excerpt:#?}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 6);
 }
 
 #[test]
