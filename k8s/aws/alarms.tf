@@ -1,8 +1,8 @@
-# What AWS sees and a worker cannot: above all, that no worker is there.
+# What AWS measures and a worker cannot: above all, that no worker runs.
 
 locals {
-  # How old the oldest message may be before somebody is told, seconds. The sales queue is empty
-  # within seconds; a storm of restocks takes hours: all lines of 30,000 stores some 4 h 12 min
+  # The age of the oldest message at which the alarm fires, seconds. The sales queue is empty within
+  # seconds; a storm of restocks takes hours: all lines of 30,000 stores some 4 h 12 min
   # (docs/operations/scaling-and-cost.md, "A full restock").
   oldest_message_seconds = {
     commands = 60
@@ -93,7 +93,7 @@ resource "aws_cloudwatch_metric_alarm" "throttled_writes" {
 
 resource "aws_cloudwatch_metric_alarm" "results_not_delivered" {
   alarm_name          = "${aws_sns_topic.results.name}-not-delivered"
-  alarm_description   = "SNS gave up on results for a subscriber: is its queue there, and does its policy let the topic send?"
+  alarm_description   = "SNS could not deliver results to a subscriber: is its queue there, and does its policy let the topic send?"
   namespace           = "AWS/SNS"
   metric_name         = "NumberOfNotificationsFailed"
   dimensions          = { TopicName = aws_sns_topic.results.name }

@@ -1,4 +1,4 @@
-# What `inventory-worker bootstrap` would create, and it finds no difference (scripts/terraform).
+# The same queues as `inventory-worker bootstrap` creates; it finds no difference (scripts/terraform).
 
 locals {
   # SQS: the longest retention, 14 days.
@@ -6,14 +6,14 @@ locals {
 
   queues = {
     commands = "${var.name}-commands.fifo"
-    # Where sweepers post what ends a hold. Apart from the commands, as one hot group with a backlog of
+    # Where sweepers post expiries. Separate from the commands, as one hot group with a backlog of
     # 120,000 messages hides all other groups of its queue.
     expiries = "${var.name}-expiries.fifo"
     restock  = "${var.name}-restock.fifo"
   }
 
-  # Who alone may send to a queue, whatever others are granted. An expiry's identity is the worker's
-  # own: a command that is sent under it to this queue would be taken for it.
+  # The only roles that may send to a queue, whatever others are granted. An expiry's identity is the
+  # worker's own: a command sent under it to this queue would count as the expiry.
   senders = {
     expiries = concat([aws_iam_role.inventory["worker"].arn], var.expiry_senders)
   }
@@ -53,7 +53,7 @@ resource "aws_sqs_queue" "commands" {
   sqs_managed_sse_enabled    = true
   tags                       = var.tags
 
-  # A backstop: the worker dead-letters by itself, far sooner, and never for an outage.
+  # A backstop: the worker dead-letters by itself, far earlier, and never for an outage.
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letters[each.key].arn
     maxReceiveCount     = 1000
@@ -64,7 +64,7 @@ resource "aws_sqs_queue" "commands" {
   }
 }
 
-# No other queue takes these for its dead letters.
+# No other queue may use these for its dead letters.
 resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
   for_each = local.queues
 
@@ -75,7 +75,7 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
   })
 }
 
-# Nobody, whatever else they may, without TLS; and to the expiries nobody but workers.
+# Denies every call without TLS, and sends to the queue of expiries by all but workers.
 data "aws_iam_policy_document" "queue" {
   for_each = merge(
     { for key, queue in aws_sqs_queue.commands : key => queue.arn },
@@ -114,7 +114,7 @@ data "aws_iam_policy_document" "queue" {
         identifiers = ["*"]
       }
 
-      # Of a session, the role it is of.
+      # The role of a session.
       condition {
         test     = "ArnNotEquals"
         variable = "aws:PrincipalArn"

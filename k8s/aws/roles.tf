@@ -1,4 +1,4 @@
-# Rights are in policies/, one document a role, and are what `make test` sees the binary use.
+# Permissions are in policies/, one document for each role: those that the binary uses in `make test`.
 
 locals {
   placeholders = {
@@ -17,7 +17,7 @@ locals {
     index_expiry       = "${aws_dynamodb_table.inventory["reservations"].arn}/index/${local.indexes.reservations.name}"
   }
 
-  # Roles that pods take, by the service account that is theirs (k8s/overlays/production).
+  # Roles that pods assume, by their service account (k8s/overlays/production).
   pods = {
     "worker"         = { namespace = var.namespace, name = "inventory-worker" }
     "restock-worker" = { namespace = var.namespace, name = "inventory-worker-restock" }
@@ -25,14 +25,13 @@ locals {
     "keda"           = var.keda_service_account
   }
 
-  # Roles that people, pipelines and other services take.
+  # Roles that people, pipelines and other services assume.
   people = {
     for role in ["operator", "bootstrap", "producer", "storm"] : role => var.people[role]
     if length(lookup(var.people, role, [])) > 0
   }
 
-  # A storm's rights are there only where somebody is named who may have them: it has no place in
-  # production.
+  # The role of `storm` exists only where a person is named for it: it does not belong in production.
   roles = toset(concat(keys(local.pods), ["operator", "bootstrap", "producer"], keys(local.people)))
 }
 
@@ -44,7 +43,7 @@ resource "aws_iam_policy" "inventory" {
   tags   = var.tags
 }
 
-# EKS Pod Identity takes the role, for this service account of this namespace and no other.
+# EKS Pod Identity assumes the role, for this service account of this namespace and no other.
 data "aws_iam_policy_document" "pod" {
   for_each = local.pods
 

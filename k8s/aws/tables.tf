@@ -8,7 +8,7 @@ locals {
     ledger       = { partition = { name = "command", type = "S" }, sort = null, expires = true }
   }
 
-  # Sparse: only reservations that may run out have these attributes.
+  # Sparse: only ACTIVE reservations have these attributes.
   indexes = {
     reservations = {
       name      = "expiry-index"

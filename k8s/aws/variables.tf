@@ -1,11 +1,11 @@
 variable "name" {
-  description = "What all names begin with. Another than `inventory` must be told to the workers: INVENTORY_QUEUES, INVENTORY_RESULTS_TOPIC, DYNAMODB_TABLE_*."
+  description = "The prefix of all names. Workers need to know another than `inventory`: INVENTORY_QUEUES, INVENTORY_RESULTS_TOPIC, DYNAMODB_TABLE_*."
   type        = string
   default     = "inventory"
 }
 
 variable "table_names" {
-  description = "Tables that are not called NAME-seats, NAME-stock, NAME-reservations, NAME-ledger, such as those that were restored from a backup. The workers must be told as well: DYNAMODB_TABLE_*."
+  description = "Tables that are not called NAME-seats, NAME-stock, NAME-reservations, NAME-ledger, such as tables restored from a backup. Workers need to know them, too: DYNAMODB_TABLE_*."
   type = object({
     seats        = optional(string)
     stock        = optional(string)
@@ -17,7 +17,7 @@ variable "table_names" {
 }
 
 variable "message_bytes_max" {
-  description = "The largest message of a queue, bytes. 256 KiB is what every provider takes; the 1 MiB that SQS and the workers take, 1048576, wants a provider from 6.8 on."
+  description = "The largest message of a queue, bytes. Every provider accepts 256 KiB; the 1 MiB that SQS and the workers accept, 1048576, needs a provider from 6.8 on."
   type        = number
   default     = 262144
   nullable    = false
@@ -29,7 +29,7 @@ variable "message_bytes_max" {
 }
 
 variable "cluster_name" {
-  description = "The EKS cluster whose service accounts get the roles of `worker`, `restock-worker`, `audit` and `keda`. Null: no associations are made."
+  description = "The EKS cluster whose service accounts get the roles of `worker`, `restock-worker`, `audit` and `keda`. Null: no associations are created."
   type        = string
   default     = null
 }
@@ -47,20 +47,20 @@ variable "keda_service_account" {
 }
 
 variable "expiry_senders" {
-  description = "ARNs of further roles that may send to the queue of expiries: those of workers with a sweeper that run elsewhere. That of the pods may."
+  description = "ARNs of further roles that may send to the queue of expiries: those of workers with a sweeper that run elsewhere. The role of the pods may."
   type        = list(string)
   default     = []
   nullable    = false
 }
 
 variable "people" {
-  description = "Who may take the roles of people and pipelines: ARNs of principals, by role (`operator`, `bootstrap`, `producer`, `storm`). A role without principals is not made; its policy is, to be attached elsewhere, but for that of `storm`."
+  description = "Who may assume the roles of people and pipelines: ARNs of principals, by role (`operator`, `bootstrap`, `producer`, `storm`). A role without principals is not created; its policy is, to be attached elsewhere, except that of `storm`."
   type        = map(list(string))
   default     = {}
 }
 
 variable "alarm_actions" {
-  description = "ARNs that are told of alarms, such as a topic of the people on call."
+  description = "ARNs that receive alarms, such as a topic of the people on call."
   type        = list(string)
   default     = []
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Creates the worker's queues, topic and tables, where they are missing. LocalStack's image runs it
 # once the services are up; anywhere else it needs `awslocal`. On AWS, and wherever the worker's
-# binary is at hand, `inventory-worker bootstrap` does the same and tells what differs.
+# binary is available, `inventory-worker bootstrap` does the same and reports what differs.
 set -euo pipefail
 
 queues=${INVENTORY_QUEUES:-inventory-commands.fifo,inventory-expiries.fifo,inventory-restock.fifo}
