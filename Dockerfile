@@ -2,12 +2,10 @@
 #
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t inventory-worker:0.1.0 .
 #
-# Not built here: there is no Docker engine where this was written. `make test` checks what can be
-# checked without one (tests/it/container.rs); the sources that reach the build are those that
-# .dockerignore lets through, and `cargo build` of just these was tried.
+# Not yet built by Docker. `make test` checks what can be checked without an engine
+# (tests/it/container.rs), and `cargo build` of only the sources that .dockerignore lets through works.
 #
-# Pin the base images: a tag moves, a digest does not. Digests could not be looked up here; with
-# an engine at hand:
+# Pin the base images: a tag moves, a digest does not. To look the digests up:
 #
 #   docker buildx imagetools inspect rust:1.95-bookworm --format '{{.Manifest.Digest}}'
 #   docker build --build-arg RUST_DIGEST=@sha256:… --build-arg RUNTIME_DIGEST=@sha256:… …
@@ -21,9 +19,8 @@ FROM ${RUST_IMAGE}${RUST_DIGEST} AS build
 # The TLS library is C; the image has a compiler for it.
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
-# Dependencies first, in a layer that only a change of Cargo.toml or Cargo.lock makes anew. Cargo
-# wants every member of the workspace to be there, and every target that a manifest names to have a
-# file.
+# Dependencies first, in a layer that only a change of Cargo.toml or Cargo.lock rebuilds. Cargo
+# needs a file for every target that Cargo.toml names.
 COPY Cargo.toml Cargo.lock ./
 COPY tools/bench/Cargo.toml tools/bench/
 COPY tools/simulator/Cargo.toml tools/simulator/
@@ -52,13 +49,13 @@ LABEL org.opencontainers.image.title="inventory-worker" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /build/target/release/inventory-worker /usr/local/bin/inventory-worker
 COPY LICENSE /usr/share/doc/inventory-worker/LICENSE
-# `nonroot` of distroless, by number, so that Kubernetes can tell that it is not root. Nothing is
+# `nonroot` of distroless, by number, so that Kubernetes can verify that it is not root. Nothing is
 # written: the root file system may be read-only.
 USER 65532:65532
 # The admin port.
 EXPOSE 9090
 STOPSIGNAL SIGTERM
-# There is no shell and no curl: the binary asks itself. Kubernetes has probes of its own.
+# There is no shell and no curl: the binary is its own health check. Kubernetes has its own probes.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["/usr/local/bin/inventory-worker", "health"]
 ENTRYPOINT ["/usr/local/bin/inventory-worker"]

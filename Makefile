@@ -1,4 +1,4 @@
-# What a person does here. `make help` lists it.
+# Tasks of a developer: `make help` lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -36,7 +36,7 @@ sim: ## Run SEEDS (10000) histories of the deterministic simulation
 bench: ## Measure every row of docs/PERFORMANCE.md; the last line is {"rows": [...]}
 	cargo run --locked --release --package inventory-bench -- --json
 
-faults: ## Kill, stop and cut off real workers and servers for FAULTS_SECONDS (600); by hand
+faults: ## Kill, stop and cut off real workers and servers for FAULTS_SECONDS (600); not part of the gate
 	scripts/faults $${FAULTS_SECONDS:-600}
 
 fuzz: ## Fuzz the decoder for SECONDS_TO_FUZZ (60), without a nightly compiler
