@@ -20,7 +20,7 @@ FROM ${RUST_IMAGE}${RUST_DIGEST} AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 # Dependencies first, in a layer that only a change of Cargo.toml or Cargo.lock rebuilds. Cargo
-# needs a file for every target that Cargo.toml names.
+# needs every member of the workspace, and a file for every target that a manifest names.
 COPY Cargo.toml Cargo.lock ./
 COPY tools/bench/Cargo.toml tools/bench/
 COPY tools/simulator/Cargo.toml tools/simulator/
