@@ -12,12 +12,9 @@ mod reserve;
 mod restock;
 mod state;
 
-use crate::{
-    domain::{
-        Action, Command, Outcome, Rejection, RejectionCode, Reservation, ReservationId,
-        ReservationStatus, Timestamp, UserId, command,
-    },
-    injected::{self, Bug},
+use crate::domain::{
+    Action, Command, Outcome, Rejection, RejectionCode, Reservation, ReservationId,
+    ReservationStatus, Timestamp, UserId, command,
 };
 
 pub use restock::{OverBound, apply_entries};
@@ -102,7 +99,7 @@ fn find_owned(
     id: ReservationId,
     user_id: Option<&UserId>,
 ) -> Result<Result<Reservation, Rejection>, DecideError> {
-    let is_here = |found: &&Reservation| found.pool == *pool || injected::on(Bug::IgnorePool);
+    let is_here = |found: &&Reservation| found.pool == *pool || injected_bug!(IgnorePool);
     let Some(found) = state.reservation(id)?.filter(is_here) else {
         return Ok(Err(Rejection::new(
             RejectionCode::ReservationNotFound,
@@ -110,7 +107,7 @@ fn find_owned(
         )));
     };
     let is_another = user_id.is_some_and(|user_id| *user_id != found.user_id);
-    if is_another && !injected::on(Bug::IgnoreOwner) {
+    if is_another && !injected_bug!(IgnoreOwner) {
         return Ok(Err(Rejection::new(
             RejectionCode::NotOwner,
             format!("reservation {id} is another user's"),

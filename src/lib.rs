@@ -12,6 +12,22 @@
 //!            └──────── adapters (AWS, Redis, memory) ◄┘
 //! ```
 
+/// Whether an injected bug is active: `false` without the feature `injected-bugs`.
+#[cfg(not(feature = "injected-bugs"))]
+macro_rules! injected_bug {
+    ($bug:ident) => {
+        false
+    };
+}
+
+/// Whether an injected bug is active in this thread.
+#[cfg(feature = "injected-bugs")]
+macro_rules! injected_bug {
+    ($bug:ident) => {
+        $crate::injected::on($crate::injected::Bug::$bug)
+    };
+}
+
 pub mod adapters;
 pub mod admin;
 pub mod app;

@@ -5,7 +5,6 @@ use crate::domain::{
     Cancel, LineShortfall, ON_HAND_MAX, Outcome, PoolId, Rejection, RejectionCode, Reservation,
     ReservationStatus, Timestamp,
 };
-use crate::injected::{self, Bug};
 
 /// Checks in the contract's order: found in this pool, owner, status. A reservation that ran out
 /// but is still ACTIVE is cancelled like any other.
@@ -38,8 +37,6 @@ pub(super) fn decide(
     changes.push(Change::Reservation(cancelled.clone()));
     state.apply(changes);
     let outcome = Outcome::Cancelled { reservation: cancelled, reason: cancel.reason.clone() };
-    let read_dependencies =
-        if injected::on(Bug::CancelUnchecked) { Vec::new() } else { read_dependencies };
     Ok(Verdict { outcome, read_dependencies })
 }
 

@@ -5,7 +5,6 @@ use crate::domain::{
     Confirm, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationStatus, SeatKey,
     SeatState, Timestamp,
 };
-use crate::injected::{self, Bug};
 
 /// Checks in the contract's order: found in this pool, owner, status, expiry.
 pub(super) fn decide(
@@ -28,7 +27,7 @@ pub(super) fn decide(
         }
         _ => return Ok(status_rejection(&reservation).into()),
     }
-    if now >= reservation.expires_at && !injected::on(Bug::ConfirmExpired) {
+    if now >= reservation.expires_at && !injected_bug!(ConfirmExpired) {
         return Ok(status_rejection(&reservation).into());
     }
     let (booked, lost) = book_seats(state, &reservation, confirm, now)?;
@@ -48,7 +47,7 @@ pub(super) fn decide(
         &reservation,
         now,
         |available, reserved, quantity| {
-            let leaving = if injected::on(Bug::ConfirmKeepsLines) { 0 } else { quantity };
+            let leaving = if injected_bug!(ConfirmKeepsLines) { 0 } else { quantity };
             (available, reserved.saturating_sub(leaving))
         },
     )?);
@@ -75,7 +74,7 @@ fn book_seats(
     for key in holdings::seat_keys(reservation)? {
         let own = state.seat(&key)?.filter(|seat| {
             seat.occupancy.reservation_id() == Some(reservation.reservation_id)
-                || injected::on(Bug::ConfirmLostSeats)
+                || injected_bug!(ConfirmLostSeats)
         });
         let Some(seat) = own else {
             lost.push(key);

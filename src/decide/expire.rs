@@ -4,7 +4,6 @@ use super::{Change, DecideError, State, Verdict, cancel, find_owned, holdings, s
 use crate::domain::{
     Expire, Outcome, PoolId, Rejection, RejectionCode, ReservationStatus, Timestamp,
 };
-use crate::injected::{self, Bug};
 
 /// Effective only once the hold has run out, whoever asks.
 pub(super) fn decide(
@@ -20,7 +19,7 @@ pub(super) fn decide(
     if reservation.status != ReservationStatus::Active {
         return Ok(status_rejection(&reservation).into());
     }
-    if now < reservation.expires_at && !injected::on(Bug::ExpireEarly) {
+    if now < reservation.expires_at && !injected_bug!(ExpireEarly) {
         return Ok(Rejection::new(
             RejectionCode::NotYetExpired,
             format!(
@@ -35,7 +34,5 @@ pub(super) fn decide(
     let expired = cancel::end(reservation, ReservationStatus::Expired, now);
     changes.push(Change::Reservation(expired.clone()));
     state.apply(changes);
-    let read_dependencies =
-        if injected::on(Bug::ExpireUnchecked) { Vec::new() } else { read_dependencies };
     Ok(Verdict { outcome: Outcome::Expired { reservation: expired }, read_dependencies })
 }

@@ -4,7 +4,6 @@ use super::{Change, DecideError, ItemKey, State};
 use crate::domain::{
     LineKey, Reservation, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
 };
-use crate::injected::{self, Bug};
 
 /// The keys of a reservation's seats, in its order. Only an event has seats.
 pub(super) fn seat_keys(reservation: &Reservation) -> Result<Vec<SeatKey>, DecideError> {
@@ -39,7 +38,7 @@ pub(super) fn release_seats(
     for key in seat_keys(reservation)? {
         let own = state.seat(&key)?.filter(|seat| {
             seat.occupancy.reservation_id() == Some(reservation.reservation_id)
-                || injected::on(Bug::ReleaseOthersSeats)
+                || injected_bug!(ReleaseOthersSeats)
         });
         match own {
             Some(seat) => {
@@ -91,7 +90,7 @@ pub(super) fn release_lines(
     now: Timestamp,
 ) -> Result<Vec<Change>, DecideError> {
     change_lines(state, reservation, now, |available, reserved, quantity| {
-        let quantity = if injected::on(Bug::ForgetLines) { 0 } else { quantity };
+        let quantity = if injected_bug!(ForgetLines) { 0 } else { quantity };
         (available.saturating_add(quantity), reserved.saturating_sub(quantity))
     })
 }

@@ -6,7 +6,6 @@ use crate::domain::{
     ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
     command::HOLD_SECONDS_DEFAULT, time,
 };
-use crate::injected::{self, Bug};
 
 /// Checks in the contract's order: limits, the id, seats exist, SKUs exist, seats free, stock
 /// enough. Each names every offender.
@@ -86,12 +85,8 @@ fn take(
         let line = state.line(&key)?;
         lines.push((key, request, line));
     }
-    match obstacle(&seats, &lines, now) {
-        Some(_) if injected::on(Bug::ReservePart) => {
-            seats.retain(|(_, seat)| seat.is_some_and(|seat| seat.occupancy.is_available_at(now)))
-        }
-        Some(rejection) => return Ok(Err(rejection)),
-        None => {}
+    if let Some(rejection) = obstacle(&seats, &lines, now) {
+        return Ok(Err(rejection));
     }
     let mut changes = Vec::with_capacity(seats.len().saturating_add(lines.len()).saturating_add(1));
     for (key, seat) in seats {
@@ -112,12 +107,6 @@ fn take(
 
 type Requested<'a> = (LineKey, &'a OrderLine, Option<&'a StockLevel>);
 
-fn may_take(occupancy: &SeatState, now: Timestamp) -> bool {
-    occupancy.is_available_at(now)
-        || (injected::on(Bug::TakeHeldSeat) && matches!(occupancy, SeatState::Reserved { .. }))
-        || (injected::on(Bug::ReserveBlocked) && *occupancy == SeatState::Blocked)
-}
-
 /// The first check that fails, naming every offender.
 fn obstacle(
     seats: &[(SeatKey, Option<&Seat>)],
@@ -131,23 +120,23 @@ fn obstacle(
         lines.iter().filter(|requested| fails(requested)).map(shortfall).collect()
     };
     let missing_seats = seats_that(&|seat| seat.is_none());
-    if !missing_seats.is_empty() {
+    if !missing_seats.is_empty() && !injected_bug!(ReservePart) {
         return Some(named(RejectionCode::SeatNotFound, missing_seats, Vec::new()));
     }
     let missing_lines = lines_that(&|(_, _, line)| line.is_none());
     if !missing_lines.is_empty() {
         return Some(named(RejectionCode::SkuNotFound, Vec::new(), missing_lines));
     }
-    let taken = seats_that(&|seat| seat.is_some_and(|seat| !may_take(&seat.occupancy, now)));
+    let is_taken = |seat: &Seat| !seat.occupancy.is_available_at(now);
+    let taken = seats_that(&|seat| seat.is_some_and(is_taken));
     if !taken.is_empty() {
         return Some(named(RejectionCode::SeatsUnavailable, taken, Vec::new()));
     }
     let short = lines_that(&|requested| {
         let shortfall = shortfall(requested);
         i64::try_from(shortfall.requested).is_ok_and(|wanted| wanted > shortfall.available)
-            && !injected::on(Bug::Oversell)
     });
-    if !short.is_empty() {
+    if !short.is_empty() && !injected_bug!(Oversell) {
         return Some(named(RejectionCode::InsufficientStock, Vec::new(), short));
     }
     None

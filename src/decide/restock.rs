@@ -3,10 +3,9 @@
 use super::{Change, DecideError, State, Verdict};
 use crate::domain::{
     LineKey, LineShortfall, ON_HAND_MAX, OrderLine, Outcome, PoolId, Rejection, RejectionCode,
-    Restock, RestockMode, RestockStatus, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey,
-    SeatState, StockLevel, Timestamp,
+    Restock, RestockMode, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, SeatState,
+    StockLevel, Timestamp,
 };
-use crate::injected::{self, Bug};
 
 /// What to do with a line that would pass the bound of on hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,26 +100,16 @@ impl Pass {
         let key = SeatKey { event_id, number: change.number.clone() };
         let applied = match state.seat(&key)? {
             None => Some(new_seat(change, self.now)),
-            Some(seat) => match &seat.occupancy {
-                SeatState::Available | SeatState::Blocked => {
-                    Some(updated_seat(seat, change, self.now)).filter(|updated| {
-                        updated.details != seat.details || updated.occupancy != seat.occupancy
-                    })
-                }
-                SeatState::Reserved { .. } if injected::on(Bug::RestockReserved) => {
-                    let status = change.status.unwrap_or(RestockStatus::Available);
-                    Some(updated_seat(
-                        seat,
-                        &SeatChange { status: Some(status), ..change.clone() },
-                        self.now,
-                    ))
-                }
-                SeatState::Reserved { .. } | SeatState::Booked { .. } => {
-                    self.summary.seats_skipped = self.summary.seats_skipped.saturating_add(1);
-                    note_skipped(&mut self.summary, change.number.as_str());
-                    return Ok(());
-                }
-            },
+            Some(seat)
+                if seat.occupancy.reservation_id().is_some() && !injected_bug!(RestockReserved) =>
+            {
+                self.summary.seats_skipped = self.summary.seats_skipped.saturating_add(1);
+                note_skipped(&mut self.summary, change.number.as_str());
+                return Ok(());
+            }
+            Some(seat) => Some(updated_seat(seat, change, self.now)).filter(|updated| {
+                updated.details != seat.details || updated.occupancy != seat.occupancy
+            }),
         };
         self.changes.extend(applied.map(|seat| Change::Seat(key, seat)));
         self.summary.seats_applied = self.summary.seats_applied.saturating_add(1);
@@ -137,7 +126,7 @@ impl Pass {
         let key = LineKey { pool: pool.clone(), sku: request.sku.clone() };
         let found = state.line(&key)?;
         let is_late = |line: &StockLevel| match (line.as_of, restock.as_of) {
-            (Some(newest), Some(this)) => newest > this && !injected::on(Bug::ApplyOlder),
+            (Some(newest), Some(this)) => newest > this && !injected_bug!(ApplyOlder),
             _ => false,
         };
         if restock.mode == RestockMode::Set && found.is_some_and(is_late) {
@@ -204,8 +193,10 @@ fn restocked_line(
     let reserved = found.map_or(0, |line| line.reserved);
     let known_as_of = found.and_then(|line| line.as_of);
     let (available, as_of) = match restock.mode {
-        RestockMode::Set if injected::on(Bug::SetForgetsReserved) => (quantity, known_as_of),
-        RestockMode::Set => (quantity.saturating_sub(reserved), restock.as_of.or(known_as_of)),
+        RestockMode::Set => {
+            let held = if injected_bug!(SetForgetsReserved) { 0 } else { reserved };
+            (quantity.saturating_sub(held), restock.as_of.or(known_as_of))
+        }
         RestockMode::Add => {
             (found.map_or(0, |line| line.available).saturating_add(quantity), known_as_of)
         }

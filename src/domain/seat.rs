@@ -90,8 +90,9 @@ impl SeatState {
     pub fn is_available_at(&self, now: Timestamp) -> bool {
         match self {
             Self::Available => true,
-            Self::Reserved { until, .. } => *until <= now,
-            Self::Booked { .. } | Self::Blocked => false,
+            Self::Reserved { until, .. } => *until <= now || injected_bug!(TakeHeldSeat),
+            Self::Booked { .. } => false,
+            Self::Blocked => injected_bug!(ReserveBlocked),
         }
     }
 }
