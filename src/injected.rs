@@ -1,12 +1,16 @@
 //! Bugs injected on purpose, to show that the simulation and its checks catch them.
 //!
-//! Each removes one guard. They exist only under the feature `injected-bugs`; without it
-//! [`on`] is a constant `false` and the guards cannot be switched off. One bug at a time is active,
-//! and only in the thread that runs the simulation.
+//! Each removes one guard. One bug at a time is active, and only in the thread that runs the
+//! simulation. A bug is injected by `injected_bug!(Name)`: in production code as one expression of a
+//! condition or a value, anywhere else in the ports between the simulated worker and its services
+//! (`tools/simulator/src/ports/injected/`). Without the feature `injected-bugs` this module does not exist and
+//! the macro is `false`.
+
+use std::cell::Cell;
 
 macro_rules! bugs {
     ($($(#[doc = $what:literal])+ $name:ident = $word:literal,)+) => {
-        /// A guard that is removed.
+        /// A bug that can be injected.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Bug {
             $($(#[doc = $what])+ $name,)+
@@ -16,13 +20,13 @@ macro_rules! bugs {
             /// Every bug.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// Its name on the command line.
+            /// The name by which `INJECTED_BUGS` selects it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// What it does.
+            /// What is wrong while it is active.
             #[must_use]
             pub fn what(self) -> &'static str {
                 match self { $(Self::$name => concat!($($what),+).trim_ascii(),)+ }
@@ -40,29 +44,29 @@ bugs! {
     DropReservationCondition = "drop-reservation-condition",
     /// A ledger entry is put over one that is there.
     OverwriteLedger = "overwrite-ledger",
-    /// No ledger entry is written.
+    /// No outcome is written to the ledger.
     SkipLedger = "skip-ledger",
     /// Ledger entries go in a transaction after that of the changes.
     LedgerApart = "ledger-apart",
     /// What a verdict rests on is not checked on commit.
     SkipChecks = "skip-checks",
-    /// An earlier transaction carries what a later command left.
+    /// An earlier transaction carries what later commands left.
     LeakLaterChange = "leak-later-change",
-    /// What a command came to as the batch was loaded stands, if that was a rejection.
+    /// A command is decided without the changes of those before it in its batch.
     IgnoreBatch = "ignore-batch",
     /// A commit without an answer counts as done.
     AssumeCommitted = "assume-committed",
-    /// Under locks, a conflict counts as done.
+    /// A commit that met a conflict counts as done.
     TrustLocks = "trust-locks",
-    /// When a transaction fails, the outcomes of those after it are told all the same.
-    TellUncommitted = "tell-uncommitted",
+    /// A commit that was throttled or refused counts as done.
+    PublishUncommitted = "publish-uncommitted",
     /// A batch goes on after its lease was lost.
     KeepLostLease = "keep-lost-lease",
     /// The digest of a command found in the ledger is not compared.
     IgnoreDigest = "ignore-digest",
     /// NOT_YET_EXPIRED is kept in the ledger, for ever.
     LedgerNotYetExpired = "ledger-not-yet-expired",
-    /// A command is not looked up in the ledger.
+    /// An outcome in the ledger is not found.
     ForgetLedger = "forget-ledger",
     /// A key that was not processed counts as absent.
     UnprocessedIsAbsent = "unprocessed-is-absent",
@@ -72,28 +76,28 @@ bugs! {
     PublishBeforeCommit = "publish-before-commit",
     /// A failed entry of a publish counts as published.
     IgnoreFailedPublish = "ignore-failed-publish",
-    /// The whole batch is deleted, decided or not.
+    /// What was received behind a message is deleted with it, decided or not.
     DeleteUndecided = "delete-undecided",
-    /// After a message without outcome, those behind it are answered all the same.
+    /// A message that came back is left out, and those behind it are handled.
     SkipOverFailed = "skip-over-failed",
-    /// The messages of a batch are answered last to first.
+    /// The results of a batch are published last to first.
     ReverseOrder = "reverse-order",
     /// An unreadable message is deleted without a copy.
     DropUnreadable = "drop-unreadable",
-    /// A failure of the environment drops the message.
+    /// What is released while a dependency is unavailable is deleted.
     DropOnOutage = "drop-on-outage",
-    /// An attempt that met a failure of the environment is not taken back.
+    /// An attempt that met an unavailable dependency is not undone.
     CountOutages = "count-outages",
-    /// A message received often goes to the dead letters untried.
-    CondemnUntried = "condemn-untried",
-    /// What was handled alone too often goes to the dead letters without a last wait.
-    CondemnAtOnce = "condemn-at-once",
-    /// With a poisonous message go those behind it.
-    CondemnFollowers = "condemn-followers",
-    /// A poisonous message is never given up.
-    NeverCondemn = "never-condemn",
-    /// A restock that has begun may be given up.
-    CondemnBegun = "condemn-begun",
+    /// A message received often is dead-lettered untried.
+    DeadLetterUntried = "dead-letter-untried",
+    /// Dead-lettering is never deferred.
+    DeadLetterAtOnce = "dead-letter-at-once",
+    /// With a poisonous message those behind it are dead-lettered.
+    DeadLetterFollowers = "dead-letter-followers",
+    /// A poisonous message is never dead-lettered.
+    NeverDeadLetter = "never-dead-letter",
+    /// A restock that has begun may be dead-lettered.
+    DeadLetterBegun = "dead-letter-begun",
     /// A chunk of a restock leaves no marker.
     ForgetChunkMarker = "forget-chunk-marker",
     /// A restock's outcome does not wait for its chunks.
@@ -110,7 +114,7 @@ bugs! {
     TakeHeldSeat = "take-held-seat",
     /// A BLOCKED seat can be reserved.
     ReserveBlocked = "reserve-blocked",
-    /// A reserve takes what it can get.
+    /// A reserve takes those of its seats that exist.
     ReservePart = "reserve-part",
     /// A reserve does not look at what is available.
     Oversell = "oversell",
@@ -124,34 +128,34 @@ bugs! {
     IgnoreOwner = "ignore-owner",
     /// A reservation is found in any pool.
     IgnorePool = "ignore-pool",
-    /// A restock changes seats that are RESERVED.
+    /// A restock changes seats that are RESERVED or BOOKED.
     RestockReserved = "restock-reserved",
     /// A restock's `set` forgets what is reserved.
     SetForgetsReserved = "set-forgets-reserved",
     /// An older `as_of` is applied over a newer.
     ApplyOlder = "apply-older",
-    /// Nobody sweeps.
+    /// No worker has a sweeper.
     NeverSweep = "never-sweep",
-    /// A hold is posted before its end by the margin that it should be posted after it.
+    /// An expiry is posted before the end of its hold, by the margin it should wait after it.
     SweepEarly = "sweep-early",
     /// An expiry has one deduplication id however often it is posted.
     ExpiryWithoutStep = "expiry-without-step",
-    /// An expiry does not rest on what it read.
+    /// What an expiry rests on is not checked on commit.
     ExpireUnchecked = "expire-unchecked",
-    /// A cancel does not rest on what it read.
+    /// What a cancel rests on is not checked on commit.
     CancelUnchecked = "cancel-unchecked",
     /// What follows a command found in the ledger is decided on what was read with it.
     NoReload = "no-reload",
-    /// Copies for the dead letters are told apart by their content.
+    /// Copies for the dead letters are deduplicated by their content.
     CopyByContent = "copy-by-content",
-    /// Dead letters that go back are told apart by their content.
+    /// Dead letters that are sent back are deduplicated by their content.
     RedriveByContent = "redrive-by-content",
     /// An extended lease counts from the answer.
     LeaseFromAnswer = "lease-from-answer",
-    /// Of a batch, the lease of the first message alone is looked at before a commit.
+    /// Before a commit, only the first lease of the batch is checked.
     CheckFirstLease = "check-first-lease",
-    /// A lease that was lost is never forgotten.
-    LeakLostLease = "leak-lost-lease",
+    /// A lease is never forgotten.
+    LeakLease = "leak-lease",
     /// A receive that failed is repeated under another attempt id.
     FreshAttemptId = "fresh-attempt-id",
     /// The delay of a release is put on the last message, not on the first.
@@ -164,28 +168,17 @@ bugs! {
     NoBudget = "no-budget",
 }
 
-#[cfg(feature = "injected-bugs")]
 thread_local! {
-    static ACTIVE: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+    static ACTIVE: Cell<Option<Bug>> = const { Cell::new(None) };
 }
 
 /// Activates a bug in this thread, or none.
-#[cfg(feature = "injected-bugs")]
 pub fn inject(bug: Option<Bug>) {
     ACTIVE.set(bug);
 }
 
-/// Whether the bug is active.
-#[cfg(feature = "injected-bugs")]
+/// Whether the bug is active in this thread.
 #[must_use]
-pub fn on(bug: Bug) -> bool {
+pub fn is_active(bug: Bug) -> bool {
     ACTIVE.get() == Some(bug)
-}
-
-/// Never.
-#[cfg(not(feature = "injected-bugs"))]
-#[must_use]
-#[inline(always)]
-pub const fn on(_: Bug) -> bool {
-    false
 }

@@ -14,6 +14,7 @@
 
 /// Whether an injected bug is active: `false` without the feature `injected-bugs`.
 #[cfg(not(feature = "injected-bugs"))]
+#[macro_export]
 macro_rules! injected_bug {
     ($bug:ident) => {
         false
@@ -22,9 +23,10 @@ macro_rules! injected_bug {
 
 /// Whether an injected bug is active in this thread.
 #[cfg(feature = "injected-bugs")]
+#[macro_export]
 macro_rules! injected_bug {
     ($bug:ident) => {
-        $crate::injected::on($crate::injected::Bug::$bug)
+        $crate::injected::is_active($crate::injected::Bug::$bug)
     };
 }
 
@@ -39,6 +41,7 @@ pub mod decide;
 pub mod demo;
 pub mod dlq;
 pub mod domain;
+#[cfg(feature = "injected-bugs")]
 pub mod injected;
 pub mod message;
 pub mod ports;

@@ -24,7 +24,6 @@ use shard::{NextPage, Scope, Shard};
 
 use crate::{
     domain::{Action, CommandKey, Expire, Timestamp},
-    injected::{self, Bug},
     message::{self, OutgoingCommand},
     ports::{
         Clock, Entropy, ExpiredHold, Locks, OutgoingMessage, PortError, Queue, Store,
@@ -93,9 +92,6 @@ impl Sweeper {
                 biased;
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
-            }
-            if injected::on(Bug::NeverSweep) {
-                continue;
             }
             // A sweep may be dropped anywhere: what it did not post is found again, and what it
             // posted twice is one expiry. So a call that hangs keeps nobody past the grace.

@@ -18,7 +18,6 @@ use super::{
 use crate::{
     decide::{self, Change, OverBound, State},
     domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary, Timestamp},
-    injected::{self, Bug},
     ports::{CommitError, LedgerKey, LedgerRecord, LoadRequest, Transaction, Write, store},
     retry::Policy,
 };
@@ -130,9 +129,7 @@ pub(super) async fn commit(
         }
     };
     // In order of the chunks, so that the summary names what was skipped in the message's order.
-    let awaited = if injected::on(Bug::FinishEarly) { 1 } else { usize::MAX };
     let summaries: Vec<RestockSummary> = stream::iter(chunks.map(run))
-        .take(awaited)
         .buffered(context.settings.restock_parallelism.max(1))
         .try_collect()
         .await?;
@@ -277,7 +274,7 @@ fn name_entries(wanted: &mut LoadRequest, pool: &PoolId, restock: &Restock, rang
 }
 
 fn chunk_transaction(key: LedgerKey, record: LedgerRecord, changes: Vec<Change>) -> Transaction {
-    let ledger = (!injected::on(Bug::ForgetChunkMarker)).then_some((key, record));
+    let ledger = Some((key, record));
     let packed = plan::pack(vec![DecidedCommand { changes, ledger, ..DecidedCommand::default() }]);
     packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
 }

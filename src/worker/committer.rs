@@ -18,7 +18,6 @@ use super::{
 use crate::{
     decide::{self, DecideError, ItemKey, State},
     domain::{Command, Outcome, Rejection, RejectionCode, Timestamp},
-    injected::{self, Bug},
     ports::{CommitError, Expected, LedgerKey, LedgerRecord, Transaction},
     retry::{Backoff, Policy},
 };
@@ -209,13 +208,8 @@ async fn attempt(context: &WorkerContext, batch: &[Leased<'_>]) -> (Vec<Decided>
     for PlannedTransaction { transaction, commands, oversold } in plan.packed {
         if let Some(transaction) = transaction {
             let undone = batch.get(durable.len()..).unwrap_or_default();
-            match commit_one(context, undone, &transaction).await {
-                Err(Stopped::Failed(Failure::Unavailable(_)))
-                    if injected::on(Bug::AssumeCommitted) => {}
-                Err(Stopped::Conflict(_)) if injected::on(Bug::TrustLocks) => {}
-                Err(_) if injected::on(Bug::TellUncommitted) && !durable.is_empty() => {}
-                Err(stopped) => return (durable, Some(stopped)),
-                Ok(()) => {}
+            if let Err(stopped) = commit_one(context, undone, &transaction).await {
+                return (durable, Some(stopped));
             }
             context.note_oversold(oversold);
         }
@@ -238,22 +232,17 @@ async fn commit_one(
     })
 }
 
-/// Nothing is begun on a message that somebody else may have by now, nor past the grace.
+/// Refuses if a lease has expired or the shutdown grace has passed.
 pub(super) fn check_leases(context: &WorkerContext, undone: &[Leased<'_>]) -> Result<(), Failure> {
-    if context.shutdown.working.is_cancelled() && !injected::on(Bug::CommitPastGrace) {
+    if context.shutdown.working.is_cancelled() && !injected_bug!(CommitPastGrace) {
         return Err(Failure::Stopping);
     }
-    let checked = if injected::on(Bug::CheckFirstLease) { 1 } else { undone.len() };
-    match undone.iter().take(checked).all(|leased| leased.lease.is_none_or(Lease::is_held)) {
-        _ if injected::on(Bug::KeepLostLease) => Ok(()),
+    let count = if injected_bug!(CheckFirstLease) { 1 } else { undone.len() };
+    let mut leases = undone.iter().take(count).filter_map(|leased| leased.lease);
+    match leases.all(Lease::is_held) || injected_bug!(KeepLostLease) {
         true => Ok(()),
         false => Err(Failure::LeaseLost),
     }
-}
-
-/// Planted: what the commands would come to, without committing.
-pub(super) async fn foretell(context: &WorkerContext, batch: &[Leased<'_>]) -> Vec<Decided> {
-    decide_batch(context, batch).await.map(|plan| plan.decided).unwrap_or_default()
 }
 
 struct Plan {
@@ -267,7 +256,6 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
     let span = trace::step(trace::Step::Load);
     let (mut state, mut ledger) = loading::load(context, batch).await?;
     drop(span);
-    let as_loaded = injected::on(Bug::IgnoreBatch).then(|| state.clone());
     let now = context.clock.now();
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
@@ -276,8 +264,7 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
         let later = batch.get(place + 1..).unwrap_or_default();
         // What comes again in this batch is to be found by then.
         let comes_again = later.iter().any(|leased| leased.command.key == command.key);
-        let as_loaded = as_loaded.clone();
-        match decide_one(context, &mut state, &mut ledger, command, comes_again, as_loaded, now) {
+        match decide_one(context, &mut state, &mut ledger, command, comes_again, now) {
             Ok((one, step)) => {
                 decided.push(one);
                 steps.push(step);
@@ -300,28 +287,20 @@ fn decide_one(
     ledger: &mut Ledger,
     command: &Command,
     comes_again: bool,
-    as_loaded: Option<State>,
     now: Timestamp,
 ) -> Result<(Decided, DecidedCommand), Stopped> {
     let key = LedgerKey::Command(command.key.clone());
     let known = ledger.get(&key).and_then(Option::as_ref);
-    if let Some(record) = known.filter(|_| !injected::on(Bug::ForgetLedger)) {
+    if let Some(record) = known {
         return Ok((found_in_ledger(command, record, now)?, DecidedCommand::default()));
     }
     let limits = &context.settings.limits;
-    let verdict = match as_loaded.map(|mut state| decide::decide(&mut state, command, limits, now))
-    {
-        Some(Ok(verdict)) if verdict.outcome.rejection().is_some() => verdict,
-        _ => decide::decide(state, command, limits, now)?,
-    };
+    let verdict = decide::decide(state, command, limits, now)?;
     let (changes, oversold) = (state.take_changes(), state.take_oversold());
     let decided = Decided { outcome: verdict.outcome, decided_at: now, is_replay: false };
-    let is_unrecorded = decided.outcome.rejection().is_some_and(|rejection| {
-        rejection.code.is_unrecorded()
-            && !(injected::on(Bug::LedgerNotYetExpired)
-                && rejection.code == RejectionCode::NotYetExpired)
-    });
-    if is_unrecorded {
+    let rejection = decided.outcome.rejection();
+    let is_unrecorded = rejection.is_some_and(|rejection| rejection.code.is_unrecorded());
+    if is_unrecorded && !injected_bug!(LedgerNotYetExpired) {
         return Ok((decided, DecidedCommand::default()));
     }
     let record = LedgerRecord::Outcome {
@@ -339,8 +318,7 @@ fn decide_one(
         .into_iter()
         .map(|key| expected(state, &key).map(|expected| (key, expected)))
         .collect::<Result<_, DecideError>>()?;
-    let ledger = (!injected::on(Bug::SkipLedger)).then_some((key, record));
-    Ok((decided, DecidedCommand { changes, ledger, checks, oversold }))
+    Ok((decided, DecidedCommand { changes, ledger: Some((key, record)), checks, oversold }))
 }
 
 /// How the state has the item, for a check.
@@ -359,7 +337,7 @@ pub(super) fn found_in_ledger(
     record: &LedgerRecord,
     now: Timestamp,
 ) -> Result<Decided, Failure> {
-    if record.digest() != command.digest && !injected::on(Bug::IgnoreDigest) {
+    if record.digest() != command.digest && !injected_bug!(IgnoreDigest) {
         let rejection = Rejection::new(
             RejectionCode::CommandIdReused,
             "another command came under the same source and id before: its outcome stands",

@@ -26,7 +26,6 @@ use super::{
 };
 use crate::{
     domain::{Outcome, Rejection},
-    injected::{self, Bug},
     message::{self, Decoded, ResultMessage, TraceContext, Undecodable},
     ports::{Delivery, Publication, ReceiptHandle},
 };
@@ -155,9 +154,6 @@ impl LaneContext {
                     waiting = left;
                     continue;
                 }
-                if injected::on(Bug::CondemnFollowers) {
-                    self.condemn_all(&failure, left.make_contiguous()).await;
-                }
                 if self.hands_over_before_retention(&failure, &mut left).await {
                     waiting = left;
                 } else {
@@ -205,24 +201,16 @@ impl LaneContext {
                 ParsedMessage::Unreadable(_) => None,
             })
             .collect();
-        if injected::on(Bug::PublishBeforeCommit) {
-            self.publish_unsure(batch, read, &commands, trace).await;
-        }
         let progress = committer::commit(&self.context, &commands).await;
         let is_proof = !progress.decided.is_empty();
         let (mut answers, failure) =
             self.answers(batch, read, trace, progress.decided, progress.failure);
-        if injected::on(Bug::DeleteBeforePublish) {
-            let early = batch.get(..answers.len()).unwrap_or_default();
-            self.delete(early, &mut announcement).await;
-        }
         let copies: Vec<_> = answers.iter_mut().map(|answer| answer.copy.take()).collect();
         let (published, publish_failure) = self.publish(answers, &mut announcement).await;
         // Copies last: a message whose result cannot go out comes again, and would be copied again.
         let (done, copy_failure) = self.copy_unreadable(batch, &copies, published).await;
-        let done_with = if injected::on(Bug::DeleteUndecided) { batch.len() } else { done };
         let is_deleted =
-            self.delete(batch.get(..done_with).unwrap_or_default(), &mut announcement).await;
+            self.delete(batch.get(..done).unwrap_or_default(), &mut announcement).await;
         let failure = copy_failure.or(publish_failure).or(failure);
         Settled { done, failure, is_deleted, is_proof: is_proof && done > 0 }
     }
@@ -243,9 +231,6 @@ impl LaneContext {
                 ParsedMessage::Command(decoded) => match decided.next() {
                     Some(decided) => {
                         self.answer_command(held, decoded, &decided, trace.message(index))
-                    }
-                    None if injected::on(Bug::SkipOverFailed) => {
-                        Answer { result: None, copy: None }
                     }
                     None => return (answers, failure),
                 },
@@ -337,10 +322,7 @@ impl LaneContext {
         published: usize,
     ) -> (usize, Option<Failure>) {
         for (done, (held, copy)) in batch.iter().zip(copies).take(published).enumerate() {
-            let Some(rejection) = copy.as_ref().filter(|_| !injected::on(Bug::DropUnreadable))
-            else {
-                continue;
-            };
+            let Some(rejection) = copy else { continue };
             let reason = Reason::Unreadable(rejection.code);
             let copied = self.dead_letter(&held.delivery, reason, &rejection.message).await;
             if let Err(failure) = copied {
@@ -397,17 +379,11 @@ impl LaneContext {
         announcement: &mut Announcement,
     ) -> (usize, Option<Failure>) {
         let count = answers.len();
-        let (places, mut results): (Vec<usize>, Vec<Publication>) = answers
+        let (places, results): (Vec<usize>, Vec<Publication>) = answers
             .into_iter()
             .enumerate()
             .filter_map(|(place, answer)| answer.result.map(|result| (place, result)))
             .unzip();
-        if injected::on(Bug::ReverseOrder) {
-            results.reverse();
-        }
-        if injected::on(Bug::FreshResultId) {
-            results.iter_mut().for_each(|result| result.id = self.context.entropy.uuid());
-        }
         let span = trace::step(Step::Publish);
         let (out, failure) = self.outbox.publish(results, announcement).await;
         drop(span);
@@ -415,34 +391,6 @@ impl LaneContext {
             return (count, None);
         }
         (places.get(out).copied().unwrap_or(count), failure)
-    }
-
-    /// Planted: outcomes are told before they are durable.
-    async fn publish_unsure(
-        &self,
-        batch: &[LeasedMessage],
-        read: &[ParsedMessage],
-        commands: &[Leased<'_>],
-        trace: &Traced,
-    ) {
-        let decided = committer::foretell(&self.context, commands).await;
-        let (answers, _) = self.answers(batch, read, trace, decided, None);
-        let mut announcement = self.outbox.expect();
-        let (done, _) = self.publish(answers, &mut announcement).await;
-        self.delete(batch.get(..done).unwrap_or_default(), &mut announcement).await;
-    }
-
-    /// Planted: a poisonous message takes its followers with it.
-    async fn condemn_all(&self, failure: &Failure, left: &[LeasedMessage]) {
-        let is_late = left.first().is_some_and(|held| held.delivery.receive_count > 3);
-        if !matches!(failure, Failure::Poison(_)) || !is_late {
-            return;
-        }
-        for held in left {
-            if self.dead_letter(&held.delivery, Reason::Poison, "injected-bugs").await.is_ok() {
-                self.delete(std::slice::from_ref(held), &mut self.outbox.expect()).await;
-            }
-        }
     }
 
     /// Whether the queue was available for it.

@@ -14,10 +14,7 @@ use super::{
     events::{Event, Observer},
     settings::Settings,
 };
-use crate::{
-    injected::{self, Bug},
-    ports::{EntryError, Queue, ReceiptHandle, queue::BATCH_ENTRIES_MAX},
-};
+use crate::ports::{EntryError, Queue, ReceiptHandle, queue::BATCH_ENTRIES_MAX};
 
 /// How many calls extend leases at a time.
 const CALLS_SIDE_BY_SIDE: usize = 8;
@@ -122,22 +119,22 @@ impl Leases {
         let begun = Instant::now();
         match self.queue.change_visibility(&changes).await {
             Ok(answers) => {
-                let late = injected::on(Bug::LeaseFromAnswer);
-                self.note(&ids, &answers, if late { Instant::now() } else { begun });
+                let since = if injected_bug!(LeaseFromAnswer) { Instant::now() } else { begun };
+                self.note(&ids, &answers, since);
             }
             Err(error) => warn!(queue = self.queue.name(), %error, "leases not extended"),
         }
     }
 
-    fn note(&self, ids: &[u64], answers: &[Result<(), EntryError>], begun: Instant) {
+    fn note(&self, ids: &[u64], answers: &[Result<(), EntryError>], since: Instant) {
         let mut lost = Vec::new();
         let mut held = self.entries();
         for (id, answer) in ids.iter().zip(answers) {
             let Some(entry) = held.get_mut(id) else { continue };
             match answer {
-                Ok(()) => entry.good_until = begun + self.visibility,
+                Ok(()) => entry.good_until = since + self.visibility,
                 Err(EntryError::LeaseLost) => {
-                    entry.good_until = begun;
+                    entry.good_until = since;
                     lost.push(*id);
                 }
                 Err(error) => {
@@ -154,10 +151,7 @@ impl Leases {
 
     /// It is settled, or lost.
     fn forget(&self, id: u64) {
-        if injected::on(Bug::LeakLostLease) && !self.is_good(id, Duration::ZERO) {
-            return;
-        }
-        if self.entries().remove(&id).is_some() {
+        if !injected_bug!(LeakLease) && self.entries().remove(&id).is_some() {
             self.observer.observe(&Event::LeasesHeld(-1));
         }
     }

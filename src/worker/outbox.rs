@@ -14,7 +14,6 @@ use super::{
     failure::Failure,
 };
 use crate::{
-    injected::{self, Bug},
     ports::{
         BatchAnswer, EntryError, OutgoingMessage, PortError, Publication, Publisher, Queue,
         ReceiptHandle, publisher, queue::BATCH_ENTRIES_MAX,
@@ -128,7 +127,6 @@ impl Outbox {
             // Whatever went out after a failed entry goes out again, in order, and is recognised
             // by its id: what counts is how far the order holds.
             let (sent, failure) = match answer {
-                Ok(answers) if injected::on(Bug::IgnoreFailedPublish) => (answers.len(), None),
                 Ok(answers) => {
                     let sent = answers.iter().take_while(|answer| answer.is_ok()).count();
                     (sent, answers.into_iter().find_map(Result::err).map(publish_failure))

@@ -1,12 +1,9 @@
 //! Packs decided commands into transactions. Pure.
 
-mod sabotage;
-
 use std::collections::BTreeMap;
 
 use crate::{
     decide::{Change, ItemKey, Oversold},
-    injected::{self, Bug},
     ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write, store},
 };
 
@@ -42,7 +39,6 @@ pub struct PlannedTransaction {
 /// of more than 99 entries is a restock and goes in chunks. 4 MB are out of reach.
 #[must_use]
 pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {
-    let last = sabotage::last_changes(&steps);
     let mut packed = Vec::new();
     let mut open = Open::default();
     for step in steps {
@@ -54,7 +50,7 @@ pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {
     if open.commands > 0 {
         packed.push(open.close());
     }
-    sabotage::sabotaged(packed, &last)
+    packed
 }
 
 #[derive(Default)]
@@ -82,8 +78,7 @@ impl Open {
     fn add(&mut self, step: DecidedCommand) {
         self.commands += 1;
         self.oversold += step.oversold;
-        let checks = if injected::on(Bug::SkipChecks) { Vec::new() } else { step.checks };
-        for (key, expected) in checks {
+        for (key, expected) in step.checks {
             // An item that is written is guarded by its own condition.
             if !self.items.contains_key(&key) {
                 self.checks.entry(key).or_insert(expected);

@@ -11,10 +11,7 @@ use super::{
     LaneContext, LeasedMessage,
     isolation::DEAD_LETTER_DELAY,
 };
-use crate::{
-    injected::{self, Bug},
-    ports::{ReceiptHandle, queue::BATCH_ENTRIES_MAX},
-};
+use crate::ports::{ReceiptHandle, queue::BATCH_ENTRIES_MAX};
 
 /// The longest a poisonous message is hidden between attempts.
 const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
@@ -74,9 +71,6 @@ impl LaneContext {
         let receive_count = head.map_or(0, |delivery| delivery.receive_count);
         let delay = match &failure {
             Failure::Unavailable(what) | Failure::Throttled(what) => {
-                if injected::on(Bug::DropOnOutage) && matches!(failure, Failure::Unavailable(_)) {
-                    self.delete(left, &mut self.outbox.expect()).await;
-                }
                 let of_pool = read.and_then(ParsedMessage::pool);
                 of_pool.inspect(|pool| self.troubled.failed_now(pool));
                 match (self.breaker.record_failure(what, of_pool), &failure) {

@@ -1,6 +1,6 @@
 //! Isolation: a message that was received too often is handled alone, and its attempts are counted,
-//! so that one that kills or baffles the worker ends in the dead letters and an outage condemns
-//! nobody.
+//! so that one that kills or baffles the worker ends in the dead letters and an outage
+//! dead-letters none.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,6 @@ use tracing::{debug, warn};
 use super::{Deferral, InFlight, LaneContext, LeasedMessage, Settled, failure_policy};
 use crate::{
     domain::Timestamp,
-    injected::{self, Bug},
     ports::{Attempt, PortError},
     worker::{
         WorkerContext,
@@ -35,16 +34,16 @@ use crate::{
 /// Between two tries to take back attempts that ended in an unavailable dependency.
 const UNDO_EVERY: Duration = Duration::from_secs(1);
 
-/// How long nobody may have counted an attempt when a message is condemned: a worker whose count
-/// lost its answer has that time to take it back.
+/// A message is dead-lettered only if no attempt of it was counted for so long: a worker whose count
+/// lost its answer has that time to undo it.
 const ATTEMPT_ROLLBACK_WINDOW: SignedDuration = SignedDuration::from_secs(20);
 
 /// How long a message is hidden to be quiet for that long, by clocks that differ.
 pub(super) const DEAD_LETTER_DELAY: Duration = Duration::from_secs(23);
 
 /// Attempts that ended in an unavailable dependency and are still counted. Each is undone
-/// as soon as the store allows it, and before any other attempt is counted: an outage condemns
-/// nobody, and a crash costs a message no more than one attempt.
+/// as soon as the store allows it, and before any other attempt is counted: an outage
+/// dead-letters none, and a crash costs a message no more than one attempt.
 #[derive(Clone, Default)]
 pub(in crate::worker) struct UncountedAttempts {
     /// By the message's id.
@@ -73,9 +72,9 @@ const MOVING_FOR: Duration = Duration::from_secs(5);
 const MOVING_REFUSED_MAX: usize = ISOLATED_MAX;
 
 /// Isolated messages of a worker are handled one after the other: were they handled side by side,
-/// the one that kills the worker would condemn the others with it. A few wait for their turn, each
-/// with room for one message; one that finds no place is released for a while. So what is stuck
-/// never takes more of the worker's room than that, whatever its number.
+/// a crash caused by one would count against the others. A few wait for their turn, each with room
+/// for one message; one that finds no place is released for a while. So what is stuck never takes
+/// more of the worker's room than that, whatever its number.
 #[derive(Clone)]
 pub(in crate::worker) struct Isolation {
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -204,8 +203,8 @@ impl LaneContext {
 
     /// A message that was received too often is handled alone, after its attempt is counted.
     ///
-    /// One attempt too many condemns it, unless another was counted a short while ago: then it is
-    /// not touched, and waits.
+    /// After one attempt too many it is dead-lettered, unless another was counted a short while ago:
+    /// then it is released untried.
     pub(super) async fn process_isolated(
         &self,
         head: &[LeasedMessage],
@@ -229,12 +228,12 @@ impl LaneContext {
             Err(failure) => return Settled::failed(failure),
         };
         let attempts_max = self.context.settings.attempts_max;
-        let is_over = attempt.count > attempts_max && !injected::on(Bug::NeverCondemn);
+        let is_over = attempt.count > attempts_max;
         let is_quiet = now.duration_since(attempt.before) >= ATTEMPT_ROLLBACK_WINDOW;
-        let settled = if is_over && !is_quiet && !injected::on(Bug::CondemnAtOnce) {
+        let settled = if is_over && !is_quiet {
             let what = format!("handled alone {attempts_max} times without outcome");
             Settled::failed(Failure::DeadLetterDeferred(what))
-        } else if is_over || injected::on(Bug::CondemnUntried) {
+        } else if is_over {
             self.dead_letter_exhausted(isolated, attempts_max, announcement).await
         } else {
             self.batch(head, announcement).await
@@ -244,7 +243,7 @@ impl LaneContext {
         }
         let is_undone =
             settled.failure.as_ref().is_some_and(|failure| !matches!(failure, Failure::Poison(_)));
-        if is_undone && !injected::on(Bug::CountOutages) {
+        if is_undone {
             self.uncounted.add(message_id);
         }
         settled
@@ -288,7 +287,7 @@ impl LaneContext {
         };
         match status {
             Err(failure) => Settled::failed(failure),
-            Ok(LedgerStatus::Begun | LedgerStatus::Decided) if !injected::on(Bug::CondemnBegun) => {
+            Ok(LedgerStatus::Begun | LedgerStatus::Decided) => {
                 let settled = self.batch(std::slice::from_ref(isolated), announcement).await;
                 match (&settled.failure, status) {
                     (Some(Failure::Poison(what)), Ok(LedgerStatus::Decided)) => {
@@ -304,7 +303,7 @@ impl LaneContext {
                     _ => settled,
                 }
             }
-            Ok(_) => {
+            Ok(LedgerStatus::Unknown) => {
                 let detail = format!("handled alone {attempts} times without outcome");
                 if self.is_expiry(&isolated.delivery) {
                     let reason = Deferral::Isolated;

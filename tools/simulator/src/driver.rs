@@ -22,23 +22,21 @@ use redrive::WayBack;
 use super::{
     Options, RunReport,
     checks::Violation,
-    history::Place,
     injector::Injector,
-    ports::{FaultyLocks, FaultyQueue, FaultyStore, FaultyTopic},
+    ports::Ports,
     profile::{Class, Fault, Profile, SKEW_MAX_MS},
     progress::{self, Gauge},
     rng::{Seeded, happens, one_of, stream},
     trace::Trace,
     workload::{Posting, Workload},
-    world::{QUEUES, World},
+    world::World,
 };
 use inventory_worker::{
     adapters::memory::TokioClock,
     dlq::{self, DlqManager, Selection},
-    injected::{self, Bug},
     ports::{Clock, Entropy, Queue},
     sweeper::Sweeper,
-    worker::{self, NoopObserver, QueueKind, QueuePair, Shutdown, WorkerContext},
+    worker::{self, NoopObserver, QueueKind, Shutdown, WorkerContext},
 };
 
 /// In calm, everything must have come to an end within this.
@@ -414,7 +412,7 @@ impl Running {
         let mut settings = world.profile.settings.get(worker).cloned().unwrap_or_default();
         let gauge = Arc::new(Gauge::new(settings.messages_in_flight_max));
         world.watch(injector.life(), Arc::clone(&gauge));
-        if injected::on(Bug::NoBudget) {
+        if inventory_worker::injected_bug!(NoBudget) {
             settings.messages_in_flight_max = usize::MAX;
         }
         let stop = Shutdown::default();
@@ -422,40 +420,23 @@ impl Running {
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(chance));
         let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
         let grace = settings.grace;
+        let Ports { store, topic, locks, queues } = Ports::new(&injector);
         let context = Arc::new(WorkerContext {
-            store: Arc::new(FaultyStore::new(Arc::clone(&injector))),
-            locks: Arc::new(FaultyLocks(Arc::clone(&injector))),
-            publisher: Arc::new(FaultyTopic(Arc::clone(&injector))),
+            store,
+            locks,
+            publisher: topic,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             observer: gauge,
             settings,
             shutdown: stop.clone(),
         });
-        let queue = |place| {
-            let (Place::Commands(index) | Place::DeadLetters(index)) = place;
-            let all = match place {
-                Place::Commands(_) => &world.queues,
-                Place::DeadLetters(_) => &world.dead_letters,
-            };
-            let inner = Arc::clone(all.get(index)?);
-            let injector = Arc::clone(&injector);
-            Some(Arc::new(FaultyQueue::new(injector, inner, place)) as Arc<dyn Queue>)
-        };
-        let sources: Vec<QueuePair> = QUEUES
-            .iter()
-            .enumerate()
-            .filter_map(|(index, (_, kind))| {
-                let (from, dead) =
-                    (queue(Place::Commands(index))?, queue(Place::DeadLetters(index))?);
-                Some(QueuePair { queue: from, dead_letters: dead, kind: *kind })
-            })
-            .collect();
-        let expiries = sources.iter().find(|source| source.kind == QueueKind::Expiries);
-        let sweeper = expiries.map(|source| Sweeper {
+        let expiries = queues.iter().find(|pair| pair.kind == QueueKind::Expiries);
+        let expiries = expiries.filter(|_| !inventory_worker::injected_bug!(NeverSweep));
+        let sweeper = expiries.map(|pair| Sweeper {
             store: Arc::clone(&context.store),
             locks: Arc::clone(&context.locks),
-            queue: Arc::clone(&source.queue),
+            queue: Arc::clone(&pair.queue),
             clock,
             entropy,
             observer: Arc::new(NoopObserver),
@@ -468,7 +449,7 @@ impl Running {
                     sweeper.run(sweeping).await;
                 }
             };
-            futures::future::join(worker::run(context, sources), sweep).await;
+            futures::future::join(worker::run(context, queues), sweep).await;
         });
         Self { injector, task, stop, grace }
     }

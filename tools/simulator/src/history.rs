@@ -499,6 +499,7 @@ impl History {
     }
 
     /// The identity of a message's command.
+    #[cfg(feature = "injected-bugs")]
     pub(super) fn key_of(&self, message_id: &str) -> Option<CommandKey> {
         self.messages.get(self.by_id.get(message_id)?)?.key.clone()
     }

@@ -18,6 +18,7 @@ use super::{
     checks::Violation,
     history::{Entry, History, Incarnation, Place},
     injector::Port,
+    ports,
     profile::{Class, Fault, Profile},
     progress::{Gauge, HOLD_WITHIN, WITHIN},
     trace::Trace,
@@ -30,8 +31,8 @@ use inventory_worker::{
     domain::{ReservationId, Timestamp},
     ports::{
         BatchAnswer, Clock, CommitError, Consumed, LedgerKey, LoadRequest, OutgoingMessage,
-        PortError, Publication, Publisher, Queue, QueueLimits, ReceiptHandle, Record, Store,
-        Transaction, Write,
+        PortError, Publication, Publisher, Queue, QueueLimits, ReceiptHandle, Record, Transaction,
+        Write,
     },
     worker::QueueKind,
 };
@@ -348,7 +349,7 @@ impl World {
         transaction: &Transaction,
         token: Uuid,
     ) -> Result<Consumed, CommitError> {
-        let result = self.store.commit(transaction, token).await;
+        let result = ports::commit(&self.store, transaction, token).await;
         self.note_redriven();
         if result.is_ok() {
             let number =
@@ -440,12 +441,6 @@ impl World {
             let detail = format!("{id} ends at {ends}, and its expiry is posted at {now}");
             self.history().fail("sweep", detail);
         }
-    }
-
-    /// Twice the sweeper's margin.
-    pub(super) fn margins(&self) -> SignedDuration {
-        let margin = SignedDuration::try_from(self.profile.sweeper.margin).unwrap_or_default();
-        margin.saturating_add(margin)
     }
 
     /// The effect of a delete.

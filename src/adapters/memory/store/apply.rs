@@ -10,7 +10,6 @@ use crate::{
     domain::{
         CommandKey, LineKey, Reservation, ReservationId, ReservationStatus, SeatKey, Timestamp,
     },
-    injected::{self, Bug},
     ports::{
         Check, CommitError, Expected, LedgerKey, LedgerRecord, Transaction, Write,
         store::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, expiry_shard, is_past_retention},
@@ -98,15 +97,7 @@ impl Tables {
                     ("ledger", self.is_intent_of(key, *begun_at, record))
                 }
             };
-            let is_unguarded = match write {
-                Write::Seat { .. } => injected::on(Bug::DropSeatCondition),
-                Write::Line { .. } => injected::on(Bug::DropLineCondition),
-                Write::Reservation { .. } => injected::on(Bug::DropReservationCondition),
-                Write::Ledger { .. } | Write::LedgerOverIntent { .. } => {
-                    injected::on(Bug::OverwriteLedger)
-                }
-            };
-            if !holds && !is_unguarded {
+            if !holds {
                 return Err(conflict(table, "write", number));
             }
         }

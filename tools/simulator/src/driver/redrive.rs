@@ -19,7 +19,6 @@ use super::super::{
 };
 use inventory_worker::{
     adapters::memory::StoredMessage,
-    injected::{self, Bug},
     ports::{
         Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, QueueLimits,
         ReceiptHandle, ReceiveRequest,
@@ -80,7 +79,7 @@ impl Queue for WayBack {
         let mut answers = Vec::with_capacity(messages.len());
         for message in messages {
             let mut message = message.clone();
-            if injected::on(Bug::RedriveByContent) {
+            if inventory_worker::injected_bug!(RedriveByContent) {
                 message.deduplication_id = None;
             }
             if self.world.post(self.queue, &message) {

@@ -12,7 +12,7 @@ use crate::{
 use inventory_worker::ports::{Locks, PortError};
 
 /// The locks, as one worker sees them.
-pub(crate) struct FaultyLocks(pub(crate) Arc<Injector>);
+pub(super) struct FaultyLocks(pub(super) Arc<Injector>);
 
 impl FaultyLocks {
     fn call(name: &'static str, scope: &str) -> Call {

@@ -15,7 +15,6 @@ use crate::{
 };
 use inventory_worker::{
     adapters::memory::MemoryQueue,
-    injected::{self, Bug},
     ports::{
         Backlog, BatchAnswer, Delivery, EntryError, OutgoingMessage, PortError, Queue, QueueLimits,
         ReceiptHandle, ReceiveRequest,
@@ -23,7 +22,7 @@ use inventory_worker::{
 };
 
 /// A queue, as one worker sees it.
-pub(crate) struct FaultyQueue {
+pub(super) struct FaultyQueue {
     injector: Arc<Injector>,
     inner: Arc<MemoryQueue>,
     place: Place,
@@ -32,7 +31,7 @@ pub(crate) struct FaultyQueue {
 }
 
 impl FaultyQueue {
-    pub(crate) fn new(injector: Arc<Injector>, inner: Arc<MemoryQueue>, place: Place) -> Self {
+    pub(super) fn new(injector: Arc<Injector>, inner: Arc<MemoryQueue>, place: Place) -> Self {
         Self { injector, inner, place, lost: Mutex::default() }
     }
 
@@ -47,50 +46,6 @@ impl FaultyQueue {
             let detail = format!("worker {worker} receives from {} under a new one", self.place);
             world.history().fail("attempt-id", detail);
         }
-    }
-
-    /// The request as it reaches the queue.
-    fn on_its_way(&self, request: &ReceiveRequest) -> ReceiveRequest {
-        let mut request = request.clone();
-        if injected::on(Bug::FreshAttemptId) {
-            request.attempt_id = self.injector.with_rng(|rng| format!("fresh-{}", rng.u64(..)));
-        }
-        request
-    }
-
-    /// The messages as they reach the queue.
-    fn to_be_sent(&self, messages: &[OutgoingMessage]) -> Vec<OutgoingMessage> {
-        let mut messages = messages.to_vec();
-        for message in &mut messages {
-            let id = &mut message.deduplication_id;
-            match self.place {
-                Place::DeadLetters(_) if injected::on(Bug::CopyByContent) => *id = None,
-                Place::Commands(_) if injected::on(Bug::ExpiryWithoutStep) => {
-                    let cut = |id: String| {
-                        id.rsplit_once(':').map_or_else(|| id.clone(), |(id, _)| id.to_owned())
-                    };
-                    *id = id.take().map(cut);
-                }
-                _ => {}
-            }
-        }
-        messages
-    }
-
-    /// The changes as they reach the queue.
-    fn to_be_changed(
-        &self,
-        changes: &[(ReceiptHandle, Duration)],
-    ) -> Vec<(ReceiptHandle, Duration)> {
-        let mut changes = changes.to_vec();
-        let is_release = changes.iter().skip(1).all(|(_, by)| by.is_zero());
-        if injected::on(Bug::DelayLast)
-            && is_release
-            && let [(_, first), .., (_, last)] = &mut changes[..]
-        {
-            std::mem::swap(first, last);
-        }
-        changes
     }
 
     fn check_release(&self, changes: &[(ReceiptHandle, Duration)]) {
@@ -121,7 +76,6 @@ impl Queue for FaultyQueue {
     }
 
     async fn receive(&self, request: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
-        let request = &self.on_its_way(request);
         self.check_attempt(request);
         let begun = Instant::now();
         let brought = Mutex::new(false);
@@ -158,7 +112,6 @@ impl Queue for FaultyQueue {
         &self,
         changes: &[(ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError> {
-        let changes = &*self.to_be_changed(changes);
         self.check_release(changes);
         let work = async {
             match self.injector.entries(changes.len()) {
@@ -213,7 +166,6 @@ impl Queue for FaultyQueue {
 
     async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
         let (world, place) = (&self.injector.world, self.place);
-        let messages = &*self.to_be_sent(messages);
         let work = async {
             let mut fates = self.injector.entries(messages.len());
             let too_long: Vec<bool> =

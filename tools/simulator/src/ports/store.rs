@@ -1,15 +1,9 @@
 //! A store that tears reads, loses answers and meets conflicts.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use fastrand::Rng;
-use jiff::SignedDuration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -20,8 +14,7 @@ use crate::{
     workload::{KILLER, POISON},
 };
 use inventory_worker::{
-    domain::{CommandKey, PoolId, Reservation, ReservationStatus, Timestamp},
-    injected::{self, Bug},
+    domain::{PoolId, Reservation, ReservationStatus, Timestamp},
     ports::{
         Attempt, Clock as _, CommitError, Consumed, Ended, ExpiredHold, ExpiredPage, LedgerKey,
         LoadRequest, Page, PageCursor, PortError, ReadSet, Store, Table, Transaction,
@@ -30,26 +23,20 @@ use inventory_worker::{
 };
 
 /// The store, as one worker sees it.
-pub(crate) struct FaultyStore(Arc<Injector>, Mutex<BTreeSet<CommandKey>>);
-
-const ZERO: SignedDuration = SignedDuration::ZERO;
+pub(super) struct FaultyStore(pub(super) Arc<Injector>);
 
 fn call(name: &'static str) -> Call {
     Call::new(Port::Store, name)
 }
 
 impl FaultyStore {
-    pub(crate) fn new(injector: Arc<Injector>) -> Self {
-        Self(injector, Mutex::default())
-    }
-
     /// In parts, at different moments.
     async fn load_torn(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let parts = self.0.with_rng(|rng| split(rng, wanted));
         let mut loaded = ReadSet::default();
         for (part, gap) in parts {
             let mut some = self.0.world.store.load(&part).await?;
-            if injected::on(Bug::UnprocessedIsAbsent) && !gap.is_zero() {
+            if inventory_worker::injected_bug!(UnprocessedIsAbsent) && !gap.is_zero() {
                 some.reservations.values_mut().for_each(|item| *item = None);
                 some.seats.values_mut().for_each(|item| *item = None);
                 some.lines.values_mut().for_each(|item| *item = None);
@@ -74,29 +61,6 @@ impl FaultyStore {
             let detail = format!("worker {worker} begins a commit {} ms later", told.as_millis());
             world.history().fail("grace", detail);
         }
-    }
-
-    /// Planted: keeps which commands met a conflict last.
-    fn note_contention(&self, transaction: &Transaction, is_conflict: bool) {
-        if !injected::on(Bug::CountContention) {
-            return;
-        }
-        let mut contended = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        for write in &transaction.writes {
-            if let Item::Ledger { key: LedgerKey::Command(key), .. } = write {
-                match is_conflict {
-                    true => drop(contended.insert(key.clone())),
-                    false => drop(contended.remove(key)),
-                }
-            }
-        }
-    }
-
-    /// Planted: whether the attempt stays counted, since it ended in a conflict.
-    fn is_counted_in(&self, message_id: &str) -> bool {
-        let contended = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        !contended.is_empty()
-            && self.0.world.history().key_of(message_id).is_some_and(|key| contended.contains(&key))
     }
 
     /// The index still shows some holds that have ended.
@@ -204,9 +168,7 @@ impl Store for FaultyStore {
             Some(effect)
         };
         let args = Entry(transaction).to_string();
-        let result = self.0.around(call("commit"), args, work, late).await;
-        self.note_contention(transaction, matches!(result, Err(CommitError::Conflict(_))));
-        result
+        self.0.around(call("commit"), args, work, late).await
     }
 
     async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
@@ -223,9 +185,6 @@ impl Store for FaultyStore {
     async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
         let world = &self.0.world;
         let work = async {
-            if self.is_counted_in(message_id) {
-                return Ok(());
-            }
             world.store.undo_attempt(message_id).await?;
             world.history().forgiven(message_id, self.0.life());
             Ok(())
@@ -252,8 +211,6 @@ impl Store for FaultyStore {
     ) -> Result<ExpiredPage, PortError> {
         let call = Call { port: Port::Store, name: "expired", is_quick: true };
         let work = async {
-            let early = if injected::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
-            let ended = Ended { until: ended.until + early, ..ended };
             let mut found = self.0.world.store.expired(shard, ended, from, limit).await?;
             self.show_ended(shard, ended.until, limit, &mut found.holds);
             if !found.holds.is_empty() && self.0.happens(Fault::StaleIndex) {

@@ -8,7 +8,7 @@ use crate::injector::{Call, Effect, EntryFate, Injector, Port, merge, passed};
 use inventory_worker::ports::{BatchAnswer, PortError, Publication, Publisher};
 
 /// The topic, as one worker sees it.
-pub(crate) struct FaultyTopic(pub(crate) Arc<Injector>);
+pub(super) struct FaultyTopic(pub(super) Arc<Injector>);
 
 #[async_trait]
 impl Publisher for FaultyTopic {

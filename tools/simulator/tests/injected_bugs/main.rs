@@ -38,7 +38,7 @@ fn hunt(bug: Bug, seeds: u64) -> Option<Caught> {
     let failure = failed?;
     // A history that fails by itself has caught nothing.
     if let Err(sound) = sim::run_seed(failure.seed, &options) {
-        panic!("seed {} fails without a injected bug, too: {}", sound.seed, sound.check);
+        panic!("seed {} fails without an injected bug, too: {}", sound.seed, sound.check);
     }
     Some(Caught { seed: failure.seed, check: failure.check })
 }
