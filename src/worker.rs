@@ -9,6 +9,7 @@
 
 pub mod committer;
 pub mod dead_letters;
+pub mod decided;
 pub mod events;
 pub mod failure;
 pub mod settings;
@@ -23,6 +24,7 @@ mod loading;
 mod locking;
 mod outbox;
 mod parsing;
+mod permits;
 mod plan;
 mod poller;
 mod shutdown;
@@ -116,7 +118,7 @@ pub async fn run(context: Arc<WorkerContext>, pairs: Vec<QueuePair>) {
     let breaker = Arc::new(new_breaker().half_open());
     let mut pollers = JoinSet::new();
     let mut heartbeats = JoinSet::new();
-    let in_flight = Arc::new(poller::InFlightLimits::new(&context.settings));
+    let in_flight = Arc::new(permits::InFlightLimits::new(&context.settings));
     let uncounted = lane::UncountedAttempts::default();
     let isolation = lane::Isolation::new(&context.settings);
     let troubled = lane::TroubledPools::new(&context.settings);

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     WorkerContext,
-    committer::{self, Decided, Leased},
+    decided::{self, Decided, Leased},
     failure::Failure,
     loading,
     plan::{self, DecidedCommand},
@@ -76,7 +76,7 @@ impl<'a> Chunked<'a> {
     }
 
     fn check_lease(&self, context: &WorkerContext) -> Result<(), Failure> {
-        committer::check_leases(context, std::slice::from_ref(self.leased))
+        decided::check_leases(context, std::slice::from_ref(self.leased))
     }
 }
 
@@ -160,7 +160,7 @@ async fn begin(context: &WorkerContext, chunked: &Chunked<'_>) -> Result<IntentS
                 return Ok(IntentState::Chunks { chunk_ends, begun_at });
             }
             Some(record) => {
-                return committer::found_in_ledger(chunked.command, &record, now)
+                return decided::found_in_ledger(chunked.command, &record, now)
                     .map(IntentState::Known);
             }
             None => {}

@@ -1,14 +1,14 @@
 //! Lock, load, decide, commit: the commands of one batch become durable, in order.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
     WorkerContext, chunks,
+    decided::{Decided, Leased, Ledger, check_leases, found_in_ledger},
     failure::Failure,
-    lease::Lease,
     loading,
     locking::{self, Names},
     plan::{self, DecidedCommand, PlannedTransaction},
@@ -17,29 +17,10 @@ use super::{
 };
 use crate::{
     decide::{self, DecideError, ItemKey, State},
-    domain::{Command, Outcome, Rejection, RejectionCode, Timestamp},
+    domain::{Command, RejectionCode, Timestamp},
     ports::{CommitError, Expected, LedgerKey, LedgerRecord, Transaction},
     retry::{Backoff, Policy},
 };
-
-/// What a command came to, durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
-    /// The outcome, or the answer that is none.
-    pub outcome: Outcome,
-    /// When it was decided: for a replay, the first time.
-    pub decided_at: Timestamp,
-    /// Whether it was found, in the ledger or earlier in the batch.
-    pub is_replay: bool,
-}
-
-/// A command under the lease of its message.
-pub struct Leased<'a> {
-    /// The command.
-    pub command: &'a Command,
-    /// Its lease; without one, there is nothing to lose.
-    pub lease: Option<&'a Lease>,
-}
 
 /// How far a batch came: the commands decided are its first ones.
 #[derive(Debug, Default)]
@@ -232,19 +213,6 @@ async fn commit_one(
     })
 }
 
-/// Refuses if a lease has expired or the shutdown grace has passed.
-pub(super) fn check_leases(context: &WorkerContext, undone: &[Leased<'_>]) -> Result<(), Failure> {
-    if context.shutdown.working.is_cancelled() && !injected_bug!(CommitPastGrace) {
-        return Err(Failure::Stopping);
-    }
-    let count = if injected_bug!(CheckFirstLease) { 1 } else { undone.len() };
-    let mut leases = undone.iter().take(count).filter_map(|leased| leased.lease);
-    match leases.all(Lease::is_held) || injected_bug!(KeepLostLease) {
-        true => Ok(()),
-        false => Err(Failure::LeaseLost),
-    }
-}
-
 struct Plan {
     decided: Vec<Decided>,
     packed: Vec<PlannedTransaction>,
@@ -277,9 +245,6 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
     }
     Ok(Plan { decided, packed: plan::pack(steps), stopped })
 }
-
-/// Ledger entries by key, `None` where there is none.
-pub(super) type Ledger = BTreeMap<LedgerKey, Option<LedgerRecord>>;
 
 fn decide_one(
     context: &WorkerContext,
@@ -329,29 +294,4 @@ fn expected(state: &State, key: &ItemKey) -> Result<Expected, DecideError> {
         ItemKey::Line(key) => state.line(key)?.map(|found| found.version),
     };
     Ok(version.map_or(Expected::Absent, Expected::Version))
-}
-
-/// What the ledger makes of a command it already knows.
-pub(super) fn found_in_ledger(
-    command: &Command,
-    record: &LedgerRecord,
-    now: Timestamp,
-) -> Result<Decided, Failure> {
-    if record.digest() != command.digest && !injected_bug!(IgnoreDigest) {
-        let rejection = Rejection::new(
-            RejectionCode::CommandIdReused,
-            "another command came under the same source and id before: its outcome stands",
-        );
-        let outcome = Outcome::Rejected { rejection };
-        return Ok(Decided { outcome, decided_at: now, is_replay: false });
-    }
-    match record {
-        LedgerRecord::Outcome { outcome, decided_at, .. } => {
-            Ok(Decided { outcome: outcome.clone(), decided_at: *decided_at, is_replay: true })
-        }
-        LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => Err(Failure::Poison(format!(
-            "the ledger has a chunked restock under {}, which fits one transaction",
-            command.key
-        ))),
-    }
 }

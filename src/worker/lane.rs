@@ -4,6 +4,7 @@ mod expiries;
 mod failure_policy;
 mod isolation;
 mod last_chance;
+mod redelivery_backoff;
 mod troubled;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -14,14 +15,15 @@ use tracing::{debug, info, warn};
 use super::{
     QueuePair, WorkerContext,
     circuit_breaker::{CircuitBreaker, HalfOpenPermits},
-    committer::{self, Decided, Leased},
+    committer,
     dead_letters::{self, Reason},
+    decided::{Decided, Leased},
     events::Event,
     failure::Failure,
     lease::{Lease, Leases},
     outbox::{self, Announcement, Outbox},
     parsing::ParsedMessage,
-    poller::BatchPermits,
+    permits::BatchPermits,
     trace::{self, Step, Traced, TracedMessage},
 };
 use crate::{
@@ -174,7 +176,7 @@ impl LaneContext {
             return Settled::failed(Failure::PoolFailing);
         }
         let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));
-        let trace = Traced::begin(&*self.context.observer, self.queues.queue.name(), messages);
+        let trace = Traced::begin(self.context.observer.tracer(), self.queues.queue.name(), messages);
         let settled =
             trace.scope(Box::pin(self.process_batch(batch, &read, &trace, announcement))).await;
         trace.settled(settled.done, settled.failure.as_ref());

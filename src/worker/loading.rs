@@ -2,7 +2,7 @@
 
 use super::{
     WorkerContext,
-    committer::{Leased, Ledger},
+    decided::{Leased, Ledger},
     failure::Failure,
 };
 use crate::{

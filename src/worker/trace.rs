@@ -7,7 +7,7 @@ use std::{any::Any, sync::Arc};
 
 use futures::future::BoxFuture;
 
-use super::{events::Observer, failure::Failure};
+use super::failure::Failure;
 use crate::{
     domain::{CommandKey, Outcome, PoolId},
     message::TraceContext,
@@ -97,12 +97,12 @@ pub(super) struct Traced(Option<Arc<dyn BatchTrace>>);
 impl Traced {
     /// Work on a batch begins.
     pub(super) fn begin<'a>(
-        observer: &dyn Observer,
+        tracer: Option<&dyn Tracer>,
         queue: &str,
         messages: impl Iterator<Item = Message<'a>>,
     ) -> Self {
         let trace = |tracer: &dyn Tracer| tracer.batch(queue, &messages.collect::<Vec<_>>());
-        Self(observer.tracer().map(trace))
+        Self(tracer.map(trace))
     }
 
     /// Does the work on the batch: the steps in it belong to its trace.

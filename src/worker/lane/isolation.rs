@@ -15,7 +15,9 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Deferral, InFlight, LaneContext, LeasedMessage, Settled, failure_policy};
+use super::{
+    Deferral, InFlight, LaneContext, LeasedMessage, Settled, redelivery_backoff::redelivery_backoff,
+};
 use crate::{
     domain::Timestamp,
     ports::{Attempt, PortError},
@@ -26,7 +28,7 @@ use crate::{
         failure::{Failure, NO_PLACE},
         outbox::Announcement,
         parsing::ParsedMessage,
-        poller::BatchPermits,
+        permits::BatchPermits,
         settings::Settings,
     },
 };
@@ -198,7 +200,7 @@ impl LaneContext {
         debug!(group = head.group.as_str(), head.receive_count, "no place to be handled alone");
         let delay = self.isolation.refused();
         let spread = delay.mul_f64(f64::midpoint(1.0, self.context.entropy.fraction()));
-        spread.max(failure_policy::redelivery_backoff(head.receive_count))
+        spread.max(redelivery_backoff(head.receive_count))
     }
 
     /// A message that was received too often is handled alone, after its attempt is counted.

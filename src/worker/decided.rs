@@ -1,0 +1,70 @@
+//! What loading, the committer and chunked restocks share: leased commands, ledger entries, and
+//! commands with their outcome.
+
+use std::collections::BTreeMap;
+
+use super::{WorkerContext, failure::Failure, lease::Lease};
+use crate::{
+    domain::{Command, Outcome, Rejection, RejectionCode, Timestamp},
+    ports::{LedgerKey, LedgerRecord},
+};
+
+/// A command under the lease of its message.
+pub struct Leased<'a> {
+    /// The command.
+    pub command: &'a Command,
+    /// Its lease; without one, there is nothing to lose.
+    pub lease: Option<&'a Lease>,
+}
+
+/// What a command came to, durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The outcome, or the answer that is none.
+    pub outcome: Outcome,
+    /// When it was decided: for a replay, the first time.
+    pub decided_at: Timestamp,
+    /// Whether it was found, in the ledger or earlier in the batch.
+    pub is_replay: bool,
+}
+
+/// Ledger entries by key, `None` where there is none.
+pub(super) type Ledger = BTreeMap<LedgerKey, Option<LedgerRecord>>;
+
+/// Refuses if a lease has expired or the shutdown grace has passed.
+pub(super) fn check_leases(context: &WorkerContext, undone: &[Leased<'_>]) -> Result<(), Failure> {
+    if context.shutdown.working.is_cancelled() && !injected_bug!(CommitPastGrace) {
+        return Err(Failure::Stopping);
+    }
+    let count = if injected_bug!(CheckFirstLease) { 1 } else { undone.len() };
+    let mut leases = undone.iter().take(count).filter_map(|leased| leased.lease);
+    match leases.all(Lease::is_held) || injected_bug!(KeepLostLease) {
+        true => Ok(()),
+        false => Err(Failure::LeaseLost),
+    }
+}
+
+/// What the ledger makes of a command it already knows.
+pub(super) fn found_in_ledger(
+    command: &Command,
+    record: &LedgerRecord,
+    now: Timestamp,
+) -> Result<Decided, Failure> {
+    if record.digest() != command.digest && !injected_bug!(IgnoreDigest) {
+        let rejection = Rejection::new(
+            RejectionCode::CommandIdReused,
+            "another command came under the same source and id before: its outcome stands",
+        );
+        let outcome = Outcome::Rejected { rejection };
+        return Ok(Decided { outcome, decided_at: now, is_replay: false });
+    }
+    match record {
+        LedgerRecord::Outcome { outcome, decided_at, .. } => {
+            Ok(Decided { outcome: outcome.clone(), decided_at: *decided_at, is_replay: true })
+        }
+        LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => Err(Failure::Poison(format!(
+            "the ledger has a chunked restock under {}, which fits one transaction",
+            command.key
+        ))),
+    }
+}
