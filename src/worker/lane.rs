@@ -176,7 +176,8 @@ impl LaneContext {
             return Settled::failed(Failure::PoolFailing);
         }
         let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));
-        let trace = Traced::begin(self.context.observer.tracer(), self.queues.queue.name(), messages);
+        let trace =
+            Traced::begin(self.context.observer.tracer(), self.queues.queue.name(), messages);
         let settled =
             trace.scope(Box::pin(self.process_batch(batch, &read, &trace, announcement))).await;
         trace.settled(settled.done, settled.failure.as_ref());
