@@ -2,20 +2,21 @@
 //!
 //! Shares nothing with [`crate::decide`]: it knows the rules of state from the contract alone.
 //! It reads page by page; what it keeps grows with the lines that ACTIVE reservations hold and
-//! with what is suspect, never with the tables.
+//! with the records that fail a check, never with the tables.
 //!
 //! It may run while workers do. Items are read one after the other, so a change in between can
-//! make them seem to disagree: what looks wrong is a suspect, read again after a pause, and
-//! reported only when it looks just as wrong while none of the items involved has a new version.
-//! What keeps changing is reported apart, as not settled.
+//! make them seem to disagree: a record that fails a check is read again after a pause, and
+//! reported only if it fails in the same way while none of the items involved has a new version.
+//! A record that keeps changing is reported apart, as not settled.
 //!
 //! ```text
-//! seats, reservations, stock, ledger ─► examine ─► suspects ─► settle ─► violations, unsettled
+//! seats, reservations, stock, ledger ─► examine ─► failing ─► settle ─► violations, unsettled
 //!               │ sums of ACTIVE lines ────► lines ──┘ (settled by scanning once more)
 //!               └ reservations ∓ outcomes ─► reconcile ─┘
 //! ```
 
 mod examine;
+mod finding;
 mod ledger;
 mod lines;
 mod reconcile;
@@ -32,7 +33,7 @@ use crate::{
     domain::{ReservationStatus, Timestamp, time::saturating_add},
     ports::{Page, PageCursor, PortError, Record, Store, Table, store::RETENTION_DAYS},
 };
-use examine::Suspect;
+use finding::CheckedRecord;
 use lines::Sums;
 use reconcile::Reconciliation;
 
@@ -52,9 +53,9 @@ pub struct AuditOptions {
     /// How far the workers' clocks may be apart: for so long before the end of a hold its seats
     /// may already have been taken over.
     pub clock_skew: Duration,
-    /// The pause before a suspect is read again.
+    /// The pause before a failing record is read again.
     pub pause: Duration,
-    /// How often a suspect is read again, at most, before it is given up as not settled.
+    /// How often a failing record is read again, at most, before it is reported as not settled.
     pub rereads_max: u32,
     /// The most violations to list, and as many of what is not settled; beyond, they are counted.
     pub listed_max: usize,
@@ -176,9 +177,9 @@ impl Audit<'_> {
                 progress(table, self.report.records(table));
             }
             let examined = examine::examine(self, page.records).await?;
-            let suspects: Vec<Suspect> =
-                examined.into_iter().filter(|suspect| !suspect.findings.is_empty()).collect();
-            examine::settle(self, suspects).await?;
+            let failing: Vec<CheckedRecord> =
+                examined.into_iter().filter(|record| !record.findings.is_empty()).collect();
+            examine::settle(self, failing).await?;
         }
         Ok(())
     }

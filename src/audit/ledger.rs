@@ -1,6 +1,9 @@
 //! Ledger entries, beside what they speak of.
 
-use super::{Audit, Invariant, ReservationStatus, examine::Suspect};
+use super::{
+    Audit, Invariant, ReservationStatus,
+    finding::{CheckedRecord, Finding},
+};
 use crate::{
     domain::{
         CommandKey, CommandType, Outcome, PoolId, Reservation, RestockSummary, Timestamp,
@@ -20,28 +23,28 @@ pub(super) fn reservation_of(outcome: &Outcome) -> Option<&Reservation> {
     }
 }
 
-pub(super) fn wanted(key: &LedgerKey, record: &LedgerRecord, wanted: &mut LoadRequest) {
+pub(super) fn required_keys(key: &LedgerKey, record: &LedgerRecord, required: &mut LoadRequest) {
     match (key, record) {
         (LedgerKey::Command(key), LedgerRecord::Outcome { outcome, .. }) => {
             let named = reservation_of(outcome).map(|reservation| reservation.reservation_id);
-            wanted.reservations.extend(named);
+            required.reservations.extend(named);
             if matches!(outcome, Outcome::Restocked { .. }) {
-                wanted.ledger.insert(LedgerKey::Chunk(key.clone(), 0));
+                required.ledger.insert(LedgerKey::Chunk(key.clone(), 0));
             }
         }
         (LedgerKey::Chunk(key, _), LedgerRecord::Chunk { .. }) => {
-            wanted.ledger.insert(LedgerKey::Command(key.clone()));
+            required.ledger.insert(LedgerKey::Command(key.clone()));
         }
         _ => {}
     }
 }
 
-pub(super) async fn look(
+pub(super) async fn check(
     audit: &Audit<'_>,
     key: &LedgerKey,
     record: &LedgerRecord,
     loaded: &ReadSet,
-    suspect: &mut Suspect,
+    checked: &mut CheckedRecord,
 ) -> Result<(), PortError> {
     match (key, record) {
         (
@@ -49,24 +52,25 @@ pub(super) async fn look(
             LedgerRecord::Outcome { command_type, pool, outcome, decided_at, .. },
         ) => {
             for wrong in malformed(*command_type, pool, outcome) {
-                suspect.findings.push((Invariant::LedgerEntryWellFormed, wrong));
+                checked.findings.push(Finding::new(Invariant::LedgerEntryWellFormed, wrong));
             }
-            look_at_reservation(audit, outcome, *decided_at, loaded, suspect);
-            look_at_sum(audit, key, outcome, *decided_at, loaded, suspect).await?;
+            let entry = OutcomeEntry { key, outcome, decided_at: *decided_at };
+            check_reservation(audit, &entry, loaded, checked);
+            check_sum(audit, &entry, loaded, checked).await?;
         }
         (LedgerKey::Command(_), LedgerRecord::Intent { chunk_ends, .. }) => {
             if !are_boundaries(chunk_ends) {
                 let detail = format!("its chunks end at {chunk_ends:?}");
-                suspect.findings.push((Invariant::LedgerEntryWellFormed, detail));
+                checked.findings.push(Finding::new(Invariant::LedgerEntryWellFormed, detail));
             }
         }
         (LedgerKey::Chunk(key, number), LedgerRecord::Chunk { .. }) => {
             let owner = loaded.ledger.get(&LedgerKey::Command(key.clone()));
-            look_at_chunk(audit, *number, record, owner, suspect);
+            check_chunk(audit, *number, record, owner, checked);
         }
         (LedgerKey::Command(_), LedgerRecord::Chunk { .. }) | (LedgerKey::Chunk(..), _) => {
             let detail = "kept under the key of another kind of entry".to_owned();
-            suspect.findings.push((Invariant::LedgerEntryWellFormed, detail));
+            checked.findings.push(Finding::new(Invariant::LedgerEntryWellFormed, detail));
         }
     }
     Ok(())
@@ -108,29 +112,35 @@ fn malformed(command_type: CommandType, pool: &PoolId, outcome: &Outcome) -> Vec
     wrong
 }
 
-fn look_at_reservation(
-    audit: &Audit<'_>,
-    outcome: &Outcome,
+/// The ledger entry of a command that was decided.
+struct OutcomeEntry<'a> {
+    key: &'a CommandKey,
+    outcome: &'a Outcome,
     decided_at: Timestamp,
+}
+
+fn check_reservation(
+    audit: &Audit<'_>,
+    entry: &OutcomeEntry<'_>,
     loaded: &ReadSet,
-    suspect: &mut Suspect,
+    checked: &mut CheckedRecord,
 ) {
-    let Some(then) = reservation_of(outcome) else { return };
+    let Some(then) = reservation_of(entry.outcome) else { return };
     let id = then.reservation_id;
     let now = loaded.reservations.get(&id).and_then(Option::as_ref);
-    suspect.versions.push(now.map_or(0, |now| now.version));
+    checked.versions.push(now.map_or(0, |now| now.version));
     let Some(now) = now else {
         // The reservation is kept for 90 days from its end, which no outcome of it follows.
-        if decided_at > audit.kept_since() {
+        if entry.decided_at > audit.kept_since() {
             let detail =
                 format!("{} of reservation {id}, which does not exist", then.status.as_str());
-            suspect.findings.push((Invariant::OutcomeNamesReservation, detail));
+            checked.findings.push(Finding::new(Invariant::OutcomeNamesReservation, detail));
         }
         return;
     };
     if let Some(how) = disagreement(then, now) {
         let detail = format!("left reservation {id} {}, and {how}", then.status.as_str());
-        suspect.findings.push((Invariant::OutcomeAgrees, detail));
+        checked.findings.push(Finding::new(Invariant::OutcomeAgrees, detail));
     }
 }
 
@@ -165,12 +175,12 @@ fn are_boundaries(ends: &[u32]) -> bool {
 }
 
 /// A chunk's marker is written after its intent, and its outcome takes the intent's place.
-fn look_at_chunk(
+fn check_chunk(
     audit: &Audit<'_>,
     number: u32,
     chunk: &LedgerRecord,
     owner: Option<&Option<LedgerRecord>>,
-    suspect: &mut Suspect,
+    checked: &mut CheckedRecord,
 ) {
     let number = usize::try_from(number).unwrap_or(usize::MAX);
     let begun_at = begun_at(chunk);
@@ -192,7 +202,7 @@ fn look_at_chunk(
         Some(LedgerRecord::Outcome { outcome: Outcome::Restocked { .. }, .. }) => None,
         Some(_) => Some("its command is no restock that was applied".to_owned()),
     };
-    suspect.findings.extend(wrong.map(|wrong| (Invariant::ChunkBelongs, wrong)));
+    checked.findings.extend(wrong.map(|wrong| Finding::new(Invariant::ChunkBelongs, wrong)));
 }
 
 fn begun_at(record: &LedgerRecord) -> Option<Timestamp> {
@@ -206,14 +216,13 @@ fn begun_at(record: &LedgerRecord) -> Option<Timestamp> {
 const CHUNKS_A_LOAD: u32 = 100;
 
 /// Where there are markers, counted from 0, the outcome is their sum.
-async fn look_at_sum(
+async fn check_sum(
     audit: &Audit<'_>,
-    key: &CommandKey,
-    outcome: &Outcome,
-    decided_at: Timestamp,
+    entry: &OutcomeEntry<'_>,
     loaded: &ReadSet,
-    suspect: &mut Suspect,
+    checked: &mut CheckedRecord,
 ) -> Result<(), PortError> {
+    let OutcomeEntry { key, outcome, decided_at } = *entry;
     let Outcome::Restocked { restock } = outcome else { return Ok(()) };
     let first = loaded.ledger.get(&LedgerKey::Chunk(key.clone(), 0)).and_then(Option::as_ref);
     let Some(begun) = first.and_then(begun_at).filter(|_| decided_at > audit.kept_since()) else {
@@ -245,7 +254,7 @@ async fn look_at_sum(
              {sum:?}",
             counts(restock)
         );
-        suspect.findings.push((Invariant::RestockIsSum, detail));
+        checked.findings.push(Finding::new(Invariant::RestockIsSum, detail));
     }
     Ok(())
 }

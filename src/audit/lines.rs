@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Audit, Invariant, Pages, ReservationStatus, Violation, examine::Suspect};
+use super::{
+    Audit, Invariant, Pages, ReservationStatus, Violation,
+    finding::{CheckedRecord, Finding},
+};
 use crate::{
     domain::{LineKey, ON_HAND_MAX, Reservation, StockLevel},
     ports::{LoadRequest, PortError, Record, Table},
 };
 
-pub(super) fn look(line: &StockLevel, suspect: &mut Suspect) {
-    suspect.versions.push(line.version);
-    let mut found = |detail| suspect.findings.push((Invariant::LineWithinBounds, detail));
+pub(super) fn check(line: &StockLevel, checked: &mut CheckedRecord) {
+    checked.versions.push(line.version);
+    let mut found =
+        |detail| checked.findings.push(Finding::new(Invariant::LineWithinBounds, detail));
     if line.reserved < 0 {
         found(format!("{} reserved", line.reserved));
     }
@@ -70,35 +74,35 @@ impl Unequal {
 /// reservations all the while, for each change to those changes the line: then the sum is exact.
 pub(super) async fn settle(audit: &mut Audit<'_>, unequal: Unequal) -> Result<(), PortError> {
     let listed_max = audit.options.listed_max;
-    let Unequal(mut suspects) = unequal;
+    let Unequal(mut unequal) = unequal;
     for _ in 0..audit.options.rereads_max {
-        if suspects.is_empty() {
+        if unequal.is_empty() {
             return Ok(());
         }
-        let before = standing(audit, &suspects).await?;
+        let before = standing(audit, &unequal).await?;
         tokio::time::sleep(audit.options.pause).await;
         let mut sums = Sums::default();
         let mut pages = Pages::of(Table::Reservations);
         while let Some(page) = pages.next(audit.store).await? {
             for record in &page.records {
                 if let Record::Reservation(reservation) = record {
-                    sums.add_of(reservation, |key| suspects.contains(key));
+                    sums.add_of(reservation, |key| unequal.contains(key));
                 }
             }
         }
-        let after = standing(audit, &suspects).await?;
+        let after = standing(audit, &unequal).await?;
         for (key, line) in before {
             if after.get(&key).copied() != Some(line) {
                 continue;
             }
-            suspects.remove(&key);
+            unequal.remove(&key);
             let sum = sums.0.get(&key).copied().unwrap_or(0);
             if sum != i128::from(line.reserved) {
                 audit.report.violated(violation(&key, line, sum), listed_max);
             }
         }
     }
-    for key in suspects {
+    for key in unequal {
         let detail = "changed during every scan of the reservations".to_owned();
         let violation = Violation { detail, ..violation(&key, Standing::default(), 0) };
         audit.report.not_settled(violation, listed_max);

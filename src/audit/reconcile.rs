@@ -157,14 +157,14 @@ pub(super) async fn settle(
     if groups.is_empty() {
         return Ok(());
     }
-    let mut suspects = count(audit, period, |entry| groups.contains(&digest(entry).0)).await?;
+    let mut unbalanced = count(audit, period, |entry| groups.contains(&digest(entry).0)).await?;
     for _ in 0..audit.options.rereads_max {
-        if suspects.is_empty() {
+        if unbalanced.is_empty() {
             return Ok(());
         }
         tokio::time::sleep(audit.options.pause).await;
-        let mut again = count(audit, period, |entry| suspects.contains_key(&entry)).await?;
-        for (entry, counted) in &suspects {
+        let mut again = count(audit, period, |entry| unbalanced.contains_key(&entry)).await?;
+        for (entry, counted) in &unbalanced {
             if again.get(entry) == Some(counted) {
                 again.remove(entry);
                 if let Some(violation) = violation(*entry, *counted) {
@@ -172,9 +172,9 @@ pub(super) async fn settle(
                 }
             }
         }
-        suspects = again;
+        unbalanced = again;
     }
-    for (entry, counted) in suspects {
+    for (entry, counted) in unbalanced {
         if let Some(violation) = violation(entry, counted) {
             audit.report.not_settled(violation, listed_max);
         }

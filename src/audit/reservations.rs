@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::{Audit, Invariant, ReservationStatus, examine::Suspect};
+use super::{
+    Audit, Invariant, ReservationStatus,
+    finding::{CheckedRecord, Finding},
+};
 use crate::{
     domain::{
         QUANTITY_MAX, Reservation, Seat, SeatKey, SeatNumber, SeatState,
@@ -26,23 +29,23 @@ fn seat_keys(reservation: &Reservation) -> impl Iterator<Item = SeatKey> {
     })
 }
 
-pub(super) fn wanted(reservation: &Reservation, wanted: &mut LoadRequest) {
-    wanted.seats.extend(seat_keys(reservation));
+pub(super) fn required_keys(reservation: &Reservation, required: &mut LoadRequest) {
+    required.seats.extend(seat_keys(reservation));
 }
 
-pub(super) fn look(
+pub(super) fn check(
     audit: &Audit<'_>,
     reservation: &Reservation,
     loaded: &ReadSet,
-    suspect: &mut Suspect,
+    checked: &mut CheckedRecord,
 ) {
-    suspect.versions.push(reservation.version);
+    checked.versions.push(reservation.version);
     for wrong in malformed(reservation) {
-        suspect.findings.push((Invariant::ReservationWellFormed, wrong));
+        checked.findings.push(Finding::new(Invariant::ReservationWellFormed, wrong));
     }
     for key in seat_keys(reservation) {
         let seat = loaded.seats.get(&key).and_then(Option::as_ref);
-        suspect.versions.push(seat.map_or(0, |seat| seat.version));
+        checked.versions.push(seat.map_or(0, |seat| seat.version));
         let is_wrong = match (reservation.status, seat) {
             (_, None) => true,
             (ReservationStatus::Active, Some(seat)) => {
@@ -59,7 +62,7 @@ pub(super) fn look(
             let how = seat.map_or("does not exist".to_owned(), standing);
             let status = reservation.status.as_str();
             let detail = format!("{status}, and its seat {} {how}", key.number);
-            suspect.findings.push((invariant, detail));
+            checked.findings.push(Finding::new(invariant, detail));
         }
     }
 }

@@ -1,27 +1,30 @@
 //! Seats, beside the reservations that have them.
 
-use super::{Invariant, ReservationStatus, examine::Suspect};
+use super::{
+    Invariant, ReservationStatus,
+    finding::{CheckedRecord, Finding},
+};
 use crate::{
     domain::{Reservation, Seat, SeatKey, SeatState},
     ports::{LoadRequest, ReadSet},
 };
 
-pub(super) fn wanted(seat: &Seat, wanted: &mut LoadRequest) {
-    wanted.reservations.extend(seat.occupancy.reservation_id());
+pub(super) fn required_keys(seat: &Seat, required: &mut LoadRequest) {
+    required.reservations.extend(seat.occupancy.reservation_id());
 }
 
-pub(super) fn look(key: &SeatKey, seat: &Seat, loaded: &ReadSet, suspect: &mut Suspect) {
+pub(super) fn check(key: &SeatKey, seat: &Seat, loaded: &ReadSet, checked: &mut CheckedRecord) {
     let id = seat.occupancy.reservation_id();
     let least = if id.is_some() { 2 } else { 1 };
-    let mut found = |invariant, detail| suspect.findings.push((invariant, detail));
+    let mut found = |invariant, detail| checked.findings.push(Finding::new(invariant, detail));
     if seat.version < least {
         let status = seat.occupancy.status();
         found(Invariant::SeatVersion, format!("{status} in version {}", seat.version));
     }
-    suspect.versions.push(seat.version);
+    checked.versions.push(seat.version);
     let Some(id) = id else { return };
     let holder = loaded.reservations.get(&id).and_then(Option::as_ref);
-    suspect.versions.push(holder.map_or(0, |holder| holder.version));
+    checked.versions.push(holder.map_or(0, |holder| holder.version));
     let (invariant, due) = match &seat.occupancy {
         SeatState::Booked { .. } => (Invariant::BookedSeatIsSold, ReservationStatus::Confirmed),
         _ => (Invariant::ReservedSeatIsHeld, ReservationStatus::Active),
