@@ -6,8 +6,6 @@ pub mod check_config;
 pub mod dev;
 pub mod dlq;
 pub mod health;
-pub mod output;
-pub mod progress;
 pub mod run;
 pub mod schema;
 pub mod send;
@@ -17,12 +15,11 @@ use std::{ffi::OsString, io};
 
 use clap::{Parser, Subcommand};
 
-pub use output::{Output, Style, Table};
-
 use crate::{
     config::{ConfigError, Environment, LogConfig, ProcessEnvironment},
     ports::PortError,
     telemetry::logs,
+    terminal::Output,
 };
 
 /// How a command ended, as the process says it.

@@ -33,9 +33,9 @@ use tokio::time::Instant;
 use crate::{
     app::{embedded::Embedded, worker_group::WorkerGroup},
     audit::{AuditOptions, audit},
-    cli::Output,
     ports::{CommitError, Table},
     sweeper,
+    terminal::Output,
     worker::{Event, Observer, Settings},
 };
 

@@ -50,4 +50,5 @@ pub mod retry;
 pub mod storm;
 pub mod sweeper;
 pub mod telemetry;
+pub mod terminal;
 pub mod worker;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use clap::{Args, builder::FalseyValueParser};
 
-use super::{CliContext, ExitCode, Table, progress, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, run::AWS_VARIABLES};
 use crate::{
     adapters::system::SystemClock,
     app,
     audit::{self, AuditOptions, AuditReport, Violation},
     config::{AwsConfig, Flags},
     ports::{self, Clock},
+    terminal::{Table, progress},
 };
 
 /// Arguments of `audit`.
@@ -33,7 +34,7 @@ pub struct AuditArgs {
 pub async fn run(args: AuditArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let store = app::store(&app::aws().await, &config);
-    let bar = progress::spinner(context)?;
+    let bar = progress::spinner(&context.errors)?;
     let shown = bar.clone();
     let options = AuditOptions {
         progress: Some(Arc::new(move |table: ports::Table, records| {

@@ -5,7 +5,7 @@ use clap::{Args, builder::FalseyValueParser};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::{CliContext, ExitCode, Table, progress, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         bootstrap::{Difference, Ensured},
@@ -14,6 +14,7 @@ use crate::{
     },
     app,
     config::{AwsConfig, Flags},
+    terminal::{Table, progress},
 };
 
 const AFTER: &str = "\
@@ -42,7 +43,7 @@ pub struct BootstrapArgs {
 /// Where the configuration is wrong, or a service is unreachable or refuses.
 pub async fn run(args: BootstrapArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
-    let bar = progress::spinner(context)?;
+    let bar = progress::spinner(&context.errors)?;
     let ensured = ensure(&config, args.minimal_tables, &bar).await;
     bar.finish_and_clear();
     let ensured = ensured?;

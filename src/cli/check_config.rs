@@ -3,8 +3,11 @@
 use clap::{Args, builder::FalseyValueParser};
 use serde_json::{Value, json};
 
-use super::{CliContext, ExitCode, Table, run::AWS_VARIABLES};
-use crate::config::{Config, ConfigError, ConfigIssue, Effective, Flags};
+use super::{CliContext, ExitCode, run::AWS_VARIABLES};
+use crate::{
+    config::{Config, ConfigError, ConfigIssue, Effective, Flags},
+    terminal::Table,
+};
 
 /// Arguments of `check-config`.
 #[derive(Args)]

@@ -13,7 +13,7 @@ use clap::{
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
-use super::{CliContext, ExitCode, progress, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sqs::{self, SqsQueue, bootstrap::dead_letter_queue_name},
@@ -22,6 +22,7 @@ use crate::{
     app::{self, signals::StopSignals},
     config::{AwsConfig, Flags, QueueRef},
     dlq::{DlqManager, Ended, LIMIT_MAX, Options, Run, Selection, UNKNOWN},
+    terminal::progress,
     worker::dead_letters::Reason,
 };
 
@@ -208,7 +209,7 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let queues = place.queue.clone().map_or(config.queues, |queue| vec![queue]);
     let sdk = app::aws().await;
     let stop = stopped_by_a_signal()?;
-    let bar = progress::spinner(context)?;
+    let bar = progress::spinner(&context.errors)?;
     let mut done = Vec::new();
     let mut failure = None;
     for queue in &queues {

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, builder::FalseyValueParser};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{CliContext, ExitCode, Table, progress, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sns::{self, SnsTopic, subscription::Temporary},
@@ -21,6 +21,7 @@ use crate::{
     ports::{Entropy as _, Queue},
     report::number,
     storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, Summary},
+    terminal::{Table, progress},
 };
 use workers::WorkerAddress;
 
@@ -193,7 +194,7 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
             let results = Arc::new(connect(subscription.queue_url()).await?.of_topic());
             let (clock, entropy) = (Arc::new(SystemClock), Arc::new(Random::new()));
             let ports = Ports { commands, restocks, results, clock, entropy };
-            let bar = progress::bar(context, 1)?;
+            let bar = progress::bar(&context.errors, 1)?;
             bar.set_message("waiting for a first answer");
             let stormed = storm.run(&ports, |progress| show(&bar, progress)).await;
             bar.finish_and_clear();

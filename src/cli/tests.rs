@@ -4,7 +4,8 @@ use clap::CommandFactory as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{output::Captured, *};
+use super::*;
+use crate::terminal::Captured;
 use crate::{
     adapters::system::SystemClock,
     admin::{Admin, AdminServer},

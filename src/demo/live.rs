@@ -14,8 +14,8 @@ use super::{
     theatre::{self, BLOCKED, LAWN, ROW_SEATS, SECTIONS, seat_name, text},
 };
 use crate::{
-    cli::{Output, Style},
     domain::{LineKey, SeatNumber},
+    terminal::{Output, Style},
 };
 
 /// Between two pictures.

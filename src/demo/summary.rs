@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, io};
 use serde::Serialize;
 
 use super::{scenes::Scene, tally::result};
-use crate::cli::{Output, Table};
+use crate::terminal::{Output, Table};
 
 /// What the demo came to.
 #[derive(Clone, Debug, Serialize)]

@@ -9,8 +9,9 @@ use std::{
 };
 
 use inventory_worker::{
-    cli::{self, CliContext, ExitCode, Output},
+    cli::{self, CliContext, ExitCode},
     demo::{self, Cast, live::View},
+    terminal::Output,
     worker::Settings,
 };
 use serde_json::{Value, json};

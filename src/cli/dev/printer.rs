@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapters::memory::MemoryQueue,
-    cli::{Output, Style},
     domain::{
         CommandId, OrderLine, Rejection, ReservationId, RestockSummary, SeatNumber, Timestamp,
         UserId,
     },
     ports::{Entropy, Queue as _, ReceiveRequest, queue::BATCH_ENTRIES_MAX},
+    terminal::{Output, Style},
 };
 
 /// Prints what comes into a queue that is subscribed to the results.

@@ -10,12 +10,13 @@ use super::{printer::Printer, sample};
 use crate::{
     admin::{Admin, AdminServer},
     app::{embedded::Embedded, signals::StopSignals, worker_group::WorkerGroup},
-    cli::{CliContext, ExitCode, Output},
+    cli::{CliContext, ExitCode},
     config::DevConfig,
     domain::{Action, CommandKey, GroupId, PoolId},
     message::{self, OutgoingCommand},
     ports::OutgoingMessage,
     telemetry::{Metrics, Readiness},
+    terminal::Output,
     worker::Observer,
 };
 

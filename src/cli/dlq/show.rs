@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Done, Task};
 use crate::{
-    cli::{CliContext, Style, Table, output::printable},
+    cli::CliContext,
     dlq::{DeadLetter, Disposition, Ended, Handled, Run},
+    terminal::{Style, Table, printable},
 };
 
 pub(super) fn as_json(done: &[Done], missing: &[String]) -> Value {

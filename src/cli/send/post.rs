@@ -19,7 +19,7 @@ use crate::{
         system::SystemClock,
     },
     app,
-    cli::{CliContext, ExitCode, progress},
+    cli::{CliContext, ExitCode},
     domain::{
         Command, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp,
     },
@@ -29,6 +29,7 @@ use crate::{
         queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     },
     telemetry::{Traces, traces::Sending},
+    terminal::progress,
 };
 
 /// How long the spans of what was sent may take to be exported.
@@ -58,7 +59,7 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         (None, None) => bail!("nothing to send: name a command or --file"),
     };
     let sdk = app::aws().await;
-    let bar = progress::spinner(context)?;
+    let bar = progress::spinner(&context.errors)?;
     let connect = async |name: &str| {
         let queue = SqsQueue::connect(sqs::client(&sdk), name).await;
         queue.with_context(|| format!("queue {name} (`bootstrap` creates it)"))

@@ -8,8 +8,9 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use inventory_worker::{
-    cli::{CliContext, ExitCode, Output, progress},
+    cli::{CliContext, ExitCode},
     report::number,
+    terminal::{Output, progress},
 };
 
 use crate::{Model, Progress, Row, Size, measure, report};
@@ -67,7 +68,7 @@ pub fn run(args: &BenchArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
         }
     };
     let size = if args.quick { Size::SMALL } else { Size::FULL };
-    let bar = progress::bar(context, 1)?;
+    let bar = progress::bar(&context.errors, 1)?;
     let mut written = Ok(());
     // The measured workers log nothing.
     let silent = tracing::subscriber::NoSubscriber::default();

@@ -4,7 +4,10 @@ use std::process;
 
 use clap::Parser;
 use inventory_simulator::Arguments;
-use inventory_worker::cli::{self, CliContext, ExitCode, progress};
+use inventory_worker::{
+    cli::{self, CliContext, ExitCode},
+    terminal::progress,
+};
 
 /// Run histories of simulated workers, each decided by its seed.
 ///
@@ -27,7 +30,7 @@ fn main() -> process::ExitCode {
 }
 
 fn run(arguments: &Arguments, context: &CliContext) -> anyhow::Result<ExitCode> {
-    let bar = progress::bar(context, arguments.seeds)?;
+    let bar = progress::bar(&context.errors, arguments.seeds)?;
     let progress = |run, whole| {
         bar.set_length(whole);
         bar.set_position(run);

@@ -6,8 +6,9 @@ use inventory_bench::{
     command::{self, BenchArgs},
 };
 use inventory_worker::{
-    cli::{CliContext, ExitCode, Output},
+    cli::{CliContext, ExitCode},
     config::ProcessEnvironment,
+    terminal::Output,
 };
 use serde_json::Value;
 

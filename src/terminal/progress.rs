@@ -1,11 +1,11 @@
-//! Progress of what may take longer than two seconds: on stderr, and on a terminal alone; a pipe is
-//! told nothing in between.
+//! Progress of what may take longer than two seconds: drawn on stderr if that is a terminal, and
+//! nowhere else.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
-use super::CliContext;
+use super::Output;
 
 /// How often it moves where nothing else moves it.
 const TICK: Duration = Duration::from_millis(200);
@@ -15,8 +15,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// # Errors
 ///
 /// Never, as its template is right.
-pub fn spinner(context: &CliContext) -> anyhow::Result<ProgressBar> {
-    of(context, None, "{spinner} {msg}  {elapsed}")
+pub fn spinner(errors: &Output) -> anyhow::Result<ProgressBar> {
+    of(errors, None, "{spinner} {msg}  {elapsed}")
 }
 
 /// Progress towards a whole, with a message behind it.
@@ -24,12 +24,12 @@ pub fn spinner(context: &CliContext) -> anyhow::Result<ProgressBar> {
 /// # Errors
 ///
 /// Never, as its template is right.
-pub fn bar(context: &CliContext, whole: u64) -> anyhow::Result<ProgressBar> {
-    of(context, Some(whole), "{spinner} {elapsed} [{wide_bar}] {pos}/{len} {msg}")
+pub fn bar(errors: &Output, whole: u64) -> anyhow::Result<ProgressBar> {
+    of(errors, Some(whole), "{spinner} {elapsed} [{wide_bar}] {pos}/{len} {msg}")
 }
 
-fn of(context: &CliContext, whole: Option<u64>, template: &str) -> anyhow::Result<ProgressBar> {
-    if !context.errors.is_terminal() {
+fn of(errors: &Output, whole: Option<u64>, template: &str) -> anyhow::Result<ProgressBar> {
+    if !errors.is_terminal() {
         return Ok(ProgressBar::hidden());
     }
     let style = ProgressStyle::with_template(template)?.progress_chars("=> ");
@@ -43,12 +43,10 @@ fn of(context: &CliContext, whole: Option<u64>, template: &str) -> anyhow::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::Output, config::ProcessEnvironment};
 
     #[test]
     fn nothing_is_drawn_where_nobody_watches() {
-        let ((out, _), (errors, _)) = (Output::captured(), Output::captured());
-        let context = CliContext { environment: Box::new(ProcessEnvironment), out, errors };
-        assert!(spinner(&context).unwrap().is_hidden() && bar(&context, 7).unwrap().is_hidden());
+        let (errors, _) = Output::captured();
+        assert!(spinner(&errors).unwrap().is_hidden() && bar(&errors, 7).unwrap().is_hidden());
     }
 }
