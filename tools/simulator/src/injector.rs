@@ -14,25 +14,13 @@ use fastrand::Rng;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    history::Incarnation,
-    profile::{Class, Fault},
+    fault::Fault,
+    profile::Class,
     rng::{happens, stream},
+    topology::{Incarnation, Port},
     world::World,
 };
 use inventory_worker::ports::{EntryError, PortError};
-
-/// The ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Port {
-    Store,
-    Queue,
-    Topic,
-    Locks,
-}
-
-impl Port {
-    pub(super) const ALL: [Self; 4] = [Self::Store, Self::Queue, Self::Topic, Self::Locks];
-}
 
 /// A call of a port.
 #[derive(Clone, Copy)]

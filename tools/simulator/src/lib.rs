@@ -23,6 +23,7 @@
 mod checks;
 mod command;
 mod driver;
+mod fault;
 mod history;
 mod injector;
 mod ports;
@@ -30,6 +31,7 @@ mod profile;
 mod progress;
 mod rng;
 mod shrink;
+mod topology;
 mod trace;
 mod trouble;
 mod workload;
@@ -41,7 +43,7 @@ use std::{
 };
 
 pub use command::{Arguments, Summary, run, run_cli};
-pub use profile::Fault;
+pub use fault::Fault;
 pub use shrink::FailureReport;
 pub use trace::Trace;
 

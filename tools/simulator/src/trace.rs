@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use tokio::time::Instant;
 
+use inventory_worker::ports::{LedgerKey, LedgerRecord, Transaction, Write as Item};
+
 /// The trace of one history. Two runs of one seed have the same, byte for byte.
 #[derive(Debug)]
 pub struct Trace {
@@ -61,5 +63,49 @@ impl Write for Trace {
             text.push_str(part);
         }
         Ok(())
+    }
+}
+
+/// The writes of a transaction, as a trace shows them.
+pub(super) struct Writes<'a>(pub(super) &'a Transaction);
+
+impl fmt::Display for Writes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for write in &self.0.writes {
+            match write {
+                Item::Seat { key, seat, .. } => {
+                    let (status, version) = (seat.occupancy.status(), seat.version);
+                    write!(f, "{}:{}={status}.{version} ", key.event_id, key.number)?;
+                }
+                Item::Line { key, line, .. } => write!(
+                    f,
+                    "{}:{}={}+{}.{} ",
+                    key.pool, key.sku, line.available, line.reserved, line.version
+                )?,
+                Item::Reservation { reservation, .. } => {
+                    let (status, version) = (reservation.status.as_str(), reservation.version);
+                    write!(f, "{}={status}.{version} ", reservation.reservation_id)?;
+                }
+                Item::Ledger { key: LedgerKey::Command(key), record }
+                | Item::LedgerOverIntent { key, record, .. } => {
+                    write!(f, "[{}: {}] ", key.id, record_name(record))?;
+                }
+                Item::Ledger { key: LedgerKey::Chunk(key, number), .. } => {
+                    write!(f, "[{} chunk {number}] ", key.id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn record_name(record: &LedgerRecord) -> &'static str {
+    match record {
+        LedgerRecord::Outcome { outcome, .. } => match outcome.rejection() {
+            Some(rejection) => rejection.code.as_str(),
+            None => outcome.result_type(),
+        },
+        LedgerRecord::Intent { .. } => "intent",
+        LedgerRecord::Chunk { .. } => "chunk",
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use fastrand::Rng;
 use tokio::time::Instant;
 
-use super::profile::Fault;
+use super::fault::Fault;
 use inventory_worker::{
     domain::{Command, GroupId, LineKey, PoolId, SeatKey},
     ports::{LoadRequest, PortError, ReadSet, Transaction, Write},

@@ -10,9 +10,10 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::{
-    profile::{Class, Fault, Profile},
+    fault::{Fault, KILLER, POISON},
+    profile::{Class, Profile},
     rng::{happens, one_of, stream},
-    world::EPOCH,
+    topology::EPOCH,
 };
 use inventory_worker::{
     domain::{
@@ -23,12 +24,6 @@ use inventory_worker::{
     message::{self, OutgoingCommand},
     ports::{OutgoingMessage, Record},
 };
-
-/// Ids that begin so are of commands whose transaction the store refuses until it is cured.
-pub(super) const POISON: &str = "poison-";
-/// Ids that begin so are of commands that kill the worker which writes their outcome, until it is
-/// cured.
-pub(super) const KILLER: &str = "killer-";
 
 /// The queue of restocks.
 const RESTOCK_QUEUE: usize = 1;

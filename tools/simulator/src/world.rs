@@ -16,12 +16,13 @@ use uuid::Uuid;
 
 use super::{
     checks::Violation,
-    history::{Entry, History, Incarnation, Place},
-    injector::Port,
+    fault::Fault,
+    history::{History, Sending},
     ports,
-    profile::{Class, Fault, Profile},
+    profile::{Class, Profile},
     progress::{Gauge, HOLD_WITHIN, WITHIN},
-    trace::Trace,
+    topology::{EPOCH, Incarnation, Place, Port, QUEUES},
+    trace::{Trace, Writes},
     trouble::{self, QUEUE_BYTES_MAX, Troubles},
 };
 use inventory_worker::{
@@ -36,16 +37,6 @@ use inventory_worker::{
     },
     worker::QueueKind,
 };
-
-/// When every history begins, by the server's clock.
-pub(super) const EPOCH: &str = "2026-11-22T10:00:00Z";
-
-/// The queues, each with its dead letters.
-pub(super) const QUEUES: [(&str, QueueKind); 3] = [
-    ("inventory-commands.fifo", QueueKind::Commands),
-    ("inventory-restock.fifo", QueueKind::Commands),
-    ("inventory-expiries.fifo", QueueKind::Expiries),
-];
 
 /// The in-memory ports, what is wrong with them at the moment, and what was seen.
 pub(super) struct World {
@@ -326,7 +317,8 @@ impl World {
 
     fn note_sent(&self, place: Place, message: &OutgoingMessage, id: &str) -> bool {
         let sequence = id.parse::<Uuid>().map_or(0, |id| id.as_u64_pair().1);
-        let is_new = self.history().sent(place, message, id, sequence, self.clock.now());
+        let sending = Sending { message, id, sequence, at: self.clock.now() };
+        let is_new = self.history().sent(place, &sending);
         if is_new {
             let group = &message.group;
             self.trace(format_args!("sent {place}.{sequence} {group} {}", message.body));
@@ -354,7 +346,7 @@ impl World {
         if result.is_ok() {
             let number =
                 self.history().committed(worker, transaction, self.clock.now(), &self.store);
-            self.trace(format_args!("committed #{number} by w{worker}: {}", Entry(transaction)));
+            self.trace(format_args!("committed #{number} by w{worker}: {}", Writes(transaction)));
             if self.profile.is_newer(worker) {
                 self.note_newer(transaction);
             }

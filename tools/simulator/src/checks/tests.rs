@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     Options,
-    history::{History, Place},
+    history::{History, Sending},
     profile::Profile,
+    topology::Place,
 };
 use inventory_worker::{
     adapters::memory::{MemoryStore, Tables, TokioClock},
@@ -382,7 +383,10 @@ impl Told {
             attributes: BTreeMap::new(),
         };
         let id = format!("m{sequence}");
-        assert!(self.history.sent(Place::Commands(0), &message, &id, sequence, at(0)));
+        assert!(self.history.sent(
+            Place::Commands(0),
+            &Sending { message: &message, id: &id, sequence, at: at(0) }
+        ));
     }
 
     async fn commit(&mut self, transaction: &Transaction) {
@@ -503,7 +507,10 @@ async fn only_what_is_to_blame_goes_to_the_dead_letters() {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         };
-        told.history.sent(Place::DeadLetters(0), &copy, "d1", 1, at(1));
+        told.history.sent(
+            Place::DeadLetters(0),
+            &Sending { message: &copy, id: "d1", sequence: 1, at: at(1) },
+        );
         assert_eq!(told.failed(), expected, "{id}");
     }
 }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use tokio::task::JoinHandle;
 
 use super::super::{
-    profile::Fault,
+    fault::Fault,
     rng::{happens, one_of, stream},
     workload::{Posting, with_other_content},
     world::World,

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use fastrand::Rng;
 
 use super::super::{
-    profile::Fault,
+    fault::Fault,
     rng::{happens, stream},
     world::World,
 };

@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::super::{
-    injector::Port,
-    profile::{Class, Fault},
+    fault::Fault,
+    profile::Class,
     rng::{happens, one_of, stream},
+    topology::Port,
     trouble::{How, POOL},
     workload::crowd,
     world::World,

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
-    injector::{Call, Injector, Port, never},
-    profile::Fault,
+    fault::Fault,
+    injector::{Call, Injector, never},
+    topology::Port,
 };
 use inventory_worker::ports::{Locks, PortError};
 

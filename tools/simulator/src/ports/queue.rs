@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::{
-    history::Place,
-    injector::{Call, Effect, EntryFate, Injector, Port, merge, never, passed},
+    injector::{Call, Effect, EntryFate, Injector, merge, never, passed},
+    topology::{Place, Port},
 };
 use inventory_worker::{
     adapters::memory::MemoryQueue,

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    history::Entry,
-    injector::{Call, Effect, Injector, Port, never},
-    profile::Fault,
-    workload::{KILLER, POISON},
+    fault::{Fault, KILLER, POISON},
+    injector::{Call, Effect, Injector, never},
+    topology::Port,
+    trace::Writes,
 };
 use inventory_worker::{
     domain::{PoolId, Reservation, ReservationStatus, Timestamp},
@@ -167,7 +167,7 @@ impl Store for FaultyStore {
             });
             Some(effect)
         };
-        let args = Entry(transaction).to_string();
+        let args = Writes(transaction).to_string();
         self.0.around(call("commit"), args, work, late).await
     }
 

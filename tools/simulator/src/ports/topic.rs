@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::injector::{Call, Effect, EntryFate, Injector, Port, merge, passed};
+use crate::{
+    injector::{Call, Effect, EntryFate, Injector, merge, passed},
+    topology::Port,
+};
 use inventory_worker::ports::{BatchAnswer, PortError, Publication, Publisher};
 
 /// The topic, as one worker sees it.

@@ -6,12 +6,12 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::{POISON, Posting, USERS, key, outgoing};
+use super::{Posting, USERS, key, outgoing};
 use crate::{
-    profile::Fault,
+    fault::{Fault, POISON},
     rng::one_of,
+    topology::EPOCH,
     trouble::{GROUP, How, POOL, QUEUE_BYTES_MAX, Trouble},
-    world::EPOCH,
 };
 use inventory_worker::{
     domain::{

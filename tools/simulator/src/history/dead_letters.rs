@@ -1,0 +1,135 @@
+//! Copies to the dead letters: which messages may have one.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use super::{History, message::TrackedMessage};
+use crate::{profile::REDRIVE_AFTER, topology::Incarnation};
+use inventory_worker::{
+    domain::{RejectionCode, Timestamp},
+    ports::{LedgerKey, LedgerRecord, OutgoingMessage},
+    worker::dead_letters,
+};
+
+/// The reason of what was handled alone as often as is allowed.
+const POISON_REASON: &str = "POISON";
+
+/// The longest that two workers may be at work on one message without knowing of each other.
+const CROSSING_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+impl History {
+    /// A copy went to the dead letters: only of what is unreadable or can never be handled.
+    pub(super) fn dead_lettered(&mut self, copy: &OutgoingMessage, now: Timestamp) {
+        let attribute = |name: &str| copy.attributes.get(name).cloned().unwrap_or_default();
+        let id = self.original(copy);
+        let reason = attribute(dead_letters::REASON);
+        let attempts = self.attempts.get(&id).cloned().unwrap_or_default();
+        // A message that was in hand whenever a worker died is taken for what killed it.
+        let lives: BTreeSet<Incarnation> = attempts.iter().copied().collect();
+        let crashes = lives.iter().filter(|life| self.crashed.contains(life)).count();
+        let attempts_max = self.attempts_max.iter().min().copied().unwrap_or(0) as usize;
+        let Some(message) = self.by_id.get(&id).and_then(|at| self.messages.get_mut(at)) else {
+            return self.fail("dead-letters", format!("a copy of {id:?}, which was never sent"));
+        };
+        message.is_dead = true;
+        message.copies += 1;
+        // A copy without room for its reason.
+        let reason = match reason.is_empty() {
+            true if message.command.is_some() => POISON_REASON.to_owned(),
+            true => RejectionCode::InvalidMessage.as_str().to_owned(),
+            false => reason,
+        };
+        let copies = message.copies;
+        message.is_handed_over |= matches!(reason.as_str(), "RECEIVES" | "RETENTION");
+        // What cannot be read and was tried as often as is allowed is given up without its result.
+        message.is_condemned |=
+            message.is_handed_over || reason == POISON_REASON || attempts.len() > attempts_max;
+        let is_innocent = message.is_condemned && !message.is_poison();
+        let is_whole = message.body == copy.body
+            && message.group == copy.group
+            && (message.attributes.get(dead_letters::FIRST_SENT_AT))
+                .is_none_or(|first| *first == attribute(dead_letters::FIRST_SENT_AT));
+        let is_deserved = match reason.as_str() {
+            POISON_REASON => message.is_poison() || crashes >= attempts_max,
+            reason => message.is_deserved(reason, self.redrive_after, now),
+        };
+        // What the ledger knows is never given up; a transaction of another worker may cross the copy.
+        let known = message.command.as_ref().and_then(|command| {
+            let record = self.model.ledger.get(&LedgerKey::Command(command.key.clone()))?;
+            if record.digest() != command.digest {
+                return None;
+            }
+            match record {
+                LedgerRecord::Outcome { decided_at, .. }
+                | LedgerRecord::Intent { decided_at, .. } => Some(*decided_at),
+                LedgerRecord::Chunk { .. } => None,
+            }
+        });
+        let is_begun = reason == POISON_REASON
+            && known.is_some_and(|at| now.duration_since(at) > CROSSING_MAX);
+        let is_command = message.command.is_some();
+        self.dead += 1;
+        self.innocents += u64::from(is_innocent);
+        if let (Some(waiting), Some(at)) = (&mut self.waiting, self.by_id.get(&id)) {
+            waiting.done(*at);
+        }
+        if self.is_one_copy && copies > 1 {
+            self.fail("copies", format!("{copies} copies of {id} went to the dead letters"));
+        }
+        if !is_whole {
+            self.fail("dead-letters", format!("the copy of {id} is not the whole message"));
+        }
+        if is_begun {
+            self.fail("dead-letters", format!("message {id}, which has begun, is given up"));
+        }
+        if !is_deserved {
+            self.fail(
+                "dead-letters",
+                format!(
+                    "{reason}: message {id} (command: {is_command}) is not to blame; it has \
+                     {} attempts counted, {crashes} of which ended in a crash",
+                    attempts.len()
+                ),
+            );
+        }
+    }
+
+    /// The id of the message that the copy is of: as it says itself, or, where there was no room
+    /// for that, as its deduplication id has it, or by what it is.
+    fn original(&self, copy: &OutgoingMessage) -> String {
+        if let Some(id) = copy.attributes.get(dead_letters::ORIGINAL_MESSAGE_ID) {
+            return id.clone();
+        }
+        let by_dedup = copy.deduplication_id.clone().filter(|id| self.by_id.contains_key(id));
+        by_dedup.unwrap_or_else(|| {
+            let is_it = |message: &TrackedMessage| {
+                !message.is_dead && message.group == copy.group && message.body == copy.body
+            };
+            let of = |at: &(usize, u64)| self.messages.get(at).is_some_and(is_it);
+            let found = self.by_id.iter().find(|(_, at)| of(at));
+            found.map(|(id, _)| id.clone()).unwrap_or_default()
+        })
+    }
+
+    /// The queue itself moved messages to the dead letters, which are these by now. Gives whether
+    /// any is new.
+    pub(crate) fn redriven<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> bool {
+        let mut is_new = false;
+        for id in ids {
+            let Some(message) = self.by_id.get(id).and_then(|at| self.messages.get_mut(at)) else {
+                continue;
+            };
+            if message.is_redriven {
+                continue;
+            }
+            message.is_dead = true;
+            message.is_redriven = true;
+            is_new = true;
+            if !self.may_redrive {
+                self.fail("redriven", format!("{id} was received {REDRIVE_AFTER} times"));
+            }
+        }
+        is_new
+    }
+}

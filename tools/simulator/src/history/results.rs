@@ -1,0 +1,199 @@
+//! Results: what each says, and of which message it is.
+
+use serde::Deserialize;
+
+use super::{History, message::TrackedMessage};
+use crate::{
+    checks::{Violation, ensure, model::Model, oracle},
+    topology::QUEUES,
+};
+use inventory_worker::{
+    domain::{Command, Outcome, RejectionCode, Timestamp},
+    message::{self, ResultMessage},
+    ports::{LedgerKey, LedgerRecord, Publication},
+};
+
+/// What the checks read of a result.
+#[derive(Deserialize)]
+struct ResultBody<'a> {
+    time: Timestamp,
+    #[serde(borrow)]
+    data: ResultData<'a>,
+}
+
+#[derive(Deserialize)]
+struct ResultData<'a> {
+    #[serde(borrow)]
+    command: CommandRef<'a>,
+    #[serde(default)]
+    rejection: Option<RejectionRef>,
+}
+
+#[derive(Deserialize)]
+struct CommandRef<'a> {
+    source: &'a str,
+    id: &'a str,
+    sequence: &'a str,
+}
+
+#[derive(Deserialize)]
+struct RejectionRef {
+    code: RejectionCode,
+}
+
+/// A publication, and what the checks read of it.
+struct Answer<'a> {
+    publication: &'a Publication,
+    sequence: &'a str,
+    /// Of a rejection.
+    code: Option<RejectionCode>,
+    time: Timestamp,
+}
+
+impl History {
+    /// An entry was taken by the topic. Gives whether it says something new.
+    pub(crate) fn published(&mut self, publication: &Publication, is_excused: bool) -> bool {
+        if !self.seen_bodies.insert(format!("{} {}", publication.group, publication.body)) {
+            return false;
+        }
+        if let Err(Violation { check, detail }) = self.judge_result(publication, is_excused) {
+            self.fail(check, format!("{detail}: {}", publication.body));
+        }
+        true
+    }
+
+    fn judge_result(
+        &mut self,
+        publication: &Publication,
+        is_excused: bool,
+    ) -> Result<(), Violation> {
+        let wrong = |detail: &str| Violation::new("result", detail.to_owned());
+        let body: ResultBody<'_> = serde_json::from_str(&publication.body)
+            .map_err(|error| wrong(&format!("not readable ({error})")))?;
+        let CommandRef { source, id, sequence } = body.data.command;
+        let number = sequence.parse::<u64>().map_err(|_| wrong("no sequence"))?;
+        let is_its = |message: &TrackedMessage| {
+            message.group == publication.group
+                && message
+                    .key
+                    .as_ref()
+                    .is_some_and(|key| key.source.as_str() == source && key.id.as_str() == id)
+        };
+        let code = body.data.rejection.map(|rejection| rejection.code);
+        // Messages of one identity and group may have the same place in both queues: where both
+        // could have this result, they cannot be told apart.
+        let answer = Answer { publication, sequence, code, time: body.time };
+        let mut answered = Vec::new();
+        let mut fault = wrong("of no message that was sent");
+        for at in (0..QUEUES.len()).map(|queue| (queue, number)) {
+            let Some(message) = self.messages.get(&at).filter(|message| is_its(message)) else {
+                continue;
+            };
+            match self.judge_answer(message, &answer) {
+                Ok(()) => answered.push(at),
+                Err(violation) => fault = violation,
+            }
+        }
+        if answered.is_empty() {
+            return Err(fault);
+        }
+        for at in &answered {
+            let Some(message) = self.messages.get_mut(at) else { continue };
+            if message.published.is_none() {
+                message.published = Some(self.publications);
+                message.is_excused = is_excused || answered.len() > 1;
+            }
+            if let Some(waiting) = &mut self.waiting {
+                waiting.done(*at);
+            }
+        }
+        self.publications += 1;
+        let says = said(&publication.body, code);
+        let first = self.results.entry(publication.id).or_insert_with(|| says.clone());
+        if *first != says {
+            return Err(wrong("the same id said something else before"));
+        }
+        Ok(())
+    }
+
+    /// Whether this may be the result of that message.
+    fn judge_answer(&self, message: &TrackedMessage, answer: &Answer<'_>) -> Result<(), Violation> {
+        let Some(command) = &message.command else {
+            let is_answer = matches!(
+                answer.code,
+                Some(RejectionCode::InvalidMessage | RejectionCode::UnsupportedType)
+            );
+            return ensure(is_answer, "result", || "an outcome of what is no command".to_owned());
+        };
+        match expected(&self.model, command, answer)? {
+            Some(expected) if expected != *answer.publication => {
+                let detail = format!("not what the ledger says, which is {}", expected.body);
+                Err(Violation::new("result", detail))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The result that a command must have by now; `None` where it may say what it says.
+fn expected(
+    model: &Model,
+    command: &Command,
+    answer: &Answer<'_>,
+) -> Result<Option<Publication>, Violation> {
+    let Answer { publication, sequence, code, time } = *answer;
+    let record = model.ledger.get(&LedgerKey::Command(command.key.clone()));
+    let of = |outcome: &Outcome, decided_at: Timestamp| {
+        message::encode_result(&ResultMessage {
+            key: &command.key,
+            command_type: command.action.command_type().as_str(),
+            sequence: Some(sequence),
+            group: &publication.group,
+            pool: Some(&command.pool),
+            outcome,
+            decided_at,
+            message_digest: command.digest,
+            traceparent: None,
+        })
+    };
+    match (record, code) {
+        (Some(record), _) if record.digest() != command.digest => match code {
+            Some(RejectionCode::CommandIdReused) => Ok(None),
+            // Such an answer takes no entry: the id was free for another command after it.
+            Some(RejectionCode::NotYetExpired) => {
+                oracle::not_yet_expired(model, command, time).map(|()| None)
+            }
+            _ => Err(Violation::new("result", "the outcome of another command".to_owned())),
+        },
+        (Some(LedgerRecord::Outcome { outcome, decided_at, .. }), _) => {
+            // An expiry that came too early may be answered late, after one that came in time.
+            if code == Some(RejectionCode::NotYetExpired) {
+                return oracle::not_yet_expired(model, command, time).map(|()| None);
+            }
+            Ok(Some(of(outcome, *decided_at)))
+        }
+        (_, Some(RejectionCode::NotYetExpired)) => {
+            oracle::not_yet_expired(model, command, time).map(|()| None)
+        }
+        _ => Err(Violation::new("durable", "published before it was durable".to_owned())),
+    }
+}
+
+/// What a result says, apart from the message's own place and, for what is an answer to a message
+/// alone, from the time.
+fn said(body: &str, code: Option<RejectionCode>) -> String {
+    let mut said = body.to_owned();
+    let mut cut = |field: &str| {
+        if let Some(from) = said.find(field) {
+            let rest = said.get(from + field.len()..).unwrap_or_default();
+            let length = rest.find('"').unwrap_or(0);
+            let end = from + field.len() + length;
+            said.replace_range(from..end, "");
+        }
+    };
+    cut("\"sequence\":\"");
+    if code.is_some_and(RejectionCode::is_unrecorded) {
+        cut("\"time\":\"");
+    }
+    said
+}

@@ -1,0 +1,91 @@
+//! Messages that queues take.
+
+use std::sync::Arc;
+
+use super::{History, message::TrackedMessage};
+use crate::{
+    checks::oracle::Sent,
+    topology::{Place, QUEUES},
+};
+use inventory_worker::{domain::Timestamp, message, ports::OutgoingMessage};
+
+/// A message that a queue took.
+pub(crate) struct Sending<'a> {
+    pub(crate) message: &'a OutgoingMessage,
+    /// The id and the sequence that the queue gave it.
+    pub(crate) id: &'a str,
+    pub(crate) sequence: u64,
+    pub(crate) at: Timestamp,
+}
+
+impl History {
+    /// A message was taken by a queue. Gives whether it is new.
+    pub(crate) fn sent(&mut self, place: Place, sending: &Sending<'_>) -> bool {
+        match place {
+            Place::Commands(queue) => self.sent_command(queue, sending),
+            Place::DeadLetters(queue) => {
+                let is_new = self.letters.insert((queue, sending.id.to_owned()));
+                if is_new {
+                    self.dead_lettered(sending.message, sending.at);
+                }
+                is_new
+            }
+        }
+    }
+
+    fn sent_command(&mut self, queue: usize, sending: &Sending<'_>) -> bool {
+        let Sending { message, id, sequence, at: now } = *sending;
+        if self.messages.contains_key(&(queue, sequence)) {
+            return false;
+        }
+        let (command, key) = match message::decode(&message.body) {
+            Ok(decoded) => {
+                let command = Arc::new(decoded.command);
+                let all = self.sent.entry(command.key.clone()).or_default();
+                if !all.iter().any(|sent| sent.command.digest == command.digest) {
+                    all.push(Sent { command: Arc::clone(&command), at: now });
+                }
+                let key = command.key.clone();
+                (Some(command), Some(key))
+            }
+            Err(undecodable) => (None, undecodable.key),
+        };
+        self.by_id.insert(id.to_owned(), (queue, sequence));
+        if let Some(key) = &key {
+            self.by_key.entry(key.clone()).or_default().push((queue, sequence));
+        }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.sent((queue, sequence), &message.group, command.as_deref(), now);
+        }
+        let (group, body) = (message.group.clone(), message.body.clone());
+        let attributes = message.attributes.clone();
+        // The results of two messages with one identity, group and place are the same.
+        let twin = (0..QUEUES.len())
+            .filter_map(|queue| self.messages.get(&(queue, sequence)))
+            .find(|twin| twin.group == group && twin.key == key && twin.body == body);
+        let published = twin.and_then(|twin| twin.published);
+        self.messages.insert(
+            (queue, sequence),
+            TrackedMessage {
+                group,
+                body,
+                attributes,
+                command,
+                key,
+                published,
+                is_excused: published.is_some(),
+                is_dropped: false,
+                is_dead: false,
+                is_redriven: false,
+                is_handed_over: false,
+                copies: 0,
+                is_condemned: false,
+                is_deleted: false,
+                sent_at: now,
+                receives: 0,
+                held: None,
+            },
+        );
+        true
+    }
+}

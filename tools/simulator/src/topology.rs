@@ -1,0 +1,47 @@
+//! What every part of a simulation names: when it begins, its queues, ports and workers.
+
+use std::fmt;
+
+use inventory_worker::worker::QueueKind;
+
+/// When every history begins, by the server's clock.
+pub(super) const EPOCH: &str = "2026-11-22T10:00:00Z";
+
+/// The queues, each with its dead letters.
+pub(super) const QUEUES: [(&str, QueueKind); 3] = [
+    ("inventory-commands.fifo", QueueKind::Commands),
+    ("inventory-restock.fifo", QueueKind::Commands),
+    ("inventory-expiries.fifo", QueueKind::Expiries),
+];
+
+/// A queue of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Commands(usize),
+    DeadLetters(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commands(index) => write!(f, "c{index}"),
+            Self::DeadLetters(index) => write!(f, "dead{index}"),
+        }
+    }
+}
+
+/// The ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Port {
+    Store,
+    Queue,
+    Topic,
+    Locks,
+}
+
+impl Port {
+    pub(super) const ALL: [Self; 4] = [Self::Store, Self::Queue, Self::Topic, Self::Locks];
+}
+
+/// A worker, and how often it was restarted.
+pub(super) type Incarnation = (usize, u32);
