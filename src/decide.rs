@@ -1,9 +1,10 @@
-//! The state machine: what a command comes to, on a given state, at a given time.
+//! The state machine: decides a command on a given state, at a given time.
 //!
 //! Pure and synchronous. A command is decided on a [`State`]: the items it names as they were
 //! loaded, with the changes of the commands decided before it laid over. All checks of a command
 //! come before its first change, so a rejected command leaves the state as it was.
 
+mod bounds;
 mod cancel;
 mod confirm;
 mod expire;
@@ -13,34 +14,15 @@ mod restock;
 mod state;
 
 use crate::domain::{
-    Action, Command, Outcome, Rejection, RejectionCode, Reservation, ReservationId,
-    ReservationStatus, Timestamp, UserId, command,
+    Action, Command, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId,
+    ReservationStatus, Timestamp, UserId,
 };
 
-pub use restock::{OverBound, apply_entries};
+pub use bounds::Limits;
+pub use restock::{OverBound, RestockEntries, apply_entries};
 pub use state::{Change, ItemKey, Oversold, State};
 
-/// What an operator allows, part of the decision: a redelivery after a change of configuration
-/// still finds the outcome it had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The longest hold, seconds.
-    pub hold_seconds_max: u32,
-    /// The most seats and lines in one reservation.
-    pub reserve_entries_max: usize,
-}
-
-impl Default for Limits {
-    /// The contract's own bounds.
-    fn default() -> Self {
-        Self {
-            hold_seconds_max: command::HOLD_SECONDS_MAX,
-            reserve_entries_max: command::RESERVE_ENTRIES_MAX,
-        }
-    }
-}
-
-/// What a command came to.
+/// What was decided for a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The outcome.
@@ -62,9 +44,12 @@ impl From<Rejection> for Verdict {
     }
 }
 
-/// Why a command could not be decided. Neither is an outcome.
+/// Why a command takes no effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecideError {
+    /// A rule forbids it. This is an outcome: [`decide`] returns it as a [`Verdict`].
+    #[error("{}", .0.message)]
+    Rejected(Rejection),
     /// The state lacks an item that the command rests on.
     #[error("not loaded: {0}")]
     NotLoaded(ItemKey),
@@ -73,53 +58,66 @@ pub enum DecideError {
     Inconsistent(String),
 }
 
+impl From<Rejection> for DecideError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
 /// Decides one command and lays its changes over the state.
 ///
 /// # Errors
-/// [`DecideError`], with the state unchanged.
+/// [`DecideError::NotLoaded`] and [`DecideError::Inconsistent`], with the state unchanged.
 pub fn decide(
     state: &mut State,
     command: &Command,
     limits: &Limits,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
-    match &command.action {
+    let decided = match &command.action {
         Action::Reserve(reserve) => reserve::decide(state, &command.pool, reserve, limits, now),
         Action::Confirm(confirm) => confirm::decide(state, &command.pool, confirm, now),
         Action::Cancel(cancel) => cancel::decide(state, &command.pool, cancel, now),
         Action::Expire(expire) => expire::decide(state, &command.pool, expire, now),
         Action::Restock(restock) => restock::decide(state, &command.pool, restock, now),
+    };
+    match decided {
+        Err(DecideError::Rejected(rejection)) => Ok(rejection.into()),
+        decided => decided,
     }
 }
 
-/// The reservation, if there is one in the pool and it is the user's, where one is named.
+/// The reservation of that id. Rejects one that is not in the pool, or that belongs to another user
+/// than the one named.
 fn find_owned(
     state: &State,
-    pool: &crate::domain::PoolId,
+    pool: &PoolId,
     id: ReservationId,
     user_id: Option<&UserId>,
-) -> Result<Result<Reservation, Rejection>, DecideError> {
+) -> Result<Reservation, DecideError> {
     let is_here = |found: &&Reservation| found.pool == *pool || injected_bug!(IgnorePool);
     let Some(found) = state.reservation(id)?.filter(is_here) else {
-        return Ok(Err(Rejection::new(
+        return Err(Rejection::new(
             RejectionCode::ReservationNotFound,
             format!("there is no reservation {id} in {pool}"),
-        )));
+        )
+        .into());
     };
     let is_another = user_id.is_some_and(|user_id| *user_id != found.user_id);
     if is_another && !injected_bug!(IgnoreOwner) {
-        return Ok(Err(Rejection::new(
+        return Err(Rejection::new(
             RejectionCode::NotOwner,
             format!("reservation {id} is another user's"),
-        )));
+        )
+        .into());
     }
-    Ok(Ok(found.clone()))
+    Ok(found.clone())
 }
 
-/// The rejection that names the status that stood in the way.
+/// The rejection for a reservation whose status, or whose end, forbids the command.
 fn status_rejection(reservation: &Reservation) -> Rejection {
     let code = match reservation.status {
-        // An ACTIVE reservation stands in the way only once it has run out.
+        // An ACTIVE reservation forbids a command only once it has run out.
         ReservationStatus::Active | ReservationStatus::Expired => RejectionCode::ReservationExpired,
         ReservationStatus::Confirmed => RejectionCode::ReservationConfirmed,
         ReservationStatus::Cancelled => RejectionCode::ReservationCancelled,

@@ -1,9 +1,8 @@
 //! Cancel: a hold is given back, or a sale with `refund`.
 
-use super::{Change, DecideError, State, Verdict, find_owned, holdings, status_rejection};
+use super::{Change, DecideError, State, Verdict, bounds, find_owned, holdings, status_rejection};
 use crate::domain::{
-    Cancel, LineShortfall, ON_HAND_MAX, Outcome, PoolId, Rejection, RejectionCode, Reservation,
-    ReservationStatus, Timestamp,
+    Cancel, LineShortfall, Outcome, PoolId, Reservation, ReservationStatus, Timestamp,
 };
 
 /// Checks in the contract's order: found in this pool, owner, status. A reservation that ran out
@@ -14,11 +13,7 @@ pub(super) fn decide(
     cancel: &Cancel,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
-    let found = find_owned(state, pool, cancel.reservation_id, cancel.user_id.as_ref())?;
-    let reservation = match found {
-        Ok(reservation) => reservation,
-        Err(rejection) => return Ok(rejection.into()),
-    };
+    let reservation = find_owned(state, pool, cancel.reservation_id, cancel.user_id.as_ref())?;
     let lines = match reservation.status {
         ReservationStatus::Active => holdings::release_lines(state, &reservation, now)?,
         ReservationStatus::Confirmed if cancel.refund => {
@@ -26,11 +21,9 @@ pub(super) fn decide(
                 (available.saturating_add(quantity), reserved)
             })?
         }
-        _ => return Ok(status_rejection(&reservation).into()),
+        _ => return Err(status_rejection(&reservation).into()),
     };
-    if let Some(rejection) = beyond_bound(state, &reservation, &lines)? {
-        return Ok(rejection.into());
-    }
+    check_on_hand(state, &reservation, &lines)?;
     let (mut changes, read_dependencies) = holdings::release_seats(state, &reservation, now)?;
     changes.extend(lines);
     let cancelled = end(reservation, ReservationStatus::Cancelled, now);
@@ -54,17 +47,17 @@ pub(super) fn end(
     }
 }
 
-/// Goods that come back may not take a line beyond what on hand can be. Names what there was of
-/// each such line, before the goods came back.
-fn beyond_bound(
+/// Rejects a command whose goods would take a line beyond what on hand can be. Names what each such
+/// line had available before.
+fn check_on_hand(
     state: &State,
     reservation: &Reservation,
     changes: &[Change],
-) -> Result<Option<Rejection>, DecideError> {
+) -> Result<(), DecideError> {
     let mut over = Vec::new();
     for (change, request) in changes.iter().zip(&reservation.lines) {
         let Change::Line(key, line) = change else { continue };
-        if line.on_hand() > ON_HAND_MAX {
+        if bounds::is_beyond_on_hand_max(line) {
             over.push(LineShortfall {
                 sku: request.sku.clone(),
                 requested: request.quantity,
@@ -72,13 +65,8 @@ fn beyond_bound(
             });
         }
     }
-    if over.is_empty() {
-        return Ok(None);
+    match over.is_empty() {
+        true => Ok(()),
+        false => Err(bounds::beyond_on_hand_max(over).into()),
     }
-    Ok(Some(Rejection {
-        code: RejectionCode::LimitExceeded,
-        message: format!("on hand would pass {ON_HAND_MAX} on {} lines", over.len()),
-        seats: Vec::new(),
-        lines: over,
-    }))
 }

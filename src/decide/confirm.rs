@@ -1,6 +1,8 @@
 //! Confirm: a hold becomes a sale.
 
-use super::{Change, DecideError, ItemKey, State, Verdict, find_owned, holdings, status_rejection};
+use super::{
+    Change, DecideError, ItemKey, State, Verdict, bounds, find_owned, holdings, status_rejection,
+};
 use crate::domain::{
     Confirm, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationStatus, SeatKey,
     SeatState, Timestamp,
@@ -13,11 +15,7 @@ pub(super) fn decide(
     confirm: &Confirm,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
-    let found = find_owned(state, pool, confirm.reservation_id, confirm.user_id.as_ref())?;
-    let reservation = match found {
-        Ok(reservation) => reservation,
-        Err(rejection) => return Ok(rejection.into()),
-    };
+    let reservation = find_owned(state, pool, confirm.reservation_id, confirm.user_id.as_ref())?;
     match reservation.status {
         ReservationStatus::Active => {}
         ReservationStatus::Confirmed
@@ -25,10 +23,10 @@ pub(super) fn decide(
         {
             return Ok(Outcome::Confirmed { reservation }.into());
         }
-        _ => return Ok(status_rejection(&reservation).into()),
+        _ => return Err(status_rejection(&reservation).into()),
     }
-    if now >= reservation.expires_at && !injected_bug!(ConfirmExpired) {
-        return Ok(status_rejection(&reservation).into());
+    if bounds::has_run_out(&reservation, now) && !injected_bug!(ConfirmExpired) {
+        return Err(status_rejection(&reservation).into());
     }
     let (booked, lost) = book_seats(state, &reservation, confirm, now)?;
     if !lost.is_empty() {

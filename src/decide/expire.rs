@@ -1,26 +1,25 @@
 //! Expire: a hold that ran out is given back.
 
-use super::{Change, DecideError, State, Verdict, cancel, find_owned, holdings, status_rejection};
+use super::{
+    Change, DecideError, State, Verdict, bounds, cancel, find_owned, holdings, status_rejection,
+};
 use crate::domain::{
     Expire, Outcome, PoolId, Rejection, RejectionCode, ReservationStatus, Timestamp,
 };
 
-/// Effective only once the hold has run out, whoever asks.
+/// Takes effect only once the hold has run out, whatever the source of the command.
 pub(super) fn decide(
     state: &mut State,
     pool: &PoolId,
     expire: &Expire,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
-    let reservation = match find_owned(state, pool, expire.reservation_id, None)? {
-        Ok(reservation) => reservation,
-        Err(rejection) => return Ok(rejection.into()),
-    };
+    let reservation = find_owned(state, pool, expire.reservation_id, None)?;
     if reservation.status != ReservationStatus::Active {
-        return Ok(status_rejection(&reservation).into());
+        return Err(status_rejection(&reservation).into());
     }
-    if now < reservation.expires_at && !injected_bug!(ExpireEarly) {
-        return Ok(Rejection::new(
+    if !bounds::has_run_out(&reservation, now) && !injected_bug!(ExpireEarly) {
+        return Err(Rejection::new(
             RejectionCode::NotYetExpired,
             format!(
                 "reservation {} is held until {}",

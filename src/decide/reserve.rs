@@ -1,10 +1,9 @@
 //! Reserve: all of the seats and lines, or none.
 
-use super::{Change, DecideError, Limits, State, Verdict, holdings};
+use super::{Change, DecideError, Limits, State, Verdict, bounds, holdings};
 use crate::domain::{
     LineKey, LineShortfall, OrderLine, Outcome, PoolId, Rejection, RejectionCode, Reservation,
     ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
-    command::HOLD_SECONDS_DEFAULT, time,
 };
 
 /// Checks in the contract's order: limits, the id, seats exist, SKUs exist, seats free, stock
@@ -16,12 +15,9 @@ pub(super) fn decide(
     limits: &Limits,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
-    let hold_seconds = match hold_seconds(reserve, limits) {
-        Ok(seconds) => seconds,
-        Err(rejection) => return Ok(rejection.into()),
-    };
+    let expires_at = bounds::hold_end(reserve, limits, now)?;
     if state.reservation(reserve.reservation_id)?.is_some() {
-        return Ok(Rejection::new(
+        return Err(Rejection::new(
             RejectionCode::ReservationExists,
             format!("reservation {} is another command's", reserve.reservation_id),
         )
@@ -37,43 +33,19 @@ pub(super) fn decide(
         lines: reserve.lines.clone(),
         booking_id: None,
         created_at: now,
-        expires_at: time::expiry(now, hold_seconds),
+        expires_at,
         ended_at: None,
     };
-    let changes = match take(state, &reservation, now)? {
-        Ok(changes) => changes,
-        Err(rejection) => return Ok(rejection.into()),
-    };
+    let changes = take(state, &reservation, now)?;
     state.apply(changes);
     Ok(Outcome::Reserved { reservation }.into())
-}
-
-/// How long to hold, or why that is too much. What a command leaves open bends to the operator's
-/// limit; what it asks for does not.
-fn hold_seconds(reserve: &Reserve, limits: &Limits) -> Result<u32, Rejection> {
-    let entries = reserve.seats.len().saturating_add(reserve.lines.len());
-    let too_much = |what: String| Err(Rejection::new(RejectionCode::LimitExceeded, what));
-    if entries > limits.reserve_entries_max {
-        return too_much(format!(
-            "{entries} seats and lines: this deployment allows {} in one reservation",
-            limits.reserve_entries_max
-        ));
-    }
-    match reserve.hold_seconds {
-        Some(asked) if asked > limits.hold_seconds_max => too_much(format!(
-            "hold_seconds {asked}: this deployment allows {}",
-            limits.hold_seconds_max
-        )),
-        Some(asked) => Ok(asked),
-        None => Ok(HOLD_SECONDS_DEFAULT.min(limits.hold_seconds_max)),
-    }
 }
 
 fn take(
     state: &State,
     reservation: &Reservation,
     now: Timestamp,
-) -> Result<Result<Vec<Change>, Rejection>, DecideError> {
+) -> Result<Vec<Change>, DecideError> {
     let mut seats = Vec::with_capacity(reservation.seats.len());
     for key in holdings::seat_keys(reservation)? {
         let seat = state.seat(&key)?;
@@ -86,7 +58,7 @@ fn take(
         lines.push((key, request, line));
     }
     if let Some(rejection) = obstacle(&seats, &lines, now) {
-        return Ok(Err(rejection));
+        return Err(rejection.into());
     }
     let mut changes = Vec::with_capacity(seats.len().saturating_add(lines.len()).saturating_add(1));
     for (key, seat) in seats {
@@ -102,7 +74,7 @@ fn take(
         (available.saturating_sub(n), reserved.saturating_add(n))
     })?);
     changes.push(Change::Reservation(reservation.clone()));
-    Ok(Ok(changes))
+    Ok(changes)
 }
 
 type Requested<'a> = (LineKey, &'a OrderLine, Option<&'a StockLevel>);

@@ -1,10 +1,11 @@
 //! Restock: seats and lines are created or updated.
 
-use super::{Change, DecideError, State, Verdict};
+use std::ops::Range;
+
+use super::{Change, DecideError, State, Verdict, bounds};
 use crate::domain::{
-    LineKey, LineShortfall, ON_HAND_MAX, OrderLine, Outcome, PoolId, Rejection, RejectionCode,
-    Restock, RestockMode, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, SeatState,
-    StockLevel, Timestamp,
+    LineKey, LineShortfall, OrderLine, Outcome, PoolId, Restock, RestockMode, RestockSummary, Seat,
+    SeatChange, SeatDetails, SeatKey, SeatState, StockLevel, Timestamp,
 };
 
 /// What to do with a line that would pass the bound of on hand.
@@ -24,24 +25,34 @@ pub(super) fn decide(
     restock: &Restock,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
-    Ok(apply_entries(state, pool, restock, 0..restock.entries(), OverBound::Reject, now)?
-        .map_or_else(Verdict::from, |restock| Outcome::Restocked { restock }.into()))
+    let range = 0..restock.entries();
+    let entries = RestockEntries { pool, restock, range, over_bound: OverBound::Reject };
+    Ok(Outcome::Restocked { restock: apply_entries(state, &entries, now)? }.into())
 }
 
-/// Applies the entries of `range`, counted over the seats and then the lines.
-///
-/// An entry that would change nothing counts as applied and is not written.
+/// Entries of a restock.
+#[derive(Clone, Debug)]
+pub struct RestockEntries<'a> {
+    /// The pool of the command.
+    pub pool: &'a PoolId,
+    /// The command.
+    pub restock: &'a Restock,
+    /// Which of its entries, counted over the seats and then the lines.
+    pub range: Range<usize>,
+    /// What to do with a line that would pass the bound of on hand.
+    pub over_bound: OverBound,
+}
+
+/// Applies the entries. One that would change nothing counts as applied and is not written.
 ///
 /// # Errors
-/// [`DecideError`]; the inner error is a rejection of the command, with [`OverBound::Reject`].
+/// [`DecideError`]; [`DecideError::Rejected`] only with [`OverBound::Reject`].
 pub fn apply_entries(
     state: &mut State,
-    pool: &PoolId,
-    restock: &Restock,
-    range: std::ops::Range<usize>,
-    over_bound: OverBound,
+    entries: &RestockEntries<'_>,
     now: Timestamp,
-) -> Result<Result<RestockSummary, Rejection>, DecideError> {
+) -> Result<RestockSummary, DecideError> {
+    let RestockEntries { pool, restock, range, over_bound } = entries;
     let mut pass =
         Pass { now, summary: RestockSummary::default(), changes: Vec::new(), over: Vec::new() };
     let seats_end = restock.seats.len();
@@ -58,7 +69,7 @@ pub fn apply_entries(
     }
     if !pass.over.is_empty() {
         match over_bound {
-            OverBound::Reject => return Ok(Err(beyond_bound(pass.over))),
+            OverBound::Reject => return Err(bounds::beyond_on_hand_max(pass.over).into()),
             OverBound::Skip => pass.over.into_iter().for_each(|line| {
                 pass.summary.lines_skipped = pass.summary.lines_skipped.saturating_add(1);
                 note_skipped(&mut pass.summary, line.sku.as_str());
@@ -66,7 +77,7 @@ pub fn apply_entries(
         }
     }
     state.apply(pass.changes);
-    Ok(Ok(pass.summary))
+    Ok(pass.summary)
 }
 
 fn slice<T>(entries: &[T], start: usize, end: usize) -> &[T] {
@@ -136,7 +147,7 @@ impl Pass {
         }
         let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
         let line = restocked_line(found, quantity, restock, self.now);
-        if line.on_hand() > ON_HAND_MAX {
+        if bounds::is_beyond_on_hand_max(&line) {
             self.over.push(LineShortfall {
                 sku: request.sku.clone(),
                 requested: request.quantity,
@@ -207,14 +218,5 @@ fn restocked_line(
         as_of,
         version: found.map_or(1, |line| line.version.saturating_add(1)),
         updated_at: now,
-    }
-}
-
-fn beyond_bound(over: Vec<LineShortfall>) -> Rejection {
-    Rejection {
-        code: RejectionCode::LimitExceeded,
-        message: format!("on hand would pass {ON_HAND_MAX} on {} lines", over.len()),
-        seats: Vec::new(),
-        lines: over,
     }
 }

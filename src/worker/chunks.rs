@@ -16,7 +16,7 @@ use super::{
     plan::{self, DecidedCommand},
 };
 use crate::{
-    decide::{self, Change, OverBound, State},
+    decide::{self, Change, OverBound, RestockEntries, State},
     domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary, Timestamp},
     ports::{CommitError, LedgerKey, LedgerRecord, LoadRequest, Transaction, Write, store},
     retry::Policy,
@@ -220,11 +220,13 @@ async fn apply_chunk(
             return Ok(summary);
         }
         let now = context.clock.now();
-        let (pool, restock) = (&chunked.command.pool, chunked.restock);
-        let entries = range.clone();
-        let applied =
-            decide::apply_entries(&mut state, pool, restock, entries, OverBound::Skip, now)?;
-        let summary = applied.map_err(|rejection| Failure::Poison(rejection.message))?;
+        let entries = RestockEntries {
+            pool: &chunked.command.pool,
+            restock: chunked.restock,
+            range: range.clone(),
+            over_bound: OverBound::Skip,
+        };
+        let summary = decide::apply_entries(&mut state, &entries, now)?;
         let record = LedgerRecord::Chunk {
             digest: chunked.command.digest,
             begun_at,

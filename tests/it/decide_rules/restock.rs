@@ -1,5 +1,5 @@
 use inventory_worker::{
-    decide::{OverBound, apply_entries},
+    decide::{OverBound, RestockEntries, apply_entries},
     domain::{
         Action, LineShortfall, ON_HAND_MAX, OrderLine, Outcome, QUANTITY_MAX, RejectionCode,
         Restock, RestockMode, RestockStatus, RestockSummary, SeatChange, SeatDetails,
@@ -270,9 +270,9 @@ fn a_chunk_applies_its_own_entries_alone_and_skips_a_line_beyond_the_bound() {
     let mut restock = add(&[("x", 1), ("y", 2), ("z", 3)]);
     restock.seats = seats(&[seat_change("A-1", None), seat_change("A-2", None)]).seats;
     let mut apply = |restock: &Restock, range| {
-        apply_entries(&mut state, &event(EVENT), restock, range, OverBound::Skip, at("10:00:00"))
-            .unwrap()
-            .unwrap()
+        let pool = &event(EVENT);
+        let entries = RestockEntries { pool, restock, range, over_bound: OverBound::Skip };
+        apply_entries(&mut state, &entries, at("10:00:00")).unwrap()
     };
     let summary = apply(&restock, 1..3);
     assert_eq!((summary.seats_applied, summary.lines_applied), (1, 1));
