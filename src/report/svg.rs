@@ -34,7 +34,7 @@ fn open(height: f64) -> String {
     )
 }
 
-fn text(svg: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &str) {
+fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, colour: &str, words: &str) {
     let words = escaped(words);
     let _ = write!(
         svg,
@@ -56,7 +56,7 @@ pub(super) fn bars(figures: &[(String, f64)], unit: &str) -> String {
     let mut rows = String::new();
     for (name, figure) in figures {
         let width = (WIDTH - NAMES - FIGURES) * (figure / longest).max(0.0);
-        text(&mut rows, NAMES - 8.0, y + 18.0, "end", "#1d2733", name);
+        text(&mut rows, (NAMES - 8.0, y + 18.0), "end", "#1d2733", name);
         let _ = write!(
             rows,
             "<rect x=\"{NAMES}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"{INK}\"/>",
@@ -64,7 +64,7 @@ pub(super) fn bars(figures: &[(String, f64)], unit: &str) -> String {
             BAR - 8.0
         );
         let shown = format!("{} {unit}", number(*figure));
-        text(&mut rows, NAMES + width + 6.0, y + 18.0, "start", FAINT, shown.trim_end());
+        text(&mut rows, (NAMES + width + 6.0, y + 18.0), "start", FAINT, shown.trim_end());
         y += BAR;
     }
     format!("{}{rows}</svg>", open(y.max(BAR)))
@@ -81,8 +81,7 @@ fn distribution(sorted_ms: &[f64], bound_ms: Option<f64>) -> String {
         line(&mut svg, (x(0.0), y(share)), (x(longest), y(share)), "#e3e8ee");
         text(
             &mut svg,
-            MARGIN - 6.0,
-            y(share) + 4.0,
+            (MARGIN - 6.0, y(share) + 4.0),
             "end",
             FAINT,
             &format!("{:.0} %", share * 100.0),
@@ -90,11 +89,11 @@ fn distribution(sorted_ms: &[f64], bound_ms: Option<f64>) -> String {
     }
     for part in 0..=5_u8 {
         let time = longest / 1.05 * f64::from(part) / 5.0;
-        text(&mut svg, x(time), y(0.0) + 20.0, "middle", FAINT, &format!("{} ms", number(time)));
+        text(&mut svg, (x(time), y(0.0) + 20.0), "middle", FAINT, &format!("{} ms", number(time)));
     }
     if let Some(bound_ms) = bound_ms {
         line(&mut svg, (x(bound_ms), y(0.0)), (x(bound_ms), y(1.0)), BOUND);
-        text(&mut svg, x(bound_ms) - 4.0, y(1.0) - 8.0, "end", BOUND, "bound on p99");
+        text(&mut svg, (x(bound_ms) - 4.0, y(1.0) - 8.0), "end", BOUND, "bound on p99");
     }
     let mut path = String::new();
     let step = sorted_ms.len().div_ceil(POINTS).max(1);
@@ -122,11 +121,11 @@ fn course(a_second: &[f64], unit: &str) -> String {
         let share = f64::from(part) / 4.0;
         let count = most / 1.05 * share;
         line(&mut svg, (x(0.0), y(count)), (x(seconds), y(count)), "#e3e8ee");
-        text(&mut svg, MARGIN - 6.0, y(count) + 4.0, "end", FAINT, &format!("{count:.0}"));
+        text(&mut svg, (MARGIN - 6.0, y(count) + 4.0), "end", FAINT, &format!("{count:.0}"));
         let second = seconds * share;
-        text(&mut svg, x(second), y(0.0) + 20.0, "middle", FAINT, &format!("{second:.0} s"));
+        text(&mut svg, (x(second), y(0.0) + 20.0), "middle", FAINT, &format!("{second:.0} s"));
     }
-    text(&mut svg, MARGIN, MARGIN - 16.0, "start", FAINT, unit);
+    text(&mut svg, (MARGIN, MARGIN - 16.0), "start", FAINT, unit);
     let mut path = String::new();
     let mut second = 0.0;
     for count in a_second {

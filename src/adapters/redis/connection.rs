@@ -55,6 +55,19 @@ enum Link {
     Cluster(ClusterConnection),
 }
 
+/// A Lua script: its hash, and its text for a server that does not know the hash.
+#[derive(Clone)]
+pub(super) struct LuaScript {
+    script: Script,
+    code: &'static str,
+}
+
+impl LuaScript {
+    pub(super) fn new(code: &'static str) -> Self {
+        Self { script: Script::new(code), code }
+    }
+}
+
 impl Connection {
     /// Connects to nothing yet.
     pub(super) fn new(url: RedisUrl) -> Self {
@@ -70,8 +83,7 @@ impl Connection {
     /// not know the script yet or any more.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
-        script: &Script,
-        code: &str,
+        script: &LuaScript,
         slot: u16,
         keys: &[String],
         arguments: &[String],
@@ -82,10 +94,10 @@ impl Connection {
             command
         };
         self.guarded(slot, async |link| {
-            match link.ask(&invocation("EVALSHA", script.get_hash())).await {
+            match link.ask(&invocation("EVALSHA", script.script.get_hash())).await {
                 // EVAL rather than SCRIPT LOAD: it goes to the one node that needs the script.
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    link.ask(&invocation("EVAL", code)).await
+                    link.ask(&invocation("EVAL", script.code)).await
                 }
                 answer => answer,
             }

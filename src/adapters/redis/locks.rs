@@ -3,10 +3,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use redis::Script;
 use uuid::Uuid;
 
-use super::{connection::Connection, keys::Tag, url::RedisUrl};
+use super::{
+    connection::{Connection, LuaScript},
+    keys::Tag,
+    url::RedisUrl,
+};
 use crate::ports::{Locks, PortError};
 
 /// Takes all keys for a token, or none. `KEYS`: the locks. `ARGV`: token, milliseconds.
@@ -42,8 +45,8 @@ const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 #[derive(Clone)]
 pub struct RedisLocks {
     connection: Arc<Connection>,
-    acquire: Script,
-    release: Script,
+    acquire: LuaScript,
+    release: LuaScript,
 }
 
 impl RedisLocks {
@@ -52,8 +55,8 @@ impl RedisLocks {
     pub fn new(url: RedisUrl) -> Self {
         Self {
             connection: Arc::new(Connection::new(url)),
-            acquire: Script::new(ACQUIRE),
-            release: Script::new(RELEASE),
+            acquire: LuaScript::new(ACQUIRE),
+            release: LuaScript::new(RELEASE),
         }
     }
 
@@ -84,7 +87,7 @@ impl Locks for RedisLocks {
         let tag = Tag::of(scope);
         let keys: Vec<String> = names.iter().map(|name| tag.lock(name)).collect();
         let arguments = [token.simple().to_string(), milliseconds(ttl).to_string()];
-        self.connection.run(&self.acquire, ACQUIRE, tag.slot(), &keys, &arguments).await
+        self.connection.run(&self.acquire, tag.slot(), &keys, &arguments).await
     }
 
     async fn release(&self, scope: &str, names: &[String], token: Uuid) -> Result<(), PortError> {
@@ -95,7 +98,7 @@ impl Locks for RedisLocks {
         let keys: Vec<String> = names.iter().map(|name| tag.lock(name)).collect();
         let arguments = [token.simple().to_string()];
         let _released: u64 =
-            self.connection.run(&self.release, RELEASE, tag.slot(), &keys, &arguments).await?;
+            self.connection.run(&self.release, tag.slot(), &keys, &arguments).await?;
         Ok(())
     }
 }
