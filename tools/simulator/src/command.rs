@@ -57,7 +57,7 @@ impl Arguments {
     }
 }
 
-/// What many seeds came to.
+/// The sums over many seeds.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// Histories in which everything held.
@@ -70,8 +70,8 @@ pub struct Summary {
     pub commits: u64,
     /// Copies to the dead letters.
     pub dead_letters: u64,
-    /// Messages given up because workers died whenever they had them in hand.
-    pub innocents: u64,
+    /// Of these, copies of harmless messages that workers held whenever they crashed.
+    pub collateral_dead_letters: u64,
     /// How often each kind of fault happened.
     pub faults: BTreeMap<Fault, u64>,
     /// How much time passed in them.
@@ -89,7 +89,7 @@ impl Summary {
         self.messages += report.messages;
         self.commits += report.commits;
         self.dead_letters += report.dead_letters;
-        self.innocents += report.innocents;
+        self.collateral_dead_letters += report.collateral_dead_letters;
         self.simulated = self.simulated.saturating_add(report.simulated);
         for (fault, count) in &report.faults {
             *self.faults.entry(*fault).or_default() += count;
@@ -107,14 +107,14 @@ pub fn run(first: u64, seeds: u64, threads: usize, options: &Options) -> Summary
 }
 
 /// Told how many of the seeds have been run, and how many there are.
-type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+type ProgressCallback<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 fn watched(
     first: u64,
     seeds: u64,
     threads: usize,
     options: &Options,
-    progress: Progress<'_>,
+    progress: ProgressCallback<'_>,
 ) -> Summary {
     let next = AtomicU64::new(first);
     let end = first.saturating_add(seeds);

@@ -1,8 +1,10 @@
-//! One history: workers that live and die, a workload, and what happens to them; then calm, in
-//! which everything must come to an end.
+//! One history: workers that live and die, a workload, and what happens to them; then the
+//! fault-free phase, in which everything must be done.
 
 mod later;
 mod redrive;
+mod running;
+mod workers;
 mod wrong;
 
 use std::{
@@ -11,37 +13,28 @@ use std::{
 };
 
 use fastrand::Rng;
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use redrive::WayBack;
 
 use super::{
     Options, RunReport,
     checks::Violation,
     fault::Fault,
-    injector::Injector,
-    ports::Ports,
-    profile::{Class, Profile, SKEW_MAX_MS},
-    progress::{self, Gauge},
+    profile::{Class, Profile},
+    progress,
     rng::{Seeded, happens, one_of, stream},
-    topology::{Place, QUEUES},
     trace::Trace,
     workload::{Posting, Workload},
     world::World,
 };
 use inventory_worker::{
-    adapters::memory::TokioClock,
     dlq::{self, DlqManager, Selection},
-    ports::{Clock, Entropy, Queue},
-    sweeper::Sweeper,
-    worker::{self, NoopObserver, QueueKind, Shutdown, WorkerContext},
+    ports::{Clock, Queue},
 };
+use redrive::RedriveTarget;
+use workers::Workers;
 
-/// In calm, everything must have come to an end within this.
+/// In the fault-free phase, everything must be done within this.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// How many runs it takes at most to send the dead letters back.
@@ -83,7 +76,7 @@ fn report(seed: u64, world: &World, trace: &Trace, simulated: Duration) -> RunRe
         messages: history.commands(),
         commits: history.commits(),
         dead_letters: history.dead(),
-        innocents: history.innocents(),
+        collateral_dead_letters: history.collateral_dead_letters(),
         faults: world.counts(),
         simulated,
         trace_lines: trace.lines(),
@@ -170,12 +163,12 @@ async fn pass(world: &World, time: Duration) {
 /// hold that ran out must be given back.
 async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Workers, Violation> {
     workers.crash().await;
-    world.set_calm(true);
+    world.set_fault_free(true);
     let workers = Workers::start(world, life);
     let began = Instant::now();
     let within = converge_within(world);
     loop {
-        world.look_in_calm();
+        world.check_fault_free_holds();
         if let Some(violation) = world.violation() {
             return Err(violation);
         }
@@ -192,7 +185,7 @@ async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Wor
         }
         if began.elapsed() > within {
             let detail = format!(
-                "after {} s of calm {waiting} messages are left, {overdue} holds overdue and {} \
+                "{} s into the fault-free phase {waiting} messages are left, {overdue} holds overdue and {} \
                  calls under way; {}",
                 within.as_secs(),
                 world.late_calls(),
@@ -227,7 +220,7 @@ async fn redrive(world: &Arc<World>, rng: &mut Rng) {
             options: dlq::Options { limit: dlq::LIMIT_MAX, ..dlq::Options::default() },
             stop: CancellationToken::new(),
         };
-        let back = WayBack::new(world, queue);
+        let back = RedriveTarget::new(world, queue);
         let letters = dead_letters.messages();
         for run in 1..=RUNS_MAX {
             back.is_sure.store(run == RUNS_MAX, Ordering::Relaxed);
@@ -242,266 +235,5 @@ async fn redrive(world: &Arc<World>, rng: &mut Rng) {
             world.history().fail("redrive", format!("{left} dead letters of c{queue} are left"));
         }
         back.check(&letters);
-    }
-}
-
-/// The workers of a history, each kept alive by a task of its own.
-#[derive(Default)]
-struct Workers {
-    keepers: JoinSet<Result<(), Violation>>,
-    stop: CancellationToken,
-}
-
-impl Workers {
-    /// `life`: from where the lives of the workers are counted.
-    fn start(world: &Arc<World>, life: u32) -> Self {
-        let mut workers = Self::default();
-        for worker in 0..world.profile.workers {
-            let supervisor = Supervisor {
-                world: Arc::clone(world),
-                worker,
-                life,
-                rng: stream(world.seed, &format!("supervisor {worker}.{life}")),
-                clock: clock(world, worker),
-                stop: workers.stop.clone(),
-            };
-            workers.keepers.spawn(supervisor.keep());
-        }
-        workers
-    }
-
-    /// Everybody dies at once.
-    async fn crash(mut self) {
-        self.keepers.shutdown().await;
-    }
-
-    /// Everybody ends in good order.
-    async fn drain(mut self) -> Result<(), Violation> {
-        self.stop.cancel();
-        while let Some(ended) = self.keepers.join_next().await {
-            ended.map_err(|error| Violation::new("worker", error.to_string()))??;
-        }
-        Ok(())
-    }
-}
-
-fn clock(world: &World, worker: usize) -> Arc<TokioClock> {
-    let mut rng = stream(world.seed, &format!("clock {worker}"));
-    let is_wrong = world.profile.rate(Fault::WrongClock) > 0 && !world.is_calm();
-    let is_off = is_wrong || world.profile.rate(Fault::Skew) > 0;
-    let most = if is_wrong { world.profile.skew_max_ms() } else { SKEW_MAX_MS };
-    let skew_ms = if is_off { rng.i64(-most..=most) } else { 0 };
-    if is_wrong {
-        world.count(Some(Fault::WrongClock));
-    }
-    Arc::new(world.clock.skewed(skew_ms))
-}
-
-/// Keeps one worker running: starts it again after it died or was told to stop.
-struct Supervisor {
-    world: Arc<World>,
-    worker: usize,
-    life: u32,
-    rng: Rng,
-    clock: Arc<TokioClock>,
-    stop: CancellationToken,
-}
-
-/// What ends a life, or changes it.
-enum Turn {
-    Ended(Result<(), tokio::task::JoinError>),
-    Died,
-    Stop,
-    Moment,
-}
-
-impl Supervisor {
-    async fn keep(mut self) -> Result<(), Violation> {
-        loop {
-            let running = Running::start(&self.world, self.worker, self.life, &self.clock);
-            let is_over = self.live(running).await?;
-            if is_over {
-                return Ok(());
-            }
-            self.life += 1;
-            let pause = Duration::from_millis(self.rng.u64(10..=15_000));
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// One life. Gives whether it was the last.
-    async fn live(&mut self, mut running: Running) -> Result<bool, Violation> {
-        loop {
-            let moment = Duration::from_millis(self.rng.u64(50..=2_000));
-            let injector = Arc::clone(&running.injector);
-            let turn = tokio::select! {
-                biased;
-                ended = &mut running.task => Turn::Ended(ended),
-                () = injector.died() => Turn::Died,
-                () = self.stop.cancelled() => Turn::Stop,
-                () = tokio::time::sleep(moment) => Turn::Moment,
-            };
-            match turn {
-                Turn::Ended(ended) => {
-                    let how = ended.map_or_else(|error| error.to_string(), |()| "early".to_owned());
-                    return Err(Violation::new("worker", format!("ended by itself: {how}")));
-                }
-                Turn::Died => {
-                    running.crash().await;
-                    return Ok(false);
-                }
-                Turn::Stop => {
-                    running.drain().await?;
-                    return Ok(true);
-                }
-                Turn::Moment if self.world.is_calm() => {}
-                Turn::Moment => {
-                    if let Some(running_on) = self.moment(running).await? {
-                        running = running_on;
-                    } else {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-    }
-
-    /// What may happen to a worker from outside at any moment. Gives it back if it lives on.
-    async fn moment(&mut self, running: Running) -> Result<Option<Running>, Violation> {
-        let profile = &self.world.profile;
-        let rate = |fault| profile.rate(fault);
-        if happens(&mut self.rng, rate(Fault::Skew).saturating_mul(3)) {
-            let most = profile.skew_max_ms();
-            let skew_ms = self.rng.i64(-most..=most);
-            self.clock.set_skew(skew_ms);
-            self.world.count(Some(Fault::Skew));
-            running.injector.trace(format_args!("clock off by {skew_ms} ms"));
-        }
-        if happens(&mut self.rng, rate(Fault::CrashAnytime)) && self.world.may_crash() {
-            self.world.count(Some(Fault::CrashAnytime));
-            running.crash().await;
-            return Ok(None);
-        }
-        if happens(&mut self.rng, rate(Fault::Drain)) {
-            self.world.count(Some(Fault::Drain));
-            running.drain().await?;
-            return Ok(None);
-        }
-        Ok(Some(running))
-    }
-}
-
-/// A worker with its sweeper. Dies when dropped.
-struct Running {
-    injector: Arc<Injector>,
-    task: JoinHandle<()>,
-    stop: Shutdown,
-    grace: Duration,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.task.is_finished() {
-            self.die();
-        }
-    }
-}
-
-impl Running {
-    fn start(world: &Arc<World>, worker: usize, life: u32, clock: &Arc<TokioClock>) -> Self {
-        let injector = Arc::new(Injector::new(Arc::clone(world), worker, life));
-        injector.trace(format_args!("starts"));
-        let mut settings = world.profile.settings.get(worker).cloned().unwrap_or_default();
-        let gauge = Arc::new(Gauge::new(settings.messages_in_flight_max));
-        world.watch(injector.life(), Arc::clone(&gauge));
-        if inventory_worker::injected_bug!(NoBudget) {
-            settings.messages_in_flight_max = usize::MAX;
-        }
-        let stop = Shutdown::default();
-        let chance = stream(world.seed, &format!("entropy of {worker}.{life}"));
-        let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(chance));
-        let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
-        let grace = settings.grace;
-        let Ports { store, topic, locks, queues } = Ports::new(&injector);
-        let context = Arc::new(WorkerContext {
-            store,
-            locks,
-            publisher: topic,
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            observer: gauge,
-            settings,
-            shutdown: stop.clone(),
-        });
-        let expiries = queues.iter().find(|pair| pair.kind == QueueKind::Expiries);
-        let expiries = expiries.filter(|_| !inventory_worker::injected_bug!(NeverSweep));
-        let sweeper = expiries.map(|pair| Sweeper {
-            store: Arc::clone(&context.store),
-            locks: Arc::clone(&context.locks),
-            queue: Arc::clone(&pair.queue),
-            clock,
-            entropy,
-            observer: Arc::new(NoopObserver),
-            settings: world.profile.sweeper.clone(),
-        });
-        let sweeping = stop.receiving.clone();
-        let task = tokio::spawn(async move {
-            let sweep = async {
-                if let Some(sweeper) = sweeper {
-                    sweeper.run(sweeping).await;
-                }
-            };
-            futures::future::join(worker::run(context, queues), sweep).await;
-        });
-        Self { injector, task, stop, grace }
-    }
-
-    /// Stops where it stands, and is gone.
-    async fn crash(mut self) {
-        self.die();
-        let _ = (&mut self.task).await;
-    }
-
-    fn die(&self) {
-        self.injector.kill();
-        self.injector.trace(format_args!("dies"));
-        let (world, injector) = (&self.injector.world, &self.injector);
-        world.history().crashed(injector.life());
-        world.unwatch(injector.life());
-        self.task.abort();
-    }
-
-    /// Is told to stop; killed where it takes longer than its grace. In calm it may not.
-    async fn drain(mut self) -> Result<(), Violation> {
-        self.injector.trace(format_args!("is told to stop"));
-        self.injector.tell_to_stop();
-        self.stop.receiving.cancel();
-        let told = Instant::now();
-        let is_calm = self.injector.world.is_calm();
-        let patience = self.grace + Duration::from_secs(2);
-        tokio::select! {
-            biased;
-            ended = &mut self.task => {
-                self.injector.trace(format_args!("has stopped"));
-                let (world, life) = (&self.injector.world, self.injector.life());
-                let held = world.unwatch(life);
-                // What its grace cut off is left as after a crash.
-                if told.elapsed() >= self.grace {
-                    world.history().crashed(life);
-                } else if let Some(held) = held {
-                    world.history().fail("rest", format!("worker {} ended with {held}", life.0));
-                }
-                return ended.map_err(|error| Violation::new("worker", error.to_string()));
-            }
-            () = self.injector.died() => {}
-            () = tokio::time::sleep(patience) => {
-                if is_calm {
-                    let detail = format!("worker {} did not stop in time", self.injector.worker);
-                    return Err(Violation::new("drain", detail));
-                }
-            }
-        }
-        self.crash().await;
-        Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 /// Ids that begin so are of commands whose transaction the store refuses until it is cured.
 pub(super) const POISON: &str = "poison-";
-/// Ids that begin so are of commands that kill the worker which writes their outcome, until it is
+/// Ids that begin so are of commands that crash the worker which writes their outcome, until it is
 /// cured.
-pub(super) const KILLER: &str = "killer-";
+pub(super) const CRASH_TRIGGER: &str = "killer-";
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {

@@ -16,7 +16,7 @@ use super::{
     checks::{Violation, model::Model, oracle::Sent},
     fault::Fault,
     profile::{Class, Profile, REDRIVE_AFTER},
-    progress::Waiting,
+    progress::UnaffectedMessages,
     topology::{Incarnation, QUEUES},
 };
 use inventory_worker::{
@@ -50,11 +50,11 @@ pub(super) struct History {
     commits: u64,
     publications: usize,
     dead: u64,
-    innocents: u64,
+    collateral_dead_letters: u64,
     /// What the dead letters took, by queue and id.
     letters: BTreeSet<(usize, String)>,
-    /// Who is not to blame, where the history is one in which they must go on.
-    waiting: Option<Waiting>,
+    /// In a history of [`Class::Progress`]: the messages that its trouble must not hold up.
+    unaffected: Option<UnaffectedMessages>,
     /// Whether a message may have one copy alone: nothing fails between a copy and its message's
     /// end but the topic.
     is_one_copy: bool,
@@ -69,7 +69,7 @@ impl History {
         Self {
             redrive_after: profile.redrive_after(),
             letters: BTreeSet::new(),
-            waiting: is_progress.then(Waiting::default),
+            unaffected: is_progress.then(UnaffectedMessages::default),
             is_one_copy: is_progress && profile.rate(Fault::LongOutage) > 0,
             may_redrive: profile.redrive_after() < REDRIVE_AFTER,
             limits: profile.settings.iter().map(|settings| settings.limits).collect(),
@@ -86,7 +86,7 @@ impl History {
             commits: 0,
             publications: 0,
             dead: 0,
-            innocents: 0,
+            collateral_dead_letters: 0,
             violation: None,
         }
     }
@@ -103,9 +103,9 @@ impl History {
         self.dead
     }
 
-    /// Messages that were given up because workers died whenever they had them in hand.
-    pub(super) fn innocents(&self) -> u64 {
-        self.innocents
+    /// Copies of harmless messages that workers held whenever they crashed.
+    pub(super) fn collateral_dead_letters(&self) -> u64 {
+        self.collateral_dead_letters
     }
 
     pub(super) fn commands(&self) -> u64 {
@@ -145,13 +145,14 @@ impl History {
         self.messages.get(self.by_id.get(message_id)?)?.key.clone()
     }
 
-    /// Looks whether somebody who is not to blame waits for too long; time counts from `since`.
-    pub(super) fn look(&mut self, now: Timestamp, since: Timestamp) {
-        let overdue = self.waiting.as_ref().and_then(|waiting| waiting.overdue(now, since));
+    /// Checks that no unaffected message waits for too long; time counts from `since`.
+    pub(super) fn check_unaffected(&mut self, now: Timestamp, since: Timestamp) {
+        let overdue =
+            self.unaffected.as_ref().and_then(|unaffected| unaffected.overdue(now, since));
         let Some((at, waited)) = overdue else { return };
         let Some(message) = self.messages.get(&at) else { return };
         let detail = format!(
-            "c{}.{} in group {}, which is not to blame, has waited {} s for its outcome: {}",
+            "c{}.{} in group {}, which is unaffected, has waited {} s for its outcome: {}",
             at.0,
             at.1,
             message.group,
@@ -196,13 +197,13 @@ impl History {
             return self.fail("delete", format!("c{queue}.{sequence} was never sent"));
         };
         message.is_deleted = true;
-        if let Some(waiting) = &mut self.waiting {
-            waiting.done((queue, sequence));
+        if let Some(unaffected) = &mut self.unaffected {
+            unaffected.done((queue, sequence));
         }
         let is_settled = match (&message.command, &message.key) {
             (Some(_), _) => message.published.is_some() || message.is_dead,
             (None, Some(_)) => {
-                message.is_condemned || message.published.is_some() && message.is_dead
+                message.is_abandoned || message.published.is_some() && message.is_dead
             }
             (None, None) => message.is_dead,
         };
@@ -220,7 +221,7 @@ impl History {
         self.attempts.entry(message_id.to_owned()).or_default().push(life);
     }
 
-    pub(super) fn forgiven(&mut self, message_id: &str, life: Incarnation) {
+    pub(super) fn attempt_undone(&mut self, message_id: &str, life: Incarnation) {
         let Some(attempts) = self.attempts.get_mut(message_id) else { return };
         if let Some(index) = attempts.iter().rposition(|other| *other == life) {
             attempts.remove(index);

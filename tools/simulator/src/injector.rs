@@ -1,5 +1,7 @@
 //! What goes wrong in a worker's calls, drawn from the seed.
 
+mod fate;
+
 use std::{
     fmt::{self, Debug, Display},
     future::pending,
@@ -20,64 +22,9 @@ use super::{
     topology::{Incarnation, Port},
     world::World,
 };
-use inventory_worker::ports::{EntryError, PortError};
+use inventory_worker::ports::PortError;
 
-/// A call of a port.
-#[derive(Clone, Copy)]
-pub(super) struct Call {
-    pub(super) port: Port,
-    pub(super) name: &'static str,
-    /// Made so often and of so little interest that it takes no time unless something goes wrong.
-    pub(super) is_quick: bool,
-}
-
-impl Call {
-    pub(super) const fn new(port: Port, name: &'static str) -> Self {
-        Self { port, name, is_quick: false }
-    }
-}
-
-/// What becomes of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Fine,
-    Fails,
-    Throttled,
-    LosesAnswer,
-    Late(Duration),
-    CrashBefore,
-    CrashAfter,
-}
-
-impl Display for Fate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fine => f.write_str(""),
-            Self::Fails => f.write_str(" !fails"),
-            Self::Throttled => f.write_str(" !throttled"),
-            Self::LosesAnswer => f.write_str(" !answer lost"),
-            Self::Late(by) => write!(f, " !late by {} ms", by.as_millis()),
-            Self::CrashBefore => f.write_str(" !crash before"),
-            Self::CrashAfter => f.write_str(" !crash after"),
-        }
-    }
-}
-
-/// The effect of a call on its own.
-pub(super) type Effect = futures::future::BoxFuture<'static, ()>;
-
-/// A call that takes effect in time or not at all.
-pub(super) fn never() -> Option<Effect> {
-    None
-}
-
-/// What becomes of an entry of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EntryFate {
-    Fine,
-    Fails,
-    LosesAnswer,
-}
+pub(super) use fate::{Call, Effect, EntryFate, Fate, merge, never, passed};
 
 /// One life of a worker: draws the fate of its calls, and holds them when it stands still or is
 /// dead.
@@ -201,7 +148,7 @@ impl Injector {
     fn is_cut_off(&self, call: Call) -> bool {
         let until = self.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner);
         call.port == Port::Store
-            && !self.world.is_calm()
+            && !self.world.is_fault_free()
             && until.is_some_and(|until| Instant::now() < until)
     }
 
@@ -220,7 +167,7 @@ impl Injector {
 
     fn draw(&self, call: Call) -> (Duration, Fate) {
         let latency = self.latency(call);
-        if self.world.is_calm() {
+        if self.world.is_fault_free() {
             return (latency, Fate::Fine);
         }
         let profile = &self.world.profile;
@@ -267,14 +214,17 @@ impl Injector {
     fn latency(&self, call: Call) -> Duration {
         let profile = &self.world.profile;
         let rng = &mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        if !call.is_quick && !self.world.is_calm() && happens(rng, profile.rate(Fault::Tail) / 4) {
+        if !call.is_quick
+            && !self.world.is_fault_free()
+            && happens(rng, profile.rate(Fault::Tail) / 4)
+        {
             self.world.count(Some(Fault::Tail));
             return self.visibility().mul_f64(1.5 * rng.f64());
         }
         if call.is_quick {
             return Duration::ZERO;
         }
-        if self.worker == 0 && !self.world.is_calm() && profile.rate(Fault::Starved) > 0 {
+        if self.worker == 0 && !self.world.is_fault_free() && profile.rate(Fault::Starved) > 0 {
             self.world.count(Some(Fault::Starved));
             return Duration::from_millis(rng.u64(STARVED_MS));
         }
@@ -336,9 +286,9 @@ impl Injector {
         self.death.notified().await;
     }
 
-    /// Whether something happens in a call: `false` in calm.
+    /// Whether something happens in a call: `false` in the fault-free phase.
     pub(super) fn happens(&self, fault: Fault) -> bool {
-        if self.world.is_calm() {
+        if self.world.is_fault_free() {
             return false;
         }
         let rate = self.world.profile.rate(fault);
@@ -381,27 +331,4 @@ impl Injector {
 
 fn as_micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Answers of a batch of which only the entries that are not to fail were passed on.
-pub(super) fn merge<T>(
-    fates: &[EntryFate],
-    answers: Vec<Result<T, EntryError>>,
-) -> Vec<Result<T, EntryError>> {
-    let mut answers = answers.into_iter();
-    let failed = || Err(EntryError::Retryable("this entry failed".to_owned()));
-    fates
-        .iter()
-        .map(|fate| match fate {
-            EntryFate::Fails => failed(),
-            EntryFate::LosesAnswer => answers.next().unwrap_or_else(failed).and_then(|_| failed()),
-            EntryFate::Fine => answers.next().unwrap_or_else(failed),
-        })
-        .collect()
-}
-
-/// The entries that are passed on.
-pub(super) fn passed<T: Clone>(fates: &[EntryFate], entries: &[T]) -> Vec<T> {
-    let kept = entries.iter().zip(fates).filter(|(_, fate)| **fate != EntryFate::Fails);
-    kept.map(|(entry, _)| entry.clone()).collect()
 }

@@ -7,13 +7,13 @@
 //! ```text
 //! driver ── workload ─► queues ─► worker::run ─► ports (injector: faults) ─► world (memory ports)
 //!    │                              × 2…4, killed and started again             │ every effect
-//!    └ calm: everything must come to an end             trace ◄─────────── history ─► checks
+//!    └ fault-free phase: everything must be done        trace ◄─────────── history ─► checks
 //! ```
 //!
 //! Most histories mix every kind of fault. Some are of a class of their own ([`profile`]): reads that
 //! tear, of commands that cross; a worker without processor; conflicts without end; and, one in
 //! five, histories in which one kind of trouble lasts ([`trouble`]) and nothing else goes wrong:
-//! there whoever is not to blame must go on meanwhile, and what is stuck may hold no more than a
+//! there unaffected commands must make progress meanwhile, and stuck ones may hold no more than a
 //! small share of a worker's room ([`progress`]).
 //!
 //! Rollouts: the in-memory store keeps outcomes as values, without a format. So a rollout is two
@@ -73,8 +73,8 @@ pub struct RunReport {
     pub commits: u64,
     /// Copies to the dead letters.
     pub dead_letters: u64,
-    /// Of these, messages that were given up because workers died whenever they had them in hand.
-    pub innocents: u64,
+    /// Of these, copies of harmless messages that workers held whenever they crashed.
+    pub collateral_dead_letters: u64,
     /// How often each kind of fault happened.
     pub faults: BTreeMap<Fault, u64>,
     /// How much time passed in it.

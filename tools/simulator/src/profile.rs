@@ -32,7 +32,7 @@ pub(super) struct Profile {
     pub(super) sweeper: sweeper::Settings,
     /// What kind of history it is.
     pub(super) class: Class,
-    /// What is wrong from the beginning until calm, beside what goes wrong in calls.
+    /// What is wrong from the beginning until the fault-free phase, beside what goes wrong in calls.
     pub(super) trouble: Option<Trouble>,
     rates: Vec<(Fault, u32)>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Profile {
 pub(super) enum Class {
     /// Anything may go wrong.
     Mixed,
-    /// One kind of trouble in force and nothing else: whoever is not to blame goes on.
+    /// One kind of trouble in force and nothing else: unaffected messages make progress.
     Progress,
     /// Reads that tear, of commands that cross each other.
     Crossing,
@@ -74,7 +74,7 @@ const WRONG_CLOCK_MAX_MS: i64 = 2 * 3_600_000;
 /// SQS: "maxReceiveCount … 1 to 1,000", of which `bootstrap` sets the most.
 pub(super) const REDRIVE_AFTER: u32 = 1_000;
 
-/// What may be the trouble where whoever is not to blame must go on.
+/// The kinds of trouble in a history of [`Class::Progress`].
 const TROUBLES: [Fault; 7] = [
     Fault::StuckHolds,
     Fault::ThrottledItems,

@@ -1,8 +1,9 @@
 //! What is wrong with some things for a long while, when all others are fine.
 //!
 //! In a history of the class [`Class::Progress`](super::profile::Class) one such trouble is in
-//! force from the beginning until calm. It concerns the pool [`POOL`], which nobody else names, and
-//! the groups of that pool: whoever is not in it must go on.
+//! force from the beginning until the fault-free phase. It concerns the pool [`POOL`], which no
+//! other command names, and the groups of that pool: all others are unaffected and must make
+//! progress.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -79,10 +80,10 @@ pub(super) fn is_of_pool(group: &GroupId, command: Option<&Command>) -> bool {
 
 /// What is wrong with which items at the moment.
 #[derive(Default)]
-pub(super) struct Troubles(Mutex<State>);
+pub(super) struct Troubles(Mutex<AffectedItems>);
 
 #[derive(Default)]
-struct State {
+struct AffectedItems {
     damaged_seats: BTreeSet<SeatKey>,
     damaged_lines: BTreeSet<LineKey>,
     missing_lines: BTreeSet<LineKey>,
@@ -96,64 +97,64 @@ struct Throttled {
 }
 
 impl Troubles {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn affected(&self) -> MutexGuard<'_, AffectedItems> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn damage_seat(&self, key: SeatKey) {
-        self.state().damaged_seats.insert(key);
+        self.affected().damaged_seats.insert(key);
     }
 
     pub(super) fn damage_line(&self, key: LineKey) {
-        self.state().damaged_lines.insert(key);
+        self.affected().damaged_lines.insert(key);
     }
 
     /// The line is not to be found.
     pub(super) fn miss_line(&self, key: LineKey) {
-        self.state().missing_lines.insert(key);
+        self.affected().missing_lines.insert(key);
     }
 
     /// Seats and lines of the pool are throttled until then: commits, and loads where it says so.
     pub(super) fn throttle(&self, pool: PoolId, until: Instant, loads: bool) {
-        self.state().throttled.insert(pool, Throttled { until, loads });
+        self.affected().throttled.insert(pool, Throttled { until, loads });
     }
 
     /// Nothing is wrong any more.
     pub(super) fn repair(&self) {
-        *self.state() = State::default();
+        *self.affected() = AffectedItems::default();
     }
 
     /// What a load of these meets.
     pub(super) fn load(&self, wanted: &LoadRequest) -> Option<(Fault, PortError)> {
-        let state = self.state();
-        let is_damaged = wanted.seats.iter().any(|key| state.damaged_seats.contains(key))
-            || wanted.lines.iter().any(|key| state.damaged_lines.contains(key));
+        let affected = self.affected();
+        let is_damaged = wanted.seats.iter().any(|key| affected.damaged_seats.contains(key))
+            || wanted.lines.iter().any(|key| affected.damaged_lines.contains(key));
         if is_damaged {
             let what = "an item of it is damaged".to_owned();
             return Some((Fault::Damaged, PortError::Unreadable(what)));
         }
         let mut pools = (wanted.seats.iter().map(|key| PoolId::Event(key.event_id)))
             .chain(wanted.lines.iter().map(|key| key.pool.clone()));
-        pools.any(|pool| state.is_throttled(&pool, true)).then(throttled)
+        pools.any(|pool| affected.is_throttled(&pool, true)).then(throttled)
     }
 
     /// What a commit of this meets.
     pub(super) fn commit(&self, transaction: &Transaction) -> Option<(Fault, PortError)> {
-        let state = self.state();
+        let affected = self.affected();
         let mut pools = transaction.writes.iter().filter_map(|write| match write {
             Write::Seat { key, .. } => Some(PoolId::Event(key.event_id)),
             Write::Line { key, .. } => Some(key.pool.clone()),
             _ => None,
         });
-        pools.any(|pool| state.is_throttled(&pool, false)).then(throttled)
+        pools.any(|pool| affected.is_throttled(&pool, false)).then(throttled)
     }
 
     /// Takes out what is not to be found. Gives whether there was any.
     pub(super) fn hide(&self, loaded: &mut ReadSet) -> bool {
-        let state = self.state();
+        let affected = self.affected();
         let mut is_any = false;
         for (key, line) in &mut loaded.lines {
-            if state.missing_lines.contains(key) {
+            if affected.missing_lines.contains(key) {
                 is_any |= line.take().is_some();
             }
         }
@@ -161,7 +162,7 @@ impl Troubles {
     }
 }
 
-impl State {
+impl AffectedItems {
     fn is_throttled(&self, pool: &PoolId, is_load: bool) -> bool {
         self.throttled
             .get(pool)

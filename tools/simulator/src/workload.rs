@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::{
-    fault::{Fault, KILLER, POISON},
+    fault::{CRASH_TRIGGER, Fault, POISON},
     profile::{Class, Profile},
     rng::{happens, one_of, stream},
     topology::EPOCH,
@@ -209,7 +209,7 @@ impl Maker {
         // Where poison is the trouble, it is the crowd's alone.
         let is_apart = profile.class == Class::Progress;
         if !is_apart && happens(&mut self.rng, profile.rate(Fault::Poison) / 4) {
-            prefix = if self.rng.u32(0..3) == 0 { KILLER } else { POISON };
+            prefix = if self.rng.u32(0..3) == 0 { CRASH_TRIGGER } else { POISON };
         }
         let source = one_of(&mut self.rng, &["/web", "/app"]).copied().unwrap_or("/web");
         let key = key(source, &format!("{prefix}{number}"));
@@ -224,9 +224,9 @@ impl Maker {
         let is_restock = matches!(action, Action::Restock(_));
         let is_chunked =
             matches!(&action, Action::Restock(Restock { lines, .. }) if lines.len() > 99);
-        let has_killers = !is_apart && profile.rate(Fault::Poison) > 0;
-        let key = match is_chunked && has_killers && self.rng.u32(0..8) == 0 {
-            true => self::key(source, &format!("{KILLER}{number}")),
+        let has_crash_triggers = !is_apart && profile.rate(Fault::Poison) > 0;
+        let key = match is_chunked && has_crash_triggers && self.rng.u32(0..8) == 0 {
+            true => self::key(source, &format!("{CRASH_TRIGGER}{number}")),
             false => key,
         };
         let queue = if is_restock && self.rng.u32(0..4) > 0 { RESTOCK_QUEUE } else { 0 };
@@ -419,7 +419,7 @@ impl Maker {
         let before = one_of(&mut self.rng, &self.sent)?.message.body.clone();
         let decoded = message::decode(&before).ok()?;
         let id = decoded.command.key.id.as_str();
-        if id.starts_with(POISON) || id.starts_with(KILLER) {
+        if id.starts_with(POISON) || id.starts_with(CRASH_TRIGGER) {
             return None;
         }
         let (pool, action, group) = self.cancel();

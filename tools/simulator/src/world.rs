@@ -1,6 +1,8 @@
 //! The world that the workers of a history share: in-memory ports, and everything that is seen of
 //! what happens in them.
 
+mod effects;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -12,17 +14,15 @@ use std::{
 
 use jiff::SignedDuration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
     checks::Violation,
     fault::Fault,
-    history::{History, Sending},
-    ports,
+    history::History,
     profile::{Class, Profile},
     progress::{Gauge, HOLD_WITHIN, WITHIN},
-    topology::{EPOCH, Incarnation, Place, Port, QUEUES},
-    trace::{Trace, Writes},
+    topology::{EPOCH, Incarnation, Port, QUEUES},
+    trace::Trace,
     trouble::{self, QUEUE_BYTES_MAX, Troubles},
 };
 use inventory_worker::{
@@ -30,11 +30,7 @@ use inventory_worker::{
         MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock,
     },
     domain::{ReservationId, Timestamp},
-    ports::{
-        BatchAnswer, Clock, CommitError, Consumed, LedgerKey, LoadRequest, OutgoingMessage,
-        PortError, Publication, Publisher, Queue, QueueLimits, ReceiptHandle, Record, Transaction,
-        Write,
-    },
+    ports::{Clock, LedgerKey, OutgoingMessage, QueueLimits, Record},
     worker::QueueKind,
 };
 
@@ -50,7 +46,7 @@ pub(super) struct World {
     pub(super) locks: Arc<MemoryLocks>,
     trace: Mutex<Trace>,
     history: Mutex<History>,
-    is_calm: AtomicBool,
+    is_fault_free: AtomicBool,
     is_poison_cured: AtomicBool,
     outages: Mutex<BTreeMap<Port, Instant>>,
     crashes_left: AtomicU32,
@@ -59,7 +55,7 @@ pub(super) struct World {
     pub(super) troubles: Troubles,
     /// What each life that goes on tells of itself.
     gauges: Mutex<BTreeMap<Incarnation, Arc<Gauge>>>,
-    /// From when on it counts how long somebody waits: since the topic is back, or since calm.
+    /// From when on it counts how long somebody waits: since the topic is back, or since the fault-free phase began.
     counts_from: Mutex<Timestamp>,
     /// What was written in the newer format.
     newer: Mutex<BTreeSet<LedgerKey>>,
@@ -92,7 +88,7 @@ impl World {
             clock,
             trace: Mutex::new(Trace::new(keeps_text)),
             history: Mutex::new(History::new(&profile)),
-            is_calm: AtomicBool::new(false),
+            is_fault_free: AtomicBool::new(false),
             is_poison_cured: AtomicBool::new(false),
             outages: Mutex::default(),
             crashes_left,
@@ -124,19 +120,20 @@ impl World {
         std::mem::replace(&mut trace, Trace::new(false))
     }
 
-    /// Whether nothing goes wrong any more.
-    pub(super) fn is_calm(&self) -> bool {
-        self.is_calm.load(Ordering::Relaxed)
+    /// Whether the history is in its fault-free phase: nothing goes wrong any more.
+    pub(super) fn is_fault_free(&self) -> bool {
+        self.is_fault_free.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_calm(&self, is_calm: bool) {
-        self.is_calm.store(is_calm, Ordering::Relaxed);
-        if is_calm {
+    pub(super) fn set_fault_free(&self, is_fault_free: bool) {
+        self.is_fault_free.store(is_fault_free, Ordering::Relaxed);
+        if is_fault_free {
             self.outages.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.troubles.repair();
             self.count_from(self.clock.now());
         }
-        self.trace(format_args!("{}", if is_calm { "calm" } else { "no longer calm" }));
+        let what = if is_fault_free { "begins" } else { "ends" };
+        self.trace(format_args!("fault-free phase {what}"));
     }
 
     /// Whether what was poison can be handled by now.
@@ -186,38 +183,38 @@ impl World {
         Some(format!("worker {} has {}", life.0, gauge.held()))
     }
 
-    /// Now and then: whether whoever is not to blame goes on, and what is stuck takes little room.
-    pub(super) fn look(&self) {
+    /// Checks that unaffected messages make progress, and that stuck ones take little room.
+    pub(super) fn check_progress(&self) {
         let (now, since) = (self.clock.now(), self.counts_from());
         let is_progress = self.profile.class == Class::Progress;
         let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
         let too_much = gauges.iter().find_map(|(life, gauge)| {
-            Some(format!("worker {}: {}", life.0, gauge.look(is_progress)?))
+            Some(format!("worker {}: {}", life.0, gauge.check(is_progress)?))
         });
         drop(gauges);
         let mut history = self.history();
         if let Some(detail) = too_much {
             history.fail("room", detail);
         }
-        history.look(now, since);
+        history.check_unaffected(now, since);
         drop(history);
-        if is_progress && !self.is_calm() {
-            self.look_for_holds(WITHIN);
+        if is_progress && !self.is_fault_free() {
+            self.check_holds(WITHIN);
         }
     }
 
-    /// In calm, once nothing is wrong: whether every hold is given back soon after its end.
-    pub(super) fn look_in_calm(&self) {
+    /// In the fault-free phase: checks that every hold is given back soon after its end.
+    pub(super) fn check_fault_free_holds(&self) {
         let is_sound = self.profile.trouble.is_none()
             && [Fault::WrongClock, Fault::Damaged, Fault::ThrottledItems]
                 .iter()
                 .all(|fault| self.profile.rate(*fault) == 0);
         if is_sound {
-            self.look_for_holds(HOLD_WITHIN);
+            self.check_holds(HOLD_WITHIN);
         }
     }
 
-    fn look_for_holds(&self, within: SignedDuration) {
+    fn check_holds(&self, within: SignedDuration) {
         let (now, since) = (self.clock.now(), self.counts_from());
         let late: Vec<(Timestamp, ReservationId)> = self.store.inspect(|tables| {
             let holds = tables.expiry_index.iter().filter(|(_, end, id)| {
@@ -301,156 +298,5 @@ impl World {
     pub(super) fn set_up(&self, records: Vec<Record>) {
         self.history().set_up(&records, self.clock.now());
         self.store.insert(records);
-    }
-
-    /// A producer sends a message. Gives whether it was appended.
-    pub(super) fn post(&self, queue: usize, message: &OutgoingMessage) -> bool {
-        let Some(to) = self.queues.get(queue) else { return false };
-        match to.push(message) {
-            Ok(id) => self.note_sent(Place::Commands(queue), message, &id),
-            Err(error) => {
-                self.history().fail("workload", format!("a message was refused: {error}"));
-                false
-            }
-        }
-    }
-
-    fn note_sent(&self, place: Place, message: &OutgoingMessage, id: &str) -> bool {
-        let sequence = id.parse::<Uuid>().map_or(0, |id| id.as_u64_pair().1);
-        let sending = Sending { message, id, sequence, at: self.clock.now() };
-        let is_new = self.history().sent(place, &sending);
-        if is_new {
-            let group = &message.group;
-            self.trace(format_args!("sent {place}.{sequence} {group} {}", message.body));
-        }
-        is_new
-    }
-
-    /// What is checked of a commit before it is on its way.
-    pub(super) fn begin_commit(&self, life: Incarnation, transaction: &Transaction) {
-        let holds = |queue: usize, receipt: &ReceiptHandle| {
-            self.queues.get(queue).is_some_and(|queue| queue.holds(receipt))
-        };
-        self.history().begun(transaction, life, holds);
-    }
-
-    /// The effect of a commit, and what is checked of it.
-    pub(super) async fn commit(
-        &self,
-        worker: usize,
-        transaction: &Transaction,
-        token: Uuid,
-    ) -> Result<Consumed, CommitError> {
-        let result = ports::commit(&self.store, transaction, token).await;
-        self.note_redriven();
-        if result.is_ok() {
-            let number =
-                self.history().committed(worker, transaction, self.clock.now(), &self.store);
-            self.trace(format_args!("committed #{number} by w{worker}: {}", Writes(transaction)));
-            if self.profile.is_newer(worker) {
-                self.note_newer(transaction);
-            }
-        }
-        result
-    }
-
-    fn note_newer(&self, transaction: &Transaction) {
-        let mut newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
-        newer.extend(transaction.writes.iter().filter_map(|write| match write {
-            Write::Ledger { key, .. } => Some(key.clone()),
-            Write::LedgerOverIntent { key, .. } => Some(LedgerKey::Command(key.clone())),
-            _ => None,
-        }));
-    }
-
-    /// Whether the worker is of an older release than what it wants was written by. In calm the
-    /// rollout is over.
-    pub(super) fn is_too_new(&self, worker: usize, wanted: &LoadRequest) -> bool {
-        if self.is_calm() || self.profile.is_newer(worker) {
-            return false;
-        }
-        let newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.ledger.iter().any(|key| newer.contains(key))
-    }
-
-    /// The effect of a publish. `excused`: entries that came after one that failed.
-    pub(super) async fn publish(
-        &self,
-        batch: &[Publication],
-        excused: &[bool],
-    ) -> Result<BatchAnswer, PortError> {
-        let answers = self.topic.publish(batch).await?;
-        let mut history = self.history();
-        for ((publication, answer), excused) in batch.iter().zip(&answers).zip(excused) {
-            if answer.is_ok() {
-                let is_new = history.published(publication, *excused);
-                if is_new {
-                    self.trace(format_args!(
-                        "published {} {}",
-                        publication.group, publication.body
-                    ));
-                }
-            }
-        }
-        Ok(answers)
-    }
-
-    /// The effect of a send by a worker or sweeper.
-    pub(super) async fn send(
-        &self,
-        place: Place,
-        messages: &[OutgoingMessage],
-    ) -> Result<BatchAnswer<String>, PortError> {
-        let (Place::Commands(index) | Place::DeadLetters(index)) = place;
-        let queues = match place {
-            Place::Commands(_) => &self.queues,
-            Place::DeadLetters(_) => &self.dead_letters,
-        };
-        let Some(queue) = queues.get(index) else { return Ok(Vec::new()) };
-        if matches!(place, Place::Commands(_)) {
-            messages.iter().for_each(|message| self.check_expiry(message));
-        }
-        let answers = queue.send(messages).await?;
-        for (message, answer) in messages.iter().zip(&answers) {
-            if let Ok(id) = answer {
-                self.note_sent(place, message, id);
-            }
-        }
-        Ok(answers)
-    }
-
-    /// A worker posts an expiry: not before the hold's end and the margin, by clocks that agree.
-    fn check_expiry(&self, message: &OutgoingMessage) {
-        let skews = [Fault::Skew, Fault::WrongClock];
-        let id = message.group.as_str().strip_prefix("expire/").and_then(|id| id.parse().ok());
-        let Some(id) = id.filter(|_| skews.iter().all(|skew| self.profile.rate(*skew) == 0)) else {
-            return;
-        };
-        let ends = self.store.inspect(|tables| Some(tables.reservations.get(&id)?.expires_at));
-        let now = self.clock.now();
-        let margin = SignedDuration::try_from(self.profile.sweeper.margin).unwrap_or_default();
-        if let Some(ends) = ends.filter(|ends| now < *ends + margin) {
-            let detail = format!("{id} ends at {ends}, and its expiry is posted at {now}");
-            self.history().fail("sweep", detail);
-        }
-    }
-
-    /// The effect of a delete.
-    pub(super) async fn delete(
-        &self,
-        queue: usize,
-        receipts: &[ReceiptHandle],
-    ) -> Result<BatchAnswer, PortError> {
-        let Some(from) = self.queues.get(queue) else { return Ok(Vec::new()) };
-        let answers = from.delete(receipts).await?;
-        let mut history = self.history();
-        for (receipt, answer) in receipts.iter().zip(&answers) {
-            let sequence = receipt.0.split('.').nth(1).and_then(|number| number.parse().ok());
-            if let (Ok(()), Some(sequence)) = (answer, sequence) {
-                history.deleted(queue, sequence);
-                self.trace(format_args!("deleted c{queue}.{sequence}"));
-            }
-        }
-        Ok(answers)
     }
 }

@@ -19,7 +19,7 @@ const LATER: Duration = Duration::from_secs(91 * 86_400);
 /// How often some of what is past its time is deleted, where that goes on while workers run.
 const DELETE_EVERY: Duration = Duration::from_secs(5);
 
-/// 91 days pass, in which nobody works. What DynamoDB should have deleted by then is gone, or some
+/// 91 days pass, in which no worker runs. What DynamoDB should have deleted by then is gone, or some
 /// of it is, or all of it is still there and goes while workers run. Then the same identities come
 /// again, some with other content.
 pub(super) async fn reuse(

@@ -26,7 +26,7 @@ use inventory_worker::{
 };
 
 /// A queue of commands, to send to.
-pub(super) struct WayBack {
+pub(super) struct RedriveTarget {
     world: Arc<World>,
     queue: usize,
     rng: Mutex<Rng>,
@@ -36,7 +36,7 @@ pub(super) struct WayBack {
     taken: Mutex<BTreeMap<(String, String), usize>>,
 }
 
-impl WayBack {
+impl RedriveTarget {
     pub(super) fn new(world: &Arc<World>, queue: usize) -> Self {
         let rng = Mutex::new(stream(world.seed, "way back"));
         let world = Arc::clone(world);
@@ -70,7 +70,7 @@ impl WayBack {
 }
 
 #[async_trait]
-impl Queue for WayBack {
+impl Queue for RedriveTarget {
     fn name(&self) -> &str {
         "commands"
     }

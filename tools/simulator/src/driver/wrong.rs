@@ -18,7 +18,7 @@ use inventory_worker::{
     ports::{Clock, Record},
 };
 
-/// How often it is looked whether whoever is not to blame goes on.
+/// How often progress is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// When the topic goes away for long.
@@ -77,7 +77,7 @@ async fn away(world: Arc<World>, until: Instant) {
     world.begin_outage(Port::Topic, until);
 }
 
-/// Some seats and lines cannot be read until calm.
+/// Some seats and lines cannot be read until the fault-free phase.
 fn damage_some(world: &World, records: &[Record]) {
     let rng = &mut stream(world.seed, "damage");
     for _ in 0..rng.usize(1..=3) {
@@ -95,7 +95,7 @@ pub(super) async fn chaos(world: Arc<World>) {
     let pools = &mut stream(world.seed, "throttled pools");
     loop {
         tokio::time::sleep(Duration::from_millis(rng.u64(100..=3_000))).await;
-        if world.is_calm() {
+        if world.is_fault_free() {
             return;
         }
         if happens(rng, world.profile.rate(Fault::Outage).saturating_mul(3)) {
@@ -120,10 +120,10 @@ pub(super) async fn chaos(world: Arc<World>) {
     }
 }
 
-/// Looks now and then whether whoever is not to blame goes on.
+/// Checks at intervals that unaffected messages make progress.
 pub(super) async fn watch(world: Arc<World>) {
     while world.violation().is_none() {
         tokio::time::sleep(LOOK_EVERY).await;
-        world.look();
+        world.check_progress();
     }
 }

@@ -25,7 +25,7 @@ impl History {
         let id = self.original(copy);
         let reason = attribute(dead_letters::REASON);
         let attempts = self.attempts.get(&id).cloned().unwrap_or_default();
-        // A message that was in hand whenever a worker died is taken for what killed it.
+        // A message that was in hand at every crash counts as its cause.
         let lives: BTreeSet<Incarnation> = attempts.iter().copied().collect();
         let crashes = lives.iter().filter(|life| self.crashed.contains(life)).count();
         let attempts_max = self.attempts_max.iter().min().copied().unwrap_or(0) as usize;
@@ -42,10 +42,10 @@ impl History {
         };
         let copies = message.copies;
         message.is_handed_over |= matches!(reason.as_str(), "RECEIVES" | "RETENTION");
-        // What cannot be read and was tried as often as is allowed is given up without its result.
-        message.is_condemned |=
+        // An unreadable message that was tried as often as is allowed is abandoned without its result.
+        message.is_abandoned |=
             message.is_handed_over || reason == POISON_REASON || attempts.len() > attempts_max;
-        let is_innocent = message.is_condemned && !message.is_poison();
+        let is_collateral = message.is_abandoned && !message.is_poison();
         let is_whole = message.body == copy.body
             && message.group == copy.group
             && (message.attributes.get(dead_letters::FIRST_SENT_AT))
@@ -54,7 +54,7 @@ impl History {
             POISON_REASON => message.is_poison() || crashes >= attempts_max,
             reason => message.is_deserved(reason, self.redrive_after, now),
         };
-        // What the ledger knows is never given up; a transaction of another worker may cross the copy.
+        // What the ledger knows is never abandoned; a transaction of another worker may cross the copy.
         let known = message.command.as_ref().and_then(|command| {
             let record = self.model.ledger.get(&LedgerKey::Command(command.key.clone()))?;
             if record.digest() != command.digest {
@@ -70,9 +70,9 @@ impl History {
             && known.is_some_and(|at| now.duration_since(at) > CROSSING_MAX);
         let is_command = message.command.is_some();
         self.dead += 1;
-        self.innocents += u64::from(is_innocent);
-        if let (Some(waiting), Some(at)) = (&mut self.waiting, self.by_id.get(&id)) {
-            waiting.done(*at);
+        self.collateral_dead_letters += u64::from(is_collateral);
+        if let (Some(unaffected), Some(at)) = (&mut self.unaffected, self.by_id.get(&id)) {
+            unaffected.done(*at);
         }
         if self.is_one_copy && copies > 1 {
             self.fail("copies", format!("{copies} copies of {id} went to the dead letters"));
@@ -87,7 +87,7 @@ impl History {
             self.fail(
                 "dead-letters",
                 format!(
-                    "{reason}: message {id} (command: {is_command}) is not to blame; it has \
+                    "{reason}: message {id} (command: {is_command}) must not be dead-lettered; it has \
                      {} attempts counted, {crashes} of which ended in a crash",
                     attempts.len()
                 ),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::SignedDuration;
 
 use crate::{
-    fault::{KILLER, POISON},
+    fault::{CRASH_TRIGGER, POISON},
     topology::Incarnation,
 };
 use inventory_worker::{
@@ -39,7 +39,7 @@ pub(super) struct TrackedMessage {
     /// Copies of it that the dead letters took.
     pub(super) copies: u32,
     /// Given up after its attempts, whatever it was.
-    pub(super) is_condemned: bool,
+    pub(super) is_abandoned: bool,
     pub(super) is_deleted: bool,
     pub(super) sent_at: Timestamp,
     /// How often it was received.
@@ -63,7 +63,7 @@ impl TrackedMessage {
 
     pub(super) fn is_poison(&self) -> bool {
         self.key.as_ref().is_some_and(|key| {
-            key.id.as_str().starts_with(POISON) || key.id.as_str().starts_with(KILLER)
+            key.id.as_str().starts_with(POISON) || key.id.as_str().starts_with(CRASH_TRIGGER)
         })
     }
 }

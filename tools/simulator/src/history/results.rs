@@ -103,8 +103,8 @@ impl History {
                 message.published = Some(self.publications);
                 message.is_excused = is_excused || answered.len() > 1;
             }
-            if let Some(waiting) = &mut self.waiting {
-                waiting.done(*at);
+            if let Some(unaffected) = &mut self.unaffected {
+                unaffected.done(*at);
             }
         }
         self.publications += 1;

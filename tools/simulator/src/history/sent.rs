@@ -54,8 +54,8 @@ impl History {
         if let Some(key) = &key {
             self.by_key.entry(key.clone()).or_default().push((queue, sequence));
         }
-        if let Some(waiting) = &mut self.waiting {
-            waiting.sent((queue, sequence), &message.group, command.as_deref(), now);
+        if let Some(unaffected) = &mut self.unaffected {
+            unaffected.sent((queue, sequence), &message.group, command.as_deref(), now);
         }
         let (group, body) = (message.group.clone(), message.body.clone());
         let attributes = message.attributes.clone();
@@ -79,7 +79,7 @@ impl History {
                 is_redriven: false,
                 is_handed_over: false,
                 copies: 0,
-                is_condemned: false,
+                is_abandoned: false,
                 is_deleted: false,
                 sent_at: now,
                 receives: 0,

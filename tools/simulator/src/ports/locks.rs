@@ -33,7 +33,7 @@ impl Locks for FaultyLocks {
         let injector = &*self.0;
         let call = Self::call("lock", scope);
         let work = async {
-            // Granted twice, or to nobody.
+            // Granted twice, or not at all.
             if !call.is_quick && injector.happens(Fault::LockLie) {
                 let lie = injector.with_rng(fastrand::Rng::bool);
                 injector.trace(format_args!("lock lies: {lie}"));

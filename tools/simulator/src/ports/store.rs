@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    fault::{Fault, KILLER, POISON},
+    fault::{CRASH_TRIGGER, Fault, POISON},
     injector::{Call, Effect, Injector, never},
     topology::Port,
     trace::Writes,
@@ -87,7 +87,7 @@ impl FaultyStore {
         found.truncate(limit);
     }
 
-    /// Whether the transaction decides a command whose id begins so, and nobody has cured it.
+    /// Whether the transaction decides a command whose id begins so, and is not cured yet.
     fn decides(&self, transaction: &Transaction, prefix: &str) -> bool {
         let is_it = |write: &Item| match write {
             Item::Ledger { key: LedgerKey::Command(key), .. } => {
@@ -132,12 +132,12 @@ impl Store for FaultyStore {
         let (world, worker) = (&self.0.world, self.0.worker);
         world.begin_commit(self.0.life(), transaction);
         self.check_grace();
-        if self.decides(transaction, KILLER) {
-            self.0.trace(format_args!("killed by a message"));
+        if self.decides(transaction, CRASH_TRIGGER) {
+            self.0.trace(format_args!("crashed by a message"));
             world.count(Some(Fault::Poison));
-            if world.is_calm() {
+            if world.is_fault_free() {
                 // It may take whatever its worker has in hand with it, as often as it is allowed
-                // to: nobody can be on time before the last.
+                // to: no message can be on time before the last.
                 world.count_from(world.clock.now());
             }
             return self.0.die().await;
@@ -186,7 +186,7 @@ impl Store for FaultyStore {
         let world = &self.0.world;
         let work = async {
             world.store.undo_attempt(message_id).await?;
-            world.history().forgiven(message_id, self.0.life());
+            world.history().attempt_undone(message_id, self.0.life());
             Ok(())
         };
         self.0.around(call("forgive attempt"), short(message_id), work, never).await

@@ -31,13 +31,13 @@ fn every_history_holds() {
     }
     println!(
         "{} histories in {took:?} on {threads} threads, {:.0} a second: {} messages, {} commits, \
-         {} dead letters, {} innocents, {} s simulated, faults {:?}",
+         {} dead letters ({} collateral), {} s simulated, faults {:?}",
         summary.held,
         summary.held as f64 / took.as_secs_f64(),
         summary.messages,
         summary.commits,
         summary.dead_letters,
-        summary.innocents,
+        summary.collateral_dead_letters,
         summary.simulated.as_secs(),
         summary.faults,
     );

@@ -1,0 +1,89 @@
+//! Calls and entries of batches, and what becomes of each.
+
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
+
+use crate::topology::Port;
+use inventory_worker::ports::EntryError;
+
+/// A call of a port.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) port: Port,
+    pub(crate) name: &'static str,
+    /// Made so often and of so little interest that it takes no time unless something goes wrong.
+    pub(crate) is_quick: bool,
+}
+
+impl Call {
+    pub(crate) const fn new(port: Port, name: &'static str) -> Self {
+        Self { port, name, is_quick: false }
+    }
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Fine,
+    Fails,
+    Throttled,
+    LosesAnswer,
+    Late(Duration),
+    CrashBefore,
+    CrashAfter,
+}
+
+impl Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fine => f.write_str(""),
+            Self::Fails => f.write_str(" !fails"),
+            Self::Throttled => f.write_str(" !throttled"),
+            Self::LosesAnswer => f.write_str(" !answer lost"),
+            Self::Late(by) => write!(f, " !late by {} ms", by.as_millis()),
+            Self::CrashBefore => f.write_str(" !crash before"),
+            Self::CrashAfter => f.write_str(" !crash after"),
+        }
+    }
+}
+
+/// The effect of a call on its own.
+pub(crate) type Effect = futures::future::BoxFuture<'static, ()>;
+
+/// A call that takes effect in time or not at all.
+pub(crate) fn never() -> Option<Effect> {
+    None
+}
+
+/// What becomes of an entry of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryFate {
+    Fine,
+    Fails,
+    LosesAnswer,
+}
+
+/// Answers of a batch of which only the entries that are not to fail were passed on.
+pub(crate) fn merge<T>(
+    fates: &[EntryFate],
+    answers: Vec<Result<T, EntryError>>,
+) -> Vec<Result<T, EntryError>> {
+    let mut answers = answers.into_iter();
+    let failed = || Err(EntryError::Retryable("this entry failed".to_owned()));
+    fates
+        .iter()
+        .map(|fate| match fate {
+            EntryFate::Fails => failed(),
+            EntryFate::LosesAnswer => answers.next().unwrap_or_else(failed).and_then(|_| failed()),
+            EntryFate::Fine => answers.next().unwrap_or_else(failed),
+        })
+        .collect()
+}
+
+/// The entries that are passed on.
+pub(crate) fn passed<T: Clone>(fates: &[EntryFate], entries: &[T]) -> Vec<T> {
+    let kept = entries.iter().zip(fates).filter(|(_, fate)| **fate != EntryFate::Fails);
+    kept.map(|(entry, _)| entry.clone()).collect()
+}
