@@ -45,7 +45,7 @@ pub use report::{AuditReport, Invariant, Violation};
 const KEPT_FOR_SURE: SignedDuration = SignedDuration::from_hours((RETENTION_DAYS - 1) * 24);
 
 /// Told how many records of a table have been read so far.
-pub type Progress = Arc<dyn Fn(Table, u64) + Send + Sync>;
+pub type ProgressCallback = Arc<dyn Fn(Table, u64) + Send + Sync>;
 
 /// How to audit.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ pub struct AuditOptions {
     /// The most violations to list, and as many of what is not settled; beyond, they are counted.
     pub listed_max: usize,
     /// Told after every page.
-    pub progress: Option<Progress>,
+    pub progress: Option<ProgressCallback>,
 }
 
 impl Default for AuditOptions {

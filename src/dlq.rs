@@ -38,7 +38,7 @@ pub const LIMIT_DEFAULT: usize = 1_000;
 pub const LIMIT_MAX: usize = 50_000;
 
 /// Told how many dead letters a run has looked at, and with how many of these it is done.
-pub type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
+pub type ProgressCallback = Arc<dyn Fn(usize, usize) + Send + Sync>;
 
 /// How to go through dead letters.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub struct Options {
     /// servers only where this is not zero.
     pub wait: Duration,
     /// Told after each dead letter.
-    pub progress: Option<Progress>,
+    pub progress: Option<ProgressCallback>,
 }
 
 impl Default for Options {

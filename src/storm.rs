@@ -20,7 +20,7 @@ use anyhow::{Context as _, bail};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
-    adapters::instrumented::{CallCounts, InstrumentedQueue, Observer},
+    adapters::instrumented::{CallCounts, Instrumentation, InstrumentedQueue},
     domain::{Action, Cancel, InvalidText, PoolId, ReservationId, Source, ids::EVENT_ID_MAX},
     ports::{Clock, Entropy, Queue},
 };
@@ -131,7 +131,7 @@ impl Storm {
     }
 
     fn client(&self, ports: &Ports, counts: &Arc<CallCounts>) -> anyhow::Result<LoadClient> {
-        let counting = Observer::counting(Arc::clone(counts));
+        let counting = Instrumentation::counting(Arc::clone(counts));
         let counted = |queue: &Arc<dyn Queue>| -> Arc<dyn Queue> {
             Arc::new(InstrumentedQueue::new(Arc::clone(queue), Arc::clone(&counting)))
         };

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What the wrapped ports of one program share.
-pub struct Observer {
+pub struct Instrumentation {
     counts: Arc<CallCounts>,
     delay: Option<Delay>,
 }
@@ -37,7 +37,7 @@ struct Delay {
     carry: latency::Carry,
 }
 
-impl Observer {
+impl Instrumentation {
     /// Counts, and delays nothing.
     #[must_use]
     pub fn counting(counts: Arc<CallCounts>) -> Arc<Self> {
@@ -77,10 +77,13 @@ impl Observer {
     }
 }
 
-impl fmt::Debug for Observer {
+impl fmt::Debug for Instrumentation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model = self.delay.as_ref().map(|delay| &delay.model);
-        f.debug_struct("Observer").field("counts", &self.counts).field("model", &model).finish()
+        f.debug_struct("Instrumentation")
+            .field("counts", &self.counts)
+            .field("model", &model)
+            .finish()
     }
 }
 
@@ -90,13 +93,13 @@ macro_rules! observed {
         #[derive(Clone)]
         pub struct $name {
             port: Arc<dyn $port>,
-            observer: Arc<Observer>,
+            observer: Arc<Instrumentation>,
         }
 
         impl $name {
             /// Wraps a port.
             #[must_use]
-            pub fn new(port: Arc<dyn $port>, observer: Arc<Observer>) -> Self {
+            pub fn new(port: Arc<dyn $port>, observer: Arc<Instrumentation>) -> Self {
                 Self { port, observer }
             }
         }

@@ -10,8 +10,8 @@ use crate::{
         dynamodb::{ClientOptions, DynamoStore, TableNames, TableOptions, ensure_tables},
         embedded::EmbeddedDynamo,
         instrumented::{
-            CallCounts, InstrumentedLocks, InstrumentedPublisher, InstrumentedQueue,
-            InstrumentedStore, Observer,
+            CallCounts, Instrumentation, InstrumentedLocks, InstrumentedPublisher,
+            InstrumentedQueue, InstrumentedStore,
         },
         memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
         sqs::bootstrap::{MAX_RECEIVE_COUNT, dead_letter_queue_name},
@@ -72,7 +72,7 @@ impl Embedded {
         let topic = Arc::new(MemoryTopic::new(Arc::clone(&clock)).with_record_of(0));
 
         let calls = Arc::new(CallCounts::default());
-        let counting = Observer::counting(Arc::clone(&calls));
+        let counting = Instrumentation::counting(Arc::clone(&calls));
         let observed = |queue: Arc<MemoryQueue>| -> Arc<dyn Queue> {
             Arc::new(InstrumentedQueue::new(queue, Arc::clone(&counting)))
         };

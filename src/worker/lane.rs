@@ -32,7 +32,7 @@ use crate::{
     ports::{Delivery, Publication, ReceiptHandle},
 };
 
-use troubled::Entry;
+use troubled::Admission;
 
 pub use expiries::Deferral;
 pub(super) use {
@@ -171,8 +171,8 @@ impl LaneContext {
         let read: Vec<ParsedMessage> =
             batch.iter().map(|held| ParsedMessage::of(&held.delivery, self.queues.kind)).collect();
         let pool = read.iter().find_map(ParsedMessage::pool);
-        let entry = pool.map_or(Entry::Free, |pool| self.troubled.enter(pool));
-        if matches!(entry, Entry::Full) {
+        let admission = pool.map_or(Admission::Free, |pool| self.troubled.enter(pool));
+        if matches!(admission, Admission::Full) {
             return Settled::failed(Failure::PoolFailing);
         }
         let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));

@@ -29,12 +29,12 @@ pub struct Leases {
     visibility: Duration,
     margin: Duration,
     observer: Arc<dyn Observer>,
-    held: Mutex<BTreeMap<u64, Entry>>,
+    held: Mutex<BTreeMap<u64, HeldLease>>,
     next: Mutex<u64>,
 }
 
 #[derive(Clone)]
-struct Entry {
+struct HeldLease {
     receipt: ReceiptHandle,
     good_until: Instant,
 }
@@ -62,7 +62,7 @@ impl Leases {
             *next
         };
         let good_until = since + self.visibility;
-        self.entries().insert(id, Entry { receipt: receipt.clone(), good_until });
+        self.entries().insert(id, HeldLease { receipt: receipt.clone(), good_until });
         self.observer.observe(&Event::LeasesHeld(1));
         Lease { leases: Arc::clone(self), id, receipt }
     }
@@ -161,7 +161,7 @@ impl Leases {
         until.is_some_and(|until| Instant::now() + margin < until)
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<u64, HeldLease>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -151,9 +151,9 @@ impl Publisher for Fake {
     }
 }
 
-fn counted() -> (Arc<CallCounts>, Arc<Observer>) {
+fn counted() -> (Arc<CallCounts>, Arc<Instrumentation>) {
     let counts = Arc::new(CallCounts::default());
-    (Arc::clone(&counts), Observer::counting(counts))
+    (Arc::clone(&counts), Instrumentation::counting(counts))
 }
 
 fn request(max: usize) -> ReceiveRequest {
@@ -295,7 +295,8 @@ async fn a_call_that_fails_is_counted_and_its_failure_passed_on() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_takes_as_long_as_its_calls_in_sum() {
     let counts = Arc::new(CallCounts::default());
-    let observer = Observer::delaying(counts, LatencyModel::typical(), Arc::new(Random::seeded(1)));
+    let observer =
+        Instrumentation::delaying(counts, LatencyModel::typical(), Arc::new(Random::seeded(1)));
     let fake = Arc::new(Fake::default());
     let queue = InstrumentedQueue::new(fake.clone(), Arc::clone(&observer));
     let locks = InstrumentedLocks::new(fake.clone(), Arc::clone(&observer));
@@ -318,7 +319,8 @@ async fn a_batch_takes_as_long_as_its_calls_in_sum() {
 #[tokio::test(start_paused = true)]
 async fn a_model_of_zero_does_not_even_yield() {
     let counts = Arc::new(CallCounts::default());
-    let observer = Observer::delaying(counts, LatencyModel::zero(), Arc::new(Random::seeded(1)));
+    let observer =
+        Instrumentation::delaying(counts, LatencyModel::zero(), Arc::new(Random::seeded(1)));
     let queue = InstrumentedQueue::new(Arc::new(Fake::default()), observer);
     let request = request(1);
     let received = futures::FutureExt::now_or_never(queue.receive(&request));

@@ -32,8 +32,8 @@ pub(in crate::worker) struct TroubledPools {
     places: Arc<Semaphore>,
 }
 
-/// What a lane may do.
-pub(super) enum Entry {
+/// Whether a lane may try its pool.
+pub(super) enum Admission {
     /// Its pool works, as far as is known.
     Free,
     /// Its pool failed, and it has a place to try it.
@@ -48,14 +48,14 @@ impl TroubledPools {
         Self { failed: Arc::default(), places: Arc::new(Semaphore::new(lanes)) }
     }
 
-    pub(super) fn enter(&self, pool: &PoolId) -> Entry {
+    pub(super) fn enter(&self, pool: &PoolId) -> Admission {
         let is_recent = |at: &Instant| at.elapsed() < LASTS;
         if !self.failed().get(pool).is_some_and(is_recent) {
-            return Entry::Free;
+            return Admission::Free;
         }
         match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => Entry::Trying(place),
-            Err(_) => Entry::Full,
+            Ok(place) => Admission::Trying(place),
+            Err(_) => Admission::Full,
         }
     }
 
@@ -94,15 +94,15 @@ mod tests {
         let pools = pools(160);
         let (troubled, other) = (PoolId::Event(1), PoolId::Event(2));
         pools.failed_now(&troubled);
-        let held: Vec<Entry> = (0..2).map(|_| pools.enter(&troubled)).collect();
-        assert!(held.iter().all(|entry| matches!(entry, Entry::Trying(_))));
-        assert!(matches!(pools.enter(&troubled), Entry::Full));
-        assert!(matches!(pools.enter(&other), Entry::Free));
+        let held: Vec<Admission> = (0..2).map(|_| pools.enter(&troubled)).collect();
+        assert!(held.iter().all(|entry| matches!(entry, Admission::Trying(_))));
+        assert!(matches!(pools.enter(&troubled), Admission::Full));
+        assert!(matches!(pools.enter(&other), Admission::Free));
         pools.works(&troubled);
-        assert!(matches!(pools.enter(&troubled), Entry::Free));
+        assert!(matches!(pools.enter(&troubled), Admission::Free));
         pools.failed_now(&troubled);
         tokio::time::advance(LASTS).await;
-        assert!(matches!(pools.enter(&troubled), Entry::Free));
+        assert!(matches!(pools.enter(&troubled), Admission::Free));
     }
 
     #[tokio::test(start_paused = true)]

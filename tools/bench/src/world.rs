@@ -9,8 +9,8 @@ use super::{load, tally::Tally};
 use inventory_worker::{
     adapters::{
         instrumented::{
-            CallCounts, InstrumentedLocks, InstrumentedPublisher, InstrumentedQueue,
-            InstrumentedStore, LatencyModel, Observer,
+            CallCounts, Instrumentation, InstrumentedLocks, InstrumentedPublisher,
+            InstrumentedQueue, InstrumentedStore, LatencyModel,
         },
         memory::{MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock},
         system::Random,
@@ -59,7 +59,7 @@ impl World {
         let locks = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
         let counts = Arc::new(CallCounts::default());
         let entropy = Arc::new(Random::seeded(0));
-        let observer = Observer::delaying(Arc::clone(&counts), model, entropy);
+        let observer = Instrumentation::delaying(Arc::clone(&counts), model, entropy);
         let ports = Ports {
             queue: Arc::new(InstrumentedQueue::new(queue.clone(), Arc::clone(&observer))),
             dead_letters: Arc::new(InstrumentedQueue::new(dead_letters, Arc::clone(&observer))),

@@ -19,7 +19,7 @@ use crate::{
 };
 use inventory_worker::{
     adapters::{
-        instrumented::{InstrumentedQueue, InstrumentedStore, Observer},
+        instrumented::{Instrumentation, InstrumentedQueue, InstrumentedStore},
         memory::MemoryQueue,
         system::Random,
     },
@@ -113,7 +113,7 @@ fn run(model: &Model, sales: usize, rate: f64, in_trouble: bool) -> anyhow::Resu
     paused(async {
         let mut world = World::new(model.latencies());
         world.store.insert(load::seats(sales, world.clock.now())?);
-        let delays = Observer::delaying(
+        let delays = Instrumentation::delaying(
             Arc::clone(&world.counts),
             model.latencies(),
             Arc::new(Random::seeded(5)),
@@ -157,7 +157,7 @@ fn run(model: &Model, sales: usize, rate: f64, in_trouble: bool) -> anyhow::Resu
 /// A worker with its sweeper, and the queue that expiries have to themselves.
 fn start(model: &Model, world: &World, working: &mut JoinSet<()>) {
     let counts = Arc::clone(&world.counts);
-    let delays = Observer::delaying(counts, model.latencies(), Arc::new(Random::seeded(6)));
+    let delays = Instrumentation::delaying(counts, model.latencies(), Arc::new(Random::seeded(6)));
     let expiries = MemoryQueue::new("inventory-expiries.fifo", Arc::clone(&world.clock));
     let expiries = QueuePair {
         queue: Arc::new(InstrumentedQueue::new(Arc::new(expiries), delays)),

@@ -16,7 +16,8 @@ use crate::{
 use inventory_worker::{
     adapters::{
         instrumented::{
-            CallCounts, InstrumentedPublisher, InstrumentedQueue, InstrumentedStore, Observer,
+            CallCounts, Instrumentation, InstrumentedPublisher, InstrumentedQueue,
+            InstrumentedStore,
         },
         noop_locks::NoopLocks,
         system::Random,
@@ -152,7 +153,7 @@ fn start(
     let mut world = World::new(model.latencies());
     let queue = Arc::new(queue(Arc::clone(&world.clock)));
     let counts = Arc::new(CallCounts::default());
-    let delays = Observer::delaying(counts, model.latencies(), Arc::new(Random::seeded(3)));
+    let delays = Instrumentation::delaying(counts, model.latencies(), Arc::new(Random::seeded(3)));
     let dead_letters = Arc::new(SyntheticQueue::new(0, Arc::clone(&world.clock)));
     world.ports = Ports {
         queue: Arc::new(InstrumentedQueue::new(queue.clone(), Arc::clone(&delays))),
