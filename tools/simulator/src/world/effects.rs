@@ -9,6 +9,7 @@ use super::World;
 use crate::{
     fault::Fault,
     history::Sending,
+    ports,
     topology::{Incarnation, Place},
     trace::Writes,
 };
