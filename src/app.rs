@@ -143,7 +143,7 @@ impl Backends {
         observer: Arc<dyn Observer>,
     ) -> Option<Sweeper> {
         Some(Sweeper {
-            store: Arc::clone(&self.store),
+            index: self.store.clone(),
             locks: Arc::clone(&self.locks),
             queue: Arc::clone(self.expiries.as_ref()?),
             clock: Arc::clone(&self.clock),

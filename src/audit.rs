@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ReservationStatus, Timestamp, time::saturating_add},
-    ports::{Page, PageCursor, PortError, Record, Store, Table, store::RETENTION_DAYS},
+    ports::{Page, PageCursor, PortError, Record, ScanStore, Table, store::RETENTION_DAYS},
 };
 use finding::CheckedRecord;
 use lines::Sums;
@@ -93,7 +93,7 @@ impl fmt::Debug for AuditOptions {
 /// [`PortError`] where a table could not be read: an audit that did not see everything says
 /// nothing.
 pub async fn audit(
-    store: &dyn Store,
+    store: &dyn ScanStore,
     now: Timestamp,
     options: &AuditOptions,
 ) -> Result<AuditReport, PortError> {
@@ -124,7 +124,7 @@ pub async fn audit(
 
 /// An audit under way.
 struct Audit<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn ScanStore,
     options: &'a AuditOptions,
     began_at: Timestamp,
     started: Instant,
@@ -206,7 +206,7 @@ impl Pages {
         Self { table, next: Next::First }
     }
 
-    async fn next(&mut self, store: &dyn Store) -> Result<Option<Page>, PortError> {
+    async fn next(&mut self, store: &dyn ScanStore) -> Result<Option<Page>, PortError> {
         let mut page = match &self.next {
             Next::First => store.scan(self.table, None).await?,
             Next::From(cursor) => store.scan(self.table, Some(cursor)).await?,

@@ -20,6 +20,7 @@ pub use queue::{
     Backlog, Delivery, OutgoingMessage, Queue, QueueLimits, ReceiptHandle, ReceiveRequest,
 };
 pub use store::{
-    Attempt, Check, CommitError, Consumed, Ended, Expected, ExpiredHold, ExpiredPage, LedgerKey,
-    LedgerRecord, LoadRequest, Page, PageCursor, ReadSet, Record, Store, Table, Transaction, Write,
+    Attempt, AttemptStore, Check, CommitError, CommitStore, Consumed, Ended, Expected, ExpiredHold,
+    ExpiredPage, ExpiryIndex, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor, ReadSet,
+    ReadStore, Record, ScanStore, Store, Table, Transaction, Write,
 };

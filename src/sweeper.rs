@@ -26,7 +26,7 @@ use crate::{
     domain::{Action, CommandKey, Expire, Timestamp},
     message::{self, OutgoingCommand},
     ports::{
-        Clock, Entropy, ExpiredHold, Locks, OutgoingMessage, PortError, Queue, Store,
+        Clock, Entropy, ExpiredHold, ExpiryIndex, Locks, OutgoingMessage, PortError, Queue,
         queue::BATCH_ENTRIES_MAX, store::EXPIRY_SHARDS,
     },
     worker::{Event, Observer},
@@ -65,8 +65,8 @@ impl Default for Settings {
 
 /// Posts expiries.
 pub struct Sweeper {
-    /// Where the index is.
-    pub store: Arc<dyn Store>,
+    /// The holds by their end.
+    pub index: Arc<dyn ExpiryIndex>,
     /// The shards' leases.
     pub locks: Arc<dyn Locks>,
     /// Where expiries are posted.
@@ -161,7 +161,7 @@ impl Sweeper {
         let walk = shard.walk(scope);
         let next = walk.next_page(self.clock.now(), self.settings.margin);
         let Some(NextPage { ended, from, look }) = next else { return Ok(false) };
-        let page = self.store.expired(number, ended, from.as_ref(), PAGE_HOLDS).await?;
+        let page = self.index.expired(number, ended, from.as_ref(), PAGE_HOLDS).await?;
         let mut is_all_posted = true;
         for holds in walk.due(page.holds).chunks(BATCH_ENTRIES_MAX) {
             is_all_posted &= self.post(holds, look.at).await?;

@@ -21,8 +21,9 @@ use uuid::Uuid;
 use crate::{
     domain::{PoolId, Timestamp},
     ports::{
-        Attempt, Clock, CommitError, Consumed, Ended, Entropy, ExpiredPage, LoadRequest, Page,
-        PageCursor, PortError, ReadSet, Store, Table, Transaction,
+        Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, Ended, Entropy,
+        ExpiredPage, ExpiryIndex, LoadRequest, Page, PageCursor, PortError, ReadSet, ReadStore,
+        ScanStore, Table, Transaction,
     },
 };
 
@@ -130,11 +131,46 @@ impl std::fmt::Debug for DynamoStore {
 }
 
 #[async_trait]
-impl Store for DynamoStore {
+impl ReadStore for DynamoStore {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         self.load_all(wanted).await
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        self.touch_every_table().await
+    }
+}
+
+#[async_trait]
+impl ScanStore for DynamoStore {
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.scan_page(table, from).await
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.seats_page(event_id, from).await
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.lines_page(pool, from).await
+    }
+}
+
+#[async_trait]
+impl ExpiryIndex for DynamoStore {
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        self.query_expired(shard, ended, from, limit).await
+    }
+}
+
+#[async_trait]
+impl CommitStore for DynamoStore {
     async fn commit(
         &self,
         transaction: &Transaction,
@@ -142,7 +178,10 @@ impl Store for DynamoStore {
     ) -> Result<Consumed, CommitError> {
         self.commit_whole(transaction, token).await
     }
+}
 
+#[async_trait]
+impl AttemptStore for DynamoStore {
     async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         self.count_attempt(message_id, now).await
     }
@@ -157,31 +196,5 @@ impl Store for DynamoStore {
 
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         self.find_dead_letter_note(message_id).await
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.query_expired(shard, ended, from, limit).await
-    }
-
-    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.scan_page(table, from).await
-    }
-
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.seats_page(event_id, from).await
-    }
-
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.lines_page(pool, from).await
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        self.touch_every_table().await
     }
 }

@@ -18,10 +18,10 @@ pub use latency::{Latency, LatencyModel};
 use crate::{
     domain::{PoolId, Timestamp},
     ports::{
-        Attempt, Backlog, BatchAnswer, CommitError, Consumed, Delivery, Ended, Entropy,
-        ExpiredPage, LoadRequest, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication,
-        Publisher, Queue, QueueLimits, ReadSet, ReceiptHandle, ReceiveRequest, Store, Table,
-        Transaction,
+        Attempt, AttemptStore, Backlog, BatchAnswer, CommitError, CommitStore, Consumed, Delivery,
+        Ended, Entropy, ExpiredPage, ExpiryIndex, LoadRequest, Locks, OutgoingMessage, Page,
+        PageCursor, PortError, Publication, Publisher, Queue, QueueLimits, ReadSet, ReadStore,
+        ReceiptHandle, ReceiveRequest, ScanStore, Store, Table, Transaction,
     },
 };
 
@@ -168,56 +168,20 @@ impl Queue for InstrumentedQueue {
 }
 
 #[async_trait]
-impl Store for InstrumentedStore {
+impl ReadStore for InstrumentedStore {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         self.observer.call_with(Call::Load, wanted.len()).await;
         self.port.load(wanted).await
     }
 
-    async fn commit(
-        &self,
-        transaction: &Transaction,
-        token: Uuid,
-    ) -> Result<Consumed, CommitError> {
-        let (writes, checks) = (transaction.writes.len(), transaction.checks.len());
-        let call = if (writes, checks) == (1, 0) { Call::Put } else { Call::Commit };
-        self.observer.call_with(call, writes.saturating_add(checks)).await;
-        self.port.commit(transaction, token).await
+    async fn ping(&self) -> Result<(), PortError> {
+        self.observer.call(Call::Ping).await;
+        self.port.ping().await
     }
+}
 
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
-        self.observer.call_with(Call::Attempt, 1).await;
-        self.port.record_attempt(message_id, now).await
-    }
-
-    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
-        self.observer.call_with(Call::Attempt, 1).await;
-        self.port.undo_attempt(message_id).await
-    }
-
-    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
-        self.observer.call_with(Call::Attempt, 1).await;
-        self.port.note_dead_letter(message_id, now).await
-    }
-
-    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
-        self.observer.call_with(Call::Attempt, 1).await;
-        self.port.has_dead_letter(message_id).await
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.observer.call(Call::Query).await;
-        let page = self.port.expired(shard, ended, from, limit).await?;
-        self.observer.counts.carried(Call::Query, page.holds.len());
-        Ok(page)
-    }
-
+#[async_trait]
+impl ScanStore for InstrumentedStore {
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
         self.observer.call(Call::Scan).await;
         let page = self.port.scan(table, from).await?;
@@ -238,10 +202,58 @@ impl Store for InstrumentedStore {
         self.observer.counts.carried(Call::Query, page.records.len());
         Ok(page)
     }
+}
 
-    async fn ping(&self) -> Result<(), PortError> {
-        self.observer.call(Call::Ping).await;
-        self.port.ping().await
+#[async_trait]
+impl ExpiryIndex for InstrumentedStore {
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        self.observer.call(Call::Query).await;
+        let page = self.port.expired(shard, ended, from, limit).await?;
+        self.observer.counts.carried(Call::Query, page.holds.len());
+        Ok(page)
+    }
+}
+
+#[async_trait]
+impl CommitStore for InstrumentedStore {
+    async fn commit(
+        &self,
+        transaction: &Transaction,
+        token: Uuid,
+    ) -> Result<Consumed, CommitError> {
+        let (writes, checks) = (transaction.writes.len(), transaction.checks.len());
+        let call = if (writes, checks) == (1, 0) { Call::Put } else { Call::Commit };
+        self.observer.call_with(call, writes.saturating_add(checks)).await;
+        self.port.commit(transaction, token).await
+    }
+}
+
+#[async_trait]
+impl AttemptStore for InstrumentedStore {
+    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
+        self.observer.call_with(Call::Attempt, 1).await;
+        self.port.record_attempt(message_id, now).await
+    }
+
+    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
+        self.observer.call_with(Call::Attempt, 1).await;
+        self.port.undo_attempt(message_id).await
+    }
+
+    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
+        self.observer.call_with(Call::Attempt, 1).await;
+        self.port.note_dead_letter(message_id, now).await
+    }
+
+    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
+        self.observer.call_with(Call::Attempt, 1).await;
+        self.port.has_dead_letter(message_id).await
     }
 }
 

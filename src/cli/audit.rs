@@ -10,7 +10,7 @@ use crate::{
     app,
     audit::{self, AuditOptions, AuditReport, Violation},
     config::{AwsConfig, Flags},
-    ports::{self, Clock},
+    ports::{self, Clock, ScanStore},
     terminal::{Table, progress},
 };
 
@@ -33,7 +33,7 @@ pub struct AuditArgs {
 /// Where the configuration is wrong, or the tables cannot be read.
 pub async fn run(args: AuditArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
-    let store = app::store(&app::aws().await, &config);
+    let store: Arc<dyn ScanStore> = app::store(&app::aws().await, &config);
     let bar = progress::spinner(&context.errors)?;
     let shown = bar.clone();
     let options = AuditOptions {

@@ -18,7 +18,9 @@ use super::{
 use crate::{
     decide::{self, Change, OverBound, RestockEntries, State},
     domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary, Timestamp},
-    ports::{CommitError, LedgerKey, LedgerRecord, LoadRequest, Transaction, Write, store},
+    ports::{
+        CommitError, LedgerKey, LedgerRecord, LoadRequest, ReadStore, Transaction, Write, store,
+    },
     retry::Policy,
 };
 
@@ -93,12 +95,12 @@ pub(super) enum LedgerStatus {
 
 /// How the ledger has the command.
 pub(super) async fn ledger_status(
-    context: &WorkerContext,
+    store: &dyn ReadStore,
     command: &Command,
 ) -> Result<LedgerStatus, Failure> {
     let key = LedgerKey::Command(command.key.clone());
     let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
-    let mut loaded = context.store.load(&wanted).await?;
+    let mut loaded = store.load(&wanted).await?;
     Ok(match loaded.ledger.remove(&key).flatten() {
         None => LedgerStatus::Unknown,
         Some(LedgerRecord::Outcome { .. }) => LedgerStatus::Decided,
@@ -115,7 +117,7 @@ pub(super) async fn commit(
         IntentState::Known(decided) => return Ok(decided),
         IntentState::Chunks { chunk_ends, begun_at } => (chunk_ends, begun_at),
     };
-    let markers = load_markers(context, chunked, &chunk_ends, begun_at).await?;
+    let markers = load_markers(&*context.store, chunked, &chunk_ends, begun_at).await?;
     let starts = std::iter::once(0).chain(chunk_ends.iter().copied());
     let chunks = starts.zip(chunk_ends.iter().copied()).zip(0_u32..);
     let run = |((start, end), index)| {
@@ -185,14 +187,14 @@ async fn begin(context: &WorkerContext, chunked: &Chunked<'_>) -> Result<IntentS
 }
 
 async fn load_markers(
-    context: &WorkerContext,
+    store: &dyn ReadStore,
     chunked: &Chunked<'_>,
     chunk_ends: &[u32],
     begun_at: Timestamp,
 ) -> Result<BTreeMap<u32, RestockSummary>, Failure> {
     let keys = (0_u32..).zip(chunk_ends).map(|(index, _)| chunked.marker(index));
     let wanted = LoadRequest { ledger: keys.collect(), ..LoadRequest::default() };
-    let loaded = context.store.load(&wanted).await?;
+    let loaded = store.load(&wanted).await?;
     Ok(loaded
         .ledger
         .into_iter()
@@ -215,7 +217,7 @@ async fn apply_chunk(
     loop {
         chunked.check_lease(context)?;
         let (mut state, marker) =
-            load_chunk(context, chunked, begun_at, index, range.clone()).await?;
+            load_chunk(&*context.store, chunked, begun_at, index, range.clone()).await?;
         if let Some(summary) = marker {
             return Ok(summary);
         }
@@ -250,7 +252,7 @@ async fn apply_chunk(
 }
 
 async fn load_chunk(
-    context: &WorkerContext,
+    store: &dyn ReadStore,
     chunked: &Chunked<'_>,
     begun_at: Timestamp,
     index: u32,
@@ -259,7 +261,7 @@ async fn load_chunk(
     let mut wanted =
         LoadRequest { ledger: [chunked.marker(index)].into(), ..LoadRequest::default() };
     name_entries(&mut wanted, &chunked.command.pool, chunked.restock, range);
-    let mut loaded = context.store.load(&wanted).await?;
+    let mut loaded = store.load(&wanted).await?;
     let marker = loaded.ledger.remove(&chunked.marker(index)).flatten();
     let marker = marker.and_then(|record| chunked.summary_in(record, begun_at));
     Ok((State::new(loaded.reservations, loaded.seats, loaded.lines), marker))

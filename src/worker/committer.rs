@@ -222,7 +222,7 @@ struct Plan {
 async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
     check_leases(context, batch)?;
     let span = trace::step(trace::Step::Load);
-    let (mut state, mut ledger) = loading::load(context, batch).await?;
+    let (mut state, mut ledger) = loading::load(&*context.store, batch).await?;
     drop(span);
     let now = context.clock.now();
     let mut steps = Vec::with_capacity(batch.len());

@@ -1,7 +1,6 @@
 //! Loads what a batch names.
 
 use super::{
-    WorkerContext,
     decided::{Leased, Ledger},
     failure::Failure,
 };
@@ -11,7 +10,7 @@ use crate::{
         Action, Command, LineKey, OrderLine, PoolId, Reservation, ReservationId, ReservationStatus,
         SeatKey, SeatNumber,
     },
-    ports::{LedgerKey, LoadRequest},
+    ports::{LedgerKey, LoadRequest, ReadStore},
 };
 
 /// The ledger entries of the commands, and the items that those without an entry rest on.
@@ -19,13 +18,13 @@ use crate::{
 /// The items are read after the last entry that was found: a command sees what those before it in
 /// its group did, whoever committed them, though one load reads its items at different moments.
 pub(super) async fn load(
-    context: &WorkerContext,
+    store: &dyn ReadStore,
     batch: &[Leased<'_>],
 ) -> Result<(State, Ledger), Failure> {
     let mut ledger = Ledger::new();
     let mut unknown: Vec<&Command> = batch.iter().map(|leased| leased.command).collect();
     loop {
-        let (state, found) = load_once(context, &unknown).await?;
+        let (state, found) = load_once(store, &unknown).await?;
         let is_known = |command: &Command| is_in(&found, command);
         let known = unknown.extract_if(.., |command| is_known(command)).count();
         ledger.extend(found);
@@ -42,14 +41,14 @@ fn is_in(ledger: &Ledger, command: &Command) -> bool {
 /// A second load where a command names a reservation that may have to give back or book what it
 /// holds.
 async fn load_once(
-    context: &WorkerContext,
+    store: &dyn ReadStore,
     commands: &[&Command],
 ) -> Result<(State, Ledger), Failure> {
     let mut wanted = LoadRequest::default();
     for command in commands {
         name(&mut wanted, command);
     }
-    let mut loaded = context.store.load(&wanted).await?;
+    let mut loaded = store.load(&wanted).await?;
     let mut held = LoadRequest::default();
     for command in commands {
         let reservation = reservation_of(command)
@@ -64,7 +63,7 @@ async fn load_once(
     held.seats.retain(|key| !loaded.seats.contains_key(key));
     held.lines.retain(|key| !loaded.lines.contains_key(key));
     if !held.is_empty() {
-        let second = context.store.load(&held).await?;
+        let second = store.load(&held).await?;
         loaded.seats.extend(second.seats);
         loaded.lines.extend(second.lines);
     }

@@ -29,8 +29,9 @@ use inventory_worker::{
         StockLevel, Timestamp,
     },
     ports::{
-        Attempt, Check, CommitError, Ended, Expected, LedgerKey, LedgerRecord, LoadRequest,
-        PortError, Store, Table, Transaction, Write,
+        Attempt, AttemptStore, Check, CommitError, CommitStore, Ended, Expected, ExpiryIndex,
+        LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore, ScanStore, Table, Transaction,
+        Write,
     },
 };
 use serde_json::{Value, json};

@@ -15,8 +15,9 @@ use inventory_worker::{
         RestockSummary, Seat, SeatDetails, SeatKey, SeatState, Timestamp,
     },
     ports::{
-        CommitError, Ended, Expected, ExpiredHold, LedgerKey, LedgerRecord, LoadRequest, PortError,
-        Record, Store, Table, Transaction, Write, store::expiry_shard,
+        AttemptStore, CommitError, CommitStore, Ended, Expected, ExpiredHold, ExpiryIndex,
+        LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore, Record, ScanStore, Store,
+        Table, Transaction, Write, store::expiry_shard,
     },
 };
 use uuid::Uuid;
@@ -83,11 +84,9 @@ impl StoreHarness for Dynoxide {
     }
 }
 
-mod store {
-    store_contract! {
-        #[tokio::test]
-        on super::Dynoxide::start().await
-    }
+store_contracts! {
+    #[tokio::test]
+    on super::Dynoxide::start().await
 }
 
 const RACERS: u64 = 8;

@@ -93,11 +93,9 @@ impl StoreHarness for Memory {
     }
 }
 
-mod store {
-    store_contract! {
-        #[tokio::test(start_paused = true)]
-        on super::Memory::new()
-    }
+store_contracts! {
+    #[tokio::test(start_paused = true)]
+    on super::Memory::new()
 }
 
 mod queue {

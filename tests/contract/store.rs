@@ -1,5 +1,6 @@
-//! What every adapter of [`Store`] keeps.
+//! What every adapter of the tables keeps: one suite of rules for each port.
 
+mod attempts;
 mod conditions;
 mod index;
 mod limits;
@@ -13,7 +14,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use inventory_worker::ports::Store;
 
-pub use self::{conditions::*, index::*, limits::*, pages::*, retention::*, round_trip::*};
+pub use self::{
+    attempts::*, conditions::*, index::*, limits::*, pages::*, retention::*, round_trip::*,
+};
 use crate::harness::Backend;
 
 /// Stores to be put to the test.
@@ -26,8 +29,67 @@ pub trait StoreHarness: Backend {
     fn set_ahead(&self, by: Duration);
 }
 
-/// Holds an adapter to every rule of [`Store`]; see the crate's comment.
-macro_rules! store_contract {
+/// Holds an adapter to every rule of [`ReadStore`](inventory_worker::ports::ReadStore).
+macro_rules! read_store_contract {
+    ($($test:tt)*) => {
+        make_tests! {
+            store [
+                every_wanted_key_is_answered
+                nothing_wanted_is_answered_with_nothing
+                a_ping_succeeds
+
+                every_field_of_a_seat_reads_back
+                every_field_of_a_line_reads_back
+                every_field_of_a_reservation_reads_back
+                every_record_of_the_ledger_reads_back
+                unusual_keys_stay_apart
+                commands_with_alike_keys_stay_apart
+
+                ledger_entries_count_as_absent_after_their_retention
+                reservations_given_back_count_as_absent_after_their_retention
+                holds_and_sales_are_kept_for_good
+            ]
+            $($test)*
+        }
+    };
+}
+
+/// Holds an adapter to every rule of [`ScanStore`](inventory_worker::ports::ScanStore).
+macro_rules! scan_store_contract {
+    ($($test:tt)*) => {
+        make_tests! {
+            store [
+                a_scan_shows_every_record_once
+                attempts_are_left_out_of_a_scan
+                the_seats_of_an_event_come_by_number
+                the_lines_of_a_pool_come_by_sku
+            ]
+            $($test)*
+        }
+    };
+}
+
+/// Holds an adapter to every rule of [`ExpiryIndex`](inventory_worker::ports::ExpiryIndex).
+macro_rules! expiry_index_contract {
+    ($($test:tt)*) => {
+        make_tests! {
+            store [
+                what_ran_out_is_found_oldest_first
+                what_runs_out_later_is_not_found
+                only_what_is_active_is_found
+                a_limit_leaves_out_the_newest
+                holds_come_page_by_page_each_once
+                what_is_given_back_meanwhile_does_not_disturb_a_cursor
+                what_ended_before_the_range_is_left_out
+                a_cursor_of_another_range_is_refused
+            ]
+            $($test)*
+        }
+    };
+}
+
+/// Holds an adapter to every rule of [`CommitStore`](inventory_worker::ports::CommitStore).
+macro_rules! commit_store_contract {
     ($($test:tt)*) => {
         make_tests! {
             store [
@@ -52,47 +114,63 @@ macro_rules! store_contract {
                 one_hundred_items_are_taken
                 more_than_one_hundred_items_are_invalid
                 more_than_four_megabytes_are_invalid
-                every_wanted_key_is_answered
-                nothing_wanted_is_answered_with_nothing
                 write_units_are_counted_where_they_are_told
-                a_ping_succeeds
 
-                every_field_of_a_seat_reads_back
-                every_field_of_a_line_reads_back
-                every_field_of_a_reservation_reads_back
-                every_record_of_the_ledger_reads_back
-                unusual_keys_stay_apart
-                commands_with_alike_keys_stay_apart
-
-                what_ran_out_is_found_oldest_first
-                what_runs_out_later_is_not_found
-                only_what_is_active_is_found
-                a_limit_leaves_out_the_newest
-                holds_come_page_by_page_each_once
-                what_is_given_back_meanwhile_does_not_disturb_a_cursor
-                what_ended_before_the_range_is_left_out
-                a_cursor_of_another_range_is_refused
-
-                ledger_entries_count_as_absent_after_their_retention
-                reservations_given_back_count_as_absent_after_their_retention
-                holds_and_sales_are_kept_for_good
                 a_marker_gives_way_to_one_of_a_later_intent
                 an_outcome_takes_the_place_of_its_own_intent_alone
-                attempts_are_counted
-                attempts_at_once_get_a_count_each
-                a_forgiven_attempt_does_not_count
-                an_attempt_says_when_the_one_before_was_counted
-                a_dead_letter_is_noted_for_its_message_alone
-
-                a_scan_shows_every_record_once
-                attempts_are_left_out_of_a_scan
-                the_seats_of_an_event_come_by_number
-                the_lines_of_a_pool_come_by_sku
             ]
             $($test)*
         }
     };
 }
 
-/// Every rule by name.
-pub const RULES: &[&str] = &store_contract!(names);
+/// Holds an adapter to every rule of [`AttemptStore`](inventory_worker::ports::AttemptStore).
+macro_rules! attempt_store_contract {
+    ($($test:tt)*) => {
+        make_tests! {
+            store [
+                attempts_are_counted
+                attempts_at_once_get_a_count_each
+                a_forgiven_attempt_does_not_count
+                an_attempt_says_when_the_one_before_was_counted
+                a_dead_letter_is_noted_for_its_message_alone
+            ]
+            $($test)*
+        }
+    };
+}
+
+/// Holds an adapter to the suites of all ports of the tables, each in a module of its own; see the
+/// crate's comment. Called beside the harness, which the tests name as `super::…`.
+macro_rules! store_contracts {
+    ($($test:tt)*) => {
+        mod read_store {
+            read_store_contract! { $($test)* }
+        }
+
+        mod scan_store {
+            scan_store_contract! { $($test)* }
+        }
+
+        mod expiry_index {
+            expiry_index_contract! { $($test)* }
+        }
+
+        mod commit_store {
+            commit_store_contract! { $($test)* }
+        }
+
+        mod attempt_store {
+            attempt_store_contract! { $($test)* }
+        }
+    };
+}
+
+/// Every rule by name, suite by suite.
+pub const RULES: [&[&str]; 5] = [
+    &read_store_contract!(names),
+    &scan_store_contract!(names),
+    &expiry_index_contract!(names),
+    &commit_store_contract!(names),
+    &attempt_store_contract!(names),
+];

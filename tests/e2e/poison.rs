@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use inventory_worker::{
     adapters::system::{Random, SystemClock},
     domain::{OrderLine, PoolId, Reservation, ReservationStatus, time},
-    ports::{Clock as _, Entropy as _, Expected, Store as _, Transaction, Write},
+    ports::{Clock as _, CommitStore as _, Entropy as _, Expected, Transaction, Write},
 };
 use serde_json::{Value, json};
 

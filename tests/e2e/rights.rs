@@ -18,7 +18,9 @@ use inventory_worker::{
     },
     cli::Cli,
     domain::{LineKey, PoolId, SeatKey, SeatState},
-    ports::{Entropy as _, Expected, LoadRequest, Store as _, Transaction, Write},
+    ports::{
+        CommitStore as _, Entropy as _, Expected, LoadRequest, ReadStore as _, Transaction, Write,
+    },
 };
 use serde_json::json;
 

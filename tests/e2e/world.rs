@@ -11,7 +11,10 @@ use inventory_worker::{
         system::{Random, SystemClock},
     },
     domain::{LineKey, PoolId, Reservation, Seat, SeatKey},
-    ports::{Entropy as _, LedgerKey, LedgerRecord, LoadRequest, Record, Store as _, Table},
+    ports::{
+        Entropy as _, LedgerKey, LedgerRecord, LoadRequest, ReadStore as _, Record, ScanStore as _,
+        Table,
+    },
 };
 use serde_json::Value;
 use std::sync::Arc;

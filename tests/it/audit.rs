@@ -12,7 +12,7 @@ use std::{
 use inventory_worker::{
     audit::{AuditOptions, AuditReport, audit},
     domain::Timestamp,
-    ports::{Store, Table},
+    ports::{ScanStore, Table},
 };
 use proptest::{prelude::*, test_runner::TestCaseError};
 
@@ -27,7 +27,7 @@ fn options() -> AuditOptions {
     AuditOptions { pause: Duration::from_secs(1), rereads_max: 3, ..AuditOptions::default() }
 }
 
-async fn report(store: &dyn Store, now: Timestamp) -> AuditReport {
+async fn report(store: &dyn ScanStore, now: Timestamp) -> AuditReport {
     audit(store, now, &options()).await.unwrap()
 }
 

@@ -75,15 +75,53 @@ impl Queue for Fake {
 }
 
 #[async_trait]
-impl Store for Fake {
+impl ReadStore for Fake {
     async fn load(&self, _: &LoadRequest) -> Result<ReadSet, PortError> {
         self.answer("load", ReadSet::default())
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        self.answer("ping", ())
+    }
+}
+
+#[async_trait]
+impl ScanStore for Fake {
+    async fn scan(&self, table: Table, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.answer(&format!("scan {}", table.as_str()), Page::default())
+    }
+
+    async fn seats(&self, event_id: u64, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.answer(&format!("seats {event_id}"), Page::default())
+    }
+
+    async fn lines(&self, pool: &PoolId, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.answer(&format!("lines {pool}"), Page::default())
+    }
+}
+
+#[async_trait]
+impl ExpiryIndex for Fake {
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        _: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        self.answer(&format!("expired {shard} {} {limit}", ended.until), ExpiredPage::default())
+    }
+}
+
+#[async_trait]
+impl CommitStore for Fake {
     async fn commit(&self, _: &Transaction, _: Uuid) -> Result<Consumed, CommitError> {
         Ok(self.answer("commit", Consumed::default())?)
     }
+}
 
+#[async_trait]
+impl AttemptStore for Fake {
     async fn record_attempt(&self, message_id: &str, _: Timestamp) -> Result<Attempt, PortError> {
         self.answer(&format!("record_attempt {message_id}"), ATTEMPT)
     }
@@ -98,32 +136,6 @@ impl Store for Fake {
 
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         self.answer(&format!("has_dead_letter {message_id}"), true)
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        _: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.answer(&format!("expired {shard} {} {limit}", ended.until), ExpiredPage::default())
-    }
-
-    async fn scan(&self, table: Table, _: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.answer(&format!("scan {}", table.as_str()), Page::default())
-    }
-
-    async fn seats(&self, event_id: u64, _: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.answer(&format!("seats {event_id}"), Page::default())
-    }
-
-    async fn lines(&self, pool: &PoolId, _: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.answer(&format!("lines {pool}"), Page::default())
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        self.answer("ping", ())
     }
 }
 

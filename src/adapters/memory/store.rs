@@ -20,9 +20,9 @@ use super::after;
 use crate::{
     domain::{LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp},
     ports::{
-        Attempt, Clock, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, LedgerRecord,
-        LoadRequest, Page, PageCursor, PortError, ReadSet, Record, Store, Table, Transaction,
-        store::is_past_retention,
+        Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, Ended, ExpiredPage,
+        ExpiryIndex, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor, PortError, ReadSet,
+        ReadStore, Record, ScanStore, Table, Transaction, store::is_past_retention,
     },
 };
 
@@ -204,7 +204,7 @@ fn pick<K: Ord + Clone, V: Clone>(
 }
 
 #[async_trait]
-impl Store for MemoryStore {
+impl ReadStore for MemoryStore {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let now = self.clock.now();
         let Tables { ledger, reservations, seats, lines, .. } = &self.state().tables;
@@ -220,6 +220,48 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ScanStore for MemoryStore {
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        let now = self.clock.now();
+        let mut page = self.state().tables.scan(table, from, self.page_records)?;
+        page.records.retain(|record| match record {
+            Record::Ledger(_, record) => !is_past_retention(record.decided_at(), now),
+            Record::Reservation(reservation) => !apply::is_reservation_past(reservation, now),
+            Record::Seat(..) | Record::Line(..) => true,
+        });
+        Ok(page)
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.state().tables.seats_page(event_id, from, self.page_records)
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.state().tables.lines_page(pool, from, self.page_records)
+    }
+}
+
+#[async_trait]
+impl ExpiryIndex for MemoryStore {
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        self.state().tables.expired_page(shard, ended, from, limit)
+    }
+}
+
+#[async_trait]
+impl CommitStore for MemoryStore {
     async fn commit(
         &self,
         transaction: &Transaction,
@@ -245,7 +287,10 @@ impl Store for MemoryStore {
         state.tokens.remember(token, digest, now);
         Ok(consumed)
     }
+}
 
+#[async_trait]
+impl AttemptStore for MemoryStore {
     async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         let mut state = self.state();
         let (count, at) = state.tables.attempts.entry(message_id.to_owned()).or_insert((0, now));
@@ -267,38 +312,5 @@ impl Store for MemoryStore {
 
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         Ok(self.state().tables.dead_letters.contains_key(message_id))
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.state().tables.expired_page(shard, ended, from, limit)
-    }
-
-    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        let now = self.clock.now();
-        let mut page = self.state().tables.scan(table, from, self.page_records)?;
-        page.records.retain(|record| match record {
-            Record::Ledger(_, record) => !is_past_retention(record.decided_at(), now),
-            Record::Reservation(reservation) => !apply::is_reservation_past(reservation, now),
-            Record::Seat(..) | Record::Line(..) => true,
-        });
-        Ok(page)
-    }
-
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.state().tables.seats_page(event_id, from, self.page_records)
-    }
-
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.state().tables.lines_page(pool, from, self.page_records)
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        Ok(())
     }
 }

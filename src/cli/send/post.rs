@@ -25,7 +25,7 @@ use crate::{
     },
     message::{self, ResultMessage},
     ports::{
-        Clock, LedgerKey, LedgerRecord, LoadRequest, OutgoingMessage, Queue, Store,
+        Clock, LedgerKey, LedgerRecord, LoadRequest, OutgoingMessage, Queue, ReadStore,
         queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     },
     telemetry::{Traces, traces::Sending},
@@ -188,7 +188,7 @@ async fn send(
 
 /// Reads outcomes from the ledger as they come.
 async fn wait(
-    store: &dyn Store,
+    store: &dyn ReadStore,
     postings: &[PreparedCommand],
     within: Duration,
     json: bool,
@@ -224,7 +224,7 @@ async fn wait(
 }
 
 async fn outcome(
-    store: &dyn Store,
+    store: &dyn ReadStore,
     command: &Command,
 ) -> anyhow::Result<Option<(Outcome, Timestamp)>> {
     let key = LedgerKey::Command(command.key.clone());

@@ -6,7 +6,7 @@ use super::{ExpectedSeat, Held, Tally};
 use crate::{
     demo::theatre,
     domain::{LineKey, ReservationStatus, Seat, SeatNumber, SeatState, StockLevel, Timestamp},
-    ports::{Page, PageCursor, PortError, Record, Store, Table},
+    ports::{Page, PageCursor, PortError, Record, ScanStore, Table},
 };
 
 impl Held {
@@ -130,7 +130,7 @@ impl Tally {
 /// # Errors
 ///
 /// Where it cannot be read.
-pub async fn read_all(store: &dyn Store, table: Table) -> Result<Vec<Record>, PortError> {
+pub async fn read_all(store: &dyn ScanStore, table: Table) -> Result<Vec<Record>, PortError> {
     let mut records = Vec::new();
     let mut from: Option<PageCursor> = None;
     loop {

@@ -91,7 +91,7 @@ impl LaneContext {
         let reason = Deferral::of(failure)?;
         let is_first = held.delivery.receive_count <= 1;
         let command = self.expiry(&held.delivery).filter(|_| is_first)?;
-        let status = chunks::ledger_status(&self.context, &command).await;
+        let status = chunks::ledger_status(&*self.context.store, &command).await;
         matches!(status, Ok(LedgerStatus::Unknown)).then_some(reason)
     }
 

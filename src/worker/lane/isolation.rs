@@ -20,9 +20,8 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    ports::{Attempt, PortError},
+    ports::{Attempt, AttemptStore, PortError},
     worker::{
-        WorkerContext,
         chunks::{self, LedgerStatus},
         dead_letters::Reason,
         failure::{Failure, NO_PLACE},
@@ -141,10 +140,10 @@ impl UncountedAttempts {
         self.counted().front().cloned()
     }
 
-    async fn settle(&self, context: &WorkerContext) -> Result<(), Failure> {
+    async fn settle(&self, store: &dyn AttemptStore) -> Result<(), Failure> {
         let _settling = self.settling.lock().await;
         while let Some(message_id) = self.first() {
-            context.store.undo_attempt(&message_id).await?;
+            store.undo_attempt(&message_id).await?;
             self.counted().pop_front();
         }
         Ok(())
@@ -158,7 +157,7 @@ impl LaneContext {
         // One lane is enough.
         let Ok(_alone) = self.uncounted.undoing.try_lock() else { return };
         while self.uncounted.first().is_some() {
-            let Err(error) = self.uncounted.settle(&self.context).await else { return };
+            let Err(error) = self.uncounted.settle(&*self.context.store).await else { return };
             warn!(%error, "an attempt is still counted, to be undone later");
             tokio::time::sleep(UNDO_EVERY).await;
         }
@@ -255,7 +254,7 @@ impl LaneContext {
     /// counted: it is undone, and if it was not counted, the message has one attempt more than
     /// it should.
     async fn count_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, Failure> {
-        self.uncounted.settle(&self.context).await?;
+        self.uncounted.settle(&*self.context.store).await?;
         let counted = self.context.store.record_attempt(message_id, now).await;
         if matches!(counted, Err(PortError::Unavailable(_) | PortError::Throttled(_))) {
             self.uncounted.add(message_id);
@@ -273,7 +272,7 @@ impl LaneContext {
     ) -> Settled {
         let status = match ParsedMessage::of(&isolated.delivery, self.queues.kind) {
             ParsedMessage::Command(decoded) => {
-                chunks::ledger_status(&self.context, &decoded.command).await
+                chunks::ledger_status(&*self.context.store, &decoded.command).await
             }
             ParsedMessage::Unreadable(undecodable) => {
                 let reason = Reason::Unreadable(undecodable.rejection.code);

@@ -6,13 +6,11 @@ use async_trait::async_trait;
 use inventory_worker::{
     adapters::memory::MemoryStore,
     audit::Invariant,
-    domain::{PoolId, SeatState, Timestamp},
+    domain::{PoolId, SeatState},
     ports::{
-        Attempt, CommitError, Consumed, Ended, ExpiredPage, LoadRequest, Page, PageCursor,
-        PortError, ReadSet, Record, Store, Table, Transaction,
+        LoadRequest, Page, PageCursor, PortError, ReadSet, ReadStore, Record, ScanStore, Table,
     },
 };
-use uuid::Uuid;
 
 use super::{
     report,
@@ -70,45 +68,22 @@ impl Moving {
 }
 
 #[async_trait]
-impl Store for Moving {
+impl ReadStore for Moving {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         self.called(Call::Load).await?;
         self.store.load(wanted).await
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        self.store.ping().await
+    }
+}
+
+#[async_trait]
+impl ScanStore for Moving {
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
         self.called(Call::Scan(table)).await?;
         self.store.scan(table, from).await
-    }
-
-    async fn commit(&self, _: &Transaction, _: Uuid) -> Result<Consumed, CommitError> {
-        panic!("an audit writes nothing")
-    }
-
-    async fn record_attempt(&self, _: &str, _: Timestamp) -> Result<Attempt, PortError> {
-        panic!("an audit writes nothing")
-    }
-
-    async fn undo_attempt(&self, _: &str) -> Result<(), PortError> {
-        panic!("an audit writes nothing")
-    }
-
-    async fn note_dead_letter(&self, _: &str, _: Timestamp) -> Result<(), PortError> {
-        panic!("an audit writes nothing")
-    }
-
-    async fn has_dead_letter(&self, _: &str) -> Result<bool, PortError> {
-        panic!("an audit asks for no message")
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.store.expired(shard, ended, from, limit).await
     }
 
     async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
@@ -117,10 +92,6 @@ impl Store for Moving {
 
     async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
         self.store.lines(pool, from).await
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        self.store.ping().await
     }
 }
 

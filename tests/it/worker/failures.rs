@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use inventory_worker::{
     domain::SeatState,
-    ports::{Clock, Store},
+    ports::{AttemptStore, Clock},
 };
 use serde_json::json;
 use tokio::time::Instant;

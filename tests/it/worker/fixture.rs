@@ -17,9 +17,10 @@ use inventory_worker::{
     },
     domain::{PoolId, Seat, SeatKey, Timestamp},
     ports::{
-        Attempt, BatchAnswer, Clock, CommitError, Consumed, Ended, EntryError, ExpiredPage,
-        LoadRequest, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher,
-        Queue, ReadSet, Store, Table, Transaction,
+        Attempt, AttemptStore, BatchAnswer, Clock, CommitError, CommitStore, Consumed, Ended,
+        EntryError, ExpiredPage, ExpiryIndex, LoadRequest, Locks, OutgoingMessage, Page,
+        PageCursor, PortError, Publication, Publisher, Queue, ReadSet, ReadStore, ScanStore, Table,
+        Transaction,
     },
     sweeper::{self, Sweeper},
     telemetry::Metrics,
@@ -262,7 +263,7 @@ impl<P: ?Sized> Tampered<P> {
 }
 
 #[async_trait]
-impl Store for Tampered<MemoryStore> {
+impl ReadStore for Tampered<MemoryStore> {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let mut loaded = self
             .call("load", async {
@@ -275,6 +276,44 @@ impl Store for Tampered<MemoryStore> {
         Ok(loaded)
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        self.inner.ping().await
+    }
+}
+
+#[async_trait]
+impl ScanStore for Tampered<MemoryStore> {
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.inner.scan(table, from).await
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.inner.seats(event_id, from).await
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.inner.lines(pool, from).await
+    }
+}
+
+#[async_trait]
+impl ExpiryIndex for Tampered<MemoryStore> {
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        if ended.from > Timestamp::MIN {
+            self.seen.sweeps.lock().unwrap().push((shard, Instant::now()));
+        }
+        self.inner.expired(shard, ended, from, limit).await
+    }
+}
+
+#[async_trait]
+impl CommitStore for Tampered<MemoryStore> {
     async fn commit(&self, tx: &Transaction, token: Uuid) -> Result<Consumed, CommitError> {
         self.seen.count("commit");
         self.faults.pause("commit").await;
@@ -302,7 +341,10 @@ impl Store for Tampered<MemoryStore> {
         self.seen.transactions.lock().unwrap().push(tx.clone());
         self.inner.commit(tx, token).await
     }
+}
 
+#[async_trait]
+impl AttemptStore for Tampered<MemoryStore> {
     async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         self.call("record_attempt", self.inner.record_attempt(message_id, now)).await
     }
@@ -317,35 +359,6 @@ impl Store for Tampered<MemoryStore> {
 
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         self.call("has_dead_letter", self.inner.has_dead_letter(message_id)).await
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        if ended.from > Timestamp::MIN {
-            self.seen.sweeps.lock().unwrap().push((shard, Instant::now()));
-        }
-        self.inner.expired(shard, ended, from, limit).await
-    }
-
-    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.inner.scan(table, from).await
-    }
-
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.inner.seats(event_id, from).await
-    }
-
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.inner.lines(pool, from).await
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        self.inner.ping().await
     }
 }
 
@@ -592,7 +605,7 @@ impl World {
     pub fn start_sweeper(&self, clock: Arc<dyn Clock>) -> (Running, Seen) {
         let seen = Seen::default();
         let sweeper = Sweeper {
-            store: Arc::new(Tampered {
+            index: Arc::new(Tampered {
                 inner: Arc::clone(&self.store),
                 faults: self.faults.clone(),
                 seen: seen.clone(),

@@ -16,9 +16,10 @@ use super::load;
 use inventory_worker::{
     domain::{InvalidText, PoolId, Timestamp},
     ports::{
-        Attempt, Backlog, BatchAnswer, Clock, CommitError, Consumed, Delivery, Ended, ExpiredPage,
-        LoadRequest, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue,
-        QueueLimits, ReadSet, ReceiptHandle, ReceiveRequest, Store, Table, Transaction,
+        Attempt, AttemptStore, Backlog, BatchAnswer, Clock, CommitError, CommitStore, Consumed,
+        Delivery, Ended, ExpiredPage, ExpiryIndex, LoadRequest, OutgoingMessage, Page, PageCursor,
+        PortError, Publication, Publisher, Queue, QueueLimits, ReadSet, ReadStore, ReceiptHandle,
+        ReceiveRequest, ScanStore, Table, Transaction,
     },
 };
 
@@ -125,7 +126,7 @@ impl Queue for SyntheticQueue {
 pub(super) struct BlankStore;
 
 #[async_trait]
-impl Store for BlankStore {
+impl ReadStore for BlankStore {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let seat = load::seat(0, Timestamp::UNIX_EPOCH).map_err(made_up_wrongly)?;
         Ok(ReadSet {
@@ -136,10 +137,48 @@ impl Store for BlankStore {
         })
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ScanStore for BlankStore {
+    async fn scan(&self, _: Table, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        Ok(Page::default())
+    }
+
+    async fn seats(&self, _: u64, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        Ok(Page::default())
+    }
+
+    async fn lines(&self, _: &PoolId, _: Option<&PageCursor>) -> Result<Page, PortError> {
+        Ok(Page::default())
+    }
+}
+
+#[async_trait]
+impl ExpiryIndex for BlankStore {
+    async fn expired(
+        &self,
+        _: u32,
+        _: Ended,
+        _: Option<&PageCursor>,
+        _: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        Ok(ExpiredPage::default())
+    }
+}
+
+#[async_trait]
+impl CommitStore for BlankStore {
     async fn commit(&self, _: &Transaction, _: Uuid) -> Result<Consumed, CommitError> {
         Ok(Consumed { write_units: BTreeMap::new() })
     }
+}
 
+#[async_trait]
+impl AttemptStore for BlankStore {
     async fn record_attempt(&self, _: &str, now: Timestamp) -> Result<Attempt, PortError> {
         Ok(Attempt { count: 1, before: now })
     }
@@ -154,32 +193,6 @@ impl Store for BlankStore {
 
     async fn has_dead_letter(&self, _: &str) -> Result<bool, PortError> {
         Ok(false)
-    }
-
-    async fn expired(
-        &self,
-        _: u32,
-        _: Ended,
-        _: Option<&PageCursor>,
-        _: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        Ok(ExpiredPage::default())
-    }
-
-    async fn scan(&self, _: Table, _: Option<&PageCursor>) -> Result<Page, PortError> {
-        Ok(Page::default())
-    }
-
-    async fn seats(&self, _: u64, _: Option<&PageCursor>) -> Result<Page, PortError> {
-        Ok(Page::default())
-    }
-
-    async fn lines(&self, _: &PoolId, _: Option<&PageCursor>) -> Result<Page, PortError> {
-        Ok(Page::default())
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        Ok(())
     }
 }
 

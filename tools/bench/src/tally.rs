@@ -13,10 +13,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use inventory_worker::{
-    domain::{CommandId, PoolId, SeatKey, SeatState, Timestamp},
+    domain::{CommandId, SeatKey, SeatState},
     ports::{
-        Attempt, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, LoadRequest, Page,
-        PageCursor, PortError, ReadSet, Store, Table, Transaction, Write,
+        CommitError, CommitStore, Consumed, LedgerKey, Store, Table, Transaction, Write,
     },
     worker::{Event, Observer},
 };
@@ -114,12 +113,10 @@ impl RecordingStore {
     }
 }
 
-#[async_trait]
-impl Store for RecordingStore {
-    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
-        self.store.load(wanted).await
-    }
+inventory_worker::forward_store!(RecordingStore => store: ReadStore, ScanStore, ExpiryIndex, AttemptStore);
 
+#[async_trait]
+impl CommitStore for RecordingStore {
     async fn commit(
         &self,
         transaction: &Transaction,
@@ -128,47 +125,5 @@ impl Store for RecordingStore {
         let consumed = self.store.commit(transaction, token).await?;
         self.note(transaction);
         Ok(consumed)
-    }
-
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
-        self.store.record_attempt(message_id, now).await
-    }
-
-    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
-        self.store.undo_attempt(message_id).await
-    }
-
-    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
-        self.store.note_dead_letter(message_id, now).await
-    }
-
-    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
-        self.store.has_dead_letter(message_id).await
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.store.expired(shard, ended, from, limit).await
-    }
-
-    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.store.scan(table, from).await
-    }
-
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.store.seats(event_id, from).await
-    }
-
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.store.lines(pool, from).await
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        self.store.ping().await
     }
 }

@@ -25,11 +25,11 @@ use inventory_worker::{
     },
     domain::{
         Action, CommandId, OrderLine, PoolId, Reservation, ReservationStatus, Reserve, SeatKey,
-        Timestamp, time,
+        time,
     },
     ports::{
-        Attempt, CommitError, Consumed, Ended, Entropy, ExpiredPage, LoadRequest, Page, PageCursor,
-        PortError, ReadSet, Record, Store, Table, Transaction, Write,
+        CommitError, CommitStore, Consumed, Entropy, LoadRequest, PortError, ReadSet, ReadStore,
+        Record, Store, Transaction, Write,
     },
     report::{Plot, quantile},
     sweeper::{self, Sweeper},
@@ -166,7 +166,7 @@ fn start(model: &Model, world: &World, working: &mut JoinSet<()>) {
     };
     let context = world.context(Settings::default(), 1);
     let sweeper = Sweeper {
-        store: Arc::clone(&context.store),
+        index: context.store.clone(),
         locks: Arc::clone(&context.locks),
         queue: Arc::clone(&expiries.queue),
         clock: Arc::clone(&context.clock),
@@ -270,8 +270,10 @@ fn is_throttled(transaction: &Transaction) -> bool {
     transaction.writes.iter().any(touches)
 }
 
+inventory_worker::forward_store!(Troubled => store: ScanStore, ExpiryIndex, AttemptStore);
+
 #[async_trait]
-impl Store for Troubled {
+impl ReadStore for Troubled {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         if is_damaged(wanted) {
             return Err(PortError::Unreadable("an item is damaged".to_owned()));
@@ -279,6 +281,13 @@ impl Store for Troubled {
         self.store.load(wanted).await
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        self.store.ping().await
+    }
+}
+
+#[async_trait]
+impl CommitStore for Troubled {
     async fn commit(
         &self,
         transaction: &Transaction,
@@ -288,48 +297,6 @@ impl Store for Troubled {
             return Err(PortError::Throttled("a partition is".to_owned()).into());
         }
         self.store.commit(transaction, token).await
-    }
-
-    async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
-        self.store.record_attempt(message_id, now).await
-    }
-
-    async fn undo_attempt(&self, message_id: &str) -> Result<(), PortError> {
-        self.store.undo_attempt(message_id).await
-    }
-
-    async fn note_dead_letter(&self, message_id: &str, now: Timestamp) -> Result<(), PortError> {
-        self.store.note_dead_letter(message_id, now).await
-    }
-
-    async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
-        self.store.has_dead_letter(message_id).await
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.store.expired(shard, ended, from, limit).await
-    }
-
-    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.store.scan(table, from).await
-    }
-
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.store.seats(event_id, from).await
-    }
-
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.store.lines(pool, from).await
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        self.store.ping().await
     }
 }
 

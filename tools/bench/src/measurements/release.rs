@@ -124,7 +124,7 @@ fn start_worker(
 ) {
     let context = world.context(Settings::default(), seed);
     let sweeper = Sweeper {
-        store: Arc::clone(&context.store),
+        index: context.store.clone(),
         locks: Arc::clone(&context.locks),
         queue: Arc::clone(&world.ports.queue),
         clock: Arc::clone(&context.clock),

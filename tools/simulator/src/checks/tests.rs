@@ -390,7 +390,7 @@ impl Told {
     }
 
     async fn commit(&mut self, transaction: &Transaction) {
-        use inventory_worker::ports::Store as _;
+        use inventory_worker::ports::CommitStore as _;
         let token = uuid::Uuid::from_u128(transaction.writes.len() as u128);
         self.store.commit(transaction, token).await.unwrap();
         self.history.committed(0, transaction, at(1), &self.store);

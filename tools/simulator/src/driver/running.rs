@@ -69,7 +69,7 @@ impl Running {
         let expiries = queues.iter().find(|pair| pair.kind == QueueKind::Expiries);
         let expiries = expiries.filter(|_| !inventory_worker::injected_bug!(NeverSweep));
         let sweeper = expiries.map(|pair| Sweeper {
-            store: Arc::clone(&context.store),
+            index: context.store.clone(),
             locks: Arc::clone(&context.locks),
             queue: Arc::clone(&pair.queue),
             clock,

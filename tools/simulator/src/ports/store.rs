@@ -14,11 +14,12 @@ use crate::{
     trace::Writes,
 };
 use inventory_worker::{
-    domain::{PoolId, Reservation, ReservationStatus, Timestamp},
+    domain::{Reservation, ReservationStatus, Timestamp},
     ports::{
-        Attempt, Clock as _, CommitError, Consumed, Ended, ExpiredHold, ExpiredPage, LedgerKey,
-        LoadRequest, Page, PageCursor, PortError, ReadSet, Store, Table, Transaction,
-        Write as Item, store::expiry_shard,
+        Attempt, AttemptStore, Clock as _, CommitError, CommitStore, Consumed, Ended, ExpiredHold,
+        ExpiredPage, ExpiryIndex, LedgerKey, LoadRequest, PageCursor, PortError, ReadSet,
+        ReadStore, Transaction, Write as Item,
+        store::expiry_shard,
     },
 };
 
@@ -99,8 +100,10 @@ impl FaultyStore {
     }
 }
 
+inventory_worker::forward_store!(FaultyStore => 0.world.store: ScanStore);
+
 #[async_trait]
-impl Store for FaultyStore {
+impl ReadStore for FaultyStore {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let work = async {
             if self.0.world.is_too_new(self.0.worker, wanted) {
@@ -124,6 +127,37 @@ impl Store for FaultyStore {
         self.0.around(call("load"), Named(wanted).text(), work, never).await
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ExpiryIndex for FaultyStore {
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError> {
+        let call = Call { port: Port::Store, name: "expired", is_quick: true };
+        let work = async {
+            let early = if injected::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
+            let ended = Ended { until: ended.until + early, ..ended };
+            let mut found = self.0.world.store.expired(shard, ended, from, limit).await?;
+            self.show_ended(shard, ended.until, limit, &mut found.holds);
+            if !found.holds.is_empty() && self.0.happens(Fault::StaleIndex) {
+                found.holds.retain(|_| self.0.with_rng(Rng::bool));
+            }
+            Ok(found)
+        };
+        self.0.around(call, shard, work, never).await
+    }
+}
+
+#[async_trait]
+impl CommitStore for FaultyStore {
     async fn commit(
         &self,
         transaction: &Transaction,
@@ -170,7 +204,10 @@ impl Store for FaultyStore {
         let args = Writes(transaction).to_string();
         self.0.around(call("commit"), args, work, late).await
     }
+}
 
+#[async_trait]
+impl AttemptStore for FaultyStore {
     async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         let world = &self.0.world;
         let work = async {
@@ -200,41 +237,6 @@ impl Store for FaultyStore {
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         let work = self.0.world.store.has_dead_letter(message_id);
         self.0.around(call("find dead letter"), short(message_id), work, never).await
-    }
-
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        let call = Call { port: Port::Store, name: "expired", is_quick: true };
-        let work = async {
-            let mut found = self.0.world.store.expired(shard, ended, from, limit).await?;
-            self.show_ended(shard, ended.until, limit, &mut found.holds);
-            if !found.holds.is_empty() && self.0.happens(Fault::StaleIndex) {
-                found.holds.retain(|_| self.0.with_rng(Rng::bool));
-            }
-            Ok(found)
-        };
-        self.0.around(call, shard, work, never).await
-    }
-
-    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.0.world.store.scan(table, from).await
-    }
-
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.0.world.store.seats(event_id, from).await
-    }
-
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.0.world.store.lines(pool, from).await
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        Ok(())
     }
 }
 

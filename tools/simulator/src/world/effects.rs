@@ -15,7 +15,7 @@ use crate::{
 };
 use inventory_worker::ports::{
     BatchAnswer, Clock, CommitError, Consumed, LedgerKey, LoadRequest, OutgoingMessage, PortError,
-    Publication, Publisher, Queue, ReceiptHandle, Store, Transaction, Write,
+    Publication, Publisher, Queue, ReceiptHandle, Transaction, Write,
 };
 
 impl World {

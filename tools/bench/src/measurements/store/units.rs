@@ -22,7 +22,7 @@ use inventory_worker::{
         SeatChange, StockLevel, Timestamp, time,
     },
     ports::{
-        Entropy as _, Expected, Record, Store, Table, Transaction, Write,
+        CommitStore, Entropy as _, Expected, Record, Store, Table, Transaction, Write,
         store::TRANSACTION_ITEMS_MAX,
     },
     worker::Settings,
@@ -219,7 +219,7 @@ async fn of_case(store: &Arc<dyn Store>, case: Case, number: usize) -> anyhow::R
     Ok(Kind { name: case.name, by_table })
 }
 
-async fn create(store: &dyn Store, records: Vec<Record>) -> anyhow::Result<()> {
+async fn create(store: &dyn CommitStore, records: Vec<Record>) -> anyhow::Result<()> {
     let expected = Expected::Absent;
     let writes: Vec<Write> = records
         .into_iter()

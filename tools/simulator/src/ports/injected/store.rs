@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use crate::injector::Injector;
 use inventory_worker::{
-    domain::{CommandKey, CommandType, PoolId, Timestamp},
+    domain::{CommandKey, CommandType, Timestamp},
     ports::{
-        Attempt, CommitError, Consumed, Ended, ExpiredPage, LedgerKey, LedgerRecord, LoadRequest,
-        Page, PageCursor, PortError, ReadSet, Store, Table, Transaction, Write,
+        Attempt, AttemptStore, CommitError, CommitStore, Consumed, Ended, ExpiredPage, ExpiryIndex,
+        LedgerKey, LedgerRecord, LoadRequest, PageCursor, PortError, ReadSet, ReadStore, Store,
+        Transaction, Write,
     },
 };
 
@@ -144,8 +145,10 @@ fn is_ignored(error: &CommitError) -> bool {
     }
 }
 
+inventory_worker::forward_store!(BuggyStore => inner: ScanStore);
+
 #[async_trait]
-impl Store for BuggyStore {
+impl ReadStore for BuggyStore {
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let mut loaded = self.inner.load(wanted).await?;
         if inventory_worker::injected_bug!(ForgetLedger) {
@@ -161,6 +164,13 @@ impl Store for BuggyStore {
         Ok(loaded)
     }
 
+    async fn ping(&self) -> Result<(), PortError> {
+        self.inner.ping().await
+    }
+}
+
+#[async_trait]
+impl CommitStore for BuggyStore {
     async fn commit(
         &self,
         transaction: &Transaction,
@@ -186,7 +196,10 @@ impl Store for BuggyStore {
             result => result,
         }
     }
+}
 
+#[async_trait]
+impl AttemptStore for BuggyStore {
     async fn record_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, PortError> {
         let mut attempt = self.inner.record_attempt(message_id, now).await?;
         if inventory_worker::injected_bug!(NeverDeadLetter) {
@@ -220,7 +233,10 @@ impl Store for BuggyStore {
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         self.inner.has_dead_letter(message_id).await
     }
+}
 
+#[async_trait]
+impl ExpiryIndex for BuggyStore {
     async fn expired(
         &self,
         shard: u32,
@@ -233,21 +249,5 @@ impl Store for BuggyStore {
             ended.until += SignedDuration::try_from(margin).unwrap_or_default();
         }
         self.inner.expired(shard, ended, from, limit).await
-    }
-
-    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.inner.scan(table, from).await
-    }
-
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.inner.seats(event_id, from).await
-    }
-
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.inner.lines(pool, from).await
-    }
-
-    async fn ping(&self) -> Result<(), PortError> {
-        self.inner.ping().await
     }
 }

@@ -1,0 +1,73 @@
+//! The index of holds by their end.
+
+use async_trait::async_trait;
+
+use super::PageCursor;
+use crate::{
+    domain::{PoolId, ReservationId, Timestamp},
+    ports::PortError,
+};
+
+/// How many shards the index of expiries has. Fixed: a change would orphan what is indexed.
+pub const EXPIRY_SHARDS: u32 = 16;
+
+/// The shard of the expiry index that a reservation is in while it is ACTIVE.
+#[must_use]
+pub fn expiry_shard(id: ReservationId) -> u32 {
+    // The last four bytes: random in UUIDv4 and v7, digest in v5.
+    let [.., a, b, c, d] = id.0.into_bytes();
+    u32::from_be_bytes([a, b, c, d]) % EXPIRY_SHARDS
+}
+
+/// An ACTIVE reservation past its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiredHold {
+    /// The reservation's id.
+    pub reservation_id: ReservationId,
+    /// The pool it holds from.
+    pub pool: PoolId,
+    /// When it ended.
+    pub expires_at: Timestamp,
+}
+
+/// A range of holds' ends, both bounds included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The earliest end.
+    pub from: Timestamp,
+    /// The latest end.
+    pub until: Timestamp,
+}
+
+impl Ended {
+    /// Every end up to `until`.
+    #[must_use]
+    pub fn by(until: Timestamp) -> Self {
+        Self { from: Timestamp::MIN, until }
+    }
+}
+
+/// Holds past their end, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExpiredPage {
+    /// The page's holds.
+    pub holds: Vec<ExpiredHold>,
+    /// Where the next page of the same range begins; `None` after the last.
+    pub next: Option<PageCursor>,
+}
+
+/// Finds holds past their end.
+#[async_trait]
+pub trait ExpiryIndex: Send + Sync {
+    /// ACTIVE reservations of an expiry shard with `expires_at` in the range, the oldest first, at
+    /// most `limit`, from the beginning of the range or from where a page of the same beginning
+    /// left off; what was given back meanwhile does not disturb the cursor. Eventually consistent:
+    /// it may miss the newest and show what has just ended.
+    async fn expired(
+        &self,
+        shard: u32,
+        ended: Ended,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<ExpiredPage, PortError>;
+}

@@ -1,0 +1,49 @@
+//! Tables and partitions, page by page.
+
+use async_trait::async_trait;
+
+use super::{LedgerKey, LedgerRecord, ReadStore, Table};
+use crate::{
+    domain::{LineKey, PoolId, Reservation, Seat, SeatKey, StockLevel},
+    ports::PortError,
+};
+
+/// One item of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A seat.
+    Seat(SeatKey, Seat),
+    /// A line.
+    Line(LineKey, StockLevel),
+    /// A reservation.
+    Reservation(Reservation),
+    /// A ledger entry. Entries of attempts are left out.
+    Ledger(LedgerKey, LedgerRecord),
+}
+
+/// Where a scan continues. Opaque; made by the adapter that reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageCursor(pub String);
+
+/// A page of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The page's items; a page may be empty and not be the last.
+    pub records: Vec<Record>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<PageCursor>,
+}
+
+/// Reads whole tables and partitions, page by page.
+#[async_trait]
+pub trait ScanStore: ReadStore {
+    /// Reads a table page by page, for audits, without what is past its
+    /// [`RETENTION`](super::RETENTION). Strongly consistent item by item.
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError>;
+
+    /// Every seat of an event, by seat number, page by page.
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError>;
+
+    /// Every line of a pool, by SKU, page by page.
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError>;
+}
