@@ -7,13 +7,17 @@ mod last_chance;
 mod redelivery_backoff;
 mod troubled;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
-    QueuePair, WorkerContext,
+    QueueKind, QueuePair, WorkerContext,
     circuit_breaker::{CircuitBreaker, HalfOpenPermits},
     committer,
     dead_letters::{self, Reason},
@@ -59,11 +63,19 @@ pub(super) struct LaneContext {
     pub(super) outbox: Outbox,
 }
 
-/// A message in our hands.
+/// A message under a lease, decoded at most once.
 struct LeasedMessage {
     delivery: Delivery,
+    kind: QueueKind,
     lease: Lease,
     received: Instant,
+    parsed: OnceLock<ParsedMessage>,
+}
+
+impl LeasedMessage {
+    fn parsed(&self) -> &ParsedMessage {
+        self.parsed.get_or_init(|| ParsedMessage::of(&self.delivery, self.kind))
+    }
 }
 
 /// How far a batch came: that many of its first messages are done with.
@@ -110,8 +122,10 @@ impl LaneContext {
             .into_iter()
             .map(|delivery| LeasedMessage {
                 lease: self.leases.hold(delivery.receipt.clone(), since),
+                kind: self.queues.kind,
                 delivery,
                 received,
+                parsed: OnceLock::new(),
             })
             .collect();
         if self.context.shutdown.receiving.is_cancelled() {
@@ -168,18 +182,15 @@ impl LaneContext {
     }
 
     async fn batch(&self, batch: &[LeasedMessage], announcement: Announcement) -> Settled {
-        let read: Vec<ParsedMessage> =
-            batch.iter().map(|held| ParsedMessage::of(&held.delivery, self.queues.kind)).collect();
-        let pool = read.iter().find_map(ParsedMessage::pool);
+        let pool = batch.iter().find_map(|held| held.parsed().pool());
         let admission = pool.map_or(Admission::Free, |pool| self.troubled.enter(pool));
         if matches!(admission, Admission::Full) {
             return Settled::failed(Failure::PoolFailing);
         }
-        let messages = batch.iter().zip(&read).map(|(held, read)| read.traced(&held.delivery));
+        let messages = batch.iter().map(|held| held.parsed().traced(&held.delivery));
         let trace =
             Traced::begin(self.context.observer.tracer(), self.queues.queue.name(), messages);
-        let settled =
-            trace.scope(Box::pin(self.process_batch(batch, &read, &trace, announcement))).await;
+        let settled = trace.scope(Box::pin(self.process_batch(batch, &trace, announcement))).await;
         trace.settled(settled.done, settled.failure.as_ref());
         if let Some(pool) = pool.filter(|_| settled.is_proof) {
             self.troubled.works(pool);
@@ -190,14 +201,12 @@ impl LaneContext {
     async fn process_batch(
         &self,
         batch: &[LeasedMessage],
-        read: &[ParsedMessage],
         trace: &Traced,
         mut announcement: Announcement,
     ) -> Settled {
-        let commands: Vec<Leased<'_>> = read
+        let commands: Vec<Leased<'_>> = batch
             .iter()
-            .zip(batch)
-            .filter_map(|(read, held)| match read {
+            .filter_map(|held| match held.parsed() {
                 ParsedMessage::Command(decoded) => {
                     Some(Leased { command: &decoded.command, lease: Some(&held.lease) })
                 }
@@ -206,8 +215,7 @@ impl LaneContext {
             .collect();
         let progress = committer::commit(&self.context, &commands).await;
         let is_proof = !progress.decided.is_empty();
-        let (mut answers, failure) =
-            self.answers(batch, read, trace, progress.decided, progress.failure);
+        let (mut answers, failure) = self.answers(batch, trace, progress.decided, progress.failure);
         let copies: Vec<_> = answers.iter_mut().map(|answer| answer.copy.take()).collect();
         let (published, publish_failure) = self.publish(answers, &mut announcement).await;
         // Copies last: a message whose result cannot go out comes again, and would be copied again.
@@ -222,15 +230,14 @@ impl LaneContext {
     fn answers(
         &self,
         batch: &[LeasedMessage],
-        read: &[ParsedMessage],
         trace: &Traced,
         decided: Vec<Decided>,
         failure: Option<Failure>,
     ) -> (Vec<Answer>, Option<Failure>) {
         let mut decided = decided.into_iter();
         let mut answers = Vec::with_capacity(batch.len());
-        for (index, (held, read)) in batch.iter().zip(read).enumerate() {
-            let answer = match read {
+        for (index, held) in batch.iter().enumerate() {
+            let answer = match held.parsed() {
                 ParsedMessage::Command(decoded) => match decided.next() {
                     Some(decided) => {
                         self.answer_command(held, decoded, &decided, trace.message(index))
@@ -327,7 +334,7 @@ impl LaneContext {
         for (done, (held, copy)) in batch.iter().zip(copies).take(published).enumerate() {
             let Some(rejection) = copy else { continue };
             let reason = Reason::Unreadable(rejection.code);
-            let copied = self.dead_letter(&held.delivery, reason, &rejection.message).await;
+            let copied = self.dead_letter(held, reason, &rejection.message).await;
             if let Err(failure) = copied {
                 return (done, Some(failure));
             }
@@ -338,10 +345,11 @@ impl LaneContext {
     /// Sees that a copy of the message is among the dead letters: one, however often it comes.
     async fn dead_letter(
         &self,
-        delivery: &Delivery,
+        held: &LeasedMessage,
         reason: Reason,
         detail: &str,
     ) -> Result<(), Failure> {
+        let delivery = &held.delivery;
         let message_id = &delivery.message_id;
         // What comes for the first time was never copied.
         if delivery.receive_count > 1 && self.context.store.has_dead_letter(message_id).await? {
@@ -355,14 +363,14 @@ impl LaneContext {
             .await
             .map_err(|failure| Failure::CopyFailed(failure.to_string()))?;
         let reason = reason.as_str();
-        let read = ParsedMessage::of(delivery, self.queues.kind);
+        let parsed = held.parsed();
         warn!(
             message_id,
             reason,
             detail,
-            command = read.key().map(display),
-            pool = read.pool().map(display),
-            trace_id = read.trace_id(),
+            command = parsed.key().map(display),
+            pool = parsed.pool().map(display),
+            trace_id = parsed.trace_id(),
             "copied to the dead letters"
         );
         self.context.observer.observe(&Event::DeadLettered { reason });
@@ -441,5 +449,31 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.context.observer.observe(&Event::InFlight(-self.messages));
+    }
+}
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use super::*;
+    use crate::{
+        adapters::memory::{MemoryQueue, TokioClock},
+        domain::Timestamp,
+        worker::{NoopObserver, Settings, parsing::tests::delivery},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_decoded_once() {
+        let clock = Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH));
+        let queue = Arc::new(MemoryQueue::new("commands.fifo", clock));
+        let leases = Arc::new(Leases::new(queue, &Settings::default(), Arc::new(NoopObserver)));
+        let delivery = delivery();
+        let held = LeasedMessage {
+            lease: leases.hold(delivery.receipt.clone(), Instant::now()),
+            delivery,
+            kind: QueueKind::Commands,
+            received: Instant::now(),
+            parsed: OnceLock::new(),
+        };
+        assert!(std::ptr::eq(held.parsed(), held.parsed()));
     }
 }

@@ -87,7 +87,7 @@ impl ParsedMessage {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
@@ -96,9 +96,9 @@ mod tests {
         ports::ReceiptHandle,
     };
 
-    #[test]
-    fn a_message_that_the_decoder_panics_at_is_one_that_cannot_be_read() {
-        let delivery = Delivery {
+    /// A message whose body is an empty object.
+    pub(in crate::worker) fn delivery() -> Delivery {
+        Delivery {
             message_id: "m".to_owned(),
             receipt: ReceiptHandle("r".to_owned()),
             group: "g".parse().unwrap(),
@@ -107,8 +107,12 @@ mod tests {
             receive_count: 1,
             body: "{}".to_owned(),
             attributes: BTreeMap::new(),
-        };
-        let read = ParsedMessage::by(|body| panic!("at {} bytes", body.len()), &delivery);
+        }
+    }
+
+    #[test]
+    fn a_message_that_the_decoder_panics_at_is_one_that_cannot_be_read() {
+        let read = ParsedMessage::by(|body| panic!("at {} bytes", body.len()), &delivery());
         let ParsedMessage::Unreadable(undecodable) = read else { panic!("read") };
         assert_eq!(undecodable.rejection.code, RejectionCode::InvalidMessage);
         assert_eq!(undecodable.key, None);

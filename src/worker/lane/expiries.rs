@@ -17,7 +17,6 @@ use super::{
 use crate::{
     domain::{Action, Command},
     message::{self, Decoded},
-    ports::Delivery,
 };
 
 /// Why an expiry was dropped.
@@ -59,11 +58,11 @@ impl Deferral {
 impl LaneContext {
     /// The command of an expiry that the sweeper posted, on the queue that takes its source from
     /// nobody else.
-    fn expiry(&self, delivery: &Delivery) -> Option<Command> {
+    fn expiry<'m>(&self, held: &'m LeasedMessage) -> Option<&'m Command> {
         if self.queues.kind != QueueKind::Expiries {
             return None;
         }
-        match ParsedMessage::of(delivery, self.queues.kind) {
+        match held.parsed() {
             ParsedMessage::Command(Decoded { command, .. }) => {
                 let is_expiry = matches!(command.action, Action::Expire(_));
                 (is_expiry && message::is_reserved(&command.key.source)).then_some(command)
@@ -73,8 +72,8 @@ impl LaneContext {
     }
 
     /// Whether a copy in the dead letters would be of no use.
-    pub(super) fn is_expiry(&self, delivery: &Delivery) -> bool {
-        self.expiry(delivery).is_some()
+    pub(super) fn is_expiry(&self, held: &LeasedMessage) -> bool {
+        self.expiry(held).is_some()
     }
 
     /// Whether the message may be dropped after this failure, without an outcome and without a
@@ -90,8 +89,8 @@ impl LaneContext {
     ) -> Option<Deferral> {
         let reason = Deferral::of(failure)?;
         let is_first = held.delivery.receive_count <= 1;
-        let command = self.expiry(&held.delivery).filter(|_| is_first)?;
-        let status = chunks::ledger_status(&*self.context.store, &command).await;
+        let command = self.expiry(held).filter(|_| is_first)?;
+        let status = chunks::ledger_status(&*self.context.store, command).await;
         matches!(status, Ok(LedgerStatus::Unknown)).then_some(reason)
     }
 
@@ -103,13 +102,13 @@ impl LaneContext {
         why: &str,
         announcement: &mut Announcement,
     ) -> bool {
-        let read = ParsedMessage::of(&held.delivery, self.queues.kind);
+        let parsed = held.parsed();
         let reason = reason.as_str();
         info!(
             reason,
             why,
-            command = read.key().map(tracing::field::display),
-            pool = read.pool().map(tracing::field::display),
+            command = parsed.key().map(tracing::field::display),
+            pool = parsed.pool().map(tracing::field::display),
             "an expiry could not be handled: dropped, the sweeper posts it again"
         );
         self.context.observer.observe(&Event::ExpiryDeferred { reason });

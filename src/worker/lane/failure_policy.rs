@@ -40,16 +40,15 @@ impl LaneContext {
     /// The one place that turns a failure into what happens to the messages that are left.
     pub(super) async fn handle_failure(&self, failure: Failure, left: &[LeasedMessage]) {
         let head = left.first().map(|held| &held.delivery);
-        let read = head.map(|delivery| ParsedMessage::of(delivery, self.queues.kind));
-        let read = read.as_ref();
+        let parsed = left.first().map(LeasedMessage::parsed);
         let group = head.map(|delivery| delivery.group.as_str());
-        let command = read.and_then(ParsedMessage::key).map(display);
-        let pool = read.and_then(ParsedMessage::pool).map(display);
-        let trace_id = read.and_then(ParsedMessage::trace_id);
+        let command = parsed.and_then(ParsedMessage::key).map(display);
+        let pool = parsed.and_then(ParsedMessage::pool).map(display);
+        let trace_id = parsed.and_then(ParsedMessage::trace_id);
         let receive_count = head.map_or(0, |delivery| delivery.receive_count);
         let delay = match &failure {
             Failure::Unavailable(what) | Failure::Throttled(what) => {
-                let of_pool = read.and_then(ParsedMessage::pool);
+                let of_pool = parsed.and_then(ParsedMessage::pool);
                 of_pool.inspect(|pool| self.troubled.failed_now(pool));
                 match (self.breaker.record_failure(what, of_pool), &failure) {
                     // The pause holds it back.
@@ -63,7 +62,7 @@ impl LaneContext {
             // Not tried, so it says nothing of the pool.
             Failure::PoolFailing => growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX),
             Failure::CopyFailed(what) => {
-                self.queue_breaker.record_failure(what, read.and_then(ParsedMessage::pool));
+                self.queue_breaker.record_failure(what, parsed.and_then(ParsedMessage::pool));
                 warn!(group, what, command, pool, "a group waits for a copy to the dead letters");
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }

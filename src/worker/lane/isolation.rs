@@ -270,7 +270,7 @@ impl LaneContext {
         attempts: u32,
         mut announcement: Announcement,
     ) -> Settled {
-        let status = match ParsedMessage::of(&isolated.delivery, self.queues.kind) {
+        let status = match isolated.parsed() {
             ParsedMessage::Command(decoded) => {
                 chunks::ledger_status(&*self.context.store, &decoded.command).await
             }
@@ -306,7 +306,7 @@ impl LaneContext {
             }
             Ok(LedgerStatus::Unknown) => {
                 let detail = format!("handled alone {attempts} times without outcome");
-                if self.is_expiry(&isolated.delivery) {
+                if self.is_expiry(isolated) {
                     let reason = Deferral::Isolated;
                     let is_deleted =
                         self.defer_expiry(isolated, reason, &detail, &mut announcement).await;
@@ -324,7 +324,7 @@ impl LaneContext {
         detail: &str,
         mut announcement: Announcement,
     ) -> Settled {
-        match self.dead_letter(&isolated.delivery, reason, detail).await {
+        match self.dead_letter(isolated, reason, detail).await {
             Ok(()) => {
                 let is_deleted =
                     self.delete(std::slice::from_ref(isolated), &mut announcement).await;
