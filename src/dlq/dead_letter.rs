@@ -79,9 +79,9 @@ fn first_sent_at(delivery: &Delivery) -> Timestamp {
 /// When it may have been sent first. What does not say was moved here by SQS itself, or copied
 /// without attributes, after up to the retention of its queue; whether SQS goes on counting from the
 /// first sending is not documented.
-fn earliest_sent_at(delivery: &Delivery) -> Timestamp {
+fn earliest_sent_at(delivery: &Delivery, letter: &DeadLetter) -> Timestamp {
     if delivery.attributes.contains_key(FIRST_SENT_AT) {
-        return first_sent_at(delivery);
+        return letter.first_sent_at;
     }
     let retention = SignedDuration::try_from(RETENTION_MAX).unwrap_or(SignedDuration::ZERO);
     time::saturating_add(delivery.sent_at, -retention)
@@ -123,10 +123,11 @@ impl Refusal {
 /// The message to send, or why none may be.
 pub(super) fn send_back(
     delivery: &Delivery,
+    letter: &DeadLetter,
     bytes_max: usize,
     now: Timestamp,
 ) -> Result<OutgoingMessage, Refusal> {
-    let first_sent_at = earliest_sent_at(delivery);
+    let first_sent_at = earliest_sent_at(delivery, letter);
     if now.duration_since(first_sent_at) > REDRIVE_AGE_MAX {
         return Err(Refusal::OlderThanLedger);
     }

@@ -232,7 +232,7 @@ impl<'a> Scan<'a> {
                 left.rest.push(delivery.receipt);
                 continue;
             }
-            let (fate, failure) = self.handle(&delivery).await;
+            let (fate, failure) = self.handle(&delivery, &letter).await;
             let is_gone = matches!(fate, Disposition::Redriven { .. } | Disposition::Discarded);
             left.is_stuck =
                 matches!(fate, Disposition::NotSent { .. } | Disposition::NotDeleted { .. });
@@ -273,10 +273,14 @@ impl<'a> Scan<'a> {
     }
 
     /// What becomes of a message, and the failure that ends the run with it.
-    async fn handle(&mut self, delivery: &Delivery) -> (Disposition, Option<PortError>) {
+    async fn handle(
+        &mut self,
+        delivery: &Delivery,
+        letter: &DeadLetter,
+    ) -> (Disposition, Option<PortError>) {
         match self.task {
             Task::List | Task::Show => (Disposition::Seen, None),
-            Task::Redrive(to) => self.redrive(to, delivery).await,
+            Task::Redrive(to) => self.redrive(to, delivery, letter).await,
             Task::Discard => self.delete(delivery, Disposition::Discarded).await,
         }
     }
@@ -287,12 +291,13 @@ impl<'a> Scan<'a> {
         &mut self,
         to: &dyn Queue,
         delivery: &Delivery,
+        letter: &DeadLetter,
     ) -> (Disposition, Option<PortError>) {
         if self.came_back(delivery) {
             return (Disposition::Refused { why: Refusal::DiedAgain }, None);
         }
-        let message = match dead_letter::send_back(delivery, self.bytes_max, self.desk.clock.now())
-        {
+        let now = self.desk.clock.now();
+        let message = match dead_letter::send_back(delivery, letter, self.bytes_max, now) {
             Ok(message) => message,
             Err(why) => return (Disposition::Refused { why }, None),
         };
