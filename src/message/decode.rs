@@ -4,7 +4,7 @@ use super::{
     action,
     canonical::Document,
     digest, envelope,
-    envelope::Glimpse,
+    envelope::PartialEnvelope,
     reader::{FieldError, Node, Path},
     trace::TraceContext,
 };
@@ -50,7 +50,7 @@ impl Undecodable {
     #[must_use]
     pub fn decoder_panicked(body: &str) -> Self {
         let fault = FieldError::at(&Path::Message, format_args!("what this release can read"));
-        *undecodable(fault, body, Glimpse::default())
+        *undecodable(fault, body, PartialEnvelope::default())
     }
 }
 
@@ -63,11 +63,12 @@ impl Undecodable {
 /// [`Undecodable`] where the body is no valid command, naming the first fault: of the envelope in
 /// the order `specversion`, `id`, `source`, `type`, `time`, `datacontenttype`, then of `data`.
 pub fn decode(body: &str) -> Result<Decoded, Box<Undecodable>> {
-    let document = parse(body).map_err(|fault| undecodable(fault, body, Glimpse::default()))?;
+    let document =
+        parse(body).map_err(|fault| undecodable(fault, body, PartialEnvelope::default()))?;
     read(&document).map_err(|fault| {
         let message = Node::message(&document).object();
-        let glimpse = message.map(|message| envelope::glimpse(&message)).unwrap_or_default();
-        undecodable(fault, body, glimpse)
+        let partial = message.map(|message| envelope::read_partial(&message)).unwrap_or_default();
+        undecodable(fault, body, partial)
     })
 }
 
@@ -82,14 +83,14 @@ pub fn decode_from_producer(body: &str) -> Result<Decoded, Box<Undecodable>> {
     if !is_reserved(&command.key.source) {
         return Ok(decoded);
     }
-    let glimpse = Glimpse {
+    let partial = PartialEnvelope {
         key: Some(command.key.clone()),
         command_type: Some(command.action.command_type().as_str().to_owned()),
         pool: Some(command.pool.clone()),
         traceparent: decoded.traceparent,
     };
     let fault = FieldError::at(&Path::Field(&Path::Message, "source"), not_reserved());
-    Err(undecodable(fault, body, glimpse))
+    Err(undecodable(fault, body, partial))
 }
 
 /// Whether a source is the workers' own.
@@ -127,8 +128,8 @@ fn read(document: &Document) -> Result<Decoded, FieldError> {
     Ok(Decoded { command, traceparent: envelope.traceparent })
 }
 
-fn undecodable(fault: FieldError, body: &str, glimpse: Glimpse) -> Box<Undecodable> {
-    let Glimpse { key, command_type, pool, traceparent } = glimpse;
+fn undecodable(fault: FieldError, body: &str, partial: PartialEnvelope) -> Box<Undecodable> {
+    let PartialEnvelope { key, command_type, pool, traceparent } = partial;
     Box::new(Undecodable {
         rejection: fault.into(),
         key,

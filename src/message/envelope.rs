@@ -79,22 +79,22 @@ pub(super) fn read_pool(data: &Object<'_, '_>) -> Result<PoolId, FieldError> {
     }
 }
 
-/// What can be told of a message that is not right.
+/// The parts of an envelope that are valid in a message that is not.
 #[derive(Default)]
-pub(super) struct Glimpse {
+pub(super) struct PartialEnvelope {
     pub(super) key: Option<CommandKey>,
     pub(super) command_type: Option<String>,
     pub(super) pool: Option<PoolId>,
     pub(super) traceparent: Option<TraceContext>,
 }
 
-/// Reads what can be read, whatever else is wrong.
-pub(super) fn glimpse(message: &Object<'_, '_>) -> Glimpse {
+/// Reads every valid part, whatever else is wrong.
+pub(super) fn read_partial(message: &Object<'_, '_>) -> PartialEnvelope {
     let [source, id, kind, parent, state, data] =
         message.fields(["source", "id", "type", TRACEPARENT, TRACESTATE, "data"]);
     let named: Option<CommandId> = kind.text().ok();
     let key = source.text().ok().zip(id.text().ok());
-    Glimpse {
+    PartialEnvelope {
         key: key.map(|(source, id)| CommandKey { source, id }),
         command_type: named.map(|name| name.to_string()),
         pool: data.object().ok().and_then(|data| read_pool(&data).ok()),
