@@ -26,8 +26,8 @@ use crate::{
     domain::{Action, CommandKey, Expire, Timestamp},
     message::{self, OutgoingCommand},
     ports::{
-        Clock, Entropy, ExpiredHold, ExpiryIndex, Locks, OutgoingMessage, PortError, Queue,
-        queue::BATCH_ENTRIES_MAX, store::EXPIRY_SHARDS,
+        Clock, Entropy, ExpiredHold, ExpiryIndex, ExpiryQuery, Locks, OutgoingMessage, PortError,
+        Queue, queue::BATCH_ENTRIES_MAX, store::EXPIRY_SHARDS,
     },
     worker::{Event, Observer},
 };
@@ -73,9 +73,9 @@ pub struct Sweeper {
     pub queue: Arc<dyn Queue>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// Tokens of the leases, and the shard to begin with.
     pub entropy: Arc<dyn Entropy>,
-    /// Who watches.
+    /// Receives the sweeper's events.
     pub observer: Arc<dyn Observer>,
     /// The settings.
     pub settings: Settings,
@@ -161,7 +161,8 @@ impl Sweeper {
         let walk = shard.walk(scope);
         let next = walk.next_page(self.clock.now(), self.settings.margin);
         let Some(NextPage { ended, from, look }) = next else { return Ok(false) };
-        let page = self.index.expired(number, ended, from.as_ref(), PAGE_HOLDS).await?;
+        let query = ExpiryQuery { shard: number, ended, from, limit: PAGE_HOLDS };
+        let page = self.index.expired(&query).await?;
         let mut is_all_posted = true;
         for holds in walk.due(page.holds).chunks(BATCH_ENTRIES_MAX) {
             is_all_posted &= self.post(holds, look.at).await?;

@@ -21,8 +21,8 @@ use uuid::Uuid;
 use crate::{
     domain::{PoolId, Timestamp},
     ports::{
-        Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, Ended, Entropy,
-        ExpiredPage, ExpiryIndex, LoadRequest, Page, PageCursor, PortError, ReadSet, ReadStore,
+        Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, Entropy, ExpiredPage,
+        ExpiryIndex, ExpiryQuery, LoadRequest, Page, PageCursor, PortError, ReadSet, ReadStore,
         ScanStore, Table, Transaction,
     },
 };
@@ -158,14 +158,8 @@ impl ScanStore for DynamoStore {
 
 #[async_trait]
 impl ExpiryIndex for DynamoStore {
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.query_expired(shard, ended, from, limit).await
+    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
+        self.query_expired(query).await
     }
 }
 

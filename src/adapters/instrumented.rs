@@ -19,7 +19,7 @@ use crate::{
     domain::{PoolId, Timestamp},
     ports::{
         Attempt, AttemptStore, Backlog, BatchAnswer, CommitError, CommitStore, Consumed, Delivery,
-        Ended, Entropy, ExpiredPage, ExpiryIndex, LoadRequest, Locks, OutgoingMessage, Page,
+        Entropy, ExpiredPage, ExpiryIndex, ExpiryQuery, LoadRequest, Locks, OutgoingMessage, Page,
         PageCursor, PortError, Publication, Publisher, Queue, QueueLimits, ReadSet, ReadStore,
         ReceiptHandle, ReceiveRequest, ScanStore, Store, Table, Transaction,
     },
@@ -206,15 +206,9 @@ impl ScanStore for InstrumentedStore {
 
 #[async_trait]
 impl ExpiryIndex for InstrumentedStore {
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
+    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
         self.observer.call(Call::Query).await;
-        let page = self.port.expired(shard, ended, from, limit).await?;
+        let page = self.port.expired(query).await?;
         self.observer.counts.carried(Call::Query, page.holds.len());
         Ok(page)
     }

@@ -23,7 +23,9 @@ pub use self::{
         Check, CommitError, CommitStore, Consumed, Expected, TRANSACTION_BYTES_MAX,
         TRANSACTION_ITEMS_MAX, Transaction, Write,
     },
-    expiry::{EXPIRY_SHARDS, Ended, ExpiredHold, ExpiredPage, ExpiryIndex, expiry_shard},
+    expiry::{
+        EXPIRY_SHARDS, Ended, ExpiredHold, ExpiredPage, ExpiryIndex, ExpiryQuery, expiry_shard,
+    },
     ledger::{LedgerKey, LedgerRecord},
     read::{LoadRequest, ReadSet, ReadStore},
     scan::{Page, PageCursor, Record, ScanStore},

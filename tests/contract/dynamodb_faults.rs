@@ -30,8 +30,8 @@ use inventory_worker::{
     },
     ports::{
         Attempt, AttemptStore, Check, CommitError, CommitStore, Ended, Expected, ExpiryIndex,
-        LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore, ScanStore, Table, Transaction,
-        Write,
+        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore, ScanStore, Table,
+        Transaction, Write,
     },
 };
 use serde_json::{Value, json};
@@ -339,7 +339,7 @@ async fn every_read_but_the_index_is_strongly_consistent() {
     }
     assert_eq!(tables.len(), Table::ALL.len());
 
-    store.expired(3, Ended::by(now()), None, 10).await.unwrap();
+    store.expired(&ExpiryQuery::new(3, Ended::by(now()), 10)).await.unwrap();
     // "Consistent reads are not supported on global secondary indexes."
     assert_ne!(wire.take_sent()[0].body["ConsistentRead"], true);
 }
@@ -678,7 +678,8 @@ async fn a_short_page_of_the_index_is_not_the_end_of_it() {
         ],
         Turn::Answer(200, json!({ "Items": [item(3)] })),
     );
-    let holds = alone(&wire).expired(3, Ended::by(now()), None, 5).await.unwrap().holds;
+    let holds =
+        alone(&wire).expired(&ExpiryQuery::new(3, Ended::by(now()), 5)).await.unwrap().holds;
     let ids: Vec<Uuid> = holds.iter().map(|hold| hold.reservation_id.0).collect();
     assert_eq!(ids, [token(1), token(3)]);
 
@@ -702,7 +703,8 @@ async fn a_damaged_entry_of_the_index_does_not_hide_the_others() {
     };
     let answer = json!({ "Items": [item(1), item(2)] });
     let wire = Wire::new([], Turn::Answer(200, answer));
-    let holds = alone(&wire).expired(3, Ended::by(now()), None, 5).await.unwrap().holds;
+    let holds =
+        alone(&wire).expired(&ExpiryQuery::new(3, Ended::by(now()), 5)).await.unwrap().holds;
     let ids: Vec<Uuid> = holds.iter().map(|hold| hold.reservation_id.0).collect();
     assert_eq!(ids, [token(2)]);
 }

@@ -16,8 +16,8 @@ use inventory_worker::{
     },
     ports::{
         AttemptStore, CommitError, CommitStore, Ended, Expected, ExpiredHold, ExpiryIndex,
-        LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore, Record, ScanStore, Store,
-        Table, Transaction, Write, store::expiry_shard,
+        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore, Record, ScanStore,
+        Store, Table, Transaction, Write, store::expiry_shard,
     },
 };
 use uuid::Uuid;
@@ -231,7 +231,9 @@ async fn the_expiry_index_orders_by_time_to_the_nanosecond_and_holds_what_is_act
     let until: Timestamp = until.parse().unwrap();
     let all = [due(5), due(3), due(2), due(0)];
     let by = Ended::by(until);
-    let expired = async |shard, limit| store.expired(shard, by, None, limit).await.unwrap().holds;
+    let expired = async |shard, limit| {
+        store.expired(&ExpiryQuery::new(shard, by, limit)).await.unwrap().holds
+    };
     assert_eq!(expired(shard, 10).await, all);
     assert_eq!(expired(shard, 2).await, all[..2]);
     assert_eq!(expired(shard, 0).await, []);

@@ -5,7 +5,7 @@ use tracing::warn;
 
 use crate::{
     domain::PoolId,
-    ports::{Ended, ExpiredPage, Page, PageCursor, PortError, Table},
+    ports::{Ended, ExpiredPage, ExpiryQuery, Page, PageCursor, PortError, Table},
 };
 
 use super::{
@@ -23,11 +23,9 @@ use super::{
 impl DynamoStore {
     pub(super) async fn query_expired(
         &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
+        query: &ExpiryQuery,
     ) -> Result<ExpiredPage, PortError> {
+        let ExpiryQuery { shard, ended, ref from, limit } = *query;
         let mut page = ExpiredPage::default();
         let mut start = match from {
             Some(cursor) => {

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     adapters::system::Random,
     domain::{LineKey, ReservationId, StockLevel},
-    ports::{Check, EntryError, Expected, Write},
+    ports::{Check, Ended, EntryError, Expected, Write},
 };
 
 const ATTEMPT: Attempt = Attempt { count: 3, before: Timestamp::UNIX_EPOCH };
@@ -102,14 +102,11 @@ impl ScanStore for Fake {
 
 #[async_trait]
 impl ExpiryIndex for Fake {
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        _: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.answer(&format!("expired {shard} {} {limit}", ended.until), ExpiredPage::default())
+    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
+        self.answer(
+            &format!("expired {} {} {}", query.shard, query.ended.until, query.limit),
+            ExpiredPage::default(),
+        )
     }
 }
 
@@ -245,7 +242,7 @@ async fn a_store_passes_everything_on() {
     let now = Timestamp::UNIX_EPOCH;
     assert_eq!(store.record_attempt("m", now).await, Ok(ATTEMPT));
     store.undo_attempt("m").await.unwrap();
-    store.expired(3, Ended::by(now), None, 9).await.unwrap();
+    store.expired(&ExpiryQuery::new(3, Ended::by(now), 9)).await.unwrap();
     store.scan(Table::Stock, None).await.unwrap();
     store.seats(42, None).await.unwrap();
     store.lines(&PoolId::Event(42), None).await.unwrap();

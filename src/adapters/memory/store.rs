@@ -20,8 +20,8 @@ use super::after;
 use crate::{
     domain::{LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp},
     ports::{
-        Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, Ended, ExpiredPage,
-        ExpiryIndex, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor, PortError, ReadSet,
+        Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, ExpiredPage, ExpiryIndex,
+        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor, PortError, ReadSet,
         ReadStore, Record, ScanStore, Table, Transaction, store::is_past_retention,
     },
 };
@@ -249,14 +249,8 @@ impl ScanStore for MemoryStore {
 
 #[async_trait]
 impl ExpiryIndex for MemoryStore {
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        self.state().tables.expired_page(shard, ended, from, limit)
+    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
+        self.state().tables.expired_page(query)
     }
 }
 

@@ -56,18 +56,34 @@ pub struct ExpiredPage {
     pub next: Option<PageCursor>,
 }
 
+/// A request for one page of holds past their end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiryQuery {
+    /// The shard, less than [`EXPIRY_SHARDS`].
+    pub shard: u32,
+    /// The range of `expires_at`.
+    pub ended: Ended,
+    /// Where a page of the same shard and the same beginning of the range left off; `None` for the
+    /// first page.
+    pub from: Option<PageCursor>,
+    /// The most holds of the page.
+    pub limit: usize,
+}
+
+impl ExpiryQuery {
+    /// The first page.
+    #[must_use]
+    pub fn new(shard: u32, ended: Ended, limit: usize) -> Self {
+        Self { shard, ended, from: None, limit }
+    }
+}
+
 /// Finds holds past their end.
 #[async_trait]
 pub trait ExpiryIndex: Send + Sync {
     /// ACTIVE reservations of an expiry shard with `expires_at` in the range, the oldest first, at
-    /// most `limit`, from the beginning of the range or from where a page of the same beginning
-    /// left off; what was given back meanwhile does not disturb the cursor. Eventually consistent:
-    /// it may miss the newest and show what has just ended.
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError>;
+    /// most `limit`, from the beginning of the range or from the cursor; what was given back
+    /// meanwhile does not disturb the cursor. Eventually consistent: it may miss the newest and
+    /// show what has just ended.
+    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError>;
 }

@@ -56,12 +56,9 @@ macro_rules! forward_store {
         impl $crate::ports::ExpiryIndex for $wrapper {
             async fn expired(
                 &self,
-                shard: u32,
-                ended: $crate::ports::Ended,
-                from: Option<&$crate::ports::PageCursor>,
-                limit: usize,
+                query: &$crate::ports::ExpiryQuery,
             ) -> Result<$crate::ports::ExpiredPage, $crate::ports::PortError> {
-                self.$($field).+.expired(shard, ended, from, limit).await
+                self.$($field).+.expired(query).await
             }
         }
     };

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use inventory_worker::{
     domain::{PoolId, Reservation, ReservationId, ReservationStatus, Timestamp},
-    ports::{Ended, Expected, ExpiredHold, PageCursor, PortError, Store, store::expiry_shard},
+    ports::{
+        Ended, Expected, ExpiredHold, ExpiryQuery, PageCursor, PortError, Store,
+        store::expiry_shard,
+    },
 };
 
 use super::{StoreHarness, samples::*};
@@ -40,7 +43,8 @@ async fn expired_eventually(
     let expected: Vec<ReservationId> = expected.iter().copied().map(reservation_id).collect();
     let mut found = Vec::new();
     for _ in 0..LOOKS_MAX {
-        let holds = store.expired(shard, Ended::by(until), None, limit).await.unwrap().holds;
+        let holds =
+            store.expired(&ExpiryQuery::new(shard, Ended::by(until), limit)).await.unwrap().holds;
         found = holds.iter().map(|hold| hold.reservation_id).collect();
         if found == expected {
             return;
@@ -57,7 +61,8 @@ pub async fn what_ran_out_is_found_oldest_first(harness: &dyn StoreHarness) {
     make(&store, [ending(4, 1)]).await;
     expired_eventually(harness, &store, until(30), 10, &[19, 35, 3]).await;
     let shard = expiry_shard(reservation_id(3));
-    let holds = store.expired(shard, Ended::by(until(30)), None, 1).await.unwrap().holds;
+    let holds =
+        store.expired(&ExpiryQuery::new(shard, Ended::by(until(30)), 1)).await.unwrap().holds;
     let oldest = ExpiredHold {
         reservation_id: reservation_id(19),
         pool: PoolId::Event(42),
@@ -65,7 +70,8 @@ pub async fn what_ran_out_is_found_oldest_first(harness: &dyn StoreHarness) {
     };
     assert_eq!(holds, [oldest]);
     assert_eq!(expiry_shard(reservation_id(4)), shard + 1);
-    let others = store.expired(shard + 1, Ended::by(until(30)), None, 10).await.unwrap().holds;
+    let others =
+        store.expired(&ExpiryQuery::new(shard + 1, Ended::by(until(30)), 10)).await.unwrap().holds;
     assert_eq!(others.len(), 1);
 }
 
@@ -108,13 +114,13 @@ pub async fn a_limit_leaves_out_the_newest(harness: &dyn StoreHarness) {
 async fn in_pages(store: &Arc<dyn Store>, ended: Ended) -> Vec<ReservationId> {
     let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
     let mut found = Vec::new();
-    let mut from: Option<PageCursor> = None;
+    let mut query = ExpiryQuery::new(shard, ended, 2);
     loop {
-        let page = store.expired(shard, ended, from.as_ref(), 2).await.unwrap();
+        let page = store.expired(&query).await.unwrap();
         assert!(page.holds.len() <= 2, "{page:?}");
         found.extend(page.holds.iter().map(|hold| hold.reservation_id));
-        from = page.next;
-        if from.is_none() {
+        query.from = page.next;
+        if query.from.is_none() {
             return found;
         }
     }
@@ -127,7 +133,9 @@ pub async fn holds_come_page_by_page_each_once(harness: &dyn StoreHarness) {
     let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
     for _ in 0..LOOKS_MAX {
         let by = Ended::by(until(30));
-        if store.expired(shard, by, None, 10).await.unwrap().holds.len() == ONE_SHARD.len() {
+        if store.expired(&ExpiryQuery::new(shard, by, 10)).await.unwrap().holds.len()
+            == ONE_SHARD.len()
+        {
             break;
         }
         harness.pass(Duration::from_millis(250)).await;
@@ -145,7 +153,7 @@ pub async fn what_is_given_back_meanwhile_does_not_disturb_a_cursor(harness: &dy
     expired_eventually(harness, &store, until(30), 10, &ONE_SHARD).await;
     let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
     let by = Ended::by(until(30));
-    let first = store.expired(shard, by, None, 2).await.unwrap();
+    let first = store.expired(&ExpiryQuery::new(shard, by, 2)).await.unwrap();
     let give_back = |number, second| {
         let (status, ended_at) = (ReservationStatus::Expired, Some(until(40)));
         let ended = Reservation { status, version: 2, ended_at, ..ending(number, second) };
@@ -154,7 +162,10 @@ pub async fn what_is_given_back_meanwhile_does_not_disturb_a_cursor(harness: &dy
     // What the cursor stands at, and all before it.
     must_commit(&store, vec![give_back(3, 1), give_back(19, 2)]).await;
     expired_eventually(harness, &store, until(30), 10, &ONE_SHARD[2..]).await;
-    let rest = store.expired(shard, by, first.next.as_ref(), 10).await.unwrap();
+    let rest = store
+        .expired(&ExpiryQuery { shard, ended: by, from: first.next, limit: 10 })
+        .await
+        .unwrap();
     let rest: Vec<_> = rest.holds.iter().map(|hold| hold.reservation_id).collect();
     assert_eq!(rest, ONE_SHARD[2..].iter().copied().map(reservation_id).collect::<Vec<_>>());
 }
@@ -175,7 +186,7 @@ pub async fn a_cursor_of_another_range_is_refused(harness: &dyn StoreHarness) {
     make(&store, (1..).zip(ONE_SHARD).map(|(second, number)| ending(number, second))).await;
     expired_eventually(harness, &store, until(30), 10, &ONE_SHARD).await;
     let shard = expiry_shard(reservation_id(ONE_SHARD[0]));
-    let page = store.expired(shard, Ended::by(until(30)), None, 2).await.unwrap();
+    let page = store.expired(&ExpiryQuery::new(shard, Ended::by(until(30)), 2)).await.unwrap();
     let foreign = [
         (shard + 1, Ended::by(until(30)), page.next.clone()),
         (shard, Ended { from: until(3), until: until(30) }, page.next.clone()),
@@ -183,7 +194,7 @@ pub async fn a_cursor_of_another_range_is_refused(harness: &dyn StoreHarness) {
         (shard, Ended::by(until(30)), Some(PageCursor("nonsense".to_owned()))),
     ];
     for (shard, ended, from) in foreign {
-        let answer = store.expired(shard, ended, from.as_ref(), 2).await;
+        let answer = store.expired(&ExpiryQuery { shard, ended, from, limit: 2 }).await;
         assert!(matches!(answer, Err(PortError::Refused(_))), "{answer:?}");
     }
 }

@@ -17,8 +17,8 @@ use inventory_worker::{
     },
     domain::{PoolId, Seat, SeatKey, Timestamp},
     ports::{
-        Attempt, AttemptStore, BatchAnswer, Clock, CommitError, CommitStore, Consumed, Ended,
-        EntryError, ExpiredPage, ExpiryIndex, LoadRequest, Locks, OutgoingMessage, Page,
+        Attempt, AttemptStore, BatchAnswer, Clock, CommitError, CommitStore, Consumed, EntryError,
+        ExpiredPage, ExpiryIndex, ExpiryQuery, LoadRequest, Locks, OutgoingMessage, Page,
         PageCursor, PortError, Publication, Publisher, Queue, ReadSet, ReadStore, ScanStore, Table,
         Transaction,
     },
@@ -298,17 +298,11 @@ impl ScanStore for Tampered<MemoryStore> {
 
 #[async_trait]
 impl ExpiryIndex for Tampered<MemoryStore> {
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
-        if ended.from > Timestamp::MIN {
-            self.seen.sweeps.lock().unwrap().push((shard, Instant::now()));
+    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
+        if query.ended.from > Timestamp::MIN {
+            self.seen.sweeps.lock().unwrap().push((query.shard, Instant::now()));
         }
-        self.inner.expired(shard, ended, from, limit).await
+        self.inner.expired(query).await
     }
 }
 

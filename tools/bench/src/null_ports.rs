@@ -17,9 +17,9 @@ use inventory_worker::{
     domain::{InvalidText, PoolId, Timestamp},
     ports::{
         Attempt, AttemptStore, Backlog, BatchAnswer, Clock, CommitError, CommitStore, Consumed,
-        Delivery, Ended, ExpiredPage, ExpiryIndex, LoadRequest, OutgoingMessage, Page, PageCursor,
-        PortError, Publication, Publisher, Queue, QueueLimits, ReadSet, ReadStore, ReceiptHandle,
-        ReceiveRequest, ScanStore, Table, Transaction,
+        Delivery, ExpiredPage, ExpiryIndex, ExpiryQuery, LoadRequest, OutgoingMessage, Page,
+        PageCursor, PortError, Publication, Publisher, Queue, QueueLimits, ReadSet, ReadStore,
+        ReceiptHandle, ReceiveRequest, ScanStore, Table, Transaction,
     },
 };
 
@@ -122,7 +122,7 @@ impl Queue for SyntheticQueue {
     }
 }
 
-/// Tables where every seat is free and nothing else is there, whatever was written.
+/// A store where every seat is available and no other item exists, whatever was written.
 pub(super) struct BlankStore;
 
 #[async_trait]
@@ -159,13 +159,7 @@ impl ScanStore for BlankStore {
 
 #[async_trait]
 impl ExpiryIndex for BlankStore {
-    async fn expired(
-        &self,
-        _: u32,
-        _: Ended,
-        _: Option<&PageCursor>,
-        _: usize,
-    ) -> Result<ExpiredPage, PortError> {
+    async fn expired(&self, _: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
         Ok(ExpiredPage::default())
     }
 }

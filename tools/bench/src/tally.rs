@@ -1,4 +1,4 @@
-//! What happened, and when.
+//! Counts a worker's transactions, and records when outcomes became durable.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use inventory_worker::{
     worker::{Event, Observer},
 };
 
-/// What a worker tells of its transactions and commands.
+/// Counts of a worker's transactions and commands, from its events.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     transactions: AtomicU64,
@@ -75,7 +75,7 @@ impl Tally {
     }
 }
 
-/// Tables that note when an outcome became durable, and when a seat became free.
+/// A store that records when each outcome became durable and when each seat became free.
 pub(super) struct RecordingStore {
     store: Arc<dyn Store>,
     durable: Mutex<BTreeMap<CommandId, Instant>>,

@@ -11,7 +11,8 @@ use super::{IndexEntry, Tables};
 use crate::{
     domain::{CommandKey, LineKey, PoolId, ReservationId, SeatKey, ids::KEY_SEPARATOR},
     ports::{
-        Ended, ExpiredHold, ExpiredPage, LedgerKey, Page, PageCursor, PortError, Record, Table,
+        ExpiredHold, ExpiredPage, ExpiryQuery, LedgerKey, Page, PageCursor, PortError, Record,
+        Table,
     },
 };
 
@@ -133,13 +134,8 @@ impl Key for IndexEntry {
 
 impl Tables {
     /// The next `max` holds of a shard that ended in the range.
-    pub(super) fn expired_page(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        max: usize,
-    ) -> Result<ExpiredPage, PortError> {
+    pub(super) fn expired_page(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
+        let ExpiryQuery { shard, ended, ref from, limit } = *query;
         let first = (shard, ended.from, ReservationId(Uuid::nil()));
         let last = (shard, ended.until, ReservationId(Uuid::max()));
         let start = match from {
@@ -150,7 +146,7 @@ impl Tables {
                 Excluded(read.filter(|entry| *entry <= last).ok_or_else(wrong)?)
             }
         };
-        if max == 0 || first > last {
+        if limit == 0 || first > last {
             return Ok(ExpiredPage::default());
         }
         let mut found = self.expiry_index.range((start, Included(last))).peekable();
@@ -161,7 +157,7 @@ impl Tables {
                 let pool = reservation.pool.clone();
                 page.holds.push(ExpiredHold { reservation_id, pool, expires_at });
             }
-            if page.holds.len() >= max {
+            if page.holds.len() >= limit {
                 page.next = found.peek().map(|_| PageCursor(entry.write()));
                 break;
             }

@@ -248,12 +248,12 @@ fn stuck_hold(number: usize, world: &World) -> anyhow::Result<Reservation> {
     })
 }
 
-/// Tables of which parts are damaged, and a partition is throttled.
+/// A store with damaged items and a throttled partition.
 struct Troubled {
     store: Arc<dyn Store>,
 }
 
-/// Whether the wanted items have one that cannot be read.
+/// Whether one of the requested items is damaged.
 fn is_damaged(wanted: &LoadRequest) -> bool {
     let is_even = |sku: &str| sku.bytes().last().is_some_and(|digit| digit % 2 == 0);
     let is_stuck = |pool: &PoolId| matches!(pool, PoolId::Store(store) if store.as_str() == STUCK);

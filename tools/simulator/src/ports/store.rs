@@ -17,7 +17,7 @@ use inventory_worker::{
     domain::{Reservation, ReservationStatus, Timestamp},
     ports::{
         Attempt, AttemptStore, Clock as _, CommitError, CommitStore, Consumed, Ended, ExpiredHold,
-        ExpiredPage, ExpiryIndex, LedgerKey, LoadRequest, PageCursor, PortError, ReadSet,
+        ExpiredPage, ExpiryIndex, ExpiryQuery, LedgerKey, LoadRequest, PortError, ReadSet,
         ReadStore, Transaction, Write as Item,
         store::expiry_shard,
     },
@@ -64,16 +64,16 @@ impl FaultyStore {
         }
     }
 
-    /// The index still shows some holds that have ended.
-    fn show_ended(&self, shard: u32, until: Timestamp, limit: usize, found: &mut Vec<ExpiredHold>) {
+    /// Adds holds that have ended, as a lagging index shows them.
+    fn show_ended(&self, query: &ExpiryQuery, found: &mut Vec<ExpiredHold>) {
         if !self.0.happens(Fault::EndedIndex) {
             return;
         }
         let ended: Vec<ExpiredHold> = self.0.world.store.inspect(|tables| {
             let has_ended = |hold: &&Reservation| {
                 hold.status != ReservationStatus::Active
-                    && hold.expires_at <= until
-                    && expiry_shard(hold.reservation_id) == shard
+                    && hold.expires_at <= query.ended.until
+                    && expiry_shard(hold.reservation_id) == query.shard
             };
             (tables.reservations.values().filter(has_ended).take(10))
                 .map(|hold| ExpiredHold {
@@ -85,10 +85,11 @@ impl FaultyStore {
         });
         found.extend(ended);
         found.sort_by_key(|hold| (hold.expires_at, hold.reservation_id));
-        found.truncate(limit);
+        found.truncate(query.limit);
     }
 
-    /// Whether the transaction decides a command whose id begins so, and is not cured yet.
+    /// Whether the transaction decides a command whose id begins with `prefix`, before the poison is
+    /// cured.
     fn decides(&self, transaction: &Transaction, prefix: &str) -> bool {
         let is_it = |write: &Item| match write {
             Item::Ledger { key: LedgerKey::Command(key), .. } => {
@@ -134,25 +135,20 @@ impl ReadStore for FaultyStore {
 
 #[async_trait]
 impl ExpiryIndex for FaultyStore {
-    async fn expired(
-        &self,
-        shard: u32,
-        ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<ExpiredPage, PortError> {
+    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
         let call = Call { port: Port::Store, name: "expired", is_quick: true };
         let work = async {
             let early = if injected::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
-            let ended = Ended { until: ended.until + early, ..ended };
-            let mut found = self.0.world.store.expired(shard, ended, from, limit).await?;
-            self.show_ended(shard, ended.until, limit, &mut found.holds);
+            let ended = Ended { until: query.ended.until + early, ..query.ended };
+            let query = ExpiryQuery { ended, ..query.clone() };
+            let mut found = self.0.world.store.expired(&query).await?;
+            self.show_ended(&query, &mut found.holds);
             if !found.holds.is_empty() && self.0.happens(Fault::StaleIndex) {
                 found.holds.retain(|_| self.0.with_rng(Rng::bool));
             }
             Ok(found)
         };
-        self.0.around(call, shard, work, never).await
+        self.0.around(call, query.shard, work, never).await
     }
 }
 

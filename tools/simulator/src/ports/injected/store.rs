@@ -13,8 +13,8 @@ use crate::injector::Injector;
 use inventory_worker::{
     domain::{CommandKey, CommandType, Timestamp},
     ports::{
-        Attempt, AttemptStore, CommitError, CommitStore, Consumed, Ended, ExpiredPage, ExpiryIndex,
-        LedgerKey, LedgerRecord, LoadRequest, PageCursor, PortError, ReadSet, ReadStore, Store,
+        Attempt, AttemptStore, CommitError, CommitStore, Consumed, ExpiredPage, ExpiryIndex,
+        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadSet, ReadStore, Store,
         Transaction, Write,
     },
 };
@@ -239,15 +239,13 @@ impl AttemptStore for BuggyStore {
 impl ExpiryIndex for BuggyStore {
     async fn expired(
         &self,
-        shard: u32,
-        mut ended: Ended,
-        from: Option<&PageCursor>,
-        limit: usize,
+        query: &ExpiryQuery,
     ) -> Result<ExpiredPage, PortError> {
+        let mut query = query.clone();
         if inventory_worker::injected_bug!(SweepEarly) {
             let margin = self.injector.world.profile.sweeper.margin.saturating_mul(2);
-            ended.until += SignedDuration::try_from(margin).unwrap_or_default();
+            query.ended.until += SignedDuration::try_from(margin).unwrap_or_default();
         }
-        self.inner.expired(shard, ended, from, limit).await
+        self.inner.expired(&query).await
     }
 }
