@@ -4,6 +4,7 @@
 //! body ── decode ──► Command      (canonical: one text, of which the digest is made · reader: values
 //!                                  with their place · envelope · action)
 //! Outcome ── encode_result ──► Publication
+//! body ── decode_result ──► DecodedResult      (what encode_result published, as a subscriber reads it)
 //! OutgoingCommand ── encode_command ──► body        (what decode reads back)
 //! ```
 //!
@@ -22,6 +23,7 @@ mod canonical;
 pub mod catalog;
 mod command;
 mod decode;
+mod decode_result;
 mod digest;
 mod envelope;
 mod reader;
@@ -34,7 +36,8 @@ pub use command::{OutgoingCommand, default_group, encode_command};
 pub use decode::{
     Decoded, RESERVED_SOURCES, Undecodable, decode, decode_from_producer, is_reserved, not_reserved,
 };
+pub use decode_result::{AnsweredCommand, DecodedResult, InvalidResult, decode_result};
 pub use envelope::COMMAND_TYPE_BYTES_MAX;
-pub use result::{RESULT_BYTES_MAX, RESULT_SOURCE, ResultMessage, encode_result};
+pub use result::{RESULT_BYTES_MAX, RESULT_SOURCE, ResultMessage, encode_result, result_id};
 pub use room::{DECODING_FACTOR, held_bytes_max};
 pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};

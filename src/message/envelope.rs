@@ -63,7 +63,7 @@ fn is_json(content_type: &str) -> bool {
         && parameters.bytes().all(printable)
 }
 
-fn read_traceparent(parent: Node<'_, '_>, state: Node<'_, '_>) -> Option<TraceContext> {
+pub(super) fn read_traceparent(parent: Node<'_, '_>, state: Node<'_, '_>) -> Option<TraceContext> {
     let context: TraceContext = parent.str()?.parse().ok()?;
     Some(context.with_tracestate(state.str().as_deref()))
 }

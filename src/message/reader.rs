@@ -142,6 +142,12 @@ impl<'v, 'p> Node<'v, 'p> {
         })
     }
 
+    /// An integer of 64 bits, which may be negative.
+    pub(super) fn signed_integer(&self) -> Result<i64, FieldError> {
+        let given = self.value.and_then(|value| serde_json::from_str(value).ok());
+        given.ok_or_else(|| self.fault("an integer of 64 bits"))
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&self) -> Result<bool, FieldError> {
         match self.value {

@@ -49,20 +49,30 @@ pub struct ResultMessage<'a> {
 }
 
 impl ResultMessage<'_> {
-    /// The result's id, the same at every delivery of the command.
-    ///
-    /// For a rejection that answers a message rather than a command, derived from the message's
-    /// digest too, and for `NOT_YET_EXPIRED` from the time.
     fn id(&self) -> Uuid {
-        let by_command = self.key.result_id();
         let code = self.outcome.rejection().map(|rejection| rejection.code);
-        let Some(code) = code.filter(|code| code.is_unrecorded()) else { return by_command };
-        let mut name = self.message_digest.0.to_vec();
-        if code == RejectionCode::NotYetExpired {
-            name.extend_from_slice(self.decided_at.to_string().as_bytes());
-        }
-        Uuid::new_v5(&by_command, &name)
+        result_id(self.key, code, self.message_digest, self.decided_at)
     }
+}
+
+/// The id of a command's result, the same at every delivery of the command.
+///
+/// For a rejection that answers a message rather than a command, derived from the message's digest
+/// too, and for `NOT_YET_EXPIRED` from the time.
+#[must_use]
+pub fn result_id(
+    key: &CommandKey,
+    code: Option<RejectionCode>,
+    message_digest: Digest,
+    decided_at: Timestamp,
+) -> Uuid {
+    let by_command = key.result_id();
+    let Some(code) = code.filter(|code| code.is_unrecorded()) else { return by_command };
+    let mut name = message_digest.0.to_vec();
+    if code == RejectionCode::NotYetExpired {
+        name.extend_from_slice(decided_at.to_string().as_bytes());
+    }
+    Uuid::new_v5(&by_command, &name)
 }
 
 /// The result to publish. Never fails and never exceeds [`RESULT_BYTES_MAX`]: the lists that may

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use inventory_worker::{
     domain::{CommandKey, Digest, Outcome, PoolId, RejectionCode},
-    message::{ResultMessage, TraceContext, catalog, decode, encode_result},
+    message::{ResultMessage, TraceContext, catalog, decode, decode_result, encode_result},
 };
 use serde_json::{Value, json};
 
@@ -57,6 +57,29 @@ fn every_valid_result_is_what_the_encoder_writes() {
         });
         let mut written: Value = serde_json::from_str(&publication.body).unwrap();
         assert_eq!(written["id"], publication.id.to_string());
+        written["id"] = example["id"].clone();
+        assert_eq!(written, example, "{name}");
+    }
+}
+
+#[test]
+fn every_valid_result_is_decoded_and_nothing_of_it_is_lost() {
+    for (name, example) in valid_results() {
+        let result = decode_result(&example.to_string()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(result.id.to_string(), example["id"], "{name}");
+        assert_eq!(result.result_type(), example["type"], "{name}");
+        let publication = encode_result(&ResultMessage {
+            key: &result.command.key,
+            command_type: result.command.command_type.as_deref().unwrap_or_default(),
+            sequence: result.command.sequence.as_deref(),
+            group: &"g".parse().unwrap(),
+            pool: result.pool.as_ref(),
+            outcome: &result.outcome,
+            decided_at: result.time,
+            message_digest: Digest([0; 32]),
+            traceparent: result.traceparent.as_ref(),
+        });
+        let mut written: Value = serde_json::from_str(&publication.body).unwrap();
         written["id"] = example["id"].clone();
         assert_eq!(written, example, "{name}");
     }

@@ -13,7 +13,9 @@ use inventory_worker::{
     ports::{LedgerKey, LedgerRecord, Publication},
 };
 
-/// What the checks read of a result.
+/// What the checks read of a result. The simulation decodes results itself, and not by
+/// [`inventory_worker::message::decode_result`], so that an error of the shared decoder cannot hide
+/// itself.
 #[derive(Deserialize)]
 struct ResultBody<'a> {
     time: Timestamp,
