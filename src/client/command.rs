@@ -1,0 +1,101 @@
+//! A command as it is posted.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::{Command, GroupId},
+    message::{
+        self, Decoded, OutgoingCommand, TRACEPARENT, TRACESTATE, TraceContext, Undecodable,
+        default_group, encode_command,
+    },
+    ports::{Entropy, OutgoingMessage},
+};
+
+/// A command ready to be posted, checked as the worker checks it.
+#[derive(Clone, Debug)]
+pub struct PreparedCommand {
+    /// What the worker will read.
+    pub command: Command,
+    /// Its message group.
+    pub group: GroupId,
+    /// The message.
+    pub body: String,
+    /// `None` for the first post: the queue then takes the digest of the body.
+    pub deduplication_id: Option<String>,
+    /// The trace context, where the body has none.
+    pub attributes: BTreeMap<String, String>,
+    /// The trace context that the body carries.
+    pub traceparent: Option<TraceContext>,
+}
+
+impl PreparedCommand {
+    /// A command of this program, in its pool's group unless another is given.
+    ///
+    /// # Errors
+    ///
+    /// The worker would not take it.
+    pub fn encode(
+        command: &OutgoingCommand,
+        group: Option<GroupId>,
+    ) -> Result<Self, Box<Undecodable>> {
+        let prepared = Self::from_body(encode_command(command))?;
+        Ok(match group {
+            Some(group) => Self { group, ..prepared },
+            None => prepared,
+        })
+    }
+
+    /// A message that is posted as it is, in its pool's group.
+    ///
+    /// # Errors
+    ///
+    /// The worker would not take it.
+    pub fn from_body(body: String) -> Result<Self, Box<Undecodable>> {
+        let Decoded { command, traceparent } = message::decode_from_producer(&body)?;
+        let group = default_group(&command.pool, &command.action);
+        let (deduplication_id, attributes) = (None, BTreeMap::new());
+        Ok(Self { command, group, body, deduplication_id, attributes, traceparent })
+    }
+
+    /// With this trace context as message attributes, unless the body carries one.
+    #[must_use]
+    pub fn with_trace(self, context: Option<&TraceContext>) -> Self {
+        let context = context.filter(|_| self.traceparent.is_none());
+        let attributes = context.into_iter().flat_map(|context| {
+            let state = context.tracestate().map(|state| (TRACESTATE.to_owned(), state.to_owned()));
+            [(TRACEPARENT.to_owned(), context.to_string())].into_iter().chain(state)
+        });
+        Self { attributes: attributes.collect(), ..self }
+    }
+
+    /// The same command under a fresh deduplication id, so that the queue does not drop it as a
+    /// repetition. Identity and content stay, so that it takes effect once.
+    #[must_use]
+    pub fn retry(&self, entropy: &dyn Entropy) -> Self {
+        Self { deduplication_id: Some(entropy.uuid().to_string()), ..self.clone() }
+    }
+
+    /// What it counts towards [`crate::ports::queue::MESSAGE_BYTES_MAX`].
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        message_bytes(&self.body, &self.attributes)
+    }
+
+    /// The message, for a queue.
+    #[must_use]
+    pub fn message(&self) -> OutgoingMessage {
+        OutgoingMessage {
+            group: self.group.clone(),
+            body: self.body.clone(),
+            deduplication_id: self.deduplication_id.clone(),
+            attributes: self.attributes.clone(),
+        }
+    }
+}
+
+/// What a message counts towards [`crate::ports::queue::MESSAGE_BYTES_MAX`]: the body, and
+/// attributes with their names and types.
+pub(super) fn message_bytes(body: &str, attributes: &BTreeMap<String, String>) -> usize {
+    let of = |(name, value): (&String, &String)| name.len() + value.len() + "String".len();
+    body.len() + attributes.iter().map(of).sum::<usize>()
+}

@@ -1,0 +1,144 @@
+//! Outcomes by ledger.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    domain::{Command, CommandKey, Outcome, Timestamp},
+    ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, Store},
+};
+
+/// The most entries that one call asks for: those of one BatchGetItem.
+const KEYS_MAX: usize = 100;
+
+/// How the ledger is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerPolling {
+    /// Between the begin of one look and the next.
+    pub interval: Duration,
+    /// How long outcomes are awaited, all together.
+    pub within: Duration,
+}
+
+/// What the ledger has under a command's identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerOutcome {
+    /// The command's outcome.
+    Decided {
+        /// The outcome.
+        outcome: Outcome,
+        /// When it was decided.
+        decided_at: Timestamp,
+    },
+    /// The identity belongs to a command with other content, which this one cannot replace: its
+    /// result will be `COMMAND_ID_REUSED`.
+    IdReused,
+}
+
+/// Outcomes that did not come.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerWaitError {
+    /// These commands have no outcome yet. They may still take effect.
+    #[error("{} commands without an outcome after {} s", pending.len(), within.as_secs())]
+    DeadlinePassed {
+        /// The commands, in the order given.
+        pending: Vec<CommandKey>,
+        /// [`LedgerPolling::within`].
+        within: Duration,
+    },
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] PortError),
+}
+
+/// Waits for the outcomes of commands by polling the ledger.
+pub struct LedgerWait<'a> {
+    store: &'a dyn Store,
+    /// With their places in the list given.
+    pending: Vec<(usize, &'a Command)>,
+    polling: LedgerPolling,
+    deadline: Instant,
+    next_look: Instant,
+}
+
+impl<'a> LedgerWait<'a> {
+    /// Waits from now on for these commands, which may already have their outcomes.
+    #[must_use]
+    pub fn new(
+        store: &'a dyn Store,
+        commands: impl IntoIterator<Item = &'a Command>,
+        polling: LedgerPolling,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            store,
+            pending: commands.into_iter().enumerate().collect(),
+            polling,
+            deadline: now + polling.within,
+            next_look: now,
+        }
+    }
+
+    /// How many have no outcome yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The next outcomes, with the places of their commands in the list given; none once every
+    /// command has its outcome. Looks at least once, also after the deadline.
+    ///
+    /// # Errors
+    ///
+    /// The deadline passed, or the ledger cannot be read.
+    pub async fn next(&mut self) -> Result<Vec<(usize, LedgerOutcome)>, LedgerWaitError> {
+        while !self.pending.is_empty() {
+            sleep_until(self.next_look).await;
+            self.next_look = Instant::now() + self.polling.interval;
+            let settled = self.look().await?;
+            if !settled.is_empty() {
+                return Ok(settled);
+            }
+            if Instant::now() >= self.deadline {
+                let pending = self.pending.iter().map(|(_, command)| command.key.clone());
+                let (pending, within) = (pending.collect(), self.polling.within);
+                return Err(LedgerWaitError::DeadlinePassed { pending, within });
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// One look at the entries of all that are pending.
+    async fn look(&mut self) -> Result<Vec<(usize, LedgerOutcome)>, PortError> {
+        let mut settled = Vec::new();
+        let mut pending = Vec::with_capacity(self.pending.len());
+        for part in self.pending.chunks(KEYS_MAX) {
+            let key = |command: &Command| LedgerKey::Command(command.key.clone());
+            let ledger = part.iter().map(|(_, command)| key(command)).collect();
+            let read = self.store.load(&LoadRequest { ledger, ..LoadRequest::default() }).await?;
+            for (place, command) in part {
+                let record = read.ledger.get(&key(command)).and_then(Option::as_ref);
+                match record.and_then(|record| outcome_of(command, record)) {
+                    Some(outcome) => settled.push((*place, outcome)),
+                    None => pending.push((*place, *command)),
+                }
+            }
+        }
+        self.pending = pending;
+        Ok(settled)
+    }
+}
+
+/// What a record under the command's identity says; `None` while a chunked restock is under way.
+fn outcome_of(command: &Command, record: &LedgerRecord) -> Option<LedgerOutcome> {
+    if record.digest() != command.digest {
+        return Some(LedgerOutcome::IdReused);
+    }
+    match record {
+        LedgerRecord::Outcome { outcome, decided_at, .. } => {
+            Some(LedgerOutcome::Decided { outcome: outcome.clone(), decided_at: *decided_at })
+        }
+        LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! Results in, from a queue that is subscribed to the topic.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use crate::{
+    message::{DecodedResult, InvalidResult, decode_result},
+    ports::{Entropy, PortError, Queue, ReceiptHandle, ReceiveRequest, queue::BATCH_ENTRIES_MAX},
+};
+
+/// How long a result that was received is hidden. It is deleted as soon as it is handled.
+const VISIBILITY: Duration = Duration::from_secs(60);
+
+/// How long a receive of [`ResultSubscription::run`] waits: short, so that a program ends soon.
+const LONG_POLL: Duration = Duration::from_secs(2);
+
+/// The pause after a receive that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A queue of results, with raw message delivery.
+pub struct ResultSubscription {
+    queue: Arc<dyn Queue>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl ResultSubscription {
+    /// Reads results from this queue. `entropy` makes the ids of receives.
+    #[must_use]
+    pub fn new(queue: Arc<dyn Queue>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { queue, entropy }
+    }
+
+    /// Receives once, handles the bodies in order, deletes them, and gives how many there were.
+    /// What cannot be deleted comes again.
+    ///
+    /// # Errors
+    ///
+    /// The receive failed, or `handle` did; what it did not handle comes again.
+    pub async fn receive<E: From<PortError>>(
+        &self,
+        wait: Duration,
+        mut handle: impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let request = ReceiveRequest {
+            max: BATCH_ENTRIES_MAX,
+            wait,
+            visibility: VISIBILITY,
+            attempt_id: self.entropy.uuid().to_string(),
+        };
+        let deliveries = self.queue.receive(&request).await?;
+        let mut handled = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            handle(&delivery.body)?;
+            handled.push(delivery.receipt);
+        }
+        self.delete(&handled).await;
+        Ok(handled.len())
+    }
+
+    /// Hands every result to `handle`, for as long as it is polled. Repeats a receive that failed.
+    ///
+    /// # Errors
+    ///
+    /// The queue refuses to be received from.
+    pub async fn run(
+        &self,
+        mut handle: impl FnMut(Result<DecodedResult, InvalidResult>),
+    ) -> Result<Infallible, PortError> {
+        loop {
+            let received = self.receive(LONG_POLL, |body| {
+                handle(decode_result(body));
+                Ok::<_, PortError>(())
+            });
+            match received.await {
+                Ok(_) => {}
+                Err(error @ PortError::Refused(_)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(queue = self.queue.name(), %error, "results not received");
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+            }
+        }
+    }
+
+    async fn delete(&self, handled: &[ReceiptHandle]) {
+        if handled.is_empty() {
+            return;
+        }
+        let name = self.queue.name();
+        match self.queue.delete(handled).await {
+            Ok(answers) => {
+                for error in answers.into_iter().filter_map(Result::err) {
+                    tracing::warn!(queue = name, %error, "a result was not deleted");
+                }
+            }
+            Err(error) => tracing::warn!(queue = name, %error, "results were not deleted"),
+        }
+    }
+}
