@@ -1,18 +1,18 @@
-//! Load on a running deployment: commands go into its queues, and what they come to is learnt from
-//! results, through a subscription of the storm's own.
+//! Load on a running deployment: commands go into its queues, and outcomes come back as results,
+//! through a subscription of the storm's own.
 //!
 //! ```text
 //! buyers, or restocks ─► client ─► SQS ─► (the deployment) ─► SNS ─► a queue for this storm ─► client
 //! ```
 //!
-//! The load is closed: so many commands are under way at a time, and the next is sent once one has
-//! its outcome. So a storm shows what a deployment does, and never buries it.
+//! The load is closed: a fixed number of commands is under way at a time, and the next is sent once
+//! one has its outcome. So a storm measures a deployment, and builds up no backlog in it.
 
+mod counts;
 mod load_client;
 mod on_sale;
 mod restock;
 mod summary;
-mod tally;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,29 +21,30 @@ use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     adapters::instrumented::{CallCounts, Instrumentation, InstrumentedQueue},
+    client::ClientLimits,
     domain::{Action, Cancel, InvalidText, PoolId, ReservationId, Source, ids::EVENT_ID_MAX},
     ports::{Clock, Entropy, Queue},
 };
 
+pub use counts::Progress;
 use load_client::LoadClient;
 pub use on_sale::OnSale;
 pub use restock::Restocks;
-pub use summary::{OfType, Summary};
-pub use tally::Progress;
+pub use summary::{OfType, StormSummary};
 
-/// Results are received by so many at once: a receive brings the results of few groups.
+/// Receives of results at once: one receive brings the results of few groups.
 const LISTENERS: usize = 4;
 
 /// A subscription takes effect within seconds, and a worker may just be starting.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long one look at whether results come lasts.
-const LOOK: Duration = Duration::from_secs(2);
+/// How long one probe waits for its result.
+const PROBE: Duration = Duration::from_secs(2);
 
-/// Events of a storm begin from here on, at random: above what anybody counts up to.
+/// Events of a storm begin from here on, at random: above any id that counts up from 1.
 const FIRST_EVENT: u64 = 8_000_000_000_000_000;
 
-/// What a storm asks for.
+/// The load of a storm.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     /// Restocks of stores, one after the other, for a time.
@@ -52,12 +53,12 @@ pub enum Plan {
     OnSale(OnSale),
 }
 
-/// A storm.
+/// A storm: its load, its limits, and the name that keeps it apart from others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storm {
-    /// Its own name: part of the source of its commands, its stores and users.
+    /// Part of the source of its commands, and of its stores and users.
     pub name: String,
-    /// What it asks for.
+    /// The load.
     pub plan: Plan,
     /// Commands under way at once.
     pub in_flight: usize,
@@ -73,9 +74,9 @@ pub struct Ports {
     pub restocks: Arc<dyn Queue>,
     /// Where results of this storm's commands come in, those of [`Storm::source`] at least.
     pub results: Arc<dyn Queue>,
-    /// The time.
+    /// The time that commands carry.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// Ids of commands, and choices of buyers.
     pub entropy: Arc<dyn Entropy>,
 }
 
@@ -89,29 +90,32 @@ impl Storm {
         format!("/inventory-storm/{}", self.name).parse()
     }
 
-    /// Where it looks whether anybody answers.
+    /// The pool that probes name.
     fn probed_pool(&self, entropy: &dyn Entropy) -> PoolId {
         PoolId::Event(first_event(entropy))
     }
 
-    /// Runs to its end, or for as long as it is polled. `progress` is asked to show how far it is
-    /// every now and then.
+    /// Runs to its end, or for as long as it is polled. Calls `progress` every 200 ms.
     ///
     /// # Errors
     ///
-    /// Nobody answers within half a minute, or the queues fail.
+    /// No result comes within half a minute, or the queues fail.
     pub async fn run(
         &self,
         ports: &Ports,
         mut progress: impl FnMut(&Progress),
-    ) -> anyhow::Result<Summary> {
+    ) -> anyhow::Result<StormSummary> {
         let counts = Arc::new(CallCounts::default());
         let client = Arc::new(self.client(ports, &counts)?);
-        let mut posting = JoinSet::new();
-        client.start_posting(&mut posting);
+        let mut under_way = JoinSet::new();
+        let sending = Arc::clone(&client);
+        under_way.spawn(async move {
+            sending.send().await;
+            Ok(())
+        });
         for _ in 0..LISTENERS {
             let client = Arc::clone(&client);
-            posting.spawn(async move { client.listen().await });
+            under_way.spawn(async move { client.listen().await });
         }
         let show = async {
             loop {
@@ -122,11 +126,11 @@ impl Storm {
         tokio::select! {
             biased;
             played = self.play(&client, &counts) => played,
-            ended = posting.join_next() => match ended {
-                Some(ended) => ended?.and_then(|()| bail!("the post ended before the storm")),
-                None => bail!("the post ended before the storm"),
+            ended = under_way.join_next() => match ended {
+                Some(ended) => ended?.and_then(|()| bail!("the client ended before the storm")),
+                None => bail!("the client ended before the storm"),
             },
-            () = show => bail!("the storm was not watched to its end"),
+            () = show => bail!("the progress display ended before the storm"),
         }
     }
 
@@ -142,10 +146,15 @@ impl Storm {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
         };
-        Ok(LoadClient::new(counted, self.source()?, self.in_flight, self.timeout))
+        let limits = ClientLimits { in_flight: self.in_flight, deadline: self.timeout };
+        Ok(LoadClient::new(counted, self.source()?, limits))
     }
 
-    async fn play(&self, client: &Arc<LoadClient>, counts: &CallCounts) -> anyhow::Result<Summary> {
+    async fn play(
+        &self,
+        client: &Arc<LoadClient>,
+        counts: &CallCounts,
+    ) -> anyhow::Result<StormSummary> {
         self.until_answered(client).await?;
         let (unit, begun) = match &self.plan {
             Plan::Restocks(plan) => {
@@ -173,8 +182,8 @@ impl Storm {
         Ok(client.close(unit, begun.elapsed(), calls))
     }
 
-    /// A cancel of a reservation that does not exist is rejected and changes nothing; once that is
-    /// heard, results come through, and somebody works.
+    /// Probes until a result comes: then a worker runs, and the subscription is in effect. A probe
+    /// is a cancel of a reservation that does not exist, which is rejected and changes nothing.
     async fn until_answered(&self, client: &LoadClient) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         let pool = self.probed_pool(&*client.entropy);
@@ -185,9 +194,9 @@ impl Storm {
                 reason: None,
                 refund: false,
             };
-            let asked = client.ask(&pool, None, |_| Action::Cancel(cancel));
-            if let Ok(answer) = tokio::time::timeout(LOOK, asked).await
-                && answer.context("the first command")?.is_some()
+            let requested = client.request(&pool, None, |_| Action::Cancel(cancel));
+            if let Ok(result) = tokio::time::timeout(PROBE, requested).await
+                && result.context("the first command")?.is_some()
             {
                 return Ok(());
             }
@@ -200,7 +209,7 @@ impl Storm {
     }
 }
 
-/// Events that are nobody else's.
+/// Events that no other program uses.
 fn first_event(entropy: &dyn Entropy) -> u64 {
     let (_, chance) = entropy.uuid().as_u64_pair();
     // Room for as many events as a storm may have.

@@ -20,7 +20,7 @@ use crate::{
     config::{AwsConfig, Flags},
     ports::{Entropy as _, Queue},
     report::number,
-    storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, Summary},
+    storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, StormSummary},
     terminal::{Table, progress},
 };
 use workers::WorkerAddress;
@@ -30,7 +30,7 @@ Without --events, --seats or --buyers it is a restock storm: stores whose counts
 again. With one of them it is an on-sale: buyers who want the same seats. Sizes of both together \
 are refused, also where one comes from its variable.
 
-Outcomes are learnt from results, through a temporary queue that is subscribed to the topic and \
+Outcomes are read from results, through a temporary queue that is subscribed to the topic and \
 removed at the end, also after SIGINT and SIGTERM. Commands, events and stores are the storm's \
 own, by their names; the tables keep them: do not storm a deployment that people buy from.";
 
@@ -100,8 +100,8 @@ pub struct StormArgs {
         value_parser = clap::value_parser!(u64).range(1..=3_600)
     )]
     pub timeout: u64,
-    /// The admin port of a worker, as HOST:PORT; repeatable. What its metrics say of the storm is
-    /// added to the figures
+    /// The admin port of a worker, as HOST:PORT; repeatable. The growth of its metrics during the
+    /// storm is added to the summary
     #[arg(
         long = "worker",
         env = "INVENTORY_STORM_WORKERS",
@@ -113,7 +113,7 @@ pub struct StormArgs {
     /// Write a page with plots there
     #[arg(long, value_name = "FILE", env = "INVENTORY_STORM_REPORT", hide_env_values = true)]
     pub report: Option<PathBuf>,
-    /// Print what it came to as one line of JSON
+    /// Print the summary as one line of JSON
     #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Queues and topic.
@@ -149,17 +149,17 @@ impl StormArgs {
     }
 }
 
-/// Subscribes, storms, removes the subscription, and says what it came to. `Failed` where a command
-/// came to no outcome in time.
+/// Subscribes, runs the storm, removes the subscription, and prints the summary. `Failed` where a
+/// command has no outcome in time.
 ///
 /// # Errors
 ///
-/// Where the configuration is wrong, a service is unreachable or refuses, nobody answers, or the
-/// report cannot be written.
+/// The configuration is wrong, a service is unreachable or refuses, no result comes, or the report
+/// cannot be written.
 pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let mut signals = StopSignals::catch()?;
-    let before = workers::figures(&args.workers).await?;
+    let before = workers::metrics(&args.workers).await?;
     let name = Random::new().uuid().simple().to_string().chars().take(12).collect();
     let in_flight = usize::try_from(args.in_flight).unwrap_or(1);
     let timeout = Duration::from_secs(args.timeout);
@@ -229,7 +229,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     }
 }
 
-fn print(summary: &Summary, args: &StormArgs, context: &CliContext) -> anyhow::Result<()> {
+fn print(summary: &StormSummary, args: &StormArgs, context: &CliContext) -> anyhow::Result<()> {
     let (out, style) = (&context.out, context.out.style());
     let mut times = Table::new(&["command", "outcomes", "p50, ms", "p95, ms", "p99, ms"]);
     for (name, of) in &summary.by_command {
@@ -250,9 +250,9 @@ fn print(summary: &Summary, args: &StormArgs, context: &CliContext) -> anyhow::R
         calls.row([(*name).to_owned(), count.to_string(), number(each)]);
     }
     out.table(&calls)?;
-    if let Some(figures) = &summary.workers {
+    if let Some(metrics) = &summary.workers {
         let mut workers = Table::new(&["the workers, by their own metrics", "value"]);
-        for (name, value) in figures {
+        for (name, value) in metrics {
             workers.row([(*name).to_owned(), number(*value)]);
         }
         out.table(&workers)?;

@@ -1,4 +1,4 @@
-//! An on-sale: more buyers than seats, and everybody wants those in front.
+//! An on-sale: more buyers than seats, and all of them prefer those in front.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
 use super::load_client::LoadClient;
 use crate::domain::{
-    Action, BookingId, Cancel, Confirm, GroupId, PoolId, ReservationId, Reserve, Restock,
+    Action, BookingId, Cancel, Confirm, GroupId, Outcome, PoolId, ReservationId, Reserve, Restock,
     RestockMode, SeatChange, SeatNumber, UserId,
 };
 
@@ -25,13 +25,13 @@ const STOCK_SEATS: usize = 1_000;
 /// Seats a buyer takes at most.
 const PARTY_MAX: usize = 4;
 
-/// How often a buyer tries before going home.
+/// How often a buyer tries before leaving.
 const TRIES: usize = 3;
 
 /// How long those who walk away leave their seats held, seconds.
 const ABANDONED_SECONDS: u32 = 30;
 
-/// What an on-sale asks for.
+/// The load of an on-sale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnSale {
     /// Events.
@@ -40,11 +40,11 @@ pub struct OnSale {
     pub seats: usize,
     /// Buyers, over all events.
     pub buyers: usize,
-    /// Nobody comes in after this.
+    /// No buyer comes in after this.
     pub duration: Duration,
 }
 
-/// The event as its buyers see it: what they were told is taken.
+/// An event, with the seats that buyers know from results to be taken.
 struct Venue {
     pool: PoolId,
     seats: Vec<SeatNumber>,
@@ -52,7 +52,7 @@ struct Venue {
     taken: Mutex<BTreeSet<SeatNumber>>,
 }
 
-/// What a buyer does with what was got.
+/// What a buyer does with the seats that it holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BuyerBehavior {
     Pays,
@@ -62,7 +62,7 @@ enum BuyerBehavior {
 }
 
 impl BuyerBehavior {
-    /// 85 % pay, 10 % change their mind before, one in twenty does neither or both.
+    /// 85 % pay, 10 % cancel before paying, 2.5 % pay and get a refund, 2.5 % let the hold run out.
     fn of(number: usize) -> Self {
         match number % 40 {
             3 | 13 | 23 | 33 => Self::ChangesMind,
@@ -90,8 +90,8 @@ impl Venue {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Seats side by side, the front preferred, in one section, and the section's group. The first
-    /// time a buyer does not look at what is left.
+    /// Seats side by side in one section, the front preferred, and the section's group. With `looks`
+    /// only seats that are not known to be taken.
     fn choose(
         &self,
         party: usize,
@@ -125,7 +125,7 @@ fn seat_number(number: usize) -> anyhow::Result<SeatNumber> {
 }
 
 impl OnSale {
-    fn houses(&self, first_event: u64) -> anyhow::Result<Vec<Venue>> {
+    fn venues(&self, first_event: u64) -> anyhow::Result<Vec<Venue>> {
         (first_event..).take(self.events).map(|event| Venue::new(event, self.seats)).collect()
     }
 
@@ -136,8 +136,8 @@ impl OnSale {
         first_event: u64,
     ) -> anyhow::Result<()> {
         let mut stocking = JoinSet::new();
-        for house in self.houses(first_event)? {
-            for seats in house.seats.chunks(STOCK_SEATS) {
+        for venue in self.venues(first_event)? {
+            for seats in venue.seats.chunks(STOCK_SEATS) {
                 let change = |number: &SeatNumber| SeatChange {
                     number: number.clone(),
                     section: None,
@@ -152,20 +152,20 @@ impl OnSale {
                     mode: RestockMode::Set,
                     as_of: None,
                 };
-                let (client, pool) = (Arc::clone(client), house.pool.clone());
+                let (client, pool) = (Arc::clone(client), venue.pool.clone());
                 stocking.spawn(async move {
-                    client.ask(&pool, None, |_| Action::Restock(restock)).await
+                    client.request(&pool, None, |_| Action::Restock(restock)).await
                 });
             }
         }
         while let Some(stocked) = stocking.join_next().await {
-            let answer = stocked??.context("seats could not be put on sale: no outcome in time")?;
-            ensure!(!answer.is_rejected, "seats could not be put on sale: rejected");
+            let result = stocked??.context("seats could not be put on sale: no outcome in time")?;
+            ensure!(result.rejection().is_none(), "seats could not be put on sale: rejected");
         }
         Ok(())
     }
 
-    /// Lets the buyers in, as many at a time as commands may be under way.
+    /// Lets buyers in, as many at a time as commands may be under way.
     pub(super) async fn play(
         &self,
         client: &Arc<LoadClient>,
@@ -173,7 +173,7 @@ impl OnSale {
         in_flight: usize,
     ) -> anyhow::Result<()> {
         let closes = Instant::now() + self.duration;
-        let houses = Arc::new(self.houses(first_event)?);
+        let venues = Arc::new(self.venues(first_event)?);
         let inside = Arc::new(Semaphore::new(in_flight.max(1)));
         let mut buyers = JoinSet::new();
         for number in 0..self.buyers {
@@ -184,12 +184,12 @@ impl OnSale {
             while let Some(left) = buyers.try_join_next() {
                 left??;
             }
-            let (client, houses) = (Arc::clone(client), Arc::clone(&houses));
+            let (client, venues) = (Arc::clone(client), Arc::clone(&venues));
             let (seed, _) = client.entropy.uuid().as_u64_pair();
             buyers.spawn(async move {
                 let mut rng = Rng::with_seed(seed);
-                if let Some(house) = houses.get(rng.usize(..houses.len().max(1))) {
-                    visit(&client, house, number, &mut rng).await?;
+                if let Some(venue) = venues.get(rng.usize(..venues.len().max(1))) {
+                    visit(&client, venue, number, &mut rng).await?;
                 }
                 client.buyer_left();
                 drop(admitted);
@@ -203,10 +203,10 @@ impl OnSale {
     }
 }
 
-/// One buyer: tries for seats, and decides what to do with what was got.
+/// One buyer: tries for seats, and pays, cancels or walks away.
 async fn visit(
     client: &LoadClient,
-    house: &Venue,
+    venue: &Venue,
     number: usize,
     rng: &mut Rng,
 ) -> anyhow::Result<()> {
@@ -215,10 +215,10 @@ async fn visit(
     let hold_seconds = (behavior == BuyerBehavior::WalksAway).then_some(ABANDONED_SECONDS);
     let party = 1 + rng.usize(..PARTY_MAX).min(rng.usize(..PARTY_MAX));
     for attempt in 0..TRIES {
-        let Some((group, seats)) = house.choose(party, attempt > 0, rng) else { return Ok(()) };
+        let Some((group, seats)) = venue.choose(party, attempt > 0, rng) else { return Ok(()) };
         let wanted = seats.clone();
         let user_id = user.clone();
-        let asked = client.ask(&house.pool, Some(group.clone()), |key| {
+        let requested = client.request(&venue.pool, Some(group.clone()), |key| {
             Action::Reserve(Reserve {
                 reservation_id: key.default_reservation_id(),
                 user_id,
@@ -227,14 +227,15 @@ async fn visit(
                 hold_seconds,
             })
         });
-        let Some(answer) = asked.await? else { return Ok(()) };
-        let Some(reservation_id) = answer.reservation_id else {
-            let taken = answer.taken.iter().filter_map(|seat| seat.parse::<SeatNumber>().ok());
-            house.taken().extend(taken);
+        let Some(result) = requested.await? else { return Ok(()) };
+        let Outcome::Reserved { reservation } = result.outcome else {
+            let unavailable = result.rejection().map(|rejection| rejection.seats.iter().cloned());
+            venue.taken().extend(unavailable.into_iter().flatten());
             continue;
         };
-        house.taken().extend(seats.iter().cloned());
-        let held = Held { client, house, group, user, reservation_id };
+        let reservation_id = reservation.reservation_id;
+        venue.taken().extend(seats.iter().cloned());
+        let held = Held { client, venue, group, user, reservation_id };
         return held.decide(behavior, &seats).await;
     }
     Ok(())
@@ -243,7 +244,7 @@ async fn visit(
 /// Seats that a buyer holds.
 struct Held<'a> {
     client: &'a LoadClient,
-    house: &'a Venue,
+    venue: &'a Venue,
     group: GroupId,
     user: UserId,
     reservation_id: ReservationId,
@@ -261,7 +262,7 @@ impl Held<'_> {
             }
         }
         if matches!(behavior, BuyerBehavior::ChangesMind | BuyerBehavior::WantsMoneyBack) {
-            let mut taken = self.house.taken();
+            let mut taken = self.venue.taken();
             for seat in seats {
                 taken.remove(seat);
             }
@@ -273,17 +274,17 @@ impl Held<'_> {
         let booking_id: BookingId = format!("booking-{}", self.reservation_id).parse()?;
         let (reservation_id, user_id) = (self.reservation_id, Some(self.user.clone()));
         let confirm = Confirm { reservation_id, booking_id, user_id };
-        self.ask(Action::Confirm(confirm)).await
+        self.request(Action::Confirm(confirm)).await
     }
 
     async fn cancel(&self, refund: bool) -> anyhow::Result<()> {
         let (reservation_id, user_id) = (self.reservation_id, Some(self.user.clone()));
-        self.ask(Action::Cancel(Cancel { reservation_id, user_id, reason: None, refund })).await
+        self.request(Action::Cancel(Cancel { reservation_id, user_id, reason: None, refund })).await
     }
 
-    async fn ask(&self, action: Action) -> anyhow::Result<()> {
-        let asked = self.client.ask(&self.house.pool, Some(self.group.clone()), |_| action);
-        asked.await.map(|_| ())
+    async fn request(&self, action: Action) -> anyhow::Result<()> {
+        let requested = self.client.request(&self.venue.pool, Some(self.group.clone()), |_| action);
+        requested.await.map(|_| ())
     }
 }
 
@@ -293,22 +294,22 @@ mod tests {
 
     #[test]
     fn a_buyer_chooses_seats_side_by_side_in_one_section_and_then_free_ones() {
-        let house = Venue::new(7, 450).unwrap();
-        assert_eq!(house.groups.len(), 3);
+        let venue = Venue::new(7, 450).unwrap();
+        assert_eq!(venue.groups.len(), 3);
         let mut rng = Rng::with_seed(1);
         for party in 1..=PARTY_MAX {
             for _ in 0..500 {
-                let (group, seats) = house.choose(party, false, &mut rng).unwrap();
+                let (group, seats) = venue.choose(party, false, &mut rng).unwrap();
                 assert_eq!(seats.len(), party);
                 let section = group.as_str().rsplit('/').next().unwrap();
                 assert!(seats.iter().all(|seat| seat.as_str().starts_with(section)), "{seats:?}");
             }
         }
-        let free = house.seats[449].clone();
-        house.taken().extend(house.seats[..449].iter().cloned());
-        assert_eq!(house.choose(1, true, &mut rng).unwrap().1, std::slice::from_ref(&free));
-        assert_eq!(house.choose(2, true, &mut rng), None);
-        house.taken().insert(free);
-        assert_eq!(house.choose(1, true, &mut rng), None);
+        let free = venue.seats[449].clone();
+        venue.taken().extend(venue.seats[..449].iter().cloned());
+        assert_eq!(venue.choose(1, true, &mut rng).unwrap().1, std::slice::from_ref(&free));
+        assert_eq!(venue.choose(2, true, &mut rng), None);
+        venue.taken().insert(free);
+        assert_eq!(venue.choose(1, true, &mut rng), None);
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::{Action, OrderLine, PoolId, Restock, RestockMode, Sku, StoreI
 /// Quantities that are set lie below this.
 const QUANTITY_BELOW: u64 = 1_000;
 
-/// What a restock storm asks for.
+/// The load of a restock storm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restocks {
     /// Stores, each a group of its own.
@@ -27,7 +27,7 @@ pub struct Restocks {
     pub rate: Option<f64>,
 }
 
-/// Gives out moments, evenly spaced.
+/// Spaces commands evenly.
 struct Pace {
     every: Duration,
     next: Mutex<Instant>,
@@ -64,13 +64,13 @@ impl Restocks {
         let every = self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
         let pace = Arc::new(Pace { every, next: Mutex::new(Instant::now()) });
         let lines = self.lines.clamp(1, self.skus);
-        let mut clerks = JoinSet::new();
+        let mut tasks = JoinSet::new();
         for _ in 0..in_flight {
             let (seed, _) = client.entropy.uuid().as_u64_pair();
             let mut rng = Rng::with_seed(seed);
             let (client, skus, stores, pace) =
                 (Arc::clone(client), Arc::clone(&skus), Arc::clone(&stores), Arc::clone(&pace));
-            clerks.spawn(async move {
+            tasks.spawn(async move {
                 loop {
                     pace.wait().await;
                     if Instant::now() >= ends {
@@ -89,11 +89,11 @@ impl Restocks {
                         mode: RestockMode::Set,
                         as_of: None,
                     };
-                    client.ask(store, None, |_| Action::Restock(restock)).await?;
+                    client.request(store, None, |_| Action::Restock(restock)).await?;
                 }
             });
         }
-        while let Some(ended) = clerks.join_next().await {
+        while let Some(ended) = tasks.join_next().await {
             ended??;
         }
         Ok(())

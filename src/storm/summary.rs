@@ -1,4 +1,4 @@
-//! What a storm came to.
+//! The results of a storm, as numbers and as a page.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::report::{Page, Plot, number, quantile};
 
-/// What a storm came to. Times are from the begin of the call that sent the command to the receipt
+/// The results of a storm. Times are from the begin of the call that sent the command to the receipt
 /// of its result.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub struct StormSummary {
     /// `restocks` or `on-sale`.
     pub storm: &'static str,
     /// How long it took, preparations aside.
@@ -22,7 +22,7 @@ pub struct Summary {
     pub unanswered: u64,
     /// Commands that no queue took.
     pub not_sent: u64,
-    /// Results for which nobody waited: repetitions, and what came too late.
+    /// Results that no request awaited: repetitions, and what came too late.
     pub stray_results: u64,
     /// Outcomes a second.
     pub commands_per_second: f64,
@@ -44,7 +44,7 @@ pub struct Summary {
     pub calls: BTreeMap<&'static str, u64>,
     /// The same for each answered command.
     pub calls_per_command: BTreeMap<&'static str, f64>,
-    /// What the workers' own metrics say, where they were asked.
+    /// The workers' own metrics, where workers were named.
     pub workers: Option<BTreeMap<&'static str, f64>>,
     #[serde(skip)]
     pub(super) times_ms: Vec<f64>,
@@ -72,13 +72,13 @@ impl OfType {
     }
 }
 
-/// Hundredths; 0 for what is no number.
+/// Rounded to hundredths; 0 for NaN and infinities.
 pub(super) fn rounded(value: f64) -> f64 {
     if value.is_finite() { (value * 100.0).round() / 100.0 } else { 0.0 }
 }
 
-impl Summary {
-    /// Whether every command came to an outcome.
+impl StormSummary {
+    /// Whether every command has an outcome.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unanswered == 0 && self.not_sent == 0
@@ -123,7 +123,7 @@ impl Summary {
             page.heading("The workers, by their own metrics");
             let rows: Vec<Vec<String>> =
                 workers.iter().map(|(name, n)| vec![(*name).to_owned(), number(*n)]).collect();
-            page.table(&["figure", "value"], &rows);
+            page.table(&["metric", "value"], &rows);
         }
         let title = "Outcomes, second by second".to_owned();
         let a_second = self.a_second.clone();
@@ -137,7 +137,7 @@ impl Summary {
     }
 }
 
-fn row_of(name: &str, count: String, summary: &Summary) -> Vec<String> {
+fn row_of(name: &str, count: String, summary: &StormSummary) -> Vec<String> {
     let times = [summary.p50_ms, summary.p95_ms, summary.p99_ms].map(number);
     [vec![name.to_owned(), count], times.to_vec()].concat()
 }

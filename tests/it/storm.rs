@@ -9,7 +9,7 @@ use inventory_worker::{
     },
     audit::{AuditOptions, audit},
     ports::Queue,
-    storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, Summary},
+    storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, StormSummary},
     sweeper,
     worker::{NoopObserver, Observer, Settings},
 };
@@ -21,7 +21,7 @@ fn storm(plan: Plan) -> Storm {
 }
 
 /// Runs a storm on a worker of its own, and gives what it came to and how it showed itself.
-async fn run(plan: Plan) -> (Summary, Vec<Progress>) {
+async fn run(plan: Plan) -> (StormSummary, Vec<Progress>) {
     let embedded = Embedded::start(None).await.unwrap();
     let observer: Arc<dyn Observer> = Arc::new(NoopObserver);
     let settings = Settings { long_poll: Duration::from_millis(200), ..Settings::default() };
@@ -49,7 +49,7 @@ async fn run(plan: Plan) -> (Summary, Vec<Progress>) {
     (summary, shown)
 }
 
-fn of(summary: &Summary, word: &str) -> u64 {
+fn of(summary: &StormSummary, word: &str) -> u64 {
     summary.outcomes.get(&format!("inventory.{word}.v1")).copied().unwrap_or(0)
 }
 

@@ -1,16 +1,16 @@
-//! What workers' own metrics say of a time.
+//! The growth of workers' own metrics during a storm.
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use tokio::{net::lookup_host, time};
 
-use crate::cli::health::{Answer, get};
+use crate::cli::health::{HttpResponse, get};
 
-/// The whole exchange with one worker.
+/// How long one worker may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a worker's admin port is.
+/// The address of a worker's admin port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerAddress(String);
 
@@ -29,22 +29,22 @@ impl FromStr for WorkerAddress {
 }
 
 /// Sums over the workers, by the name of the metric without its labels.
-pub(super) type Figures = BTreeMap<String, f64>;
+pub(super) type MetricSums = BTreeMap<String, f64>;
 
-/// What the workers' metrics stand at.
+/// The workers' metrics now.
 ///
 /// # Errors
 ///
 /// A worker does not answer.
-pub(super) async fn figures(workers: &[WorkerAddress]) -> anyhow::Result<Figures> {
-    let mut sums = Figures::new();
+pub(super) async fn metrics(workers: &[WorkerAddress]) -> anyhow::Result<MetricSums> {
+    let mut sums = MetricSums::new();
     for WorkerAddress(worker) in workers {
-        let asked = async {
+        let answered = async {
             let address = lookup_host(worker).await?.next().context("no address")?;
             anyhow::Ok(get(address, "/metrics").await?)
         };
-        let within = time::timeout(TIMEOUT, asked).await.context("no answer in time");
-        let Answer { status, body } =
+        let within = time::timeout(TIMEOUT, answered).await.context("no answer in time");
+        let HttpResponse { status, body } =
             within.and_then(|answer| answer).with_context(|| format!("http://{worker}/metrics"))?;
         ensure!(status == 200, "http://{worker}/metrics: answered {status}");
         for (name, value) in read(&body) {
@@ -63,25 +63,25 @@ fn read(text: &str) -> impl Iterator<Item = (&str, f64)> {
     })
 }
 
-/// What happened since, for the summary; `None` where no worker was named.
+/// The growth since `before`, for the summary; `None` where no worker was named.
 ///
 /// # Errors
 ///
 /// A worker does not answer.
 pub(super) async fn since(
-    before: Figures,
+    before: MetricSums,
     workers: &[WorkerAddress],
 ) -> anyhow::Result<Option<BTreeMap<&'static str, f64>>> {
     if workers.is_empty() {
         return Ok(None);
     }
-    let after = figures(workers).await?;
+    let after = metrics(workers).await?;
     Ok(Some(derived(&before, &after)))
 }
 
-fn derived(before: &Figures, after: &Figures) -> BTreeMap<&'static str, f64> {
+fn derived(before: &MetricSums, after: &MetricSums) -> BTreeMap<&'static str, f64> {
     let grown = |name: &str| {
-        let of = |figures: &Figures| figures.get(name).copied().unwrap_or_default();
+        let of = |sums: &MetricSums| sums.get(name).copied().unwrap_or_default();
         of(after) - of(before)
     };
     let commands = grown("inventory_commands_total");
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_what_was_added_over_all_labels() {
+    fn a_metric_is_its_growth_summed_over_all_labels() {
         let text = |n: u32| {
             format!(
                 "# HELP inventory_commands_total commands\n\
@@ -118,17 +118,17 @@ mod tests {
             )
         };
         let sums = |text: &str| {
-            let mut sums = Figures::new();
+            let mut sums = MetricSums::new();
             for (name, value) in read(text) {
                 *sums.entry(name.to_owned()).or_default() += value;
             }
             sums
         };
-        let figures = derived(&sums(&text(10)), &sums(&text(30)));
-        assert_eq!(figures["commands decided"], 40.0);
-        assert_eq!(figures["messages in a batch"], 5.0);
-        assert_eq!(figures["batches a command"], 0.5);
-        assert_eq!(derived(&Figures::new(), &Figures::new())["transactions a command"], 0.0);
+        let metrics = derived(&sums(&text(10)), &sums(&text(30)));
+        assert_eq!(metrics["commands decided"], 40.0);
+        assert_eq!(metrics["messages in a batch"], 5.0);
+        assert_eq!(metrics["batches a command"], 0.5);
+        assert_eq!(derived(&MetricSums::new(), &MetricSums::new())["transactions a command"], 0.0);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! What a storm counts.
+//! The counts and times of a storm while it runs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::summary::{OfType, Summary, rounded};
-use crate::{domain::CommandType, report::quantile};
+use super::summary::{OfType, StormSummary, rounded};
+use crate::{domain::CommandType, message::DecodedResult, report::quantile};
 
-/// How far a storm is.
+/// How far a storm has got.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
     /// Of the whole: seconds, or buyers who have left. `None` while it is being prepared.
@@ -22,9 +22,9 @@ pub struct Progress {
     pub per_second: f64,
 }
 
-/// What was sent, and what came of it, since the storm began.
+/// Commands and their results since the storm began.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct StormCounts {
     begun: Option<Instant>,
     whole: u64,
     unit: &'static str,
@@ -40,14 +40,10 @@ pub(super) struct Tally {
     a_second: Vec<f64>,
 }
 
-impl Tally {
-    /// Forgets what was before; the storm begins.
+impl StormCounts {
+    /// Drops the counts of the preparations; the storm begins.
     pub(super) fn begin(&mut self, whole: u64, unit: &'static str) {
         *self = Self { begun: Some(Instant::now()), whole, unit, ..Self::default() };
-    }
-
-    pub(super) fn sent(&mut self) {
-        self.sent += 1;
     }
 
     pub(super) fn not_sent(&mut self) {
@@ -55,15 +51,16 @@ impl Tally {
     }
 
     pub(super) fn unanswered(&mut self) {
+        self.sent += 1;
         self.unanswered += 1;
     }
 
-    /// A result nobody waits for: a repetition, or too late.
+    /// A result that no request awaits: a repetition, or too late.
     pub(super) fn stray(&mut self) {
         self.stray += 1;
     }
 
-    /// A buyer has gone home.
+    /// A buyer has left.
     pub(super) fn buyer_left(&mut self) {
         self.left += 1;
     }
@@ -71,20 +68,20 @@ impl Tally {
     pub(super) fn answered(
         &mut self,
         command_type: CommandType,
-        sent: Instant,
-        outcome: &str,
-        code: Option<&str>,
+        took: Duration,
+        result: &DecodedResult,
     ) {
+        self.sent += 1;
         self.answered += 1;
-        let took = sent.elapsed().as_secs_f64() * 1_000.0;
-        self.times_ms.entry(command_type).or_default().push(took);
-        *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
-        if let Some(code) = code {
-            *self.rejections.entry(code.to_owned()).or_default() += 1;
+        let took_ms = took.as_secs_f64() * 1_000.0;
+        self.times_ms.entry(command_type).or_default().push(took_ms);
+        *self.outcomes.entry(result.result_type().to_owned()).or_default() += 1;
+        if let Some(rejection) = result.rejection() {
+            *self.rejections.entry(rejection.code.as_str().to_owned()).or_default() += 1;
         }
         let second = self.begun.map_or(0, |begun| begun.elapsed().as_secs());
         let second = usize::try_from(second).unwrap_or(usize::MAX - 1);
-        // A storm ends; so does this list.
+        // The list is as long as the storm lasts.
         if self.a_second.len() <= second {
             self.a_second.resize(second + 1, 0.0);
         }
@@ -103,13 +100,13 @@ impl Tally {
         Progress { done, whole: self.whole, unit: self.unit, answered: self.answered, per_second }
     }
 
-    /// What it all came to.
+    /// The summary of a storm that took so long and made these calls.
     pub(super) fn summary(
         &self,
         storm: &'static str,
         seconds: f64,
         calls: BTreeMap<&'static str, u64>,
-    ) -> Summary {
+    ) -> StormSummary {
         let mut all: Vec<f64> = self.times_ms.values().flatten().copied().collect();
         all.sort_by(f64::total_cmp);
         let by_command = self
@@ -124,7 +121,7 @@ impl Tally {
         let calls: BTreeMap<&'static str, u64> =
             calls.into_iter().filter(|(_, calls)| *calls > 0).collect();
         let of_all = OfType::of(&all);
-        Summary {
+        StormSummary {
             storm,
             seconds: rounded(seconds),
             commands: self.sent,
@@ -157,7 +154,7 @@ pub(super) fn count(count: u64) -> f64 {
     count as f64
 }
 
-/// So many by so much; nothing by nothing.
+/// The quotient; 0 where the divisor is 0.
 pub(super) fn per(what: u64, by: f64) -> f64 {
     if by > 0.0 { count(what) / by } else { 0.0 }
 }
