@@ -1,23 +1,23 @@
 //! The demo: a short on-sale through the real queue path, in one process.
 //!
-//! Buyers rush for a few hundred seats in several message groups while scripted scenes play every
-//! accident a sale can meet. Results are read as any subscriber reads them, and the books kept from
-//! them alone are held against the tables in the end, beside the audit.
+//! Buyers rush for a few hundred seats in several message groups while scripted scenes play the
+//! accidents of a sale. Results are read as any subscriber reads them; the expectations that follow
+//! from them are compared with the tables at the end, beside the audit.
 //!
 //! ```text
-//! buyers, scenes ─► exchange ─► queues ─► worker, sweeper ─► topic ─► exchange ─► tally
+//! buyers, scenes ─► client ─► queues ─► worker, sweeper ─► topic ─► client ─► expectations
 //!                                            │                                     │
 //!                                          tables ──────► audit, comparison ◄──────┘
 //! ```
 
 pub mod buyers;
+pub mod client;
 pub mod customer;
-pub mod exchange;
+pub mod expectations;
 pub mod live;
 pub mod scenes;
 pub mod summary;
-pub mod tally;
-pub mod theatre;
+pub mod venue;
 
 use std::{
     collections::BTreeMap,
@@ -39,43 +39,43 @@ use crate::{
     worker::{Event, Observer, Settings},
 };
 
-use exchange::Exchange;
+use client::DemoClient;
+use expectations::read_all;
 use live::{Frame, Stage, View};
-use summary::{AuditSummary, Summary};
-use tally::read_all;
+use summary::{AuditSummary, DemoSummary};
 
-/// Who takes part.
+/// The buyers.
 #[derive(Clone, Debug)]
 pub struct Cast {
     /// Buyers in the rush.
     pub buyers: usize,
     /// Buyers for what comes back.
     pub latecomers: usize,
-    /// What the buyers' choices are made from.
+    /// The seed of the buyers' choices.
     pub seed: u64,
 }
 
 impl Cast {
-    /// Enough to sell out the house.
+    /// Enough buyers to sell out the event.
     #[must_use]
     pub fn full(seed: u64) -> Self {
         Self { buyers: 260, latecomers: 30, seed }
     }
 }
 
-/// Everybody here goes by one clock, so a hold may be released sooner after its end than in a
+/// One clock serves the whole process, so a hold may be released sooner after its end than in a
 /// fleet. A second is left for the takeover.
 const SWEEPER: sweeper::Settings =
     sweeper::Settings { interval: Duration::from_secs(1), margin: Duration::from_secs(1) };
 
 /// Counts what results do not show.
 #[derive(Default)]
-struct Watcher {
+struct EventCounts {
     replays: AtomicU64,
     conflicts: AtomicU64,
 }
 
-impl Observer for Watcher {
+impl Observer for EventCounts {
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::Decided { replayed: true, .. } => self.replays.fetch_add(1, Ordering::Relaxed),
@@ -87,29 +87,30 @@ impl Observer for Watcher {
     }
 }
 
-/// Plays the demo and shows it; gives what it came to.
+/// Plays the demo, shows it, and returns its summary.
 ///
 /// # Errors
 ///
-/// Where the backends cannot be started or read. What goes wrong in the play itself is no error:
-/// the summary has it.
+/// The backends cannot be started or read. What goes wrong in the sale is no error: the summary
+/// lists it.
 pub async fn play(
     cast: &Cast,
     settings: Settings,
     view: View,
     out: &Output,
-) -> anyhow::Result<Summary> {
-    let exchange = Arc::new(Exchange::new(Embedded::start(None).await?));
-    let watcher = Arc::new(Watcher::default());
-    let observer: Arc<dyn Observer> = watcher.clone();
+) -> anyhow::Result<DemoSummary> {
+    let client = Arc::new(DemoClient::new(Embedded::start(None).await?));
+    let counts = Arc::new(EventCounts::default());
+    let observer: Arc<dyn Observer> = counts.clone();
     let mut group =
-        WorkerGroup::start(&exchange.embedded.backends, settings, Some(SWEEPER), &observer);
+        WorkerGroup::start(&client.embedded.backends, settings, Some(SWEEPER), &observer);
     let stage = Stage::default();
-    let frame = || Frame::of(&exchange.tally());
+    let frame = || Frame::of(&client.expectations());
     let played = tokio::select! {
         biased;
-        played = perform(&exchange, cast, &watcher, &stage) => played,
-        heard = exchange.listen() => heard.and_then(|()| anyhow::bail!("results ended")),
+        played = perform(&client, cast, &counts, &stage) => played,
+        heard = client.listen() => heard.and_then(|never| match never {}),
+        () = client.send() => anyhow::bail!("the client stopped sending"),
         error = group.ended_early() => Err(error),
         () = live::watch(view, frame, &stage, out) => anyhow::bail!("the view ended"),
     };
@@ -123,27 +124,27 @@ pub async fn play(
 }
 
 async fn perform(
-    exchange: &Arc<Exchange>,
+    client: &Arc<DemoClient>,
     cast: &Cast,
-    watcher: &Watcher,
+    counts: &EventCounts,
     stage: &Stage,
-) -> anyhow::Result<Summary> {
+) -> anyhow::Result<DemoSummary> {
     let begun = Instant::now();
     stage.begin("Before the doors open: seats, lawn and store are stocked by restock messages.");
-    let stocked = scenes::stock_up(exchange).await?;
+    let stocked = scenes::stock_up(client).await?;
     stage.begin("The doors are open: everybody wants the same seats, in many message groups.");
     let (mut played, ()) =
-        tokio::try_join!(scenes::play(exchange), buyers::rush(exchange, cast.buyers, cast.seed))?;
+        tokio::try_join!(scenes::play(client), buyers::rush(client, cast.buyers, cast.seed))?;
     stage.begin("Some walked away: their holds run out, and the sweeper releases them.");
-    exchange.until(|| exchange.tally().all_ran_out()).await;
+    client.until(|| client.expectations().all_ran_out()).await;
     stage.begin("Latecomers look at what came back.");
-    buyers::latecomers(exchange, cast.latecomers, cast.seed).await?;
-    exchange.until(|| exchange.is_quiet()).await;
+    buyers::latecomers(client, cast.latecomers, cast.seed).await?;
+    client.until(|| client.is_quiet()).await;
     let seconds = begun.elapsed().as_secs_f64();
-    // What follows calls the tables itself, and is not to count.
-    let calls = exchange.embedded.calls.calls();
+    // The checks that follow read the tables too; their calls are not counted.
+    let calls = client.embedded.calls.calls();
     stage.begin("The curtain falls: the audit reads every table, item by item.");
-    let mut summary = examine(exchange, watcher, seconds).await?;
+    let mut summary = examine(client, counts, seconds).await?;
     summary.calls = calls;
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let per_command = summary.calls.values().sum::<u64>() as f64 / summary.commands.max(1) as f64;
@@ -154,32 +155,40 @@ async fn perform(
     Ok(summary)
 }
 
-/// Closes the books and holds the tables against them.
-async fn examine(exchange: &Exchange, watcher: &Watcher, seconds: f64) -> anyhow::Result<Summary> {
-    let embedded = &exchange.embedded;
+/// Checks the results among themselves, and the tables against them.
+async fn examine(
+    client: &DemoClient,
+    counts: &EventCounts,
+    seconds: f64,
+) -> anyhow::Result<DemoSummary> {
+    let embedded = &client.embedded;
     let store = &*embedded.store;
     let report = audit(store, embedded.backends.clock.now(), &AuditOptions::default()).await?;
     let mut tables = read_all(store, Table::Seats).await?;
     tables.extend(read_all(store, Table::Stock).await?);
-    let mut tally = exchange.tally();
-    tally.close();
-    let seats = tally.compare(tables);
-    let replays = watcher.replays.load(Ordering::Relaxed);
+    let mut expectations = client.expectations();
+    expectations.close();
+    let seats = expectations.compare(tables);
+    let replays = counts.replays.load(Ordering::Relaxed);
     let dead_letters = embedded.dead_letters();
-    if replays < tally.repeated {
-        let repeated = tally.repeated;
-        tally.problems.push(format!("{repeated} repetitions, {replays} answered again"));
+    if replays < expectations.repeated {
+        let repeated = expectations.repeated;
+        expectations
+            .problems
+            .push(format!("{repeated} repetitions, {replays} answered from the ledger"));
     }
     if dead_letters != scenes::UNREADABLE {
-        tally.problems.push(format!("{dead_letters} dead letters, not {}", scenes::UNREADABLE));
+        expectations
+            .problems
+            .push(format!("{dead_letters} dead letters, not {}", scenes::UNREADABLE));
     }
-    tally.problems.extend(report.violations.iter().map(ToString::to_string));
+    expectations.problems.extend(report.violations.iter().map(ToString::to_string));
     let ms = |percent| {
-        tally.percentile(percent).map_or(0.0, |time| rounded(time.as_secs_f64() * 1_000.0))
+        expectations.percentile(percent).map_or(0.0, |time| rounded(time.as_secs_f64() * 1_000.0))
     };
     let (listed, open) = (report.violations.len(), report.unsettled.len());
-    Ok(Summary {
-        commands: tally.decided(),
+    Ok(DemoSummary {
+        commands: expectations.decided(),
         calls: BTreeMap::new(),
         calls_per_command: 0.0,
         audit: AuditSummary {
@@ -189,31 +198,31 @@ async fn examine(exchange: &Exchange, watcher: &Watcher, seconds: f64) -> anyhow
         },
         p50_ms: ms(50),
         p99_ms: ms(99),
-        messages: tally.messages,
-        repeated: tally.repeated,
-        unreadable: tally.unreadable,
+        messages: expectations.messages,
+        repeated: expectations.repeated,
+        unreadable: expectations.unreadable,
         replays,
-        conflicts: watcher.conflicts.load(Ordering::Relaxed),
+        conflicts: counts.conflicts.load(Ordering::Relaxed),
         dead_letters,
         seats,
         seconds: rounded(seconds),
-        outcomes: tally.outcomes.clone(),
-        rejections: tally.rejections.clone(),
-        problems: tally.problems.clone(),
+        outcomes: expectations.outcomes.clone(),
+        rejections: expectations.rejections.clone(),
+        problems: expectations.problems.clone(),
         scenes: Vec::new(),
     })
 }
 
-fn contention(summary: &Summary, cast: &Cast) -> scenes::Scene {
+fn contention(summary: &DemoSummary, cast: &Cast) -> scenes::Scene {
     let lost = summary.rejections.get("SEATS_UNAVAILABLE").copied().unwrap_or(0);
     let sold = summary.seats.get("BOOKED").copied().unwrap_or(0);
     let all: u64 = summary.seats.values().sum();
     scenes::Scene {
         title: "The rush",
-        told: format!(
+        description: format!(
             "{} buyers went for {all} seats at once, the same seat in different message groups. \
              {sold} seats are sold, each to one buyer; {lost} reserves met a seat that was gone \
-             and were told which. {} transactions met another's change and were decided again.",
+             and learnt which. {} transactions met another's change and were decided again.",
             cast.buyers + cast.latecomers,
             summary.conflicts
         ),

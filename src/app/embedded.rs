@@ -115,6 +115,12 @@ impl Embedded {
         &self.commands
     }
 
+    /// The queue of restocks.
+    #[must_use]
+    pub fn restocks(&self) -> &Arc<MemoryQueue> {
+        &self.restock
+    }
+
     /// Whether no command waits or is being worked on.
     #[must_use]
     pub fn is_idle(&self) -> bool {

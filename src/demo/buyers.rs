@@ -1,4 +1,4 @@
-//! The rush: everybody at once, for the best seats.
+//! The rush: all buyers at once, for the best seats.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,37 +6,37 @@ use fastrand::Rng;
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
+    client::DemoClient,
     customer::Customer,
-    exchange::Exchange,
-    tally::{Expected, result},
-    theatre::{self, LAWN, PARKING, ROW_SEATS, line, rush_rows, seat_name},
+    expectations::{ExpectedOutcomes, result},
+    venue::{self, LAWN, PARKING, ROW_SEATS, line, rush_rows, seat_name},
 };
 use crate::domain::OrderLine;
 
 /// How long buyers keep coming.
 const RUSH: Duration = Duration::from_millis(3_200);
-/// From then on nobody tries any more: on a busy machine the house sells slowly.
+/// When the last attempt may begin: on a busy machine seats sell slowly.
 const CLOSES: Duration = Duration::from_millis(5_500);
-/// A moment's thought before paying.
+/// The pause before a buyer pays, ms.
 const THINKING_MS: std::ops::Range<u64> = 30..400;
-/// How often a buyer tries before going home.
+/// How often a buyer tries before leaving.
 const TRIES: u32 = 3;
 /// Seats a buyer takes at most.
 const PARTY_MAX: usize = 4;
 
-/// What a reserve in the rush may come to.
-const MAY_LOSE: Expected = &[result::RESERVED, "SEATS_UNAVAILABLE", "INSUFFICIENT_STOCK"];
+/// The possible outcomes of a reserve in the rush.
+const MAY_LOSE: ExpectedOutcomes = &[result::RESERVED, "SEATS_UNAVAILABLE", "INSUFFICIENT_STOCK"];
 
-/// What a buyer does with what was got.
+/// What a buyer does with a hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Temper {
+enum BuyerBehavior {
     Pays,
     ChangesMind,
     WantsMoneyBack,
     WalksAway,
 }
 
-impl Temper {
+impl BuyerBehavior {
     fn of(number: usize) -> Self {
         match number % 20 {
             7 => Self::WalksAway,
@@ -47,37 +47,37 @@ impl Temper {
     }
 }
 
-/// Sends in the buyers and waits until the last one has left.
-pub async fn rush(exchange: &Arc<Exchange>, buyers: usize, seed: u64) -> anyhow::Result<()> {
+/// Lets the buyers in, and returns once the last one has left.
+pub async fn rush(client: &Arc<DemoClient>, buyers: usize, seed: u64) -> anyhow::Result<()> {
     let mut crowd = JoinSet::new();
     let closes = Instant::now() + CLOSES;
     for number in 0..buyers {
         let mut rng = Rng::with_seed(seed.wrapping_add(number as u64));
-        let exchange = Arc::clone(exchange);
-        let temper = Temper::of(number);
+        let client = Arc::clone(client);
+        let behavior = BuyerBehavior::of(number);
         // Most come early; those who walk away first, so that their holds run out in time.
-        let last = if temper == Temper::WalksAway { RUSH / 4 } else { RUSH };
+        let last = if behavior == BuyerBehavior::WalksAway { RUSH / 4 } else { RUSH };
         crowd.spawn(async move {
             tokio::time::sleep(last.mul_f64(rng.f64().powf(1.5))).await;
-            visit(exchange, number, temper, closes, &mut rng).await
+            visit(client, number, behavior, closes, &mut rng).await
         });
     }
-    everyone(crowd).await
+    all_left(crowd).await
 }
 
-/// Those who come later, for what was given back. They look before they choose.
-pub async fn latecomers(exchange: &Arc<Exchange>, buyers: usize, seed: u64) -> anyhow::Result<()> {
+/// Buyers who come later, for what was given back, and choose among free seats.
+pub async fn latecomers(client: &Arc<DemoClient>, buyers: usize, seed: u64) -> anyhow::Result<()> {
     let mut crowd = JoinSet::new();
     for number in 0..buyers {
         let mut rng = Rng::with_seed(seed.wrapping_sub(1 + number as u64));
         let name = format!("latecomer-{number:02}");
-        let exchange = Arc::clone(exchange);
+        let client = Arc::clone(client);
         crowd.spawn(async move {
             tokio::time::sleep(Duration::from_millis(rng.u64(0..500))).await;
-            let mut buyer = Customer::new(&exchange, name, theatre::event());
+            let mut buyer = Customer::new(&client, name, venue::event());
             let party = rng.usize(1..=2);
             for _ in 0..TRIES {
-                let Some((_, seats)) = look(&exchange, party, &mut rng) else { return Ok(()) };
+                let Some((_, seats)) = free_seats(&client, party, &mut rng) else { return Ok(()) };
                 if let Some(held) = buyer.reserve(&seats, &[], None, MAY_LOSE).await? {
                     return buyer.confirm(&held, &[result::CONFIRMED]).await;
                 }
@@ -85,27 +85,27 @@ pub async fn latecomers(exchange: &Arc<Exchange>, buyers: usize, seed: u64) -> a
             Ok(())
         });
     }
-    everyone(crowd).await
+    all_left(crowd).await
 }
 
-async fn everyone(mut crowd: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+async fn all_left(mut crowd: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
     while let Some(left) = crowd.join_next().await {
         left??;
     }
     Ok(())
 }
 
-/// One buyer: tries for seats, or the lawn, and decides what to do with what was got.
+/// One buyer: tries for seats, or the lawn, and pays, cancels or walks away.
 async fn visit(
-    exchange: Arc<Exchange>,
+    client: Arc<DemoClient>,
     number: usize,
-    temper: Temper,
+    behavior: BuyerBehavior,
     closes: Instant,
     rng: &mut Rng,
 ) -> anyhow::Result<()> {
     let name = format!("buyer-{number:03}");
-    let mut buyer = Customer::new(&exchange, name.as_str(), theatre::event());
-    let hold_seconds = (temper == Temper::WalksAway).then_some(1);
+    let mut buyer = Customer::new(&client, name.as_str(), venue::event());
+    let hold_seconds = (behavior == BuyerBehavior::WalksAway).then_some(1);
     let party = 1 + rng.usize(..PARTY_MAX).min(rng.usize(..PARTY_MAX));
     for attempt in 0..TRIES {
         if Instant::now() >= closes {
@@ -113,27 +113,29 @@ async fn visit(
         }
         let (section, seats) = match attempt {
             _ if number % 5 == 4 => ("lawn", Vec::new()),
-            0 => dream(party, rng),
-            _ => match look(&exchange, party, rng) {
+            0 => best_seats(party, rng),
+            _ => match free_seats(&client, party, rng) {
                 Some(found) => found,
                 None => return Ok(()),
             },
         };
-        buyer.group = Some(theatre::text(group(number, section, &name))?);
+        buyer.group = Some(venue::text(group(number, section, &name))?);
         let lines = extras(number, seats.len(), party)?;
         let Some(held) = buyer.reserve(&seats, &lines, hold_seconds, MAY_LOSE).await? else {
             tokio::time::sleep(Duration::from_millis(rng.u64(THINKING_MS) / 2)).await;
             continue;
         };
-        if temper == Temper::WalksAway {
-            exchange.tally().runs_out(held.reservation_id);
+        if behavior == BuyerBehavior::WalksAway {
+            client.expectations().runs_out(held.reservation_id);
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(rng.u64(THINKING_MS))).await;
-        return match temper {
-            Temper::Pays | Temper::WalksAway => buyer.confirm(&held, &[result::CONFIRMED]).await,
-            Temper::ChangesMind => buyer.cancel(&held, false, &[result::CANCELLED]).await,
-            Temper::WantsMoneyBack => {
+        return match behavior {
+            BuyerBehavior::Pays | BuyerBehavior::WalksAway => {
+                buyer.confirm(&held, &[result::CONFIRMED]).await
+            }
+            BuyerBehavior::ChangesMind => buyer.cancel(&held, false, &[result::CANCELLED]).await,
+            BuyerBehavior::WantsMoneyBack => {
                 buyer.confirm(&held, &[result::CONFIRMED]).await?;
                 buyer.cancel(&held, true, &[result::CANCELLED]).await
             }
@@ -142,10 +144,10 @@ async fn visit(
     Ok(())
 }
 
-/// The producer's choice: most shops order by section, some by event, some by buyer. The same seat
-/// is asked for in several groups, so no group's order can protect it.
+/// The group is the producer's choice: most take one a section, some one an event or a buyer. The
+/// same seat is requested in several groups, so no group's order protects it.
 fn group(number: usize, section: &str, name: &str) -> String {
-    let event = theatre::EVENT;
+    let event = venue::EVENT;
     match number % 10 {
         0..6 => format!("event-{event}/{section}"),
         6..8 => format!("event-{event}"),
@@ -163,8 +165,8 @@ fn extras(number: usize, seats: usize, party: usize) -> anyhow::Result<Vec<Order
     })
 }
 
-/// The seats everybody wants: in front, in the middle. Without a look at what is left.
-fn dream(party: usize, rng: &mut Rng) -> (&'static str, Vec<String>) {
+/// The most wanted seats, in front and in the middle, whether they are free or not.
+fn best_seats(party: usize, rng: &mut Rng) -> (&'static str, Vec<String>) {
     let rows: Vec<_> = rush_rows().collect();
     #[expect(clippy::cast_precision_loss, reason = "a dozen rows")]
     let spread = rows.len() as f64 * rng.f64().powf(1.7);
@@ -175,9 +177,13 @@ fn dream(party: usize, rng: &mut Rng) -> (&'static str, Vec<String>) {
     (section, (start..start + party).map(|index| seat_name(row, index)).collect())
 }
 
-/// Seats side by side that are free as far as results tell, from a random row on.
-fn look(exchange: &Exchange, party: usize, rng: &mut Rng) -> Option<(&'static str, Vec<String>)> {
-    let taken = exchange.tally().seats();
+/// Seats side by side that no result shows as taken, from a random row on.
+fn free_seats(
+    client: &DemoClient,
+    party: usize,
+    rng: &mut Rng,
+) -> Option<(&'static str, Vec<String>)> {
+    let taken = client.expectations().seats();
     let is_free = |name: &String| !taken.keys().any(|seat| seat.as_str() == name);
     let rows: Vec<_> = rush_rows().collect();
     let first = rng.usize(..rows.len());

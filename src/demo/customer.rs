@@ -1,38 +1,38 @@
-//! One customer's way through the shop: what is asked for, command by command.
+//! One customer: commands, one after the other, with the outcomes that are expected.
 
 use std::sync::Arc;
 
 use super::{
-    exchange::{Ask, Exchange, Reply},
-    tally::{Expected, ReservationView, result},
-    theatre::text,
+    client::{CheckedResult, DemoClient, ScriptedCommand},
+    expectations::{ExpectedOutcomes, result},
+    venue::text,
 };
 use crate::domain::{
-    Action, Cancel, Confirm, GroupId, OrderLine, PoolId, ReservationId, Reserve, Restock,
-    RestockMode,
+    Action, Cancel, Confirm, GroupId, OrderLine, Outcome, PoolId, Reservation, ReservationId,
+    Reserve, Restock, RestockMode,
 };
 
-/// A customer, or whoever sends commands for one.
+/// A customer, or a manager who restocks.
 pub struct Customer {
-    /// The way to the worker.
-    pub exchange: Arc<Exchange>,
-    /// Who it is; its commands' ids begin with it.
+    /// Posts the commands.
+    pub client: Arc<DemoClient>,
+    /// The user id; command ids begin with it.
     pub name: String,
     /// The pool.
     pub pool: PoolId,
-    /// The group of its commands; one a pool without.
+    /// The group of the commands; the pool's without.
     pub group: Option<GroupId>,
-    /// Whether everything came to what was expected so far.
+    /// Whether every outcome so far was as expected.
     pub went_well: bool,
-    asked: u32,
+    commands: u32,
 }
 
 impl Customer {
-    /// One who has asked for nothing yet.
+    /// A customer who has sent nothing yet.
     #[must_use]
-    pub fn new(exchange: &Arc<Exchange>, name: impl Into<String>, pool: PoolId) -> Self {
-        let (exchange, name) = (Arc::clone(exchange), name.into());
-        Self { exchange, name, pool, group: None, went_well: true, asked: 0 }
+    pub fn new(client: &Arc<DemoClient>, name: impl Into<String>, pool: PoolId) -> Self {
+        let (client, name) = (Arc::clone(client), name.into());
+        Self { client, name, pool, group: None, went_well: true, commands: 0 }
     }
 
     /// The same customer, whose commands go into that group.
@@ -42,21 +42,21 @@ impl Customer {
     }
 
     /// The next command.
-    pub fn next(&mut self, action: Action, expected: Expected) -> Ask {
-        self.asked += 1;
-        let id = format!("{}-{}", self.name, self.asked);
+    pub fn next(&mut self, action: Action, expected: ExpectedOutcomes) -> ScriptedCommand {
+        self.commands += 1;
+        let id = format!("{}-{}", self.name, self.commands);
         let (pool, group) = (self.pool.clone(), self.group.clone());
-        Ask { id, pool, action, group, expected }
+        ScriptedCommand { id, pool, action, group, expected }
     }
 
     /// A reserve of seats and lines; its reservation's id follows from the command's.
-    pub fn reserve_ask(
+    pub fn reserve_command(
         &mut self,
         seats: &[String],
         lines: &[OrderLine],
         hold_seconds: Option<u32>,
-        expected: Expected,
-    ) -> anyhow::Result<Ask> {
+        expected: ExpectedOutcomes,
+    ) -> anyhow::Result<ScriptedCommand> {
         let reserve = Reserve {
             reservation_id: ReservationId(uuid::Uuid::nil()),
             user_id: text(&self.name)?,
@@ -64,80 +64,95 @@ impl Customer {
             lines: lines.to_vec(),
             hold_seconds,
         };
-        let mut ask = self.next(Action::Reserve(reserve), expected);
-        let id = Exchange::key(&ask.id)?.default_reservation_id();
-        if let Action::Reserve(reserve) = &mut ask.action {
+        let mut command = self.next(Action::Reserve(reserve), expected);
+        let id = DemoClient::key(&command.id)?.default_reservation_id();
+        if let Action::Reserve(reserve) = &mut command.action {
             reserve.reservation_id = id;
         }
-        Ok(ask)
+        Ok(command)
     }
 
-    /// Posts a command and waits; gives its result.
-    pub async fn ask(&mut self, ask: Ask) -> anyhow::Result<Option<Reply>> {
-        let reply = self.exchange.ask(ask).await?;
+    /// Posts a command and waits for its result.
+    pub async fn request(
+        &mut self,
+        command: ScriptedCommand,
+    ) -> anyhow::Result<Option<CheckedResult>> {
+        let reply = self.client.request(command).await?;
         self.went_well &= reply.as_ref().is_some_and(|reply| reply.is_expected);
         Ok(reply)
     }
 
-    /// Reserves; gives the reservation if there is one.
+    /// Posts a reserve and waits; returns the reservation, unless it was rejected.
+    pub async fn request_hold(
+        &mut self,
+        command: ScriptedCommand,
+    ) -> anyhow::Result<Option<Reservation>> {
+        let outcome = self.request(command).await?.map(|reply| reply.result.outcome);
+        Ok(match outcome {
+            Some(Outcome::Reserved { reservation }) => Some(reservation),
+            _ => None,
+        })
+    }
+
+    /// Reserves; returns the reservation, unless it was rejected.
     pub async fn reserve(
         &mut self,
         seats: &[String],
         lines: &[OrderLine],
         hold_seconds: Option<u32>,
-        expected: Expected,
-    ) -> anyhow::Result<Option<ReservationView>> {
-        let ask = self.reserve_ask(seats, lines, hold_seconds, expected)?;
-        Ok(self.ask(ask).await?.and_then(|reply| reply.result.data.reservation))
+        expected: ExpectedOutcomes,
+    ) -> anyhow::Result<Option<Reservation>> {
+        let command = self.reserve_command(seats, lines, hold_seconds, expected)?;
+        self.request_hold(command).await
     }
 
-    /// Reserves seats that must be had.
-    pub async fn hold(&mut self, seats: &[&str]) -> anyhow::Result<Option<ReservationView>> {
+    /// Reserves seats that are known to be free.
+    pub async fn hold(&mut self, seats: &[&str]) -> anyhow::Result<Option<Reservation>> {
         let seats: Vec<String> = seats.iter().map(|seat| (*seat).to_owned()).collect();
         self.reserve(&seats, &[], None, &[result::RESERVED]).await
     }
 
-    /// Pays.
+    /// Confirms a hold.
     pub async fn confirm(
         &mut self,
-        reservation: &ReservationView,
-        expected: Expected,
+        reservation: &Reservation,
+        expected: ExpectedOutcomes,
     ) -> anyhow::Result<()> {
         let confirm = Confirm {
-            reservation_id: ReservationId(reservation.reservation_id),
+            reservation_id: reservation.reservation_id,
             booking_id: text(format!("booking-{}", self.name))?,
             user_id: Some(text(&self.name)?),
         };
-        let ask = self.next(Action::Confirm(confirm), expected);
-        self.ask(ask).await.map(|_| ())
+        let command = self.next(Action::Confirm(confirm), expected);
+        self.request(command).await.map(|_| ())
     }
 
-    /// Gives back.
+    /// Cancels a hold, or with `refund` a sale.
     pub async fn cancel(
         &mut self,
-        reservation: &ReservationView,
+        reservation: &Reservation,
         refund: bool,
-        expected: Expected,
+        expected: ExpectedOutcomes,
     ) -> anyhow::Result<()> {
         let cancel = Cancel {
-            reservation_id: ReservationId(reservation.reservation_id),
+            reservation_id: reservation.reservation_id,
             user_id: None,
             reason: Some(text("changed my mind")?),
             refund,
         };
-        let ask = self.next(Action::Cancel(cancel), expected);
-        self.ask(ask).await.map(|_| ())
+        let command = self.next(Action::Cancel(cancel), expected);
+        self.request(command).await.map(|_| ())
     }
 
-    /// Puts on sale.
+    /// Restocks the pool.
     pub async fn restock(&mut self, restock: Restock) -> anyhow::Result<()> {
         let (lines, pool) = (restock.lines.clone(), self.pool.clone());
-        let ask = self.next(Action::Restock(restock), &[result::RESTOCKED]);
-        self.exchange.tally().stocked(&pool, &lines);
-        self.ask(ask).await.map(|_| ())
+        let command = self.next(Action::Restock(restock), &[result::RESTOCKED]);
+        self.client.expectations().stocked(&pool, &lines);
+        self.request(command).await.map(|_| ())
     }
 
-    /// Adds to lines.
+    /// Adds to lines of the pool.
     pub async fn add(&mut self, lines: Vec<OrderLine>) -> anyhow::Result<()> {
         let mode = RestockMode::Add;
         self.restock(Restock { seats: Vec::new(), lines, mode, as_of: None }).await

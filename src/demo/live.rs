@@ -10,8 +10,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    tally::{ExpectedSeat, Tally, result},
-    theatre::{self, BLOCKED, LAWN, ROW_SEATS, SECTIONS, seat_name, text},
+    expectations::{Expectations, ExpectedSeat, result},
+    venue::{self, BLOCKED, LAWN, ROW_SEATS, SECTIONS, seat_name, text},
 };
 use crate::{
     domain::{LineKey, SeatNumber},
@@ -32,7 +32,7 @@ const HOME: &str = "\u{1b}[H";
 const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_BELOW: &str = "\u{1b}[J";
 
-/// What is being played, for whoever watches.
+/// The part of the demo that is being played.
 #[derive(Default)]
 pub struct Stage(Mutex<String>);
 
@@ -47,7 +47,7 @@ impl Stage {
     }
 }
 
-/// How to watch.
+/// How the demo is shown while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     /// A moving picture.
@@ -58,7 +58,7 @@ pub enum View {
     Nothing,
 }
 
-/// Gives the terminal back as it was, however the demo ends.
+/// Restores the terminal, however the demo ends.
 struct Screen<'a>(&'a Output);
 
 impl<'a> Screen<'a> {
@@ -75,8 +75,8 @@ impl Drop for Screen<'_> {
     }
 }
 
-/// Shows how things stand for as long as it is polled.
-pub async fn watch(view: View, tally: impl Fn() -> Frame, stage: &Stage, out: &Output) {
+/// Shows the state of the sale for as long as it is polled.
+pub async fn watch(view: View, frame: impl Fn() -> Frame, stage: &Stage, out: &Output) {
     let begun = Instant::now();
     let screen = (view == View::Screen).then(|| Screen::enter(out));
     let mut ticks = tokio::time::interval(if screen.is_some() { FRAME } else { LINE });
@@ -87,7 +87,7 @@ pub async fn watch(view: View, tally: impl Fn() -> Frame, stage: &Stage, out: &O
         match view {
             View::Nothing => return std::future::pending().await,
             View::Screen => {
-                let picture = tally().picture(&stage.now(), elapsed, out.style());
+                let picture = frame().picture(&stage.now(), elapsed, out.style());
                 let picture = picture.replace('\n', &format!("{CLEAR_LINE}\n"));
                 let _ = out.write(&format!("{HOME}{picture}{CLEAR_BELOW}"));
             }
@@ -98,14 +98,14 @@ pub async fn watch(view: View, tally: impl Fn() -> Frame, stage: &Stage, out: &O
                     said = now;
                 }
                 if !elapsed.is_zero() && elapsed >= LINE {
-                    let _ = out.line(&tally().line(elapsed));
+                    let _ = out.line(&frame().line(elapsed));
                 }
             }
         }
     }
 }
 
-/// How things stand.
+/// The state of the sale at one moment.
 pub struct Frame {
     seats: BTreeMap<SeatNumber, ExpectedSeat>,
     lawn: (u64, u64),
@@ -126,15 +126,16 @@ const COUNTED: [(&str, &str); 5] = [
 const CODES_MAX: usize = 8;
 
 impl Frame {
-    /// By the books.
+    /// The state that follows from the results so far.
     #[must_use]
-    pub fn of(tally: &Tally) -> Self {
-        let lawn = text(LAWN.0).map(|sku| tally.taken(&LineKey { pool: theatre::event(), sku }));
+    pub fn of(expectations: &Expectations) -> Self {
+        let lawn =
+            text(LAWN.0).map(|sku| expectations.taken(&LineKey { pool: venue::event(), sku }));
         Self {
-            seats: tally.seats(),
+            seats: expectations.seats(),
             lawn: lawn.unwrap_or_default(),
-            outcomes: tally.outcomes.clone(),
-            rejections: tally.rejections.clone(),
+            outcomes: expectations.outcomes.clone(),
+            rejections: expectations.rejections.clone(),
         }
     }
 
@@ -150,7 +151,7 @@ impl Frame {
         self.seats.values().filter(|state| **state == ExpectedSeat::Sold).count()
     }
 
-    /// For those who read along.
+    /// One line, for logs and pipes.
     #[must_use]
     pub fn line(&self, elapsed: Duration) -> String {
         let mut line = format!("{:>4.0} s  {:>5} commands ", elapsed.as_secs_f64(), self.decided());
@@ -161,18 +162,18 @@ impl Frame {
         line
     }
 
-    /// For those who watch: the house on the left, figures on the right.
+    /// The picture for a terminal: the seats on the left, counts on the right.
     #[must_use]
     pub fn picture(&self, stage: &str, elapsed: Duration, style: Style) -> String {
-        let mut house = self.house(style);
-        house.push(String::new());
-        house.push(self.lawn(style));
-        let figures = self.figures(elapsed, style);
+        let mut map = self.seat_map(style);
+        map.push(String::new());
+        map.push(self.lawn(style));
+        let counts = self.counts(elapsed, style);
         let mut picture =
             format!("{}  an on-sale in one process\n\n", style.heading("inventory-worker"));
-        for index in 0..house.len().max(figures.len()) {
-            let left = house.get(index).map_or("", String::as_str);
-            let right = figures.get(index).map_or("", String::as_str);
+        for index in 0..map.len().max(counts.len()) {
+            let left = map.get(index).map_or("", String::as_str);
+            let right = counts.get(index).map_or("", String::as_str);
             // What is on the left has its width already, except where nothing is.
             let gap = if left.is_empty() { MAP_WIDTH } else { 0 };
             let _ = writeln!(picture, "{left}{:gap$}  {right}", "");
@@ -192,7 +193,7 @@ impl Frame {
     }
 
     /// One line a row, [`MAP_WIDTH`] columns wide.
-    fn house(&self, style: Style) -> Vec<String> {
+    fn seat_map(&self, style: Style) -> Vec<String> {
         let mut lines = Vec::new();
         for section in &SECTIONS {
             for (index, row) in section.rows.iter().enumerate() {
@@ -233,25 +234,25 @@ impl Frame {
         )
     }
 
-    fn figures(&self, elapsed: Duration, style: Style) -> Vec<String> {
+    fn counts(&self, elapsed: Duration, style: Style) -> Vec<String> {
         let decided = self.decided();
         #[expect(clippy::cast_precision_loss, reason = "thousands")]
         let rate = decided as f64 / elapsed.as_secs_f64().max(0.1);
-        let mut figures = vec![
+        let mut counts = vec![
             format!("{:<16}{:>8.1}", "seconds", elapsed.as_secs_f64()),
             format!("{:<16}{decided:>8}", "commands"),
             format!("{:<16}{rate:>8.0}", "a second"),
             String::new(),
         ];
         for (name, result_type) in COUNTED {
-            figures.push(format!("{name:<16}{:>8}", self.count(result_type)));
+            counts.push(format!("{name:<16}{:>8}", self.count(result_type)));
         }
         let mut codes: Vec<_> = self.rejections.iter().collect();
         codes.sort_by_key(|(code, count)| (std::cmp::Reverse(**count), code.as_str()));
         for (code, count) in codes.into_iter().take(CODES_MAX) {
-            figures.push(style.faint(&format!("{:<21}{count:>3}", in_words(code))));
+            counts.push(style.faint(&format!("{:<21}{count:>3}", in_words(code))));
         }
-        figures
+        counts
     }
 }
 

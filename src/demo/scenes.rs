@@ -1,4 +1,4 @@
-//! The scripted scenes: one for each way in which a sale can go wrong, on seats of their own.
+//! The scripted scenes: one for each accident of a sale, on seats of their own.
 
 use std::sync::Arc;
 
@@ -6,35 +6,35 @@ use futures::future::try_join_all;
 use serde_json::json;
 
 use super::{
+    client::DemoClient,
     customer::Customer,
-    exchange::Exchange,
-    tally::result,
-    theatre::{self, BLOCKED, STORE_SKUS, line, sku, text},
+    expectations::result,
+    venue::{self, BLOCKED, STORE_SKUS, line, sku, text},
 };
 
-/// A scene and how it went.
+/// A scene that was played.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// In a word or two.
+    /// One or two words.
     pub title: &'static str,
-    /// What was done, and what it shows.
-    pub told: String,
-    /// Whether every command came to what it must.
+    /// What happened, and what it shows.
+    pub description: String,
+    /// Whether every outcome was as expected.
     pub went_well: bool,
 }
 
 type Played = anyhow::Result<Scene>;
 
 /// Puts everything on sale, through the queue of restocks. Plays before the doors open.
-pub async fn stock_up(exchange: &Arc<Exchange>) -> Played {
-    let mut house = Customer::new(exchange, "house-manager", theatre::event());
-    let mut kiosk = Customer::new(exchange, "kiosk-manager", theatre::store()?);
-    let (event, store) = (theatre::event_restock()?, theatre::store_restock()?);
+pub async fn stock_up(client: &Arc<DemoClient>) -> Played {
+    let mut house = Customer::new(client, "house-manager", venue::event());
+    let mut kiosk = Customer::new(client, "kiosk-manager", venue::store()?);
+    let (event, store) = (venue::event_restock()?, venue::store_restock()?);
     let (seats, skus) = (event.seats.len(), store.lines.len());
     tokio::try_join!(house.restock(event), kiosk.restock(store))?;
     Ok(Scene {
         title: "Restock",
-        told: format!(
+        description: format!(
             "{seats} seats and {skus} SKUs went on sale in two messages. Neither fits one \
              transaction, so each ran in chunks with a marker apiece: a crash in between would \
              resume, not repeat."
@@ -43,103 +43,107 @@ pub async fn stock_up(exchange: &Arc<Exchange>) -> Played {
     })
 }
 
-/// Plays all scenes side by side, in the order they are told in.
-pub async fn play(exchange: &Arc<Exchange>) -> anyhow::Result<Vec<Scene>> {
+/// Plays all scenes at the same time; returns them in the order they are shown in.
+pub async fn play(client: &Arc<DemoClient>) -> anyhow::Result<Vec<Scene>> {
     let scenes: [futures::future::BoxFuture<'_, Played>; 8] = [
-        Box::pin(duplicate(exchange)),
-        Box::pin(reused_id(exchange)),
-        Box::pin(ran_out(exchange)),
-        Box::pin(takeover(exchange)),
-        Box::pin(refund(exchange)),
-        Box::pin(stranger(exchange)),
-        Box::pin(unreadable(exchange)),
-        Box::pin(store(exchange)),
+        Box::pin(duplicate(client)),
+        Box::pin(reused_id(client)),
+        Box::pin(ran_out(client)),
+        Box::pin(takeover(client)),
+        Box::pin(refund(client)),
+        Box::pin(stranger(client)),
+        Box::pin(unreadable(client)),
+        Box::pin(store(client)),
     ];
     try_join_all(scenes).await
 }
 
-fn customer(exchange: &Arc<Exchange>, name: &str) -> anyhow::Result<Customer> {
-    Customer::new(exchange, name, theatre::event()).in_group(format!("event-1/{name}"))
+fn customer(client: &Arc<DemoClient>, name: &str) -> anyhow::Result<Customer> {
+    Customer::new(client, name, venue::event()).in_group(format!("event-1/{name}"))
 }
 
-async fn duplicate(exchange: &Arc<Exchange>) -> Played {
-    let mut ada = customer(exchange, "ada")?;
-    let reserve =
-        |ada: &mut Customer| ada.reserve_ask(&["X-1".to_owned()], &[], None, &[result::RESERVED]);
+async fn duplicate(client: &Arc<DemoClient>) -> Played {
+    let mut ada = customer(client, "ada")?;
+    let reserve = |ada: &mut Customer| {
+        ada.reserve_command(&["X-1".to_owned()], &[], None, &[result::RESERVED])
+    };
     let first = reserve(&mut ada)?;
-    let repetition = reserve(&mut customer(exchange, "ada")?)?;
-    let held = ada.ask(first).await?.and_then(|reply| reply.result.data.reservation);
-    exchange.repeat(repetition)?;
+    let repetition = reserve(&mut customer(client, "ada")?)?;
+    let held = ada.request_hold(first).await?;
+    client.repeat(repetition).await?;
     if let Some(held) = held {
         ada.confirm(&held, &[result::CONFIRMED]).await?;
     }
     Ok(Scene {
         title: "Duplicate",
-        told: "A reserve was sent twice, past the queue's own deduplication. The second time the \
+        description:
+            "A reserve was sent twice, past the queue's own deduplication. The second time the \
                ledger answered: the same outcome under the same result id, and nothing was done."
-            .to_owned(),
+                .to_owned(),
         went_well: ada.went_well,
     })
 }
 
-async fn reused_id(exchange: &Arc<Exchange>) -> Played {
-    let mut bob = customer(exchange, "bob")?;
-    let first = bob.reserve_ask(&["X-2".to_owned()], &[], None, &[result::RESERVED])?;
+async fn reused_id(client: &Arc<DemoClient>) -> Played {
+    let mut bob = customer(client, "bob")?;
+    let first = bob.reserve_command(&["X-2".to_owned()], &[], None, &[result::RESERVED])?;
     let id = first.id.clone();
-    let held = bob.ask(first).await?.and_then(|reply| reply.result.data.reservation);
-    let mut other = bob.reserve_ask(&["X-3".to_owned()], &[], None, &["COMMAND_ID_REUSED"])?;
+    let held = bob.request_hold(first).await?;
+    let mut other = bob.reserve_command(&["X-3".to_owned()], &[], None, &["COMMAND_ID_REUSED"])?;
     other.id = id;
-    bob.ask(other).await?;
+    bob.request(other).await?;
     if let Some(held) = held {
         bob.confirm(&held, &[result::CONFIRMED]).await?;
     }
     Ok(Scene {
         title: "Reused id",
-        told: "The same id came again with another seat: COMMAND_ID_REUSED, and the first outcome \
+        description:
+            "The same id came again with another seat: COMMAND_ID_REUSED, and the first outcome \
                stands."
-            .to_owned(),
+                .to_owned(),
         went_well: bob.went_well,
     })
 }
 
-async fn ran_out(exchange: &Arc<Exchange>) -> Played {
-    let mut cleo = customer(exchange, "cleo")?;
+async fn ran_out(client: &Arc<DemoClient>) -> Played {
+    let mut cleo = customer(client, "cleo")?;
     let seats = ["X-5".to_owned(), "X-6".to_owned()];
     if let Some(held) = cleo.reserve(&seats, &[], Some(1), &[result::RESERVED]).await? {
-        exchange.tally().runs_out(held.reservation_id);
-        exchange.until_expired(held.reservation_id).await;
+        client.expectations().runs_out(held.reservation_id);
+        client.until_expired(held.reservation_id).await;
         cleo.confirm(&held, &["RESERVATION_EXPIRED"]).await?;
     }
     Ok(Scene {
         title: "Expiry",
-        told: "Holds of one second were left alone. The sweeper found them, posted an expiry for \
+        description:
+            "Holds of one second were left alone. The sweeper found them, posted an expiry for \
                each as a command like any other, and a confirm that came too late met \
                RESERVATION_EXPIRED."
-            .to_owned(),
+                .to_owned(),
         went_well: cleo.went_well,
     })
 }
 
-async fn takeover(exchange: &Arc<Exchange>) -> Played {
-    let (mut dora, mut eve) = (customer(exchange, "dora")?, customer(exchange, "eve")?);
+async fn takeover(client: &Arc<DemoClient>) -> Played {
+    let (mut dora, mut eve) = (customer(client, "dora")?, customer(client, "eve")?);
     let seats = ["X-7".to_owned(), "X-8".to_owned()];
     let mut was_first = false;
     if let Some(held) = dora.reserve(&seats, &[], Some(1), &[result::RESERVED]).await? {
-        exchange.tally().runs_out(held.reservation_id);
-        let clock = &exchange.embedded.backends.clock;
-        exchange.until(|| clock.now() >= held.expires_at).await;
+        client.expectations().runs_out(held.reservation_id);
+        let clock = &client.embedded.backends.clock;
+        client.until(|| clock.now() >= held.expires_at).await;
         if let Some(taken) = eve.reserve(&seats, &[], None, &[result::RESERVED]).await? {
             dora.confirm(&held, &["RESERVATION_EXPIRED"]).await?;
             eve.confirm(&taken, &[result::CONFIRMED]).await?;
-            exchange.until_expired(held.reservation_id).await;
-            let released = exchange.tally().ended_at(held.reservation_id);
+            client.until_expired(held.reservation_id).await;
+            let released = client.expectations().ended_at(held.reservation_id);
             was_first = released.is_some_and(|released| taken.created_at < released);
         }
     }
     let when = if was_first { "and before the sweeper came" } else { "right after the sweeper" };
     Ok(Scene {
         title: "Takeover",
-        told: format!(
+        description: format!(
             "The moment a hold ran out, {when}, someone else took its seats and paid. The first \
              owner's late confirm and expiry left them alone."
         ),
@@ -147,8 +151,8 @@ async fn takeover(exchange: &Arc<Exchange>) -> Played {
     })
 }
 
-async fn refund(exchange: &Arc<Exchange>) -> Played {
-    let (mut finn, mut gwen) = (customer(exchange, "finn")?, customer(exchange, "gwen")?);
+async fn refund(client: &Arc<DemoClient>) -> Played {
+    let (mut finn, mut gwen) = (customer(client, "finn")?, customer(client, "gwen")?);
     if let Some(held) = finn.hold(&["X-9", "X-10"]).await? {
         finn.confirm(&held, &[result::CONFIRMED]).await?;
         finn.cancel(&held, false, &["RESERVATION_CONFIRMED"]).await?;
@@ -159,15 +163,16 @@ async fn refund(exchange: &Arc<Exchange>) -> Played {
     }
     Ok(Scene {
         title: "Refund",
-        told: "A paid reservation cannot be cancelled by accident (RESERVATION_CONFIRMED). With \
+        description:
+            "A paid reservation cannot be cancelled by accident (RESERVATION_CONFIRMED). With \
                `refund` it was, and both seats were sold to the next customer."
-            .to_owned(),
+                .to_owned(),
         went_well: finn.went_well && gwen.went_well,
     })
 }
 
-async fn stranger(exchange: &Arc<Exchange>) -> Played {
-    let (mut hana, mut ivan) = (customer(exchange, "hana")?, customer(exchange, "ivan")?);
+async fn stranger(client: &Arc<DemoClient>) -> Played {
+    let (mut hana, mut ivan) = (customer(client, "hana")?, customer(client, "ivan")?);
     if let Some(held) = hana.hold(&["X-11"]).await? {
         ivan.confirm(&held, &["NOT_OWNER"]).await?;
         hana.confirm(&held, &[result::CONFIRMED]).await?;
@@ -176,7 +181,7 @@ async fn stranger(exchange: &Arc<Exchange>) -> Played {
     ivan.reserve(&[BLOCKED.to_owned()], &[], None, &["SEATS_UNAVAILABLE"]).await?;
     Ok(Scene {
         title: "Wrong requests",
-        told: "Another user's reservation (NOT_OWNER), a seat that does not exist \
+        description: "Another user's reservation (NOT_OWNER), a seat that does not exist \
                (SEAT_NOT_FOUND), a seat off sale (SEATS_UNAVAILABLE): each got its answer, and \
                nothing changed."
             .to_owned(),
@@ -184,26 +189,26 @@ async fn stranger(exchange: &Arc<Exchange>) -> Played {
     })
 }
 
-async fn unreadable(exchange: &Arc<Exchange>) -> Played {
-    let mut jo = customer(exchange, "jo")?;
+async fn unreadable(client: &Arc<DemoClient>) -> Played {
+    let mut jo = customer(client, "jo")?;
     let group = text("event-1/jo")?;
-    exchange.post_text(&group, "{\"specversion\": \"1.0\", \"id\":".to_owned(), None).await?;
+    client.post_text(&group, "{\"specversion\": \"1.0\", \"id\":".to_owned(), None).await?;
     let unknown = json!({
         "specversion": "1.0", "id": "teleport-1", "source": "/demo/box-office",
-        "type": "inventory.teleport.v1", "data": { "event_id": theatre::EVENT },
+        "type": "inventory.teleport.v1", "data": { "event_id": venue::EVENT },
     });
     let expected: &[&str] = &["UNSUPPORTED_TYPE"];
     let answer = Some(("teleport-1", expected));
-    let reply = exchange.post_text(&group, unknown.to_string(), answer).await?;
+    let reply = client.post_text(&group, unknown.to_string(), answer).await?;
     jo.went_well &= reply.is_some_and(|reply| reply.is_expected);
     if let Some(held) = jo.hold(&["X-12"]).await? {
         jo.confirm(&held, &[result::CONFIRMED]).await?;
     }
-    exchange.until(|| exchange.embedded.dead_letters() >= UNREADABLE).await;
-    let dead = exchange.embedded.dead_letters();
+    client.until(|| client.embedded.dead_letters() >= UNREADABLE).await;
+    let dead = client.embedded.dead_letters();
     Ok(Scene {
         title: "Poison",
-        told: format!(
+        description: format!(
             "A message that is not JSON and one of an unknown type were copied whole to the \
              dead-letter queue with the reason ({dead} copies). The reserve right behind them in \
              their group was sold as usual."
@@ -215,15 +220,15 @@ async fn unreadable(exchange: &Arc<Exchange>) -> Played {
 /// Messages of the scenes that belong in the dead-letter queue.
 pub const UNREADABLE: usize = 2;
 
-async fn store(exchange: &Arc<Exchange>) -> Played {
-    let pool = theatre::store()?;
-    let mut kim = Customer::new(exchange, "kim", pool.clone());
-    let mut kiosk = Customer::new(exchange, "kiosk-clerk", pool);
+async fn store(client: &Arc<DemoClient>) -> Played {
+    let pool = venue::store()?;
+    let mut kim = Customer::new(client, "kim", pool.clone());
+    let mut kiosk = Customer::new(client, "kiosk-clerk", pool);
     let basket = |quantity| -> anyhow::Result<Vec<_>> {
         let skus = [1, 2, STORE_SKUS];
         Ok(skus.iter().map(|number| line(&sku(*number), quantity)).collect::<Result<_, _>>()?)
     };
-    let stocked = theatre::STORE_QUANTITY;
+    let stocked = venue::STORE_QUANTITY;
     if let Some(held) = kim.reserve(&[], &basket(stocked)?, None, &[result::RESERVED]).await? {
         kim.reserve(&[], &basket(1)?, None, &["INSUFFICIENT_STOCK"]).await?;
         kim.confirm(&held, &[result::CONFIRMED]).await?;
@@ -235,9 +240,10 @@ async fn store(exchange: &Arc<Exchange>) -> Played {
     }
     Ok(Scene {
         title: "Store",
-        told: "A basket of three SKUs was bought out; the next one met INSUFFICIENT_STOCK on all \
+        description:
+            "A basket of three SKUs was bought out; the next one met INSUFFICIENT_STOCK on all \
                three, until a delivery came in and it could be had. All or nothing, each time."
-            .to_owned(),
+                .to_owned(),
         went_well: kim.went_well && kiosk.went_well,
     })
 }

@@ -1,15 +1,15 @@
-//! What the demo came to, for programs and for people.
+//! The demo's summary, for programs and for people.
 
 use std::{collections::BTreeMap, fmt::Write as _, io};
 
 use serde::Serialize;
 
-use super::{scenes::Scene, tally::result};
+use super::{expectations::result, scenes::Scene};
 use crate::terminal::{Output, Table};
 
-/// What the demo came to.
+/// The results of the demo.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub struct DemoSummary {
     /// Commands that were sent, expiries included; each must have one outcome.
     pub commands: u64,
     /// Commands by the type of their result.
@@ -30,7 +30,7 @@ pub struct Summary {
     pub messages: u64,
     /// Repetitions among them.
     pub repeated: u64,
-    /// Messages that are no commands and have no identity to answer to.
+    /// Messages that are no commands and carry no identity, so that they have no result.
     pub unreadable: u64,
     /// Repetitions that the ledger answered.
     pub replays: u64,
@@ -42,9 +42,9 @@ pub struct Summary {
     pub seats: BTreeMap<&'static str, u64>,
     /// From the first command to the last result.
     pub seconds: f64,
-    /// What did not go as it must; nothing, if all is well.
+    /// What went wrong; empty if all is well.
     pub problems: Vec<String>,
-    /// What was played.
+    /// The scenes that were played.
     #[serde(skip)]
     pub scenes: Vec<Scene>,
 }
@@ -54,17 +54,17 @@ pub struct Summary {
 pub struct AuditSummary {
     /// Broken invariants.
     pub violations: u64,
-    /// What looked wrong and kept changing; nothing does once all is quiet.
+    /// Contradictions that kept changing while they were checked; 0 once all is quiet.
     pub unsettled: u64,
     /// Items that were read.
     pub items: u64,
 }
 
-/// What stood behind the ports.
+/// What the ports were connected to.
 const PORTS: &str = "Here sqs, sns and redis are in memory, and dynamodb is a server in this process.\n\
                      The sweeper's calls are among them, and what waiting for locks cost.";
 
-/// The order outcomes are shown in: the rejections, which are told apart by code, last.
+/// The order outcomes are shown in: rejections, which are listed by code, last.
 const ORDER: [&str; 6] = [
     result::RESTOCKED,
     result::RESERVED,
@@ -74,8 +74,8 @@ const ORDER: [&str; 6] = [
     result::REJECTED,
 ];
 
-impl Summary {
-    /// Whether every command came to what it must, and the audit is clean.
+impl DemoSummary {
+    /// Whether every outcome was as expected, and the audit is clean.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty() && self.audit.violations == 0
@@ -92,7 +92,7 @@ impl Summary {
         for scene in &self.scenes {
             let mark = if scene.went_well { style.good("✓") } else { style.bad("✗") };
             let title = style.heading(&format!("{:<15}", scene.title));
-            out.line(&format!("{mark} {title} {}\n", wrapped(&scene.told, 60, 18)))?;
+            out.line(&format!("{mark} {title} {}\n", wrapped(&scene.description, 60, 18)))?;
         }
         self.print_outcomes(out)?;
         self.print_calls(out)?;
@@ -144,10 +144,10 @@ impl Summary {
         out.table(&table)?;
         out.line("")?;
         let audit = &self.audit;
-        let said = format!("{} items read, {} violations", audit.items, audit.violations);
+        let items = format!("{} items read, {} violations", audit.items, audit.violations);
         let is_sound = audit.violations == 0;
-        let said = if is_sound { style.good(&said) } else { style.bad(&said) };
-        out.line(&format!("{} {said}", style.heading("Audit:")))?;
+        let items = if is_sound { style.good(&items) } else { style.bad(&items) };
+        out.line(&format!("{} {items}", style.heading("Audit:")))?;
         for problem in &self.problems {
             out.line(&format!("{} {problem}", style.bad("Problem:")))?;
         }

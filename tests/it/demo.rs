@@ -56,7 +56,7 @@ async fn every_command_of_the_demo_has_one_outcome_and_the_books_agree() {
     assert!(!text.contains('\u{1b}'), "no terminal, no escapes");
 }
 
-fn count(summary: &demo::summary::Summary, word: &str) -> u64 {
+fn count(summary: &demo::summary::DemoSummary, word: &str) -> u64 {
     summary.outcomes.get(&format!("inventory.{word}.v1")).copied().unwrap_or(0)
 }
 

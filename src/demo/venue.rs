@@ -1,4 +1,4 @@
-//! What is on sale: a theatre's seats, its lawn, and a store.
+//! What is on sale: the seats and the lawn of an event, and a store.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use crate::domain::{
 pub const EVENT: u64 = 1;
 /// Seats in each row.
 pub const ROW_SEATS: usize = 20;
-/// The row of the boxes, kept for the scripted scenes: the rush does not go there.
+/// The row of the boxes, kept for the scripted scenes: buyers of the rush leave it out.
 pub const BOXES: &str = "X";
 /// A seat that is off sale.
 pub const BLOCKED: &str = "X-20";
@@ -25,7 +25,7 @@ pub const STORE_SKUS: usize = 600;
 /// On hand of each SKU.
 pub const STORE_QUANTITY: u64 = 3;
 
-/// A part of the house.
+/// A part of the venue.
 pub struct Section {
     /// Its name.
     pub name: &'static str,
@@ -35,7 +35,7 @@ pub struct Section {
     pub price: &'static str,
 }
 
-/// The house, the best seats first.
+/// The sections, the best seats first.
 pub const SECTIONS: [Section; 4] = [
     Section { name: "Stalls", rows: &["A", "B", "C", "D"], price: "120.00" },
     Section { name: "Circle", rows: &["E", "F", "G", "H"], price: "85.00" },

@@ -1,32 +1,32 @@
-//! What must follow from the books, and how the tables must stand by them.
+//! Checks at the end: of the results among themselves, and of the tables against them.
 
 use std::collections::BTreeMap;
 
-use super::{ExpectedSeat, Held, Tally};
+use super::{Expectations, ExpectedSeat, TrackedReservation};
 use crate::{
-    demo::theatre,
+    demo::venue,
     domain::{LineKey, ReservationStatus, Seat, SeatNumber, SeatState, StockLevel, Timestamp},
     ports::{Page, PageCursor, PortError, Record, ScanStore, Table},
 };
 
-impl Held {
-    /// From when on its seats may be someone else's; `None` while they are its own for good.
+impl TrackedReservation {
+    /// From when on its seats may be another's; `None` where they are sold.
     fn free_from(&self) -> Option<Timestamp> {
         match (self.was_confirmed, self.ended_at) {
             (true, ended_at) => ended_at,
-            (false, Some(ended_at)) => Some(ended_at.min(self.view.expires_at)),
-            (false, None) => Some(self.view.expires_at),
+            (false, Some(ended_at)) => Some(ended_at.min(self.latest.expires_at)),
+            (false, None) => Some(self.latest.expires_at),
         }
     }
 }
 
-impl Tally {
-    /// Notes what does not follow: a command without its outcome, a hold that did not run out, a
-    /// seat that two had at the same time.
+impl Expectations {
+    /// Notes contradictions: a command without its outcome, a hold that did not expire, a seat that
+    /// two reservations had at the same time.
     pub fn close(&mut self) {
         let mut problems = Vec::new();
-        for (key, asked) in &self.asked {
-            let (sent, answered) = (asked.expected.len(), asked.answers.len());
+        for (key, command) in &self.commands {
+            let (sent, answered) = (command.expected.len(), command.results.len());
             if answered < sent {
                 problems.push(format!("{key}: {answered} outcomes for {sent} commands"));
             }
@@ -40,7 +40,7 @@ impl Tally {
             for pair in holders.windows(2) {
                 let [earlier, later] = pair else { continue };
                 let free_from = earlier.free_from();
-                if free_from.is_none_or(|free_from| later.view.created_at < free_from) {
+                if free_from.is_none_or(|free_from| later.latest.created_at < free_from) {
                     problems.push(format!("seat {seat} was given to two at the same time"));
                 }
             }
@@ -48,32 +48,33 @@ impl Tally {
         self.problems.append(&mut problems);
     }
 
-    /// Who had each seat, one after the other.
-    fn holders(&self) -> BTreeMap<&SeatNumber, Vec<&Held>> {
-        let mut holders: BTreeMap<&SeatNumber, Vec<&Held>> = BTreeMap::new();
-        for held in self.reservations.values().filter(|held| held.pool.event_id().is_some()) {
-            for seat in &held.view.seats {
+    /// The reservations of each seat, one after the other.
+    fn holders(&self) -> BTreeMap<&SeatNumber, Vec<&TrackedReservation>> {
+        let mut holders: BTreeMap<&SeatNumber, Vec<&TrackedReservation>> = BTreeMap::new();
+        for held in self.reservations.values().filter(|held| held.latest.pool.event_id().is_some())
+        {
+            for seat in &held.latest.seats {
                 holders.entry(seat).or_default().push(held);
             }
         }
         for of_seat in holders.values_mut() {
-            let end = |held: &Held| held.ended_at.unwrap_or(Timestamp::MAX);
-            of_seat.sort_by_key(|held| (held.view.created_at, end(held)));
+            let end = |held: &TrackedReservation| held.ended_at.unwrap_or(Timestamp::MAX);
+            of_seat.sort_by_key(|held| (held.latest.created_at, end(held)));
         }
         holders
     }
 
-    /// Notes every seat and line of the tables that stands otherwise than by the books. Gives the
+    /// Notes every seat and line of the tables that differs from what the results say. Returns the
     /// number of seats by status.
     pub fn compare(&mut self, tables: Vec<Record>) -> BTreeMap<&'static str, u64> {
         let mut by_status = BTreeMap::new();
-        let by_the_books = self.seats();
+        let expected = self.seats();
         let mut lines = 0;
         for record in tables {
             match record {
                 Record::Seat(key, seat) => {
                     *by_status.entry(seat.occupancy.status()).or_default() += 1;
-                    self.compare_seat(&key.number, &seat, by_the_books.get(&key.number).copied());
+                    self.compare_seat(&key.number, &seat, expected.get(&key.number).copied());
                 }
                 Record::Line(key, line) => {
                     lines += 1;
@@ -84,28 +85,28 @@ impl Tally {
         }
         if lines != self.stock.len() {
             let expected = self.stock.len();
-            self.problems.push(format!("the tables have {lines} lines, {expected} by the books"));
+            self.problems.push(format!("the tables have {lines} lines, {expected} expected"));
         }
         by_status
     }
 
-    fn compare_seat(&mut self, number: &SeatNumber, seat: &Seat, booked: Option<ExpectedSeat>) {
-        let agrees = match (&seat.occupancy, booked) {
-            (SeatState::Available, None) => number.as_str() != theatre::BLOCKED,
-            (SeatState::Blocked, None) => number.as_str() == theatre::BLOCKED,
+    fn compare_seat(&mut self, number: &SeatNumber, seat: &Seat, expected: Option<ExpectedSeat>) {
+        let agrees = match (&seat.occupancy, expected) {
+            (SeatState::Available, None) => number.as_str() != venue::BLOCKED,
+            (SeatState::Blocked, None) => number.as_str() == venue::BLOCKED,
             (SeatState::Reserved { .. }, Some(ExpectedSeat::Held)) => true,
             (SeatState::Booked { reservation_id, .. }, Some(ExpectedSeat::Sold)) => {
-                let owner = self.reservations.get(&reservation_id.0);
+                let owner = self.reservations.get(reservation_id);
                 owner.is_some_and(|owner| {
-                    owner.view.status == ReservationStatus::Confirmed
-                        && owner.view.seats.contains(number)
+                    owner.latest.status == ReservationStatus::Confirmed
+                        && owner.latest.seats.contains(number)
                 })
             }
             _ => false,
         };
         if !agrees {
             let status = seat.occupancy.status();
-            self.problems.push(format!("seat {number} is {status}, by the books {booked:?}"));
+            self.problems.push(format!("seat {number} is {status}, expected {expected:?}"));
         }
     }
 
@@ -118,14 +119,14 @@ impl Tally {
         if found != expected || found.0 < 0 {
             let sku = &key.sku;
             self.problems.push(format!(
-                "line {sku} has {} available and {} reserved, by the books {} and {}",
+                "line {sku} has {} available and {} reserved, expected {} and {}",
                 found.0, found.1, expected.0, expected.1
             ));
         }
     }
 }
 
-/// Everything in a table.
+/// Every record of a table.
 ///
 /// # Errors
 ///
