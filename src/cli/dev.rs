@@ -36,15 +36,15 @@ pub struct DevArgs {
     pub settings: Flags<DevConfig>,
 }
 
-/// Runs the worker on embedded backends until told to stop, or plays the demo.
+/// Runs the worker on embedded backends until a signal, or plays the demo.
 ///
 /// # Errors
 ///
-/// Where the configuration is wrong, the folder cannot be used, or a port is taken.
+/// The configuration is wrong, the folder cannot be used, or a port is taken.
 #[cfg(feature = "embedded")]
 pub async fn run(args: DevArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let mut config = args.settings.load(&*context.environment)?;
-    // A receive from memory costs nothing, and one under way holds up the end.
+    // A receive from memory costs nothing, and one under way delays the shutdown.
     config.worker.long_poll = config.worker.long_poll.min(std::time::Duration::from_secs(1));
     let mut signals = crate::app::signals::StopSignals::catch()?;
     if !args.demo {

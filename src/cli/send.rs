@@ -122,7 +122,7 @@ pub struct ReserveArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
     pub address: AddressArgs,
-    /// Whom it is for
+    /// The user it is for
     #[arg(long = "user", value_name = "USER_ID")]
     user_id: UserId,
     /// A seat to hold; repeatable, or comma-separated
@@ -218,7 +218,7 @@ pub struct RestockArgs {
     /// Whether on hand becomes the quantity, or the quantity is added to it
     #[arg(long, requires = "lines")]
     mode: Option<ModeArg>,
-    /// When the figures were taken (RFC 3339); an older set is skipped
+    /// When the quantities were counted (RFC 3339); an older set is skipped
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
     /// How to post.
@@ -267,7 +267,7 @@ impl SendCommand {
         }
     }
 
-    /// What is asked for. `reservation_id` is what a reserve makes where none was given.
+    /// The command's action. `reservation_id` is that of a reserve for which none was given.
     #[must_use]
     pub fn action(&self, reservation_id: ReservationId) -> Action {
         match self {
@@ -319,7 +319,7 @@ impl RestockArgs {
     }
 }
 
-/// A source that producers may use: the workers' own are refused wherever they come from.
+/// A source that producers may use: those of the workers are refused.
 fn source(text: &str) -> Result<Source, String> {
     let source: Source = text.parse().map_err(|invalid: InvalidText| invalid.to_string())?;
     match message::is_reserved(&source) {
@@ -336,7 +336,7 @@ fn line_to_stock(text: &str) -> Result<OrderLine, String> {
     line(text, 0)
 }
 
-/// The last `=` divides: a SKU may hold others.
+/// Splits at the last `=`: a SKU may contain others.
 fn line(text: &str, least: u64) -> Result<OrderLine, String> {
     let wrong = || format!("expected SKU=QUANTITY, the quantity from {least} to {QUANTITY_MAX}");
     let (sku, quantity) = text.rsplit_once('=').ok_or_else(wrong)?;

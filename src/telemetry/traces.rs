@@ -13,7 +13,7 @@
 
 mod batch;
 mod context;
-mod sending;
+mod producer_span;
 mod transport;
 
 use std::time::Duration;
@@ -26,7 +26,7 @@ use opentelemetry_sdk::{
     trace::{SdkTracer, SdkTracerProvider},
 };
 
-pub use sending::Sending;
+pub use producer_span::ProducerSpan;
 
 use crate::config::{TraceConfig, TraceExport};
 use transport::Transport;

@@ -9,15 +9,15 @@ const LINES_AHEAD: usize = 64;
 
 /// The lines of stdin, as they come. Ends with stdin.
 ///
-/// Read on a thread of its own, which nobody waits for: tokio's stdin would keep the process from
-/// ending until one more line came.
+/// Read on a thread that is not joined: tokio's stdin would keep the process from ending until one
+/// more line comes.
 pub(super) fn lines_of_stdin() -> mpsc::Receiver<String> {
     let (send, receive) = mpsc::channel(LINES_AHEAD);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             match line {
                 Ok(line) => {
-                    // Nobody reads on once the process is on its way out.
+                    // The receiver is gone once the process ends.
                     if send.blocking_send(line).is_err() {
                         return;
                     }

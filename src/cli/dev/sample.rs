@@ -1,4 +1,4 @@
-//! What there is to try things on: an event and a store.
+//! The sample data: an event and a store.
 
 use crate::domain::{
     Action, CommandKey, InvalidText, OrderLine, PoolId, Restock, RestockMode, SeatChange,
@@ -12,15 +12,15 @@ const ROW_SEATS: usize = 20;
 const LAWN: (&str, u64) = ("lawn", 200);
 const STOCK: [(&str, u64); 4] = [("apple", 120), ("bread", 40), ("cheese", 25), ("umbrella", 3)];
 
-/// What there is, in words.
+/// The sample in one sentence.
 pub(super) const WORDS: &str = "event 1: seats A-1 to H-20, and 200 places of `lawn`; \
                                 store store-1: apple, bread, cheese, umbrella";
 
 /// A command that works the first time.
 pub(super) const EXAMPLE: &str = r#"{"specversion":"1.0","id":"try-1","source":"/me","type":"inventory.reserve.v1","data":{"event_id":1,"user_id":"me","seats":["A-1","A-2"]}}"#;
 
-/// The restocks that make it. Under the same identity each time: where the tables were kept, the
-/// ledger answers, and nothing that was sold since is put on sale again.
+/// The restocks that create it, under the same identity each time: where tables were kept, the
+/// ledger answers them, and they change nothing.
 pub(super) fn commands() -> Result<Vec<(CommandKey, PoolId, Action)>, InvalidText> {
     let command = |id: &str, pool: PoolId, restock: Restock| {
         let key = CommandKey { source: "/inventory-dev".parse()?, id: id.parse()? };

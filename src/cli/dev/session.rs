@@ -11,20 +11,21 @@ use crate::{
     admin::{Admin, AdminServer},
     app::{embedded::Embedded, signals::StopSignals, worker_group::WorkerGroup},
     cli::{CliContext, ExitCode},
+    client::{PreparedCommand, ResultSubscription},
     config::DevConfig,
-    domain::{Action, CommandKey, GroupId, PoolId},
-    message::{self, OutgoingCommand},
-    ports::OutgoingMessage,
+    domain::{Action, CommandKey, PoolId},
+    message::OutgoingCommand,
     telemetry::{Metrics, Readiness},
     terminal::Output,
     worker::Observer,
 };
 
-/// SQS: within five minutes a repetition of a message is accepted and not appended.
+/// SQS: the deduplication interval of a FIFO queue, within which a repetition is accepted and not
+/// appended.
 const DEDUPLICATION: Duration = Duration::from_secs(300);
 
 /// The longest wait for the sample; it takes a second on a busy machine.
-const SAMPLE_PATIENCE: Duration = Duration::from_secs(20);
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One run of `dev`.
 pub(super) struct Session<'a> {
@@ -35,7 +36,7 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Works until a signal, then drains. The end of the lines is no reason to stop.
+    /// Works until a signal, then drains. Goes on after the last line.
     pub(super) async fn run(
         self,
         mut lines: mpsc::Receiver<String>,
@@ -53,8 +54,10 @@ impl Session<'_> {
             &observer,
         );
         let printer = Printer {
-            results: embedded.subscribe("dev-results.fifo"),
-            entropy: Arc::clone(&embedded.backends.entropy),
+            results: ResultSubscription::new(
+                embedded.subscribe("dev-results.fifo"),
+                Arc::clone(&embedded.backends.entropy),
+            ),
             out: &self.context.out,
             json: self.json,
         };
@@ -133,7 +136,7 @@ impl Session<'_> {
         }
     }
 
-    /// Where results are for programs, stdout is theirs.
+    /// Prints to stderr where stdout is for results in JSON.
     fn introduce(&self, admin: &AdminServer) -> std::io::Result<()> {
         let out: &Output = if self.json { &self.context.errors } else { &self.context.out };
         let style = out.style();
@@ -163,20 +166,19 @@ impl Session<'_> {
 /// Posts commands.
 struct Poster<'a> {
     embedded: &'a Embedded,
-    /// What the queue still knows of, by its message id.
+    /// When messages were posted that the queue's deduplication still knows, by message id.
     posted: BTreeMap<String, Instant>,
 }
 
 impl Poster<'_> {
-    /// Posts a line as it is, if it is a command. A blank one is passed over.
+    /// Posts a line as it is, if it is a command. Ignores a blank one.
     fn post_line(&mut self, line: &str) -> Result<(), String> {
         if line.trim().is_empty() {
             return Ok(());
         }
         let command =
-            message::decode_from_producer(line).map_err(|wrong| wrong.to_string())?.command;
-        let group = message::default_group(&command.pool, &command.action);
-        let message_id = self.push(&command.action, group, line.to_owned())?;
+            PreparedCommand::from_body(line.to_owned()).map_err(|error| error.to_string())?;
+        let message_id = self.push(&command)?;
         self.posted.retain(|_, at| at.elapsed() < DEDUPLICATION);
         match self.posted.insert(message_id, Instant::now()) {
             None => Ok(()),
@@ -186,25 +188,23 @@ impl Poster<'_> {
         }
     }
 
-    /// Waits for the sample, which goes through another queue than what is to sell it.
+    /// Waits for the sample: its restocks and the commands on it go through different queues.
     async fn until_idle(&self) {
-        let deadline = Instant::now() + SAMPLE_PATIENCE;
+        let deadline = Instant::now() + SAMPLE_TIMEOUT;
         while !self.embedded.is_idle() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     fn post_command(&self, key: CommandKey, pool: PoolId, action: Action) -> anyhow::Result<()> {
-        let group = message::default_group(&pool, &action);
         let time = self.embedded.backends.clock.now();
         let command = OutgoingCommand { key, time, pool, action, traceparent: None };
-        let body = message::encode_command(&command);
-        self.push(&command.action, group, body).map(|_| ()).map_err(anyhow::Error::msg)
+        let command = PreparedCommand::encode(&command, None)?;
+        self.push(&command).map(|_| ()).map_err(anyhow::Error::msg)
     }
 
-    fn push(&self, action: &Action, group: GroupId, body: String) -> Result<String, String> {
-        let attributes = BTreeMap::new();
-        let message = OutgoingMessage { group, body, deduplication_id: None, attributes };
-        self.embedded.queue_for(action).push(&message).map_err(|error| error.to_string())
+    fn push(&self, command: &PreparedCommand) -> Result<String, String> {
+        let queue = self.embedded.queue_for(&command.command.action);
+        queue.push(&command.message()).map_err(|error| error.to_string())
     }
 }

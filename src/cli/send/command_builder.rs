@@ -1,6 +1,6 @@
 //! Commands made ready to be posted: checked, with a queue, a group and a trace.
 
-use std::{collections::BTreeMap, io::Read as _, path::Path};
+use std::{io::Read as _, path::Path};
 
 use anyhow::Context;
 
@@ -8,44 +8,25 @@ use super::{DeliveryArgs, SendCommand};
 use crate::{
     adapters::system::{Random, SystemClock},
     cli::BadUsage,
+    client::PreparedCommand,
     config::{AwsConfig, Environment},
-    domain::{Action, Command, CommandKey, GroupId},
-    message::{self, Decoded, OutgoingCommand, TRACEPARENT, TRACESTATE, TraceContext},
-    ports::{Clock as _, Entropy as _, OutgoingMessage},
-    telemetry::{Traces, traces::Sending},
+    domain::{Action, CommandKey},
+    message::{OutgoingCommand, TRACEPARENT, TRACESTATE, TraceContext, Undecodable},
+    ports::{Clock as _, Entropy as _},
+    telemetry::{Traces, traces::ProducerSpan},
 };
 
 /// Wrong lines of a file that are named; beyond, they are counted.
 const WRONG_LINES_SHOWN_MAX: usize = 20;
 
-/// A command on its way, checked as the worker will check it.
-pub(super) struct PreparedCommand {
-    pub(super) command: Command,
+/// A command with the queue it goes to.
+pub(super) struct RoutedCommand {
+    pub(super) command: PreparedCommand,
     pub(super) queue: String,
-    pub(super) group: GroupId,
-    pub(super) body: String,
-    pub(super) attributes: BTreeMap<String, String>,
-    pub(super) span: Option<Sending>,
+    pub(super) span: Option<ProducerSpan>,
 }
 
-impl PreparedCommand {
-    /// What it counts towards [`MESSAGE_BYTES_MAX`]: attributes with their names and types, too.
-    pub(super) fn bytes(&self) -> usize {
-        let of = |(name, value): (&String, &String)| name.len() + value.len() + "String".len();
-        self.body.len() + self.attributes.iter().map(of).sum::<usize>()
-    }
-
-    pub(super) fn message(&self) -> OutgoingMessage {
-        OutgoingMessage {
-            group: self.group.clone(),
-            body: self.body.clone(),
-            deduplication_id: None,
-            attributes: self.attributes.clone(),
-        }
-    }
-}
-
-/// The trace of whoever started this process, as the environment tells it
+/// The trace context of the process that started this one, from the environment
 /// (<https://opentelemetry.io/docs/specs/otel/context/env-carriers/>).
 pub(super) fn caller(environment: &dyn Environment) -> Option<TraceContext> {
     let read = |name: &str| environment.get(&name.to_ascii_uppercase())?.into_string().ok();
@@ -53,7 +34,7 @@ pub(super) fn caller(environment: &dyn Environment) -> Option<TraceContext> {
     Some(context.with_tracestate(read(TRACESTATE).as_deref()))
 }
 
-/// Where commands are made ready.
+/// Prepares commands.
 pub(super) struct CommandBuilder<'a> {
     pub(super) config: &'a AwsConfig,
     pub(super) delivery: &'a DeliveryArgs,
@@ -62,7 +43,8 @@ pub(super) struct CommandBuilder<'a> {
 }
 
 impl CommandBuilder<'_> {
-    pub(super) fn posting_of(&self, command: &SendCommand) -> anyhow::Result<PreparedCommand> {
+    /// The command of a subcommand's arguments.
+    pub(super) fn from_args(&self, command: &SendCommand) -> anyhow::Result<RoutedCommand> {
         let address = command.address();
         let pool = address.pool().context("name a pool: --event or --store")?;
         let id = match &address.id {
@@ -71,34 +53,29 @@ impl CommandBuilder<'_> {
         };
         let key = CommandKey { source: address.source.clone(), id };
         let action = command.action(key.default_reservation_id());
-        let group = address.group.clone().unwrap_or_else(|| message::default_group(&pool, &action));
         let time = SystemClock.now();
         let queue = self.queue_for(&action);
         let span = self.span(&queue, &key, &action, self.caller.as_ref());
-        let traceparent = span.as_ref().and_then(Sending::context).or_else(|| self.caller.clone());
-        let body =
-            message::encode_command(&OutgoingCommand { key, time, pool, action, traceparent });
-        let command = read(&body)?.command;
-        Ok(PreparedCommand { command, queue, group, body, attributes: BTreeMap::new(), span })
+        let traceparent = self.context_of(span.as_ref());
+        let command = OutgoingCommand { key, time, pool, action, traceparent };
+        let command =
+            PreparedCommand::encode(&command, address.group.clone()).map_err(bad_command)?;
+        Ok(RoutedCommand { command, queue, span })
     }
 
-    /// A message as it is. Its body stays so: the trace goes beside it, where the body tells none.
-    fn posting_of_body(&self, body: String) -> Result<PreparedCommand, BadUsage> {
-        let Decoded { command, traceparent } = read(&body)?;
-        let parent = traceparent.as_ref().or(self.caller.as_ref());
-        let queue = self.queue_for(&command.action);
-        let span = self.span(&queue, &command.key, &command.action, parent);
-        let beside = match traceparent {
-            Some(_) => None,
-            None => span.as_ref().and_then(Sending::context).or_else(|| self.caller.clone()),
-        };
-        let attributes = beside.iter().flat_map(|context| {
-            let state = context.tracestate().map(|state| (TRACESTATE.to_owned(), state.to_owned()));
-            [(TRACEPARENT.to_owned(), context.to_string())].into_iter().chain(state)
-        });
-        let attributes = attributes.collect();
-        let group = message::default_group(&command.pool, &command.action);
-        Ok(PreparedCommand { command, queue, group, body, attributes, span })
+    /// A message, posted as it is. Where its body carries no trace context, the attributes do.
+    fn from_body(&self, body: String) -> Result<RoutedCommand, BadUsage> {
+        let prepared = PreparedCommand::from_body(body).map_err(bad_command)?;
+        let parent = prepared.traceparent.as_ref().or(self.caller.as_ref());
+        let queue = self.queue_for(&prepared.command.action);
+        let span = self.span(&queue, &prepared.command.key, &prepared.command.action, parent);
+        let command = prepared.with_trace(self.context_of(span.as_ref()).as_ref());
+        Ok(RoutedCommand { command, queue, span })
+    }
+
+    /// What a command carries: its own span where traces are exported, or the caller's.
+    fn context_of(&self, span: Option<&ProducerSpan>) -> Option<TraceContext> {
+        span.and_then(ProducerSpan::context).or_else(|| self.caller.clone())
     }
 
     fn span(
@@ -107,13 +84,13 @@ impl CommandBuilder<'_> {
         key: &CommandKey,
         action: &Action,
         parent: Option<&TraceContext>,
-    ) -> Option<Sending> {
+    ) -> Option<ProducerSpan> {
         let command_type = action.command_type().as_str();
-        self.traces.map(|traces| traces.sending(queue, key, command_type, parent))
+        self.traces.map(|traces| traces.producer_span(queue, key, command_type, parent))
     }
 
     /// Every line, or none where one of them is wrong.
-    pub(super) fn read_file(&self, path: &Path) -> anyhow::Result<Vec<PreparedCommand>> {
+    pub(super) fn read_file(&self, path: &Path) -> anyhow::Result<Vec<RoutedCommand>> {
         let shown = path.display();
         let text = if path == Path::new("-") {
             let mut text = String::new();
@@ -122,15 +99,15 @@ impl CommandBuilder<'_> {
         } else {
             std::fs::read_to_string(path).with_context(|| format!("{shown}"))?
         };
-        let (mut postings, mut wrong) = (Vec::new(), Vec::new());
+        let (mut commands, mut wrong) = (Vec::new(), Vec::new());
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            match self.posting_of_body(line.to_owned()) {
-                Ok(posting) => postings.push(posting),
+            match self.from_body(line.to_owned()) {
+                Ok(command) => commands.push(command),
                 Err(BadUsage(what)) => wrong.push(format!("line {}: {what}", index + 1)),
             }
         }
         if wrong.is_empty() {
-            return Ok(postings);
+            return Ok(commands);
         }
         let more = wrong.len().saturating_sub(WRONG_LINES_SHOWN_MAX);
         wrong.truncate(WRONG_LINES_SHOWN_MAX);
@@ -151,15 +128,14 @@ impl CommandBuilder<'_> {
     }
 }
 
-/// Reads the body as the worker will.
-fn read(body: &str) -> Result<Decoded, BadUsage> {
-    message::decode_from_producer(body).map_err(|refused| {
-        BadUsage(format!("{}: {}", refused.rejection.code.as_str(), refused.rejection.message))
-    })
+fn bad_command(error: Box<Undecodable>) -> BadUsage {
+    BadUsage(error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::config::Flags;
 
@@ -168,33 +144,33 @@ mod tests {
     }
 
     #[test]
-    fn a_command_continues_the_trace_of_whoever_sends_it() {
+    fn a_command_continues_the_trace_of_its_caller() {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let environment: BTreeMap<&str, &str> =
             [("TRACEPARENT", parent), ("TRACESTATE", "a=1")].into();
         let (delivery, caller) = (delivery(), caller(&environment));
         let config = Flags::<AwsConfig>::none().load(&environment).unwrap();
-        let counter = CommandBuilder { config: &config, delivery: &delivery, traces: None, caller };
+        let builder = CommandBuilder { config: &config, delivery: &delivery, traces: None, caller };
         let body = |more: &str| {
             format!(
                 r#"{{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1"{more},"data":{{"event_id":1,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}}}"#
             )
         };
-        let posting = counter.posting_of_body(body("")).unwrap();
-        assert_eq!(posting.body, body(""), "it is sent as it is");
+        let sent = builder.from_body(body("")).unwrap();
+        assert_eq!(sent.command.body, body(""), "it is sent as it is");
         let attributes = [("traceparent", parent), ("tracestate", "a=1")];
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(posting.attributes, attributes.into());
+        assert_eq!(sent.command.attributes, attributes.into());
         let own =
             body(r#","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01""#);
-        assert_eq!(counter.posting_of_body(own).unwrap().attributes, BTreeMap::new());
+        assert_eq!(builder.from_body(own).unwrap().command.attributes, BTreeMap::new());
     }
 
     #[test]
     fn nothing_goes_to_the_queue_of_expiries_unasked() {
         let delivery = delivery();
         let config = Flags::<AwsConfig>::none().load(&BTreeMap::new()).unwrap();
-        let counter =
+        let builder =
             CommandBuilder { config: &config, delivery: &delivery, traces: None, caller: None };
         let body = |kind: &str, data: &str| {
             format!(
@@ -207,11 +183,11 @@ mod tests {
             ("expire", id, "inventory-commands.fifo"),
             ("restock", r#""seats":[{"seat_number":"A-1"}]"#, "inventory-restock.fifo"),
         ] {
-            assert_eq!(counter.posting_of_body(body(kind, data)).unwrap().queue, queue, "{kind}");
+            assert_eq!(builder.from_body(body(kind, data)).unwrap().queue, queue, "{kind}");
         }
         let reserved = body("cancel", id).replace("/s\"", "/inventory-worker/sweeper\"");
-        let Err(BadUsage(told)) = counter.posting_of_body(reserved) else { panic!("taken") };
-        assert!(told.contains("source") && told.contains("reserved to workers"), "{told}");
+        let Err(BadUsage(error)) = builder.from_body(reserved) else { panic!("taken") };
+        assert!(error.contains("source") && error.contains("reserved to workers"), "{error}");
     }
 
     #[test]
@@ -221,15 +197,15 @@ mod tests {
         std::fs::write(file.path(), format!("{good}\n\n{{}}\n{good}\nno JSON\n")).unwrap();
         let delivery = delivery();
         let config = Flags::<AwsConfig>::none().load(&BTreeMap::new()).unwrap();
-        let counter =
+        let builder =
             CommandBuilder { config: &config, delivery: &delivery, traces: None, caller: None };
-        let error = counter.read_file(file.path()).err().unwrap();
+        let error = builder.read_file(file.path()).err().unwrap();
         let error = error.to_string();
         assert!(error.contains("nothing was sent"), "{error}");
         assert!(error.contains("line 3: INVALID_MESSAGE"), "{error}");
         assert!(error.contains("line 5: INVALID_MESSAGE"), "{error}");
         assert!(!error.contains("line 1:") && !error.contains("line 4:"), "{error}");
         std::fs::write(file.path(), format!("{good}\n{good}\n")).unwrap();
-        assert_eq!(counter.read_file(file.path()).unwrap().len(), 2);
+        assert_eq!(builder.read_file(file.path()).unwrap().len(), 2);
     }
 }

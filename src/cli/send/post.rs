@@ -1,4 +1,4 @@
-//! PreparedCommand, and waiting for outcomes.
+//! Posting commands, and waiting for outcomes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,11 +7,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
-use tokio::time::Instant;
 
 use super::{
     SendArgs, SendCommand,
-    command_builder::{CommandBuilder, PreparedCommand, caller},
+    command_builder::{CommandBuilder, RoutedCommand, caller},
 };
 use crate::{
     adapters::{
@@ -20,42 +19,41 @@ use crate::{
     },
     app,
     cli::{CliContext, ExitCode},
-    domain::{
-        Command, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp,
-    },
+    client::{LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError, PreparedCommand},
+    domain::{Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp},
     message::{self, ResultMessage},
     ports::{
-        Clock, LedgerKey, LedgerRecord, LoadRequest, OutgoingMessage, Queue, ReadStore,
+        Clock, OutgoingMessage, Queue, ReadStore,
         queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     },
-    telemetry::{Traces, traces::Sending},
+    telemetry::{Traces, traces::ProducerSpan},
     terminal::progress,
 };
 
 /// How long the spans of what was sent may take to be exported.
 const TRACES_FLUSH: Duration = Duration::from_secs(5);
 
-/// How often the ledger is asked for outcomes.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often the ledger is polled for outcomes.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Posts, and waits for the outcome where asked to.
+/// Posts, and with `--wait` waits for the outcomes.
 ///
 /// # Errors
 ///
-/// Where the configuration or a command is wrong, or a service is unreachable or refuses.
+/// The configuration or a command is wrong, or a service is unreachable or refuses.
 pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let delivery = args.command.as_ref().map_or(&args.delivery, SendCommand::delivery);
     let config = delivery.settings.load(&*context.environment)?;
     let traces = Traces::start(&config.traces)?;
-    let counter = CommandBuilder {
+    let builder = CommandBuilder {
         config: &config.aws,
         delivery,
         traces: traces.as_ref(),
         caller: caller(&*context.environment),
     };
-    let postings = match (&args.command, &args.file) {
-        (Some(command), _) => vec![counter.posting_of(command)?],
-        (None, Some(file)) => counter.read_file(file)?,
+    let commands = match (&args.command, &args.file) {
+        (Some(command), _) => vec![builder.from_args(command)?],
+        (None, Some(file)) => builder.read_file(file)?,
         (None, None) => bail!("nothing to send: name a command or --file"),
     };
     let sdk = app::aws().await;
@@ -65,13 +63,13 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         queue.with_context(|| format!("queue {name} (`bootstrap` creates it)"))
     };
     let mut done = 0;
-    let posted = post_all(connect, &postings, |posting| {
+    let posted = post_all(connect, &commands, |command| {
         done += 1;
-        bar.set_message(format!("{done} of {} posted", postings.len()));
+        bar.set_message(format!("{done} of {} posted", commands.len()));
         match delivery.wait {
-            // The outcome tells.
+            // The outcome is printed instead.
             Some(_) => Ok(()),
-            None => bar.suspend(|| told_posted(posting, delivery.json, context)),
+            None => bar.suspend(|| print_posted(&command.command, delivery.json, context)),
         }
     });
     let posted = posted.await;
@@ -84,99 +82,100 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         (Ok(()), Some(seconds)) => {
             let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
-            wait(&*store, &postings, within, delivery.json, context, &bar).await
+            wait(&*store, &commands, within, delivery.json, context, &bar).await
         }
     };
     bar.finish_and_clear();
     ended
 }
 
-fn told_posted(posting: &PreparedCommand, json: bool, context: &CliContext) -> std::io::Result<()> {
-    let key = &posting.command.key;
+fn print_posted(posted: &PreparedCommand, json: bool, context: &CliContext) -> std::io::Result<()> {
+    let key = &posted.command.key;
     if json {
-        let group = posting.group.as_str();
+        let group = posted.group.as_str();
         return context.out.json(&serde_json::json!({
             "posted": { "source": key.source, "id": key.id, "group": group }
         }));
     }
-    let kind = posting.command.action.command_type().as_str();
-    context.out.line(&format!("posted  {kind}  {}  in group {}", key.id, posting.group))
+    let kind = posted.command.action.command_type().as_str();
+    context.out.line(&format!("posted  {kind}  {}  in group {}", key.id, posted.group))
 }
 
-/// Posts in the order given, whatever the queues, and tells of each that is posted. Where one is
-/// not, neither is anything that follows it, but for commands of other groups in the same call.
+/// Posts in the order given, across queues, and reports each command that is posted. Stops at one
+/// that is not taken; of those behind it, other groups' commands in the same call may be posted.
 async fn post_all<Q: Queue>(
     connect: impl AsyncFn(&str) -> anyhow::Result<Q>,
-    postings: &[PreparedCommand],
-    mut posted: impl FnMut(&PreparedCommand) -> std::io::Result<()>,
+    commands: &[RoutedCommand],
+    mut posted: impl FnMut(&RoutedCommand) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
     let mut queues: BTreeMap<&str, Q> = BTreeMap::new();
     // All of them first: where one is missing, nothing is posted to another.
-    for name in postings.iter().map(|posting| posting.queue.as_str()) {
+    for name in commands.iter().map(|command| command.queue.as_str()) {
         if !queues.contains_key(name) {
             queues.insert(name, connect(name).await?);
         }
     }
-    for batch in batches(postings) {
+    for batch in batches(commands) {
         let queue = batch.first().and_then(|first| queues.get(first.queue.as_str()));
         send(queue.context("a queue for every command")?, batch, &mut posted).await?;
     }
     Ok(())
 }
 
-/// Postings that follow one another and may share a call: of one queue, within what a call takes,
-/// and of different groups, for in a call what comes after a failed entry may be in the queue
-/// before it.
-fn batches(postings: &[PreparedCommand]) -> Vec<&[PreparedCommand]> {
+/// Commands that follow one another and may share a call: of one queue, within what a call takes,
+/// and of different groups, because entries behind a failed one of the same call may be taken.
+fn batches(commands: &[RoutedCommand]) -> Vec<&[RoutedCommand]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes, mut groups) = (0, 0, BTreeSet::new());
-    for (place, posting) in postings.iter().enumerate() {
-        let batch = postings.get(start..place).unwrap_or_default();
+    for (place, routed) in commands.iter().enumerate() {
+        let batch = commands.get(start..place).unwrap_or_default();
+        let (group, size) = (&routed.command.group, routed.command.bytes());
         let is_over = batch.len() == BATCH_ENTRIES_MAX
-            || bytes + posting.bytes() > MESSAGE_BYTES_MAX
-            || groups.contains(&posting.group)
-            || batch.first().is_some_and(|first| first.queue != posting.queue);
+            || bytes + size > MESSAGE_BYTES_MAX
+            || groups.contains(group)
+            || batch.first().is_some_and(|first| first.queue != routed.queue);
         if is_over && !batch.is_empty() {
             batches.push(batch);
             (start, bytes) = (place, 0);
             groups.clear();
         }
-        bytes += posting.bytes();
-        groups.insert(&posting.group);
+        bytes += size;
+        groups.insert(group);
     }
-    batches.extend(postings.get(start..).filter(|batch| !batch.is_empty()));
+    batches.extend(commands.get(start..).filter(|batch| !batch.is_empty()));
     batches
 }
 
 async fn send(
     queue: &dyn Queue,
-    batch: &[PreparedCommand],
-    posted: &mut impl FnMut(&PreparedCommand) -> std::io::Result<()>,
+    batch: &[RoutedCommand],
+    posted: &mut impl FnMut(&RoutedCommand) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
-    let messages: Vec<OutgoingMessage> = batch.iter().map(PreparedCommand::message).collect();
+    let messages: Vec<OutgoingMessage> =
+        batch.iter().map(|routed| routed.command.message()).collect();
     let answers = match queue.send(&messages).await {
         Ok(answers) => answers,
         Err(error) => {
-            let spans = batch.iter().filter_map(|posting| posting.span.as_ref());
+            let spans = batch.iter().filter_map(|routed| routed.span.as_ref());
             spans.for_each(|span| span.failed(&error.to_string()));
             return Err(error.into());
         }
     };
     let mut refused = Ok(());
-    for (posting, answer) in batch.iter().zip(answers) {
+    for (routed, answer) in batch.iter().zip(answers) {
         match answer {
             Ok(_) => {
-                posting.span.iter().for_each(Sending::sent);
-                posted(posting)?;
+                routed.span.iter().for_each(ProducerSpan::sent);
+                posted(routed)?;
             }
             Err(error) => {
-                posting.span.iter().for_each(|span| span.failed(&error.to_string()));
+                routed.span.iter().for_each(|span| span.failed(&error.to_string()));
                 let what = || {
                     format!(
                         "command {}, not taken by queue {}; nothing after it was posted, but for \
                          commands of other groups in the same call. Send all of it again: what \
                          was posted takes effect once",
-                        posting.command.key.id, posting.queue
+                        routed.command.command.key.id, routed.queue
                     )
                 };
                 refused = refused.and(Err(error).with_context(what));
@@ -186,76 +185,64 @@ async fn send(
     refused
 }
 
-/// Reads outcomes from the ledger as they come.
+/// Prints outcomes as they enter the ledger.
 async fn wait(
     store: &dyn ReadStore,
-    postings: &[PreparedCommand],
+    commands: &[RoutedCommand],
     within: Duration,
     json: bool,
     context: &CliContext,
     bar: &ProgressBar,
 ) -> anyhow::Result<ExitCode> {
-    let deadline = Instant::now() + within;
-    let mut left: Vec<&PreparedCommand> = postings.iter().collect();
+    let awaited = commands.iter().map(|routed| &routed.command.command);
+    let polling = LedgerPolling { interval: POLL_INTERVAL, within };
+    let mut wait = LedgerWait::new(store, awaited, polling);
     let mut code = ExitCode::Done;
-    while !left.is_empty() {
-        bar.set_message(format!("{} without an outcome yet", left.len()));
-        let mut still = Vec::new();
-        for posting in left {
-            match outcome(store, &posting.command).await? {
-                Some((outcome, decided_at)) => {
-                    if outcome.rejection().is_some() {
-                        code = ExitCode::Rejected;
-                    }
-                    bar.suspend(|| print(posting, &outcome, decided_at, json, context))?;
-                }
-                None => still.push(posting),
+    while wait.pending() > 0 {
+        bar.set_message(format!("{} without an outcome yet", wait.pending()));
+        for (place, outcome) in wait.next().await.map_err(unwrapped)? {
+            let (outcome, decided_at) = match outcome {
+                LedgerOutcome::Decided { outcome, decided_at } => (outcome, decided_at),
+                LedgerOutcome::IdReused => (id_reused(), SystemClock.now()),
+            };
+            if outcome.rejection().is_some() {
+                code = ExitCode::Rejected;
             }
-        }
-        left = still;
-        if !left.is_empty() {
-            if Instant::now() >= deadline {
-                bail!("{} commands without an outcome after {} s", left.len(), within.as_secs());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+            let routed = commands.get(place).context("a command for every outcome")?;
+            bar.suspend(|| print(&routed.command, &outcome, decided_at, json, context))?;
         }
     }
     Ok(code)
 }
 
-async fn outcome(
-    store: &dyn ReadStore,
-    command: &Command,
-) -> anyhow::Result<Option<(Outcome, Timestamp)>> {
-    let key = LedgerKey::Command(command.key.clone());
-    let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
-    let mut loaded = store.load(&wanted).await?;
-    let Some(record) = loaded.ledger.remove(&key).flatten() else { return Ok(None) };
-    if record.digest() != command.digest {
-        let what = "another command came under the same source and id before";
-        let rejection = Rejection::new(RejectionCode::CommandIdReused, what);
-        return Ok(Some((Outcome::Rejected { rejection }, SystemClock.now())));
-    }
-    match record {
-        LedgerRecord::Outcome { outcome, decided_at, .. } => Ok(Some((outcome, decided_at))),
-        LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => Ok(None),
+/// A failed read as the port reports it, which decides the exit code.
+fn unwrapped(error: LedgerWaitError) -> anyhow::Error {
+    match error {
+        LedgerWaitError::Read(error) => error.into(),
+        error @ LedgerWaitError::DeadlinePassed { .. } => error.into(),
     }
 }
 
+/// The outcome that the worker publishes; the ledger keeps the first command's.
+fn id_reused() -> Outcome {
+    let message = "another command came under the same source and id before";
+    Outcome::Rejected { rejection: Rejection::new(RejectionCode::CommandIdReused, message) }
+}
+
 fn print(
-    posting: &PreparedCommand,
+    prepared: &PreparedCommand,
     outcome: &Outcome,
     decided_at: Timestamp,
     json: bool,
     context: &CliContext,
 ) -> std::io::Result<()> {
-    let command = &posting.command;
+    let command = &prepared.command;
     if json {
         let result = message::encode_result(&ResultMessage {
             key: &command.key,
             command_type: command.action.command_type().as_str(),
             sequence: None,
-            group: &posting.group,
+            group: &prepared.group,
             pool: Some(&command.pool),
             outcome,
             decided_at,

@@ -11,15 +11,15 @@ use crate::{
 /// Calls to all queues, in order: the queue and the bodies.
 type Calls = Arc<Mutex<Vec<(String, Vec<String>)>>>;
 
-/// A queue that notes what it is sent, and takes all but one body.
-struct Noting {
+/// A queue that records what it is sent, and takes all but one body.
+struct RecordingQueue {
     name: String,
     calls: Calls,
     refuses: Option<&'static str>,
 }
 
 #[async_trait]
-impl Queue for Noting {
+impl Queue for RecordingQueue {
     fn name(&self) -> &str {
         &self.name
     }
@@ -58,88 +58,83 @@ impl Queue for Noting {
     }
 }
 
-/// A posting by its queue and group, whose body is its name.
-fn posting(queue: &str, group: &str, name: &str) -> PreparedCommand {
+/// A command for that queue and group, whose body is its name.
+fn routed(queue: &str, group: &str, name: &str) -> RoutedCommand {
     let body = r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1","data":{"event_id":1,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}"#;
-    PreparedCommand {
-        command: message::decode(body).unwrap().command,
-        queue: queue.to_owned(),
-        group: group.parse::<GroupId>().unwrap(),
-        body: name.to_owned(),
-        attributes: BTreeMap::new(),
-        span: None,
-    }
+    let prepared = PreparedCommand::from_body(body.to_owned()).unwrap();
+    let group = group.parse::<GroupId>().unwrap();
+    let command = PreparedCommand { group, body: name.to_owned(), ..prepared };
+    RoutedCommand { command, queue: queue.to_owned(), span: None }
 }
 
-/// Posts, and gives the calls, what was told as posted, and how it ended.
+/// Posts, and returns the calls, what was reported as posted, and how it ended.
 async fn post(
-    postings: &[PreparedCommand],
+    commands: &[RoutedCommand],
     refuses: Option<&'static str>,
 ) -> (Vec<(String, String)>, String, anyhow::Result<()>) {
     let calls = Calls::default();
     let connect = async |name: &str| {
         anyhow::ensure!(name != "missing", "no queue of that name");
-        Ok(Noting { name: name.to_owned(), calls: Arc::clone(&calls), refuses })
+        Ok(RecordingQueue { name: name.to_owned(), calls: Arc::clone(&calls), refuses })
     };
-    let mut told = String::new();
-    let ended = post_all(connect, postings, |posting| {
-        told += &posting.body;
+    let mut reported = String::new();
+    let ended = post_all(connect, commands, |routed| {
+        reported += &routed.command.body;
         Ok(())
     });
     let ended = ended.await;
     let calls =
         calls.lock().unwrap().iter().map(|(to, sent)| (to.clone(), sent.concat())).collect();
-    (calls, told, ended)
+    (calls, reported, ended)
 }
 
 #[tokio::test]
 async fn a_file_is_posted_in_its_own_order_across_queues() {
-    let postings = [
-        posting("z", "g1", "a"),
-        posting("z", "g2", "b"),
-        posting("a", "g3", "c"),
-        posting("z", "g1", "d"),
+    let commands = [
+        routed("z", "g1", "a"),
+        routed("z", "g2", "b"),
+        routed("a", "g3", "c"),
+        routed("z", "g1", "d"),
     ];
-    let (calls, told, ended) = post(&postings, None).await;
+    let (calls, reported, ended) = post(&commands, None).await;
     ended.unwrap();
     let of = |queue: &str, sent: &str| (queue.to_owned(), sent.to_owned());
     assert_eq!(calls, [of("z", "ab"), of("a", "c"), of("z", "d")]);
-    assert_eq!(told, "abcd");
+    assert_eq!(reported, "abcd");
 }
 
 #[tokio::test]
 async fn nothing_is_posted_after_a_command_that_was_not_taken() {
-    let postings = [
-        posting("q", "g1", "a"),
-        posting("q", "g2", "b"),
+    let commands = [
+        routed("q", "g1", "a"),
+        routed("q", "g2", "b"),
         // A call of its own, as the group was in the one before.
-        posting("q", "g1", "c"),
-        posting("r", "g1", "d"),
+        routed("q", "g1", "c"),
+        routed("r", "g1", "d"),
     ];
-    let (calls, told, ended) = post(&postings, Some("a")).await;
+    let (calls, reported, ended) = post(&commands, Some("a")).await;
     assert_eq!(calls, [("q".to_owned(), "ab".to_owned())]);
-    assert_eq!(told, "b", "another group's, of the same call");
+    assert_eq!(reported, "b", "another group's, of the same call");
     let error = format!("{:#}", ended.unwrap_err());
     assert!(error.contains("not taken by queue q") && error.contains("busy"), "{error}");
 }
 
 #[tokio::test]
 async fn nothing_is_posted_where_one_of_the_queues_is_missing() {
-    let (calls, _, ended) =
-        post(&[posting("q", "g", "a"), posting("missing", "g", "b")], None).await;
+    let (calls, _, ended) = post(&[routed("q", "g", "a"), routed("missing", "g", "b")], None).await;
     assert!(calls.is_empty() && ended.is_err());
 }
 
 #[test]
 fn a_call_takes_ten_messages_of_different_groups_and_no_more_bytes_than_sqs_does() {
-    let of_groups = |count: usize| -> Vec<PreparedCommand> {
-        (0..count).map(|n| posting("q", &format!("g{n}"), "body")).collect()
+    let of_groups = |count: usize| -> Vec<RoutedCommand> {
+        (0..count).map(|n| routed("q", &format!("g{n}"), "body")).collect()
     };
-    let sizes = |postings: &[PreparedCommand]| -> Vec<usize> {
-        batches(postings).into_iter().map(<[PreparedCommand]>::len).collect()
+    let sizes = |commands: &[RoutedCommand]| -> Vec<usize> {
+        batches(commands).into_iter().map(<[RoutedCommand]>::len).collect()
     };
     assert_eq!(sizes(&of_groups(23)), [10, 10, 3]);
     assert!(sizes(&[]).is_empty());
-    let large = |group| posting("q", group, &"x".repeat(MESSAGE_BYTES_MAX / 2));
+    let large = |group| routed("q", group, &"x".repeat(MESSAGE_BYTES_MAX / 2));
     assert_eq!(sizes(&[large("a"), large("b"), large("c")]), [2, 1]);
 }

@@ -8,19 +8,19 @@ use opentelemetry::{
 use super::{Traces, context};
 use crate::{domain::CommandKey, message::TraceContext};
 
-/// A command on its way to a queue; ends when it is dropped.
-pub struct Sending(Context);
+/// The span of a command on its way to a queue; ends when it is dropped.
+pub struct ProducerSpan(Context);
 
 impl Traces {
-    /// A command is about to be sent, in the trace of whoever asked for it.
+    /// Starts the span of a command that is about to be sent, in the trace of its caller.
     #[must_use]
-    pub fn sending(
+    pub fn producer_span(
         &self,
         queue: &str,
         key: &CommandKey,
         command_type: &str,
         parent: Option<&TraceContext>,
-    ) -> Sending {
+    ) -> ProducerSpan {
         let parent = match parent.and_then(context::remote) {
             Some(parent) => Context::new().with_remote_span_context(parent),
             None => Context::new(),
@@ -39,12 +39,12 @@ impl Traces {
                 KeyValue::new("cloudevents.event_type", command_type.to_owned()),
             ])
             .start_with_context(&self.tracer, &parent);
-        Sending(Context::new().with_span(span))
+        ProducerSpan(Context::new().with_span(span))
     }
 }
 
-impl Sending {
-    /// What the command carries.
+impl ProducerSpan {
+    /// The trace context that the command carries.
     #[must_use]
     pub fn context(&self) -> Option<TraceContext> {
         context::to_carry(self.0.span().span_context())
