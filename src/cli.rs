@@ -22,7 +22,7 @@ use crate::{
     terminal::Output,
 };
 
-/// How a command ended, as the process says it.
+/// The exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitCode {
     /// 0: done.
@@ -49,9 +49,9 @@ impl From<ExitCode> for std::process::ExitCode {
     }
 }
 
-/// What a subcommand has of the world: variables, and where to write what it found.
+/// What a subcommand gets from its process: environment variables, stdout and stderr.
 pub struct CliContext {
-    /// Variables.
+    /// Environment variables.
     pub environment: Box<dyn Environment + Send + Sync>,
     /// stdout.
     pub out: Output,
@@ -60,7 +60,7 @@ pub struct CliContext {
 }
 
 impl CliContext {
-    /// The shell of this process.
+    /// The context of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self {
@@ -173,12 +173,12 @@ async fn dispatch(command: Command, context: &CliContext) -> anyhow::Result<Exit
     }
 }
 
-/// What a command was given is wrong in a way that its parser could not tell.
+/// Arguments that are wrong in a way that their parser does not see.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadUsage(pub String);
 
-/// What an error says of how the command ended.
+/// The exit code of a subcommand that failed.
 #[must_use]
 pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain() {

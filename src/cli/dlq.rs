@@ -26,7 +26,7 @@ use crate::{
     worker::dead_letters::Reason,
 };
 
-/// Why a message may be dead, as the worker writes it.
+/// The reasons that the worker gives a dead letter, and the one of a letter without.
 fn reasons() -> PossibleValuesParser {
     Reason::ALL.into_iter().map(Reason::as_str).chain([UNKNOWN]).into()
 }
@@ -34,12 +34,12 @@ fn reasons() -> PossibleValuesParser {
 /// Arguments of `dlq`.
 #[derive(Args)]
 pub struct DlqArgs {
-    /// What to do with them.
+    /// The operation.
     #[command(subcommand)]
     pub command: DlqCommand,
 }
 
-/// What can be done with dead letters.
+/// Operations on dead letters.
 #[derive(Subcommand)]
 pub enum DlqCommand {
     /// List them with their reasons, never their bodies
@@ -52,7 +52,7 @@ pub enum DlqCommand {
     Discard(Box<DiscardArgs>),
 }
 
-/// Whose dead letters, and how many.
+/// Which queue's dead letters, and how many.
 #[derive(Args)]
 pub struct WhereArgs {
     /// The command queue whose dead letters these are, by name or URL [default: each of --queues]
@@ -83,7 +83,7 @@ pub struct ListArgs {
     /// Only what is dead for this reason
     #[arg(long, value_name = "REASON", value_parser = reasons())]
     reason: Option<String>,
-    /// Whose dead letters, and how many.
+    /// Which queue's dead letters, and how many.
     #[command(flatten)]
     place: WhereArgs,
 }
@@ -95,7 +95,7 @@ pub struct ShowArgs {
     /// Their ids, as `dlq list` has them
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
-    /// Whose dead letters, and how many.
+    /// Which queue's dead letters, and how many.
     #[command(flatten)]
     place: WhereArgs,
 }
@@ -113,7 +113,7 @@ pub struct RedriveArgs {
     /// With --all: only what is dead for this reason
     #[arg(long, value_name = "REASON", value_parser = reasons(), requires = "all", conflicts_with = "ids")]
     reason: Option<String>,
-    /// Whose dead letters, and how many.
+    /// Which queue's dead letters, and how many.
     #[command(flatten)]
     place: WhereArgs,
 }
@@ -134,7 +134,7 @@ pub struct DiscardArgs {
     /// That all are meant, and that what is discarded cannot be had back
     #[arg(long)]
     yes: bool,
-    /// Whose dead letters, and how many.
+    /// Which queue's dead letters, and how many.
     #[command(flatten)]
     place: WhereArgs,
 }
@@ -156,7 +156,7 @@ fn limit(text: &str) -> Result<usize, String> {
     }
 }
 
-/// What to do, in one form for all subcommands.
+/// The subcommand without its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     List,
@@ -196,12 +196,12 @@ struct Done {
     run: Run,
 }
 
-/// Looks, sends back or discards; `Failed` where not all that was asked for was done.
+/// Lists, shows, redrives or discards; `Failed` where not all of it was done.
 ///
 /// # Errors
 ///
-/// Where the configuration is wrong, or a queue is unreachable or refuses. What was done until then
-/// is shown.
+/// The configuration is wrong, or a queue is unreachable or refuses. What was done until then is
+/// shown.
 pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let place = args.command.place();
     let config = place.settings.load(&*context.environment)?;
@@ -215,14 +215,14 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     for queue in &queues {
         let of_queue = one_queue(&sdk, queue, options(task, queue, place.limit, &bar), &stop);
         match of_queue.await {
-            Ok((desk, source)) => {
+            Ok((manager, source)) => {
                 let mut run = match task {
-                    Task::List => desk.list(&selection).await,
-                    Task::Show => desk.show(&selection).await,
-                    Task::Redrive => desk.redrive(&source, &selection).await,
-                    Task::Discard => desk.discard(&selection).await,
+                    Task::List => manager.list(&selection).await,
+                    Task::Show => manager.show(&selection).await,
+                    Task::Redrive => manager.redrive(&source, &selection).await,
+                    Task::Discard => manager.discard(&selection).await,
                 };
-                // What this queue does not have the next may.
+                // Ids that this queue does not have are looked up in the next.
                 if selection.ids.is_some() {
                     selection.ids = Some(std::mem::take(&mut run.missing).into_iter().collect());
                 }
@@ -254,7 +254,7 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     }
 }
 
-/// Looks at so many, and shows how far it is.
+/// Reads up to `limit`, and shows the progress.
 fn options(task: Task, queue: &QueueRef, limit: usize, bar: &ProgressBar) -> Options {
     let name = queue.name().to_owned();
     bar.set_message(name.clone());
@@ -269,14 +269,14 @@ fn options(task: Task, queue: &QueueRef, limit: usize, bar: &ProgressBar) -> Opt
     Options { limit, progress: Some(Arc::new(progress)), ..Options::default() }
 }
 
-/// So that what is leased is given back, the first signal ends the run at its next step.
+/// Cancelled by the first signal: the run then ends at its next step and gives back its leases.
 fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let cancelled = stop.clone();
     let mut signals = StopSignals::catch()?;
     tokio::spawn(async move {
         signals.next().await;
-        told.cancel();
+        cancelled.cancel();
     });
     Ok(stop)
 }
@@ -294,14 +294,14 @@ async fn one_queue(
     };
     let source = connect(queue.as_str()).await?;
     let dead_letters = connect(&dead_letter_queue_name(queue.as_str())).await?;
-    let desk = DlqManager {
+    let manager = DlqManager {
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
         options,
         stop: stop.clone(),
     };
-    Ok((desk, source))
+    Ok((manager, source))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `health`: asks a worker's admin port, for container probes in an image without a context.
+//! `health`: calls a worker's admin port, for container probes in an image without a shell.
 
 use std::{
     io,
@@ -16,10 +16,10 @@ use tokio::{
 use super::{CliContext, ExitCode};
 use crate::config::{AdminConfig, Flags};
 
-/// The whole exchange. Kubernetes gives a probe one second unless told otherwise.
+/// How long the exchange may take. The default `timeoutSeconds` of a Kubernetes probe is 1.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The answer is a word, a short list of parts, or the metrics; more is not read.
+/// The most that is read of an answer, bytes: a word, a short list of parts, or the metrics.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Arguments of `health`.
@@ -33,11 +33,11 @@ pub struct HealthArgs {
     pub settings: Flags<AdminConfig>,
 }
 
-/// `Done` where the answer is good, `Failed` where it is not, `Unreachable` without one.
+/// `Done` for status 200, `Failed` for any other, `Unreachable` without an answer.
 ///
 /// # Errors
 ///
-/// Where the configuration is wrong, or the output cannot be written.
+/// The configuration is wrong, or the output cannot be written.
 pub async fn run(args: HealthArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let admin = args.settings.load(&*context.environment)?;
     let address = reachable(admin.address());
@@ -58,7 +58,7 @@ pub async fn run(args: HealthArgs, context: &CliContext) -> anyhow::Result<ExitC
     Ok(if answer.status == 200 { ExitCode::Done } else { ExitCode::Failed })
 }
 
-/// An address that means every address is reached on this machine's own.
+/// The address to connect to: loopback where the admin port listens on all addresses.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
@@ -69,13 +69,13 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     pub(super) body: String,
 }
 
 /// HTTP/1.0, which needs neither a parser of chunks nor a connection kept.
-pub(super) async fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+pub(super) async fn get(address: SocketAddr, path: &str) -> io::Result<HttpResponse> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -86,5 +86,5 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(wrong)?;
     let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1));
     let status = status.and_then(|status| status.parse().ok()).ok_or_else(wrong)?;
-    Ok(Answer { status, body: body.to_owned() })
+    Ok(HttpResponse { status, body: body.to_owned() })
 }

@@ -20,24 +20,24 @@ pub struct RunArgs {
     pub settings: Flags<Config>,
 }
 
-/// What the AWS client library reads by itself.
+/// The variables that the AWS client library reads by itself.
 pub(super) const AWS_VARIABLES: &str = "\
 The AWS client reads AWS_REGION, the usual credentials (variables, profile, container, instance), \
 and for emulators AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_SNS and \
 AWS_ENDPOINT_URL_DYNAMODB.";
 
-/// What decides about traces, and what OpenTelemetry's SDK reads by itself.
+/// The variables of traces, among them those that OpenTelemetry's SDK reads by itself.
 pub(super) const TRACE_VARIABLES: &str = "\
 Traces are exported over OTLP (http/protobuf) where OTEL_EXPORTER_OTLP_ENDPOINT or \
 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set and OTEL_SDK_DISABLED is not true. OpenTelemetry's SDK \
 reads the usual variables besides: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, \
 OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_EXPORTER_OTLP_HEADERS, OTEL_BSP_* and others.";
 
-/// Consumes until told to stop, then drains.
+/// Consumes until a signal, then drains.
 ///
 /// # Errors
 ///
-/// Where the configuration is wrong, a service is unreachable at the start, or a port is taken.
+/// The configuration is wrong, a service is unreachable at the start, or a port is taken.
 pub async fn run(args: RunArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let signals = StopSignals::catch()?;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{CliContext, ExitCode};
 use crate::message::catalog;
 
-/// What the AsyncAPI document is asked for by.
+/// The name of the AsyncAPI document.
 const ASYNCAPI: &str = "asyncapi";
 
 /// Arguments of `schema`.

@@ -54,7 +54,7 @@ pub enum LedgerWaitError {
 
 /// Waits for the outcomes of commands by polling the ledger.
 pub struct LedgerWait<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn ReadStore,
     /// With their places in the list given.
     pending: Vec<(usize, &'a Command)>,
     polling: LedgerPolling,
@@ -66,7 +66,7 @@ impl<'a> LedgerWait<'a> {
     /// Waits from now on for these commands, which may already have their outcomes.
     #[must_use]
     pub fn new(
-        store: &'a dyn Store,
+        store: &'a dyn ReadStore,
         commands: impl IntoIterator<Item = &'a Command>,
         polling: LedgerPolling,
     ) -> Self {

@@ -114,7 +114,7 @@ fn one(letter: &DeadLetter, style: Style) -> String {
 }
 
 fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
-    let told = match fate {
+    let text = match fate {
         Disposition::Seen => "seen".to_owned(),
         Disposition::Redriven { message_id } => {
             format!("{}  now {}", style.good("sent back"), printable(message_id))
@@ -131,10 +131,10 @@ fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
             format!("{}  {}", style.bad("not discarded"), printable(what))
         }
     };
-    format!("{}  {told}", printable(&letter.id))
+    format!("{}  {text}", printable(&letter.id))
 }
 
-/// What a person must know beside: what was not seen, and why.
+/// Prints which dead letters were not seen, and why.
 fn remarks(run: &Run, context: &CliContext) -> std::io::Result<()> {
     let style = context.out.style();
     let warn = |text: &str| context.out.line(&style.warn(text));
