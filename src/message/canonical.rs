@@ -27,7 +27,21 @@ impl Document {
     ///
     /// A text that is not JSON to it: the place and the grammar, never what it says.
     pub(super) fn parse(json: &str) -> serde_json::Result<Self> {
-        let mut writer = Writer { text: Vec::with_capacity(json.len()), ..Writer::default() };
+        Self::write(json, Writer::default())
+    }
+
+    /// The same, but integers of 64 bits stay as they are where a double would round them. For
+    /// reading alone: such a text is not in canonical form.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::parse`].
+    pub(super) fn parse_with_whole_integers(json: &str) -> serde_json::Result<Self> {
+        Self::write(json, Writer { keeps_integers: true, ..Writer::default() })
+    }
+
+    fn write(json: &str, writer: Writer) -> serde_json::Result<Self> {
+        let mut writer = Writer { text: Vec::with_capacity(json.len()), ..writer };
         let mut parser = serde_json::Deserializer::from_str(json);
         ValueOf(&mut writer).deserialize(&mut parser)?;
         parser.end()?;
@@ -115,6 +129,8 @@ struct Writer {
     /// Where members are put in order.
     spare: Vec<u8>,
     is_shortened: bool,
+    /// Whether integers beyond [`EXACT_MAX`] are written as they are, and not as doubles.
+    keeps_integers: bool,
 }
 
 impl Writer {
@@ -251,6 +267,7 @@ impl<'de> Visitor<'de> for ValueOf<'_> {
     fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
         match number {
             0..=EXACT_MAX => self.0.integer(number),
+            _ if self.0.keeps_integers => self.0.integer(number),
             #[expect(clippy::cast_precision_loss, reason = "RFC 8785 has doubles alone")]
             _ => self.0.float(number as f64),
         }
@@ -260,6 +277,7 @@ impl<'de> Visitor<'de> for ValueOf<'_> {
     fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
         match number.unsigned_abs() {
             0..=EXACT_MAX => self.0.integer(number),
+            _ if self.0.keeps_integers => self.0.integer(number),
             #[expect(clippy::cast_precision_loss, reason = "RFC 8785 has doubles alone")]
             _ => self.0.float(number as f64),
         }

@@ -9,9 +9,12 @@ use super::{
     result::RESULT_SOURCE,
     trace::{TRACEPARENT, TRACESTATE, TraceContext},
 };
-use crate::domain::{
-    CommandId, CommandKey, LineShortfall, OrderLine, Outcome, PoolId, QUANTITY_MAX, Rejection,
-    RejectionCode, Reservation, ReservationId, ReservationStatus, RestockSummary, Timestamp,
+use crate::{
+    domain::{
+        CommandId, CommandKey, LineShortfall, OrderLine, Outcome, PoolId, QUANTITY_MAX, Rejection,
+        RejectionCode, Reservation, ReservationId, ReservationStatus, RestockSummary, Timestamp,
+    },
+    ports::queue::MESSAGE_BYTES_MAX,
 };
 
 /// A result as a subscriber reads it.
@@ -81,7 +84,11 @@ impl From<FieldError> for InvalidResult {
 /// [`InvalidResult`] for a body that is no result, or of a type or with a rejection code that this
 /// release does not know.
 pub fn decode_result(body: &str) -> Result<DecodedResult, InvalidResult> {
-    let document = Document::parse(body)
+    if body.len() > MESSAGE_BYTES_MAX {
+        let expected = format_args!("at most {MESSAGE_BYTES_MAX} bytes");
+        return Err(FieldError::at(&Path::Message, expected).into());
+    }
+    let document = Document::parse_with_whole_integers(body)
         .map_err(|error| FieldError::at(&Path::Message, format_args!("JSON ({error})")))?;
     Ok(read(&document)?)
 }
