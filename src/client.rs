@@ -39,7 +39,8 @@ use crate::{
 
 pub use command::PreparedCommand;
 pub use ledger::{LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError};
-pub use sender::{PostError, Posted, Sender};
+use sender::Sender;
+pub use sender::{PostError, Posted};
 pub use subscription::ResultSubscription;
 pub use waiters::PendingResult;
 use waiters::Waiters;

@@ -109,7 +109,7 @@ pub async fn play(
     let played = tokio::select! {
         biased;
         played = perform(&client, cast, &counts, &stage) => played,
-        heard = client.listen() => heard.and_then(|never| match never {}),
+        heard = client.listen() => heard.map(|never| match never {}),
         () = client.send() => anyhow::bail!("the client stopped sending"),
         error = group.ended_early() => Err(error),
         () = live::watch(view, frame, &stage, out) => anyhow::bail!("the view ended"),

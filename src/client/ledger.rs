@@ -27,7 +27,7 @@ pub enum LedgerOutcome {
     /// The command's outcome.
     Decided {
         /// The outcome.
-        outcome: Outcome,
+        outcome: Box<Outcome>,
         /// When it was decided.
         decided_at: Timestamp,
     },
@@ -136,9 +136,10 @@ fn outcome_of(command: &Command, record: &LedgerRecord) -> Option<LedgerOutcome>
         return Some(LedgerOutcome::IdReused);
     }
     match record {
-        LedgerRecord::Outcome { outcome, decided_at, .. } => {
-            Some(LedgerOutcome::Decided { outcome: outcome.clone(), decided_at: *decided_at })
-        }
+        LedgerRecord::Outcome { outcome, decided_at, .. } => Some(LedgerOutcome::Decided {
+            outcome: Box::new(outcome.clone()),
+            decided_at: *decided_at,
+        }),
         LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => None,
     }
 }

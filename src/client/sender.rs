@@ -19,7 +19,7 @@ const CALLS: usize = 8;
 
 /// A queue, and the messages that are about to be sent to it: what is posted while all calls are
 /// under way shares the next one.
-pub struct Sender {
+pub(super) struct Sender {
     queue: Arc<dyn Queue>,
     outbox: mpsc::Sender<Outgoing>,
     inbox: Mutex<Inbox>,
@@ -68,8 +68,7 @@ pub enum PostError {
 
 impl Sender {
     /// A sender that holds so many messages until they are sent, at least one.
-    #[must_use]
-    pub fn new(queue: Arc<dyn Queue>, room: usize) -> Self {
+    pub(super) fn new(queue: Arc<dyn Queue>, room: usize) -> Self {
         let (outbox, messages) = mpsc::channel(room.max(1));
         Self { queue, outbox, inbox: Mutex::new(Inbox { messages, held_over: None }) }
     }
@@ -80,7 +79,7 @@ impl Sender {
     /// # Errors
     ///
     /// The queue did not take it, or its answer was lost.
-    pub async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
+    pub(super) async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
         let (answer, answered) = oneshot::channel();
         let outgoing = Outgoing { message, answer };
         self.outbox.send(outgoing).await.map_err(|_| PostError::Stopped)?;
@@ -88,7 +87,7 @@ impl Sender {
     }
 
     /// Sends what is posted, for as long as it is polled.
-    pub async fn run(&self) {
+    pub(super) async fn run(&self) {
         join_all((0..CALLS).map(|_| self.send_batches())).await;
     }
 

@@ -363,8 +363,10 @@ async fn outcomes_come_from_the_ledger_as_they_are_decided() {
     store.insert([entry(second, second.command.digest), intent(third)]);
     let awaited = commands.iter().map(|prepared| &prepared.command);
     let mut wait = LedgerWait::new(&store, awaited, POLLING);
-    let decided =
-        LedgerOutcome::Decided { outcome: rejected(NOT_FOUND), decided_at: Timestamp::UNIX_EPOCH };
+    let decided = LedgerOutcome::Decided {
+        outcome: Box::new(rejected(NOT_FOUND)),
+        decided_at: Timestamp::UNIX_EPOCH,
+    };
     assert_eq!(wait.next().await.unwrap(), [(1, decided.clone())]);
     assert_eq!(wait.pending(), 2, "an intent is no outcome");
     let begun = Instant::now();

@@ -44,7 +44,7 @@ pub(super) struct CommandBuilder<'a> {
 
 impl CommandBuilder<'_> {
     /// The command of a subcommand's arguments.
-    pub(super) fn from_args(&self, command: &SendCommand) -> anyhow::Result<RoutedCommand> {
+    pub(super) fn prepare(&self, command: &SendCommand) -> anyhow::Result<RoutedCommand> {
         let address = command.address();
         let pool = address.pool().context("name a pool: --event or --store")?;
         let id = match &address.id {
@@ -64,7 +64,7 @@ impl CommandBuilder<'_> {
     }
 
     /// A message, posted as it is. Where its body carries no trace context, the attributes do.
-    fn from_body(&self, body: String) -> Result<RoutedCommand, BadUsage> {
+    fn prepare_body(&self, body: String) -> Result<RoutedCommand, BadUsage> {
         let prepared = PreparedCommand::from_body(body).map_err(bad_command)?;
         let parent = prepared.traceparent.as_ref().or(self.caller.as_ref());
         let queue = self.queue_for(&prepared.command.action);
@@ -101,7 +101,7 @@ impl CommandBuilder<'_> {
         };
         let (mut commands, mut wrong) = (Vec::new(), Vec::new());
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            match self.from_body(line.to_owned()) {
+            match self.prepare_body(line.to_owned()) {
                 Ok(command) => commands.push(command),
                 Err(BadUsage(what)) => wrong.push(format!("line {}: {what}", index + 1)),
             }
@@ -156,14 +156,14 @@ mod tests {
                 r#"{{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1"{more},"data":{{"event_id":1,"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}}}"#
             )
         };
-        let sent = builder.from_body(body("")).unwrap();
+        let sent = builder.prepare_body(body("")).unwrap();
         assert_eq!(sent.command.body, body(""), "it is sent as it is");
         let attributes = [("traceparent", parent), ("tracestate", "a=1")];
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(sent.command.attributes, attributes.into());
         let own =
             body(r#","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01""#);
-        assert_eq!(builder.from_body(own).unwrap().command.attributes, BTreeMap::new());
+        assert_eq!(builder.prepare_body(own).unwrap().command.attributes, BTreeMap::new());
     }
 
     #[test]
@@ -183,10 +183,10 @@ mod tests {
             ("expire", id, "inventory-commands.fifo"),
             ("restock", r#""seats":[{"seat_number":"A-1"}]"#, "inventory-restock.fifo"),
         ] {
-            assert_eq!(builder.from_body(body(kind, data)).unwrap().queue, queue, "{kind}");
+            assert_eq!(builder.prepare_body(body(kind, data)).unwrap().queue, queue, "{kind}");
         }
         let reserved = body("cancel", id).replace("/s\"", "/inventory-worker/sweeper\"");
-        let Err(BadUsage(error)) = builder.from_body(reserved) else { panic!("taken") };
+        let Err(BadUsage(error)) = builder.prepare_body(reserved) else { panic!("taken") };
         assert!(error.contains("source") && error.contains("reserved to workers"), "{error}");
     }
 

@@ -52,7 +52,7 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         caller: caller(&*context.environment),
     };
     let commands = match (&args.command, &args.file) {
-        (Some(command), _) => vec![builder.from_args(command)?],
+        (Some(command), _) => vec![builder.prepare(command)?],
         (None, Some(file)) => builder.read_file(file)?,
         (None, None) => bail!("nothing to send: name a command or --file"),
     };
@@ -202,7 +202,7 @@ async fn wait(
         bar.set_message(format!("{} without an outcome yet", wait.pending()));
         for (place, outcome) in wait.next().await.map_err(unwrapped)? {
             let (outcome, decided_at) = match outcome {
-                LedgerOutcome::Decided { outcome, decided_at } => (outcome, decided_at),
+                LedgerOutcome::Decided { outcome, decided_at } => (*outcome, decided_at),
                 LedgerOutcome::IdReused => (id_reused(), SystemClock.now()),
             };
             if outcome.rejection().is_some() {
