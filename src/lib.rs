@@ -45,6 +45,7 @@ pub mod domain;
 #[cfg(feature = "injected-bugs")]
 pub mod injected;
 pub mod message;
+pub mod naming;
 pub mod ports;
 pub mod report;
 pub mod retry;

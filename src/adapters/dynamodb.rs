@@ -41,55 +41,7 @@ pub mod tables;
 pub use client::{ClientOptions, client};
 pub use tables::{Difference, EnsureError, TableOptions, TableReport, ensure_tables};
 
-/// The names of the four tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableNames {
-    /// `DYNAMODB_TABLE_SEATS`
-    pub seats: String,
-    /// `DYNAMODB_TABLE_STOCK`
-    pub stock: String,
-    /// `DYNAMODB_TABLE_RESERVATIONS`
-    pub reservations: String,
-    /// `DYNAMODB_TABLE_LEDGER`
-    pub ledger: String,
-}
-
-impl Default for TableNames {
-    fn default() -> Self {
-        Self::prefixed("inventory-")
-    }
-}
-
-impl TableNames {
-    /// The default names under another prefix than `inventory-`.
-    #[must_use]
-    pub fn prefixed(prefix: &str) -> Self {
-        let name = |table: Table| format!("{prefix}{}", table.as_str());
-        Self {
-            seats: name(Table::Seats),
-            stock: name(Table::Stock),
-            reservations: name(Table::Reservations),
-            ledger: name(Table::Ledger),
-        }
-    }
-
-    /// A table's name.
-    #[must_use]
-    pub fn name(&self, table: Table) -> &str {
-        match table {
-            Table::Seats => &self.seats,
-            Table::Stock => &self.stock,
-            Table::Reservations => &self.reservations,
-            Table::Ledger => &self.ledger,
-        }
-    }
-
-    /// The table with that name.
-    #[must_use]
-    pub fn table(&self, name: &str) -> Option<Table> {
-        Table::ALL.into_iter().find(|table| self.name(*table) == name)
-    }
-}
+pub use crate::naming::TableNames;
 
 /// The four tables on DynamoDB.
 ///

@@ -17,7 +17,10 @@ use super::aws::{
     ATTEMPT_TIMEOUT, FailedEntry, behavior_version, entry_id, in_order, port_error, retries,
     timeouts,
 };
-use crate::ports::{BatchAnswer, PortError, Publication, Publisher};
+use crate::{
+    naming,
+    ports::{BatchAnswer, PortError, Publication, Publisher},
+};
 
 pub mod bootstrap;
 pub mod subscription;
@@ -35,12 +38,6 @@ pub fn configure(builder: Builder) -> Builder {
         .behavior_version(behavior_version())
         .retry_config(retries())
         .timeout_config(timeouts(ATTEMPT_TIMEOUT))
-}
-
-/// The name in a topic's name or ARN.
-#[must_use]
-pub fn topic_name(name_or_arn: &str) -> &str {
-    name_or_arn.rsplit(':').next().unwrap_or(name_or_arn)
 }
 
 /// A FIFO topic of SNS.
@@ -62,9 +59,9 @@ impl SnsTopic {
     ///
     /// [`PortError::Refused`] where the topic does not exist or its name is no FIFO topic's.
     pub async fn connect(client: Client, name_or_arn: &str) -> Result<Self, PortError> {
-        let name = topic_name(name_or_arn).to_owned();
+        let name = naming::topic_name(name_or_arn).to_owned();
         bootstrap::check_name(&name)?;
-        if name_or_arn.starts_with("arn:") {
+        if naming::is_arn(name_or_arn) {
             return Ok(Self { client, name, arn: name_or_arn.to_owned() });
         }
         match bootstrap::find(&client, &name).await? {
@@ -138,16 +135,5 @@ impl Publisher for SnsTopic {
             (entry.id, error)
         });
         Ok(in_order(batch.len(), successful, failed))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_topic_is_named_by_the_end_of_its_arn() {
-        assert_eq!(topic_name("results.fifo"), "results.fifo");
-        assert_eq!(topic_name("arn:aws:sns:eu-west-1:123456789012:results.fifo"), "results.fifo");
     }
 }

@@ -22,10 +22,13 @@ use sha2::{Digest as _, Sha256};
 use super::aws::{
     ATTEMPT_TIMEOUT, behavior_version, entry_id, in_order, port_error, retries, timeouts,
 };
-use crate::ports::{
-    Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits, ReceiptHandle,
-    ReceiveRequest,
-    queue::{BATCH_ENTRIES_MAX, VISIBILITY_MAX},
+use crate::{
+    naming::{FIFO_SUFFIX, is_queue_url, queue_name},
+    ports::{
+        Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits,
+        ReceiptHandle, ReceiveRequest,
+        queue::{BATCH_ENTRIES_MAX, VISIBILITY_MAX},
+    },
 };
 
 pub mod bootstrap;
@@ -34,9 +37,6 @@ mod entries;
 
 /// SQS: the longest `WaitTimeSeconds`.
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
-
-/// SQS: what ends every FIFO queue's name.
-pub const FIFO_SUFFIX: &str = ".fifo";
 
 /// A client on the default chain's credentials, region and endpoint.
 #[must_use]
@@ -51,12 +51,6 @@ pub fn configure(builder: Builder) -> Builder {
         .behavior_version(behavior_version())
         .retry_config(retries())
         .timeout_config(timeouts(ATTEMPT_TIMEOUT))
-}
-
-/// The name in a queue's name or URL.
-#[must_use]
-pub fn queue_name(name_or_url: &str) -> &str {
-    name_or_url.trim_end_matches('/').rsplit('/').next().unwrap_or(name_or_url)
 }
 
 /// A FIFO queue of SQS.
@@ -82,7 +76,7 @@ impl SqsQueue {
                  name or URL of a FIFO queue"
             )));
         }
-        if name_or_url.contains("://") {
+        if is_queue_url(name_or_url) {
             return Ok(Self { client, name, url: name_or_url.to_owned(), is_of_topic: false });
         }
         match bootstrap::find(&client, &name).await? {
@@ -311,17 +305,6 @@ mod tests {
         assert_eq!(seconds(Duration::from_millis(1), VISIBILITY_MAX), 1);
         assert_eq!(seconds(Duration::from_millis(1_001), VISIBILITY_MAX), 2);
         assert_eq!(seconds(Duration::MAX, VISIBILITY_MAX), 43_200);
-    }
-
-    #[test]
-    fn a_queue_is_named_by_the_end_of_its_url() {
-        for (text, name) in [
-            ("orders.fifo", "orders.fifo"),
-            ("https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo", "orders.fifo"),
-            ("http://127.0.0.1:4566/queue/us-east-1/000000000000/orders.fifo/", "orders.fifo"),
-        ] {
-            assert_eq!(queue_name(text), name);
-        }
     }
 
     #[test]

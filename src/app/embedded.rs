@@ -14,22 +14,14 @@ use crate::{
             InstrumentedQueue, InstrumentedStore,
         },
         memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
-        sqs::bootstrap::{MAX_RECEIVE_COUNT, dead_letter_queue_name},
+        sqs::bootstrap::MAX_RECEIVE_COUNT,
         system::{Random, SystemClock},
     },
     domain::Action,
+    naming::{COMMANDS_QUEUE, EXPIRIES_QUEUE, RESTOCK_QUEUE, dead_letter_queue_name},
     ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
     worker::{QueueKind, QueuePair},
 };
-
-/// The queue of reserves, confirms and cancels, as in production.
-pub const COMMANDS: &str = "inventory-commands.fifo";
-
-/// The queue of expiries, as in production.
-pub const EXPIRIES: &str = "inventory-expiries.fifo";
-
-/// The queue of restocks, as in production.
-pub const RESTOCK: &str = "inventory-restock.fifo";
 
 /// The file in the data folder that holds the tables.
 const DATA_FILE: &str = "inventory.sqlite";
@@ -68,7 +60,8 @@ impl Embedded {
             let dead_letters = dead_letter_queue_name(name);
             broker.queue_with_dead_letters(name, &dead_letters, MAX_RECEIVE_COUNT)
         };
-        let (commands, expiries, restock) = (queue(COMMANDS), queue(EXPIRIES), queue(RESTOCK));
+        let (commands, expiries, restock) =
+            (queue(COMMANDS_QUEUE), queue(EXPIRIES_QUEUE), queue(RESTOCK_QUEUE));
         let topic = Arc::new(MemoryTopic::new(Arc::clone(&clock)).with_record_of(0));
 
         let calls = Arc::new(CallCounts::default());
@@ -131,7 +124,7 @@ impl Embedded {
     #[must_use]
     pub fn dead_letters(&self) -> usize {
         let of = |name| self.broker.queue(&dead_letter_queue_name(name)).depth();
-        of(COMMANDS) + of(EXPIRIES) + of(RESTOCK)
+        of(COMMANDS_QUEUE) + of(EXPIRIES_QUEUE) + of(RESTOCK_QUEUE)
     }
 
     /// A queue that gets every result from now on, as that of any other service would.

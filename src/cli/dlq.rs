@@ -16,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 use super::{CliContext, ExitCode, run::AWS_VARIABLES};
 use crate::{
     adapters::{
-        sqs::{self, SqsQueue, bootstrap::dead_letter_queue_name},
+        sqs::{self, SqsQueue},
         system::{Random, SystemClock},
     },
     app::{self, signals::StopSignals},
     config::{AwsConfig, Flags, QueueRef},
     dlq::{DlqManager, Ended, LIMIT_MAX, Options, Run, Selection, UNKNOWN},
+    naming,
     terminal::progress,
     worker::dead_letters::Reason,
 };
@@ -141,9 +142,9 @@ pub struct DiscardArgs {
 
 fn command_queue(text: &str) -> Result<QueueRef, String> {
     let queue: QueueRef = text.parse()?;
-    match queue.name().strip_suffix("-dlq.fifo") {
-        Some(stem) => {
-            Err(format!("name the command queue, {stem}.fifo: these are its dead letters"))
+    match naming::queue_of_dead_letters(queue.as_str()) {
+        Some(commands) => {
+            Err(format!("name the command queue, {commands}: these are its dead letters"))
         }
         None => Ok(queue),
     }
@@ -293,7 +294,7 @@ async fn one_queue(
             .with_context(|| format!("queue {name} (`bootstrap` creates it)"))
     };
     let source = connect(queue.as_str()).await?;
-    let dead_letters = connect(&dead_letter_queue_name(queue.as_str())).await?;
+    let dead_letters = connect(&naming::dead_letter_queue_name(queue.as_str())).await?;
     let manager = DlqManager {
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),

@@ -4,17 +4,12 @@ use std::collections::BTreeSet;
 
 use super::{Reader, Section, Setting, parse};
 use crate::{
-    adapters::{dynamodb::TableNames, sqs},
+    naming::{self, TableNames},
     worker::QueueKind,
 };
 
 const NAMES: &str = "Queues, topic and tables";
 const CLIENT: &str = "AWS client";
-
-/// SQS and SNS: a FIFO name, "up to 80 characters" for a queue with the suffix.
-const QUEUE_NAME_MAX: usize = 80;
-/// SNS: "up to 256 characters".
-const TOPIC_NAME_MAX: usize = 256;
 
 pub(super) static QUEUES: Setting = Setting::new(
     NAMES,
@@ -23,7 +18,7 @@ pub(super) static QUEUES: Setting = Setting::new(
     "QUEUES",
     "Command queues: names or URLs, comma-separated",
 )
-.or("inventory-commands.fifo,inventory-expiries.fifo,inventory-restock.fifo");
+.or(naming::QUEUES);
 
 static EXPIRIES: Setting = Setting::new(
     NAMES,
@@ -33,7 +28,7 @@ static EXPIRIES: Setting = Setting::new(
     "Where the sweeper posts, the one queue that takes the workers' own sources; consumed by those \
      who have it among their queues",
 )
-.or("inventory-expiries.fifo");
+.or(naming::EXPIRIES_QUEUE);
 
 static TOPIC: Setting = Setting::new(
     NAMES,
@@ -42,15 +37,15 @@ static TOPIC: Setting = Setting::new(
     "TOPIC",
     "The topic of results: a name or an ARN",
 )
-.or("inventory-results.fifo");
+.or(naming::RESULTS_TOPIC);
 
 static SEATS: Setting =
     Setting::new(NAMES, "table-seats", "DYNAMODB_TABLE_SEATS", "TABLE", "The table of seats")
-        .or("inventory-seats");
+        .or(naming::SEATS_TABLE);
 
 static STOCK: Setting =
     Setting::new(NAMES, "table-stock", "DYNAMODB_TABLE_STOCK", "TABLE", "The table of lines")
-        .or("inventory-stock");
+        .or(naming::STOCK_TABLE);
 
 static RESERVATIONS: Setting = Setting::new(
     NAMES,
@@ -59,11 +54,11 @@ static RESERVATIONS: Setting = Setting::new(
     "TABLE",
     "The table of reservations",
 )
-.or("inventory-reservations");
+.or(naming::RESERVATIONS_TABLE);
 
 static LEDGER: Setting =
     Setting::new(NAMES, "table-ledger", "DYNAMODB_TABLE_LEDGER", "TABLE", "The table of outcomes")
-        .or("inventory-ledger");
+        .or(naming::LEDGER_TABLE);
 
 static REGION: Setting = Setting::variable(
     CLIENT,
@@ -104,17 +99,17 @@ impl QueueRef {
     }
 
     fn is_dead_letters(&self) -> bool {
-        self.name().ends_with("-dlq.fifo")
+        naming::queue_of_dead_letters(&self.0).is_some()
     }
 
     fn is_url(&self) -> bool {
-        self.0.starts_with("http://") || self.0.starts_with("https://")
+        naming::is_queue_url(&self.0)
     }
 
     /// The queue's name, the last part of its URL.
     #[must_use]
     pub fn name(&self) -> &str {
-        sqs::queue_name(&self.0)
+        naming::queue_name(&self.0)
     }
 }
 
@@ -125,7 +120,7 @@ impl std::str::FromStr for QueueRef {
         let queue = Self(text.to_owned());
         let is_url = queue.is_url();
         let name = if is_url { queue.name() } else { text };
-        if (is_url && !parse::is_plain_url(text)) || !is_fifo_name(name, QUEUE_NAME_MAX) {
+        if (is_url && !parse::is_plain_url(text)) || naming::check_queue_name(name).is_err() {
             return Err(
                 "names of FIFO queues (letters, digits, - and _, at most 80 with the .fifo \
                         at the end) or their URLs, separated by commas"
@@ -161,7 +156,7 @@ impl std::str::FromStr for TopicRef {
             }
             _ => text,
         };
-        if !is_fifo_name(name, TOPIC_NAME_MAX) {
+        if naming::check_topic_name(name).is_err() {
             return Err("the name of a FIFO topic (letters, digits, - and _, with .fifo at the \
                         end) or its ARN"
                 .to_owned());
@@ -288,14 +283,6 @@ fn expiries(text: &str) -> Result<QueueRef, String> {
         .ok_or_else(|| wrong.to_owned())
 }
 
-fn is_fifo_name(name: &str, max: usize) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    name.len() <= max
-        && name
-            .strip_suffix(".fifo")
-            .is_some_and(|stem| !stem.is_empty() && stem.bytes().all(plain))
-}
-
 fn region(text: &str) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     match !text.is_empty() && text.bytes().all(plain) {
@@ -304,10 +291,8 @@ fn region(text: &str) -> Result<(), String> {
     }
 }
 
-/// DynamoDB: table names are 3…255 characters of `a-z A-Z 0-9 _ - .`
 fn table(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    match (3..=255).contains(&text.len()) && text.bytes().all(plain) {
+    match naming::is_table_name(text) {
         true => Ok(text.to_owned()),
         false => Err("3 to 255 characters of a-z A-Z 0-9 _ - .".to_owned()),
     }

@@ -1,9 +1,8 @@
 //! Bootstrapping against running servers.
 
-use inventory_worker::adapters::{
-    bootstrap::Ensured,
-    sns::bootstrap::ensure_topic,
-    sqs::bootstrap::{dead_letter_queue_name, ensure_queues},
+use inventory_worker::{
+    adapters::{bootstrap::Ensured, sns::bootstrap::ensure_topic, sqs::bootstrap::ensure_queues},
+    naming::dead_letter_queue_name,
 };
 
 use crate::emulators::{Emulator, unique};

@@ -12,11 +12,12 @@ use inventory_worker::{
         sns::{self, SnsTopic, bootstrap::ensure_topic, subscription::subscribe},
         sqs::{
             self, SqsQueue,
-            bootstrap::{dead_letter_queue_name, ensure_queues, find},
+            bootstrap::{ensure_queues, find},
         },
         system::Random,
     },
     domain::Timestamp,
+    naming::dead_letter_queue_name,
     ports::{
         Backlog, BatchAnswer, Delivery, Entropy, OutgoingMessage, PortError, Publisher, Queue,
         ReceiptHandle, ReceiveRequest,

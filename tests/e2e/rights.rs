@@ -12,12 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::CommandFactory as _;
 use inventory_worker::{
-    adapters::{
-        sqs::bootstrap::{dead_letter_queue_name, find},
-        system::Random,
-    },
+    adapters::{sqs::bootstrap::find, system::Random},
     cli::Cli,
     domain::{LineKey, PoolId, SeatKey, SeatState},
+    naming::dead_letter_queue_name,
     ports::{
         CommitStore as _, Entropy as _, Expected, LoadRequest, ReadStore as _, Transaction, Write,
     },

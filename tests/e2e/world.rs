@@ -7,10 +7,11 @@ use inventory_worker::{
     adapters::{
         dynamodb::{DynamoStore, TableNames},
         sns::{bootstrap as topics, subscription::subscribe},
-        sqs::bootstrap::{dead_letter_queue_name, find},
+        sqs::bootstrap::find,
         system::{Random, SystemClock},
     },
     domain::{LineKey, PoolId, Reservation, Seat, SeatKey},
+    naming::dead_letter_queue_name,
     ports::{
         Entropy as _, LedgerKey, LedgerRecord, LoadRequest, ReadStore as _, Record, ScanStore as _,
         Table,

@@ -3,11 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use inventory_worker::{
-    app::{
-        embedded::{COMMANDS, Embedded, RESTOCK},
-        worker_group::WorkerGroup,
-    },
+    app::{embedded::Embedded, worker_group::WorkerGroup},
     audit::{AuditOptions, audit},
+    naming::{COMMANDS_QUEUE, RESTOCK_QUEUE},
     ports::Queue,
     storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, StormSummary},
     sweeper,
@@ -33,8 +31,8 @@ async fn run(plan: Plan) -> (StormSummary, Vec<Progress>) {
         Arc::clone(found.unwrap())
     };
     let ports = Ports {
-        commands: queue(COMMANDS),
-        restocks: queue(RESTOCK),
+        commands: queue(COMMANDS_QUEUE),
+        restocks: queue(RESTOCK_QUEUE),
         results: embedded.subscribe("storm-results.fifo"),
         clock: Arc::clone(&embedded.backends.clock),
         entropy: Arc::clone(&embedded.backends.entropy),

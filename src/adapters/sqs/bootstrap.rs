@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use aws_sdk_sqs::{Client, error::ProvideErrorMetadata, types::QueueAttributeName as Attribute};
 use serde_json::json;
 
-use super::{
-    super::{
-        aws::{bare, port_error},
-        bootstrap::{Difference, Ensured},
-    },
-    FIFO_SUFFIX, queue_name,
+use super::super::{
+    aws::{bare, port_error},
+    bootstrap::{Difference, Ensured},
 };
-use crate::ports::{PortError, queue::MESSAGE_BYTES_MAX};
+use crate::{
+    naming::{self, dead_letter_queue_name, queue_name},
+    ports::{PortError, queue::MESSAGE_BYTES_MAX},
+};
 
 /// SQS: the longest retention, "1,209,600 seconds (14 days)".
 pub const RETENTION_S: u32 = 1_209_600;
@@ -23,19 +23,6 @@ pub const VISIBILITY_S: u32 = 60;
 /// After how many receives SQS itself moves a message to the DLQ: a backstop, and SQS's largest.
 /// The worker's own limit is far lower and does not count failures of the environment.
 pub const MAX_RECEIVE_COUNT: u32 = 1_000;
-
-/// SQS: "A queue name can have up to 80 characters", the suffix included.
-const NAME_MAX: usize = 80;
-
-const DLQ_SUFFIX: &str = "-dlq";
-
-/// The name of a queue's dead-letter queue: `orders-dlq.fifo` for `orders.fifo`.
-#[must_use]
-pub fn dead_letter_queue_name(name_or_url: &str) -> String {
-    let name = queue_name(name_or_url);
-    let stem = name.strip_suffix(FIFO_SUFFIX).unwrap_or(name);
-    format!("{stem}{DLQ_SUFFIX}{FIFO_SUFFIX}")
-}
 
 /// Creates what is missing of the queues and their dead-letter queues, and tells how what exists
 /// differs. Changes nothing that exists, so it may be repeated at will.
@@ -85,15 +72,7 @@ pub async fn find(client: &Client, name: &str) -> Result<Option<String>, PortErr
 }
 
 fn check_name(name: &str) -> Result<(), PortError> {
-    let stem = name.strip_suffix(FIFO_SUFFIX).unwrap_or_default();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if stem.is_empty() || name.len() > NAME_MAX || !stem.bytes().all(plain) {
-        return Err(PortError::Refused(format!(
-            "queue {name}: a FIFO queue's name has at most {NAME_MAX} characters of A-Z a-z 0-9 \
-             - _ and ends in {FIFO_SUFFIX}"
-        )));
-    }
-    Ok(())
+    naming::check_queue_name(name).map_err(|invalid| PortError::Refused(invalid.to_string()))
 }
 
 type Attributes = BTreeMap<Attribute, String>;
@@ -231,22 +210,6 @@ mod tests {
         let mut attributes = common_attributes();
         attributes.insert(Attribute::RedrivePolicy, redrive_policy("arn:aws:sqs:x:1:q-dlq.fifo"));
         attributes
-    }
-
-    #[test]
-    fn a_dead_letter_queue_is_named_after_its_queue() {
-        assert_eq!(dead_letter_queue_name("orders.fifo"), "orders-dlq.fifo");
-        let url = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo";
-        assert_eq!(dead_letter_queue_name(url), "orders-dlq.fifo");
-    }
-
-    #[test]
-    fn a_name_is_refused_before_anything_is_created() {
-        let long = format!("{}.fifo", "x".repeat(76));
-        for wrong in ["orders", ".fifo", "or ders.fifo", &long] {
-            assert!(check_name(wrong).is_err(), "{wrong}");
-        }
-        assert!(check_name("a-b_C9.fifo").is_ok());
     }
 
     #[test]

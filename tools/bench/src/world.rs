@@ -16,6 +16,7 @@ use inventory_worker::{
         system::Random,
     },
     domain::{GroupId, Timestamp},
+    naming::{COMMANDS_QUEUE, dead_letter_queue_name},
     ports::{Clock, Locks, Publisher, Queue, Store},
     worker::{self, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
@@ -52,9 +53,9 @@ impl World {
         let epoch = Timestamp::from_second(EPOCH_SECONDS).unwrap_or_default();
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(epoch));
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
-        let queue = Arc::new(MemoryQueue::new("inventory-commands.fifo", Arc::clone(&clock)));
+        let queue = Arc::new(MemoryQueue::new(COMMANDS_QUEUE, Arc::clone(&clock)));
         let dead_letters =
-            Arc::new(MemoryQueue::new("inventory-commands-dlq.fifo", Arc::clone(&clock)));
+            Arc::new(MemoryQueue::new(dead_letter_queue_name(COMMANDS_QUEUE), Arc::clone(&clock)));
         let topic = Arc::new(MemoryTopic::new(Arc::clone(&clock)).with_record_of(0));
         let locks = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
         let counts = Arc::new(CallCounts::default());

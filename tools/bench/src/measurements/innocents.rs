@@ -27,6 +27,7 @@ use inventory_worker::{
         Action, CommandId, OrderLine, PoolId, Reservation, ReservationStatus, Reserve, SeatKey,
         time,
     },
+    naming::EXPIRIES_QUEUE,
     ports::{
         CommitError, CommitStore, Consumed, Entropy, LoadRequest, PortError, ReadSet, ReadStore,
         Record, Store, Transaction, Write,
@@ -158,7 +159,7 @@ fn run(model: &Model, sales: usize, rate: f64, in_trouble: bool) -> anyhow::Resu
 fn start(model: &Model, world: &World, working: &mut JoinSet<()>) {
     let counts = Arc::clone(&world.counts);
     let delays = Instrumentation::delaying(counts, model.latencies(), Arc::new(Random::seeded(6)));
-    let expiries = MemoryQueue::new("inventory-expiries.fifo", Arc::clone(&world.clock));
+    let expiries = MemoryQueue::new(EXPIRIES_QUEUE, Arc::clone(&world.clock));
     let expiries = QueuePair {
         queue: Arc::new(InstrumentedQueue::new(Arc::new(expiries), delays)),
         kind: QueueKind::Expiries,
