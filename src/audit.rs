@@ -31,18 +31,14 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ReservationStatus, Timestamp, time::saturating_add},
-    ports::{Page, PageCursor, PortError, Record, ScanStore, Table, store::RETENTION_DAYS},
+    ports::{Page, PageCursor, PortError, Record, ScanStore, Table},
+    retention::LEDGER_SAFE,
 };
 use finding::CheckedRecord;
 use lines::Sums;
 use reconcile::Reconciliation;
 
 pub use report::{AuditReport, Invariant, Violation};
-
-/// How long the ledger keeps an entry, and the reservations table a reservation that ended: 90
-/// days. A day is left for the clocks of the store and its workers: it may delete sooner than this
-/// audit's clock says, and what is older is left unchecked.
-const KEPT_FOR_SURE: SignedDuration = SignedDuration::from_hours((RETENTION_DAYS - 1) * 24);
 
 /// Told how many records of a table have been read so far.
 pub type ProgressCallback = Arc<dyn Fn(Table, u64) + Send + Sync>;
@@ -150,9 +146,10 @@ impl Audit<'_> {
         Period { after: self.kept_since(), until: self.began_at }
     }
 
-    /// What was written after this is still there.
+    /// What was written after this is still there. The store may delete what is older, as its clock
+    /// may be ahead of this audit's: it is not checked.
     fn kept_since(&self) -> Timestamp {
-        saturating_add(self.began_at, -KEPT_FOR_SURE)
+        saturating_add(self.began_at, -LEDGER_SAFE)
     }
 
     /// The time now: the audit's own clock runs on from its start.

@@ -25,7 +25,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-pub use dead_letter::{DeadLetter, LEDGER_DAYS, REDRIVE_AGE_MAX, Refusal, UNKNOWN};
+pub use dead_letter::{DeadLetter, REDRIVE_AGE_MAX, Refusal, UNKNOWN};
 pub use manager::DlqManager;
 
 use crate::ports::PortError;

@@ -48,6 +48,7 @@ pub mod message;
 pub mod naming;
 pub mod ports;
 pub mod report;
+pub mod retention;
 pub mod retry;
 pub mod storm;
 pub mod sweeper;

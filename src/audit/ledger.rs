@@ -130,7 +130,7 @@ fn check_reservation(
     let now = loaded.reservations.get(&id).and_then(Option::as_ref);
     checked.versions.push(now.map_or(0, |now| now.version));
     let Some(now) = now else {
-        // The reservation is kept for 90 days from its end, which no outcome of it follows.
+        // The reservation is kept from its end, which no outcome of it follows.
         if entry.decided_at > audit.kept_since() {
             let detail =
                 format!("{} of reservation {id}, which does not exist", then.status.as_str());

@@ -5,18 +5,16 @@ use serde::Serialize;
 
 use crate::{
     domain::{GroupId, Timestamp, time},
-    ports::{Delivery, OutgoingMessage, queue::RETENTION_MAX, store::RETENTION_DAYS},
+    ports::{Delivery, OutgoingMessage},
+    retention::{LEDGER_DAYS, LEDGER_SAFE, LEDGER_SAFE_DAYS, QUEUE_RETENTION},
     worker::dead_letters::{
         self, DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE,
     },
 };
 
-/// How long the ledger keeps an outcome, days.
-pub const LEDGER_DAYS: i64 = RETENTION_DAYS;
-
-/// How long after it was first sent a message may still go back: as long as its ledger entry is
-/// kept, less a day for clocks that differ, and for the time it then spends in the queue.
-pub const REDRIVE_AGE_MAX: SignedDuration = SignedDuration::from_hours((LEDGER_DAYS - 1) * 24);
+/// How long after it was first sent a message may still be sent back: while its ledger entry is
+/// there for certain.
+pub const REDRIVE_AGE_MAX: SignedDuration = LEDGER_SAFE;
 
 /// The reason of a dead letter that does not say: SQS itself moved it, after 1,000 receives, or it
 /// was so large that it had no room for attributes.
@@ -83,7 +81,7 @@ fn earliest_sent_at(delivery: &Delivery, letter: &DeadLetter) -> Timestamp {
     if delivery.attributes.contains_key(FIRST_SENT_AT) {
         return letter.first_sent_at;
     }
-    let retention = SignedDuration::try_from(RETENTION_MAX).unwrap_or(SignedDuration::ZERO);
+    let retention = SignedDuration::try_from(QUEUE_RETENTION).unwrap_or(SignedDuration::ZERO);
     time::saturating_add(delivery.sent_at, -retention)
 }
 
@@ -102,20 +100,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What to tell a person.
+    /// Why, and what to do about it.
     #[must_use]
-    pub fn told(self) -> &'static str {
+    pub fn explanation(self) -> String {
         match self {
-            Self::OlderThanLedger => {
-                "first sent over 89 days ago, and the ledger keeps outcomes for 90: it could take \
-                 effect twice. Look whether it did; send its content again under a new id, or \
-                 discard it"
-            }
-            Self::NoRoomForAge => {
-                "too large to carry along when it was first sent: `dlq show` it, send it again \
-                 with `send --file`, and discard it"
-            }
-            Self::DiedAgain => "sent back by this run, and here again: see its reason",
+            Self::OlderThanLedger => format!(
+                "first sent over {LEDGER_SAFE_DAYS} days ago, and the ledger keeps outcomes for \
+                 {LEDGER_DAYS}: it could take effect twice. Look whether it did; send its content \
+                 again under a new id, or discard it"
+            ),
+            Self::NoRoomForAge => "too large to carry along when it was first sent: `dlq show` \
+                                   it, send it again with `send --file`, and discard it"
+                .to_owned(),
+            Self::DiedAgain => "sent back by this run, and here again: see its reason".to_owned(),
         }
     }
 }

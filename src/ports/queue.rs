@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 
 use super::{BatchAnswer, PortError};
-use crate::domain::{GroupId, Timestamp};
+use crate::{
+    domain::{GroupId, Timestamp},
+    retention::QUEUE_RETENTION,
+};
 
 /// SQS: "up to 10 messages" in a receive and in every batch call.
 pub const BATCH_ENTRIES_MAX: usize = 10;
@@ -15,9 +18,6 @@ pub const MESSAGE_BYTES_MAX: usize = 1_048_576;
 
 /// SQS: "Messages can have up to 10 attributes".
 pub const MESSAGE_ATTRIBUTES_MAX: usize = 10;
-
-/// SQS: the longest retention, "1,209,600 seconds (14 days)".
-pub const RETENTION_MAX: Duration = Duration::from_secs(1_209_600);
 
 /// SQS: the longest visibility timeout.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
@@ -97,7 +97,11 @@ pub struct QueueLimits {
 impl Default for QueueLimits {
     /// The most that SQS allows, and no redrive.
     fn default() -> Self {
-        Self { message_bytes_max: MESSAGE_BYTES_MAX, retention: RETENTION_MAX, receives_max: None }
+        Self {
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            retention: QUEUE_RETENTION,
+            receives_max: None,
+        }
     }
 }
 

@@ -6,17 +6,11 @@
 mod attempts;
 mod commit;
 mod expiry;
-#[cfg(any(feature = "bench", feature = "sim"))]
 mod forward;
 mod ledger;
 mod read;
 mod scan;
 
-use jiff::SignedDuration;
-
-use crate::domain::{Timestamp, time};
-
-#[cfg(any(feature = "bench", feature = "sim"))]
 pub use self::{
     attempts::{Attempt, AttemptStore},
     commit::{
@@ -30,25 +24,6 @@ pub use self::{
     read::{LoadRequest, ReadSet, ReadStore},
     scan::{Page, PageCursor, Record, ScanStore},
 };
-
-/// How long a ledger entry is kept from when it was decided, and a reservation from when it was
-/// given back: longer than a message can live through queue, dead-letter queue and a redrive.
-pub const RETENTION: SignedDuration = SignedDuration::from_hours(RETENTION_DAYS * 24);
-
-/// [`RETENTION`] in days.
-pub const RETENTION_DAYS: i64 = 90;
-
-/// The second from which what is kept since `from` counts as absent, in seconds since 1970.
-#[must_use]
-pub fn expires_second(from: Timestamp) -> i64 {
-    time::saturating_add(from, RETENTION).as_second()
-}
-
-/// Whether what is kept since `from` counts as absent.
-#[must_use]
-pub fn is_past_retention(from: Timestamp, now: Timestamp) -> bool {
-    expires_second(from) <= now.as_second()
-}
 
 /// The four tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

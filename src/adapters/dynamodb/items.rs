@@ -4,7 +4,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::{
     domain::Timestamp,
-    ports::{PortError, Record, Table, store::expires_second},
+    ports::{PortError, Record, Table},
+    retention::expires_second,
 };
 
 use super::{

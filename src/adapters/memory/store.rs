@@ -22,8 +22,9 @@ use crate::{
     ports::{
         Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, ExpiredPage, ExpiryIndex,
         ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor, PortError, ReadSet,
-        ReadStore, Record, ScanStore, Table, Transaction, store::is_past_retention,
+        ReadStore, Record, ScanStore, Table, Transaction,
     },
+    retention::is_past_retention,
 };
 
 /// DynamoDB: "A client request token is valid for 10 minutes after the first request that uses it

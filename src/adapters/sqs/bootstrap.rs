@@ -12,10 +12,8 @@ use super::super::{
 use crate::{
     naming::{self, dead_letter_queue_name, queue_name},
     ports::{PortError, queue::MESSAGE_BYTES_MAX},
+    retention::QUEUE_RETENTION,
 };
-
-/// SQS: the longest retention, "1,209,600 seconds (14 days)".
-pub const RETENTION_S: u32 = 1_209_600;
 
 /// How long a lease lasts where a receive does not say: the worker's default.
 pub const VISIBILITY_S: u32 = 60;
@@ -83,7 +81,7 @@ fn common_attributes() -> Attributes {
         (Attribute::ContentBasedDeduplication, "true".to_owned()),
         (Attribute::DeduplicationScope, "messageGroup".to_owned()),
         (Attribute::FifoThroughputLimit, "perMessageGroupId".to_owned()),
-        (Attribute::MessageRetentionPeriod, RETENTION_S.to_string()),
+        (Attribute::MessageRetentionPeriod, QUEUE_RETENTION.as_secs().to_string()),
         (Attribute::VisibilityTimeout, VISIBILITY_S.to_string()),
         (Attribute::MaximumMessageSize, MESSAGE_BYTES_MAX.to_string()),
         (Attribute::SqsManagedSseEnabled, "true".to_owned()),

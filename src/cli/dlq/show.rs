@@ -120,7 +120,7 @@ fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
             format!("{}  now {}", style.good("sent back"), printable(message_id))
         }
         Disposition::Discarded => style.good("discarded"),
-        Disposition::Refused { why } => format!("{}  {}", style.warn("refused"), why.told()),
+        Disposition::Refused { why } => format!("{}  {}", style.warn("refused"), why.explanation()),
         Disposition::NotSent { what } => format!("{}  {}", style.bad("not sent"), printable(what)),
         Disposition::NotDeleted { what, sent: true } => format!(
             "{}  and still here, which takes effect once: redrive or discard it again ({})",

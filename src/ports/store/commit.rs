@@ -22,7 +22,7 @@ pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The condition on an item under which a transaction is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {
-    /// It does not exist. A reservation or ledger entry past its [`RETENTION`](super::RETENTION)
+    /// It does not exist. A reservation or ledger entry past its [retention](crate::retention)
     /// counts as absent, deleted or not: the new item takes its place, and begins in its own first
     /// version.
     Absent,
@@ -52,7 +52,7 @@ pub enum Write {
         line: StockLevel,
     },
     /// A reservation, which names itself. The adapter keeps it in the expiry index while ACTIVE,
-    /// and sets the time to live ([`RETENTION`](super::RETENTION)) from its end where it was given
+    /// and sets the time to live ([retention](crate::retention)) from its end where it was given
     /// back.
     Reservation {
         /// The condition on what is there.
@@ -65,7 +65,7 @@ pub enum Write {
     Ledger {
         /// The entry's key.
         key: LedgerKey,
-        /// The entry. The adapter sets the time to live ([`RETENTION`](super::RETENTION)) from
+        /// The entry. The adapter sets the time to live ([retention](crate::retention)) from
         /// `decided_at`.
         record: LedgerRecord,
     },

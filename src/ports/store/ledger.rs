@@ -35,7 +35,7 @@ pub enum LedgerRecord {
         /// The end (exclusive) of each chunk, counted over the seats and then the lines.
         chunk_ends: Vec<u32>,
         /// When it began, which distinguishes this intent from an earlier one under the same key,
-        /// [`RETENTION`](super::RETENTION) older.
+        /// [retention](crate::retention) older.
         decided_at: Timestamp,
     },
     /// A chunk of a restock was applied.
@@ -62,7 +62,7 @@ impl LedgerRecord {
         }
     }
 
-    /// From when its [`RETENTION`](super::RETENTION) counts.
+    /// From when its [retention](crate::retention) counts.
     #[must_use]
     pub fn decided_at(&self) -> Timestamp {
         match self {

@@ -38,7 +38,7 @@ impl LoadRequest {
 }
 
 /// The loaded items: every requested key is there, `None` where the item does not exist, or is past
-/// its [`RETENTION`](super::RETENTION).
+/// its [retention](crate::retention).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadSet {
     /// Ledger entries.

@@ -38,7 +38,7 @@ pub struct Page {
 #[async_trait]
 pub trait ScanStore: ReadStore {
     /// Reads a table page by page, for audits, without what is past its
-    /// [`RETENTION`](super::RETENTION). Strongly consistent item by item.
+    /// [retention](crate::retention). Strongly consistent item by item.
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError>;
 
     /// Every seat of an event, by seat number, page by page.

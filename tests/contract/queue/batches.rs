@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use inventory_worker::ports::{
-    Backlog, EntryError, OutgoingMessage, PortError, Queue, ReceiptHandle,
-    queue::{MESSAGE_BYTES_MAX, RETENTION_MAX},
+use inventory_worker::{
+    ports::{
+        Backlog, EntryError, OutgoingMessage, PortError, Queue, ReceiptHandle,
+        queue::MESSAGE_BYTES_MAX,
+    },
+    retention::QUEUE_RETENTION,
 };
 
 use super::{QueueHarness, helpers::*};
@@ -113,7 +116,7 @@ pub async fn the_backlog_tells_what_waits_and_what_is_in_flight(harness: &dyn Qu
 pub async fn a_queue_tells_its_limits(harness: &dyn QueueHarness) {
     let (queue, dead_letters) = harness.queue_with_dead_letters(7).await;
     let limits = queue.limits().await.unwrap();
-    assert_eq!((limits.retention, limits.receives_max), (RETENTION_MAX, Some(7)));
+    assert_eq!((limits.retention, limits.receives_max), (QUEUE_RETENTION, Some(7)));
     assert!((262_144..=MESSAGE_BYTES_MAX).contains(&limits.message_bytes_max), "{limits:?}");
     assert_eq!(dead_letters.limits().await.unwrap().receives_max, None);
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use inventory_worker::{adapters::memory::MemoryQueue, ports::queue::RETENTION_MAX};
+use inventory_worker::{adapters::memory::MemoryQueue, retention::QUEUE_RETENTION};
 use serde_json::json;
 
 use super::fixture::{COMMANDS, World, until};
@@ -13,7 +13,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn limit(world: &mut World, bytes_max: usize, retention: Duration, receives_max: u32) {
     let clock = world.clock.clone();
     let dead = MemoryQueue::new("inventory-commands-dlq.fifo", clock.clone());
-    world.dead_letters = Arc::new(dead.with_limits(bytes_max, RETENTION_MAX));
+    world.dead_letters = Arc::new(dead.with_limits(bytes_max, QUEUE_RETENTION));
     let queue = MemoryQueue::new(COMMANDS, clock).with_limits(bytes_max, retention);
     world.queue = Arc::new(queue.with_dead_letters(Arc::clone(&world.dead_letters), receives_max));
 }
@@ -23,7 +23,7 @@ async fn a_copy_fits_the_queue_at_hand_down_to_the_bare_body() {
     let bytes_max = 262_144;
     for (room, attributes) in [(0, 0), (60, 1), (4_096, 5)] {
         let mut world = World::new();
-        limit(&mut world, bytes_max, RETENTION_MAX, 1_000);
+        limit(&mut world, bytes_max, QUEUE_RETENTION, 1_000);
         world.post_raw("g", &"x".repeat(bytes_max - room));
         world.settle().await;
         let dead = world.dead_letters.messages();
@@ -39,7 +39,7 @@ async fn a_copy_that_is_refused_holds_up_its_group_alone() {
     let mut world = World::new();
     world.with_seats(["A-1".to_owned()]).await;
     let dead = MemoryQueue::new("inventory-commands-dlq.fifo", world.clock.clone());
-    world.dead_letters = Arc::new(dead.with_limits(1_024, RETENTION_MAX));
+    world.dead_letters = Arc::new(dead.with_limits(1_024, QUEUE_RETENTION));
     world.post_raw("g", &"x".repeat(2_000));
     let running = world.start();
     tokio::time::sleep(Duration::from_secs(120)).await;
@@ -54,7 +54,7 @@ async fn a_copy_that_is_refused_holds_up_its_group_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn what_has_no_outcome_is_copied_before_its_retention_ends_with_its_followers_in_order() {
-    for retention in [RETENTION_MAX, 4 * DAY] {
+    for retention in [QUEUE_RETENTION, 4 * DAY] {
         let mut world = World::new();
         limit(&mut world, 262_144, retention, 1_000);
         world.with_seats(["A-1".to_owned(), "A-2".to_owned()]).await;
@@ -117,7 +117,7 @@ async fn a_message_that_cannot_be_deleted_is_copied_once_however_often_it_comes(
 #[tokio::test(start_paused = true)]
 async fn a_crash_loop_hands_what_it_held_to_the_dead_letters_with_all_that_is_known() {
     let mut world = World::new();
-    limit(&mut world, 262_144, RETENTION_MAX, 100);
+    limit(&mut world, 262_144, QUEUE_RETENTION, 100);
     world.with_seats(["A-1".to_owned()]).await;
     let sent_at = world.clock_now();
     for n in 0..30 {

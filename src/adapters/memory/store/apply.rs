@@ -12,8 +12,9 @@ use crate::{
     },
     ports::{
         Check, CommitError, Expected, LedgerKey, LedgerRecord, Transaction, Write,
-        store::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, expiry_shard, is_past_retention},
+        store::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, expiry_shard},
     },
+    retention::is_past_retention,
 };
 
 /// What tells an item from the others.
