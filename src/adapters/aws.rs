@@ -1,12 +1,16 @@
-//! What the adapters of SQS and SNS share: how the SDK's clients behave, what their errors mean,
-//! and how the answer to a batch is read.
+//! What the adapters of AWS share: how the SDK's clients behave, what their errors mean
+//! (`errors`), and how the answer to a batch is read.
 
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
-use crate::ports::{BatchAnswer, EntryError, PortError};
+use crate::ports::{BatchAnswer, EntryError};
+use errors::ErrorClass;
+
+pub(super) mod errors;
+
+pub(super) use errors::{bare, port_error};
 
 /// How long one attempt at a call may take, connecting included. All attempts together stay below
 /// the heartbeat, so that a hanging call never costs a lease by itself.
@@ -35,48 +39,8 @@ pub(super) fn timeouts(attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// An error's code without the name space that some protocols and servers put before it:
-/// `AWS.SimpleQueueService.MessageNotInflight`, `com.amazonaws.sqs#MessageNotInflight`.
-pub(super) fn bare(code: &str) -> &str {
-    code.rsplit(['.', '#']).next().unwrap_or(code)
-}
-
-fn is_throttling(code: &str) -> bool {
-    matches!(
-        bare(code),
-        "KMSThrottling"
-            | "KMSThrottlingException"
-            | "KmsThrottled"
-            // SQS: too many messages in flight (120,000 on a FIFO queue).
-            | "OverLimit"
-            | "RequestLimitExceeded"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "SlowDown"
-            | "Throttled"
-            | "ThrottledException"
-            | "Throttling"
-            | "ThrottlingException"
-            | "TooManyRequestsException"
-    )
-}
-
-fn is_server_fault(code: &str) -> bool {
-    matches!(
-        bare(code),
-        "InternalError"
-            | "InternalErrorException"
-            | "InternalFailure"
-            | "InternalServerError"
-            | "RequestTimeout"
-            | "RequestTimeoutException"
-            | "ServiceUnavailable"
-            | "ServiceUnavailableException"
-    )
-}
-
-/// Whether an entry failed for want of rights, keys or resources: no fault of the entry, and a
-/// person will mend it. Sources: the errors of SNS Publish and of SQS SendMessage.
+/// Whether an entry failed for a missing permission, key or resource: an operator has to fix it,
+/// and the entry is not at fault. Sources: the errors of SNS Publish and of SQS SendMessage.
 fn is_setting(code: &str) -> bool {
     let families = ["KMS", "Kms", "AccessDenied", "AuthorizationError"];
     families.iter().any(|family| code.starts_with(family) || bare(code).starts_with(family))
@@ -86,62 +50,11 @@ fn is_setting(code: &str) -> bool {
         )
 }
 
-/// A call that failed as a whole. `doing` names the call and the resource.
-pub(super) fn port_error<E>(doing: &str, error: &SdkError<E>) -> PortError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let text = describe(doing, error);
-    match error {
-        SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or_default();
-            match service.raw().status().as_u16() {
-                _ if is_throttling(code) => PortError::Throttled(text),
-                429 => PortError::Throttled(text),
-                _ if is_server_fault(code) => PortError::Unavailable(text),
-                // A refusal is an answer of 4xx; anything else is no answer to rely on.
-                400..=407 | 409..=499 => PortError::Refused(text),
-                _ => PortError::Unavailable(text),
-            }
-        }
-        // Never sent: a setting is wrong or missing.
-        SdkError::ConstructionFailure(_) => PortError::Refused(text),
-        // Timed out, cut off, or an answer that cannot be read: it may have been done.
-        _ => PortError::Unavailable(text),
-    }
-}
-
-/// A sentence for the log: the call, the code and what the service says.
-fn describe<E>(doing: &str, error: &SdkError<E>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    match error.as_service_error() {
-        Some(service) => {
-            let code = service.code().unwrap_or("an error without a code");
-            let message = service.message().unwrap_or("no message");
-            format!("{doing}: {code}: {message}")
-        }
-        None => format!("{doing}: {}", chain(error)),
-    }
-}
-
-/// An error and its causes. Not the SDK's own rendering, which adds the whole answer to an answer
-/// it cannot read, messages and all.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
 /// What the answer to a batch says of one entry that failed.
 pub(super) struct FailedEntry<'a> {
-    /// Why.
     pub code: &'a str,
-    /// Why, in words.
     pub message: Option<&'a str>,
-    /// Whether the service blames the request.
+    /// Whether the service attributes the failure to the request.
     pub sender_fault: bool,
 }
 
@@ -149,8 +62,9 @@ impl FailedEntry<'_> {
     /// What the failure means to the caller, apart from leases.
     pub fn error(&self) -> EntryError {
         let text = format!("{}: {}", self.code, self.message.unwrap_or("no message"));
-        let passing = is_throttling(self.code) || is_server_fault(self.code);
-        if passing || is_setting(self.code) || !self.sender_fault {
+        let class = ErrorClass::of_code(self.code);
+        let is_temporary = matches!(class, Some(ErrorClass::Throttled | ErrorClass::Unavailable));
+        if is_temporary || is_setting(self.code) || !self.sender_fault {
             EntryError::Retryable(text)
         } else {
             EntryError::Refused(text)

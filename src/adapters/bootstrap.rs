@@ -1,7 +1,9 @@
-//! What bootstrapping finds and does.
+//! What `bootstrap` created and what it found different.
+
+use serde::Serialize;
 
 /// Something that exists and is not as it would be created. It is reported, never changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Difference {
     /// What differs: the queue's, topic's or table's name.
     pub resource: String,
@@ -13,8 +15,8 @@ pub struct Difference {
     pub found: String,
 }
 
-/// What it came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What was created, and how what existed already differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ensured {
     /// The names of what was created, in order.
     pub created: Vec<String>,
@@ -23,7 +25,7 @@ pub struct Ensured {
 }
 
 impl Ensured {
-    /// Takes in what another part came to.
+    /// Adds the result of another part.
     pub fn extend(&mut self, other: Self) {
         self.created.extend(other.created);
         self.differences.extend(other.differences);

@@ -39,7 +39,7 @@ mod pages;
 pub mod tables;
 
 pub use client::{ClientOptions, client};
-pub use tables::{Difference, EnsureError, TableOptions, TableReport, ensure_tables};
+pub use tables::{EnsureError, TableOptions, TableReport, ensure_tables};
 
 pub use crate::naming::TableNames;
 

@@ -3,12 +3,11 @@
 use anyhow::Context;
 use clap::{Args, builder::FalseyValueParser};
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
 
 use super::{CliContext, ExitCode, run::AWS_VARIABLES};
 use crate::{
     adapters::{
-        bootstrap::{Difference, Ensured},
+        bootstrap::Ensured,
         dynamodb::{self, ClientOptions, TableOptions},
         sns, sqs,
     },
@@ -48,7 +47,7 @@ pub async fn run(args: BootstrapArgs, context: &CliContext) -> anyhow::Result<Ex
     bar.finish_and_clear();
     let ensured = ensured?;
     if args.json {
-        context.out.json(&as_json(&ensured))?;
+        context.out.json(&ensured)?;
     } else {
         print(&ensured, context)?;
     }
@@ -80,30 +79,9 @@ async fn ensure(
         if report.created {
             ensured.created.push(report.name);
         }
-        ensured.differences.extend(report.differences.into_iter().map(|found| Difference {
-            resource: found.resource,
-            what: found.what.to_owned(),
-            expected: found.expected,
-            found: found.found,
-        }));
+        ensured.differences.extend(report.differences);
     }
     Ok(ensured)
-}
-
-fn as_json(ensured: &Ensured) -> Value {
-    let differences: Vec<Value> = ensured
-        .differences
-        .iter()
-        .map(|found| {
-            json!({
-                "resource": found.resource,
-                "what": found.what,
-                "expected": found.expected,
-                "found": found.found,
-            })
-        })
-        .collect();
-    json!({ "created": ensured.created, "differences": differences })
 }
 
 fn print(ensured: &Ensured, context: &CliContext) -> std::io::Result<()> {

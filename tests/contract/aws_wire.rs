@@ -7,7 +7,7 @@ use std::{
 };
 
 use aws_config::SdkConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_smithy_runtime_api::{
     client::{
         http::{
@@ -21,6 +21,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::{body::SdkBody, retry::RetryConfig};
+use inventory_worker::adapters::aws::behavior_version;
 
 /// What the wire does with one request.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Wire {
     pub fn config(&self) -> SdkConfig {
         let credentials = Credentials::new("test", "test", None, None, "test");
         SdkConfig::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
+            .behavior_version(behavior_version())
             .endpoint_url("http://127.0.0.1:9")
             .region(Region::from_static("us-east-1"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))

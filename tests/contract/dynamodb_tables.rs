@@ -20,7 +20,7 @@ async fn ensure(client: &Client) -> Vec<TableReport> {
 
 fn plain(found: &TableReport) -> Vec<(&str, &str, &str)> {
     let parts = found.differences.iter();
-    parts.map(|d| (d.what, d.expected.as_str(), d.found.as_str())).collect()
+    parts.map(|d| (d.what.as_str(), d.expected.as_str(), d.found.as_str())).collect()
 }
 
 #[tokio::test]

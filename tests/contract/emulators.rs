@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::{
-    config::{BehaviorVersion, Credentials, Region},
+    config::{Credentials, Region},
     types::{Message, MessageSystemAttributeName, QueueAttributeName},
 };
 use inventory_worker::{
     adapters::{
+        aws::behavior_version,
         sns::{self, SnsTopic, bootstrap::ensure_topic, subscription::subscribe},
         sqs::{
             self, SqsQueue,
@@ -51,7 +52,7 @@ impl Emulator {
         });
         let credentials = Credentials::new("test", "test", None, None, "test");
         let shared = aws_config::SdkConfig::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
+            .behavior_version(behavior_version())
             .endpoint_url(endpoint)
             .region(Region::from_static("us-east-1"))
             .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(credentials))

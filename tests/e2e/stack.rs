@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
-use inventory_worker::adapters::{dynamodb, sns, sqs};
+use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
+use inventory_worker::adapters::{aws::behavior_version, dynamodb, sns, sqs};
 
 /// Whose SQS and SNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ fn variable(name: &str) -> String {
 fn shared(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "test");
     SdkConfig::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
+        .behavior_version(behavior_version())
         .endpoint_url(endpoint)
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))

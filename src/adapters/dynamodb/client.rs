@@ -5,8 +5,10 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    config::{BehaviorVersion, Builder, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{Builder, retry::RetryConfig, timeout::TimeoutConfig},
 };
+
+use super::super::aws::behavior_version;
 
 /// How long the client waits and how often it repeats a call by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +64,7 @@ pub fn configure(builder: Builder, options: &ClientOptions) -> Builder {
         .operation_timeout(options.operation_timeout())
         .build();
     builder
-        .behavior_version(BehaviorVersion::v2026_01_12())
+        .behavior_version(behavior_version())
         .retry_config(retries)
         .timeout_config(timeouts)
 }

@@ -1,102 +1,42 @@
-//! What the SDK's errors mean to a caller. Classified once, here.
+//! What the errors of conditional writes mean. Those of every other call:
+//! [`aws::errors`](super::super::aws::errors).
 
 use aws_sdk_dynamodb::{
-    error::{ProvideErrorMetadata, SdkError},
-    operation::{RequestId, put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    error::SdkError,
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
     types::CancellationReason,
 };
 
-use crate::ports::{CommitError, PortError};
+use super::super::aws::errors::{ErrorClass, describe};
+use crate::ports::CommitError;
 
-/// What a failed call comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
-    /// A condition did not hold, or someone else is at work on the item.
-    Conflict,
-    /// The request itself will never be taken.
-    Invalid,
-    /// Asked for less; nothing was done.
-    Throttled,
-    /// Not known whether it was done.
-    Unavailable,
-    /// Needs a person; nothing was done.
-    Refused,
-}
+pub(super) use super::super::aws::errors::port_error as port;
 
-/// The meaning of a service error's code, or of its HTTP status where the code is not known.
-///
-/// Source: DynamoDB's API reference, "Common errors" and the errors of each operation.
-fn meaning(code: &str, status: u16) -> Meaning {
-    match code {
-        // `TransactionInProgressException`: an earlier sending of this very transaction is still
-        // being worked on, so it may yet be applied. Deciding again is safe all the same: if it
-        // is applied, the next attempt finds its ledger entry, or meets its condition.
-        "ConditionalCheckFailedException"
-        | "TransactionConflictException"
-        | "TransactionInProgressException"
-        | "ReplicatedWriteConflictException" => Meaning::Conflict,
-        "ValidationException"
-        | "ItemCollectionSizeLimitExceededException"
-        | "IdempotentParameterMismatchException"
-        | "SerializationException"
-        | "RequestEntityTooLarge" => Meaning::Invalid,
-        "ProvisionedThroughputExceededException"
-        | "RequestLimitExceeded"
-        | "Throttling"
-        | "ThrottlingException"
-        | "LimitExceededException" => Meaning::Throttled,
-        "InternalServerError" | "InternalFailure" | "ServiceUnavailable" | "RequestTimeout" => {
-            Meaning::Unavailable
-        }
-        _ => match status {
-            429 => Meaning::Throttled,
-            413 => Meaning::Invalid,
-            // A server error without a code of ours, or an answer that is no answer.
-            408 | 500.. | ..400 => Meaning::Unavailable,
-            400..=499 => Meaning::Refused,
-        },
-    }
-}
-
-/// The meaning of one item's share in a cancelled transaction; `None` where it had none.
-fn cancellation(code: &str) -> Option<Meaning> {
+/// The class of one item's reason in a cancelled transaction; `None` where it has none.
+fn cancellation(code: &str) -> Option<ErrorClass> {
     match code {
         "None" => None,
-        "ConditionalCheckFailed" | "TransactionConflict" => Some(Meaning::Conflict),
+        "ConditionalCheckFailed" | "TransactionConflict" => Some(ErrorClass::Conflict),
         "ValidationError" | "ItemCollectionSizeLimitExceeded" | "DuplicateItem" => {
-            Some(Meaning::Invalid)
+            Some(ErrorClass::Invalid)
         }
-        "ThrottlingError" | "ProvisionedThroughputExceeded" => Some(Meaning::Throttled),
-        "AccessDenied" => Some(Meaning::Refused),
-        _ => Some(Meaning::Unavailable),
+        "ThrottlingError" | "ProvisionedThroughputExceeded" => Some(ErrorClass::Throttled),
+        "AccessDenied" => Some(ErrorClass::Refused),
+        _ => Some(ErrorClass::Unavailable),
     }
 }
 
-/// What a cancelled transaction comes to. A conflict only where all that stood in the way is one:
-/// otherwise deciding again would meet the same again.
-fn cancelled(reasons: &[CancellationReason]) -> Meaning {
-    let all: Vec<Meaning> =
+/// The class of a cancelled transaction. A conflict only where every reason is one: otherwise the
+/// next attempt would fail for the same reason.
+fn cancelled(reasons: &[CancellationReason]) -> ErrorClass {
+    let all: Vec<ErrorClass> =
         reasons.iter().filter_map(|reason| cancellation(reason.code().unwrap_or("None"))).collect();
-    let worst = [Meaning::Invalid, Meaning::Refused, Meaning::Throttled, Meaning::Unavailable];
-    match worst.into_iter().find(|meaning| all.contains(meaning)) {
-        Some(meaning) => meaning,
-        // No reason at all says nothing about the items.
-        None if all.is_empty() => Meaning::Unavailable,
-        None => Meaning::Conflict,
-    }
-}
-
-/// A failed call that no condition is part of.
-pub(super) fn port<E>(doing: &str, error: &SdkError<E>) -> PortError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let text = describe(doing, error);
-    match classify(error) {
-        Meaning::Throttled => PortError::Throttled(text),
-        // Reads and counters meet no transaction for long.
-        Meaning::Unavailable | Meaning::Conflict => PortError::Unavailable(text),
-        Meaning::Refused | Meaning::Invalid => PortError::Refused(text),
+    let worst = [ErrorClass::Invalid, ErrorClass::Refused, ErrorClass::Throttled, ErrorClass::Unavailable];
+    match worst.into_iter().find(|class| all.contains(class)) {
+        Some(class) => class,
+        // Without a reason nothing is known about the items.
+        None if all.is_empty() => ErrorClass::Unavailable,
+        None => ErrorClass::Conflict,
     }
 }
 
@@ -108,62 +48,26 @@ pub(super) fn transaction(error: &SdkError<TransactWriteItemsError>) -> CommitEr
             let reasons = cancelled_by.cancellation_reasons();
             commit(cancelled(reasons), summary(doing, reasons))
         }
-        _ => commit(classify(error), describe(doing, error)),
+        _ => commit(ErrorClass::of(error), describe(doing, error)),
     }
 }
 
 /// A failed conditional put.
 pub(super) fn put(error: &SdkError<PutItemError>) -> CommitError {
-    commit(classify(error), describe("PutItem", error))
+    commit(ErrorClass::of(error), describe("PutItem", error))
 }
 
-fn commit(meaning: Meaning, text: String) -> CommitError {
-    match meaning {
-        Meaning::Conflict => CommitError::Conflict(text),
-        Meaning::Invalid => CommitError::Invalid(text),
-        Meaning::Throttled => PortError::Throttled(text).into(),
-        Meaning::Unavailable => PortError::Unavailable(text).into(),
-        Meaning::Refused => PortError::Refused(text).into(),
-    }
-}
-
-fn classify<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Meaning {
-    match error {
-        SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or_default();
-            meaning(code, service.raw().status().as_u16())
+fn commit(class: ErrorClass, text: String) -> CommitError {
+    match class {
+        ErrorClass::Conflict => CommitError::Conflict(text),
+        ErrorClass::Invalid => CommitError::Invalid(text),
+        ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::Refused => {
+            class.port_error(text).into()
         }
-        // Never sent: a setting is wrong or missing.
-        SdkError::ConstructionFailure(_) => Meaning::Refused,
-        // Timed out, cut off, or an answer that cannot be read: it may have been done.
-        _ => Meaning::Unavailable,
     }
 }
 
-/// A sentence for the log: the call, the code, what the service says, and the request's id, which
-/// AWS asks for.
-fn describe<E>(doing: &str, error: &SdkError<E>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let Some(service) = error.as_service_error() else {
-        return format!("{doing}: {}", causes(error));
-    };
-    let code = service.code().unwrap_or("an error without a code");
-    let message = service.message().unwrap_or("no message");
-    match service.meta().request_id() {
-        Some(id) => format!("{doing}: {code}: {message} (request {id})"),
-        None => format!("{doing}: {code}: {message}"),
-    }
-}
-
-/// An error and what caused it, without the SDK's debug form, which holds the whole answer.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// Which items of a transaction stood in the way, by position, and why. Never their content.
+/// Which items of a transaction failed, by position, and why. Never their content.
 fn summary(doing: &str, reasons: &[CancellationReason]) -> String {
     let named: Vec<String> = reasons
         .iter()
@@ -190,27 +94,19 @@ mod tests {
     #[test]
     fn a_cancelled_transaction_is_a_conflict_only_where_nothing_worse_stood_in_the_way() {
         for (codes, expected) in [
-            (&["None", "ConditionalCheckFailed"][..], Meaning::Conflict),
-            (&["TransactionConflict", "ConditionalCheckFailed", "None"], Meaning::Conflict),
-            (&["ConditionalCheckFailed", "ThrottlingError"], Meaning::Throttled),
-            (&["ProvisionedThroughputExceeded", "None"], Meaning::Throttled),
-            (&["ThrottlingError", "ValidationError"], Meaning::Invalid),
-            (&["ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded"], Meaning::Invalid),
-            (&["AccessDenied", "ThrottlingError"], Meaning::Refused),
-            (&["SomethingNew", "ConditionalCheckFailed"], Meaning::Unavailable),
-            (&["None", "None"], Meaning::Unavailable),
-            (&[], Meaning::Unavailable),
+            (&["None", "ConditionalCheckFailed"][..], ErrorClass::Conflict),
+            (&["TransactionConflict", "ConditionalCheckFailed", "None"], ErrorClass::Conflict),
+            (&["ConditionalCheckFailed", "ThrottlingError"], ErrorClass::Throttled),
+            (&["ProvisionedThroughputExceeded", "None"], ErrorClass::Throttled),
+            (&["ThrottlingError", "ValidationError"], ErrorClass::Invalid),
+            (&["ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded"], ErrorClass::Invalid),
+            (&["AccessDenied", "ThrottlingError"], ErrorClass::Refused),
+            (&["SomethingNew", "ConditionalCheckFailed"], ErrorClass::Unavailable),
+            (&["None", "None"], ErrorClass::Unavailable),
+            (&[], ErrorClass::Unavailable),
         ] {
             assert_eq!(cancelled(&reasons(codes)), expected, "{codes:?}");
         }
-    }
-
-    #[test]
-    fn an_error_code_that_is_not_known_goes_by_its_http_status() {
-        assert_eq!(meaning("SomethingNew", 400), Meaning::Refused);
-        assert_eq!(meaning("SomethingNew", 503), Meaning::Unavailable);
-        assert_eq!(meaning("", 200), Meaning::Unavailable);
-        assert_eq!(meaning("", 429), Meaning::Throttled);
     }
 
     #[test]

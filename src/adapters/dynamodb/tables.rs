@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::ports::{PortError, Table};
 
 use super::{
+    super::bootstrap::Difference,
     TableNames, errors,
     items::{
         TTL,
@@ -79,25 +80,12 @@ impl TableOptions {
     }
 }
 
-/// Something that exists and is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// The table, by name.
-    pub resource: String,
-    /// What of it.
-    pub what: &'static str,
-    /// What it should be.
-    pub expected: String,
-    /// What it is.
-    pub found: String,
-}
-
-/// How a table stands.
+/// What was done for a table, and how it differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableReport {
-    /// Which.
+    /// The table's role.
     pub table: Table,
-    /// Its name.
+    /// The table's name in DynamoDB.
     pub name: String,
     /// Whether this call created it.
     pub created: bool,

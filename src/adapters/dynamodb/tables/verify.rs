@@ -13,6 +13,7 @@ use crate::ports::{PortError, Table};
 
 use super::{
     super::{
+        super::bootstrap::Difference,
         errors,
         items::{
             TTL,
@@ -20,7 +21,7 @@ use super::{
         },
         keys::{partition_key, sort_key},
     },
-    Difference, EXPIRY_INDEX, EXPIRY_INDEX_INCLUDES, TableOptions, attribute_type, has_ttl,
+    EXPIRY_INDEX, EXPIRY_INDEX_INCLUDES, TableOptions, attribute_type, has_ttl,
 };
 
 /// Every difference. What an option did not ask for is not looked at.
@@ -45,7 +46,7 @@ pub(super) async fn differences(
         .filter(|(_, expected, found)| expected != found)
         .map(|(what, expected, found)| Difference {
             resource: name.to_owned(),
-            what,
+            what: what.to_owned(),
             expected,
             found,
         })
