@@ -28,22 +28,22 @@ use crate::{
     worker::{Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
 
-/// What a worker needs of the world.
+/// The adapters behind a worker's ports.
 #[derive(Clone)]
 pub struct Backends {
-    /// The tables.
+    /// Seats, stock, reservations and the ledger.
     pub store: Arc<dyn Store>,
-    /// Locks.
+    /// Locks for speed; no guarantee rests on them.
     pub locks: Arc<dyn Locks>,
     /// Where results go.
     pub publisher: Arc<dyn Publisher>,
     /// The queues to consume.
     pub sources: Vec<QueuePair>,
-    /// Where expiries are posted, whoever consumes them; `None` where nobody here posts any.
+    /// Where expiries are posted; `None` where this process does not sweep.
     pub expiries: Option<Arc<dyn Queue>>,
-    /// The time.
+    /// The clock that every deadline and time stamp is taken from.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// Random numbers: ids, jitter.
     pub entropy: Arc<dyn Entropy>,
 }
 
@@ -72,6 +72,36 @@ pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
     }
 }
 
+/// A queue by its name or URL.
+///
+/// # Errors
+///
+/// A queue that cannot be found: names it and says what creates it.
+pub async fn connect_queue(
+    client: &aws_sdk_sqs::Client,
+    name_or_url: &str,
+) -> anyhow::Result<SqsQueue> {
+    let queue = SqsQueue::connect(client.clone(), name_or_url).await;
+    queue.with_context(|| created_by_bootstrap("queue", name_or_url))
+}
+
+/// The topic of results by its name or ARN.
+///
+/// # Errors
+///
+/// A topic that cannot be found: names it and says what creates it.
+pub async fn connect_topic(
+    client: &aws_sdk_sns::Client,
+    name_or_arn: &str,
+) -> anyhow::Result<SnsTopic> {
+    let topic = SnsTopic::connect(client.clone(), name_or_arn).await;
+    topic.with_context(|| created_by_bootstrap("topic", name_or_arn))
+}
+
+fn created_by_bootstrap(kind: &str, name: &str) -> String {
+    format!("{kind} {name} (`bootstrap` creates it)")
+}
+
 /// Everything on AWS and Redis, or what stands in for them under the same protocols. A worker
 /// that does not sweep needs the queue of expiries only if it consumes it.
 ///
@@ -81,9 +111,7 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
     let sdk = aws().await;
     let sqs = sqs::client(&sdk);
     let connect = async |name: &str| -> anyhow::Result<Arc<dyn Queue>> {
-        let queue = SqsQueue::connect(sqs.clone(), name).await;
-        let queue = queue.with_context(|| format!("queue {name} (`bootstrap` creates it)"))?;
-        Ok(Arc::new(queue) as Arc<dyn Queue>)
+        Ok(Arc::new(connect_queue(&sqs, name).await?))
     };
     let mut sources: Vec<QueuePair> = Vec::with_capacity(config.aws.queues.len());
     for queue in &config.aws.queues {
@@ -100,10 +128,7 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
         None if sweeps => Some(connect(config.aws.expiries.as_str()).await?),
         None => None,
     };
-    let topic = config.aws.topic.as_str();
-    let publisher = SnsTopic::connect(sns::client(&sdk), topic)
-        .await
-        .with_context(|| format!("topic {topic} (`bootstrap` creates it)"))?;
+    let publisher = connect_topic(&sns::client(&sdk), config.aws.topic.as_str()).await?;
     Ok(Backends {
         store: store(&sdk, &config.aws),
         locks: locks(config.redis.as_ref()),

@@ -3,8 +3,10 @@
 pub mod audit;
 pub mod bootstrap;
 pub mod check_config;
+pub mod completions;
 pub mod dev;
 pub mod dlq;
+mod format;
 pub mod health;
 pub mod run;
 pub mod schema;
@@ -15,7 +17,10 @@ use std::{ffi::OsString, io};
 
 use clap::{Parser, Subcommand};
 
+pub use format::OutputFormat;
+
 use crate::{
+    build_info,
     config::{ConfigError, Environment, LogConfig, ProcessEnvironment},
     ports::PortError,
     telemetry::logs,
@@ -77,7 +82,11 @@ impl CliContext {
 /// 1 failed, 2 rejected, 64 bad usage or configuration, 69 a service is unreachable. Logs go to
 /// stderr: RUST_LOG filters them (info), INVENTORY_LOG_FORMAT is text, json or auto.
 #[derive(Parser)]
-#[command(name = "inventory-worker", version, max_term_width = 100)]
+#[command(
+    name = "inventory-worker",
+    version = build_info::version_and_revision(),
+    max_term_width = 100
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -105,6 +114,11 @@ pub enum Command {
     CheckConfig(Box<check_config::CheckConfigArgs>),
     /// Print the JSON Schemas and the AsyncAPI document of the messages
     Schema(schema::SchemaArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one for each subcommand
+    #[command(hide = true)]
+    Man(completions::ManArgs),
     /// Ask a worker on this machine whether it is alive, for container probes
     Health(health::HealthArgs),
 }
@@ -169,6 +183,8 @@ async fn dispatch(command: Command, context: &CliContext) -> anyhow::Result<Exit
         Command::Dlq(args) => dlq::run(*args, context).await,
         Command::CheckConfig(args) => check_config::run(*args, context).await,
         Command::Schema(args) => schema::run(args, context).await,
+        Command::Completions(args) => completions::run(args, context).await,
+        Command::Man(args) => completions::man(args, context).await,
         Command::Health(args) => health::run(args, context).await,
     }
 }

@@ -34,6 +34,7 @@ pub mod adapters;
 pub mod admin;
 pub mod app;
 pub mod audit;
+pub mod build_info;
 pub mod cli;
 pub mod client;
 pub mod config;

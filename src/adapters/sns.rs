@@ -1,7 +1,7 @@
 //! The publisher on SNS FIFO.
 //!
 //! - [`client`]: the SDK's client with pinned behaviour and time limits.
-//! - [`bootstrap`]: creating the topic and telling how an existing one differs.
+//! - [`bootstrap`]: creates the topic and reports how an existing one differs.
 //! - [`subscription`]: a FIFO queue that a topic delivers to.
 
 use async_trait::async_trait;
@@ -53,7 +53,7 @@ impl SnsTopic {
     ///
     /// SNS has no call that looks a name up. ListTopics is paged through (100 topics a page, 30
     /// calls a second at most for the whole account), once: in an account of very many topics,
-    /// or without the right `sns:ListTopics`, give the ARN.
+    /// or without the permission `sns:ListTopics`, give the ARN.
     ///
     /// # Errors
     ///
@@ -67,8 +67,8 @@ impl SnsTopic {
         match bootstrap::find(&client, &name).await? {
             Some(arn) => Ok(Self { client, name, arn }),
             None => Err(PortError::Refused(format!(
-                "topic {name}: does not exist in this account and region; create it with \
-                 `inventory-worker bootstrap`, or set the ARN of another account's topic"
+                "topic {name}: does not exist in this account and region; create it, or set \
+                 the ARN of another account's topic"
             ))),
         }
     }

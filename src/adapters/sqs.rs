@@ -3,7 +3,7 @@
 //! - [`client`]: the SDK's client with pinned behaviour and time limits.
 //! - `delivery`: reading a received message.
 //! - `entries`: what a failed entry of a batch means.
-//! - [`bootstrap`]: creating queues and telling how existing ones differ.
+//! - [`bootstrap`]: creates queues and reports how existing ones differ.
 
 use std::time::Duration;
 
@@ -82,8 +82,8 @@ impl SqsQueue {
         match bootstrap::find(&client, &name).await? {
             Some(url) => Ok(Self { client, name, url, is_of_topic: false }),
             None => Err(PortError::Refused(format!(
-                "queue {name}: does not exist in this account and region; create it with \
-                 `inventory-worker bootstrap`, or set the URL of another account's queue"
+                "queue {name}: does not exist in this account and region; create it, or set \
+                 the URL of another account's queue"
             ))),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 
-use super::{CliContext, ExitCode, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
 use crate::{
     adapters::system::SystemClock,
     app,
@@ -18,9 +18,9 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = AWS_VARIABLES)]
 pub struct AuditArgs {
-    /// Print the report as one line of JSON
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
     /// Queues, topic and tables.
     #[command(flatten)]
     pub settings: Flags<AwsConfig>,
@@ -45,11 +45,7 @@ pub async fn run(args: AuditArgs, context: &CliContext) -> anyhow::Result<ExitCo
     let report = audit::audit(&*store, SystemClock.now(), &options).await;
     bar.finish_and_clear();
     let report = report?;
-    if args.json {
-        context.out.json(&report)?;
-    } else {
-        print(&report, context)?;
-    }
+    args.format.print(context, &report, || print(&report, context))?;
     Ok(if report.is_clean() { ExitCode::Done } else { ExitCode::Failed })
 }
 

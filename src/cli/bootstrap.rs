@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::{Args, builder::FalseyValueParser};
 use indicatif::ProgressBar;
 
-use super::{CliContext, ExitCode, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         bootstrap::Ensured,
@@ -27,9 +27,9 @@ pub struct BootstrapArgs {
     /// Tables without KMS, backups and protection against deletion, for emulators and tests
     #[arg(long, env = "INVENTORY_MINIMAL_TABLES", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub minimal_tables: bool,
-    /// Print the report as one line of JSON
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
     /// Queues, topic and tables.
     #[command(flatten)]
     pub settings: Flags<AwsConfig>,
@@ -46,11 +46,7 @@ pub async fn run(args: BootstrapArgs, context: &CliContext) -> anyhow::Result<Ex
     let ensured = ensure(&config, args.minimal_tables, &bar).await;
     bar.finish_and_clear();
     let ensured = ensured?;
-    if args.json {
-        context.out.json(&ensured)?;
-    } else {
-        print(&ensured, context)?;
-    }
+    args.format.print(context, &ensured, || print(&ensured, context))?;
     Ok(ExitCode::Done)
 }
 

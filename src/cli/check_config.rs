@@ -1,9 +1,9 @@
 //! `check-config`: the effective configuration, without secrets.
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CliContext, ExitCode, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
 use crate::{
     config::{Config, ConfigError, ConfigIssue, Effective, Flags},
     terminal::Table,
@@ -13,9 +13,9 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = AWS_VARIABLES)]
 pub struct CheckConfigArgs {
-    /// Print one line of JSON
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
     /// Every setting of `run`.
     #[command(flatten)]
     pub settings: Flags<Config>,
@@ -29,7 +29,7 @@ pub struct CheckConfigArgs {
 #[expect(clippy::unused_async, reason = "every subcommand runs alike")]
 pub async fn run(args: CheckConfigArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     match args.settings.load_reported(&*context.environment) {
-        Ok((_, settings)) if args.json => {
+        Ok((_, settings)) if args.format.json => {
             let settings: Vec<Value> = settings.iter().map(setting_json).collect();
             context.out.json(&json!({ "valid": true, "settings": settings }))?;
             Ok(ExitCode::Done)
@@ -38,7 +38,7 @@ pub async fn run(args: CheckConfigArgs, context: &CliContext) -> anyhow::Result<
             print(&settings, context)?;
             Ok(ExitCode::Done)
         }
-        Err(error) if args.json => {
+        Err(error) if args.format.json => {
             context.out.json(&json!({ "valid": false, "problems": problems_json(&error) }))?;
             Ok(ExitCode::Usage)
         }

@@ -11,9 +11,9 @@ mod session;
 
 use std::path::PathBuf;
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 
-use super::{CliContext, ExitCode};
+use super::{CliContext, ExitCode, OutputFormat};
 use crate::config::{DevConfig, Flags};
 
 /// Arguments of `dev`.
@@ -28,9 +28,9 @@ pub struct DevArgs {
     /// clean; always in memory
     #[arg(long)]
     pub demo: bool,
-    /// Print results, or the demo's summary, as one line of JSON each
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
     /// Every setting that does not belong to AWS or Redis.
     #[command(flatten)]
     pub settings: Flags<DevConfig>,
@@ -48,34 +48,35 @@ pub async fn run(args: DevArgs, context: &CliContext) -> anyhow::Result<ExitCode
     config.worker.long_poll = config.worker.long_poll.min(std::time::Duration::from_secs(1));
     let mut signals = crate::app::signals::StopSignals::catch()?;
     if !args.demo {
-        let session = session::Session { data: args.data, json: args.json, config, context };
+        let session = session::Session { data: args.data, json: args.format.json, config, context };
         return session.run(input::lines_of_stdin(), signals).await;
     }
     tokio::select! {
         biased;
         signal = signals.next() => anyhow::bail!("ended by {signal} before the end of the demo"),
-        ended = demo(args.json, config, context) => ended,
+        ended = demo(args.format, config, context) => ended,
     }
 }
 
 #[cfg(feature = "embedded")]
-async fn demo(json: bool, config: DevConfig, context: &CliContext) -> anyhow::Result<ExitCode> {
+async fn demo(
+    format: OutputFormat,
+    config: DevConfig,
+    context: &CliContext,
+) -> anyhow::Result<ExitCode> {
     use crate::{
         adapters::system::Random,
         demo::{self, Cast, live::View},
         ports::Entropy as _,
     };
-    let view = match (json, context.out.is_terminal()) {
+    let view = match (format.json, context.out.is_terminal()) {
         (true, _) => View::Nothing,
         (false, true) => View::Screen,
         (false, false) => View::Lines,
     };
     let (seed, _) = Random::new().uuid().as_u64_pair();
     let summary = demo::play(&Cast::full(seed), config.worker, view, &context.out).await?;
-    match json {
-        true => context.out.json(&summary)?,
-        false => summary.print(&context.out)?,
-    }
+    format.print(context, &summary, || summary.print(&context.out))?;
     Ok(if summary.is_clean() { ExitCode::Done } else { ExitCode::Failed })
 }
 

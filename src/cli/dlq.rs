@@ -4,16 +4,12 @@ mod show;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use anyhow::Context;
 use aws_config::SdkConfig;
-use clap::{
-    ArgGroup, Args, Subcommand,
-    builder::{FalseyValueParser, PossibleValuesParser},
-};
+use clap::{ArgGroup, Args, Subcommand, builder::PossibleValuesParser};
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
-use super::{CliContext, ExitCode, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sqs::{self, SqsQueue},
@@ -69,9 +65,9 @@ pub struct WhereArgs {
         value_name = "COUNT", default_value = "1000", value_parser = limit
     )]
     pub limit: usize,
-    /// Print one line of JSON
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
     /// Queues, topic and tables.
     #[command(flatten)]
     pub settings: Flags<AwsConfig>,
@@ -241,11 +237,8 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     }
     bar.finish_and_clear();
     let missing: Vec<String> = selection.ids.into_iter().flatten().collect();
-    if place.json {
-        context.out.json(&show::as_json(&done, &missing))?;
-    } else {
-        show::print(task, &done, &missing, context)?;
-    }
+    let report = show::as_json(&done, &missing);
+    place.format.print(context, &report, || show::print(task, &done, &missing, context))?;
     match failure {
         Some(error) => Err(error),
         None if missing.is_empty() && done.iter().all(|done| done.run.is_done()) => {
@@ -288,13 +281,10 @@ async fn one_queue(
     options: Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<(DlqManager, SqsQueue)> {
-    let connect = async |name: &str| {
-        SqsQueue::connect(sqs::client(sdk), name)
-            .await
-            .with_context(|| format!("queue {name} (`bootstrap` creates it)"))
-    };
-    let source = connect(queue.as_str()).await?;
-    let dead_letters = connect(&naming::dead_letter_queue_name(queue.as_str())).await?;
+    let client = sqs::client(sdk);
+    let source = app::connect_queue(&client, queue.as_str()).await?;
+    let dead_letters = naming::dead_letter_queue_name(queue.as_str());
+    let dead_letters = app::connect_queue(&client, &dead_letters).await?;
     let manager = DlqManager {
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),

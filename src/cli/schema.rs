@@ -1,17 +1,22 @@
 //! `schema`: the contract as machines read it.
 
 use anyhow::Context as _;
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 use serde_json::{Map, Value};
 
-use super::{CliContext, ExitCode};
+use super::{CliContext, ExitCode, OutputFormat};
 use crate::message::catalog;
 
 /// The name of the AsyncAPI document.
 const ASYNCAPI: &str = "asyncapi";
 
+const JSON: &str = "\
+With --json: {\"schemas\": {name: schema}, \"asyncapi\": text}, of these what is asked for; with --list \
+an array of the names.";
+
 /// Arguments of `schema`.
 #[derive(Args)]
+#[command(after_help = JSON)]
 pub struct SchemaArgs {
     /// A message type such as inventory.reserve.v1, or asyncapi; everything without one
     #[arg(value_name = "NAME")]
@@ -19,10 +24,9 @@ pub struct SchemaArgs {
     /// Print the names alone
     #[arg(long, conflicts_with = "name")]
     pub list: bool,
-    /// Print one line of JSON: {"schemas": {name: schema}, "asyncapi": text}, of these what is asked
-    /// for; with --list an array of the names
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
 }
 
 /// Prints the JSON Schemas and the AsyncAPI document.
@@ -33,8 +37,8 @@ pub struct SchemaArgs {
 #[expect(clippy::unused_async, reason = "every subcommand runs alike")]
 pub async fn run(args: SchemaArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     match args.name.as_deref() {
-        Some(name) => print_one(name, args.json, context),
-        None if args.list && args.json => {
+        Some(name) => print_one(name, args.format.json, context),
+        None if args.list && args.format.json => {
             context.out.json(&documents().map(|(name, _)| name).collect::<Vec<_>>())?;
             Ok(ExitCode::Done)
         }
@@ -44,7 +48,7 @@ pub async fn run(args: SchemaArgs, context: &CliContext) -> anyhow::Result<ExitC
             }
             Ok(ExitCode::Done)
         }
-        None if args.json => {
+        None if args.format.json => {
             context.out.json(&as_json(documents())?)?;
             Ok(ExitCode::Done)
         }

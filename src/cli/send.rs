@@ -7,9 +7,12 @@ pub use post::run;
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::run::{AWS_VARIABLES, TRACE_VARIABLES};
+use super::{
+    OutputFormat,
+    run::{AWS_VARIABLES, TRACE_VARIABLES},
+};
 use crate::{
     config::{Flags, SendConfig},
     domain::{
@@ -70,9 +73,9 @@ pub struct DeliveryArgs {
         value_parser = clap::value_parser!(u32).range(1..=3_600)
     )]
     pub wait: Option<u32>,
-    /// Print one line of JSON for each command
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
     /// Queues, topic and tables.
     #[command(flatten)]
     pub settings: Flags<SendConfig>,

@@ -5,15 +5,15 @@ mod workers;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use clap::{ArgGroup, Args, builder::FalseyValueParser};
+use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{CliContext, ExitCode, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
 use crate::{
     adapters::{
-        sns::{self, SnsTopic, subscription::Temporary},
-        sqs::{self, SqsQueue},
+        sns::{self, subscription::Temporary},
+        sqs,
         system::{Random, SystemClock},
     },
     app::{self, signals::StopSignals},
@@ -113,9 +113,9 @@ pub struct StormArgs {
     /// Write a page with plots there
     #[arg(long, value_name = "FILE", env = "INVENTORY_STORM_REPORT", hide_env_values = true)]
     pub report: Option<PathBuf>,
-    /// Print the summary as one line of JSON
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
     /// Queues and topic.
     #[command(flatten)]
     pub settings: Flags<AwsConfig>,
@@ -167,20 +167,13 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
 
     let sdk = app::aws().await;
     let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));
-    let connect = async |name: &str| {
-        SqsQueue::connect(sqs.clone(), name)
-            .await
-            .with_context(|| format!("queue {name} (`bootstrap` creates it)"))
-    };
+    let connect = async |name: &str| app::connect_queue(&sqs, name).await;
     let queues = config.command_queues();
     let first = queues.first().context("no queue but that of expiries")?;
     let second = queues.get(1).unwrap_or(first);
     let commands: Arc<dyn Queue> = Arc::new(connect(first.as_str()).await?);
     let restocks: Arc<dyn Queue> = Arc::new(connect(second.as_str()).await?);
-    let topic = config.topic.as_str();
-    let topic = SnsTopic::connect(sns.clone(), topic)
-        .await
-        .with_context(|| format!("topic {topic} (`bootstrap` creates it)"))?;
+    let topic = app::connect_topic(&sns, config.topic.as_str()).await?;
 
     // A queue of the storm's own, for the results of its own commands.
     let queue = format!("inventory-storm-{}.fifo", storm.name);
@@ -210,10 +203,7 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
         let name = path.display();
         std::fs::write(path, summary.html()).with_context(|| format!("the file {name}"))?;
     }
-    match args.json {
-        true => context.out.json(&json!(summary))?,
-        false => print(&summary, &args, context)?,
-    }
+    args.format.print(context, &summary, || print(&summary, &args, context))?;
     Ok(if summary.is_complete() { ExitCode::Done } else { ExitCode::Failed })
 }
 
@@ -229,7 +219,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     }
 }
 
-fn print(summary: &StormSummary, args: &StormArgs, context: &CliContext) -> anyhow::Result<()> {
+fn print(summary: &StormSummary, args: &StormArgs, context: &CliContext) -> std::io::Result<()> {
     let (out, style) = (&context.out, context.out.style());
     let mut times = Table::new(&["command", "outcomes", "p50, ms", "p95, ms", "p99, ms"]);
     for (name, of) in &summary.by_command {

@@ -249,6 +249,29 @@ async fn check_config_shows_every_value_and_where_it_is_from_but_no_secret() {
 }
 
 #[tokio::test]
+async fn the_version_names_the_revision() {
+    let ended = run(&["--version"]).await;
+    let revision = option_env!("INVENTORY_BUILD_REVISION").unwrap_or("unknown");
+    let expected =
+        format!("inventory-worker {} (revision {revision})\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((ended.code, ended.out), (ExitCode::Done, expected));
+}
+
+#[tokio::test]
+async fn completions_and_manual_pages_are_printed_or_written() {
+    let completions = run(&["completions", "bash"]).await;
+    assert_eq!(completions.code, ExitCode::Done, "{}", completions.errors);
+    assert!(completions.out.contains("complete -F"), "{}", completions.out);
+    assert!(run(&["man"]).await.out.contains(".TH inventory-worker"));
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("pages");
+    assert_eq!(run(&["man", pages.to_str().unwrap()]).await.code, ExitCode::Done);
+    assert!(pages.join("inventory-worker.1").is_file());
+    assert!(pages.join("inventory-worker-send-reserve.1").is_file());
+    assert_eq!(run(&["completions", "no-such-shell"]).await.code, ExitCode::Usage);
+}
+
+#[tokio::test]
 async fn schema_prints_one_document_or_all_of_them() {
     let one = run(&["schema", "inventory.reserve.v1"]).await;
     let schema: Value = serde_json::from_str(&one.out).unwrap();

@@ -137,10 +137,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::Flags;
+    use crate::{cli::OutputFormat, config::Flags};
 
     fn delivery() -> DeliveryArgs {
-        DeliveryArgs { queue: None, wait: None, json: false, settings: Flags::none() }
+        DeliveryArgs {
+            queue: None,
+            wait: None,
+            format: OutputFormat::default(),
+            settings: Flags::none(),
+        }
     }
 
     #[test]

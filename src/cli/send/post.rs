@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::ProgressBar;
 
 use super::{
@@ -13,10 +13,7 @@ use super::{
     command_builder::{CommandBuilder, RoutedCommand, caller},
 };
 use crate::{
-    adapters::{
-        sqs::{self, SqsQueue},
-        system::SystemClock,
-    },
+    adapters::{sqs, system::SystemClock},
     app,
     cli::{CliContext, ExitCode},
     client::{LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError, PreparedCommand},
@@ -58,10 +55,8 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
     };
     let sdk = app::aws().await;
     let bar = progress::spinner(&context.errors)?;
-    let connect = async |name: &str| {
-        let queue = SqsQueue::connect(sqs::client(&sdk), name).await;
-        queue.with_context(|| format!("queue {name} (`bootstrap` creates it)"))
-    };
+    let client = sqs::client(&sdk);
+    let connect = async |name: &str| app::connect_queue(&client, name).await;
     let mut done = 0;
     let posted = post_all(connect, &commands, |command| {
         done += 1;
@@ -69,7 +64,7 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         match delivery.wait {
             // The outcome is printed instead.
             Some(_) => Ok(()),
-            None => bar.suspend(|| print_posted(&command.command, delivery.json, context)),
+            None => bar.suspend(|| print_posted(&command.command, delivery.format.json, context)),
         }
     });
     let posted = posted.await;
@@ -82,7 +77,7 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         (Ok(()), Some(seconds)) => {
             let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
-            wait(&*store, &commands, within, delivery.json, context, &bar).await
+            wait(&*store, &commands, within, delivery.format.json, context, &bar).await
         }
     };
     bar.finish_and_clear();

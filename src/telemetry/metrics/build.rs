@@ -1,4 +1,4 @@
-//! What each figure is called, what it means and how it is bucketed.
+//! The name, the help and the buckets of each metric.
 
 use prometheus::{
     Counter, CounterVec, Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
@@ -7,6 +7,7 @@ use prometheus::{
 
 use super::{Metrics, oldest::OldestAges};
 use crate::{
+    build_info,
     domain::{CommandType, RejectionCode},
     ports::Table,
     worker::{Deferral, dead_letters::Reason, failure::Failure},
@@ -63,7 +64,7 @@ const RESTOCKED: &str = "Lines applied by restocks";
 const BUILD: &str = "1, labelled with what was built";
 
 impl Metrics {
-    /// All figures at 0.
+    /// All metrics at 0.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Figures whose labels are known from the start are there from the start.
+    /// Metrics whose labels are known from the start exist from the start.
     fn begin(&self) -> Result<(), Error> {
         for command in CommandType::ALL {
             for outcome in [outcome_of(command), "rejected"] {
@@ -143,13 +144,12 @@ impl Metrics {
             self.dynamodb_capacity_units.with_label_values(&[table.as_str()]);
         }
         let build = IntGaugeVec::new(opts("build_info", BUILD), &["version", "revision"])?;
-        let revision = option_env!("INVENTORY_BUILD_REVISION").unwrap_or("unknown");
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        build.with_label_values(&[build_info::VERSION, build_info::REVISION]).set(1);
         register(&self.registry, build).map(drop)
     }
 }
 
-/// What such a command comes to where it is not rejected.
+/// The outcome of such a command where it is not rejected.
 fn outcome_of(command: CommandType) -> &'static str {
     match command {
         CommandType::Reserve => "reserved",

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use inventory_worker::{
-    cli::{CliContext, ExitCode},
+    cli::{CliContext, ExitCode, OutputFormat},
     report::number,
     terminal::{Output, progress},
 };
@@ -25,9 +25,9 @@ pub struct BenchArgs {
     /// Write a page with plots there
     #[arg(long, value_name = "FILE", env = "INVENTORY_BENCH_REPORT", hide_env_values = true)]
     pub report: Option<PathBuf>,
-    /// End with one line of JSON: {"rows": [{name, figure, unit, ceiling, ratio, target, met, note}]}
-    #[arg(long, env = "INVENTORY_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub json: bool,
+    /// Whether to print JSON.
+    #[command(flatten)]
+    pub format: OutputFormat,
     /// Measure the rows alone whose names begin so, and those measured along with them
     #[arg(long, value_name = "ROW", env = "INVENTORY_BENCH_ONLY", hide_env_values = true)]
     pub only: Option<String>,
@@ -37,6 +37,8 @@ pub struct BenchArgs {
 }
 
 const LATENCIES: &str = "\
+With --json the last line is {\"rows\": [{name, figure, unit, ceiling, ratio, target, met, note}]}.
+
 A latency file has a table a service and a number of milliseconds a call, or two, which make a \
 lognormal distribution:
 
@@ -88,7 +90,7 @@ pub fn run(args: &BenchArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     }
     let met = rows.iter().filter(|row| row.met).count();
     context.out.line(&format!("{met} of {} targets met", rows.len()))?;
-    if args.json {
+    if args.format.json {
         context.out.json(&json!({ "rows": rows }))?;
     }
     Ok(ExitCode::Done)
