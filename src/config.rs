@@ -1,8 +1,8 @@
 //! Settings, from flags and environment.
 //!
 //! Each file holds one concern: its settings (flag, variable, default, unit, meaning) and the pure
-//! values they become. Everything that is wrong is collected and reported at once, and relations
-//! between settings are checked at start, not met at three in the morning.
+//! values they become. All errors are collected and reported at once, and relations between settings
+//! are checked at start.
 //!
 //! A flag wins over its variable; a variable that is empty counts as unset.
 
@@ -55,9 +55,9 @@ pub struct Config {
     pub redis: Option<RedisUrl>,
     /// The admin port.
     pub admin: AdminConfig,
-    /// Figures in the log.
+    /// Metrics in the log, in CloudWatch's format.
     pub emf: EmfConfig,
-    /// Traces.
+    /// Where traces are exported.
     pub traces: TraceConfig,
 }
 
@@ -95,7 +95,7 @@ impl Section for Config {
 pub struct SendConfig {
     /// Queues, topic and tables.
     pub aws: AwsConfig,
-    /// Traces.
+    /// Where traces are exported.
     pub traces: TraceConfig,
 }
 

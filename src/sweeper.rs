@@ -57,12 +57,6 @@ pub struct Settings {
     pub margin: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(1), margin: Duration::from_secs(2) }
-    }
-}
-
 /// Posts expiries.
 pub struct Sweeper {
     /// The holds by their end.

@@ -5,13 +5,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::{Reader, Section, Setting, parse};
 
 const HEADING: &str = "Admin port";
-const HOST_HELP: &str = "The address the admin port listens on";
 
-static HOST: Setting =
-    Setting::new(HEADING, "admin-host", "ADMIN_HOST", "ADDRESS", HOST_HELP).or("0.0.0.0");
+/// Without its default, which differs between subcommands.
+const ADMIN_HOST: Setting = Setting::new(
+    HEADING,
+    "admin-host",
+    "ADMIN_HOST",
+    "ADDRESS",
+    "The address the admin port listens on",
+);
 
-static LOCAL_HOST: Setting =
-    Setting::new(HEADING, "admin-host", "ADMIN_HOST", "ADDRESS", HOST_HELP).or("127.0.0.1");
+static HOST: Setting = ADMIN_HOST.or("0.0.0.0");
+
+static LOCAL_HOST: Setting = ADMIN_HOST.or("127.0.0.1");
 
 static PORT: Setting = Setting::new(
     HEADING,
@@ -49,7 +55,7 @@ impl Section for AdminConfig {
     }
 }
 
-/// The settings where the port is for this machine unless told otherwise.
+/// The settings where the port listens on this machine alone by default.
 pub(super) fn local_settings() -> Vec<&'static Setting> {
     vec![&LOCAL_HOST, &PORT]
 }

@@ -1,4 +1,4 @@
-//! Figures for CloudWatch in the log.
+//! Metrics for CloudWatch in the log.
 
 use super::{Reader, Section, Setting};
 
@@ -10,14 +10,14 @@ static NAMESPACE: Setting = Setting::new(
     "emf-namespace",
     "INVENTORY_EMF_NAMESPACE",
     "NAMESPACE",
-    "Write the figures to the log each minute in CloudWatch's embedded metric format, under this \
+    "Write the metrics to the log each minute in CloudWatch's embedded metric format, under this \
      namespace",
 );
 
-/// Whether figures are written to the log.
+/// Whether metrics are written to the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmfConfig {
-    /// `INVENTORY_EMF_NAMESPACE`: under which namespace; `None`: they are not.
+    /// `INVENTORY_EMF_NAMESPACE`: the namespace; `None` where metrics are not written.
     pub namespace: Option<String>,
 }
 

@@ -1,17 +1,17 @@
-//! What is wrong with a configuration, said so that a person can mend it.
+//! What is wrong with a configuration, with what to do about it.
 
 use std::fmt;
 
 use super::Setting;
 
-/// One thing that is wrong.
+/// One error of a configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigIssue {
     /// The settings it concerns.
     pub settings: Vec<&'static Setting>,
     /// What was found, naming the flag or variable. Never shows a secret.
     pub found: String,
-    /// What would have been right.
+    /// What is accepted.
     pub expected: String,
     /// What to do about it.
     pub fix: String,
@@ -23,7 +23,7 @@ impl fmt::Display for ConfigIssue {
     }
 }
 
-/// Everything that is wrong, at once.
+/// All errors of a configuration.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct ConfigError(pub Vec<ConfigIssue>);
 

@@ -19,7 +19,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The word for it.
+    /// The word that `check-config` prints.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,7 +33,7 @@ impl Origin {
 /// A setting as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effective {
-    /// Which.
+    /// The declaration.
     pub setting: &'static Setting,
     /// Its value with secrets masked; `None` where it is unset and has no default.
     pub value: Option<String>,
@@ -41,7 +41,7 @@ pub struct Effective {
     pub origin: Origin,
 }
 
-/// Reads settings one by one and remembers what was wrong.
+/// Reads settings one by one and collects their errors.
 pub struct Reader<'a> {
     environment: &'a dyn Environment,
     given: &'a Given,
@@ -55,13 +55,13 @@ impl<'a> Reader<'a> {
         Self { environment, given, problems: Vec::new(), effective: Vec::new() }
     }
 
-    /// What was read, or everything that was wrong.
+    /// What was read, or all errors.
     pub(super) fn finish(self) -> Result<Vec<Effective>, ConfigError> {
         if self.problems.is_empty() { Ok(self.effective) } else { Err(ConfigError(self.problems)) }
     }
 
-    /// Reads a setting that has a default. `parse` says in its error what was expected; `stand_in`
-    /// takes the place of a value that was wrong and is never used.
+    /// Reads a setting that has a default. The error of `parse` says what is accepted; `stand_in`
+    /// replaces a wrong value and is never used.
     pub(super) fn value<T>(
         &mut self,
         setting: &'static Setting,
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The name a person would look for: the flag where it was given, the variable otherwise.
+/// The flag where it was given, the variable otherwise.
 fn name_of(setting: &Setting, origin: Origin) -> String {
     match (origin, setting.flag) {
         (Origin::Flag, Some(flag)) => format!("--{flag}"),

@@ -1,7 +1,7 @@
-//! What a setting is called, what it means and what it is by default.
+//! The declaration of a setting, from which help, `check-config`, completions and manual pages come.
 
-/// One setting. Its default is kept as text, and is what the parser of a missing value reads:
-/// help, reference and behaviour cannot differ.
+/// The one declaration of a setting. Its default is text, which is parsed where nothing is set: help
+/// and behaviour cannot differ.
 #[derive(Debug)]
 pub struct Setting {
     /// The environment variable.
@@ -14,7 +14,7 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// What it does, one sentence.
     pub help: &'static str,
-    /// The heading it stands under in `--help`.
+    /// Its heading in `--help`.
     pub heading: &'static str,
     /// How to show a value that may carry a secret.
     pub mask: Option<fn(&str) -> String>,

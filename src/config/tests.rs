@@ -1,9 +1,13 @@
-use std::{collections::BTreeMap, ffi::OsString};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::*;
-use crate::worker;
+use crate::{adapters::sqs::bootstrap::VISIBILITY_S, decide::Limits, worker};
 
 fn load(variables: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
     let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
@@ -26,6 +30,8 @@ fn nothing_set_gives_the_documented_defaults() {
     let config = load(&[]).unwrap();
     assert_eq!(config.worker, worker::Settings::default());
     assert_eq!(config.sweeper, sweeper::Settings::default());
+    assert_eq!(config.worker.limits, Limits::default());
+    assert_eq!(config.worker.visibility.as_secs(), u64::from(VISIBILITY_S));
     let queues: Vec<&str> = config.aws.queues.iter().map(QueueRef::name).collect();
     assert_eq!(
         queues,
@@ -204,6 +210,49 @@ fn the_queue_of_expiries_is_known_by_name_or_address_and_counted_once() {
     }
     for wrong in ["ends", "a.fifo,b.fifo", "a-dlq.fifo"] {
         assert_eq!(problems(&[("INVENTORY_EXPIRIES_QUEUE", wrong)]).len(), 1, "{wrong}");
+    }
+}
+
+/// The rows of the documents' tables that begin with variables: each variable and its default.
+fn documented(documents: &[PathBuf]) -> Vec<(String, String)> {
+    let plain = |text: &str| text.trim().trim_matches('`').to_owned();
+    let mut found = Vec::new();
+    for document in documents {
+        let text = std::fs::read_to_string(document).unwrap();
+        for row in text.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = row.split('|').collect();
+            let variables: Vec<String> = cells[1].split(", ").map(plain).collect();
+            let defaults = match variables.len() {
+                1 => vec![plain(cells[2])],
+                _ => cells[2].split(", ").map(plain).collect(),
+            };
+            let of = |at: usize| defaults.get(at).cloned().unwrap_or_else(|| "…".to_owned());
+            found.extend(variables.into_iter().enumerate().map(|(at, name)| (name, of(at))));
+        }
+    }
+    found
+}
+
+/// What AWS's client and OpenTelemetry's SDK read too is explained in their own documents.
+#[test]
+fn the_documents_name_every_setting_with_its_default() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = vec![root.join("README.md"), root.join("docs/operations/reference.md")];
+    if let Ok(folder) = std::fs::read_dir(root.join("docs/operations")) {
+        documents.extend(folder.map(|entry| entry.unwrap().path()));
+    }
+    let documented = documented(&documents);
+    let declared = [Config::settings(), LogConfig::settings()].concat();
+    for setting in declared {
+        let variable = setting.variable;
+        let rows: Vec<&String> =
+            documented.iter().filter(|(name, _)| name == variable).map(|row| &row.1).collect();
+        let is_others = variable.starts_with("AWS_") || variable.starts_with("OTEL_");
+        assert!(is_others || !rows.is_empty(), "{variable} is not documented");
+        let Some(default) = setting.default else { continue };
+        for shown in rows {
+            assert!(shown == default || shown == "…", "{variable}: {shown}, not {default}");
+        }
     }
 }
 

@@ -119,7 +119,7 @@ impl Section for TraceConfig {
     fn read(reader: &mut Reader<'_>) -> Self {
         let base = reader.optional(&ENDPOINT, endpoint);
         let own = reader.optional(&TRACES_ENDPOINT, endpoint);
-        // Variables meant for others in the same environment are no business of ours.
+        // Without an endpoint, the variables are meant for other programs in this environment.
         let is_given = base.is_some() || own.is_some();
         let protocol = |text: &str| if is_given { protocol(text) } else { Ok(()) };
         let timeout = |text: &str| match is_given {
@@ -136,7 +136,7 @@ impl Section for TraceConfig {
         let timeout = reader.optional(&TRACES_TIMEOUT, timeout).unwrap_or(all);
         let is_wanted = reader.value(&EXPORTER, false, exporter);
         let service_name = reader.optional(&SERVICE_NAME, |text| Ok(text.to_owned()));
-        // OpenTelemetry: whatever is not "true", in any case, is false.
+        // OpenTelemetry: any value but "true", in any case, is false.
         let disabled = |text: &str| Ok(text.eq_ignore_ascii_case("true"));
         let is_disabled = reader.value(&DISABLED, true, disabled);
         // The one for all signals is a base; the one for traces is taken as it is.
@@ -156,7 +156,7 @@ fn endpoint(text: &str) -> Result<Url, String> {
 /// gRPC would be a second protocol for the same spans; every collector takes this one.
 fn protocol(text: &str) -> Result<(), String> {
     let expected = "http/protobuf, which collectors take on port 4318 (grpc and http/json are not \
-                    spoken here)";
+                    supported)";
     (text == "http/protobuf").then_some(()).ok_or_else(|| expected.to_owned())
 }
 

@@ -1,11 +1,11 @@
 //! How the worker and the sweeper work: leases, locks, retries, bounds, limits, shutdown.
 //!
-//! The values are the parts' own ([`worker::Settings`], [`sweeper::Settings`]); here is where they
-//! come from and what must hold between them.
+//! The values are [`worker::Settings`] and [`sweeper::Settings`]; here are their declarations and the
+//! relations between them.
 
 use std::time::Duration;
 
-use super::{AwsConfig, Reader, Section, Setting, aws, parse};
+use super::{AwsConfig, Reader, Section, Setting, aws, parse, reader};
 use crate::{
     decide::Limits,
     domain::command::{HOLD_SECONDS_MAX, RESERVE_ENTRIES_MAX},
@@ -36,8 +36,15 @@ impl Section for worker::Settings {
     }
 }
 
+/// What nothing set gives: the defaults of the declarations.
+impl Default for worker::Settings {
+    fn default() -> Self {
+        reader::defaults()
+    }
+}
+
 fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
-    // A receive takes room for all it may bring before it is sent: with less than one receive
+    // A receive takes permits for all it may return before it is sent: with less than one receive
     // needs, the worker would wait for ever.
     let least_mib = BATCH_ENTRIES_MAX.saturating_mul(MESSAGE_BYTES_MAX) / MIB;
     let messages = BATCH_ENTRIES_MAX..=IN_FLIGHT_MESSAGES_MAX;
@@ -94,6 +101,13 @@ impl Section for sweeper::Settings {
             interval: seconds(reader, &settings::SWEEPER_INTERVAL, 100..=3_600_000),
             margin: seconds(reader, &settings::SWEEPER_MARGIN, 0..=600_000),
         }
+    }
+}
+
+/// What nothing set gives: the defaults of the declarations.
+impl Default for sweeper::Settings {
+    fn default() -> Self {
+        reader::defaults()
     }
 }
 

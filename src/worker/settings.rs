@@ -1,8 +1,9 @@
-//! The worker's settings, as values. Where they come from is `config`'s business.
+//! The worker's settings, as values. Their declarations, with names and defaults, are in
+//! [`crate::config`].
 
 use std::time::Duration;
 
-use crate::{decide::Limits, ports::queue::BATCH_ENTRIES_MAX};
+use crate::decide::Limits;
 
 /// When names are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,31 +59,4 @@ pub struct Settings {
     pub flush: Duration,
     /// The operator's limits.
     pub limits: Limits,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            visibility: Duration::from_secs(60),
-            heartbeat: Duration::from_secs(20),
-            lease_margin: Duration::from_secs(2),
-            long_poll: Duration::from_secs(20),
-            pollers: 4,
-            messages_in_flight_max: 2_000,
-            bytes_in_flight_max: 120 * 1024 * 1024,
-            batch_messages_max: BATCH_ENTRIES_MAX,
-            lock_mode: LockMode::Always,
-            lock_ttl: Duration::from_secs(30),
-            lock_wait: Duration::from_millis(500),
-            conflict_attempts: 8,
-            isolate_after: 5,
-            attempts_max: 5,
-            linger: Duration::from_millis(3),
-            restock_parallelism: 8,
-            handler_timeout: Duration::from_secs(20),
-            grace: Duration::from_secs(25),
-            flush: Duration::from_secs(3),
-            limits: Limits::default(),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! What the worker's settings are called and what they are by default.
+//! The declarations of the worker's and the sweeper's settings.
 
 use crate::config::Setting;
 
@@ -95,7 +95,7 @@ pub(super) static LOCK_TTL: Setting = Setting::new(
     "lock-seconds",
     "INVENTORY_LOCK_SECONDS",
     "SECONDS",
-    "How long a lock lives that nobody gives back",
+    "How long a lock lives unless it is released",
 )
 .or("30");
 
