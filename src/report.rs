@@ -142,9 +142,16 @@ pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// The value that the given share of the sorted values does not pass.
+/// The least of the sorted values that the given share of them does not exceed (nearest rank); not
+/// a number where there are none.
 #[must_use]
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    nearest_rank(sorted, share).unwrap_or(f64::NAN)
+}
+
+/// As [`quantile`], of anything sorted; `None` where there is nothing.
+#[must_use]
+pub fn nearest_rank<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -152,7 +159,7 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
         reason = "counts far below 2^52, 0 ≤ share ≤ 1"
     )]
     let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    sorted.get(rank.saturating_sub(1)).copied()
 }
 
 #[cfg(test)]

@@ -137,13 +137,13 @@ impl Carry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::system::Random;
+    use crate::{adapters::system::Random, report::nearest_rank};
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn percentile(drawn: &mut [Duration], percent: usize) -> f64 {
+    fn quantile(drawn: &mut [Duration], share: f64) -> f64 {
         drawn.sort_unstable();
-        drawn[drawn.len() * percent / 100].as_secs_f64() * 1_000.0
+        nearest_rank(drawn, share).unwrap().as_secs_f64() * 1_000.0
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         let entropy = Random::seeded(11);
         let latency = Latency::Lognormal { p50: 10 * MS, p99: 50 * MS };
         let mut drawn: Vec<_> = (0..100_000).map(|_| latency.draw(&entropy)).collect();
-        let (p50, p99) = (percentile(&mut drawn, 50), percentile(&mut drawn, 99));
+        let (p50, p99) = (quantile(&mut drawn, 0.5), quantile(&mut drawn, 0.99));
         assert!((9.8..10.2).contains(&p50), "{p50}");
         assert!((48.0..52.0).contains(&p99), "{p99}");
     }
