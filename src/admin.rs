@@ -2,7 +2,7 @@
 //!
 //! Served on a thread of its own, so that a worker that is busy or wedged answers all the same, and
 //! bounded: 64 connections, one request each, 2 s for its head and 5 s for all of it. A client that
-//! is slow or silent keeps nobody from an answer: where all connections are taken, the oldest that
+//! is slow or silent keeps no other from an answer: where all connections are taken, the oldest that
 //! has not sent its head yet gives way to a new one. Nothing here reads a request's body.
 
 use std::{
@@ -72,16 +72,16 @@ const PULSE_EVERY: Duration = Duration::from_secs(1);
 /// A runtime that has not turned for so long is wedged: nothing that it does takes a second.
 const PULSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What answers under way get once the server is told to stop.
+/// How long answers under way may take once the server is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Between two attempts at accepting, where the first failed: descriptors may have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the admin port tells of.
+/// What the admin port serves.
 #[derive(Clone)]
 pub struct Admin {
-    /// The figures at `/metrics`.
+    /// The metrics at `/metrics`.
     pub metrics: Arc<Metrics>,
     /// The parts at `/readyz`.
     pub readiness: Readiness,
@@ -134,7 +134,7 @@ impl AdminServer {
     /// Answers until `stop` is cancelled, then gives answers under way a second. Stop it last: a
     /// draining process still says so at `/readyz`.
     ///
-    /// Spawn it on the runtime whose liveness it is to tell: that runtime is alive as long as this
+    /// Spawn it on the runtime whose liveness it reports: that runtime is alive as long as this
     /// is polled. Dropping it ends the server.
     pub async fn serve(self, stop: CancellationToken) {
         let stop = stop.child_token();
@@ -183,7 +183,7 @@ impl Pulse {
     }
 }
 
-/// Tells whether it can serve, and serves once told to, until told to stop.
+/// Reports whether it can serve, and serves from the start signal to the stop signal.
 fn serve_on_this_thread(
     listener: std::net::TcpListener,
     router: Router,
@@ -200,7 +200,7 @@ fn serve_on_this_thread(
             Ok(listener) => listener,
             Err(error) => return drop(ready.send(Err(error))),
         };
-        // Nobody waits for it where the caller was dropped; then nobody tells it to begin either.
+        // Where the caller was dropped there is no start signal either.
         let _ = ready.send(Ok(()));
         if let Ok(stop) = begun.await {
             serve(&listener, &router, &stop).await;
@@ -332,7 +332,7 @@ async fn health(State(Shown { admin, .. }): State<Shown>) -> Json<Value> {
     Json(json!({ "status": "healthy", "service": SERVICE, "timestamp": timestamp }))
 }
 
-/// Whether the worker's runtime turns. Whether it can work is `/readyz`'s business: a restart mends
+/// Whether the worker's runtime turns. Whether it can work is for `/readyz`: a restart fixes
 /// no outage of a service.
 async fn livez(State(Shown { pulse, .. }): State<Shown>) -> Response {
     if pulse.is_alive() {
@@ -361,7 +361,7 @@ async fn metrics(State(Shown { admin, .. }): State<Shown>) -> Response {
     match admin.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
-            warn!(%error, "the figures cannot be written");
+            warn!(%error, "the metrics cannot be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

@@ -1,4 +1,4 @@
-//! What the process tells about itself: logs on stderr, figures, traces, and whether it is ready.
+//! Logs on stderr, metrics, traces, and readiness.
 
 pub mod emf;
 pub mod logs;

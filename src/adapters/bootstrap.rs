@@ -5,9 +5,9 @@ use serde::Serialize;
 /// Something that exists and is not as it would be created. It is reported, never changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Difference {
-    /// What differs: the queue's, topic's or table's name.
+    /// The queue's, topic's or table's name.
     pub resource: String,
-    /// In which respect: an attribute's name, as the service calls it.
+    /// The attribute that differs, by the service's name for it.
     pub what: String,
     /// What it would be created with.
     pub expected: String,

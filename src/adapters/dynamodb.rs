@@ -56,7 +56,7 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// A store on tables that exist. `entropy` spreads repetitions of unanswered reads; `clock` tells
+    /// A store on tables that exist. `entropy` spreads repetitions of unanswered reads; `clock` gives
     /// what is past its retention, which DynamoDB deletes days later.
     #[must_use]
     pub fn new(

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dynamodb::{ClientOptions, client::configure};
 
-/// How long requests that are running may take to finish once the server is told to stop.
+/// How long requests that are running may take to finish once the server is stopped.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the embedded server could not start.
@@ -24,9 +24,9 @@ pub enum EmbeddedError {
     /// The address is taken, or not this machine's.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address that cannot be bound.
         address: SocketAddr,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The data file cannot be opened or created.
@@ -34,7 +34,7 @@ pub enum EmbeddedError {
     Data {
         /// Which; "memory" where there is none.
         path: String,
-        /// Why.
+        /// The error of the database.
         reason: String,
     },
 }
@@ -58,7 +58,7 @@ impl EmbeddedDynamo {
         Self::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), data).await
     }
 
-    /// Starts on an address. Nobody is asked for credentials: keep to loopback.
+    /// Starts on an address. Requests are not authenticated: keep to loopback.
     ///
     /// # Errors
     ///

@@ -32,7 +32,7 @@ pub struct Embedded {
     pub backends: Backends,
     /// What was counted.
     pub calls: Arc<CallCounts>,
-    /// The tables, for whoever looks on: these calls are not counted.
+    /// The tables for observers, whose calls are not counted.
     pub store: Arc<dyn Store>,
     /// Where results are published.
     pub topic: Arc<MemoryTopic>,

@@ -36,14 +36,14 @@ pub struct Service {
     pub sweeper: Option<sweeper::Settings>,
     /// Where the admin port is.
     pub admin: AdminConfig,
-    /// Under which namespace figures are written to the log, if they are.
+    /// Under which namespace metrics are written to the log, if they are.
     pub emf: EmfConfig,
     /// Whether and where traces are exported.
     pub traces: TraceConfig,
 }
 
 impl Service {
-    /// Connects, works until told to stop, drains. The admin port answers from before the first
+    /// Connects, works until a stop signal, drains. The admin port answers from before the first
     /// connection to after the last message.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Service {
         serving_ends.cancel();
         serving.await.context("the admin port's task")?;
         if let Some(writing) = writing {
-            writing.await.context("the task that writes figures")?;
+            writing.await.context("the task that writes metrics")?;
         }
         worked.map(|_| ())
     }

@@ -1,9 +1,9 @@
-//! The figures as log lines in CloudWatch's embedded metric format: CloudWatch makes metrics of
+//! The metrics as log lines in CloudWatch's embedded metric format: CloudWatch makes metrics of
 //! them wherever its logs come from, without an agent.
 //!
-//! A line holds the figures of one set of dimensions over the last minute: counts since the line
+//! A line holds the metrics of one set of dimensions over the last minute: counts since the line
 //! before, gauges as they stand, and for histograms a sample, for the format takes at most a
-//! hundred values of a figure.
+//! hundred values of a metric.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::{
@@ -32,7 +32,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The format: "an array … MUST NOT have more than 100" values of one metric.
 const VALUES_MAX: u64 = 100;
 
-/// Writes lines until told to stop, and the last one then.
+/// Writes lines until it is stopped, and a last one then.
 pub async fn run(
     namespace: String,
     metrics: Arc<Metrics>,
@@ -49,7 +49,7 @@ pub async fn run(
             _ = ticks.tick() => false,
         };
         let text = emf.lines(&metrics.gather(), clock.now());
-        // Where stderr is closed there is nobody to tell.
+        // Where stderr is closed there is no other output.
         let _ = io::stderr().lock().write_all(text.as_bytes());
         if is_last {
             return;
@@ -57,7 +57,7 @@ pub async fn run(
     }
 }
 
-/// What CloudWatch calls the figure that Prometheus calls so; `None` for one it does not get.
+/// The name in CloudWatch of a metric of Prometheus; `None` for one that is not exported.
 #[must_use]
 pub fn name_of(prometheus: &str) -> Option<&'static str> {
     names::of(prometheus).map(|(name, _)| name)
@@ -66,17 +66,17 @@ pub fn name_of(prometheus: &str) -> Option<&'static str> {
 /// Names and values of labels.
 type Labels = Vec<(String, String)>;
 
-/// What was told last, to tell what came since.
+/// The values of the last line, to report what came since.
 struct Emf {
     namespace: String,
     counters: BTreeMap<(String, Labels), f64>,
     buckets: BTreeMap<(String, Labels), Vec<u64>>,
 }
 
-/// The figures of one line, by name.
-type Figures = BTreeMap<&'static str, Figure>;
+/// The values of one line, by name.
+type Samples = BTreeMap<&'static str, Sample>;
 
-struct Figure {
+struct Sample {
     unit: &'static str,
     value: Value,
 }
@@ -86,9 +86,9 @@ impl Emf {
         Self { namespace, counters: BTreeMap::new(), buckets: BTreeMap::new() }
     }
 
-    /// One line for all figures without dimensions, and one for each set of labels that has news.
+    /// One line for all metrics without dimensions, and one for each set of labels with new values.
     fn lines(&mut self, families: &[MetricFamily], at: Timestamp) -> String {
-        let mut lines: BTreeMap<Labels, Figures> = BTreeMap::new();
+        let mut lines: BTreeMap<Labels, Samples> = BTreeMap::new();
         for family in families {
             let Some((name, unit)) = names::of(family.name()) else { continue };
             match family.get_field_type() {
@@ -98,7 +98,7 @@ impl Emf {
                 MetricType::SUMMARY | MetricType::UNTYPED => {}
             }
         }
-        let lines = lines.into_iter().map(|(labels, figures)| self.line(&labels, figures, at));
+        let lines = lines.into_iter().map(|(labels, samples)| self.line(&labels, samples, at));
         lines.collect()
     }
 
@@ -106,7 +106,7 @@ impl Emf {
         &mut self,
         family: &MetricFamily,
         (name, unit): (&'static str, &'static str),
-        lines: &mut BTreeMap<Labels, Figures>,
+        lines: &mut BTreeMap<Labels, Samples>,
     ) {
         let mut total = 0.0;
         let mut restocks = (0.0, 0.0);
@@ -124,15 +124,15 @@ impl Emf {
             }
             if !labels.is_empty() && news > 0.0 {
                 let value = json!(news);
-                lines.entry(labels).or_default().insert(name, Figure { unit, value });
+                lines.entry(labels).or_default().insert(name, Sample { unit, value });
             }
         }
         let totals = lines.entry(Labels::new()).or_default();
-        totals.insert(name, Figure { unit, value: json!(total) });
+        totals.insert(name, Sample { unit, value: json!(total) });
         if name == names::COMMANDS {
             let (applied, rejected) = restocks;
-            totals.insert(names::UPDATED, Figure { unit, value: json!(applied) });
-            totals.insert(names::UPDATE_ERROR, Figure { unit, value: json!(rejected) });
+            totals.insert(names::UPDATED, Sample { unit, value: json!(applied) });
+            totals.insert(names::UPDATE_ERROR, Sample { unit, value: json!(rejected) });
         }
     }
 
@@ -140,7 +140,7 @@ impl Emf {
         &mut self,
         family: &MetricFamily,
         (name, unit): (&'static str, &'static str),
-        lines: &mut BTreeMap<Labels, Figures>,
+        lines: &mut BTreeMap<Labels, Samples>,
     ) {
         let mut all: Vec<(f64, u64)> = Vec::new();
         for metric in family.get_metric() {
@@ -153,13 +153,13 @@ impl Emf {
             let values = values(&news);
             if !labels.is_empty() && !values.is_empty() {
                 let value = json!(values);
-                lines.entry(labels).or_default().insert(name, Figure { unit, value });
+                lines.entry(labels).or_default().insert(name, Sample { unit, value });
             }
         }
         let values = values(&all);
         if !values.is_empty() {
             let value = json!(values);
-            lines.entry(Labels::new()).or_default().insert(name, Figure { unit, value });
+            lines.entry(Labels::new()).or_default().insert(name, Sample { unit, value });
         }
     }
 
@@ -186,12 +186,12 @@ impl Emf {
         news.collect()
     }
 
-    fn line(&self, labels: &Labels, figures: Figures, at: Timestamp) -> String {
+    fn line(&self, labels: &Labels, samples: Samples, at: Timestamp) -> String {
         let dimensions: Vec<String> =
             labels.iter().map(|(name, _)| names::dimension(name)).collect();
-        let metrics: Vec<Value> = figures
+        let metrics: Vec<Value> = samples
             .iter()
-            .map(|(name, figure)| json!({ "Name": name, "Unit": figure.unit }))
+            .map(|(name, sample)| json!({ "Name": name, "Unit": sample.unit }))
             .collect();
         let mut line = Map::new();
         let directive = json!({
@@ -204,7 +204,7 @@ impl Emf {
         line.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         let values = labels.iter().map(|(name, value)| (names::dimension(name), json!(value)));
         line.extend(values);
-        line.extend(figures.into_iter().map(|(name, figure)| (name.to_owned(), figure.value)));
+        line.extend(samples.into_iter().map(|(name, sample)| (name.to_owned(), sample.value)));
         format!("{}\n", Value::Object(line))
     }
 }
@@ -213,7 +213,7 @@ impl Emf {
 fn gauge(
     family: &MetricFamily,
     (name, unit): (&'static str, &'static str),
-    lines: &mut BTreeMap<Labels, Figures>,
+    lines: &mut BTreeMap<Labels, Samples>,
 ) {
     let mut most: Option<f64> = None;
     for metric in family.get_metric() {
@@ -221,12 +221,12 @@ fn gauge(
         most = Some(most.map_or(value, |most| most.max(value)));
         if !labels.is_empty() {
             let value = json!(value);
-            lines.entry(labels).or_default().insert(name, Figure { unit, value });
+            lines.entry(labels).or_default().insert(name, Sample { unit, value });
         }
     }
     if let Some(most) = most {
         let value = json!(most);
-        lines.entry(Labels::new()).or_default().insert(name, Figure { unit, value });
+        lines.entry(Labels::new()).or_default().insert(name, Sample { unit, value });
     }
 }
 

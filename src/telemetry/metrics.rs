@@ -1,7 +1,7 @@
-//! The worker's figures, in Prometheus' terms.
+//! The worker's metrics, in Prometheus' terms.
 //!
 //! A label takes its values from an enum, from constants or from the configuration; never from a
-//! message. Figures that have such values from the start are there from the start, at 0, so that
+//! message. Metrics that have such values from the start exist from the start, at 0, so that
 //! the first rejection is a rise and not a series out of nowhere.
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::{
 mod build;
 mod oldest;
 
-/// The figures of one process, in a registry of their own. Watches the worker and the sweeper.
+/// The metrics of one process, in a registry of their own, which observe the worker and the sweeper.
 pub struct Metrics {
     registry: Registry,
     commands: IntCounterVec,
@@ -52,16 +52,16 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The figures in Prometheus' text format, version 0.0.4.
+    /// The metrics in Prometheus' text format, version 0.0.4.
     ///
     /// # Errors
     ///
-    /// Where a figure cannot be written in it.
+    /// Where a metric cannot be written in it.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.gather())
     }
 
-    /// The figures as they stand.
+    /// The metrics' current values.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
     }
@@ -153,7 +153,7 @@ impl Observer for Metrics {
     }
 }
 
-/// What a command came to, in a word: the same as in the result's type.
+/// The outcome of a command in a word, the same as in the result's type.
 fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Reserved { .. } => "reserved",

@@ -7,9 +7,9 @@ use crate::worker::{Event, Observer, trace::Tracer};
 
 /// Counts what happens and, where traces are exported, traces it.
 pub struct TelemetryObserver {
-    /// Figures.
+    /// Records the events as metrics.
     pub metrics: Arc<Metrics>,
-    /// Traces.
+    /// Records them as spans, where traces are exported.
     pub traces: Option<Arc<Traces>>,
 }
 

@@ -17,7 +17,7 @@ struct State {
     parts: BTreeMap<String, Result<(), String>>,
 }
 
-/// What a moment's readiness came to.
+/// Readiness at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Whether the process is on its way out.
@@ -42,7 +42,7 @@ impl Readiness {
         Self(Arc::new(Mutex::new(State { draining: false, parts })))
     }
 
-    /// A part is ready, or why not. The reason is shown to whoever can reach the admin port: no
+    /// A part is ready, or why not. The reason is shown to every client of the admin port: no
     /// secrets, no user data.
     pub fn set(&self, part: &str, state: Result<(), String>) {
         let mut shared = self.lock();

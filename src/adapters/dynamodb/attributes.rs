@@ -8,7 +8,10 @@ use rust_decimal::{Decimal, prelude::ToPrimitive};
 use crate::domain::Timestamp;
 
 /// An item, or the key of one, as the SDK has it.
-#[expect(clippy::disallowed_types, reason = "the SDK's own type; never iterated where order tells")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the SDK's own type; never iterated where order matters"
+)]
 pub(super) type Item = std::collections::HashMap<String, AttributeValue>;
 
 /// An attribute that does not hold what it must. Never says what it does hold.

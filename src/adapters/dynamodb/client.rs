@@ -63,8 +63,5 @@ pub fn configure(builder: Builder, options: &ClientOptions) -> Builder {
         .operation_attempt_timeout(options.attempt_timeout)
         .operation_timeout(options.operation_timeout())
         .build();
-    builder
-        .behavior_version(behavior_version())
-        .retry_config(retries)
-        .timeout_config(timeouts)
+    builder.behavior_version(behavior_version()).retry_config(retries).timeout_config(timeouts)
 }

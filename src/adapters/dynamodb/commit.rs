@@ -201,7 +201,10 @@ struct Terms {
 }
 
 /// Placeholders and the attributes they stand for.
-#[expect(clippy::disallowed_types, reason = "the SDK's own type; never iterated where order tells")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the SDK's own type; never iterated where order matters"
+)]
 type Names = std::collections::HashMap<String, String>;
 
 impl Condition {

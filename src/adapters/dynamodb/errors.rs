@@ -31,7 +31,8 @@ fn cancellation(code: &str) -> Option<ErrorClass> {
 fn cancelled(reasons: &[CancellationReason]) -> ErrorClass {
     let all: Vec<ErrorClass> =
         reasons.iter().filter_map(|reason| cancellation(reason.code().unwrap_or("None"))).collect();
-    let worst = [ErrorClass::Invalid, ErrorClass::Refused, ErrorClass::Throttled, ErrorClass::Unavailable];
+    let worst =
+        [ErrorClass::Invalid, ErrorClass::Refused, ErrorClass::Throttled, ErrorClass::Unavailable];
     match worst.into_iter().find(|class| all.contains(class)) {
         Some(class) => class,
         // Without a reason nothing is known about the items.

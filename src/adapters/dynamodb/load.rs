@@ -162,7 +162,7 @@ fn all_absent(wanted: &LoadRequest) -> ReadSet {
     }
 }
 
-/// Puts a record where it was asked for. One that nobody asked for means that the answer is not
+/// Puts a record where it was asked for. One that was not asked for means that the answer is not
 /// to this question, so that nothing in it can be believed.
 fn place(loaded: &mut ReadSet, record: Record) -> Result<(), PortError> {
     let placed = match record {

@@ -1,7 +1,6 @@
-//! Creating the tables, and telling how existing ones differ from what they should be.
+//! Creates the tables, and reports how existing ones differ.
 //!
-//! What is missing is created; what exists is looked at and never changed. That makes it safe to
-//! repeat, on any account, at any time.
+//! What exists is never changed, so it is safe to repeat, on any account, at any time.
 
 use std::time::Duration;
 
@@ -38,7 +37,7 @@ pub const EXPIRY_INDEX: &str = "expiry-index";
 /// What the index has of a reservation besides its keys.
 const EXPIRY_INDEX_INCLUDES: &str = "pool";
 
-/// How often a table that is being created is looked at.
+/// How often a table that is being created is described.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What is asked of the tables beyond their keys. On-demand capacity and time to live always are.
@@ -155,7 +154,7 @@ fn attribute_type(attribute: &str) -> ScalarAttributeType {
     }
 }
 
-/// Whether items of the table come to an end.
+/// Whether items of the table expire.
 fn has_ttl(table: Table) -> bool {
     matches!(table, Table::Reservations | Table::Ledger)
 }

@@ -76,7 +76,7 @@ impl MemoryTopic {
     }
 
     /// Shows every publication from now on, as it is taken. A view that lags more than 1,024
-    /// behind misses some and is told so.
+    /// behind misses some and is notified of it.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Arc<Publication>> {
         self.live.subscribe()

@@ -45,7 +45,7 @@ const TICK: Duration = Duration::from_millis(1);
 /// A FIFO queue. Time is the clock's; waiting is tokio's.
 pub struct MemoryQueue {
     name: String,
-    /// Tells this queue's message ids and receipts from another's.
+    /// Distinguishes this queue's message ids and receipts from another's.
     tag: u64,
     clock: Arc<dyn Clock>,
     redrive: Option<Redrive>,

@@ -1,14 +1,14 @@
-//! Spares callers the wait for a server that does not answer.
+//! A circuit breaker that spares callers the wait for a server that does not answer.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures in a row after which nothing is asked any more. More than one, so that a single lost
-/// connection, which mends itself at the next call, does not cost a second without locks.
+/// Failures in a row that open the breaker. More than one, so that a single lost connection, which
+/// the next call renews, does not cost a second without locks.
 const FAILURES_MAX: u32 = 3;
 
-/// How long nothing is asked, and how far apart probes are. One timeout a second is the most that a
+/// How long no call is made, and how far apart probes are. One timeout a second is the most that a
 /// server that is down can cost.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum Admission {
     /// Make it.
     Go,
-    /// Make it: its outcome tells whether the server is back. No other until [`PAUSE`] has passed.
+    /// Make it: its outcome shows whether the server is back. No other until [`PAUSE`] has passed.
     Probe,
     /// Fail it at once.
     Stop,

@@ -1,4 +1,4 @@
-//! The way to Redis: connects at the first call, mends itself, and never takes long.
+//! The connection to Redis: made at the first call, renewed after a failure, and bounded in time.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

@@ -1,4 +1,4 @@
-//! Creating the topic, and telling how one that exists differs. Nothing that exists is changed.
+//! Creates the topic, and reports how an existing one differs. Nothing that exists is changed.
 
 use std::collections::BTreeMap;
 
@@ -30,15 +30,15 @@ const ATTRIBUTES: [(&str, &str); 4] = [
     (ENCRYPTION, MANAGED_KEY),
 ];
 
-/// Creates the topic if it is missing, or tells how it differs. Changes nothing that exists, so it
+/// Creates the topic if it is missing, or reports how it differs. Changes nothing that exists, so it
 /// may be repeated at will. Gives the topic's ARN.
 ///
 /// By its ARN the topic is asked for directly; by its name alone it has to be looked for in the
-/// list of all topics, which takes the right `sns:ListTopics`.
+/// list of all topics, which takes the permission `sns:ListTopics`.
 ///
 /// # Errors
 ///
-/// [`PortError::Refused`] for a name SNS would not take, for missing rights, and for the ARN of a
+/// [`PortError::Refused`] for a name SNS would not take, for missing permissions, and for the ARN of a
 /// topic that cannot be created here: of another region, or of another account.
 pub async fn ensure_topic(
     client: &Client,
@@ -141,7 +141,7 @@ fn compare(name: &str, found: &BTreeMap<String, String>) -> Vec<Difference> {
             // Any key encrypts.
             Some(_) if *what == ENCRYPTION => false,
             Some(value_found) => value_found != value,
-            // A server that does not store it (LocalStack 4.9) could not be mended.
+            // A server that does not store it (LocalStack 4.9) could not be fixed.
             None => *what != THROUGHPUT,
         })
         .map(|(what, value)| Difference {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_store_the_throughput_scope_is_not_blamed_for_it() {
+    fn a_server_that_does_not_store_the_throughput_scope_is_no_difference() {
         let mut found = as_created();
         found.remove(THROUGHPUT);
         assert_eq!(compare("t.fifo", &found), []);

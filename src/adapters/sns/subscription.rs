@@ -24,7 +24,7 @@ pub struct Temporary {
 }
 
 impl Temporary {
-    /// As [`subscribe`], with a queue that nobody else has. Where that fails half-way, what was made
+    /// As [`subscribe`], with a queue of its own. Where that fails half-way, what was made
     /// is removed again.
     ///
     /// # Errors

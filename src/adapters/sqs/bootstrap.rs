@@ -1,4 +1,4 @@
-//! Creating the queues, and telling how those that exist differ. Nothing that exists is changed.
+//! Creates the queues, and reports how existing ones differ. Nothing that exists is changed.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub const VISIBILITY_S: u32 = 60;
 /// The worker's own limit is far lower and does not count failures of the environment.
 pub const MAX_RECEIVE_COUNT: u32 = 1_000;
 
-/// Creates what is missing of the queues and their dead-letter queues, and tells how what exists
+/// Creates what is missing of the queues and their dead-letter queues, and reports how what exists
 /// differs. Changes nothing that exists, so it may be repeated at will.
 ///
 /// Each queue is FIFO with high throughput (deduplication and throughput by message group),
@@ -31,7 +31,7 @@ pub const MAX_RECEIVE_COUNT: u32 = 1_000;
 ///
 /// # Errors
 ///
-/// [`PortError::Refused`] for a name SQS would not take, for missing rights, and for a queue that
+/// [`PortError::Refused`] for a name SQS would not take, for missing permissions, and for a queue that
 /// was deleted less than a minute ago.
 pub async fn ensure_queues(client: &Client, names: &[String]) -> Result<Ensured, PortError> {
     for name in names {

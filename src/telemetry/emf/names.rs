@@ -12,7 +12,7 @@ pub(super) const UPDATE_ERROR: &str = "UpdateError";
 const COUNT: &str = "Count";
 const SECONDS: &str = "Seconds";
 
-/// Prometheus' name, CloudWatch's and the unit. `build_info` is no figure: each line has the
+/// Prometheus' name, CloudWatch's and the unit. `build_info` is left out: each line has the
 /// version.
 const NAMES: [(&str, &str, &str); 24] = [
     ("inventory_batch_size", "BatchSize", COUNT),
@@ -41,7 +41,7 @@ const NAMES: [(&str, &str, &str); 24] = [
     ("inventory_version_conflicts_total", "VersionConflicts", COUNT),
 ];
 
-/// A figure's name and unit in CloudWatch.
+/// A metric's name and unit in CloudWatch.
 pub(super) fn of(prometheus: &str) -> Option<(&'static str, &'static str)> {
     let found = NAMES.iter().find(|(name, ..)| *name == prometheus);
     found.map(|(_, name, unit)| (*name, *unit))

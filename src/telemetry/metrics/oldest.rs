@@ -25,7 +25,7 @@ pub(super) struct OldestAges {
 }
 
 impl OldestAges {
-    /// Tells by this gauge, whose one label is the queue.
+    /// Reports by this gauge, whose one label is the queue.
     pub(super) fn of(gauge: GaugeVec) -> Self {
         Self { gauge, queues: Mutex::new(BTreeMap::new()) }
     }
@@ -109,7 +109,7 @@ mod tests {
     fn a_head_that_comes_again_when_its_lease_ran_out_is_never_out_of_sight() {
         let (ages, start) = (ages(), Instant::now());
         for second in 0..3_600 {
-            // 60 s after it was received, and it takes a moment until somebody asks.
+            // 60 s after it was received, and it takes a moment until it is asked for.
             let age = if second % 67 == 0 { 700 + second } else { 0 };
             receive(&ages, start, second * 1_000, age);
             assert!(told(&ages, QUEUE) >= 700.0, "after {second} s");

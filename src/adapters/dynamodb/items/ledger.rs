@@ -18,7 +18,7 @@ use super::{
 
 /// What kind of entry it is.
 pub(in super::super) const KIND: &str = "kind";
-/// What the command's content came to.
+/// The outcome of the command's content.
 pub(in super::super) const DIGEST: &str = "digest";
 
 /// When it was decided.
@@ -32,7 +32,7 @@ const KIND_OUTCOME: &str = "outcome";
 const KIND_CHUNK: &str = "chunk";
 
 /// The form that outcomes, intents and summaries are written in. Goes up when a reader of the form
-/// before would get it wrong; releases that run side by side during a rollout tell by it.
+/// before would get it wrong; releases that run side by side during a rollout recognise it.
 const FORMAT: u32 = 1;
 
 /// An outcome too strange for JSON. None is known; it is the command's fault, not the table's.

@@ -29,7 +29,7 @@ pub(super) fn read(item: Reader<'_>) -> Result<StockLevel, Unreadable> {
         version: item.integer("version")?,
         updated_at: item.time("updated_at")?,
     };
-    // Never written so by this store: someone changed one figure by hand, and which is unknown.
+    // This store never writes it so: one of the numbers was changed by hand, and which is unknown.
     if item.integer::<i64>("on_hand")? != line.on_hand() {
         return Err(Unreadable { attribute: "on_hand", expected: "available + reserved" });
     }

@@ -22,7 +22,7 @@ pub(super) struct Message {
     pub(super) group: GroupId,
     pub(super) body: String,
     pub(super) attributes: BTreeMap<String, String>,
-    /// When it was sent, by whoever sent it first.
+    /// When it was sent first.
     pub(super) sent_at: Timestamp,
     /// When it came to this queue. Retention counts from here: SQS resets it when a FIFO message
     /// is moved to a dead-letter queue.

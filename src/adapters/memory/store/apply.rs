@@ -17,7 +17,7 @@ use crate::{
     retention::is_past_retention,
 };
 
-/// What tells an item from the others.
+/// What identifies an item.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Item<'a> {
     Seat(&'a SeatKey),
@@ -161,7 +161,7 @@ impl Tables {
         }
     }
 
-    /// A marker of an earlier intent is in nobody's way.
+    /// A marker of an earlier intent is replaced.
     fn is_free_for(&self, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) -> bool {
         match (self.ledger.get(key), record) {
             (None, _) => true,
