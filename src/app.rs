@@ -111,7 +111,7 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
     let sdk = aws().await;
     let sqs = sqs::client(&sdk);
     let connect = async |name: &str| -> anyhow::Result<Arc<dyn Queue>> {
-        Ok(Arc::new(connect_queue(&sqs, name).await?))
+        Ok(Arc::new(connect_queue(&sqs, name).await?) as Arc<dyn Queue>)
     };
     let mut sources: Vec<QueuePair> = Vec::with_capacity(config.aws.queues.len());
     for queue in &config.aws.queues {
