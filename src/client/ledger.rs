@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     domain::{Command, CommandKey, Outcome, Timestamp},
-    ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, Store},
+    ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore},
 };
 
 /// The most entries that one call asks for: those of one BatchGetItem.

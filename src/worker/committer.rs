@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     decide::{self, DecideError, ItemKey, State},
-    domain::{Command, RejectionCode, Timestamp},
+    domain::{Command, Timestamp},
     ports::{CommitError, Expected, LedgerKey, LedgerRecord, Transaction},
     retry::{Backoff, Policy},
 };

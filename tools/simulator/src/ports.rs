@@ -9,7 +9,10 @@ mod topic;
 
 use std::sync::Arc;
 
-use super::{history::Place, injector::Injector, world::QUEUES};
+use super::{
+    injector::Injector,
+    topology::{Place, QUEUES},
+};
 use inventory_worker::{
     adapters::memory::MemoryQueue,
     ports::{Locks, Publisher, Queue, Store},
@@ -62,5 +65,7 @@ pub(super) async fn commit(
     transaction: &inventory_worker::ports::Transaction,
     token: uuid::Uuid,
 ) -> Result<inventory_worker::ports::Consumed, inventory_worker::ports::CommitError> {
+    use inventory_worker::ports::CommitStore as _;
+
     store.commit(transaction, token).await
 }

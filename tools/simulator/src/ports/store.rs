@@ -16,7 +16,7 @@ use crate::{
 use inventory_worker::{
     domain::{Reservation, ReservationStatus, Timestamp},
     ports::{
-        Attempt, AttemptStore, Clock as _, CommitError, CommitStore, Consumed, Ended, ExpiredHold,
+        Attempt, AttemptStore, Clock as _, CommitError, CommitStore, Consumed, ExpiredHold,
         ExpiredPage, ExpiryIndex, ExpiryQuery, LedgerKey, LoadRequest, PortError, ReadSet,
         ReadStore, Transaction, Write as Item,
         store::expiry_shard,
@@ -138,11 +138,8 @@ impl ExpiryIndex for FaultyStore {
     async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
         let call = Call { port: Port::Store, name: "expired", is_quick: true };
         let work = async {
-            let early = if injected::on(Bug::SweepEarly) { self.0.world.margins() } else { ZERO };
-            let ended = Ended { until: query.ended.until + early, ..query.ended };
-            let query = ExpiryQuery { ended, ..query.clone() };
-            let mut found = self.0.world.store.expired(&query).await?;
-            self.show_ended(&query, &mut found.holds);
+            let mut found = self.0.world.store.expired(query).await?;
+            self.show_ended(query, &mut found.holds);
             if !found.holds.is_empty() && self.0.happens(Fault::StaleIndex) {
                 found.holds.retain(|_| self.0.with_rng(Rng::bool));
             }

@@ -151,12 +151,6 @@ impl World {
         }
     }
 
-    /// Twice the sweeper's margin.
-    pub(crate) fn margins(&self) -> SignedDuration {
-        let margin = SignedDuration::try_from(self.profile.sweeper.margin).unwrap_or_default();
-        margin.saturating_add(margin)
-    }
-
     /// The effect of a delete.
     pub(crate) async fn delete(
         &self,

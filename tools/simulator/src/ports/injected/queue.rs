@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::injector::{Injector, Port};
+use crate::{injector::Injector, topology::Port};
 use inventory_worker::{
     ports::{
         Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits,

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use inventory_worker::{
     adapters::memory::{MemoryStore, Tables},
-    ports::{CommitError, Consumed, Expected, LedgerKey, Record, Store as _, Transaction, Write},
+    ports::{
+        CommitError, CommitStore as _, Consumed, Expected, LedgerKey, Record, Transaction, Write,
+    },
 };
 
 /// Commits to the store, whatever stands in the place of an item whose condition is removed.
