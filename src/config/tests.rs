@@ -243,12 +243,12 @@ fn the_documents_name_every_setting_with_its_default() {
     }
     let documented = documented(&documents);
     let declared = [Config::settings(), LogConfig::settings()].concat();
-    for setting in declared {
+    let is_others = |variable: &str| variable.starts_with("AWS_") || variable.starts_with("OTEL_");
+    for setting in declared.into_iter().filter(|setting| !is_others(setting.variable)) {
         let variable = setting.variable;
         let rows: Vec<&String> =
             documented.iter().filter(|(name, _)| name == variable).map(|row| &row.1).collect();
-        let is_others = variable.starts_with("AWS_") || variable.starts_with("OTEL_");
-        assert!(is_others || !rows.is_empty(), "{variable} is not documented");
+        assert!(!rows.is_empty(), "{variable} is not documented");
         let Some(default) = setting.default else { continue };
         for shown in rows {
             assert!(shown == default || shown == "…", "{variable}: {shown}, not {default}");

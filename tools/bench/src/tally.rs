@@ -14,9 +14,7 @@ use uuid::Uuid;
 
 use inventory_worker::{
     domain::{CommandId, SeatKey, SeatState},
-    ports::{
-        CommitError, CommitStore, Consumed, LedgerKey, Store, Table, Transaction, Write,
-    },
+    ports::{CommitError, CommitStore, Consumed, LedgerKey, Store, Table, Transaction, Write},
     worker::{Event, Observer},
 };
 

@@ -18,8 +18,7 @@ use inventory_worker::{
     ports::{
         Attempt, AttemptStore, Clock as _, CommitError, CommitStore, Consumed, ExpiredHold,
         ExpiredPage, ExpiryIndex, ExpiryQuery, LedgerKey, LoadRequest, PortError, ReadSet,
-        ReadStore, Transaction, Write as Item,
-        store::expiry_shard,
+        ReadStore, Transaction, Write as Item, store::expiry_shard,
     },
 };
 

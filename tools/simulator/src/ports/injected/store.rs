@@ -237,10 +237,7 @@ impl AttemptStore for BuggyStore {
 
 #[async_trait]
 impl ExpiryIndex for BuggyStore {
-    async fn expired(
-        &self,
-        query: &ExpiryQuery,
-    ) -> Result<ExpiredPage, PortError> {
+    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
         let mut query = query.clone();
         if inventory_worker::injected_bug!(SweepEarly) {
             let margin = self.injector.world.profile.sweeper.margin.saturating_mul(2);
