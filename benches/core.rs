@@ -1,4 +1,4 @@
-//! What costs the processor for every command: decoding, deciding, encoding. `cargo bench`.
+//! The processor cost of every command: decoding, deciding, encoding. `cargo bench`.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 #![allow(missing_docs, reason = "the macros of criterion")]

@@ -1,5 +1,5 @@
-//! What must hold of the decoder whatever it is given. The fuzzer runs it (`fuzz_targets/`), and
-//! so does the test suite, with fewer inputs (`tests/it/decoder_fuzz.rs`).
+//! The decoder's invariants for any input. The fuzzer runs them (`fuzz_targets/`), and so does the
+//! test suite, with fewer inputs (`tests/it/decoder_fuzz.rs`).
 
 use inventory_worker::{
     domain::{GroupId, RejectionCode, Timestamp},
@@ -10,9 +10,9 @@ use inventory_worker::{
     ports::queue::MESSAGE_BYTES_MAX,
 };
 
-/// Decodes the bytes, read as text as a queue would hand them out; true for a command. Fails where
-/// the answer is neither a command that reads back as itself nor a rejection that says what is
-/// wrong and where.
+/// Decodes the bytes, read as text as a queue would return them; true for a command. Fails unless
+/// the answer is a command that reads back as itself or a rejection that names the fault and its
+/// position.
 pub fn decodes_or_says_why(bytes: &[u8]) -> bool {
     let body = String::from_utf8_lossy(bytes);
     let answer = decode(&body);
@@ -29,7 +29,8 @@ pub fn decodes_or_says_why(bytes: &[u8]) -> bool {
     }
 }
 
-/// Writes the command anew. Its digest may differ, as fields nobody knows are part of it.
+/// Encodes the command and decodes it again. Its digest may differ, as unknown fields are part of
+/// it.
 fn reads_back(decoded: Decoded) {
     let Decoded { command, traceparent } = decoded;
     let sent = OutgoingCommand {
@@ -42,7 +43,7 @@ fn reads_back(decoded: Decoded) {
     let group: GroupId = default_group(&sent.pool, &sent.action);
     assert!(!group.as_str().is_empty());
     let body = encode_command(&sent);
-    // `1e9` is written `1000000000`: what all but filled a message may not fit one now.
+    // `1e9` is written `1000000000`: a command that almost filled a message may not fit one now.
     if body.len() > MESSAGE_BYTES_MAX {
         return;
     }

@@ -1,4 +1,4 @@
-//! The world: AWS, Redis, and in-memory stand-ins that keep the same contracts.
+//! The adapters: AWS, Redis, and in-memory stand-ins that keep the same contracts.
 
 pub mod aws;
 pub mod bootstrap;

@@ -1,4 +1,4 @@
-//! The only wiring: which adapter stands behind which port.
+//! The only wiring: the adapter behind each port.
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -39,9 +39,9 @@ pub struct Backends {
     pub publisher: Arc<dyn Publisher>,
     /// The queues to consume.
     pub sources: Vec<QueuePair>,
-    /// Where expiries are posted; `None` where this process does not sweep.
+    /// The queue of expiries; `None` if this process does not sweep.
     pub expiries: Option<Arc<dyn Queue>>,
-    /// The clock that every deadline and time stamp is taken from.
+    /// The clock of every deadline and time stamp.
     pub clock: Arc<dyn Clock>,
     /// Random numbers: ids, jitter.
     pub entropy: Arc<dyn Entropy>,
@@ -76,7 +76,7 @@ pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
 ///
 /// # Errors
 ///
-/// A queue that cannot be found: names it and says what creates it.
+/// The queue cannot be found: the error names it and says what creates it.
 pub async fn connect_queue(
     client: &aws_sdk_sqs::Client,
     name_or_url: &str,
@@ -89,7 +89,7 @@ pub async fn connect_queue(
 ///
 /// # Errors
 ///
-/// A topic that cannot be found: names it and says what creates it.
+/// The topic cannot be found: the error names it and says what creates it.
 pub async fn connect_topic(
     client: &aws_sdk_sns::Client,
     name_or_arn: &str,
@@ -102,11 +102,11 @@ fn created_by_bootstrap(kind: &str, name: &str) -> String {
     format!("{kind} {name} (`bootstrap` creates it)")
 }
 
-/// Everything on AWS and Redis, or what stands in for them under the same protocols. A worker
-/// that does not sweep needs the queue of expiries only if it consumes it.
+/// Connects to AWS and Redis, or to stand-ins under the same protocols. A worker that does not
+/// sweep needs the queue of expiries only if it consumes it.
 ///
 /// # Errors
-/// A queue or topic that cannot be found: names it and says how to create it.
+/// A queue or topic cannot be found: the error names it and says how to create it.
 pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> {
     let sdk = aws().await;
     let sqs = sqs::client(&sdk);

@@ -1,13 +1,13 @@
-//! The audit: reads every table and checks what must hold between their items.
+//! The audit: reads every table and checks the invariants between their items.
 //!
-//! Shares nothing with [`crate::decide`]: it knows the rules of state from the contract alone.
-//! It reads page by page; what it keeps grows with the lines that ACTIVE reservations hold and
-//! with the records that fail a check, never with the tables.
+//! Independent of [`crate::decide`]: it derives the rules of state from the contract alone. It
+//! reads page by page; its memory grows with the lines that ACTIVE reservations hold and with the
+//! records that fail a check, not with the tables.
 //!
-//! It may run while workers do. Items are read one after the other, so a change in between can
-//! make them seem to disagree: a record that fails a check is read again after a pause, and
-//! reported only if it fails in the same way while none of the items involved has a new version.
-//! A record that keeps changing is reported apart, as not settled.
+//! It may run while workers do. Items are read one after the other, so a concurrent change can make
+//! them seem to disagree: a record that fails a check is read again after a pause, and reported
+//! only if it fails in the same way while none of the items involved has a new version. A record
+//! that keeps changing is reported separately, as not settled.
 //!
 //! ```text
 //! seats, reservations, stock, ledger ─► examine ─► failing ─► settle ─► violations, unsettled
@@ -40,22 +40,23 @@ use reconcile::Reconciliation;
 
 pub use report::{AuditReport, Invariant, Violation};
 
-/// Told how many records of a table have been read so far.
+/// Called with the number of records of a table read so far.
 pub type ProgressCallback = Arc<dyn Fn(Table, u64) + Send + Sync>;
 
-/// How to audit.
+/// The options of an audit.
 #[derive(Clone)]
 pub struct AuditOptions {
-    /// How far the workers' clocks may be apart: for so long before the end of a hold its seats
-    /// may already have been taken over.
+    /// The maximum difference between the workers' clocks: a hold's seats may already have been
+    /// taken over this long before its end.
     pub clock_skew: Duration,
     /// The pause before a failing record is read again.
     pub pause: Duration,
-    /// How often a failing record is read again, at most, before it is reported as not settled.
+    /// The most times a failing record is read again before it is reported as not settled.
     pub rereads_max: u32,
-    /// The most violations to list, and as many of what is not settled; beyond, they are counted.
+    /// The most violations to list, and separately the most unsettled records; further ones are
+    /// counted.
     pub listed_max: usize,
-    /// Told after every page.
+    /// Called after every page.
     pub progress: Option<ProgressCallback>,
 }
 
@@ -82,12 +83,11 @@ impl fmt::Debug for AuditOptions {
     }
 }
 
-/// Checks every invariant that the tables can show. `now` is the time at its start; what was made
-/// later is not held against the ledger.
+/// Checks every invariant that the tables can show. `now` is the time at the start; the ledger is
+/// not expected to cover later items.
 ///
 /// # Errors
-/// [`PortError`] where a table could not be read: an audit that did not see everything says
-/// nothing.
+/// [`PortError`] if a table could not be read: an incomplete audit proves nothing.
 pub async fn audit(
     store: &dyn ScanStore,
     now: Timestamp,
@@ -118,7 +118,7 @@ pub async fn audit(
     Ok(audit.report)
 }
 
-/// An audit under way.
+/// A running audit.
 struct Audit<'a> {
     store: &'a dyn ScanStore,
     options: &'a AuditOptions,
@@ -127,8 +127,8 @@ struct Audit<'a> {
     report: AuditReport,
 }
 
-/// The time within which a reservation and the outcomes that name it must both be there, exclusive
-/// and inclusive.
+/// The period in which a reservation and the outcomes that name it must both exist, exclusive and
+/// inclusive.
 #[derive(Clone, Copy, Debug)]
 struct Period {
     after: Timestamp,
@@ -146,23 +146,23 @@ impl Audit<'_> {
         Period { after: self.kept_since(), until: self.began_at }
     }
 
-    /// What was written after this is still there. The store may delete what is older, as its clock
-    /// may be ahead of this audit's: it is not checked.
+    /// Items written after this time still exist. Older items are not checked: the store may
+    /// already delete them, as its clock may be ahead of this audit's.
     fn kept_since(&self) -> Timestamp {
         saturating_add(self.began_at, -LEDGER_SAFE)
     }
 
-    /// The time now: the audit's own clock runs on from its start.
+    /// The current time: `began_at` plus the elapsed time.
     fn now(&self) -> Timestamp {
         saturating_add(self.began_at, signed(self.started.elapsed()))
     }
 
-    /// Whether a hold that ends then may have been taken over by now, by whatever clock.
+    /// Whether a hold with this end may have been taken over by now, by any worker's clock.
     fn may_have_run_out(&self, expires_at: Timestamp) -> bool {
         expires_at <= saturating_add(self.now(), signed(self.options.clock_skew))
     }
 
-    /// Reads a table, shows every record to `see`, and settles what looks wrong page by page.
+    /// Reads a table, passes every record to `see`, and settles failing records page by page.
     async fn read(&mut self, table: Table, mut see: impl FnMut(&Record)) -> Result<(), PortError> {
         let mut pages = Pages::of(table);
         while let Some(page) = pages.next(self.store).await? {
@@ -186,7 +186,7 @@ fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-/// A table page by page.
+/// Reads a table page by page.
 struct Pages {
     table: Table,
     next: Next,

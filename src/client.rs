@@ -9,14 +9,14 @@
 //! ```
 //!
 //! An outcome is awaited in one of two ways. By **result**: a queue that is subscribed to the topic
-//! brings every result, and the one of the command wakes its waiter. A result does not show the
-//! content of its command, so a client that awaits results chooses ids of its own. By **ledger**:
-//! the entry under the command's identity is polled, and its digest is compared; where an id was
-//! used before for other content, that is reported in place of the other command's outcome.
+//! delivers every result, and the command's result wakes its waiter. A result does not show the
+//! content of its command, so a client that awaits results chooses its own ids. By **ledger**: the
+//! entry under the command's identity is polled, and its digest is compared; if the id was used
+//! before for other content, that is reported in place of the other command's outcome.
 //!
-//! Knows ports alone. Bounded: so many commands await their results at a time, each until a
-//! deadline. What is not answered by then may still take effect; a retry keeps the identity, so
-//! that it takes effect once.
+//! Depends only on ports. Bounded: a limited number of commands await their results at a time, each
+//! until a deadline. A command unanswered by then may still take effect; a retry keeps the
+//! identity, so that it takes effect once.
 
 mod command;
 mod ledger;
@@ -45,7 +45,7 @@ pub use subscription::ResultSubscription;
 pub use waiters::PendingResult;
 use waiters::Waiters;
 
-/// What a client works with.
+/// The ports a client works with.
 pub struct ClientPorts {
     /// The queue of reserves, confirms and cancels.
     pub commands: Arc<dyn Queue>,
@@ -57,16 +57,16 @@ pub struct ClientPorts {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// What a client keeps to.
+/// A client's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientLimits {
-    /// Commands that may await their results at a time; others wait for their turn. At least 1.
+    /// Commands that may await their results at a time; others wait for a free slot. At least 1.
     pub in_flight: usize,
     /// How long a command may take from the post to its result.
     pub deadline: Duration,
 }
 
-/// Posts commands, and wakes those who await their results.
+/// Posts commands, and wakes the callers that await their results.
 pub struct Client {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -77,12 +77,12 @@ pub struct Client {
     waiters: Waiters,
 }
 
-/// A result that was awaited.
+/// An awaited result.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The result.
     pub result: DecodedResult,
-    /// From the begin of the call that sent the command to the receipt of the result.
+    /// From the start of the call that sent the command to the receipt of the result.
     pub took: Duration,
 }
 
@@ -95,12 +95,12 @@ pub enum RequestError {
         /// The command.
         key: CommandKey,
     },
-    /// The queue did not take it, or its answer was lost.
+    /// The queue did not accept it, or its answer was lost.
     #[error("command {key}: {error}")]
     NotPosted {
         /// The command.
         key: CommandKey,
-        /// Why.
+        /// The cause.
         error: PostError,
     },
     /// It has no result yet. It may still take effect.
@@ -128,7 +128,7 @@ impl Client {
         }
     }
 
-    /// Sends what is posted, for as long as it is polled.
+    /// Sends posted commands for as long as it is polled.
     pub async fn run(&self) {
         tokio::join!(self.commands.run(), self.restocks.run());
     }
@@ -137,7 +137,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The worker would not take it.
+    /// The worker would not accept it.
     pub fn prepare(
         &self,
         key: CommandKey,
@@ -154,7 +154,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The queue did not take it, or its answer was lost.
+    /// The queue did not accept it, or its answer was lost.
     pub async fn post(&self, command: &PreparedCommand) -> Result<Posted, PostError> {
         let sender = match command.command.action {
             Action::Restock(_) => &self.restocks,
@@ -163,8 +163,8 @@ impl Client {
         sender.post(command.message()).await
     }
 
-    /// Posts a command once more, past the queue's own deduplication, as a producer does that lost
-    /// the answer to its first post. The same command: it takes effect once.
+    /// Posts a command again, past the queue's own deduplication, as a producer does after losing
+    /// the answer to its first post. It is the same command, so it takes effect once.
     ///
     /// # Errors
     ///
@@ -175,8 +175,8 @@ impl Client {
 
     /// Registers for the result of a command that is about to be posted.
     ///
-    /// `digest` is of the command's content, where it has one: a `COMMAND_ID_REUSED` that answers
-    /// other content under the same identity is then left out.
+    /// `digest` is of the command's content, if it has one: a `COMMAND_ID_REUSED` that answers
+    /// other content under the same identity is then ignored.
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// No result: it could not be posted, or none came by the deadline.
+    /// The command could not be posted, or no result arrived by the deadline.
     pub async fn request(&self, command: &PreparedCommand) -> Result<Reply, RequestError> {
         let key = &command.command.key;
         let not_posted = |error| RequestError::NotPosted { key: key.clone(), error };
@@ -211,7 +211,7 @@ impl Client {
         answered.await.unwrap_or_else(|_| Err(self.late(key)))
     }
 
-    /// Waits for the result of a command that was posted otherwise, until the deadline from now.
+    /// Waits for the result of a command that was posted elsewhere, until the deadline from now.
     ///
     /// # Errors
     ///
@@ -225,8 +225,8 @@ impl Client {
         answered.ok().flatten().map(|(result, _)| result).ok_or_else(|| self.late(key))
     }
 
-    /// Hands a result to the request that awaits it. Gives it back where none does: a repetition,
-    /// a result that came too late, or of another producer's command.
+    /// Passes a result to the request that awaits it. Returns it if none does: a repetition, a
+    /// result that arrived too late, or one of another producer's command.
     pub fn deliver(&self, result: DecodedResult) -> Option<DecodedResult> {
         self.waiters.deliver(result, Instant::now())
     }
@@ -236,8 +236,8 @@ impl Client {
     }
 }
 
-/// Whether a result may answer a command of that content: `COMMAND_ID_REUSED` carries the content
-/// that it answers in its id.
+/// Whether a result may answer a command of that content: the id of a `COMMAND_ID_REUSED` carries
+/// the content that it answers.
 fn may_answer(result: &DecodedResult, digest: Option<Digest>) -> bool {
     use crate::domain::RejectionCode::CommandIdReused;
     let code = result.rejection().map(|rejection| rejection.code);

@@ -1,8 +1,8 @@
 //! The state machine: decides a command on a given state, at a given time.
 //!
-//! Pure and synchronous. A command is decided on a [`State`]: the items it names as they were
-//! loaded, with the changes of the commands decided before it laid over. All checks of a command
-//! come before its first change, so a rejected command leaves the state as it was.
+//! Pure and synchronous. A command is decided on a [`State`]: the items it names as loaded,
+//! overlaid with the changes of the commands decided before it. All checks of a command precede its
+//! first change, so a rejected command leaves the state unchanged.
 
 mod bounds;
 mod cancel;
@@ -22,13 +22,13 @@ pub use bounds::Limits;
 pub use restock::{OverBound, RestockEntries, apply_entries};
 pub use state::{Change, ItemKey, Oversold, State};
 
-/// What was decided for a command.
+/// The decision on a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The outcome.
     pub outcome: Outcome,
-    /// Items that the verdict rests on without changing them, where it rests on several: they were
-    /// not read at one moment, so their versions are to be checked on commit.
+    /// Unchanged items that the verdict depends on, if there are several: they were read at
+    /// different moments, so the commit must check their versions.
     pub read_dependencies: Vec<ItemKey>,
 }
 
@@ -44,16 +44,16 @@ impl From<Rejection> for Verdict {
     }
 }
 
-/// Why a command takes no effect.
+/// The reason why a command has no effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecideError {
     /// A rule forbids it. This is an outcome: [`decide`] returns it as a [`Verdict`].
     #[error("{}", .0.message)]
     Rejected(Rejection),
-    /// The state lacks an item that the command rests on.
+    /// The state lacks an item that the command depends on.
     #[error("not loaded: {0}")]
     NotLoaded(ItemKey),
-    /// The items contradict each other, as no command could have left them.
+    /// The items contradict each other in a way that no command can produce.
     #[error("inconsistent: {0}")]
     Inconsistent(String),
 }
@@ -64,7 +64,7 @@ impl From<Rejection> for DecideError {
     }
 }
 
-/// Decides one command and lays its changes over the state.
+/// Decides one command and applies its changes to the state.
 ///
 /// # Errors
 /// [`DecideError::NotLoaded`] and [`DecideError::Inconsistent`], with the state unchanged.
@@ -87,7 +87,7 @@ pub fn decide(
     }
 }
 
-/// The reservation of that id. Rejects one that is not in the pool, or that belongs to another user
+/// Finds the reservation by id. Rejects one that is not in the pool or that belongs to a user other
 /// than the one named.
 fn find_owned(
     state: &State,
@@ -114,10 +114,10 @@ fn find_owned(
     Ok(found.clone())
 }
 
-/// The rejection for a reservation whose status, or whose end, forbids the command.
+/// The rejection for a reservation whose status or expiry forbids the command.
 fn status_rejection(reservation: &Reservation) -> Rejection {
     let code = match reservation.status {
-        // An ACTIVE reservation forbids a command only once it has run out.
+        // An ACTIVE reservation forbids a command only after it has run out.
         ReservationStatus::Active | ReservationStatus::Expired => RejectionCode::ReservationExpired,
         ReservationStatus::Confirmed => RejectionCode::ReservationConfirmed,
         ReservationStatus::Cancelled => RejectionCode::ReservationCancelled,

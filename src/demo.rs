@@ -1,8 +1,8 @@
 //! The demo: a short on-sale through the real queue path, in one process.
 //!
 //! Buyers rush for a few hundred seats in several message groups while scripted scenes play the
-//! accidents of a sale. Results are read as any subscriber reads them; the expectations that follow
-//! from them are compared with the tables at the end, beside the audit.
+//! accidents of a sale. Results are read as any subscriber reads them; at the end the expectations
+//! that follow from them are compared with the tables, alongside the audit.
 //!
 //! ```text
 //! buyers, scenes ─► client ─► queues ─► worker, sweeper ─► topic ─► client ─► expectations
@@ -49,7 +49,7 @@ use summary::{AuditSummary, DemoSummary};
 pub struct Cast {
     /// Buyers in the rush.
     pub buyers: usize,
-    /// Buyers for what comes back.
+    /// Buyers of the seats that are given back.
     pub latecomers: usize,
     /// The seed of the buyers' choices.
     pub seed: u64,
@@ -64,11 +64,11 @@ impl Cast {
 }
 
 /// One clock serves the whole process, so a hold may be released sooner after its end than in a
-/// fleet. A second is left for the takeover.
+/// fleet. A second remains for the takeover.
 const SWEEPER: sweeper::Settings =
     sweeper::Settings { interval: Duration::from_secs(1), margin: Duration::from_secs(1) };
 
-/// Counts what results do not show.
+/// Counts events that results do not show.
 #[derive(Default)]
 struct EventCounts {
     replays: AtomicU64,
@@ -91,8 +91,8 @@ impl Observer for EventCounts {
 ///
 /// # Errors
 ///
-/// The backends cannot be started or read. What goes wrong in the sale is no error: the summary
-/// lists it.
+/// The backends cannot be started or read. Problems of the sale are not errors: the summary lists
+/// them.
 pub async fn play(
     cast: &Cast,
     settings: Settings,
@@ -141,7 +141,7 @@ async fn perform(
     buyers::latecomers(client, cast.latecomers, cast.seed).await?;
     client.until(|| client.is_quiet()).await;
     let seconds = begun.elapsed().as_secs_f64();
-    // The checks that follow read the tables too; their calls are not counted.
+    // The checks that follow also read the tables; their calls are not counted.
     let calls = client.embedded.calls.calls();
     stage.begin("The curtain falls: the audit reads every table, item by item.");
     let mut summary = examine(client, counts, seconds).await?;
@@ -155,7 +155,7 @@ async fn perform(
     Ok(summary)
 }
 
-/// Checks the results among themselves, and the tables against them.
+/// Checks the results against each other, and the tables against them.
 async fn examine(
     client: &DemoClient,
     counts: &EventCounts,

@@ -1,22 +1,22 @@
-//! Dead letters: looked at, sent back, or discarded, by a person.
+//! Dead letters: listed, shown, redriven or discarded by an operator.
 //!
-//! A FIFO queue has no way to read without receiving: whoever looks takes leases. So a [`DlqManager`]
-//! holds what it received until its run ends, and then releases it, each group in order. What that
-//! means for how far it sees:
+//! A FIFO queue can be read only by receiving, and every receive takes leases. A [`DlqManager`]
+//! therefore holds the messages it received until its run ends, and then releases them, each group
+//! in order. This limits what a run sees:
 //!
-//! - While one message of a group is leased, the queue hands out no later one of it. A group shows
-//!   its first messages, ten at most, and those behind them only once these are gone. A run that
-//!   takes messages away (redrive, discard) therefore goes on with a group for as long as it gets
-//!   anywhere; [`Run::behind`] tells how many stand where nobody can look.
-//! - Every lease is taken for the whole run and ends after it, so nothing a run knows is handed to
-//!   anybody else meanwhile. A run that is killed leaves its leases to run out.
+//! - While one message of a group is leased, the queue hands out no later one of that group. A
+//!   group shows its first messages, ten at most, and those behind them only after these are gone.
+//!   A run that removes messages (redrive, discard) therefore continues with a group as long as it
+//!   makes progress; [`Run::behind`] reports how many messages it did not see.
+//! - Every lease outlasts the run, so no other consumer receives a message that the run holds. The
+//!   leases of a killed run expire.
 //!
-//! A message goes back in this order: sent to the queue it came from, then deleted here. A crash
-//! in between leaves it in both, which takes effect once, as its ledger entry answers a
-//! repetition; within five minutes the queue itself recognises the second sending.
+//! A message is redriven in this order: sent to its original queue, then deleted here. A crash in
+//! between leaves it in both, which takes effect once, as its ledger entry answers a repetition;
+//! within five minutes the queue itself recognises the second sending.
 //!
-//! - `letter`: what is known of a dead letter, and how it is sent back.
-//! - `desk`: a run over the dead letters.
+//! - `dead_letter`: a dead letter's properties, and how it is sent back.
+//! - `manager`: a run over the dead letters.
 
 mod dead_letter;
 mod manager;
@@ -30,25 +30,25 @@ pub use manager::DlqManager;
 
 use crate::ports::PortError;
 
-/// The most dead letters a run looks at unless told otherwise.
+/// The default of [`Options::limit`].
 pub const LIMIT_DEFAULT: usize = 1_000;
 
-/// The most dead letters a run may look at: so many leases that SQS, which allows 120,000 in
-/// flight, never comes to its bound, and so many that they are held for little over four hours.
+/// The most dead letters of one run: few enough that their leases stay below SQS's limit of 120,000
+/// in flight, and are held for little over four hours.
 pub const LIMIT_MAX: usize = 50_000;
 
-/// Told how many dead letters a run has looked at, and with how many of these it is done.
+/// Called with the number of dead letters a run has seen, and of those it has handled.
 pub type ProgressCallback = Arc<dyn Fn(usize, usize) + Send + Sync>;
 
-/// How to go through dead letters.
+/// The options of a run.
 #[derive(Clone)]
 pub struct Options {
-    /// The most dead letters to look at, 1…[`LIMIT_MAX`].
+    /// The most dead letters to receive, 1…[`LIMIT_MAX`].
     pub limit: usize,
-    /// How long to wait for a message before the queue counts as seen through. SQS asks all its
-    /// servers only where this is not zero.
+    /// How long a receive waits for a message before the queue counts as empty. SQS queries all its
+    /// servers only if this is not zero.
     pub wait: Duration,
-    /// Told after each dead letter.
+    /// Called after each dead letter.
     pub progress: Option<ProgressCallback>,
 }
 
@@ -67,29 +67,29 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Which dead letters.
+/// Selects dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Those of these ids; all where there is none given.
+    /// The message ids; `None` selects all.
     pub ids: Option<BTreeSet<String>>,
-    /// Those that are dead for this reason; [`UNKNOWN`] for those that do not say.
+    /// The reason; [`UNKNOWN`] for dead letters without one.
     pub reason: Option<String>,
 }
 
 impl Selection {
-    /// Every dead letter.
+    /// Selects every dead letter.
     #[must_use]
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// These alone.
+    /// Selects these ids only.
     #[must_use]
     pub fn of(ids: impl IntoIterator<Item = String>) -> Self {
         Self { ids: Some(ids.into_iter().collect()), reason: None }
     }
 
-    /// Of these, those that are dead for a reason.
+    /// Restricts the selection to a reason.
     #[must_use]
     pub fn because_of(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
@@ -102,42 +102,42 @@ impl Selection {
     }
 }
 
-/// What became of a dead letter.
+/// The outcome for a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fate", rename_all = "snake_case")]
 pub enum Disposition {
-    /// It was looked at.
+    /// It was listed or shown.
     Seen,
-    /// It is back in its queue and no longer here.
+    /// It is back in its original queue and deleted here.
     Redriven {
-        /// Its id there.
+        /// Its message id in that queue.
         message_id: String,
     },
-    /// It is gone.
+    /// It was deleted.
     Discarded,
-    /// It must not be sent back, and is where it was.
+    /// It must not be sent back, and stays in the dead-letter queue.
     Refused {
-        /// Why not.
+        /// The reason of the refusal.
         why: Refusal,
     },
-    /// The queue would not take it, or its answer was lost; it is where it was, and what stands
-    /// behind it in its group was not touched.
+    /// The queue refused it, or its answer was lost. It stays in the dead-letter queue, and the
+    /// later messages of its group are untouched.
     NotSent {
-        /// What the queue said.
+        /// The queue's error.
         what: String,
     },
-    /// It is still here. After a redrive it is in its queue as well.
+    /// It could not be deleted. After a redrive it is in its original queue as well.
     NotDeleted {
-        /// What the queue said.
+        /// The queue's error.
         what: String,
-        /// Whether it was sent back.
+        /// Whether it was sent back before.
         sent: bool,
     },
 }
 
 impl Disposition {
-    /// Whether what was asked for was done. A message that died again was sent back as asked, and
-    /// whether the run still meets it is chance.
+    /// Whether the requested operation succeeded. [`Refusal::DiedAgain`] counts as success: the
+    /// message was sent back as requested, and whether the run meets it again is chance.
     #[must_use]
     pub fn is_done(&self) -> bool {
         match self {
@@ -148,52 +148,52 @@ impl Disposition {
     }
 }
 
-/// A dead letter and what became of it.
+/// A dead letter and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Handled {
-    /// Which.
+    /// The dead letter's properties.
     #[serde(flatten)]
     pub letter: DeadLetter,
-    /// What became of it.
+    /// Its outcome.
     #[serde(flatten)]
     pub fate: Disposition,
 }
 
-/// Why a run ended.
+/// The reason why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// There was nothing more that it could have seen, or all that was named is found.
+    /// No further message can be received, or every named id was found.
     Complete,
-    /// It looked at as many as it was allowed to.
+    /// It reached [`Options::limit`].
     Limit,
-    /// Its first lease was about to run out.
+    /// Its first lease was about to expire.
     Time,
-    /// It was told to stop.
+    /// It was stopped by its cancellation token.
     Stopped,
-    /// A queue could not be asked. What was done until then is in the run.
+    /// A call to a queue failed. The run reports what was done before.
     Failed(PortError),
 }
 
-/// What a run over dead letters did.
+/// The report of a run over dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Every dead letter it was about, in the order they were met; within a group, in order.
+    /// Every selected dead letter, in the order received; within a group, in order.
     pub handled: Vec<Handled>,
-    /// Ids that were named and not found.
+    /// Named ids that were not found.
     pub missing: Vec<String>,
-    /// How many dead letters there are besides that it did not see: behind the first ten of their
-    /// group, behind the limit, or new. Approximate; `None` where the queue did not say.
+    /// Dead letters that the run did not see: behind the first ten of their group, beyond the
+    /// limit, or new. Approximate; `None` if the queue did not report it.
     pub behind: Option<u64>,
-    /// How many are leased by somebody else, and so cannot be seen. Approximate.
+    /// Messages leased by another consumer, which the run cannot see. Approximate.
     pub elsewhere: Option<u64>,
-    /// Why it ended.
+    /// Why the run ended.
     pub ended: Ended,
-    /// How many could not be released at the end, and come back when their lease runs out.
+    /// Messages that could not be released at the end, and return when their lease expires.
     pub still_leased: usize,
 }
 
 impl Run {
-    /// Whether all that was asked for was done.
+    /// Whether every requested operation succeeded.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.missing.is_empty()

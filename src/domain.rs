@@ -1,7 +1,7 @@
-//! The words of the trade, as types that cannot hold a wrong value.
+//! The domain model, as types that cannot hold an invalid value.
 //!
-//! Knows nothing of queues, tables or clocks: a time is always an argument.
-//! The rules that move these values from state to state are in [`crate::decide`].
+//! Independent of queues, tables and clocks: a time is always an argument. The rules that move
+//! these values from state to state are in [`crate::decide`].
 
 pub mod command;
 pub mod ids;

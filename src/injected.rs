@@ -1,10 +1,10 @@
 //! Bugs injected on purpose, to show that the simulation and its checks catch them.
 //!
 //! Each removes one guard. One bug at a time is active, and only in the thread that runs the
-//! simulation. A bug is injected by `injected_bug!(Name)`: in production code as one expression of a
-//! condition or a value, anywhere else in the ports between the simulated worker and its services
-//! (`tools/simulator/src/ports/injected/`). Without the feature `injected-bugs` this module does not exist and
-//! the macro is `false`.
+//! simulation. A bug is injected by `injected_bug!(Name)`: in production code as one expression of
+//! a condition or a value, anywhere else in the ports between the simulated worker and its services
+//! (`tools/simulator/src/ports/injected/`). Without the feature `injected-bugs` this module does
+//! not exist and the macro is `false`.
 
 use std::cell::Cell;
 
@@ -26,7 +26,7 @@ macro_rules! bugs {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// What is wrong while it is active.
+            /// The fault while it is active.
             #[must_use]
             pub fn what(self) -> &'static str {
                 match self { $(Self::$name => concat!($($what),+).trim_ascii(),)+ }
@@ -36,23 +36,23 @@ macro_rules! bugs {
 }
 
 bugs! {
-    /// A seat is written whatever its version.
+    /// A seat is written regardless of its version.
     DropSeatCondition = "drop-seat-condition",
-    /// A line is written whatever its version.
+    /// A line is written regardless of its version.
     DropLineCondition = "drop-line-condition",
-    /// A reservation is written whatever its version.
+    /// A reservation is written regardless of its version.
     DropReservationCondition = "drop-reservation-condition",
-    /// A ledger entry is put over one that is there.
+    /// A ledger entry overwrites an existing one.
     OverwriteLedger = "overwrite-ledger",
     /// No outcome is written to the ledger.
     SkipLedger = "skip-ledger",
-    /// Ledger entries go in a transaction after that of the changes.
+    /// Ledger entries are written in a transaction after that of the changes.
     LedgerApart = "ledger-apart",
-    /// What a verdict rests on is not checked on commit.
+    /// The read dependencies of a verdict are not checked on commit.
     SkipChecks = "skip-checks",
-    /// An earlier transaction carries what later commands left.
+    /// An earlier transaction contains the changes of later commands.
     LeakLaterChange = "leak-later-change",
-    /// A command is decided without the changes of those before it in its batch.
+    /// A command is decided without the changes of earlier commands in its batch.
     IgnoreBatch = "ignore-batch",
     /// A commit without an answer counts as done.
     AssumeCommitted = "assume-committed",
@@ -60,15 +60,15 @@ bugs! {
     TrustLocks = "trust-locks",
     /// A commit that was throttled or refused counts as done.
     PublishUncommitted = "publish-uncommitted",
-    /// A batch goes on after its lease was lost.
+    /// A batch continues after its lease was lost.
     KeepLostLease = "keep-lost-lease",
     /// The digest of a command found in the ledger is not compared.
     IgnoreDigest = "ignore-digest",
-    /// NOT_YET_EXPIRED is kept in the ledger, for ever.
+    /// NOT_YET_EXPIRED is recorded in the ledger, permanently.
     LedgerNotYetExpired = "ledger-not-yet-expired",
     /// An outcome in the ledger is not found.
     ForgetLedger = "forget-ledger",
-    /// A key that was not processed counts as absent.
+    /// An unprocessed key counts as absent.
     UnprocessedIsAbsent = "unprocessed-is-absent",
     /// Messages are deleted before their results are published.
     DeleteBeforePublish = "delete-before-publish",
@@ -76,15 +76,15 @@ bugs! {
     PublishBeforeCommit = "publish-before-commit",
     /// A failed entry of a publish counts as published.
     IgnoreFailedPublish = "ignore-failed-publish",
-    /// What was received behind a message is deleted with it, decided or not.
+    /// Messages received behind a message are deleted with it, decided or not.
     DeleteUndecided = "delete-undecided",
-    /// A message that came back is left out, and those behind it are handled.
+    /// A message that came back is skipped, and those behind it are handled.
     SkipOverFailed = "skip-over-failed",
     /// The results of a batch are published last to first.
     ReverseOrder = "reverse-order",
     /// An unreadable message is deleted without a copy.
     DropUnreadable = "drop-unreadable",
-    /// What is released while a dependency is unavailable is deleted.
+    /// Messages released while a dependency is unavailable are deleted.
     DropOnOutage = "drop-on-outage",
     /// An attempt that met an unavailable dependency is not undone.
     CountOutages = "count-outages",
@@ -92,7 +92,7 @@ bugs! {
     DeadLetterUntried = "dead-letter-untried",
     /// Dead-lettering is never deferred.
     DeadLetterAtOnce = "dead-letter-at-once",
-    /// With a poisonous message those behind it are dead-lettered.
+    /// The messages behind a poisonous message are dead-lettered with it.
     DeadLetterFollowers = "dead-letter-followers",
     /// A poisonous message is never dead-lettered.
     NeverDeadLetter = "never-dead-letter",
@@ -106,7 +106,7 @@ bugs! {
     FreshResultId = "fresh-result-id",
     /// A hold that ran out can be confirmed.
     ConfirmExpired = "confirm-expired",
-    /// A confirm does not look whose its seats are.
+    /// A confirm does not check the owner of its seats.
     ConfirmLostSeats = "confirm-lost-seats",
     /// A confirm leaves its lines reserved.
     ConfirmKeepsLines = "confirm-keeps-lines",
@@ -114,15 +114,15 @@ bugs! {
     TakeHeldSeat = "take-held-seat",
     /// A BLOCKED seat can be reserved.
     ReserveBlocked = "reserve-blocked",
-    /// A reserve takes those of its seats that exist.
+    /// A reserve takes only those of its seats that exist.
     ReservePart = "reserve-part",
-    /// A reserve does not look at what is available.
+    /// A reserve does not check the available stock.
     Oversell = "oversell",
-    /// A cancel or expiry frees seats that are no longer its own.
+    /// A cancel or expiry frees seats that it no longer owns.
     ReleaseOthersSeats = "release-others-seats",
-    /// A cancel or expiry gives no lines back.
+    /// A cancel or expiry releases no lines.
     ForgetLines = "forget-lines",
-    /// An expiry is effective before its time.
+    /// An expiry takes effect before its time.
     ExpireEarly = "expire-early",
     /// A user may act on another's reservation.
     IgnoreOwner = "ignore-owner",
@@ -140,15 +140,15 @@ bugs! {
     SweepEarly = "sweep-early",
     /// An expiry has one deduplication id however often it is posted.
     ExpiryWithoutStep = "expiry-without-step",
-    /// What an expiry rests on is not checked on commit.
+    /// The read dependencies of an expiry are not checked on commit.
     ExpireUnchecked = "expire-unchecked",
-    /// What a cancel rests on is not checked on commit.
+    /// The read dependencies of a cancel are not checked on commit.
     CancelUnchecked = "cancel-unchecked",
-    /// What follows a command found in the ledger is decided on what was read with it.
+    /// The commands after one found in the ledger are decided on the items read with it.
     NoReload = "no-reload",
     /// Copies for the dead letters are deduplicated by their content.
     CopyByContent = "copy-by-content",
-    /// Dead letters that are sent back are deduplicated by their content.
+    /// Redriven dead letters are deduplicated by their content.
     RedriveByContent = "redrive-by-content",
     /// An extended lease counts from the answer.
     LeaseFromAnswer = "lease-from-answer",
@@ -158,13 +158,13 @@ bugs! {
     LeakLease = "leak-lease",
     /// A receive that failed is repeated under another attempt id.
     FreshAttemptId = "fresh-attempt-id",
-    /// The delay of a release is put on the last message, not on the first.
+    /// The delay of a release is set on the last message, not on the first.
     DelayLast = "delay-last",
-    /// An attempt that met conflicts without end counts against the message.
+    /// An attempt with endless conflicts counts against the message.
     CountContention = "count-contention",
-    /// Commits are begun after the grace.
+    /// Commits begin after the shutdown grace.
     CommitPastGrace = "commit-past-grace",
-    /// Messages are received whether there is room or not.
+    /// Messages are received regardless of the memory budget.
     NoBudget = "no-budget",
 }
 

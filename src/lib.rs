@@ -1,7 +1,7 @@
-//! `inventory-worker`: reserves, confirms, cancels and restocks inventory from SQS FIFO queues.
-//! Nothing is sold twice, nothing is lost.
+//! `inventory-worker`: reserves, confirms, cancels and restocks inventory from SQS FIFO queues. No
+//! item is sold twice, no message is lost.
 //!
-//! The map of the house; an arrow means "knows":
+//! The modules; an arrow points from a module to the one it depends on.
 //!
 //! ```text
 //! domain ◄─ decide ◄──────────────┐

@@ -1,22 +1,23 @@
-//! The wire: CloudEvents in, CloudEvents out.
+//! The wire format: CloudEvents in, CloudEvents out.
 //!
 //! ```text
-//! body ── decode ──► Command      (canonical: one text, of which the digest is made · reader: values
-//!                                  with their place · envelope · action)
+//! body ── decode ──► Command          (canonical text and its digest · reader: values and paths
+//!                                      · envelope · action)
 //! Outcome ── encode_result ──► Publication
-//! body ── decode_result ──► DecodedResult      (what encode_result published, as a subscriber reads it)
-//! OutgoingCommand ── encode_command ──► body        (what decode reads back)
+//! body ── decode_result ──► DecodedResult        (reads what encode_result publishes)
+//! OutgoingCommand ── encode_command ──► body     (decode reads it back)
 //! ```
 //!
-//! `schemas/` says the same as JSON Schema and AsyncAPI, for programs of others; [`catalog`] holds
-//! it. Past this module there is no JSON.
+//! `schemas/` describes the same format as JSON Schema and AsyncAPI, for other programs;
+//! [`catalog`] embeds it. No other module handles this JSON.
 //!
-//! How JSON is read, where RFC 8259 leaves it open:
-//! - of a repeated member name the last one counts, in the command as in its digest;
+//! JSON decoding where RFC 8259 leaves it open:
+//! - the last of repeated member names counts, in the command as in its digest;
 //! - a number is an IEEE 754 double unless it is written as an integer of 64 bits (RFC 8785,
-//!   section 3.2.2.3), and an integral one is an integer however it is written: `600`, `600.0` and
+//!   section 3.2.2.3), and an integral number is an integer in any notation: `600`, `600.0` and
 //!   `6e2` are the same (JSON Schema, section 6.1.1 of the core);
-//! - a message nested deeper than 127 levels, or with a number beyond a double, is not JSON to us.
+//! - a message nested deeper than 127 levels, or with a number beyond a double, counts as invalid
+//!   JSON.
 
 mod action;
 mod canonical;

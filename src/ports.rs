@@ -1,9 +1,9 @@
-//! What the worker needs of the world, in its own words.
+//! The worker's view of external services.
 //!
-//! Each port is one small trait; its methods state the contract that every adapter keeps, and
-//! `tests/contract` holds every adapter to it, in memory and real. No AWS or Redis type appears
-//! here. A call reports what happened and decides nothing: retrying is the caller's business,
-//! except for what the client library repeats by itself (transport faults and throttling).
+//! Each port is one small trait; its methods state the contract that every adapter, in memory and
+//! real, keeps and `tests/contract` checks. No AWS or Redis type appears here. A call reports the
+//! result and decides nothing: retrying is up to the caller, except for transport faults and
+//! throttling, which the client library retries itself.
 
 pub mod clock;
 pub mod error;

@@ -1,4 +1,4 @@
-//! Reports for people: one HTML file with its pictures in it, and nothing to download.
+//! Reports for people: one self-contained HTML file with its charts.
 
 mod svg;
 
@@ -12,34 +12,34 @@ text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:ta
 white-space:nowrap}.met{color:#1a7f4b}.missed{color:#b3261e;font-weight:600}.note{color:#5b6876;\
 font-size:.85rem}p.note{margin:.2rem 0}svg{max-width:100%;height:auto}";
 
-/// A picture.
+/// A chart.
 #[derive(Clone, Debug)]
 pub enum Plot {
-    /// Figures side by side.
+    /// Named values as horizontal bars.
     Bars {
-        /// What they are.
+        /// The chart's title.
         title: String,
-        /// Their unit.
+        /// The values' unit.
         unit: &'static str,
-        /// Each with its name.
+        /// Name and value of each bar.
         bars: Vec<(String, f64)>,
     },
-    /// How much of all took how long at most.
+    /// A cumulative distribution of times.
     Distribution {
-        /// What took time.
+        /// The chart's title.
         title: String,
-        /// Milliseconds, in order.
+        /// Milliseconds, in ascending order.
         times_ms: Vec<f64>,
-        /// A bound to show, milliseconds.
+        /// A limit to mark, milliseconds.
         bound_ms: Option<f64>,
     },
-    /// How many there were in each second.
+    /// Counts per second.
     Course {
-        /// What was counted.
+        /// The chart's title.
         title: String,
-        /// Its unit.
+        /// The counts' unit.
         unit: &'static str,
-        /// From the first second on.
+        /// One count per second, from the first second.
         a_second: Vec<f64>,
     },
 }
@@ -54,12 +54,12 @@ impl Plot {
     }
 }
 
-/// A page under way.
+/// A page under construction.
 #[derive(Debug)]
 pub struct Page(String);
 
 impl Page {
-    /// An empty one with this title.
+    /// An empty page with this title.
     #[must_use]
     pub fn new(title: &str) -> Self {
         let title = escaped(title);
@@ -72,7 +72,7 @@ impl Page {
 
     /// Adds a heading.
     pub fn heading(&mut self, text: &str) {
-        // Writing to a text never fails.
+        // Writing to a string never fails.
         let _ = write!(self.0, "<h2>{}</h2>", escaped(text));
     }
 
@@ -81,7 +81,7 @@ impl Page {
         let _ = write!(self.0, "<p>{}</p>", escaped(text));
     }
 
-    /// Adds a table of texts. A column of numbers is set as numbers.
+    /// Adds a table of texts. A column of numbers is aligned as numbers.
     pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
         self.0.push_str("<table><thead><tr>");
         for cell in head {
@@ -103,18 +103,18 @@ impl Page {
         self.0.push_str("</tbody></table>");
     }
 
-    /// Adds HTML as it is: what is not ours in it must be [`escaped`].
+    /// Adds HTML unchanged: the caller must pass foreign text through [`escaped`].
     pub fn html(&mut self, html: &str) {
         self.0.push_str(html);
     }
 
-    /// Adds a picture under its title.
+    /// Adds a chart under its title.
     pub fn plot(&mut self, plot: &Plot) {
         self.heading(plot.title());
         self.0.push_str(&svg::plot(plot));
     }
 
-    /// The page as a file.
+    /// The complete HTML document.
     #[must_use]
     pub fn finish(mut self) -> String {
         self.0.push_str("</body></html>\n");
@@ -122,7 +122,7 @@ impl Page {
     }
 }
 
-/// As many places as say something.
+/// The number with 0 to 2 decimal places, fewer for larger ones.
 #[must_use]
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -136,20 +136,20 @@ pub fn number(value: f64) -> String {
     format!("{value:.places$}")
 }
 
-/// Text that HTML takes for text.
+/// The text with HTML's special characters escaped.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// The least of the sorted values that the given share of them does not exceed (nearest rank); not
-/// a number where there are none.
+/// The smallest of the sorted values that at least the given share of them does not exceed (nearest
+/// rank); NaN if there are none.
 #[must_use]
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     nearest_rank(sorted, share).unwrap_or(f64::NAN)
 }
 
-/// As [`quantile`], of anything sorted; `None` where there is nothing.
+/// As [`quantile`], for any sorted items; `None` if there are none.
 #[must_use]
 pub fn nearest_rank<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
     #[expect(

@@ -1,11 +1,12 @@
-//! Jittered exponential back-off, over the `backoff` crate: how long to wait before trying again.
+//! Jittered exponential back-off, over the `backoff` crate: computes the wait before the next
+//! attempt.
 //!
-//! What is retried here are conflicts, lock waits and failed entries of batches. Transport faults
-//! and throttling are repeated by the client libraries: no call has two layers of retries.
+//! Retries conflicts, lock waits and failed entries of batches. The client libraries retry
+//! transport faults and throttling: no call has two layers of retries.
 //!
-//! The crate is lent its arithmetic only. Its own randomisation and deadlines read the machine's
-//! chance and clock, which would make simulations unrepeatable; jitter comes from
-//! [`Entropy::fraction`], waiting and deadlines from `tokio::time`.
+//! Only the crate's arithmetic is used. Its own randomisation and deadlines read the machine's
+//! random source and clock, which would make simulations unrepeatable; jitter comes from
+//! [`Entropy::fraction`], waits and deadlines from `tokio::time`.
 
 use std::time::Duration;
 
@@ -14,27 +15,26 @@ use tokio::time::Instant;
 
 use crate::ports::Entropy;
 
-/// How often, and how far apart.
+/// The number of attempts and the intervals between them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// The first interval.
     pub initial: Duration,
     /// The longest interval.
     pub max: Duration,
-    /// What each interval is multiplied by for the next; at least 1.
+    /// The factor from each interval to the next; at least 1.
     pub multiplier: f64,
     /// The most attempts, the first one included: with 8 there are 7 waits. 0 counts as 1.
     pub attempts: u32,
-    /// The longest that everything may take, work between the waits included; the last wait is cut
-    /// to what is left of it.
+    /// The time limit for all attempts and waits together; the last wait is cut to the rest of it.
     pub total: Option<Duration>,
 }
 
 impl Policy {
-    /// For `attempts`: no bound.
+    /// An unlimited number of `attempts`.
     pub const UNBOUNDED: u32 = u32::MAX;
 
-    /// A transaction that met another: load again, decide again.
+    /// A transaction that conflicted with another: load again, decide again.
     pub const CONFLICT: Self = Self {
         initial: Duration::from_millis(10),
         max: Duration::from_millis(500),
@@ -43,7 +43,7 @@ impl Policy {
         total: None,
     };
 
-    /// A lock that another holds. A batch holds its locks for a load and a commit, some 20 ms.
+    /// A lock held by another worker. A batch holds its locks for a load and a commit, some 20 ms.
     pub const LOCK_WAIT: Self = Self {
         initial: Duration::from_millis(5),
         max: Duration::from_millis(50),
@@ -61,7 +61,7 @@ impl Policy {
         total: None,
     };
 
-    /// The poller's pause while the environment fails; begins anew after a success.
+    /// The poller's pause while the environment fails; restarts after a success.
     pub const OUTAGE: Self = Self {
         initial: Duration::from_millis(500),
         max: Duration::from_secs(30),
@@ -70,13 +70,13 @@ impl Policy {
         total: None,
     };
 
-    /// The same with another bound on the total.
+    /// The same policy with another total time limit.
     #[must_use]
     pub fn within(self, total: Duration) -> Self {
         Self { total: Some(total), ..self }
     }
 
-    /// The same with another number of attempts.
+    /// The same policy with another number of attempts.
     #[must_use]
     pub fn attempts(self, attempts: u32) -> Self {
         Self { attempts, ..self }
@@ -91,9 +91,9 @@ impl Policy {
 
 /// One sequence of waits under a [`Policy`].
 ///
-/// Equal jitter: each delay lies between half its interval and the whole of it. Spreading over the
-/// whole interval would part rivals a little better, but may draw next to no wait at all, which
-/// hammers a service that is down.
+/// Equal jitter: each delay lies between half its interval and the whole of it. Full jitter would
+/// separate rivals a little better, but may result in almost no wait, which overloads a service
+/// that is down.
 #[derive(Debug)]
 pub struct Backoff {
     policy: Policy,
@@ -122,7 +122,7 @@ impl Backoff {
         Self { policy, intervals, waits_left: waits(policy), deadline: deadline(policy, now) }
     }
 
-    /// How long to wait before the next attempt; `None` when there shall be no more.
+    /// The wait before the next attempt; `None` if no attempts or time remain.
     pub fn next_delay(&mut self, entropy: &dyn Entropy) -> Option<Duration> {
         if self.waits_left == 0 {
             return None;
@@ -142,15 +142,15 @@ impl Backoff {
         Some(left.map_or(delay, |left| delay.min(left)))
     }
 
-    /// Begins anew, as if just started: after a success.
+    /// Restarts the sequence, after a success.
     pub fn reset(&mut self) {
         self.intervals.reset();
         self.waits_left = waits(self.policy);
         self.deadline = deadline(self.policy, Instant::now());
     }
 
-    /// Waits before the next attempt. Returns `false` at once, without waiting, when there shall be
-    /// no more.
+    /// Waits before the next attempt. Returns `false` at once, without waiting, if no attempts or
+    /// time remain.
     pub async fn wait(&mut self, entropy: &dyn Entropy) -> bool {
         let Some(delay) = self.next_delay(entropy) else { return false };
         tokio::time::sleep(delay).await;
@@ -163,11 +163,11 @@ fn waits(policy: Policy) -> u32 {
 }
 
 fn deadline(policy: Policy, now: Instant) -> Option<Instant> {
-    // A total past the end of time is none.
+    // A total beyond the end of time sets no deadline.
     policy.total.and_then(|total| now.checked_add(total))
 }
 
-/// The crate asks a clock even where it has no deadline to keep; this one stands still.
+/// The crate requires a clock even without a deadline; this one stands still.
 #[derive(Clone, Copy, Debug)]
 struct Stopped(std::time::Instant);
 

@@ -1,12 +1,12 @@
-//! Load on a running deployment: commands go into its queues, and outcomes come back as results,
-//! through a subscription of the storm's own.
+//! Generates load on a running deployment: commands go into its queues, and outcomes return as
+//! results through the storm's own subscription.
 //!
 //! ```text
-//! buyers, or restocks ─► client ─► SQS ─► (the deployment) ─► SNS ─► a queue for this storm ─► client
+//! buyers, or restocks ─► client ─► SQS ─► (the deployment) ─► SNS ─► the storm's queue ─► client
 //! ```
 //!
-//! The load is closed: a fixed number of commands is under way at a time, and the next is sent once
-//! one has its outcome. So a storm measures a deployment, and builds up no backlog in it.
+//! The load is closed: a fixed number of commands is in flight at a time, and the next is sent once
+//! one has its outcome. So a storm measures a deployment without building up a backlog in it.
 
 mod counts;
 mod load_client;
@@ -32,24 +32,25 @@ pub use on_sale::OnSale;
 pub use restock::Restocks;
 pub use summary::{OfType, StormSummary};
 
-/// Receives of results at once: one receive brings the results of few groups.
+/// Concurrent receives of results: one receive returns the results of few groups.
 const LISTENERS: usize = 4;
 
-/// A subscription takes effect within seconds, and a worker may just be starting.
+/// The timeout for the first result: a subscription takes effect within seconds, and a worker may
+/// still be starting.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long one probe waits for its result.
 const PROBE: Duration = Duration::from_secs(2);
 
-/// Events of a storm begin from here on, at random: above any id that counts up from 1.
+/// The lower bound of a storm's random event ids: above any id that counts up from 1.
 const FIRST_EVENT: u64 = 8_000_000_000_000_000;
 
 /// The load of a storm.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// Restocks of stores, one after the other, for a time.
+    /// Restocks of stores, one after the other, for a fixed time.
     Restocks(Restocks),
-    /// An on-sale: buyers who want the same seats.
+    /// An on-sale: buyers who compete for the same seats.
     OnSale(OnSale),
 }
 
@@ -60,19 +61,19 @@ pub struct Storm {
     pub name: String,
     /// The load.
     pub plan: Plan,
-    /// Commands under way at once.
+    /// Commands in flight at once.
     pub in_flight: usize,
-    /// How long a command may take to its outcome before it counts as unanswered.
+    /// How long a command may take before it counts as unanswered.
     pub timeout: Duration,
 }
 
-/// What a storm works with.
+/// The ports a storm works with.
 pub struct Ports {
-    /// Where commands go.
+    /// The queue of commands.
     pub commands: Arc<dyn Queue>,
-    /// Where restocks go; it may be the same.
+    /// The queue of restocks; it may be the same.
     pub restocks: Arc<dyn Queue>,
-    /// Where results of this storm's commands come in, those of [`Storm::source`] at least.
+    /// The queue of results, which receives at least those of [`Storm::source`].
     pub results: Arc<dyn Queue>,
     /// The time that commands carry.
     pub clock: Arc<dyn Clock>,
@@ -81,16 +82,16 @@ pub struct Ports {
 }
 
 impl Storm {
-    /// The `source` of its commands, by which a subscription can tell their results.
+    /// The `source` of its commands, by which a subscription can filter their results.
     ///
     /// # Errors
     ///
-    /// The name is no part of a source.
+    /// The name cannot be part of a source.
     pub fn source(&self) -> Result<Source, InvalidText> {
         format!("/inventory-storm/{}", self.name).parse()
     }
 
-    /// The pool that probes name.
+    /// The pool of the probes.
     fn probed_pool(&self, entropy: &dyn Entropy) -> PoolId {
         PoolId::Event(first_event(entropy))
     }
@@ -99,7 +100,7 @@ impl Storm {
     ///
     /// # Errors
     ///
-    /// No result comes within half a minute, or the queues fail.
+    /// No result arrives within half a minute, or the queues fail.
     pub async fn run(
         &self,
         ports: &Ports,
@@ -182,8 +183,9 @@ impl Storm {
         Ok(client.close(unit, begun.elapsed(), calls))
     }
 
-    /// Probes until a result comes: then a worker runs, and the subscription is in effect. A probe
-    /// is a cancel of a reservation that does not exist, which is rejected and changes nothing.
+    /// Sends probes until a result arrives: then a worker runs, and the subscription is in effect.
+    /// A probe is a cancel of a reservation that does not exist, which is rejected and changes
+    /// nothing.
     async fn until_answered(&self, client: &LoadClient) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         let pool = self.probed_pool(&*client.entropy);
@@ -212,7 +214,7 @@ impl Storm {
 /// Events that no other program uses.
 fn first_event(entropy: &dyn Entropy) -> u64 {
     let (_, chance) = entropy.uuid().as_u64_pair();
-    // Room for as many events as a storm may have.
+    // Enough room for the events of any storm.
     let room = EVENT_ID_MAX - FIRST_EVENT - 1_000_000;
     FIRST_EVENT + chance % room
 }

@@ -1,12 +1,12 @@
-//! Finds holds that ran out and posts their expiry, as a command like any other.
+//! Finds expired holds and posts their expiry, as a command like any other.
 //!
-//! At each tick a pod tries the shards of the expiry index in an order of its own, and sweeps those
-//! whose lease for the tick it gets; so the shards are shared out between however many pods there
-//! are. Without locks every pod sweeps everything, which is only wasteful: an expiry has one
-//! identity, and the queue drops repetitions.
+//! At each tick a pod tries the shards of the expiry index in its own order and sweeps those whose
+//! lease for the tick it gets; so any number of pods share the shards. Without locks every pod
+//! sweeps everything, which only wastes calls: an expiry has one identity, and the queue drops
+//! duplicates.
 //!
-//! Each shard is looked at twice: for what ended since the last look, at every tick, and once a
-//! minute for all that is still there, a few pages a tick. So holds that cannot be expired never
+//! Each shard has two sweeps: at every tick for holds that ended since the last sweep, and once a
+//! minute for all that still exist, a few pages per tick. So holds that cannot be expired never
 //! delay others, whatever their number.
 
 mod schedule;
@@ -32,51 +32,51 @@ use crate::{
     worker::{Event, Observer},
 };
 
-/// The `source` of the expiries it posts.
+/// The `source` of the expiries that the sweeper posts.
 pub const SOURCE: &str = "/inventory-worker/sweeper";
 
-/// The scope of the shards' leases.
+/// The lock scope of the shards' leases.
 const LEASE_SCOPE: &str = "sweeper";
 
-/// After so many failures a tick is over: the store or the queue is out, and each call may take
-/// seconds to say so.
+/// A tick ends after this many failures: the store or the queue is unavailable, and each call may
+/// take seconds to fail.
 const FAILED_SHARDS_MAX: u32 = 3;
 
-/// Holds read at a time.
+/// Holds per page.
 const PAGE_HOLDS: usize = 500;
 
-/// The most pages of a shard at a tick, of what ended lately and of all: more is left for the next.
+/// The most pages of a shard per tick, by scope: the rest is left for the next tick.
 const PAGES_MAX: [(Scope, u32); 2] = [(Scope::Lately, 10), (Scope::All, 2)];
 
 /// The sweeper's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How often it looks.
+    /// The time between ticks.
     pub interval: Duration,
-    /// How far past its end a hold must be: the clocks of two workers may differ.
+    /// How far past its end a hold must be, because the clocks of workers differ.
     pub margin: Duration,
 }
 
 /// Posts expiries.
 pub struct Sweeper {
-    /// The holds by their end.
+    /// The holds, ordered by their end.
     pub index: Arc<dyn ExpiryIndex>,
     /// The shards' leases.
     pub locks: Arc<dyn Locks>,
-    /// Where expiries are posted.
+    /// The queue that expiries are posted to.
     pub queue: Arc<dyn Queue>,
-    /// The time.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// Tokens of the leases, and the shard to begin with.
+    /// The source of the leases' tokens and of the first shard.
     pub entropy: Arc<dyn Entropy>,
     /// Receives the sweeper's events.
     pub observer: Arc<dyn Observer>,
-    /// The settings.
+    /// Interval and margin.
     pub settings: Settings,
 }
 
 impl Sweeper {
-    /// Sweeps until told to stop. A tick that fails is left for the next.
+    /// Sweeps until `stop`. A tick that fails is left for the next.
     pub async fn run(&self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,8 +87,8 @@ impl Sweeper {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            // A sweep may be dropped anywhere: what it did not post is found again, and what it
-            // posted twice is one expiry. So a call that hangs keeps nobody past the grace.
+            // A sweep may be dropped anywhere: holds it did not post are found again, and those
+            // posted twice make one expiry. So a call that hangs does not extend the grace.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -97,8 +97,8 @@ impl Sweeper {
         }
     }
 
-    /// Sweeps each shard whose lease it gets, once. A shard that fails does not hold up the others,
-    /// unless so many do that it is not the shards.
+    /// Sweeps each shard whose lease it gets, once. A failing shard does not delay the others,
+    /// unless so many fail that the cause is not the shards.
     async fn sweep(&self, shards: &mut [Shard]) {
         let token = self.entropy.uuid();
         let first = first_shard(self.entropy.fraction(), shards.len());
@@ -123,7 +123,7 @@ impl Sweeper {
 
     async fn is_mine(&self, shard: u32, token: Uuid) -> bool {
         let names = [format!("shard-{shard:02}")];
-        // A little less than a tick, so that the lease is free again for the next.
+        // Slightly shorter than a tick, so that the lease is free again for the next.
         let ttl = self.settings.interval.mul_f64(0.9);
         match self.locks.acquire(LEASE_SCOPE, &names, token, ttl).await {
             Ok(is_mine) => is_mine,
@@ -149,7 +149,7 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Gives whether the look goes on.
+    /// Reads and posts one page. Returns whether more pages follow.
     async fn sweep_page(&self, shard: &mut Shard, scope: Scope) -> Result<bool, PortError> {
         let number = shard.number;
         let walk = shard.walk(scope);
@@ -169,7 +169,7 @@ impl Sweeper {
         Ok(false)
     }
 
-    /// Gives whether all were posted.
+    /// Posts the expiries. Returns whether all were posted.
     async fn post(&self, holds: &[ExpiredHold], now: Timestamp) -> Result<bool, PortError> {
         let messages: Vec<OutgoingMessage> =
             holds.iter().filter_map(|hold| expiry(hold, now)).collect();
@@ -186,7 +186,7 @@ impl Sweeper {
     }
 }
 
-/// Where to begin, so that pods do not all try the same shard first.
+/// The first shard to try, so that pods do not all begin with the same one.
 fn first_shard(fraction: f64, shards: usize) -> usize {
     #[expect(
         clippy::cast_possible_truncation,
@@ -198,10 +198,10 @@ fn first_shard(fraction: f64, shards: usize) -> usize {
     first.min(shards.saturating_sub(1))
 }
 
-/// The command that expires a hold: the same identity and content whoever posts it and whenever. A
-/// later hold under the same id ends at another time, and its expiry has another identity. The
-/// deduplication id changes with the step, so that an expiry which found a slow clock
-/// (`NOT_YET_EXPIRED`) can be posted again.
+/// The command that expires a hold: the same identity and content whichever sweeper posts it and
+/// whenever. A later hold under the same id ends at another time, so its expiry has another
+/// identity. The deduplication id changes with the step, so that an expiry which was answered
+/// `NOT_YET_EXPIRED` because of a slow clock can be posted again.
 fn expiry(hold: &ExpiredHold, now: Timestamp) -> Option<OutgoingMessage> {
     let id = format!("expire:{}:{}", hold.reservation_id, hold.expires_at.as_second());
     let action = Action::Expire(Expire { reservation_id: hold.reservation_id });

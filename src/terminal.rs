@@ -1,4 +1,4 @@
-//! Output for people: tables, progress, and colour on a terminal only.
+//! Output for terminals: tables, progress, and colour on a terminal only.
 
 pub mod progress;
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use style::Style;
 pub use table::{Table, printable};
 
-/// Where a command writes.
+/// The output of a command.
 pub struct Output {
     writer: Mutex<Box<dyn Write + Send>>,
     is_terminal: bool,
@@ -36,12 +36,12 @@ impl Output {
     }
 
     fn of(writer: Box<dyn Write + Send>, is_terminal: bool) -> Self {
-        // https://no-color.org: any text but the empty one.
+        // https://no-color.org: any non-empty value.
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { writer: Mutex::new(writer), is_terminal, coloured: is_terminal && !no_color }
     }
 
-    /// An output kept in memory, without colour, and where to read it.
+    /// An output kept in memory, without colour, and a handle to read it.
     #[must_use]
     pub fn captured() -> (Self, Captured) {
         let captured = Captured::default();
@@ -49,7 +49,7 @@ impl Output {
         (Self { writer, is_terminal: false, coloured: false }, captured)
     }
 
-    /// Whether a person watches: progress may be drawn.
+    /// Whether the output is a terminal, where progress may be drawn.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         self.is_terminal
@@ -61,17 +61,17 @@ impl Output {
         self.coloured
     }
 
-    /// How to mark what is written here.
+    /// The style for text written here.
     #[must_use]
     pub fn style(&self) -> Style {
         Style::new(self.coloured)
     }
 
-    /// Writes a text as it is.
+    /// Writes a text unchanged.
     ///
     /// # Errors
     ///
-    /// Where it cannot be written; the reader of a pipe may be gone.
+    /// The text cannot be written; the reader of a pipe may be gone.
     pub fn write(&self, text: &str) -> io::Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.write_all(text.as_bytes())?;
@@ -91,7 +91,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// As [`Output::write`], or where the value has no JSON.
+    /// As [`Output::write`], or the value cannot be written as JSON.
     pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
         self.line(&serde_json::to_string(value)?)
     }
@@ -106,7 +106,7 @@ impl Output {
     }
 }
 
-/// What was written to an output kept in memory.
+/// The text written to an output kept in memory.
 #[derive(Clone, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 

@@ -44,28 +44,28 @@ pub use lane::Deferral;
 pub use settings::{LockMode, Settings};
 pub use shutdown::Shutdown;
 
-/// What the parts of a worker work with.
+/// What every part of a worker uses.
 pub struct WorkerContext {
-    /// The tables.
+    /// Items and the ledger.
     pub store: Arc<dyn Store>,
-    /// Locks.
+    /// Locks for speed, not for safety.
     pub locks: Arc<dyn Locks>,
-    /// Where results go.
+    /// The topic that results go to.
     pub publisher: Arc<dyn Publisher>,
-    /// The time.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Who watches.
+    /// Receives the worker's events.
     pub observer: Arc<dyn Observer>,
-    /// The settings.
+    /// Intervals, timeouts and limits.
     pub settings: Settings,
-    /// When to stop.
+    /// Signals the end of receiving and of work.
     pub shutdown: Shutdown,
 }
 
 impl WorkerContext {
-    /// Commits a transaction and tells of it.
+    /// Commits a transaction and reports it to the observer.
     async fn commit(&self, transaction: &Transaction) -> Result<(), CommitError> {
         let span = trace::step(trace::Step::Commit);
         let result = self.store.commit(transaction, self.entropy.uuid()).await;
@@ -81,33 +81,31 @@ impl WorkerContext {
     }
 }
 
-/// What a queue is for.
+/// The purpose of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueKind {
-    /// Commands of producers. Sources that are the workers' own are refused.
+    /// Commands of producers. Sources reserved for the workers are refused.
     #[default]
     Commands,
-    /// Expiries, which workers alone may send to. The one queue that takes the workers' own
-    /// sources.
+    /// Expiries. Only workers may send to this queue, and only it accepts the workers' own sources.
     Expiries,
 }
 
-/// A queue to consume, and where its dead letters go.
+/// A queue to consume, and its dead-letter queue.
 #[derive(Clone)]
 pub struct QueuePair {
-    /// Commands.
+    /// The queue to consume.
     pub queue: Arc<dyn Queue>,
-    /// Dead letters.
+    /// The dead-letter queue.
     pub dead_letters: Arc<dyn Queue>,
-    /// What the queue is for.
+    /// The purpose of the queue.
     pub kind: QueueKind,
 }
 
-/// Consumes the queues until told to stop; then drains within the grace. A call that hangs does not
-/// keep it longer: its messages come again once their leases run out, as after a crash.
+/// Consumes the queues until shutdown, then drains within the grace. A call that hangs does not
+/// extend the grace: its messages are received again after their leases expire, as after a crash.
 ///
-/// Everything it spawns ends with it: dropping the future stops the worker where it stands, as a
-/// crash would.
+/// Every spawned task ends with this future: dropping it stops the worker at once, like a crash.
 pub async fn run(context: Arc<WorkerContext>, pairs: Vec<QueuePair>) {
     let new_breaker = || {
         circuit_breaker::CircuitBreaker::new(

@@ -1,4 +1,4 @@
-//! Any bytes a message may hold.
+//! Feeds the decoder any bytes a message may hold.
 
 #![no_main]
 

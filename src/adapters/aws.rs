@@ -1,5 +1,5 @@
-//! What the adapters of AWS share: how the SDK's clients behave, what their errors mean
-//! (`errors`), and how the answer to a batch is read.
+//! Shared by the AWS adapters: the SDK clients' behaviour, the meaning of their errors (`errors`),
+//! and reading the answer to a batch.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX)
 }
 
-/// Time limits for calls whose attempts may take that long.
+/// Timeouts for calls whose attempts may take up to `attempt`.
 pub(super) fn timeouts(attempt: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(ATTEMPT_TIMEOUT)
@@ -50,7 +50,7 @@ fn is_setting(code: &str) -> bool {
         )
 }
 
-/// What the answer to a batch says of one entry that failed.
+/// An entry that failed, from the answer to a batch.
 pub(super) struct FailedEntry<'a> {
     pub code: &'a str,
     pub message: Option<&'a str>,
@@ -78,7 +78,7 @@ pub(super) fn entry_id(position: usize) -> String {
 }
 
 /// Puts the answers of a batch in the order of its `len` entries. An entry without an answer, or
-/// with contradicting ones, has not succeeded.
+/// with contradictory answers, counts as failed.
 pub(super) fn in_order<T>(
     len: usize,
     successful: impl IntoIterator<Item = (String, T)>,

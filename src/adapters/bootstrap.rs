@@ -1,26 +1,26 @@
-//! What `bootstrap` created and what it found different.
+//! What `bootstrap` created, and how existing resources differ.
 
 use serde::Serialize;
 
-/// Something that exists and is not as it would be created. It is reported, never changed.
+/// A resource that exists and differs from what would be created. It is reported, never changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Difference {
     /// The queue's, topic's or table's name.
     pub resource: String,
     /// The attribute that differs, by the service's name for it.
     pub what: String,
-    /// What it would be created with.
+    /// The value it would be created with.
     pub expected: String,
-    /// What it has; `(none)` where it has nothing.
+    /// The value found; `(none)` if there is none.
     pub found: String,
 }
 
-/// What was created, and how what existed already differs.
+/// What was created, and how existing resources differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ensured {
-    /// The names of what was created, in order.
+    /// The names of the created resources, in order.
     pub created: Vec<String>,
-    /// How what existed already differs.
+    /// How existing resources differ.
     pub differences: Vec<Difference>,
 }
 

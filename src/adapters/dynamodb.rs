@@ -1,16 +1,16 @@
 //! The store on DynamoDB.
 //!
-//! What each part answers for:
+//! Responsibilities of each part:
 //!
 //! - [`client`]: the SDK's client with pinned behaviour, time limits and few retries.
-//! - `keys`, `items`: keys and items as DynamoDB keeps them, both ways, by hand: every attribute
-//!   is named once, and an item that cannot be read is an error that says which attribute.
+//! - `keys`, `items`: conversion of keys and items to and from DynamoDB's form, by hand: every
+//!   attribute is named once, and an unreadable item is an error that names the attribute.
 //! - `load`: BatchGetItem, strongly consistent, until every key is answered.
 //! - `commit`: TransactWriteItems and conditional PutItem.
 //! - `attempts`: the counters of attempts.
 //! - `pages`: queries and scans.
-//! - [`tables`]: creating the tables and telling how existing ones differ.
-//! - `errors`: what the SDK's errors mean to a caller.
+//! - [`tables`]: creates the tables and reports how existing ones differ.
+//! - `errors`: the meaning of the SDK's errors to a caller.
 
 use std::sync::Arc;
 
@@ -56,8 +56,8 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// A store on tables that exist. `entropy` spreads repetitions of unanswered reads; `clock` gives
-    /// what is past its retention, which DynamoDB deletes days later.
+    /// A store on tables that exist. `entropy` jitters repetitions of unanswered reads; `clock`
+    /// determines what is past its retention, which DynamoDB deletes days later.
     #[must_use]
     pub fn new(
         client: Client,
@@ -68,7 +68,7 @@ impl DynamoStore {
         Self { client, tables, entropy, clock, page_items: None }
     }
 
-    /// Reads pages of at most so many items, where DynamoDB's 1 MB would be more.
+    /// Reads pages of at most this many items, where DynamoDB's 1 MB would be more.
     #[must_use]
     pub fn with_page_items(mut self, items: u16) -> Self {
         self.page_items = Some(i32::from(items.max(1)));

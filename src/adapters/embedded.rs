@@ -1,4 +1,4 @@
-//! DynamoDB in this process: dynoxide over SQLite, reached by the real adapter over loopback.
+//! DynamoDB in this process: dynoxide over SQLite, which the real adapter reaches over loopback.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::dynamodb::{ClientOptions, client::configure};
 
-/// How long requests that are running may take to finish once the server is stopped.
+/// How long running requests may take to finish once the server is stopped.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the embedded server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// The address is taken, or not this machine's.
+    /// The address is in use, or does not belong to this machine.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address that cannot be bound.
@@ -32,7 +32,7 @@ pub enum EmbeddedError {
     /// The data file cannot be opened or created.
     #[error("cannot open the data file {path}: {reason}")]
     Data {
-        /// Which; "memory" where there is none.
+        /// The file's path; "memory" if there is none.
         path: String,
         /// The error of the database.
         reason: String,
@@ -48,8 +48,8 @@ pub struct EmbeddedDynamo {
 }
 
 impl EmbeddedDynamo {
-    /// Starts on a free port of 127.0.0.1. Keeps its data in the file, which is created where it
-    /// is missing, or in memory.
+    /// Starts on a free port of 127.0.0.1. Keeps its data in memory, or in the file, which is
+    /// created if it is missing.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl EmbeddedDynamo {
         Self::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), data).await
     }
 
-    /// Starts on an address. Requests are not authenticated: keep to loopback.
+    /// Starts on an address. Requests are not authenticated: use loopback only.
     ///
     /// # Errors
     ///
@@ -74,13 +74,13 @@ impl EmbeddedDynamo {
         Ok(Self { address, stop, server: tokio::spawn(serve) })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What `AWS_ENDPOINT_URL_DYNAMODB` would be.
+    /// The endpoint's URL, as for `AWS_ENDPOINT_URL_DYNAMODB`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
@@ -92,7 +92,7 @@ impl EmbeddedDynamo {
         Client::from_conf(configure(self.config(), options).build())
     }
 
-    /// Endpoint, region and credentials, for a client that is to differ otherwise.
+    /// Endpoint, region and credentials, for a client with other settings of its own.
     #[must_use]
     pub fn config(&self) -> aws_sdk_dynamodb::config::Builder {
         let anyone = Credentials::new("embedded", "embedded", None, None, "embedded");
@@ -102,7 +102,7 @@ impl EmbeddedDynamo {
             .credentials_provider(anyone)
     }
 
-    /// Lets running requests finish and stops.
+    /// Finishes running requests, then stops.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if tokio::time::timeout(STOP_WITHIN, &mut self.server).await.is_err() {

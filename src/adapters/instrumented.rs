@@ -1,8 +1,8 @@
-//! Ports that count their calls, and may take as long as the real ones do elsewhere.
+//! Ports that count their calls, and optionally delay them to model real services.
 //!
-//! Wrapped around any adapter, for the demo, the counting test and the bench. A call is counted
-//! when it is made, whatever comes of it. A call that asks for nothing (no names, no receipts,
-//! nothing wanted) reaches no server, and is neither counted nor delayed.
+//! They wrap any adapter, for the demo, the counting test and the bench. A call is counted when it
+//! is made, whatever its outcome. A call that requests nothing (no names, no receipts, no keys)
+//! reaches no server, and is neither counted nor delayed.
 
 mod counts;
 mod latency;
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What the wrapped ports of one program share.
+/// State shared by the wrapped ports of one program.
 pub struct Instrumentation {
     counts: Arc<CallCounts>,
     delay: Option<Delay>,
@@ -44,7 +44,8 @@ impl Instrumentation {
         Arc::new(Self { counts, delay: None })
     }
 
-    /// Counts, and delays each call by what the model says, before it is made; a receive after.
+    /// Counts, and delays each call by the model's latency before it is made; a receive is delayed
+    /// after.
     #[must_use]
     pub fn delaying(
         counts: Arc<CallCounts>,
@@ -129,8 +130,8 @@ impl Queue for InstrumentedQueue {
 
     async fn receive(&self, request: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
         self.observer.counts.call(Call::Receive);
-        // A long poll that waits at the queue still has to bring back what comes in: how long a
-        // receive takes is on top of how long it waits.
+        // A long poll that waits at the queue still has to transfer what arrives: the receive's
+        // latency is added to its wait.
         let received = self.port.receive(request).await;
         self.observer.delay(Call::Receive).await;
         let deliveries = received?;

@@ -1,9 +1,8 @@
 //! In-memory ports that keep the contracts of the real ones.
 //!
-//! They carry `dev`, the bench and the simulation, so they are exact (`tests/contract` holds them
+//! `dev`, the bench and the simulation run on them, so they are exact (`tests/contract` holds them
 //! and the real adapters to the same rules), repeatable (ordered maps, time from a
-//! [`crate::ports::Clock`], no chance of their own) and cheap (no call looks at more than it
-//! answers with).
+//! [`crate::ports::Clock`], no randomness) and cheap (no call reads more than it returns).
 
 pub mod broker;
 pub mod clock;
@@ -26,7 +25,7 @@ use jiff::SignedDuration;
 
 use crate::domain::{Timestamp, time::saturating_add};
 
-/// `at + by`, held at the last instant that can be written.
+/// `at + by`, capped at the last instant that can be written.
 fn after(at: Timestamp, by: Duration) -> Timestamp {
     saturating_add(at, SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX))
 }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::ports::{Locks, PortError};
 
-/// Says that everything is held, and remembers nothing. For a worker without Redis, and for one
-/// that takes no locks: the store's version conditions carry safety.
+/// Grants every lock and remembers nothing. For a worker without Redis, and for one that takes no
+/// locks: the store's version conditions carry safety.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoopLocks;
 

@@ -1,8 +1,9 @@
-//! Redis, single or cluster: the locks.
+//! Locks on Redis, single or cluster.
 //!
-//! Redis makes the worker faster, never safer, and so it must never make it slower either: nothing
-//! connects before the first call, a call that gets no answer costs at most 200 ms, and after three
-//! such calls in a row a breaker answers in Redis' place until a probe, one a second, gets through.
+//! Redis makes the worker faster, never safer, so it must never make it slower either: no
+//! connection is made before the first call, a call without an answer costs at most 200 ms, and
+//! after three such calls in a row a breaker fails calls at once until a probe, one a second,
+//! succeeds.
 
 mod breaker;
 mod connection;

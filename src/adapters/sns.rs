@@ -25,13 +25,13 @@ use crate::{
 pub mod bootstrap;
 pub mod subscription;
 
-/// A client on the default chain's credentials, region and endpoint.
+/// A client with the default chain's credentials, region and endpoint.
 #[must_use]
 pub fn client(shared: &SdkConfig) -> Client {
     Client::from_conf(configure(Builder::from(shared)).build())
 }
 
-/// Puts behaviour, retries and time limits on a configuration that has the rest.
+/// Adds behaviour, retries and timeouts to a configuration that has the rest.
 #[must_use]
 pub fn configure(builder: Builder) -> Builder {
     builder
@@ -49,15 +49,15 @@ pub struct SnsTopic {
 }
 
 impl SnsTopic {
-    /// A topic by its ARN, which is taken as it is, or by its name.
+    /// Connects to a topic by its ARN, which is not looked up, or by its name.
     ///
-    /// SNS has no call that looks a name up. ListTopics is paged through (100 topics a page, 30
-    /// calls a second at most for the whole account), once: in an account of very many topics,
-    /// or without the permission `sns:ListTopics`, give the ARN.
+    /// SNS has no call that looks up a name. ListTopics is paged through once (100 topics a page,
+    /// 30 calls a second at most for the whole account): in an account with very many topics, or
+    /// without the permission `sns:ListTopics`, give the ARN.
     ///
     /// # Errors
     ///
-    /// [`PortError::Refused`] where the topic does not exist or its name is no FIFO topic's.
+    /// [`PortError::Refused`] if the topic does not exist or its name is not a FIFO topic's.
     pub async fn connect(client: Client, name_or_arn: &str) -> Result<Self, PortError> {
         let name = naming::topic_name(name_or_arn).to_owned();
         bootstrap::check_name(&name)?;

@@ -2,7 +2,7 @@
 //!
 //! - [`client`]: the SDK's client with pinned behaviour and time limits.
 //! - `delivery`: reading a received message.
-//! - `entries`: what a failed entry of a batch means.
+//! - `entries`: the meaning of a failed entry of a batch.
 //! - [`bootstrap`]: creates queues and reports how existing ones differ.
 
 use std::time::Duration;
@@ -38,13 +38,13 @@ mod entries;
 /// SQS: the longest `WaitTimeSeconds`.
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// A client on the default chain's credentials, region and endpoint.
+/// A client with the default chain's credentials, region and endpoint.
 #[must_use]
 pub fn client(shared: &SdkConfig) -> Client {
     Client::from_conf(configure(Builder::from(shared)).build())
 }
 
-/// Puts behaviour, retries and time limits on a configuration that has the rest.
+/// Adds behaviour, retries and timeouts to a configuration that has the rest.
 #[must_use]
 pub fn configure(builder: Builder) -> Builder {
     builder
@@ -63,11 +63,12 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// A queue by its name, looked up with GetQueueUrl, or by its URL, which is taken as it is.
+    /// Connects to a queue by its name, looked up with GetQueueUrl, or by its URL, which is not
+    /// looked up.
     ///
     /// # Errors
     ///
-    /// [`PortError::Refused`] where the queue does not exist or its name is no FIFO queue's.
+    /// [`PortError::Refused`] if the queue does not exist or its name is not a FIFO queue's.
     pub async fn connect(client: Client, name_or_url: &str) -> Result<Self, PortError> {
         let name = queue_name(name_or_url).to_owned();
         if !name.ends_with(FIFO_SUFFIX) {
@@ -105,13 +106,13 @@ impl SqsQueue {
     }
 }
 
-/// Whole seconds, rounded up so that what is not zero never becomes zero, and held at `max`.
+/// Whole seconds, rounded up so that a nonzero duration never becomes zero, and capped at `max`.
 fn seconds(duration: Duration, max: Duration) -> i32 {
     let whole = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
     i32::try_from(whole.min(max.as_secs())).unwrap_or(i32::MAX)
 }
 
-/// A queue's attribute that is a number, as it was answered.
+/// A queue's numeric attribute, as answered.
 fn number(text: Option<&String>, name: &QueueAttributeName, doing: &str) -> Result<u64, PortError> {
     match text {
         Some(text) => text.parse().map_err(|_| {
@@ -121,8 +122,8 @@ fn number(text: Option<&String>, name: &QueueAttributeName, doing: &str) -> Resu
     }
 }
 
-/// What SQS itself derives from a body where content-based deduplication is on ("a SHA-256 hash
-/// … using the body of the message, but not the attributes"); made here so that it does not
+/// The id SQS itself derives from a body if content-based deduplication is on ("a SHA-256 hash …
+/// using the body of the message, but not the attributes"); computed here so that it does not
 /// depend on that setting.
 fn content_deduplication_id(body: &str) -> String {
     use std::fmt::Write as _;
@@ -140,7 +141,8 @@ impl Queue for SqsQueue {
 
     async fn receive(&self, request: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
         let max = request.max.clamp(1, BATCH_ENTRIES_MAX);
-        // One limit for every receive, whatever its wait: the SDK keeps a connection pool a limit.
+        // One timeout for every receive, whatever its wait: the SDK keeps one connection pool per
+        // timeout.
         let long_poll = Builder::new().timeout_config(timeouts(WAIT_MAX + ATTEMPT_TIMEOUT));
         let output = self
             .client

@@ -1,4 +1,4 @@
-//! The machine's own clock and chance.
+//! The machine's clock and random source.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -21,16 +21,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// Chance: ids from the operating system at each call, so that machines cloned from one image never
-/// share the tokens of leases, requests and locks; jitter from a generator. A seeded one, for tests,
-/// draws everything from its generator.
+/// Randomness: ids from the operating system at each call, so that machines cloned from one image
+/// never share the tokens of leases, requests and locks; jitter from a generator. A seeded one, for
+/// tests, draws everything from its generator.
 #[derive(Debug)]
 pub struct Random {
     generator: Mutex<fastrand::Rng>,
     ids: Ids,
 }
 
-/// Where ids come from.
+/// The source of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ids {
     System,
@@ -38,7 +38,7 @@ enum Ids {
 }
 
 impl Random {
-    /// The machine's.
+    /// The machine's random source.
     #[must_use]
     pub fn new() -> Self {
         Self { generator: Mutex::new(fastrand::Rng::new()), ids: Ids::System }
@@ -78,7 +78,7 @@ impl Entropy for Random {
 mod tests {
     use super::*;
 
-    /// As two machines have it that go on from one snapshot.
+    /// The sources of two machines that resume from one snapshot.
     fn clones() -> [Random; 2] {
         [7, 7].map(|seed| Random {
             generator: Mutex::new(fastrand::Rng::with_seed(seed)),

@@ -26,13 +26,13 @@ use crate::{
 /// The file in the data folder that holds the tables.
 const DATA_FILE: &str = "inventory.sqlite";
 
-/// Backends that live and die with this process; the tables may outlive it.
+/// Backends that exist only in this process; the tables may outlive it.
 pub struct Embedded {
     /// The ports, for a worker and a sweeper. Their calls are counted.
     pub backends: Backends,
-    /// What was counted.
+    /// The counted calls.
     pub calls: Arc<CallCounts>,
-    /// The tables for observers, whose calls are not counted.
+    /// The tables for observers, without counting calls.
     pub store: Arc<dyn Store>,
     /// Where results are published.
     pub topic: Arc<MemoryTopic>,
@@ -44,8 +44,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts them. The tables are kept in a file of the folder, which is created where it is
-    /// missing, or in memory.
+    /// Starts the backends. Keeps the tables in memory, or in a file of the folder, which is
+    /// created if it is missing.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Embedded {
         Ok(Self { backends, calls, store, topic, commands, expiries, restock, broker, dynamo })
     }
 
-    /// The queue a producer posts such a command to.
+    /// The queue a producer sends such a command to.
     #[must_use]
     pub fn queue_for(&self, action: &Action) -> &Arc<MemoryQueue> {
         match action {
@@ -114,20 +114,20 @@ impl Embedded {
         &self.restock
     }
 
-    /// Whether no command waits or is being worked on.
+    /// Whether no command is waiting or in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         [&self.commands, &self.expiries, &self.restock].iter().all(|queue| queue.depth() == 0)
     }
 
-    /// How many messages lie in the dead-letter queues.
+    /// The number of messages in the dead-letter queues.
     #[must_use]
     pub fn dead_letters(&self) -> usize {
         let of = |name| self.broker.queue(&dead_letter_queue_name(name)).depth();
         of(COMMANDS_QUEUE) + of(EXPIRIES_QUEUE) + of(RESTOCK_QUEUE)
     }
 
-    /// A queue that gets every result from now on, as that of any other service would.
+    /// A queue that receives every result from now on, like any other service's.
     #[must_use]
     pub fn subscribe(&self, name: &str) -> Arc<MemoryQueue> {
         let queue = self.broker.queue(name);
@@ -135,7 +135,7 @@ impl Embedded {
         queue
     }
 
-    /// Stops the embedded DynamoDB, after the requests it is at.
+    /// Finishes running requests, then stops the embedded DynamoDB.
     pub async fn stop(self) {
         self.dynamo.stop().await;
     }
@@ -148,7 +148,7 @@ async fn start_dynamo(data: Option<&Path>) -> anyhow::Result<EmbeddedDynamo> {
     Ok(EmbeddedDynamo::start(Some(&folder.join(DATA_FILE))).await?)
 }
 
-/// The real adapter on the embedded server; it speaks DynamoDB's own protocol.
+/// The real adapter on the embedded server, over DynamoDB's own protocol.
 async fn open_store(
     dynamo: &EmbeddedDynamo,
     entropy: &Arc<dyn Entropy>,

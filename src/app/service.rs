@@ -21,22 +21,22 @@ use crate::{
     worker::{Observer, Settings},
 };
 
-/// How often the parts are asked whether they can work.
+/// The interval of readiness checks.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
-/// How long the last spans may take to be exported where the grace leaves more, and where it is
-/// over: a collector that hangs does not keep a stopping worker.
+/// The timeout for exporting the last spans, if the grace leaves more, and if it is over: a
+/// collector that hangs does not hold up a stopping worker.
 const TRACES_FLUSH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// What is served, beside the backends.
+/// What the service runs, besides the backends.
 pub struct Service {
-    /// How the worker works.
+    /// The worker's settings.
     pub worker: Settings,
-    /// How the sweeper works; `None` leaves expired holds to others.
+    /// The sweeper's settings; `None` leaves expired holds to other processes.
     pub sweeper: Option<sweeper::Settings>,
-    /// Where the admin port is.
+    /// The admin port's configuration.
     pub admin: AdminConfig,
-    /// Under which namespace metrics are written to the log, if they are.
+    /// Whether metrics are written to the log, and under which namespace.
     pub emf: EmfConfig,
     /// Whether and where traces are exported.
     pub traces: TraceConfig,
@@ -44,10 +44,10 @@ pub struct Service {
 
 impl Service {
     /// Connects, works until a stop signal, drains. The admin port answers from before the first
-    /// connection to after the last message.
+    /// connection until after the last message.
     ///
     /// # Errors
-    /// The admin port is taken, the backends cannot be had, or the worker ended by itself.
+    /// The admin port is in use, the backends cannot be reached, or the worker ended unexpectedly.
     pub async fn run(
         self,
         connect: impl Future<Output = anyhow::Result<Backends>>,
@@ -97,7 +97,7 @@ impl Service {
         worked.map(|_| ())
     }
 
-    /// Gives when the grace ends.
+    /// Works until a stop signal, then drains. Returns when the grace ends.
     async fn work(
         self,
         backends: &Backends,
@@ -123,7 +123,7 @@ impl Service {
     }
 }
 
-/// Asks queues and store whether they answer, now and then.
+/// Checks periodically whether queues and store answer.
 async fn probe(backends: Backends, readiness: Readiness) {
     let mut ticks = tokio::time::interval(PROBE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

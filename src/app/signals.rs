@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, caught from the moment this is made.
+/// SIGTERM and SIGINT, caught from the moment this is created.
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -15,13 +15,13 @@ impl StopSignals {
     ///
     /// # Errors
     ///
-    /// Where the system does not allow it.
+    /// The operating system refuses the handler.
     pub fn catch() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one, and names it.
+    /// Waits for the next signal and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             biased;

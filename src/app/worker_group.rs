@@ -1,4 +1,4 @@
-//! A worker and a sweeper at work in this process.
+//! A worker and a sweeper running in this process.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::{
     worker::{self, Observer, Settings, Shutdown},
 };
 
-/// A worker and its sweeper, as tasks. Dropping it stops both where they stand.
+/// A worker and its sweeper, as tasks. Dropping it aborts both.
 pub struct WorkerGroup {
     shutdown: Shutdown,
     tasks: JoinSet<()>,
 }
 
 impl WorkerGroup {
-    /// Sets them to work; without settings for a sweeper, expired holds are left to others.
+    /// Starts them; without settings for a sweeper, expired holds are left to other processes.
     #[must_use]
     pub fn start(
         backends: &Backends,
@@ -37,7 +37,7 @@ impl WorkerGroup {
         Self { shutdown, tasks }
     }
 
-    /// Returns only if one of them ends before it is told to.
+    /// Returns only if one of them ends before it is stopped.
     pub async fn ended_early(&mut self) -> anyhow::Error {
         match self.tasks.join_next().await {
             Some(Err(error)) => anyhow::Error::new(error).context("the worker ended"),
@@ -46,7 +46,7 @@ impl WorkerGroup {
         }
     }
 
-    /// Receives no more, finishes what is under way within the grace, releases the rest.
+    /// Receives no more, finishes in-flight work within the grace, releases the rest.
     pub async fn drain(mut self) {
         self.shutdown.receiving.cancel();
         while let Some(ended) = self.tasks.join_next().await {

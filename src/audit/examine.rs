@@ -1,9 +1,9 @@
-//! Records, compared with the items they name.
+//! Compares records with the items they name.
 
 use super::{Audit, finding::CheckedRecord, ledger, lines, reservations, seats};
 use crate::ports::{LoadRequest, PortError, ReadSet, Record};
 
-/// Compares records with the items they name, which are read after them.
+/// Compares records with the items they name, which are read after the records.
 pub(super) async fn examine(
     audit: &Audit<'_>,
     records: Vec<Record>,
@@ -39,8 +39,8 @@ pub(super) async fn examine(
     Ok(all)
 }
 
-/// Reads failing records again until each is fine, or is just as wrong as before and no item has
-/// changed since, or has changed too often.
+/// Reads failing records again until each passes, or fails as before while no item has changed
+/// since, or has changed too often.
 pub(super) async fn settle(
     audit: &mut Audit<'_>,
     mut failing: Vec<CheckedRecord>,
@@ -73,7 +73,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// The records as they are now, without those that no longer exist.
+/// The records in their current state, without those that no longer exist.
 async fn reread(audit: &Audit<'_>, failing: &[CheckedRecord]) -> Result<Vec<Record>, PortError> {
     let mut required = LoadRequest::default();
     failing.iter().for_each(|record| record.subject.add_to(&mut required));

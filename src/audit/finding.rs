@@ -1,4 +1,4 @@
-//! What a check of a record finds.
+//! The findings of a check of a record.
 
 use super::{Invariant, Violation};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     ports::{LedgerKey, LoadRequest, Record},
 };
 
-/// An invariant that does not hold of a record, and how.
+/// An invariant that a record violates, and how.
 pub(super) struct Finding {
     pub invariant: Invariant,
     pub detail: String,
@@ -18,7 +18,7 @@ impl Finding {
     }
 }
 
-/// Names a record.
+/// The key of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Seat(SeatKey),
@@ -32,7 +32,7 @@ pub(super) struct CheckedRecord {
     pub subject: Subject,
     /// Empty if every invariant holds.
     pub findings: Vec<Finding>,
-    /// The record's version and those of the items it was compared with, 0 where there is none.
+    /// The versions of the record and of the items it was compared with, 0 for a missing item.
     pub versions: Vec<u64>,
 }
 
@@ -46,7 +46,7 @@ impl Subject {
         }
     }
 
-    /// The name in reports.
+    /// The record's name in reports.
     fn name(&self) -> String {
         match self {
             Self::Seat(key) => format!("seat {} of event#{}", key.number, key.event_id),

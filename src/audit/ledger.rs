@@ -1,4 +1,4 @@
-//! Ledger entries, beside what they speak of.
+//! Checks ledger entries against the items they name.
 
 use super::{
     Audit, Invariant, ReservationStatus,
@@ -76,7 +76,7 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// What no command could have left.
+/// The properties that no command could have given the outcome.
 fn malformed(command_type: CommandType, pool: &PoolId, outcome: &Outcome) -> Vec<String> {
     let due = match (command_type, outcome) {
         (CommandType::Reserve, Outcome::Reserved { reservation }) => {
@@ -112,7 +112,7 @@ fn malformed(command_type: CommandType, pool: &PoolId, outcome: &Outcome) -> Vec
     wrong
 }
 
-/// The ledger entry of a command that was decided.
+/// The ledger entry of a decided command.
 struct OutcomeEntry<'a> {
     key: &'a CommandKey,
     outcome: &'a Outcome,
@@ -130,7 +130,7 @@ fn check_reservation(
     let now = loaded.reservations.get(&id).and_then(Option::as_ref);
     checked.versions.push(now.map_or(0, |now| now.version));
     let Some(now) = now else {
-        // The reservation is kept from its end, which no outcome of it follows.
+        // The reservation is kept from its end, and no outcome of it is later.
         if entry.decided_at > audit.kept_since() {
             let detail =
                 format!("{} of reservation {id}, which does not exist", then.status.as_str());
@@ -144,7 +144,7 @@ fn check_reservation(
     }
 }
 
-/// How the reservation cannot have come to be what it is from what it was.
+/// Why the reservation cannot have developed from `then` to `now`.
 fn disagreement(then: &Reservation, now: &Reservation) -> Option<String> {
     let lasting = |of: &Reservation| {
         let of = of.clone();
@@ -174,7 +174,7 @@ fn are_boundaries(ends: &[u32]) -> bool {
         && last.is_some_and(|last| last <= RESTOCK_ENTRIES_MAX)
 }
 
-/// A chunk's marker is written after its intent, and its outcome takes the intent's place.
+/// A chunk's marker is written after its intent, and its outcome replaces the intent.
 fn check_chunk(
     audit: &Audit<'_>,
     number: u32,
@@ -212,10 +212,10 @@ fn begun_at(record: &LedgerRecord) -> Option<Timestamp> {
     }
 }
 
-/// The most chunks whose markers are asked for at once.
+/// The most chunks whose markers are loaded at once.
 const CHUNKS_A_LOAD: u32 = 100;
 
-/// Where there are markers, counted from 0, the outcome is their sum.
+/// If there are markers, counted from 0, the outcome is their sum.
 async fn check_sum(
     audit: &Audit<'_>,
     entry: &OutcomeEntry<'_>,

@@ -1,4 +1,4 @@
-//! Lines, beside the sums of what ACTIVE reservations hold of them.
+//! Checks lines against the sums that ACTIVE reservations hold of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub(super) fn check(line: &StockLevel, checked: &mut CheckedRecord) {
     }
 }
 
-/// What ACTIVE reservations hold, by line.
+/// The quantities that ACTIVE reservations hold, by line.
 #[derive(Default)]
 pub(super) struct Sums(BTreeMap<LineKey, i128>);
 
@@ -49,12 +49,12 @@ impl Sums {
     }
 }
 
-/// Lines whose reserved is not the sum.
+/// Lines whose reserved differs from the sum.
 #[derive(Default)]
 pub(super) struct Unequal(BTreeSet<LineKey>);
 
 impl Unequal {
-    /// Takes the line's sum out, and remembers the line where they differ.
+    /// Removes the line's sum, and records the line if they differ.
     pub(super) fn compare(&mut self, record: &Record, sums: &mut Sums) {
         if let Record::Line(key, line) = record {
             let sum = sums.0.remove(key).unwrap_or(0);
@@ -64,14 +64,14 @@ impl Unequal {
         }
     }
 
-    /// The sums that no line came for.
+    /// Records the remaining sums, whose lines do not exist.
     pub(super) fn missing(&mut self, sums: Sums) {
         self.0.extend(sums.0.into_keys());
     }
 }
 
-/// A line whose version stayed the same over a whole scan of the reservations had the same ACTIVE
-/// reservations all the while, for each change to those changes the line: then the sum is exact.
+/// A line whose version stayed the same during a whole scan of the reservations had the same ACTIVE
+/// reservations throughout, as each change to those changes the line: its sum is exact.
 pub(super) async fn settle(audit: &mut Audit<'_>, unequal: Unequal) -> Result<(), PortError> {
     let listed_max = audit.options.listed_max;
     let Unequal(mut unequal) = unequal;
@@ -110,7 +110,7 @@ pub(super) async fn settle(audit: &mut Audit<'_>, unequal: Unequal) -> Result<()
     Ok(())
 }
 
-/// A line's version, and what it says is reserved; 0 where it does not exist.
+/// A line's version and its reserved quantity; 0 if the line does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Standing {
     version: u64,

@@ -1,8 +1,9 @@
-//! Whether each reservation was made by one outcome, and ended by one, without keeping them all.
+//! Checks that each reservation was made by one outcome, and ended by one, without keeping them
+//! all.
 //!
-//! Reservations and outcomes are dealt into groups by a digest of the reservation's id. Of a group
-//! only a balance is kept: a reservation counts for it, an outcome against it. Only the groups that
-//! do not balance are read again, by id.
+//! Reservations and outcomes are divided into groups by a digest of the reservation's id. Only a
+//! balance per group is kept: a reservation adds to it, an outcome subtracts from it. Only the
+//! groups that do not balance are read again, by id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +15,13 @@ use crate::{
     ports::{LedgerRecord, PortError, Record, Table},
 };
 
-/// How many groups there are: a u16's values.
+/// The number of groups: the values of a u16.
 const GROUPS: usize = 1 << 16;
 
-/// The most groups read again by id, a 256th of all: what bounds the memory that takes.
+/// The most groups read again by id, a 256th of all: bounds the memory.
 const GROUPS_REREAD_MAX: usize = 256;
 
-/// What an outcome did to a reservation.
+/// The effect of an outcome on a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Made,
@@ -30,7 +31,7 @@ enum Event {
 /// One event of one reservation.
 type Entry = (Event, ReservationId);
 
-/// The balance of a group.
+/// The balance of a group: zero if its reservations and outcomes match.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Balance {
     count: i64,
@@ -78,7 +79,7 @@ impl Reconciliation {
     }
 }
 
-/// The group of an entry, and what it adds to the group's sum.
+/// The group of an entry, and its summand in the group's sum.
 fn digest((event, id): Entry) -> (u16, u128) {
     let what = match event {
         Event::Made => b'm',
@@ -92,7 +93,7 @@ fn digest((event, id): Entry) -> (u16, u128) {
     (u16::try_from(number(group)).unwrap_or_default(), number(sum))
 }
 
-/// The times by which a reservation says it was made and ended, which its outcomes repeat.
+/// The entries that a reservation reports within the period: when it was made and ended.
 fn told_by_reservation(reservation: &Reservation, period: Period) -> Vec<Entry> {
     let id = reservation.reservation_id;
     let made = Some((Event::Made, reservation.created_at));
@@ -123,7 +124,7 @@ fn within(
     told.filter(|(_, at)| period.contains(*at)).map(|(event, _)| (event, id)).collect()
 }
 
-/// How many reservations and how many outcomes speak of an entry.
+/// The number of reservations and of outcomes that report an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counted {
     reservations: u32,
@@ -138,7 +139,7 @@ impl Counted {
 
 type Counts = BTreeMap<Entry, Counted>;
 
-/// Reads the groups that do not balance again, by id, until what does not balance stays the same.
+/// Reads the groups that do not balance again, by id, until their imbalance stays the same.
 pub(super) async fn settle(
     audit: &mut Audit<'_>,
     reconcile: Reconciliation,
@@ -182,7 +183,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// Counts the entries asked for; those that balance are left out.
+/// Counts the requested entries; those that balance are left out.
 async fn count(
     audit: &Audit<'_>,
     period: Period,
@@ -209,8 +210,8 @@ async fn count(
     Ok(counted)
 }
 
-/// A single outcome without its reservation is told by [`Invariant::OutcomeNamesReservation`] or
-/// [`Invariant::OutcomeAgrees`].
+/// [`Invariant::OutcomeNamesReservation`] or [`Invariant::OutcomeAgrees`] reports a single outcome
+/// without its reservation.
 fn violation((event, id): Entry, counted: Counted) -> Option<Violation> {
     let (invariant, what) = match event {
         Event::Made => (Invariant::MadeOnce, "made"),

@@ -1,4 +1,4 @@
-//! What an audit found.
+//! The report of an audit.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::ports::{Record, Table};
 
-/// What must hold.
+/// A property that must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "&'static str")]
 pub enum Invariant {
-    /// A seat's version counts from 1, and a seat that has an owner has changed since.
+    /// A seat's version counts from 1, and a seat that has an owner has changed since its creation.
     SeatVersion,
     /// A RESERVED seat's reservation exists and is ACTIVE.
     ReservedSeatIsHeld,
     /// A BOOKED seat's reservation exists and is CONFIRMED.
     BookedSeatIsSold,
-    /// The reservation that has a seat is of its event and names it.
+    /// The reservation that owns a seat belongs to its event and names it.
     SeatIsNamed,
-    /// A seat and the reservation that has it say the same of user, booking and end of the hold.
+    /// A seat and the reservation that owns it agree on user, booking and end of the hold.
     SeatAgrees,
     /// An ACTIVE reservation's seats are RESERVED by it, unless its hold has run out; a seat that a
     /// reservation names exists.
@@ -28,23 +28,24 @@ pub enum Invariant {
     /// A reservation is one that the contract's commands can make: status, version, booking, end,
     /// seats and lines.
     ReservationWellFormed,
-    /// A line's reserved is not below zero, its on hand not beyond its bound, its version from 1.
+    /// A line's reserved is not below zero, its on hand is within its bound, its version is at
+    /// least 1.
     LineWithinBounds,
-    /// A line's reserved is the sum of what ACTIVE reservations hold of it.
+    /// A line's reserved is the sum of the quantities that ACTIVE reservations hold.
     ReservedIsSum,
-    /// A reservation was made by one command, which the ledger has.
+    /// One command made the reservation, and the ledger has it.
     MadeOnce,
-    /// A reservation that has ended was ended by one command, which the ledger has.
+    /// One command ended an ended reservation, and the ledger has it.
     EndedOnce,
     /// An outcome's reservation exists.
     OutcomeNamesReservation,
-    /// A reservation is what its outcomes made of it.
+    /// A reservation's state follows from its outcomes.
     OutcomeAgrees,
     /// A ledger entry is one that the contract's commands can leave.
     LedgerEntryWellFormed,
-    /// A chunk's marker belongs to a restock of the same content.
+    /// A chunk's marker belongs to a restock with the same content.
     ChunkBelongs,
-    /// A chunked restock's outcome counts what its chunks did.
+    /// A chunked restock's outcome is the sum of its chunks.
     RestockIsSum,
 }
 
@@ -70,7 +71,7 @@ impl Invariant {
         Self::RestockIsSum,
     ];
 
-    /// Its name in reports.
+    /// The name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -110,11 +111,11 @@ impl fmt::Display for Invariant {
 /// One item for which an invariant does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Violation {
-    /// What does not hold.
+    /// The invariant that does not hold.
     pub invariant: Invariant,
-    /// The item.
+    /// The item's name.
     pub subject: String,
-    /// How the item stands, for people. Names no user.
+    /// The item's state, for people. Names no user.
     pub detail: String,
 }
 
@@ -124,7 +125,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What an audit found.
+/// The report of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AuditReport {
     /// Seats read.
@@ -135,26 +136,27 @@ pub struct AuditReport {
     pub reservations: u64,
     /// Ledger entries read.
     pub ledger_entries: u64,
-    /// Lines with less than nothing available. A shortfall is no violation, but it wants a person.
+    /// Lines with less than zero available. A shortfall is not a violation, but an operator must
+    /// act.
     pub oversold_lines: u64,
-    /// What does not hold.
+    /// The listed violations.
     pub violations: Vec<Violation>,
-    /// Violations beyond those listed.
+    /// The number of violations beyond those listed.
     pub violations_omitted: u64,
-    /// What looked wrong and kept changing, so that nothing can be said. No violations.
+    /// Records that failed a check and kept changing: the audit cannot decide. Not violations.
     pub unsettled: Vec<Violation>,
-    /// More that is not settled, beyond what is listed.
+    /// The number of unsettled records beyond those listed.
     pub unsettled_omitted: u64,
 }
 
 impl AuditReport {
-    /// Whether no invariant was found broken. What is not settled does not count against it.
+    /// Whether no invariant was violated. Unsettled records do not count.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty() && self.violations_omitted == 0
     }
 
-    /// How many records of the table were read.
+    /// The number of records read from the table.
     #[must_use]
     pub fn records(&self, table: Table) -> u64 {
         match table {

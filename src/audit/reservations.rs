@@ -1,4 +1,4 @@
-//! Reservations, beside the seats they name.
+//! Checks reservations against the seats they name.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::{
     ports::{LoadRequest, ReadSet},
 };
 
-/// The seats of what has ended may be anyone's.
+/// Whether it still owns its seats: those of an ended reservation may have any owner.
 fn has_seats(reservation: &Reservation) -> bool {
     matches!(reservation.status, ReservationStatus::Active | ReservationStatus::Confirmed)
 }
@@ -85,7 +85,7 @@ fn standing(seat: &Seat) -> String {
     }
 }
 
-/// What no command could have made of it.
+/// The properties that no command could have given the reservation.
 fn malformed(reservation: &Reservation) -> Vec<String> {
     let (status, version) = (reservation.status.as_str(), reservation.version);
     let is_booked = reservation.booking_id.is_some();
@@ -93,7 +93,7 @@ fn malformed(reservation: &Reservation) -> Vec<String> {
         ReservationStatus::Active => version == 1 && !is_booked,
         ReservationStatus::Confirmed => version == 2 && is_booked,
         ReservationStatus::Expired => version == 2 && !is_booked,
-        // Of a hold, or of a sale by a refund.
+        // Cancelled as a hold, or as a sale by a refund.
         ReservationStatus::Cancelled => version == if is_booked { 3 } else { 2 },
     };
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! Seats, beside the reservations that have them.
+//! Checks seats against the reservations that own them.
 
 use super::{
     Invariant, ReservationStatus,
@@ -53,7 +53,7 @@ pub(super) fn check(key: &SeatKey, seat: &Seat, loaded: &ReadSet, checked: &mut 
     }
 }
 
-/// What the seat says otherwise than its reservation.
+/// The fields in which the seat and its reservation disagree.
 fn disagreements(occupancy: &SeatState, holder: &Reservation) -> Vec<&'static str> {
     let (by, other) = match occupancy {
         SeatState::Available | SeatState::Blocked => return Vec::new(),

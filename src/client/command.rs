@@ -1,4 +1,4 @@
-//! A command as it is posted.
+//! A command in the form in which it is posted.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use crate::{
 /// A command ready to be posted, checked as the worker checks it.
 #[derive(Clone, Debug)]
 pub struct PreparedCommand {
-    /// What the worker will read.
+    /// The command as the worker will read it.
     pub command: Command,
     /// Its message group.
     pub group: GroupId,
-    /// The message.
+    /// The message body.
     pub body: String,
-    /// `None` for the first post: the queue then takes the digest of the body.
+    /// `None` for the first post: the queue then uses the digest of the body.
     pub deduplication_id: Option<String>,
-    /// The trace context, where the body has none.
+    /// The trace context, if the body has none.
     pub attributes: BTreeMap<String, String>,
     /// The trace context that the body carries.
     pub traceparent: Option<TraceContext>,
@@ -33,7 +33,7 @@ impl PreparedCommand {
     ///
     /// # Errors
     ///
-    /// The worker would not take it.
+    /// The worker would not accept it.
     pub fn encode(
         command: &OutgoingCommand,
         group: Option<GroupId>,
@@ -45,11 +45,11 @@ impl PreparedCommand {
         })
     }
 
-    /// A message that is posted as it is, in its pool's group.
+    /// A message that is posted unchanged, in its pool's group.
     ///
     /// # Errors
     ///
-    /// The worker would not take it.
+    /// The worker would not accept it.
     pub fn from_body(body: String) -> Result<Self, Box<Undecodable>> {
         let Decoded { command, traceparent } = message::decode_from_producer(&body)?;
         let group = default_group(&command.pool, &command.action);
@@ -68,20 +68,20 @@ impl PreparedCommand {
         Self { attributes: attributes.collect(), ..self }
     }
 
-    /// The same command under a fresh deduplication id, so that the queue does not drop it as a
+    /// The same command under a new deduplication id, so that the queue does not drop it as a
     /// repetition. Identity and content stay, so that it takes effect once.
     #[must_use]
     pub fn retry(&self, entropy: &dyn Entropy) -> Self {
         Self { deduplication_id: Some(entropy.uuid().to_string()), ..self.clone() }
     }
 
-    /// What it counts towards [`crate::ports::queue::MESSAGE_BYTES_MAX`].
+    /// Its size as counted towards [`crate::ports::queue::MESSAGE_BYTES_MAX`].
     #[must_use]
     pub fn bytes(&self) -> usize {
         message_bytes(&self.body, &self.attributes)
     }
 
-    /// The message, for a queue.
+    /// The message for a queue.
     #[must_use]
     pub fn message(&self) -> OutgoingMessage {
         OutgoingMessage {
@@ -93,7 +93,7 @@ impl PreparedCommand {
     }
 }
 
-/// What a message counts towards [`crate::ports::queue::MESSAGE_BYTES_MAX`]: the body, and
+/// A message's size as counted towards [`crate::ports::queue::MESSAGE_BYTES_MAX`]: the body, and
 /// attributes with their names and types.
 pub(super) fn message_bytes(body: &str, attributes: &BTreeMap<String, String>) -> usize {
     let of = |(name, value): (&String, &String)| name.len() + value.len() + "String".len();

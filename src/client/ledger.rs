@@ -1,4 +1,4 @@
-//! Outcomes by ledger.
+//! Awaits outcomes by polling the ledger.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::{
     ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore},
 };
 
-/// The most entries that one call asks for: those of one BatchGetItem.
+/// The most entries that one call requests: those of one BatchGetItem.
 const KEYS_MAX: usize = 100;
 
-/// How the ledger is polled.
+/// Limits of polling the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerPolling {
-    /// Between the begin of one look and the next.
+    /// The time between the starts of two polls.
     pub interval: Duration,
-    /// How long outcomes are awaited, all together.
+    /// How long outcomes are awaited in total.
     pub within: Duration,
 }
 
-/// What the ledger has under a command's identity.
+/// The ledger's record under a command's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerOutcome {
     /// The command's outcome.
@@ -36,7 +36,7 @@ pub enum LedgerOutcome {
     IdReused,
 }
 
-/// Outcomes that did not come.
+/// Outcomes that did not arrive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerWaitError {
     /// These commands have no outcome yet. They may still take effect.
@@ -55,7 +55,7 @@ pub enum LedgerWaitError {
 /// Waits for the outcomes of commands by polling the ledger.
 pub struct LedgerWait<'a> {
     store: &'a dyn ReadStore,
-    /// With their places in the list given.
+    /// With their positions in the given list.
     pending: Vec<(usize, &'a Command)>,
     polling: LedgerPolling,
     deadline: Instant,
@@ -63,7 +63,7 @@ pub struct LedgerWait<'a> {
 }
 
 impl<'a> LedgerWait<'a> {
-    /// Waits from now on for these commands, which may already have their outcomes.
+    /// Waits from now on for these commands, some of which may already have their outcomes.
     #[must_use]
     pub fn new(
         store: &'a dyn ReadStore,
@@ -80,14 +80,14 @@ impl<'a> LedgerWait<'a> {
         }
     }
 
-    /// How many have no outcome yet.
+    /// The number of commands without an outcome.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// The next outcomes, with the places of their commands in the list given; none once every
-    /// command has its outcome. Looks at least once, also after the deadline.
+    /// The next outcomes, with the positions of their commands in the given list; none once every
+    /// command has its outcome. Polls at least once, even after the deadline.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl<'a> LedgerWait<'a> {
         Ok(Vec::new())
     }
 
-    /// One look at the entries of all that are pending.
+    /// Reads the entries of all pending commands once.
     async fn look(&mut self) -> Result<Vec<(usize, LedgerOutcome)>, PortError> {
         let mut settled = Vec::new();
         let mut pending = Vec::with_capacity(self.pending.len());
@@ -130,7 +130,8 @@ impl<'a> LedgerWait<'a> {
     }
 }
 
-/// What a record under the command's identity says; `None` while a chunked restock is under way.
+/// The outcome in a record under the command's identity; `None` while a chunked restock is in
+/// progress.
 fn outcome_of(command: &Command, record: &LedgerRecord) -> Option<LedgerOutcome> {
     if record.digest() != command.digest {
         return Some(LedgerOutcome::IdReused);

@@ -1,4 +1,4 @@
-//! Messages out in full batches.
+//! Sends messages in full batches.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use crate::ports::{
     queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
 };
 
-/// Calls under way at once, each queue.
+/// Concurrent calls per queue.
 const CALLS: usize = 8;
 
-/// A queue, and the messages that are about to be sent to it: what is posted while all calls are
-/// under way shares the next one.
+/// A queue, and the messages to be sent to it: messages posted while all calls are in progress
+/// share the next call.
 pub(super) struct Sender {
     queue: Arc<dyn Queue>,
     outbox: mpsc::Sender<Outgoing>,
     inbox: Mutex<Inbox>,
 }
 
-/// What calls take their messages from.
+/// The source of each call's messages.
 struct Inbox {
     messages: mpsc::Receiver<Outgoing>,
-    /// The one that did not fit the last call.
+    /// The message that did not fit the last call.
     held_over: Option<Outgoing>,
 }
 
@@ -43,22 +43,23 @@ impl Outgoing {
     }
 }
 
-/// A message that the queue took.
+/// A message that the queue accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
-    /// The queue's id for it; that of the first message where it is a repetition.
+    /// The queue's id for it; for a repetition, the id of the first message.
     pub message_id: String,
-    /// When the call that sent it began.
+    /// When the call that sent it started.
     pub sent_at: Instant,
 }
 
-/// A message that was not posted, as far as is known.
+/// A message that, as far as is known, was not posted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
-    /// The call failed as a whole. [`PortError::Unavailable`]: the message may have been taken.
+    /// The call failed as a whole. [`PortError::Unavailable`]: the queue may have accepted the
+    /// message.
     #[error(transparent)]
     Call(#[from] PortError),
-    /// The queue took others of the call, and not this one.
+    /// The queue accepted other messages of the call, but not this one.
     #[error(transparent)]
     Entry(#[from] EntryError),
     /// The client ended before it was sent.
@@ -67,18 +68,18 @@ pub enum PostError {
 }
 
 impl Sender {
-    /// A sender that holds so many messages until they are sent, at least one.
+    /// A sender that holds up to `room` messages, at least one, until they are sent.
     pub(super) fn new(queue: Arc<dyn Queue>, room: usize) -> Self {
         let (outbox, messages) = mpsc::channel(room.max(1));
         Self { queue, outbox, inbox: Mutex::new(Inbox { messages, held_over: None }) }
     }
 
-    /// Hands over a message, and waits for the queue's answer. Of messages that are posted at the
-    /// same time, also in one group, any may come first.
+    /// Sends a message, and waits for the queue's answer. Messages posted at the same time, even in
+    /// one group, may be sent in any order.
     ///
     /// # Errors
     ///
-    /// The queue did not take it, or its answer was lost.
+    /// The queue did not accept it, or its answer was lost.
     pub(super) async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
         let (answer, answered) = oneshot::channel();
         let outgoing = Outgoing { message, answer };
@@ -86,7 +87,7 @@ impl Sender {
         answered.await.unwrap_or(Err(PostError::Stopped))
     }
 
-    /// Sends what is posted, for as long as it is polled.
+    /// Sends posted messages for as long as it is polled.
     pub(super) async fn run(&self) {
         join_all((0..CALLS).map(|_| self.send_batches())).await;
     }
@@ -108,13 +109,13 @@ impl Sender {
                 if let Err(error) = &entry {
                     tracing::warn!(queue = self.queue.name(), %error, "a message was not posted");
                 }
-                // A caller that has gone away needs no answer.
+                // A caller that has dropped its receiver needs no answer.
                 let _ = answer.send(entry.map(|message_id| Posted { message_id, sent_at }));
             }
         }
     }
 
-    /// The next message, and those behind it that fit the same call.
+    /// The next message, and those after it that fit the same call.
     async fn next_batch(&self) -> Option<Vec<Outgoing>> {
         let mut inbox = self.inbox.lock().await;
         let first = match inbox.held_over.take() {

@@ -1,4 +1,4 @@
-//! Results in, from a queue that is subscribed to the topic.
+//! Receives results from a queue that is subscribed to the topic.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -7,10 +7,10 @@ use crate::{
     ports::{Entropy, PortError, Queue, ReceiptHandle, ReceiveRequest, queue::BATCH_ENTRIES_MAX},
 };
 
-/// How long a result that was received is hidden. It is deleted as soon as it is handled.
+/// The visibility timeout of a received result. It is deleted as soon as it is handled.
 const VISIBILITY: Duration = Duration::from_secs(60);
 
-/// How long a receive of [`ResultSubscription::run`] waits: short, so that a program ends soon.
+/// The long poll of [`ResultSubscription::run`]: short, so that a program ends soon.
 const LONG_POLL: Duration = Duration::from_secs(2);
 
 /// The pause after a receive that failed.
@@ -29,12 +29,12 @@ impl ResultSubscription {
         Self { queue, entropy }
     }
 
-    /// Receives once, handles the bodies in order, deletes them, and gives how many there were.
-    /// What cannot be deleted comes again.
+    /// Receives once, handles the bodies in order, deletes them, and returns their number. Results
+    /// that cannot be deleted are received again.
     ///
     /// # Errors
     ///
-    /// The receive failed, or `handle` did; what it did not handle comes again.
+    /// The receive failed, or `handle` did; results that it did not handle are received again.
     pub async fn receive<E: From<PortError>>(
         &self,
         wait: Duration,
@@ -56,7 +56,7 @@ impl ResultSubscription {
         Ok(handled.len())
     }
 
-    /// Hands every result to `handle`, for as long as it is polled. Repeats a receive that failed.
+    /// Passes every result to `handle` for as long as it is polled. Repeats a failed receive.
     ///
     /// # Errors
     ///

@@ -70,12 +70,12 @@ fn result_of(command: &Command, code: RejectionCode) -> DecodedResult {
 
 const NOT_FOUND: RejectionCode = RejectionCode::ReservationNotFound;
 
-/// Lets all that can go on do so.
+/// Lets every ready task run.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// A queue that answers a send by a function of the test's.
+/// A queue that answers sends with a function of the test.
 struct ScriptedQueue<F>(F);
 
 #[async_trait]
@@ -103,7 +103,7 @@ where
     }
 
     async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
-        // A call takes its time.
+        // A call takes some time.
         tokio::time::sleep(Duration::from_millis(10)).await;
         (self.0)(messages)
     }
@@ -150,7 +150,7 @@ async fn a_request_posts_its_command_once_and_gives_its_result() {
 #[tokio::test(start_paused = true)]
 async fn the_waiter_is_registered_before_the_post() {
     static CLIENT: OnceLock<Client> = OnceLock::new();
-    // The result is there before the answer to the post.
+    // The result arrives before the answer to the post.
     let queue: Arc<dyn Queue> = Arc::new(ScriptedQueue(|messages: &[OutgoingMessage]| {
         let command = PreparedCommand::from_body(messages[0].body.clone()).unwrap().command;
         let stray = CLIENT.get().unwrap().deliver(result_of(&command, NOT_FOUND));

@@ -1,4 +1,4 @@
-//! Who awaits which result.
+//! The callers that await results.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::{
     message::DecodedResult,
 };
 
-/// Waiters by the identity of their commands, one each.
+/// Waiters by the identity of their commands, one for each.
 #[derive(Default)]
 pub(super) struct Waiters(Mutex<Registry>);
 
@@ -24,7 +24,7 @@ struct Registry {
 }
 
 struct Waiter {
-    /// Tells it from an earlier one under the same key.
+    /// Distinguishes it from an earlier one under the same key.
     number: u64,
     digest: Option<Digest>,
     wake: oneshot::Sender<(DecodedResult, Instant)>,
@@ -39,7 +39,7 @@ pub struct PendingResult<'c> {
 }
 
 impl Waiters {
-    /// `None` where another waits under this key.
+    /// `None` if another waiter is registered under this key.
     pub(super) fn register(
         &self,
         key: &CommandKey,
@@ -56,8 +56,8 @@ impl Waiters {
         Some(PendingResult { waiters: self, key: key.clone(), number, result })
     }
 
-    /// Wakes the waiter of a result, which was received at that time; gives the result back where
-    /// there is none.
+    /// Wakes the waiter of a result that was received at that time; returns the result if there is
+    /// no waiter.
     pub(super) fn deliver(&self, result: DecodedResult, at: Instant) -> Option<DecodedResult> {
         let mut registry = self.registry();
         let key = &result.command.key;
@@ -69,7 +69,7 @@ impl Waiters {
         waiter.wake.send((result, at)).err().map(|(result, _)| result)
     }
 
-    /// How many wait.
+    /// The number of waiters.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.registry().waiters.len()

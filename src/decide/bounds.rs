@@ -1,4 +1,4 @@
-//! Bounds: an operator's limits, the end of a hold, and what a line can have on hand.
+//! Bounds: an operator's limits, the end of a hold, and the maximum on hand of a line.
 
 use super::DecideError;
 use crate::domain::{
@@ -8,8 +8,8 @@ use crate::domain::{
     time,
 };
 
-/// What an operator allows. It is part of the decision, so a redelivery after a change of
-/// configuration still finds the outcome it had.
+/// An operator's limits. They apply when a command is decided, so a redelivery after a change of
+/// configuration still finds the recorded outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest hold, seconds.
@@ -19,7 +19,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// The contract's own bounds.
+    /// The contract's bounds.
     fn default() -> Self {
         Self {
             hold_seconds_max: command::HOLD_SECONDS_MAX,
@@ -29,7 +29,7 @@ impl Default for Limits {
 }
 
 /// The end of the hold, rounded up to the whole second. Rejects more seats and lines, or a longer
-/// hold, than the operator allows; a command that asks for no hold gets what is allowed.
+/// hold, than the operator allows. The default hold is shortened to the operator's limit.
 pub(super) fn hold_end(
     reserve: &Reserve,
     limits: &Limits,
@@ -56,17 +56,17 @@ pub(super) fn hold_end(
     Ok(time::expiry(now, seconds))
 }
 
-/// Whether the hold of the reservation has ended.
+/// Whether the reservation's hold has run out.
 pub(super) fn has_run_out(reservation: &Reservation, now: Timestamp) -> bool {
     now >= reservation.expires_at
 }
 
-/// Whether the line has more on hand than a line can have.
+/// Whether the line has more on hand than the bound.
 pub(super) fn is_beyond_on_hand_max(line: &StockLevel) -> bool {
     line.on_hand() > ON_HAND_MAX
 }
 
-/// The rejection of a command that would take these lines beyond that bound.
+/// The rejection of a command that would take these lines beyond the bound of on hand.
 pub(super) fn beyond_on_hand_max(lines: Vec<LineShortfall>) -> Rejection {
     Rejection {
         code: RejectionCode::LimitExceeded,

@@ -1,12 +1,12 @@
-//! Cancel: a hold is given back, or a sale with `refund`.
+//! Cancel: releases a hold, or with `refund` a sale.
 
 use super::{Change, DecideError, State, Verdict, bounds, find_owned, holdings, status_rejection};
 use crate::domain::{
     Cancel, LineShortfall, Outcome, PoolId, Reservation, ReservationStatus, Timestamp,
 };
 
-/// Checks in the contract's order: found in this pool, owner, status. A reservation that ran out
-/// but is still ACTIVE is cancelled like any other.
+/// Checks in the contract's order: found in this pool, owner, status. A reservation that has run
+/// out but is still ACTIVE is cancelled like any other.
 pub(super) fn decide(
     state: &mut State,
     pool: &PoolId,
@@ -33,7 +33,7 @@ pub(super) fn decide(
     Ok(Verdict { outcome, read_dependencies })
 }
 
-/// The reservation as it ended.
+/// The reservation after its end.
 pub(super) fn end(
     reservation: Reservation,
     status: ReservationStatus,
@@ -47,7 +47,7 @@ pub(super) fn end(
     }
 }
 
-/// Rejects a command whose goods would take a line beyond what on hand can be. Names what each such
+/// Rejects a command that would return more to a line than on hand may reach. Names what each such
 /// line had available before.
 fn check_on_hand(
     state: &State,

@@ -30,9 +30,9 @@ pub(super) fn decide(
     }
     let (booked, lost) = book_seats(state, &reservation, confirm, now)?;
     if !lost.is_empty() {
-        // Seat and reservation were not read at one moment: the seat may be from before the
-        // reservation was made, or from after it was cancelled. Only where both still stand as they
-        // were read was the seat taken over.
+        // Seat and reservation were read at different moments: the seat may be from before the
+        // reservation was made or from after it was cancelled. The seat was taken over only if both
+        // still stand as read.
         let read_dependencies = std::iter::once(ItemKey::Reservation(reservation.reservation_id))
             .chain(lost.iter().cloned().map(ItemKey::Seat))
             .collect();
@@ -60,7 +60,7 @@ pub(super) fn decide(
     Ok(Outcome::Confirmed { reservation: confirmed }.into())
 }
 
-/// The seats as BOOKED, and those that are no longer the reservation's.
+/// The seats as BOOKED, and those that the reservation no longer owns.
 fn book_seats(
     state: &State,
     reservation: &Reservation,

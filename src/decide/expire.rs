@@ -1,4 +1,4 @@
-//! Expire: a hold that ran out is given back.
+//! Expire: releases a hold that has run out.
 
 use super::{
     Change, DecideError, State, Verdict, bounds, cancel, find_owned, holdings, status_rejection,
@@ -7,7 +7,7 @@ use crate::domain::{
     Expire, Outcome, PoolId, Rejection, RejectionCode, ReservationStatus, Timestamp,
 };
 
-/// Takes effect only once the hold has run out, whatever the source of the command.
+/// Takes effect only after the hold has run out, whatever the source of the command.
 pub(super) fn decide(
     state: &mut State,
     pool: &PoolId,

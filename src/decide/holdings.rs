@@ -1,11 +1,11 @@
-//! What a reservation holds, and giving it back.
+//! The seats and lines that a reservation holds, and their release.
 
 use super::{Change, DecideError, ItemKey, State};
 use crate::domain::{
     LineKey, Reservation, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
 };
 
-/// The keys of a reservation's seats, in its order. Only an event has seats.
+/// The keys of a reservation's seats, in its order. Only events have seats.
 pub(super) fn seat_keys(reservation: &Reservation) -> Result<Vec<SeatKey>, DecideError> {
     let Some(event_id) = reservation.pool.event_id() else {
         if reservation.seats.is_empty() {
@@ -25,9 +25,9 @@ pub(super) fn with_occupancy(seat: &Seat, occupancy: SeatState, now: Timestamp) 
     Seat { occupancy, version: seat.version.saturating_add(1), updated_at: now, ..seat.clone() }
 }
 
-/// The seats that are AVAILABLE again: those of the reservation that are still its own. And those
-/// that are not: what is given back rests on their being somebody else's, as they may have been
-/// read before the reservation was made.
+/// Returns the reservation's seats that it still owns, made AVAILABLE again, and the keys of those
+/// that it no longer owns. The release depends on the latter, which may have been read before the
+/// reservation was made.
 pub(super) fn release_seats(
     state: &State,
     reservation: &Reservation,
@@ -51,7 +51,7 @@ pub(super) fn release_seats(
 }
 
 /// Moves each of the reservation's lines to its next version by `change(available, reserved,
-/// quantity)`, which gives the new figures.
+/// quantity)`, which returns the new quantities.
 pub(super) fn change_lines(
     state: &State,
     reservation: &Reservation,
@@ -83,7 +83,7 @@ pub(super) fn change_lines(
     Ok(changes)
 }
 
-/// Lines of a hold go back from reserved to available.
+/// Moves a hold's lines back from reserved to available.
 pub(super) fn release_lines(
     state: &State,
     reservation: &Reservation,

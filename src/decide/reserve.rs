@@ -6,8 +6,8 @@ use crate::domain::{
     ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
 };
 
-/// Checks in the contract's order: limits, the id, seats exist, SKUs exist, seats free, stock
-/// enough. Each names every offender.
+/// Checks in the contract's order: limits, id, seats exist, SKUs exist, seats free, stock
+/// sufficient. A failed check names every offender.
 pub(super) fn decide(
     state: &mut State,
     pool: &PoolId,

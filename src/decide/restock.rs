@@ -1,4 +1,4 @@
-//! Restock: seats and lines are created or updated.
+//! Restock: creates or updates seats and lines.
 
 use std::ops::Range;
 
@@ -8,17 +8,17 @@ use crate::domain::{
     SeatChange, SeatDetails, SeatKey, SeatState, StockLevel, Timestamp,
 };
 
-/// What to do with a line that would pass the bound of on hand.
+/// How to treat a line that would exceed the bound of on hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverBound {
     /// Reject the command, naming every such line.
     Reject,
-    /// Leave the line alone and count it as skipped: other chunks of the command have been applied
-    /// already.
+    /// Leave the line unchanged and count it as skipped: other chunks of the command have already
+    /// been applied.
     Skip,
 }
 
-/// A restock that fits one transaction.
+/// Decides a restock that fits one transaction.
 pub(super) fn decide(
     state: &mut State,
     pool: &PoolId,
@@ -37,13 +37,13 @@ pub struct RestockEntries<'a> {
     pub pool: &'a PoolId,
     /// The command.
     pub restock: &'a Restock,
-    /// Which of its entries, counted over the seats and then the lines.
+    /// The range of its entries to apply, counted over the seats and then the lines.
     pub range: Range<usize>,
-    /// What to do with a line that would pass the bound of on hand.
+    /// How to treat a line that would exceed the bound of on hand.
     pub over_bound: OverBound,
 }
 
-/// Applies the entries. One that would change nothing counts as applied and is not written.
+/// Applies the entries. An entry that changes nothing counts as applied and is not written.
 ///
 /// # Errors
 /// [`DecideError`]; [`DecideError::Rejected`] only with [`OverBound::Reject`].
@@ -185,7 +185,7 @@ fn updated_seat(seat: &Seat, change: &SeatChange, now: Timestamp) -> Seat {
     }
 }
 
-/// What the change names, and the rest as it was.
+/// The details with the fields that the change names replaced.
 fn merged(details: &SeatDetails, change: &SeatChange) -> SeatDetails {
     SeatDetails {
         section: change.section.clone().or_else(|| details.section.clone()),

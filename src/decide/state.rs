@@ -1,11 +1,11 @@
-//! The items a batch names, as loaded, with the changes of its commands laid over.
+//! The items a batch names, as loaded, overlaid with the changes of its commands.
 
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use super::DecideError;
 use crate::domain::{LineKey, Reservation, ReservationId, Seat, SeatKey, StockLevel};
 
-/// Names one item.
+/// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ItemKey {
     /// A reservation.
@@ -26,7 +26,7 @@ impl fmt::Display for ItemKey {
     }
 }
 
-/// An item as a command left it.
+/// An item after a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A reservation.
@@ -38,7 +38,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Which item.
+    /// The changed item.
     #[must_use]
     pub fn key(&self) -> ItemKey {
         match self {
@@ -48,7 +48,7 @@ impl Change {
         }
     }
 
-    /// The version it was left in.
+    /// The item's new version.
     #[must_use]
     pub fn version(&self) -> u64 {
         match self {
@@ -59,12 +59,12 @@ impl Change {
     }
 }
 
-/// Lines that crossed zero available, each way by itself: what comes back must not hide what goes.
+/// Lines whose available crossed zero, counted per direction so that one does not hide the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Oversold {
-    /// How many went below zero.
+    /// Lines that went below zero.
     pub below: u64,
-    /// How many came back from there.
+    /// Lines that returned from below zero.
     pub back: u64,
 }
 
@@ -75,10 +75,10 @@ impl AddAssign for Oversold {
     }
 }
 
-/// Items by key, `None` where an item is known not to exist.
+/// Items by key, `None` for an item known not to exist.
 ///
-/// Every change is recorded as it is made; [`State::take_changes`] is the checkpoint between one
-/// command and the next.
+/// Every change is recorded; [`State::take_changes`] separates the changes of one command from
+/// those of the next.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     reservations: BTreeMap<ReservationId, Option<Reservation>>,
@@ -89,7 +89,7 @@ pub struct State {
 }
 
 impl State {
-    /// A state of what was loaded.
+    /// A state of the loaded items.
     #[must_use]
     pub fn new(
         reservations: BTreeMap<ReservationId, Option<Reservation>>,
@@ -99,10 +99,11 @@ impl State {
         Self { reservations, seats, lines, ..Self::default() }
     }
 
-    /// The reservation, or `None` where there is none.
+    /// The reservation, or `None` if it does not exist.
     ///
     /// # Errors
-    /// [`DecideError::NotLoaded`], here and below: absence is known, never assumed.
+    /// [`DecideError::NotLoaded`], here and below: an item counts as absent only if it was loaded
+    /// as absent.
     pub fn reservation(&self, id: ReservationId) -> Result<Option<&Reservation>, DecideError> {
         match self.reservations.get(&id) {
             Some(found) => Ok(found.as_ref()),
@@ -110,7 +111,7 @@ impl State {
         }
     }
 
-    /// The seat, or `None` where there is none.
+    /// The seat, or `None` if it does not exist.
     ///
     /// # Errors
     /// [`DecideError::NotLoaded`]
@@ -121,7 +122,7 @@ impl State {
         }
     }
 
-    /// The line, or `None` where there is none.
+    /// The line, or `None` if it does not exist.
     ///
     /// # Errors
     /// [`DecideError::NotLoaded`]
@@ -132,7 +133,7 @@ impl State {
         }
     }
 
-    /// Lays changes over, in order.
+    /// Applies changes, in order.
     pub(super) fn apply(&mut self, changes: Vec<Change>) {
         for change in changes.iter().filter(|_| !injected_bug!(IgnoreBatch)) {
             match change.clone() {
@@ -156,12 +157,12 @@ impl State {
         self.changes.extend(changes);
     }
 
-    /// How many lines went below zero since the last call, and how many came back.
+    /// Lines that went below zero and lines that returned, since the last call.
     pub fn take_oversold(&mut self) -> Oversold {
         std::mem::take(&mut self.oversold)
     }
 
-    /// What changed since the last call, each item at most once a command.
+    /// The changes since the last call, each item at most once per command.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }

@@ -1,4 +1,4 @@
-//! The rush: all buyers at once, for the best seats.
+//! The rush: all buyers at once compete for the best seats.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,13 +15,13 @@ use crate::domain::OrderLine;
 
 /// How long buyers keep coming.
 const RUSH: Duration = Duration::from_millis(3_200);
-/// When the last attempt may begin: on a busy machine seats sell slowly.
+/// The latest start of an attempt: on a busy machine seats sell slowly.
 const CLOSES: Duration = Duration::from_millis(5_500);
 /// The pause before a buyer pays, ms.
 const THINKING_MS: std::ops::Range<u64> = 30..400;
 /// How often a buyer tries before leaving.
 const TRIES: u32 = 3;
-/// Seats a buyer takes at most.
+/// The most seats a buyer takes.
 const PARTY_MAX: usize = 4;
 
 /// The possible outcomes of a reserve in the rush.
@@ -55,7 +55,7 @@ pub async fn rush(client: &Arc<DemoClient>, buyers: usize, seed: u64) -> anyhow:
         let mut rng = Rng::with_seed(seed.wrapping_add(number as u64));
         let client = Arc::clone(client);
         let behavior = BuyerBehavior::of(number);
-        // Most come early; those who walk away first, so that their holds run out in time.
+        // Most arrive early; those who walk away arrive first, so that their holds expire in time.
         let last = if behavior == BuyerBehavior::WalksAway { RUSH / 4 } else { RUSH };
         crowd.spawn(async move {
             tokio::time::sleep(last.mul_f64(rng.f64().powf(1.5))).await;
@@ -65,7 +65,7 @@ pub async fn rush(client: &Arc<DemoClient>, buyers: usize, seed: u64) -> anyhow:
     all_left(crowd).await
 }
 
-/// Buyers who come later, for what was given back, and choose among free seats.
+/// Buyers who arrive later, for the seats given back, and choose among free seats.
 pub async fn latecomers(client: &Arc<DemoClient>, buyers: usize, seed: u64) -> anyhow::Result<()> {
     let mut crowd = JoinSet::new();
     for number in 0..buyers {
@@ -144,7 +144,7 @@ async fn visit(
     Ok(())
 }
 
-/// The group is the producer's choice: most take one a section, some one an event or a buyer. The
+/// The producer chooses the group: most use one per section, some one per event or per buyer. The
 /// same seat is requested in several groups, so no group's order protects it.
 fn group(number: usize, section: &str, name: &str) -> String {
     let event = venue::EVENT;
@@ -155,7 +155,7 @@ fn group(number: usize, section: &str, name: &str) -> String {
     }
 }
 
-/// Places on the lawn for those without seats, parking for some of those with.
+/// Lawn places for buyers without seats, parking for some of those with seats.
 fn extras(number: usize, seats: usize, party: usize) -> anyhow::Result<Vec<OrderLine>> {
     let quantity = u64::try_from(party)?;
     Ok(match (seats, number % 8) {
@@ -165,7 +165,7 @@ fn extras(number: usize, seats: usize, party: usize) -> anyhow::Result<Vec<Order
     })
 }
 
-/// The most wanted seats, in front and in the middle, whether they are free or not.
+/// The most wanted seats, in front and in the middle, whether or not they are free.
 fn best_seats(party: usize, rng: &mut Rng) -> (&'static str, Vec<String>) {
     let rows: Vec<_> = rush_rows().collect();
     #[expect(clippy::cast_precision_loss, reason = "a dozen rows")]
@@ -177,7 +177,7 @@ fn best_seats(party: usize, rng: &mut Rng) -> (&'static str, Vec<String>) {
     (section, (start..start + party).map(|index| seat_name(row, index)).collect())
 }
 
-/// Seats side by side that no result shows as taken, from a random row on.
+/// Adjacent seats that no result shows as taken, starting at a random row.
 fn free_seats(
     client: &DemoClient,
     party: usize,

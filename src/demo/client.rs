@@ -1,4 +1,4 @@
-//! Between the demo and the worker: commands go into the queues, results come out of the topic.
+//! Connects the demo to the worker: sends commands to the queues, and reads results from the topic.
 
 use std::{
     collections::BTreeMap,
@@ -31,13 +31,13 @@ const SOURCE: &str = "/demo/box-office";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Commands that await their results at a time. With more, the times would measure the length of
-/// the queue and not the speed of the worker.
+/// the queue rather than the speed of the worker.
 const IN_FLIGHT: usize = 32;
 
-/// Between two looks at a condition.
+/// The interval between two checks of a condition.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Posts commands, reads results, and holds them against what is expected.
+/// Posts commands, reads results, and compares them with the expected ones.
 pub struct DemoClient {
     /// The backends in use.
     pub embedded: Embedded,
@@ -47,11 +47,11 @@ pub struct DemoClient {
     expectations: Mutex<Expectations>,
 }
 
-/// A result that was awaited.
+/// An awaited result.
 pub struct CheckedResult {
     /// The result.
     pub result: DecodedResult,
-    /// Whether it is one of those expected.
+    /// Whether it is one of the expected results.
     pub is_expected: bool,
 }
 
@@ -61,16 +61,16 @@ pub struct ScriptedCommand {
     pub id: String,
     /// The pool it names.
     pub pool: PoolId,
-    /// What it asks for.
+    /// The requested action.
     pub action: Action,
-    /// Its group; the pool's without.
+    /// Its group; `None` for the pool's.
     pub group: Option<GroupId>,
     /// Its possible outcomes.
     pub expected: ExpectedOutcomes,
 }
 
 impl DemoClient {
-    /// On these backends.
+    /// A client on these backends.
     #[must_use]
     pub fn new(embedded: Embedded) -> Self {
         let results = embedded.subscribe("demo-results.fifo");
@@ -92,7 +92,7 @@ impl DemoClient {
         }
     }
 
-    /// What is expected, and how it turned out so far.
+    /// The expectations, and the results so far.
     pub fn expectations(&self) -> MutexGuard<'_, Expectations> {
         self.expectations.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,8 +107,8 @@ impl DemoClient {
         self.client.run().await;
     }
 
-    /// Posts a command and waits for its result. `None` where none came; the expectations then
-    /// miss an outcome.
+    /// Posts a command and waits for its result. `None` if none arrives; the expectations then miss
+    /// an outcome.
     pub async fn request(&self, command: ScriptedCommand) -> anyhow::Result<Option<CheckedResult>> {
         let expected = command.expected;
         let command = self.prepare(command)?;
@@ -123,8 +123,8 @@ impl DemoClient {
         }
     }
 
-    /// Posts a command once more, as a producer does that lost the answer to its first post and
-    /// tries again after the queue's deduplication interval.
+    /// Posts a command again, as a producer does that lost the answer to its first post and retries
+    /// after the queue's deduplication interval.
     pub async fn repeat(&self, command: ScriptedCommand) -> anyhow::Result<()> {
         self.client.post_again(&self.prepare(command)?).await?;
         let mut expectations = self.expectations();
@@ -133,7 +133,7 @@ impl DemoClient {
         Ok(())
     }
 
-    /// Posts any text. Waits for the result of the command of that id, where one is expected.
+    /// Posts any text. Waits for the result of the command of that id, if one is expected.
     pub async fn post_text(
         &self,
         group: &GroupId,
@@ -182,7 +182,7 @@ impl DemoClient {
         CheckedResult { result, is_expected }
     }
 
-    /// Whether nothing is under way: no command, and no result unread.
+    /// Whether no command is in flight and no result is unread.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.embedded.is_idle() && self.results.depth() == 0
@@ -193,7 +193,7 @@ impl DemoClient {
         self.until(|| self.expectations().has_expired(reservation_id)).await;
     }
 
-    /// Waits for a condition, as long as for a result.
+    /// Waits for a condition, at most as long as for a result.
     pub async fn until(&self, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + DEADLINE;
         while !condition() && Instant::now() < deadline {

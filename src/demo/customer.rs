@@ -1,4 +1,4 @@
-//! One customer: commands, one after the other, with the outcomes that are expected.
+//! One customer: sends commands one after the other, with their expected outcomes.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct Customer {
     pub name: String,
     /// The pool.
     pub pool: PoolId,
-    /// The group of the commands; the pool's without.
+    /// The group of the commands; `None` for the pool's.
     pub group: Option<GroupId>,
     /// Whether every outcome so far was as expected.
     pub went_well: bool,
@@ -49,7 +49,7 @@ impl Customer {
         ScriptedCommand { id, pool, action, group, expected }
     }
 
-    /// A reserve of seats and lines; its reservation's id follows from the command's.
+    /// A reserve of seats and lines; its reservation's id is derived from the command's.
     pub fn reserve_command(
         &mut self,
         seats: &[String],
@@ -106,7 +106,7 @@ impl Customer {
         self.request_hold(command).await
     }
 
-    /// Reserves seats that are known to be free.
+    /// Reserves seats that are free.
     pub async fn hold(&mut self, seats: &[&str]) -> anyhow::Result<Option<Reservation>> {
         let seats: Vec<String> = seats.iter().map(|seat| (*seat).to_owned()).collect();
         self.reserve(&seats, &[], None, &[result::RESERVED]).await

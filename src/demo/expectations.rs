@@ -1,7 +1,7 @@
-//! What the demo expects: the possible outcomes of its commands, and the state of seats and stock
+//! The demo's expectations: the possible outcomes of its commands, and the state of seats and stock
 //! that follows from the results.
 //!
-//! They are kept from commands and published results alone, and share nothing with the worker or
+//! They are derived only from commands and published results, and share nothing with the worker or
 //! its tables, so that at the end the tables can be compared with them.
 
 use std::{
@@ -27,7 +27,7 @@ pub use check::read_all;
 /// The possible outcomes of a command: result types, and codes of rejections.
 pub type ExpectedOutcomes = &'static [&'static str];
 
-/// Result types, as the contract has them.
+/// Result types, as in the contract.
 pub mod result {
     /// A hold.
     pub const RESERVED: &str = "inventory.reserved.v1";
@@ -35,7 +35,7 @@ pub mod result {
     pub const CONFIRMED: &str = "inventory.confirmed.v1";
     /// A hold or sale given back.
     pub const CANCELLED: &str = "inventory.cancelled.v1";
-    /// A hold that ran out.
+    /// An expired hold.
     pub const EXPIRED: &str = "inventory.expired.v1";
     /// Seats and lines put on sale.
     pub const RESTOCKED: &str = "inventory.restocked.v1";
@@ -63,12 +63,12 @@ pub fn reservation_in(outcome: &Outcome) -> Option<&Reservation> {
     }
 }
 
-/// What is expected of a command identity, and its results by their ids.
+/// The expectations for a command identity, and its results by their ids.
 #[derive(Default)]
 struct ExpectedCommand {
     /// One entry for each message under the identity.
     expected: Vec<ExpectedOutcomes>,
-    /// Each with whether it is as expected.
+    /// Each with whether it was expected.
     results: Vec<(Uuid, bool)>,
 }
 
@@ -88,12 +88,12 @@ pub enum ExpectedSeat {
     Sold,
 }
 
-/// Expectations, results, and where they differ.
+/// Expectations, results, and their differences.
 #[derive(Default)]
 pub struct Expectations {
     /// Messages sent by the demo.
     pub messages: u64,
-    /// Of these, messages that are no commands and carry no identity.
+    /// Of these, messages that are not commands and carry no identity.
     pub unreadable: u64,
     /// Of these, repetitions of a command.
     pub repeated: u64,
@@ -101,7 +101,7 @@ pub struct Expectations {
     pub outcomes: BTreeMap<String, u64>,
     /// Rejected commands by code.
     pub rejections: BTreeMap<String, u64>,
-    /// Results delivered once more under an id already seen.
+    /// Results redelivered under an id already seen.
     pub redelivered: u64,
     /// From sending a command to reading its result.
     pub latencies: Vec<Duration>,
@@ -114,18 +114,18 @@ pub struct Expectations {
 }
 
 impl Expectations {
-    /// A command is about to be sent; its outcome must be one of these.
+    /// Registers a command that is about to be sent; its outcome must be one of `expected`.
     pub fn expect(&mut self, key: &CommandKey, expected: ExpectedOutcomes) {
         self.messages += 1;
         self.commands.entry(key.clone()).or_default().expected.push(expected);
     }
 
-    /// A command had its result after so long.
+    /// Records the time from a command to its result.
     pub fn took(&mut self, latency: Duration) {
         self.latencies.push(latency);
     }
 
-    /// So much of it was put on sale, or added.
+    /// Records the quantities that were put on sale or added.
     pub fn stocked(&mut self, pool: &PoolId, lines: &[OrderLine]) {
         for line in lines {
             let key = LineKey { pool: pool.clone(), sku: line.sku.clone() };
@@ -133,7 +133,7 @@ impl Expectations {
         }
     }
 
-    /// A hold that is neither confirmed nor cancelled in time: it must expire.
+    /// Records a hold that is neither confirmed nor cancelled in time: it must expire.
     pub fn runs_out(&mut self, reservation_id: ReservationId) {
         self.running_out.insert(reservation_id);
     }
@@ -157,19 +157,19 @@ impl Expectations {
         self.reservations.get(&id)?.ended_at
     }
 
-    /// How many commands have their outcome.
+    /// The number of commands with an outcome.
     #[must_use]
     pub fn decided(&self) -> u64 {
         self.outcomes.values().sum()
     }
 
-    /// How many commands have that result.
+    /// The number of commands with that result.
     #[must_use]
     pub fn count(&self, result_type: &str) -> u64 {
         self.outcomes.get(result_type).copied().unwrap_or(0)
     }
 
-    /// Notes a result. Returns whether it is new: `false` for a repetition.
+    /// Records a result. Returns whether it is new: `false` for a repetition.
     pub fn record(&mut self, result: &DecodedResult) -> bool {
         let key = &result.command.key;
         let is_expiry = key.source.as_str() == sweeper::SOURCE;
@@ -201,7 +201,7 @@ impl Expectations {
         true
     }
 
-    /// Whether a result that was recorded is as expected.
+    /// Whether a recorded result is as expected.
     #[must_use]
     pub fn was_expected(&self, result: &DecodedResult) -> bool {
         let command = self.commands.get(&result.command.key);
@@ -242,7 +242,7 @@ impl Expectations {
         seats
     }
 
-    /// How much of a line is held, and how much sold.
+    /// The held and the sold quantity of a line.
     #[must_use]
     pub fn taken(&self, key: &LineKey) -> (u64, u64) {
         let of_pool = self.reservations.values().filter(|held| held.latest.pool == key.pool);
@@ -257,12 +257,12 @@ impl Expectations {
         })
     }
 
-    /// The time that this share of the commands took at most; `None` where there were none.
+    /// That percentile of the commands' times; `None` if there were none.
     #[must_use]
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
-        // Nearest rank: the smallest value that is not below so many percent of all.
+        // Nearest rank: the smallest value that is not below that percentage of all.
         let rank = (sorted.len() * percent).div_ceil(100).max(1);
         sorted.get(rank - 1).copied()
     }

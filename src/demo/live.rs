@@ -1,4 +1,4 @@
-//! The demo while it runs: a picture on a terminal, a line a second elsewhere.
+//! The demo's display while it runs: a picture on a terminal, one line per second elsewhere.
 
 use std::{
     collections::BTreeMap,
@@ -18,21 +18,21 @@ use crate::{
     terminal::{Output, Style},
 };
 
-/// Between two pictures.
+/// The interval between two pictures.
 const FRAME: Duration = Duration::from_millis(100);
-/// Between two lines.
+/// The interval between two lines.
 const LINE: Duration = Duration::from_secs(1);
 
-/// A screen of its own, no cursor, no wrapping; and back. DEC private modes 1049, 25 and 7 of
-/// xterm's control sequences.
+/// Switches to the alternate screen without cursor and wrapping, and back. DEC private modes 1049,
+/// 25 and 7 of xterm's control sequences.
 const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l\u{1b}[2J";
 const LEAVE: &str = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l";
-/// To the upper left corner; and clear to the end of the line, of the screen.
+/// Moves to the upper left corner; clears to the end of the line, and of the screen.
 const HOME: &str = "\u{1b}[H";
 const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_BELOW: &str = "\u{1b}[J";
 
-/// The part of the demo that is being played.
+/// The part of the demo that is playing.
 #[derive(Default)]
 pub struct Stage(Mutex<String>);
 
@@ -50,9 +50,9 @@ impl Stage {
 /// How the demo is shown while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// A moving picture.
+    /// An animated picture.
     Screen,
-    /// A line a second.
+    /// One line per second.
     Lines,
     /// Nothing.
     Nothing,
@@ -63,7 +63,7 @@ struct Screen<'a>(&'a Output);
 
 impl<'a> Screen<'a> {
     fn enter(out: &'a Output) -> Self {
-        // A terminal that is gone is no reason to stop the demo.
+        // A closed terminal is no reason to stop the demo.
         let _ = out.write(ENTER);
         Self(out)
     }
@@ -113,7 +113,7 @@ pub struct Frame {
     rejections: BTreeMap<String, u64>,
 }
 
-/// What is counted beside the map, by name.
+/// The counts shown beside the map, by name.
 const COUNTED: [(&str, &str); 5] = [
     ("reserved", result::RESERVED),
     ("confirmed", result::CONFIRMED),
@@ -174,7 +174,7 @@ impl Frame {
         for index in 0..map.len().max(counts.len()) {
             let left = map.get(index).map_or("", String::as_str);
             let right = counts.get(index).map_or("", String::as_str);
-            // What is on the left has its width already, except where nothing is.
+            // The left column is already padded, except if it is empty.
             let gap = if left.is_empty() { MAP_WIDTH } else { 0 };
             let _ = writeln!(picture, "{left}{:gap$}  {right}", "");
         }
@@ -192,7 +192,7 @@ impl Frame {
         picture
     }
 
-    /// One line a row, [`MAP_WIDTH`] columns wide.
+    /// One line per row, [`MAP_WIDTH`] columns wide.
     fn seat_map(&self, style: Style) -> Vec<String> {
         let mut lines = Vec::new();
         for section in &SECTIONS {
@@ -261,7 +261,7 @@ fn in_words(code: &str) -> String {
     code.to_ascii_lowercase().replace('_', " ")
 }
 
-/// Columns of the map: the section, the row, a seat and a blank each, the aisle.
+/// Columns of the map: the section, the row, a seat and a blank for each seat, the aisle.
 const MAP_WIDTH: usize = 8 + 1 + 1 + 2 + 2 * ROW_SEATS + 2;
-/// Columns of the lawn's bar; with what stands beside it, as wide as the map.
+/// Columns of the lawn's bar; with its label, as wide as the map.
 const LAWN_BAR: u64 = 27;

@@ -1,4 +1,4 @@
-//! The scripted scenes: one for each accident of a sale, on seats of their own.
+//! The scripted scenes: one for each accident of a sale, each on its own seats.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{
 pub struct Scene {
     /// One or two words.
     pub title: &'static str,
-    /// What happened, and what it shows.
+    /// The events of the scene, and what they show.
     pub description: String,
     /// Whether every outcome was as expected.
     pub went_well: bool,
@@ -25,7 +25,7 @@ pub struct Scene {
 
 type Played = anyhow::Result<Scene>;
 
-/// Puts everything on sale, through the queue of restocks. Plays before the doors open.
+/// Puts everything on sale, through the queue of restocks. Runs before the sale starts.
 pub async fn stock_up(client: &Arc<DemoClient>) -> Played {
     let mut house = Customer::new(client, "house-manager", venue::event());
     let mut kiosk = Customer::new(client, "kiosk-manager", venue::store()?);
@@ -43,7 +43,7 @@ pub async fn stock_up(client: &Arc<DemoClient>) -> Played {
     })
 }
 
-/// Plays all scenes at the same time; returns them in the order they are shown in.
+/// Plays all scenes concurrently; returns them in display order.
 pub async fn play(client: &Arc<DemoClient>) -> anyhow::Result<Vec<Scene>> {
     let scenes: [futures::future::BoxFuture<'_, Played>; 8] = [
         Box::pin(duplicate(client)),

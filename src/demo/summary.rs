@@ -1,4 +1,4 @@
-//! The demo's summary, for programs and for people.
+//! The demo's summary, as JSON and as text.
 
 use std::{collections::BTreeMap, fmt::Write as _, io};
 
@@ -18,23 +18,24 @@ pub struct DemoSummary {
     pub rejections: BTreeMap<String, u64>,
     /// Calls of the worker and sweeper by port call.
     pub calls: BTreeMap<&'static str, u64>,
-    /// All these calls for each command.
+    /// The total of these calls divided by the commands.
     pub calls_per_command: f64,
-    /// What the audit of the tables found.
+    /// The result of the audit of the tables.
     pub audit: AuditSummary,
-    /// From sending a command to reading its result: half took no longer, ms.
+    /// The median time from sending a command to reading its result, ms.
     pub p50_ms: f64,
-    /// The same for 99 of 100.
+    /// The 99th percentile of the same time, ms.
     pub p99_ms: f64,
-    /// Messages that were sent: commands, repetitions of commands, and what is no command.
+    /// Messages that were sent: commands, repetitions of commands, and messages that are not
+    /// commands.
     pub messages: u64,
     /// Repetitions among them.
     pub repeated: u64,
-    /// Messages that are no commands and carry no identity, so that they have no result.
+    /// Messages that are not commands and carry no identity, so that they have no result.
     pub unreadable: u64,
     /// Repetitions that the ledger answered.
     pub replays: u64,
-    /// Transactions that met another's change and were decided again.
+    /// Transactions that met a concurrent change and were decided again.
     pub conflicts: u64,
     /// Messages in the dead-letter queues at the end.
     pub dead_letters: usize,
@@ -42,29 +43,29 @@ pub struct DemoSummary {
     pub seats: BTreeMap<&'static str, u64>,
     /// From the first command to the last result.
     pub seconds: f64,
-    /// What went wrong; empty if all is well.
+    /// The problems; empty if all is well.
     pub problems: Vec<String>,
     /// The scenes that were played.
     #[serde(skip)]
     pub scenes: Vec<Scene>,
 }
 
-/// What the audit of the tables found.
+/// The result of the audit of the tables.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct AuditSummary {
     /// Broken invariants.
     pub violations: u64,
-    /// Contradictions that kept changing while they were checked; 0 once all is quiet.
+    /// Contradictions that kept changing while they were checked; 0 on quiet tables.
     pub unsettled: u64,
     /// Items that were read.
     pub items: u64,
 }
 
-/// What the ports were connected to.
+/// The backends of the ports.
 const PORTS: &str = "Here sqs, sns and redis are in memory, and dynamodb is a server in this process.\n\
                      The sweeper's calls are among them, and what waiting for locks cost.";
 
-/// The order outcomes are shown in: rejections, which are listed by code, last.
+/// The display order of outcomes: rejections, which are listed by code, come last.
 const ORDER: [&str; 6] = [
     result::RESTOCKED,
     result::RESERVED,
@@ -81,11 +82,11 @@ impl DemoSummary {
         self.problems.is_empty() && self.audit.violations == 0
     }
 
-    /// Writes it for people.
+    /// Writes it as text.
     ///
     /// # Errors
     ///
-    /// Where it cannot be written.
+    /// The output cannot be written.
     pub fn print(&self, out: &Output) -> io::Result<()> {
         let style = out.style();
         out.line(&format!("\n{}\n", style.heading("What happened, and what it shows")))?;

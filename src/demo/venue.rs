@@ -1,4 +1,4 @@
-//! What is on sale: the seats and the lawn of an event, and a store.
+//! The stock on sale: the seats and the lawn of an event, and a store.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use crate::domain::{
 pub const EVENT: u64 = 1;
 /// Seats in each row.
 pub const ROW_SEATS: usize = 20;
-/// The row of the boxes, kept for the scripted scenes: buyers of the rush leave it out.
+/// The row of boxes, reserved for the scripted scenes: buyers of the rush skip it.
 pub const BOXES: &str = "X";
 /// A seat that is off sale.
 pub const BLOCKED: &str = "X-20";
@@ -22,7 +22,7 @@ pub const PARKING: (&str, u64) = ("parking", 400);
 pub const STORE: &str = "kiosk-7";
 /// SKUs in the store: more than one transaction takes.
 pub const STORE_SKUS: usize = 600;
-/// On hand of each SKU.
+/// The quantity on hand of each SKU.
 pub const STORE_QUANTITY: u64 = 3;
 
 /// A part of the venue.
@@ -31,7 +31,7 @@ pub struct Section {
     pub name: &'static str,
     /// Its rows, the best first.
     pub rows: &'static [&'static str],
-    /// What a seat costs.
+    /// The price of a seat.
     pub price: &'static str,
 }
 
@@ -43,7 +43,7 @@ pub const SECTIONS: [Section; 4] = [
     Section { name: "Boxes", rows: &[BOXES], price: "240.00" },
 ];
 
-/// Rows that the rush goes for, the best first, with their sections.
+/// Rows that the rush buys from, the best first, with their sections.
 pub fn rush_rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     let of = |section: &'static Section| section.rows.iter().map(|row| (section.name, *row));
     SECTIONS.iter().flat_map(of).filter(|(_, row)| *row != BOXES)
@@ -71,7 +71,7 @@ pub fn store() -> Result<PoolId, InvalidText> {
     Ok(PoolId::Store(text(STORE)?))
 }
 
-/// What puts the event on sale.
+/// The restock that puts the event on sale.
 pub fn event_restock() -> Result<Restock, InvalidText> {
     let mut seats = Vec::new();
     for section in &SECTIONS {
@@ -95,7 +95,7 @@ pub fn event_restock() -> Result<Restock, InvalidText> {
     Ok(Restock { seats, lines, mode: RestockMode::Set, as_of: None })
 }
 
-/// What fills the store.
+/// The restock that fills the store.
 pub fn store_restock() -> Result<Restock, InvalidText> {
     let lines = (1..=STORE_SKUS).map(|number| line(&sku(number), STORE_QUANTITY));
     let lines = lines.collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! A dead letter, and the message it is when it goes back.
+//! A dead letter, and the message to send when it is redriven.
 
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -12,42 +12,42 @@ use crate::{
     },
 };
 
-/// How long after it was first sent a message may still be sent back: while its ledger entry is
-/// there for certain.
+/// The maximum age, from its first sending, at which a message may be sent back: until then its
+/// ledger entry certainly exists.
 pub const REDRIVE_AGE_MAX: SignedDuration = LEDGER_SAFE;
 
-/// The reason of a dead letter that does not say: SQS itself moved it, after 1,000 receives, or it
-/// was so large that it had no room for attributes.
+/// The reason of a dead letter without one: SQS itself moved it, after 1,000 receives, or it was
+/// too large to have room for attributes.
 pub const UNKNOWN: &str = "UNKNOWN";
 
-/// What is known of a dead letter.
+/// The properties of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
-    /// Its message id in the dead-letter queue, the same until it leaves it.
+    /// Its message id in the dead-letter queue, constant until it leaves that queue.
     pub id: String,
-    /// Its message group, the same as before.
+    /// Its message group, the same as in its original queue.
     pub group: String,
-    /// Why it is here: `INVALID_MESSAGE`, `UNSUPPORTED_TYPE`, `POISON` or [`UNKNOWN`].
+    /// The reason: `INVALID_MESSAGE`, `UNSUPPORTED_TYPE`, `POISON` or [`UNKNOWN`].
     pub reason: String,
-    /// More about why.
+    /// Details of the reason.
     pub detail: Option<String>,
     /// When it was first sent.
     pub first_sent_at: Timestamp,
-    /// When it came here; of a message that SQS moved, when it was sent.
+    /// When it was dead-lettered; for a message that SQS moved, when it was sent.
     pub dead_since: Timestamp,
-    /// The queue it came from, where it says.
+    /// The name of its original queue, if recorded.
     pub source_queue: Option<String>,
-    /// Its message id there, as the worker's log has it.
+    /// Its message id in its original queue, as in the worker's log.
     pub original_message_id: Option<String>,
-    /// How many bytes its body has.
+    /// The size of its body, bytes.
     pub bytes: usize,
-    /// Its body, where that was asked for.
+    /// Its body, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
 }
 
 impl DeadLetter {
-    /// What a delivery from the dead-letter queue tells, without its body.
+    /// Reads the properties from a delivery of the dead-letter queue, without the body.
     #[must_use]
     pub fn of(delivery: &Delivery) -> Self {
         let attribute = |name: &str| delivery.attributes.get(name).cloned();
@@ -66,17 +66,17 @@ impl DeadLetter {
     }
 }
 
-/// The attribute is the worker's own, but a producer may have set it too: what is no time, or one
-/// after this message was sent, says nothing.
+/// The attribute is the worker's own, but a producer may have set it too: a value that is not a
+/// time, or is later than this message was sent, is ignored.
 fn first_sent_at(delivery: &Delivery) -> Timestamp {
     let stated = delivery.attributes.get(FIRST_SENT_AT);
     let stated = stated.and_then(|text| text.parse::<Timestamp>().ok());
     stated.map_or(delivery.sent_at, |at| at.min(delivery.sent_at))
 }
 
-/// When it may have been sent first. What does not say was moved here by SQS itself, or copied
-/// without attributes, after up to the retention of its queue; whether SQS goes on counting from the
-/// first sending is not documented.
+/// The earliest possible time of its first sending. A message without a record was moved here by
+/// SQS itself, or copied without attributes, after up to the retention of its queue; whether SQS
+/// continues to count from the first sending is not documented.
 fn earliest_sent_at(delivery: &Delivery, letter: &DeadLetter) -> Timestamp {
     if delivery.attributes.contains_key(FIRST_SENT_AT) {
         return letter.first_sent_at;
@@ -85,22 +85,22 @@ fn earliest_sent_at(delivery: &Delivery, letter: &DeadLetter) -> Timestamp {
     time::saturating_add(delivery.sent_at, -retention)
 }
 
-/// Why a dead letter is not sent back.
+/// The reason why a dead letter is not sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// It was first sent so long ago that the ledger may have forgotten its outcome: it could take
-    /// effect a second time.
+    /// It was first sent so long ago that its ledger entry may be gone: it could take effect a
+    /// second time.
     OlderThanLedger,
-    /// Its body leaves no room to say when it was first sent, without which its age would begin
-    /// anew.
+    /// Its body leaves no room for the attribute with its first sending, without which its age
+    /// would start again.
     NoRoomForAge,
-    /// This run sent it back, and it died again.
+    /// This run sent it back, and it was dead-lettered again.
     DiedAgain,
 }
 
 impl Refusal {
-    /// Why, and what to do about it.
+    /// The reason, and the operator's next step.
     #[must_use]
     pub fn explanation(self) -> String {
         match self {
@@ -117,7 +117,7 @@ impl Refusal {
     }
 }
 
-/// The message to send, or why none may be.
+/// The message to send, or the refusal.
 pub(super) fn send_back(
     delivery: &Delivery,
     letter: &DeadLetter,
@@ -141,9 +141,9 @@ pub(super) fn send_back(
     })
 }
 
-/// Made of the dead letter's own id, not of the message's: a repetition of this sending is
-/// recognised, and a message that dies again is another dead letter, which may be sent back
-/// at once.
+/// Derived from the dead letter's own id, not from the message's: the queue recognises a repetition
+/// of this sending, and a message that is dead-lettered again is another dead letter, which may be
+/// sent back at once.
 fn deduplication_id(dead_letter_id: &str) -> String {
     format!("redrive-{dead_letter_id}")
 }

@@ -20,31 +20,31 @@ use crate::{
     worker::dead_letters::ORIGINAL_MESSAGE_ID,
 };
 
-/// How long a run may take, besides [`TIME_EACH`].
+/// The base time limit of a run, to which [`TIME_EACH`] is added per message.
 const TIME_BASE: Duration = Duration::from_secs(60);
-/// How long a run may take for every message it may look at: a receive, a send and a delete of a
+/// The time limit added for every message a run may receive: a receive, a send and a delete on a
 /// slow service.
 const TIME_EACH: Duration = Duration::from_millis(300);
-/// How long leases last beyond the run: the longest call that may be under way at its end (30 s,
-/// with the client's own retries), and the releases.
+/// How long leases outlast the run: the longest call in flight at its end (30 s, with the client's
+/// own retries), and the releases.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
 
-/// Where dead letters are looked at. It has no state: every call is a run.
+/// Runs operations on the dead letters. Stateless: every call is one run.
 #[derive(Clone)]
 pub struct DlqManager {
     /// The dead-letter queue.
     pub dead_letters: Arc<dyn Queue>,
-    /// The time, for the age of messages.
+    /// The clock for the age of messages.
     pub clock: Arc<dyn Clock>,
-    /// Chance, for attempt ids.
+    /// The random source for attempt ids.
     pub entropy: Arc<dyn Entropy>,
-    /// How to go through them.
+    /// The options of every run.
     pub options: Options,
     /// Ends a run at its next step.
     pub stop: CancellationToken,
 }
 
-/// What to do with the dead letters selected.
+/// The operation on the selected dead letters.
 #[derive(Clone, Copy)]
 enum Task<'q> {
     List,
@@ -54,23 +54,23 @@ enum Task<'q> {
 }
 
 impl DlqManager {
-    /// The dead letters selected, without their bodies; all stay where they are.
+    /// Lists the selected dead letters without their bodies. All stay in the queue.
     pub async fn list(&self, selection: &Selection) -> Run {
         self.run(Task::List, selection).await
     }
 
-    /// The dead letters selected, with their bodies; all stay where they are.
+    /// Lists the selected dead letters with their bodies. All stay in the queue.
     pub async fn show(&self, selection: &Selection) -> Run {
         self.run(Task::Show, selection).await
     }
 
-    /// Sends the dead letters selected back to their queue, each group in order, and deletes them
-    /// here. What is refused or fails stays.
+    /// Sends the selected dead letters back to their queue `to`, each group in order, and deletes
+    /// them here. Refused and failed ones stay.
     pub async fn redrive(&self, to: &dyn Queue, selection: &Selection) -> Run {
         self.run(Task::Redrive(to), selection).await
     }
 
-    /// Deletes the dead letters selected for good.
+    /// Deletes the selected dead letters permanently.
     pub async fn discard(&self, selection: &Selection) -> Run {
         self.run(Task::Discard, selection).await
     }
@@ -85,34 +85,34 @@ impl DlqManager {
     }
 }
 
-/// One run.
+/// The state of a run.
 struct Scan<'a> {
     desk: &'a DlqManager,
     task: Task<'a>,
     selection: &'a Selection,
-    /// How long each lease lasts: beyond `until`, whenever it was taken.
+    /// The length of each lease: it ends after `until`, whenever it was taken.
     visibility: Duration,
     until: Instant,
-    /// Ids met.
+    /// Ids of all received messages.
     seen: BTreeSet<String>,
-    /// What became of what is selected, by id, and in which order they were met.
+    /// The outcome of each selected dead letter, by id; `order` has them as received.
     handled: BTreeMap<String, Handled>,
     order: Vec<String>,
     /// Leases held until the end, in order.
     held: Vec<ReceiptHandle>,
-    /// Ids under which messages were sent back by this run.
+    /// Message ids, in the target queue, of the messages this run sent back.
     sent: BTreeSet<String>,
-    /// The largest message that the queue they go back to takes.
+    /// The largest message that the target queue takes, bytes.
     bytes_max: usize,
 }
 
-/// How a group's part of a batch was left.
+/// What is left of a group's part of a batch.
 struct Left {
-    /// What is still there, in order.
+    /// The remaining leases, in order.
     rest: Vec<ReceiptHandle>,
-    /// Whether the group may show something else when it is received again.
+    /// Whether another receive may show further messages of the group.
     again: bool,
-    /// Whether one of them could not be handled: nothing behind it may go before it.
+    /// Whether one of its messages could not be handled: no later message may pass it.
     is_stuck: bool,
 }
 
@@ -142,7 +142,7 @@ impl<'a> Scan<'a> {
         self.go().await
     }
 
-    /// Receives until nothing more is to be had.
+    /// Receives until no more messages come or the run must end.
     async fn go(&mut self) -> Result<Ended, PortError> {
         loop {
             if let Some(ended) = self.must_end() {
@@ -156,7 +156,7 @@ impl<'a> Scan<'a> {
             let mut groups = by_group(batch).into_iter().peekable();
             let mut failure = None;
             while let Some(group) = groups.next() {
-                // The last group of a full batch may have had to make room for those before it.
+                // A full batch may have cut off its last group.
                 let is_cut = is_full && groups.peek().is_none() && group.len() < BATCH_ENTRIES_MAX;
                 if failure.is_some() {
                     self.held.extend(group.into_iter().map(|delivery| delivery.receipt));
@@ -185,7 +185,7 @@ impl<'a> Scan<'a> {
         (self.seen.len() >= self.desk.options.limit).then_some(Ended::Limit)
     }
 
-    /// Whether every id that was named was met.
+    /// Whether every named id was received.
     fn found_all(&self) -> bool {
         self.selection.ids.as_ref().is_some_and(|ids| ids.is_subset(&self.seen))
     }
@@ -200,7 +200,7 @@ impl<'a> Scan<'a> {
         self.desk.dead_letters.receive(&request).await
     }
 
-    /// Handles the messages of one group, and holds or releases what is left of them.
+    /// Handles the messages of one group, and holds or releases the remaining ones.
     async fn group(&mut self, group: Vec<Delivery>, is_cut: bool) -> Result<(), PortError> {
         let receipts: Vec<ReceiptHandle> =
             group.iter().map(|delivery| delivery.receipt.clone()).collect();
@@ -208,7 +208,7 @@ impl<'a> Scan<'a> {
         let left = match self.messages(group).await {
             Ok(left) => left,
             Err(error) => {
-                // Of those that are deleted by now, none can be released, and none need be.
+                // Already deleted messages cannot be released, and need not be.
                 self.held.extend(receipts);
                 return Err(error);
             }
@@ -249,7 +249,7 @@ impl<'a> Scan<'a> {
         Ok(left)
     }
 
-    /// Whether a message is not to be touched any more. One that was met before may come again.
+    /// Whether a message must not be handled any more. A message received before may come again.
     fn is_beyond(&self, id: &str) -> bool {
         let is_new = !self.seen.contains(id);
         (is_new && self.seen.len() >= self.desk.options.limit)
@@ -272,7 +272,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// What becomes of a message, and the failure that ends the run with it.
+    /// Handles a message; returns its outcome, and the failure that ends the run.
     async fn handle(
         &mut self,
         delivery: &Delivery,
@@ -285,8 +285,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// One message a call: in a batch, what comes after a failed entry may be in the queue before
-    /// it.
+    /// One message per call: in a batch, a later entry may reach the queue before a failed one.
     async fn redrive(
         &mut self,
         to: &dyn Queue,
@@ -311,14 +310,14 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Whether it is the death of a message that this run sent: under its old id where SQS moved
-    /// it, under an id of its own, naming the old one, where it is a copy.
+    /// Whether the message is one that this run sent and that was dead-lettered again: under its
+    /// old id if SQS moved it; under its own new id, naming the old one, if it is a copy.
     fn came_back(&self, delivery: &Delivery) -> bool {
         let original = delivery.attributes.get(ORIGINAL_MESSAGE_ID);
         self.sent.contains(original.unwrap_or(&delivery.message_id))
     }
 
-    /// Deletes a message, with which `done` is its fate.
+    /// Deletes a message, after which `done` is its outcome.
     async fn delete(
         &self,
         delivery: &Delivery,
@@ -333,7 +332,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Gives messages of one group back, in order.
+    /// Releases messages of one group, in order.
     async fn release(&mut self, receipts: &[ReceiptHandle]) -> Result<(), PortError> {
         for some in receipts.chunks(BATCH_ENTRIES_MAX) {
             let changes: Vec<_> =
@@ -347,7 +346,7 @@ impl<'a> Scan<'a> {
                 }
             };
             for (receipt, answer) in some.iter().zip(answers) {
-                // What has lost its lease is released, or gone, already.
+                // A message whose lease was lost is already released or deleted.
                 if !matches!(answer, Ok(()) | Err(EntryError::LeaseLost)) {
                     self.held.push(receipt.clone());
                 }
@@ -356,13 +355,13 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Counts what was not seen, gives everything back, and says what was done.
+    /// Counts the unseen messages, releases all leases, and reports the run.
     async fn end(mut self, ended: Ended) -> Run {
         let holds = u64::try_from(self.held.len()).unwrap_or(u64::MAX);
         let backlog = self.desk.dead_letters.backlog().await.ok();
         let held = std::mem::take(&mut self.held);
         for some in held.chunks(BATCH_ENTRIES_MAX) {
-            // A failure leaves them in `held` again; the others are still worth trying.
+            // A failed release puts them in `held` again; the others are still tried.
             let _ = self.release(some).await;
         }
         let Scan { seen, selection, mut handled, order, held, .. } = self;
@@ -378,7 +377,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The deliveries by group, each in order, the groups as they came.
+/// The deliveries by group, each in order, the groups in order of their first delivery.
 fn by_group(batch: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     let mut groups: Vec<Vec<Delivery>> = Vec::new();
     for delivery in batch {

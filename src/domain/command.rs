@@ -1,4 +1,4 @@
-//! Commands: one change asked for, checked against everything its message alone can tell.
+//! Commands: one requested change, checked against everything its message alone can show.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use super::{
     SeatNumber, Timestamp, UserId,
 };
 
-/// How long a hold lasts unless the command says otherwise, seconds.
+/// The default length of a hold, seconds.
 pub const HOLD_SECONDS_DEFAULT: u32 = 600;
-/// The longest hold a command may ask for, seconds.
+/// The longest hold a command may request, seconds.
 pub const HOLD_SECONDS_MAX: u32 = 14_400;
 /// The most seats and lines in one reservation: with the reservation itself, its ledger entry and
 /// one check, they fill one transaction of 100 items.
@@ -17,31 +17,31 @@ pub const RESERVE_ENTRIES_MAX: usize = 97;
 /// The most seats and lines in one restock.
 pub const RESTOCK_ENTRIES_MAX: usize = 10_000;
 
-/// One change asked for.
+/// One requested change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// Its identity.
+    /// The command's identity.
     pub key: CommandKey,
-    /// What its content comes to, to tell a repetition from a reuse of its identity.
+    /// The digest of its content, to distinguish a repetition from a reuse of its identity.
     pub digest: Digest,
     /// The pool it names.
     pub pool: PoolId,
-    /// What is asked for.
+    /// The requested change.
     pub action: Action,
 }
 
-/// What a command asks for.
+/// The action of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Hold seats and lines.
     Reserve(Reserve),
     /// Turn a hold into a sale.
     Confirm(Confirm),
-    /// Give a hold back, or a sale with `refund`.
+    /// Release a hold, or with `refund` a sale.
     Cancel(Cancel),
     /// Create or update seats and lines.
     Restock(Restock),
-    /// Give back a hold that ran out.
+    /// Release a hold that has run out.
     Expire(Expire),
 }
 
@@ -91,7 +91,7 @@ impl CommandType {
         }
     }
 
-    /// The kind with that CloudEvents `type`.
+    /// The kind with this CloudEvents `type`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
@@ -99,18 +99,19 @@ impl CommandType {
 }
 
 /// `inventory.reserve.v1`. Seats and lines: 1…[`RESERVE_ENTRIES_MAX`] together, none twice; seats
-/// only where the pool is an event.
+/// only if the pool is an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserve {
     /// The reservation to make.
     pub reservation_id: ReservationId,
-    /// Whom it is for.
+    /// The user it is for.
     pub user_id: UserId,
     /// The seats to hold.
     pub seats: Vec<SeatNumber>,
     /// The lines to hold.
     pub lines: Vec<OrderLine>,
-    /// How long, seconds, 1…[`HOLD_SECONDS_MAX`]; [`HOLD_SECONDS_DEFAULT`] where it does not say.
+    /// The length of the hold, seconds, 1…[`HOLD_SECONDS_MAX`]; `None` for
+    /// [`HOLD_SECONDS_DEFAULT`].
     pub hold_seconds: Option<u32>,
 }
 
@@ -121,7 +122,7 @@ pub struct Confirm {
     pub reservation_id: ReservationId,
     /// The booking it becomes.
     pub booking_id: BookingId,
-    /// The owner, where the sender wants it checked.
+    /// The owner, if the sender wants it checked.
     pub user_id: Option<UserId>,
 }
 
@@ -130,9 +131,9 @@ pub struct Confirm {
 pub struct Cancel {
     /// The reservation.
     pub reservation_id: ReservationId,
-    /// The owner, where the sender wants it checked.
+    /// The owner, if the sender wants it checked.
     pub user_id: Option<UserId>,
-    /// Why.
+    /// The sender's reason, recorded in the outcome.
     pub reason: Option<Reason>,
     /// Whether a CONFIRMED reservation may be cancelled.
     pub refund: bool,
@@ -146,28 +147,28 @@ pub struct Expire {
 }
 
 /// `inventory.restock.v1`. Seats and lines: 1…[`RESTOCK_ENTRIES_MAX`] together, none twice; seats
-/// only where the pool is an event.
+/// only if the pool is an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restock {
     /// Seats to create or update.
     pub seats: Vec<SeatChange>,
     /// Lines to set or add to; a quantity may be 0.
     pub lines: Vec<OrderLine>,
-    /// What the quantities mean. Without lines it says nothing.
+    /// The meaning of the quantities. Without lines it has no effect.
     pub mode: RestockMode,
-    /// When the figures were taken.
+    /// When the quantities were counted.
     pub as_of: Option<Timestamp>,
 }
 
 impl Restock {
-    /// Seats and lines together.
+    /// The number of seats and lines together.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.seats.len().saturating_add(self.lines.len())
     }
 }
 
-/// What a restock's quantities mean.
+/// The meaning of a restock's quantities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestockMode {
     /// On hand becomes the quantity.
@@ -176,20 +177,20 @@ pub enum RestockMode {
     Add,
 }
 
-/// A seat to create, or the fields of it to change: what is `None` stays as it is.
+/// A seat to create or to change: a field that is `None` stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeatChange {
-    /// Which.
+    /// The seat's number within its event.
     pub number: SeatNumber,
-    /// The part of the house it is in.
+    /// The section it is in.
     pub section: Option<Label>,
     /// Its row.
     pub row_number: Option<Label>,
-    /// Its kind.
+    /// Its type.
     pub seat_type: Option<Label>,
-    /// What it costs.
+    /// Its price.
     pub price: Option<Price>,
-    /// On sale or not; a new seat is on sale unless it says otherwise.
+    /// On sale or not; `None` puts a new seat on sale.
     pub status: Option<RestockStatus>,
 }
 
@@ -198,8 +199,8 @@ pub struct SeatChange {
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The rule digests are made by; written before the digest in the ledger, so that a later rule
-    /// is told from this one.
+    /// The version of the rule that makes digests; written before the digest in the ledger, so that
+    /// a later rule can be distinguished from this one.
     pub const RULE: &'static str = "1";
 }
 

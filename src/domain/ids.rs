@@ -1,4 +1,4 @@
-//! Identifiers: text with bounds, pools, and the keys made of them.
+//! Identifiers: bounded text, pools, and the keys composed of them.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -8,20 +8,20 @@ use uuid::Uuid;
 /// Separates the parts of a [`CommandKey`]: ASCII unit separator, which no part may contain.
 pub const KEY_SEPARATOR: char = '\u{1f}';
 
-/// The largest event id: the last integer every JSON reader keeps exactly (2^53 − 1).
+/// The largest event id: 2^53 − 1, the last integer that every JSON reader keeps exactly.
 pub const EVENT_ID_MAX: u64 = 9_007_199_254_740_991;
 
-/// A text that is no valid identifier. Says what was expected, never what was there.
+/// A text that is not a valid identifier. States what was expected, never the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}")]
 pub struct InvalidText {
-    /// What would have been right, to be put after "expected".
+    /// The rule the text breaks, to follow "expected".
     pub expected: String,
 }
 
 /// Whether SQS can carry the character and CloudEvents allows it.
 ///
-/// CloudEvents 1.0 forbids control characters (C0, DEL, C1); SQS takes
+/// CloudEvents 1.0 forbids control characters (C0, DEL, C1); SQS accepts
 /// `#x9 | #xA | #xD | #x20–#xD7FF | #xE000–#xFFFD | #x10000–#x10FFFF`.
 fn is_allowed(character: char) -> bool {
     !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}')
@@ -53,10 +53,10 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The greatest length, in bytes of UTF-8.
+            /// The maximum length, bytes of UTF-8.
             pub const MAX_BYTES: usize = $max_bytes;
 
-            /// The text as it was given: compared byte by byte, never normalised.
+            /// The text as given: compared byte by byte, never normalised.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -102,7 +102,7 @@ text_id!(/// A seat's number, unique within its event.
     SeatNumber, 128, checked);
 text_id!(/// A stock keeping unit, unique within its pool.
     Sku, 128, checked);
-text_id!(/// Who a reservation is for.
+text_id!(/// The user a reservation is for.
     UserId, 128, checked);
 text_id!(/// The booking that a confirmation belongs to.
     BookingId, 128, checked);
@@ -114,13 +114,13 @@ text_id!(/// The CloudEvents `source` of a command.
     Source, 512, checked);
 text_id!(/// The CloudEvents `id` of a command, unique within its source.
     CommandId, 256, checked);
-text_id!(/// A store.
+text_id!(/// A store's id.
     StoreId, 120, checked_store);
-text_id!(/// An SQS message group: what is handled in order. SQS: "up to 128 characters" of ASCII
+text_id!(/// An SQS message group, handled in order. SQS: "up to 128 characters" of ASCII
     /// letters, digits and punctuation.
     GroupId, 128, checked);
 
-/// What inventory belongs to. Written `event#42` or `store#store-1`.
+/// The owner of an inventory. Written `event#42` or `store#store-1`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PoolId {
     /// One event, 0…[`EVENT_ID_MAX`].
@@ -130,7 +130,7 @@ pub enum PoolId {
 }
 
 impl PoolId {
-    /// The event's id, where the pool is an event.
+    /// The event's id; `None` for a store.
     #[must_use]
     pub fn event_id(&self) -> Option<u64> {
         match self {
@@ -203,7 +203,7 @@ impl fmt::Display for ReservationId {
 impl FromStr for ReservationId {
     type Err = InvalidText;
 
-    /// Takes the hyphenated form alone (RFC 9562, section 4), in either case.
+    /// Accepts only the hyphenated form (RFC 9562, section 4), in either case.
     fn from_str(text: &str) -> Result<Self, InvalidText> {
         let wrong = || InvalidText {
             expected: "a UUID written as 8-4-4-4-12 hexadecimal digits".to_owned(),
@@ -218,7 +218,7 @@ impl FromStr for ReservationId {
 /// A command's identity: (`source`, `id`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CommandKey {
-    /// Who sent it.
+    /// The command's sender.
     pub source: Source,
     /// Its id within the source.
     pub id: CommandId,
@@ -234,13 +234,13 @@ impl CommandKey {
         format!("{}{KEY_SEPARATOR}{}", self.source, self.id)
     }
 
-    /// The reservation a reserve makes when it names none.
+    /// The id of the reservation that a reserve makes if it names none.
     #[must_use]
     pub fn default_reservation_id(&self) -> ReservationId {
         self.derived("reservation")
     }
 
-    /// The id of the result that carries this command's outcome, the same at every delivery.
+    /// The id of the result that carries this command's outcome, the same for every delivery.
     #[must_use]
     pub fn result_id(&self) -> Uuid {
         self.derived("result").0
@@ -252,7 +252,7 @@ impl CommandKey {
     }
 }
 
-/// Meant for logs: `source id`. For keys, use [`CommandKey::joined`].
+/// For logs: `source id`. For keys, use [`CommandKey::joined`].
 impl fmt::Display for CommandKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.source, self.id)

@@ -1,50 +1,50 @@
-//! Outcomes: what a command came to, decided once and for ever.
+//! Outcomes of commands: decided once and permanently.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Reason, Reservation, SeatNumber, Sku};
 
-/// What a command came to. Stored in the ledger in this form, under a format version.
+/// The outcome of a command. Stored in the ledger in this form, under a format version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
     /// Seats and lines are held.
     Reserved {
-        /// The reservation as it stood then, ACTIVE.
+        /// The reservation after the command, ACTIVE.
         reservation: Reservation,
     },
     /// The hold became a sale.
     Confirmed {
-        /// The reservation as it stood then, CONFIRMED.
+        /// The reservation after the command, CONFIRMED.
         reservation: Reservation,
     },
-    /// The hold or sale was given back.
+    /// The hold or sale was released.
     Cancelled {
-        /// The reservation as it stood then, CANCELLED.
+        /// The reservation after the command, CANCELLED.
         reservation: Reservation,
-        /// Why, as the command said.
+        /// The reason that the command gave.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Reason>,
     },
     /// The hold ran out.
     Expired {
-        /// The reservation as it stood then, EXPIRED.
+        /// The reservation after the command, EXPIRED.
         reservation: Reservation,
     },
     /// Seats and lines were created or updated.
     Restocked {
-        /// How many, and what was left alone.
+        /// The numbers applied and skipped.
         restock: RestockSummary,
     },
     /// Nothing was changed.
     Rejected {
-        /// Why.
+        /// The failed check.
         rejection: Rejection,
     },
 }
 
 impl Outcome {
-    /// The CloudEvents `type` of the result that carries it.
+    /// The CloudEvents `type` of the result that carries the outcome.
     #[must_use]
     pub fn result_type(&self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Outcome {
         }
     }
 
-    /// The rejection, where it is one.
+    /// The rejection; `None` for other outcomes.
     #[must_use]
     pub fn rejection(&self) -> Option<&Rejection> {
         match self {
@@ -67,18 +67,19 @@ impl Outcome {
     }
 }
 
-/// What a restock did.
+/// The effects of a restock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RestockSummary {
     /// Seats created or updated.
     pub seats_applied: u64,
     /// Lines set or added to.
     pub lines_applied: u64,
-    /// Seats left alone: RESERVED or BOOKED.
+    /// Seats left unchanged because they are RESERVED or BOOKED.
     pub seats_skipped: u64,
-    /// Lines left alone: a newer `as_of` was applied before.
+    /// Lines left unchanged, because a newer `as_of` was applied before, or in a chunked restock on
+    /// hand would exceed its bound.
     pub lines_skipped: u64,
-    /// The first [`Self::SKIPPED_MAX`] of what was left alone: seat numbers, then SKUs.
+    /// The first [`Self::SKIPPED_MAX`] names of those skipped: seat numbers, then SKUs.
     pub skipped: Vec<String>,
 }
 
@@ -87,7 +88,7 @@ impl RestockSummary {
     pub const SKIPPED_MAX: usize = 500;
 }
 
-/// Why nothing was changed.
+/// The reason for a command's rejection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rejection {
     /// For programs.
@@ -112,15 +113,15 @@ impl Rejection {
 /// A line that failed a check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LineShortfall {
-    /// Which.
+    /// The line's SKU.
     pub sku: Sku,
-    /// What was asked for.
+    /// The requested quantity.
     pub requested: u64,
-    /// What there was; 0 for a SKU that does not exist, below zero after a shortfall.
+    /// The available quantity; 0 for a SKU that does not exist, below zero after a shortfall.
     pub available: i64,
 }
 
-/// Why nothing was changed, for programs.
+/// The code of a rejection, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RejectionCode {
@@ -128,7 +129,7 @@ pub enum RejectionCode {
     InvalidMessage,
     /// A `type` this version does not know.
     UnsupportedType,
-    /// The same identity with other content.
+    /// The same identity with different content.
     CommandIdReused,
     /// A seat does not exist.
     SeatNotFound,
@@ -136,21 +137,21 @@ pub enum RejectionCode {
     SeatsUnavailable,
     /// A SKU does not exist.
     SkuNotFound,
-    /// Less is available than was asked for.
+    /// Less is available than requested.
     InsufficientStock,
-    /// An operator's limit, or on hand beyond its bound.
+    /// Exceeds an operator's limit or the bound of on hand.
     LimitExceeded,
-    /// The reservation is another command's.
+    /// Another command made the reservation.
     ReservationExists,
     /// There is no such reservation in this pool.
     ReservationNotFound,
-    /// It is EXPIRED, its hold ran out, or a seat of it was taken over.
+    /// It is EXPIRED, its hold has run out, or one of its seats was taken over.
     ReservationExpired,
     /// It is CANCELLED.
     ReservationCancelled,
     /// It is CONFIRMED.
     ReservationConfirmed,
-    /// It is another user's.
+    /// It belongs to another user.
     NotOwner,
     /// Its hold has not run out yet.
     NotYetExpired,
@@ -176,7 +177,7 @@ impl RejectionCode {
         Self::NotYetExpired,
     ];
 
-    /// The contract's word for it.
+    /// The contract's name of the code.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -198,8 +199,8 @@ impl RejectionCode {
         }
     }
 
-    /// Whether it is an answer to a message rather than the command's outcome: such a rejection
-    /// never enters the ledger, and a later message under the same identity is decided afresh.
+    /// Whether it answers a message rather than being the command's outcome: such a rejection never
+    /// enters the ledger, and a later message under the same identity is decided afresh.
     #[must_use]
     pub fn is_unrecorded(self) -> bool {
         matches!(

@@ -7,35 +7,36 @@ use super::{BookingId, PoolId, ReservationId, SeatNumber, Sku, Timestamp, UserId
 /// Seats and/or lines held for one user until `expires_at`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reservation {
-    /// Its id.
+    /// The reservation's id.
     pub reservation_id: ReservationId,
-    /// What the seats and lines belong to.
+    /// The pool of the seats and lines.
     pub pool: PoolId,
-    /// Whom it is for.
+    /// The user it is for.
     pub user_id: UserId,
-    /// How it stands.
+    /// Its current status.
     pub status: ReservationStatus,
     /// Goes up by one at each change; 1 when created.
     pub version: u64,
-    /// The seats it was made for, in the order asked for. May since have been taken over.
+    /// The seats it was made for, in the order requested. Another reservation may since have taken
+    /// them over.
     pub seats: Vec<SeatNumber>,
-    /// The lines it was made for, in the order asked for.
+    /// The lines it was made for, in the order requested.
     pub lines: Vec<OrderLine>,
-    /// The booking it was confirmed with.
+    /// The booking id of the confirm; `None` before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booking_id: Option<BookingId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When the hold runs out, a whole second.
     pub expires_at: Timestamp,
-    /// When it was CANCELLED or EXPIRED.
+    /// When it became CANCELLED or EXPIRED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
 }
 
 impl Reservation {
-    /// When it was given back: it is kept for a while from then on. `None` while it is held, and
-    /// for a sale, which is kept for good.
+    /// When its retention begins: when it was CANCELLED or EXPIRED. `None` while it is held, and
+    /// for a sale, which is kept permanently.
     #[must_use]
     pub fn given_back_at(&self) -> Option<Timestamp> {
         match self.status {
@@ -45,7 +46,7 @@ impl Reservation {
     }
 }
 
-/// How a reservation stands.
+/// The status of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ReservationStatus {
@@ -53,14 +54,14 @@ pub enum ReservationStatus {
     Active,
     /// Sold.
     Confirmed,
-    /// Given back.
+    /// Released by a cancel.
     Cancelled,
-    /// Ran out.
+    /// Released after its hold ran out.
     Expired,
 }
 
 impl ReservationStatus {
-    /// The contract's word for the state.
+    /// The contract's name of the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,11 +73,11 @@ impl ReservationStatus {
     }
 }
 
-/// A quantity of one SKU asked for, 1…[`super::QUANTITY_MAX`].
+/// A requested quantity of one SKU, 1…[`super::QUANTITY_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrderLine {
-    /// What.
+    /// The SKU, unique within its pool.
     pub sku: Sku,
-    /// How many.
+    /// The quantity, whole units.
     pub quantity: u64,
 }

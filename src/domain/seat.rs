@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{BookingId, InvalidText, Label, ReservationId, Timestamp, UserId};
 
-/// A seat as it stands.
+/// The state of a seat.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Seat {
-    /// What it is.
+    /// Its descriptive fields.
     pub details: SeatDetails,
-    /// Who has it.
+    /// Its status and owner.
     pub occupancy: SeatState,
     /// Goes up by one at each change; 1 when created.
     pub version: u64,
@@ -22,20 +22,20 @@ pub struct Seat {
     pub updated_at: Timestamp,
 }
 
-/// What a seat is, apart from who has it.
+/// The descriptive fields of a seat.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SeatDetails {
-    /// The part of the house it is in.
+    /// The section it is in.
     pub section: Option<Label>,
     /// Its row.
     pub row_number: Option<Label>,
-    /// Its kind.
+    /// Its type.
     pub seat_type: Option<Label>,
-    /// What it costs.
+    /// Its price.
     pub price: Option<Price>,
 }
 
-/// Who has a seat: AVAILABLE, RESERVED, BOOKED or BLOCKED.
+/// The status and owner of a seat: AVAILABLE, RESERVED, BOOKED or BLOCKED.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SeatState {
     /// On sale.
@@ -44,7 +44,7 @@ pub enum SeatState {
     Reserved {
         /// The reservation that holds it.
         reservation_id: ReservationId,
-        /// Whom it is held for.
+        /// The user it is held for.
         by: UserId,
         /// When the hold runs out.
         until: Timestamp,
@@ -53,7 +53,7 @@ pub enum SeatState {
     Booked {
         /// The reservation that was confirmed.
         reservation_id: ReservationId,
-        /// Whom it was sold to.
+        /// The user it was sold to.
         by: UserId,
         /// The booking it belongs to.
         booking_id: BookingId,
@@ -63,7 +63,7 @@ pub enum SeatState {
 }
 
 impl SeatState {
-    /// The contract's word for the state.
+    /// The contract's name of the state.
     #[must_use]
     pub fn status(&self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl SeatState {
         }
     }
 
-    /// The reservation the seat is held or booked by.
+    /// The reservation that holds or booked the seat.
     #[must_use]
     pub fn reservation_id(&self) -> Option<ReservationId> {
         match self {
@@ -85,7 +85,8 @@ impl SeatState {
         }
     }
 
-    /// Whether a reserve may take the seat at `now`: AVAILABLE, or RESERVED by a hold that ran out.
+    /// Whether a reserve may take the seat at `now`: AVAILABLE, or RESERVED by a hold that has run
+    /// out.
     #[must_use]
     pub fn is_available_at(&self, now: Timestamp) -> bool {
         match self {
@@ -97,7 +98,7 @@ impl SeatState {
     }
 }
 
-/// What a restock may make of a seat.
+/// The status that a restock may give a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RestockStatus {
@@ -116,12 +117,12 @@ impl From<RestockStatus> for SeatState {
     }
 }
 
-/// A price as a decimal text, kept exactly as written ("49.50" stays "49.50").
+/// A price as decimal text, kept exactly as written ("49.50" stays "49.50").
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Price(Decimal);
 
-/// By what is written: 49.5 and 49.50 are different prices to keep.
+/// Compares the text: 49.5 and 49.50 are different prices.
 impl PartialEq for Price {
     fn eq(&self, other: &Self) -> bool {
         self.0.serialize() == other.0.serialize()

@@ -2,7 +2,7 @@
 
 use super::{PoolId, Sku, Timestamp};
 
-/// The largest quantity one line of a command may carry.
+/// The largest quantity of one line of a command.
 pub const QUANTITY_MAX: u64 = 1_000_000_000;
 
 /// The largest on hand a line may reach.
@@ -11,20 +11,20 @@ pub const ON_HAND_MAX: i64 = 9_000_000_000_000_000;
 /// One SKU of one pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LineKey {
-    /// What it belongs to.
+    /// The pool that sells it.
     pub pool: PoolId,
-    /// What is counted.
+    /// The counted SKU.
     pub sku: Sku,
 }
 
 /// A counted quantity. `on_hand = available + reserved` holds by construction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StockLevel {
-    /// What may be sold. Below zero after a shortfall: nothing is sold until it is positive.
+    /// May be sold. Below zero after a shortfall: nothing is sold until it is positive.
     pub available: i64,
-    /// What ACTIVE reservations hold.
+    /// Held by ACTIVE reservations.
     pub reserved: i64,
-    /// The newest `as_of` a `set` was applied with.
+    /// The newest `as_of` of an applied `set`.
     pub as_of: Option<Timestamp>,
     /// Goes up by one at each change; 1 when created.
     pub version: u64,
@@ -33,7 +33,7 @@ pub struct StockLevel {
 }
 
 impl StockLevel {
-    /// What is physically there.
+    /// The physical quantity, `available + reserved`.
     #[must_use]
     pub fn on_hand(&self) -> i64 {
         self.available.saturating_add(self.reserved)

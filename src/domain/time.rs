@@ -7,7 +7,7 @@ pub type Timestamp = jiff::Timestamp;
 
 /// `from` plus `seconds`, rounded up to the whole second; saturates at the end of time.
 ///
-/// Rounding up means that a hold is never shorter than what was asked for.
+/// Rounding up means that a hold is never shorter than requested.
 #[must_use]
 pub fn expiry(from: Timestamp, seconds: u32) -> Timestamp {
     let end = saturating_add(from, SignedDuration::from_secs(i64::from(seconds)));
@@ -18,7 +18,7 @@ pub fn expiry(from: Timestamp, seconds: u32) -> Timestamp {
     Timestamp::from_second(whole).unwrap_or(Timestamp::MAX)
 }
 
-/// `at + by`, held at the first and last instants that can be written.
+/// `at + by`, saturating at the first and last instants that can be written.
 #[must_use]
 pub fn saturating_add(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX })

@@ -1,4 +1,4 @@
-//! What a command asks for: its `data`, apart from the pool.
+//! The action of a command: its `data`, apart from the pool.
 
 use super::reader::{Array, FieldError, Node, Object};
 use crate::domain::{
@@ -12,7 +12,7 @@ const MODES: [(&str, RestockMode); 2] = [("set", RestockMode::Set), ("add", Rest
 const STATUSES: [(&str, RestockStatus); 2] =
     [("AVAILABLE", RestockStatus::Available), ("BLOCKED", RestockStatus::Blocked)];
 
-/// Reads the `data` of a command of that type.
+/// Reads the `data` of a command of the given type.
 pub(super) fn read(
     command_type: CommandType,
     data: &Object<'_, '_>,
@@ -74,7 +74,7 @@ fn read_cancel(data: &Object<'_, '_>) -> Result<Cancel, FieldError> {
     })
 }
 
-/// A reason has an upper bound only: an empty one is none.
+/// A reason has an upper bound only: an empty reason counts as `None`.
 fn read_reason(node: Node<'_, '_>) -> Result<Option<Reason>, FieldError> {
     match node.given() {
         None => Ok(None),
@@ -108,8 +108,8 @@ struct Entries<'v, 'p> {
 }
 
 impl<'v, 'p> Entries<'v, 'p> {
-    /// Checks how many entries there are and that seats are an event's. An empty array says
-    /// nothing, and is right everywhere.
+    /// Checks the number of entries and that only an event has seats. An empty array has no effect
+    /// and is always valid.
     fn read(
         data: &Object<'_, '_>,
         seats: Node<'v, 'p>,

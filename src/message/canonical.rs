@@ -1,18 +1,18 @@
-//! A message as one text in the canonical form of JSON (RFC 8785), written while it is parsed.
+//! A message as one text in the canonical form of JSON (RFC 8785), written while parsing.
 //!
 //! There is no tree of values: a body may hold half a million of them, and a tree costs a hundred
-//! times the body. The text is hardly longer than the body, whatever that holds. In it nothing is
-//! repeated and nothing is left to choice, so that [`super::reader`] finds its way without a
-//! parser, and the digest of a part is that of its bytes.
+//! times the body. The canonical text is hardly longer than the body, whatever its content. It has
+//! no repeated names and only one form, so [`super::reader`] navigates it without a parser, and the
+//! digest of a part is that of its bytes.
 
 use std::{cmp::Ordering, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Integers up to here are written by ECMAScript as they are: 2^53.
+/// ECMAScript writes integers up to here exactly: 2^53.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// A message in canonical form, but for numbers that are longer in it than they need be.
+/// A message in canonical form, except for numbers whose canonical form is unnecessarily long.
 #[derive(Debug)]
 pub(super) struct Document {
     text: String,
@@ -20,18 +20,18 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Parses a text as `serde_json` does, nesting and numbers bounded alike. Of a repeated member
-    /// name the last one counts.
+    /// Parses a text like `serde_json`, with the same bounds on nesting and numbers. The last of
+    /// repeated member names counts.
     ///
     /// # Errors
     ///
-    /// A text that is not JSON to it: the place and the grammar, never what it says.
+    /// An error of `serde_json`: the position and the grammar, never the text.
     pub(super) fn parse(json: &str) -> serde_json::Result<Self> {
         Self::write(json, Writer::default())
     }
 
-    /// The same, but integers of 64 bits stay as they are where a double would round them. For
-    /// reading alone: such a text is not in canonical form.
+    /// As [`Self::parse`], but keeps 64-bit integers that a double would round. For reading only:
+    /// such a text is not in canonical form.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Document {
         &self.text
     }
 
-    /// The canonical form of a value of it, piece by piece.
+    /// Passes the canonical form of one of its values to `piece`, part by part.
     pub(super) fn canonical(&self, value: &str, mut piece: impl FnMut(&[u8])) {
         if !self.is_shortened {
             return piece(value.as_bytes());
@@ -82,7 +82,7 @@ impl Document {
     }
 }
 
-/// The length of the string that a text begins with, quotes and all.
+/// The length of the string at the start of a text, with its quotes.
 pub(super) fn string_end(text: &[u8]) -> usize {
     let mut end = 1;
     while let Some(rest) = text.get(end..) {
@@ -95,9 +95,9 @@ pub(super) fn string_end(text: &[u8]) -> usize {
     text.len()
 }
 
-/// ECMAScript's way of writing a double.
+/// A double in ECMAScript's notation.
 fn number_text(number: f64) -> String {
-    // An art of its own, but for small integers. No number that was parsed is infinite.
+    // Only small integers have a simple notation. No parsed number is infinite.
     match as_integer(number) {
         Some(integer) => integer.to_string(),
         None => serde_json_canonicalizer::to_string(&number).unwrap_or_default(),
@@ -109,14 +109,14 @@ fn as_integer(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= EXACT_MAX as f64).then_some(number as i64)
 }
 
-/// A member of an object that is being written: where its name begins and its value ends.
+/// A member of an object being written: where its name begins and its value ends.
 #[derive(Clone, Copy)]
 struct Member {
     start: u32,
     end: u32,
 }
 
-/// Eight bytes a member: an object may have two hundred thousand.
+/// Eight bytes per member: an object may have two hundred thousand.
 fn place(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
@@ -124,17 +124,17 @@ fn place(at: usize) -> u32 {
 #[derive(Default)]
 struct Writer {
     text: Vec<u8>,
-    /// Those of the object under way, after those of the objects it is in.
+    /// Members of the current object, after those of the enclosing objects.
     members: Vec<Member>,
-    /// Where members are put in order.
+    /// The buffer for sorting members.
     spare: Vec<u8>,
     is_shortened: bool,
-    /// Whether integers beyond [`EXACT_MAX`] are written as they are, and not as doubles.
+    /// Whether integers beyond [`EXACT_MAX`] are written exactly, not as doubles.
     keeps_integers: bool,
 }
 
 impl Writer {
-    /// serde_json escapes what ECMAScript escapes, and the same way.
+    /// serde_json escapes the same characters as ECMAScript, in the same way.
     fn text<E: Error>(&mut self, text: &str) -> Result<(), E> {
         serde_json::to_writer(&mut self.text, text).map_err(E::custom)
     }
@@ -146,7 +146,7 @@ impl Writer {
         let _ = write!(self.text, "{number}");
     }
 
-    /// `1e20` would be 21 digits: four times as long as it came.
+    /// Keeps the shorter notation: `1e20` has 21 digits in canonical form.
     fn float(&mut self, number: f64) {
         let (canonical, short) = (number_text(number), format!("{number:e}"));
         let is_shorter = short.len() < canonical.len();
@@ -154,8 +154,8 @@ impl Writer {
         self.text.extend_from_slice(if is_shorter { &short } else { &canonical }.as_bytes());
     }
 
-    /// Ends the object that began there, whose members are those from `first` on: puts them in
-    /// order and leaves out the repeated ones.
+    /// Ends the object that begins at `start`, whose members are those from `first` on: sorts them
+    /// and drops the repeated ones.
     fn end_object(&mut self, start: usize, first: usize) {
         let Self { text, members, spare, .. } = self;
         let of_object = members.get_mut(first..).unwrap_or_default();
@@ -167,8 +167,7 @@ impl Writer {
             });
             let length = text.len() - start;
             if spare.capacity() < length {
-                // Beside the text there is never more than once its length; nested objects take
-                // room once.
+                // The buffer is never larger than the text; nested objects share it.
                 *spare = Vec::new();
                 spare.reserve_exact(length.saturating_mul(2).min(text.capacity()).max(length));
             }
@@ -190,7 +189,7 @@ impl Writer {
     }
 }
 
-/// The name that stands there, as it is written between its quotes.
+/// The name at this position, as written between its quotes.
 fn name_at(text: &[u8], start: u32) -> &[u8] {
     let from = text.get(start as usize..).unwrap_or_default();
     from.get(1..string_end(from) - 1).unwrap_or_default()
@@ -205,7 +204,7 @@ fn order(one: &[u8], other: &[u8]) -> Ordering {
     ranks(one).cmp(ranks(other))
 }
 
-/// Numbers in the order of the UTF-16 of a name's characters.
+/// Sort keys that order a name's characters by their UTF-16 code units.
 fn ranks(name: &[u8]) -> impl Iterator<Item = u32> {
     let mut left = std::str::from_utf8(name).unwrap_or_default().chars();
     std::iter::from_fn(move || {
@@ -226,7 +225,7 @@ fn ranks(name: &[u8]) -> impl Iterator<Item = u32> {
             },
             itself => itself,
         };
-        // What takes two units begins with one from D800 on, before E000.
+        // A character of two units begins with one from D800 on, which sorts before E000.
         let code = u32::from(character);
         Some(match code {
             0..0xE000 => code,
@@ -236,7 +235,7 @@ fn ranks(name: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Writes the value that comes next.
+/// Writes the next value.
 struct ValueOf<'w>(&'w mut Writer);
 
 impl<'de> DeserializeSeed<'de> for ValueOf<'_> {
@@ -317,7 +316,7 @@ impl<'de> Visitor<'de> for ValueOf<'_> {
     }
 }
 
-/// Writes an entry of the array whose entries begin there.
+/// Writes an entry of the array whose entries begin at this position.
 struct Separated<'w>(&'w mut Writer, usize);
 
 impl<'de> DeserializeSeed<'de> for Separated<'_> {
@@ -331,7 +330,7 @@ impl<'de> DeserializeSeed<'de> for Separated<'_> {
     }
 }
 
-/// Writes the name of a member of the object that begins there, and gives where it stands.
+/// Writes a member's name in the object that begins at this position, and returns where it stands.
 struct NameOf<'w>(&'w mut Writer, usize);
 
 impl<'de> DeserializeSeed<'de> for NameOf<'_> {

@@ -1,4 +1,4 @@
-//! The published schemas, as they stand in `schemas/`.
+//! The published schemas, identical to those in `schemas/`.
 
 macro_rules! embedded {
     ($($folder:literal / $name:literal),* $(,)?) => {
@@ -34,8 +34,8 @@ const ALL: [(&str, &str); COMMANDS.len() + RESULTS.len()] = {
     all
 };
 
-/// Every JSON Schema (draft 2020-12) under the CloudEvents `type` it describes: first the
-/// commands, then the results. Each stands alone.
+/// Every JSON Schema (draft 2020-12) under the CloudEvents `type` it describes: first the commands,
+/// then the results. Each is self-contained.
 #[must_use]
 pub fn schemas() -> &'static [(&'static str, &'static str)] {
     &ALL
@@ -53,8 +53,8 @@ pub fn results() -> &'static [(&'static str, &'static str)] {
     RESULTS
 }
 
-/// The AsyncAPI 3 document. It refers to the schemas by their path beside it:
-/// `./commands/<type>.json` and `./results/<type>.json`.
+/// The AsyncAPI 3 document. It refers to the schemas by relative path: `./commands/<type>.json` and
+/// `./results/<type>.json`.
 #[must_use]
 pub fn asyncapi() -> &'static str {
     include_str!("../../schemas/asyncapi.yaml")

@@ -1,4 +1,4 @@
-//! From a command to a message.
+//! Encodes a command as a message.
 
 use serde::Serialize;
 
@@ -9,23 +9,23 @@ use crate::domain::{
     Timestamp, UserId,
 };
 
-/// A command to be sent.
+/// A command to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingCommand {
-    /// Its identity.
+    /// The command's identity.
     pub key: CommandKey,
-    /// When it was made.
+    /// The CloudEvents `time`.
     pub time: Timestamp,
     /// The pool it names.
     pub pool: PoolId,
-    /// What it asks for.
+    /// The requested change.
     pub action: Action,
-    /// The trace it belongs to.
+    /// Its trace context, if any.
     pub traceparent: Option<TraceContext>,
 }
 
-/// The group a command goes into unless its sender wants another: `event-42`, `store-store-1`; an
-/// expiry's is `expire/<reservation id>`, so that it never queues behind a sale.
+/// A command's default group: `event-42`, `store-store-1`; for an expiry `expire/<reservation id>`,
+/// so that it never queues behind a sale.
 #[must_use]
 pub fn default_group(pool: &PoolId, action: &Action) -> GroupId {
     let group = match (action, pool) {
@@ -40,9 +40,9 @@ pub fn default_group(pool: &PoolId, action: &Action) -> GroupId {
     }
 }
 
-/// The message that [`super::decode`] reads as this command.
+/// The message that [`super::decode`] reads back as this command.
 ///
-/// What stays at its default is left out, except for `reservation_id`.
+/// Fields with default values are omitted, except for `reservation_id`.
 #[must_use]
 pub fn encode_command(command: &OutgoingCommand) -> String {
     to_json(&CommandBody {
@@ -58,10 +58,11 @@ pub fn encode_command(command: &OutgoingCommand) -> String {
     })
 }
 
-/// Room for most messages, bytes.
+/// The initial capacity, bytes: enough for most messages.
 const USUAL_BYTES: usize = 768;
 
-/// JSON of a value that has one: derived, of texts, numbers and lists, with names for members.
+/// Serializes a value that cannot fail: derived, of texts, numbers and lists, with texts as member
+/// names.
 pub(super) fn to_json<T: Serialize>(value: &T) -> String {
     let mut json = Vec::with_capacity(USUAL_BYTES);
     let written = serde_json::to_writer(&mut json, value).map_err(|error| error.to_string());
@@ -86,7 +87,7 @@ struct CommandBody<'a> {
     data: CommandData<'a>,
 }
 
-/// The `data` of every command; each has a part of the fields.
+/// The `data` of every command; each uses a subset of the fields.
 #[derive(Default, Serialize)]
 struct CommandData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

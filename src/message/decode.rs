@@ -1,4 +1,4 @@
-//! From a message to a command.
+//! Decodes a message into a command.
 
 use super::{
     action,
@@ -13,40 +13,40 @@ use crate::{
     ports::queue::MESSAGE_BYTES_MAX,
 };
 
-/// How sources begin that are the workers' own: only the queue of expiries takes them, so that
-/// nobody else can take the identity of an expiry.
+/// The prefix of the workers' own sources: only the queue of expiries accepts them, so that no
+/// producer can take the identity of an expiry.
 pub const RESERVED_SOURCES: &str = "/inventory-worker/";
 
-/// A message that is a command.
+/// A valid command message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// What it asks for.
+    /// The command itself.
     pub command: Command,
-    /// The trace it belongs to.
+    /// Its trace context, if any.
     pub traceparent: Option<TraceContext>,
 }
 
-/// A message that is no command, and what can be told of it.
+/// An invalid message, and the parts of it that could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {}", rejection.code.as_str(), rejection.message)]
 pub struct Undecodable {
     /// `INVALID_MESSAGE` or `UNSUPPORTED_TYPE`. Its message begins with the field (`data.seats[3]`;
-    /// `message` for the whole) and a colon, says what was expected, and never holds the value.
+    /// `message` for the whole) and a colon, states what was expected, and never holds the value.
     pub rejection: Rejection,
-    /// Its identity, where source and id could be read.
+    /// Its identity, if source and id could be read.
     pub key: Option<CommandKey>,
-    /// Its type, where one could be read: at most [`super::COMMAND_TYPE_BYTES_MAX`] bytes.
+    /// Its type, if it could be read: at most [`super::COMMAND_TYPE_BYTES_MAX`] bytes.
     pub command_type: Option<String>,
-    /// The pool it names, where it names one.
+    /// The pool it names, if any.
     pub pool: Option<PoolId>,
-    /// What the message comes to: SHA-256 of its bytes.
+    /// SHA-256 of the message's bytes.
     pub digest: Digest,
-    /// The trace it belongs to.
+    /// Its trace context, if any.
     pub traceparent: Option<TraceContext>,
 }
 
 impl Undecodable {
-    /// Of a body that the decoder could not come to the end of: a defect of it.
+    /// The rejection of a body on which the decoder itself failed, by a defect.
     #[must_use]
     pub fn decoder_panicked(body: &str) -> Self {
         let fault = FieldError::at(&Path::Message, format_args!("what this release can read"));
@@ -56,11 +56,11 @@ impl Undecodable {
 
 /// Reads a command from the body of an SQS message: CloudEvents 1.0 in structured JSON mode.
 ///
-/// Checks everything the message alone can tell; the limits an operator sets are no part of it.
-/// Takes at most [`MESSAGE_BYTES_MAX`] bytes. How JSON is read is told in [`crate::message`].
+/// Checks everything the message alone can show, but not an operator's limits. Takes at most
+/// [`MESSAGE_BYTES_MAX`] bytes. [`crate::message`] states how JSON is read.
 ///
 /// # Errors
-/// [`Undecodable`] where the body is no valid command, naming the first fault: of the envelope in
+/// [`Undecodable`] if the body is not a valid command, naming the first fault: of the envelope in
 /// the order `specversion`, `id`, `source`, `type`, `time`, `datacontenttype`, then of `data`.
 pub fn decode(body: &str) -> Result<Decoded, Box<Undecodable>> {
     let document =
@@ -72,11 +72,11 @@ pub fn decode(body: &str) -> Result<Decoded, Box<Undecodable>> {
     })
 }
 
-/// Reads a command that a producer sent: like [`decode`], without the sources that are the workers'
-/// own ([`RESERVED_SOURCES`]).
+/// Decodes a producer's command: like [`decode`], but rejects the workers' own sources
+/// ([`RESERVED_SOURCES`]).
 ///
 /// # Errors
-/// As for [`decode`]; and of a command that is right otherwise, its `source` if it is reserved.
+/// As for [`decode`]; for an otherwise valid command, its `source` if it is reserved.
 pub fn decode_from_producer(body: &str) -> Result<Decoded, Box<Undecodable>> {
     let decoded = decode(body)?;
     let command = &decoded.command;
@@ -99,7 +99,7 @@ pub fn is_reserved(source: &Source) -> bool {
     source.as_str().starts_with(RESERVED_SOURCES)
 }
 
-/// What is expected in place of a reserved source.
+/// The "expected" text for a reserved source.
 #[must_use]
 pub fn not_reserved() -> String {
     format!(
@@ -112,7 +112,7 @@ fn parse(body: &str) -> Result<Document, FieldError> {
         let expected = format_args!("at most {MESSAGE_BYTES_MAX} bytes");
         return Err(FieldError::at(&Path::Message, expected));
     }
-    // The parser's errors tell the place and the grammar, never the text.
+    // The parser's errors contain the position and the grammar, never the text.
     Document::parse(body)
         .map_err(|error| FieldError::at(&Path::Message, format_args!("JSON ({error})")))
 }

@@ -1,4 +1,4 @@
-//! From a published result back to the outcome: the one decoder that subscribers in this crate use.
+//! Decodes a published result into its outcome: the one decoder for this crate's subscribers.
 
 use uuid::Uuid;
 
@@ -20,17 +20,17 @@ use crate::{
 /// A result as a subscriber reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodedResult {
-    /// The same at every delivery of the result.
+    /// The result's id, the same for every delivery.
     pub id: Uuid,
     /// When the outcome was decided.
     pub time: Timestamp,
-    /// The command that the result answers.
+    /// The command it answers.
     pub command: AnsweredCommand,
-    /// The pool that the command named; `None` where it could not be read.
+    /// The pool that the command named; `None` if it could not be read.
     pub pool: Option<PoolId>,
-    /// The outcome. Of a rejection, lists and message as the publisher cut them to fit.
+    /// The outcome. A rejection's lists and message are as the publisher cut them to fit.
     pub outcome: Outcome,
-    /// The trace it belongs to.
+    /// Its trace context, if any.
     pub traceparent: Option<TraceContext>,
 }
 
@@ -39,9 +39,9 @@ pub struct DecodedResult {
 pub struct AnsweredCommand {
     /// Its identity.
     pub key: CommandKey,
-    /// Its CloudEvents `type`; `None` where it could not be read.
+    /// Its CloudEvents `type`; `None` if it could not be read.
     pub command_type: Option<String>,
-    /// SQS's sequence number of the command: a decimal number that grows within its group.
+    /// The SQS sequence number of the command: a decimal number that increases within its group.
     pub sequence: Option<String>,
 }
 
@@ -52,15 +52,15 @@ impl DecodedResult {
         self.outcome.result_type()
     }
 
-    /// Why nothing was changed, where it is a rejection.
+    /// The rejection; `None` for other outcomes.
     #[must_use]
     pub fn rejection(&self) -> Option<&Rejection> {
         self.outcome.rejection()
     }
 }
 
-/// A body that is no result of this contract. Names the first wrong field and what was expected,
-/// never the value: `data.rejection.code: missing, expected …`.
+/// The error for a body that is not a result of this contract. Names the first wrong field and what
+/// was expected, never the value: `data.rejection.code: missing, expected …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidResult {
@@ -74,15 +74,15 @@ impl From<FieldError> for InvalidResult {
 }
 
 /// Reads a result from the body that was published to SNS, which is also the body of the SQS
-/// message where the subscription uses raw message delivery.
+/// message if the subscription uses raw message delivery.
 ///
-/// Ignores unknown fields, which later releases may add. `ended_at` of a reservation that was given
-/// back is the time of the result, which is when it was decided.
+/// Ignores unknown fields, which later releases may add. The `ended_at` of a released reservation
+/// is the time of the result, which is when it was decided.
 ///
 /// # Errors
 ///
-/// [`InvalidResult`] for a body that is no result, or of a type or with a rejection code that this
-/// release does not know.
+/// [`InvalidResult`] for a body that is not a result, or whose type or rejection code this release
+/// does not know.
 pub fn decode_result(body: &str) -> Result<DecodedResult, InvalidResult> {
     if body.len() > MESSAGE_BYTES_MAX {
         let expected = format_args!("at most {MESSAGE_BYTES_MAX} bytes");
@@ -154,7 +154,7 @@ fn uuid(node: Node<'_, '_>) -> Result<Uuid, FieldError> {
 fn read_command(command: &Object<'_, '_>) -> Result<AnsweredCommand, FieldError> {
     let [source, id, kind, sequence] = command.fields(["source", "id", "type", "sequence"]);
     let key = CommandKey { source: source.text()?, id: id.text()? };
-    // A type obeys the rule of an id.
+    // A type follows the rule of an id.
     let kind = kind.given().map(|kind| kind.text::<CommandId>()).transpose()?;
     let sequence = sequence.given().map(|sequence| {
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -165,7 +165,7 @@ fn read_command(command: &Object<'_, '_>) -> Result<AnsweredCommand, FieldError>
     Ok(AnsweredCommand { key, command_type, sequence: sequence.transpose()? })
 }
 
-/// Every result names its pool, but for the rejection of a command that named none.
+/// Every result names its pool, except the rejection of a command that named none.
 fn read_pool(kind: Kind, data: &Object<'_, '_>) -> Result<Option<PoolId>, FieldError> {
     let [event, store] = data.fields(["event_id", "store_id"]);
     let is_named = event.given().or(store.given()).is_some();

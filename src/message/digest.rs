@@ -1,26 +1,26 @@
-//! What a message comes to in 32 bytes.
+//! Digests of messages, 32 bytes.
 
 use sha2::{Digest as _, Sha256};
 
 use super::canonical::Document;
 use crate::domain::{CommandType, Digest};
 
-/// The digest of a command's content: SHA-256 of the RFC 8785 form of `{type, data}`, with `data`
-/// a value of the document.
+/// The digest of a command's content: SHA-256 of the RFC 8785 form of `{type, data}`, with `data` a
+/// value of the document.
 ///
-/// Unknown fields of `data` are part of it; defaults are not, nor is the order of members, the
-/// spelling of numbers or white space.
+/// Unknown fields of `data` count; defaults, the order of members, the notation of numbers and
+/// white space do not.
 pub(super) fn of_content(command_type: CommandType, document: &Document, data: &str) -> Digest {
     let mut sum = Sha256::new_with_prefix(br#"{"data":"#);
     document.canonical(data, |piece| sum.update(piece));
-    // The name of a type needs no escapes.
+    // Type names need no escapes.
     sum.update(br#","type":""#);
     sum.update(command_type.as_str());
     sum.update(br#""}"#);
     Digest(sum.finalize().into())
 }
 
-/// The digest of a message that could not be read: SHA-256 of its bytes.
+/// The digest of an unreadable message: SHA-256 of its bytes.
 pub(super) fn of_bytes(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }

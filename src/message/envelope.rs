@@ -7,10 +7,10 @@ use super::{
 use crate::domain::{CommandId, CommandKey, CommandType, PoolId, StoreId, ids::EVENT_ID_MAX};
 
 /// The longest `type`, bytes. A longer one is `INVALID_MESSAGE`, not `UNSUPPORTED_TYPE`, so that
-/// the answer that names it stays small. Otherwise a `type` obeys the rule of an `id`.
+/// the result that names it stays small. Otherwise a `type` follows the rule of an `id`.
 pub const COMMAND_TYPE_BYTES_MAX: usize = CommandId::MAX_BYTES;
 
-/// An envelope that was found right.
+/// A valid envelope.
 pub(super) struct Envelope {
     pub(super) key: CommandKey,
     pub(super) command_type: CommandType,
@@ -55,7 +55,7 @@ fn read_type(node: Node<'_, '_>) -> Result<CommandType, FieldError> {
 }
 
 /// Whether it is `application/json`, in any case (RFC 9110, section 8.3.1), with or without
-/// parameters, which mean nothing to us (RFC 8259, section 11).
+/// parameters, which have no meaning (RFC 8259, section 11).
 fn is_json(content_type: &str) -> bool {
     let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     let printable = |b: u8| matches!(b, b'\t' | b' '..=b'~');
@@ -79,7 +79,7 @@ pub(super) fn read_pool(data: &Object<'_, '_>) -> Result<PoolId, FieldError> {
     }
 }
 
-/// The parts of an envelope that are valid in a message that is not.
+/// The valid parts of an invalid message's envelope.
 #[derive(Default)]
 pub(super) struct PartialEnvelope {
     pub(super) key: Option<CommandKey>,
@@ -88,7 +88,7 @@ pub(super) struct PartialEnvelope {
     pub(super) traceparent: Option<TraceContext>,
 }
 
-/// Reads every valid part, whatever else is wrong.
+/// Reads every valid part, whatever else is invalid.
 pub(super) fn read_partial(message: &Object<'_, '_>) -> PartialEnvelope {
     let [source, id, kind, parent, state, data] =
         message.fields(["source", "id", "type", TRACEPARENT, TRACESTATE, "data"]);

@@ -1,6 +1,6 @@
-//! Reads JSON values and knows where they stand, so that an error can name its field.
+//! Reads JSON values with their paths, so that an error can name its field.
 //!
-//! A value is a part of the canonical text: nothing is built of what nobody asks for. A [`Path`] is
+//! A value is a slice of the canonical text: only the values that are read are built. A [`Path`] is
 //! a chain of stack frames: it costs nothing until an error is written.
 
 use std::{borrow::Cow, fmt, ops::RangeInclusive, str::FromStr};
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::domain::{InvalidText, Rejection, RejectionCode, Timestamp};
 
-/// Where in a message a value stands: `data.lines[2].quantity`.
+/// The path of a value in a message: `data.lines[2].quantity`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Path<'p> {
-    /// The message as a whole.
+    /// The whole message.
     Message,
     /// A member of an object.
     Field(&'p Path<'p>, &'static str),
@@ -35,7 +35,7 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// What is wrong with a message. Names the field and what was expected, never the value.
+/// A fault of a message. Names the field and what was expected, never the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FieldError {
     code: RejectionCode,
@@ -51,7 +51,7 @@ impl FieldError {
         }
     }
 
-    /// The message is right as far as one can tell, of a type that is not known.
+    /// The message is valid as far as it can be checked, but its type is unknown.
     pub(super) fn unsupported(path: &Path<'_>, expected: impl fmt::Display) -> Self {
         Self { code: RejectionCode::UnsupportedType, ..Self::at(path, expected) }
     }
@@ -63,7 +63,7 @@ impl From<FieldError> for Rejection {
     }
 }
 
-/// A value, or the place where one is missing.
+/// A value and its path; the value may be missing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'v, 'p> {
     value: Option<&'v str>,
@@ -71,24 +71,24 @@ pub(super) struct Node<'v, 'p> {
 }
 
 impl<'v, 'p> Node<'v, 'p> {
-    /// The message as a whole.
+    /// The whole message.
     pub(super) fn message(document: &'v Document) -> Self {
         Self { value: Some(document.text()), path: Path::Message }
     }
 
-    /// The node, where there is a value.
+    /// The node, if it has a value.
     pub(super) fn given(self) -> Option<Self> {
         self.value.map(|_| self)
     }
 
-    /// The node, where there is a value other than `null`. CloudEvents JSON format, section 2.2:
-    /// "When decoding attributes and a null value is encountered, it MUST be treated as the
-    /// equivalent of unset or omitted."
+    /// The node, if it has a value other than `null`. CloudEvents JSON format, section 2.2: "When
+    /// decoding attributes and a null value is encountered, it MUST be treated as the equivalent of
+    /// unset or omitted."
     pub(super) fn attribute(self) -> Option<Self> {
         self.value.filter(|value| *value != "null").map(|_| self)
     }
 
-    /// The error of this place.
+    /// An error at this path.
     pub(super) fn fault(&self, expected: impl fmt::Display) -> FieldError {
         match self.value {
             Some(_) => FieldError::at(&self.path, expected),
@@ -99,12 +99,12 @@ impl<'v, 'p> Node<'v, 'p> {
         }
     }
 
-    /// The error of a type that is not known.
+    /// The error of an unknown type.
     pub(super) fn unsupported(&self, expected: impl fmt::Display) -> FieldError {
         FieldError::unsupported(&self.path, expected)
     }
 
-    /// A text as it is.
+    /// The string without further checks.
     pub(super) fn str(&self) -> Option<Cow<'v, str>> {
         let written = self.value?;
         let text = written.strip_prefix('"')?.strip_suffix('"')?;
@@ -114,16 +114,17 @@ impl<'v, 'p> Node<'v, 'p> {
         Some(Cow::Borrowed(text))
     }
 
-    /// A text with rules of its own.
+    /// A string parsed by the rule of its type.
     pub(super) fn text<T: FromStr<Err = InvalidText>>(&self) -> Result<T, FieldError> {
-        // No such text may be empty: what is missing or no string is told the rule of one that is.
+        // No such text may be empty, so a missing value or a non-string reports the rule for the
+        // empty text.
         self.str()
             .unwrap_or_default()
             .parse()
             .map_err(|wrong: InvalidText| self.fault(wrong.expected))
     }
 
-    /// One of a few words.
+    /// One of the listed words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, FieldError> {
         let given = self.str();
         let found = words.iter().find(|(word, _)| Some(*word) == given.as_deref());
@@ -133,7 +134,7 @@ impl<'v, 'p> Node<'v, 'p> {
         })
     }
 
-    /// An integer.
+    /// An integer within the range.
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, FieldError> {
         let number = || self.value.and_then(|value| serde_json::from_str(value).ok());
         let given = number().as_ref().and_then(integral);
@@ -142,7 +143,7 @@ impl<'v, 'p> Node<'v, 'p> {
         })
     }
 
-    /// An integer of 64 bits, which may be negative.
+    /// A 64-bit integer, possibly negative.
     pub(super) fn signed_integer(&self) -> Result<i64, FieldError> {
         let given = self.value.and_then(|value| serde_json::from_str(value).ok());
         given.ok_or_else(|| self.fault("an integer of 64 bits"))
@@ -157,7 +158,7 @@ impl<'v, 'p> Node<'v, 'p> {
         }
     }
 
-    /// A time.
+    /// An RFC 3339 time.
     pub(super) fn timestamp(&self) -> Result<Timestamp, FieldError> {
         let at = self.str().and_then(|text| rfc3339::parse(&text));
         at.ok_or_else(|| self.fault(rfc3339::EXPECTED))
@@ -182,17 +183,17 @@ impl<'v, 'p> Node<'v, 'p> {
     }
 }
 
-/// The number as an integer, where it is one within what a double holds exactly or was written as
-/// an integer of 64 bits.
+/// The number as an integer, if it is integral and exact as a double, or was written as an integer
+/// of 64 bits.
 fn integral(number: &Number) -> Option<u64> {
-    /// 2^53: up to here every integer is a double.
+    /// 2^53: up to here every integer is exact as a double.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let fits = |float: &f64| float.fract() == 0.0 && (0.0..=EXACT_MAX).contains(float);
     number.as_u64().or_else(|| number.as_f64().filter(fits).map(|float| float as u64))
 }
 
-/// What an array or object in canonical form holds, one after the other: values, or for an object
-/// names and values in turn.
+/// The parts of an array or object in canonical form, in order: values, or for an object
+/// alternating names and values.
 struct Parts<'v>(&'v str);
 
 impl<'v> Parts<'v> {
@@ -207,13 +208,13 @@ impl<'v> Iterator for Parts<'v> {
     fn next(&mut self) -> Option<&'v str> {
         let length = value_end(self.0.as_bytes());
         let (value, rest) = self.0.split_at_checked(length)?;
-        // What follows is a comma, or for a name a colon.
+        // Skips the comma, or the colon after a name.
         self.0 = rest.get(1..).unwrap_or_default();
         (!value.is_empty()).then_some(value)
     }
 }
 
-/// The length of the value that a canonical text begins with.
+/// The length of the value at the start of a canonical text.
 fn value_end(text: &[u8]) -> usize {
     let mut end = 0;
     let mut depth = 0_usize;
@@ -232,7 +233,7 @@ fn value_end(text: &[u8]) -> usize {
     end
 }
 
-/// An object and where it stands.
+/// An object and its path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Object<'v, 'p> {
     text: &'v str,
@@ -240,7 +241,7 @@ pub(super) struct Object<'v, 'p> {
 }
 
 impl<'v> Object<'v, '_> {
-    /// The members of these names, each there or missing; found in one pass.
+    /// The members with these names, each present or missing; found in one pass.
     pub(super) fn fields<const N: usize>(&self, names: [&'static str; N]) -> [Node<'v, '_>; N] {
         let mut nodes = names.map(|name| {
             let path = Path::Field(&self.path, name);
@@ -264,20 +265,20 @@ impl<'v> Object<'v, '_> {
         self.text
     }
 
-    /// A member, there or missing.
+    /// A member, present or missing.
     #[cfg(test)]
     pub(super) fn field(&self, name: &'static str) -> Node<'v, '_> {
         let [node] = self.fields([name]);
         node
     }
 
-    /// The error of the object as a whole.
+    /// An error of the whole object.
     pub(super) fn fault(&self, expected: impl fmt::Display) -> FieldError {
         FieldError::at(&self.path, expected)
     }
 }
 
-/// An array and where it stands.
+/// An array and its path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Array<'v, 'p> {
     text: &'v str,
@@ -286,12 +287,12 @@ pub(super) struct Array<'v, 'p> {
 }
 
 impl<'v> Array<'v, '_> {
-    /// How many entries there are.
+    /// The number of entries.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Reads every entry; how many there may be has been looked at.
+    /// Reads every entry; the caller has checked their number.
     pub(super) fn read<T>(
         &self,
         mut one: impl FnMut(Node<'v, '_>) -> Result<T, FieldError>,
@@ -303,7 +304,7 @@ impl<'v> Array<'v, '_> {
         Ok(read)
     }
 
-    /// Refuses a name that stands in two entries; the error names the second.
+    /// Rejects a name that occurs in two entries; the error names the second.
     pub(super) fn unique<'t, T>(
         &self,
         entries: &'t [T],
@@ -324,7 +325,7 @@ impl<'v> Array<'v, '_> {
     }
 }
 
-/// What fields were asked for, so that a test can hold them against the schema.
+/// Records the fields that were read, so that a test can compare them with the schema.
 #[cfg(test)]
 pub(super) mod asked {
     use std::{cell::RefCell, collections::BTreeSet};
@@ -348,7 +349,7 @@ pub(super) mod asked {
         ASKED.with_borrow_mut(|asked| asked.insert(pattern(path)));
     }
 
-    /// The fields asked for in this thread since the last call, `[]` standing for every index.
+    /// The fields read in this thread since the last call, with `[]` for every index.
     pub(in crate::message) fn take() -> BTreeSet<String> {
         ASKED.take()
     }

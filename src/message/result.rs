@@ -1,4 +1,4 @@
-//! From an outcome to the result that is published.
+//! Encodes an outcome as the result to publish.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -21,30 +21,30 @@ use crate::{
 /// The CloudEvents `source` of every result.
 pub const RESULT_SOURCE: &str = "/inventory-worker";
 
-/// The most one result comes to with its attributes, bytes: SNS's limit, less 16 KiB for what SNS
-/// may count besides.
+/// The largest result with its attributes, bytes: SNS's limit, less 16 KiB for anything else that
+/// SNS may count.
 pub const RESULT_BYTES_MAX: usize = PUBLISH_BYTES_MAX - 16 * 1024;
 
-/// What a result is made of.
+/// The content of a result.
 #[derive(Clone, Copy, Debug)]
 pub struct ResultMessage<'a> {
     /// The command's identity.
     pub key: &'a CommandKey,
-    /// The command's `type`; empty where none could be read, and then left out.
+    /// The command's `type`; empty if it could not be read, and then omitted.
     pub command_type: &'a str,
-    /// SQS's sequence number of the command.
+    /// The SQS sequence number of the command.
     pub sequence: Option<&'a str>,
     /// The command's group.
     pub group: &'a GroupId,
-    /// The pool the command named, where known.
+    /// The pool that the command named, if known.
     pub pool: Option<&'a PoolId>,
-    /// What the command came to.
+    /// The outcome of the command.
     pub outcome: &'a Outcome,
-    /// When that was decided: from the ledger for an outcome that was replayed.
+    /// When the outcome was decided: from the ledger for a replayed outcome.
     pub decided_at: Timestamp,
-    /// The command's digest, or that of a message that could not be read.
+    /// The digest of the command, or of an unreadable message.
     pub message_digest: Digest,
-    /// The command's trace.
+    /// The command's trace context, if any.
     pub traceparent: Option<&'a TraceContext>,
 }
 
@@ -55,10 +55,10 @@ impl ResultMessage<'_> {
     }
 }
 
-/// The id of a command's result, the same at every delivery of the command.
+/// The id of a command's result, the same for every delivery of the command.
 ///
-/// For a rejection that answers a message rather than a command, derived from the message's digest
-/// too, and for `NOT_YET_EXPIRED` from the time.
+/// A rejection that answers a message rather than a command also derives its id from the message's
+/// digest, and `NOT_YET_EXPIRED` from the time.
 #[must_use]
 pub fn result_id(
     key: &CommandKey,
@@ -76,8 +76,8 @@ pub fn result_id(
 }
 
 /// The result to publish. Never fails and never exceeds [`RESULT_BYTES_MAX`]: the lists that may
-/// grow beyond it (`restock.skipped`, and `seats` and `lines` of a rejection) are cut to what fits,
-/// from the end. A rejection whose lists were cut says so in its message.
+/// grow beyond it (`restock.skipped`, and `seats` and `lines` of a rejection) are cut from the end
+/// to fit. A rejection with cut lists states so in its message.
 #[must_use]
 pub fn encode_result(result: &ResultMessage<'_>) -> Publication {
     let whole = Lists::of(result.outcome);
@@ -165,7 +165,7 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// The lists, shorter by at least so many bytes of JSON: what is named last goes first.
+    /// The lists, shorter by at least `bytes` of JSON: the last-named entries are removed first.
     fn without(self, bytes: usize) -> Self {
         let mut excess = bytes;
         Self {
@@ -176,11 +176,11 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// The entries that are left when the last ones are taken away until `excess` is made up for.
+/// The entries that remain after removing the last ones until `excess` is covered.
 fn cut<'a, T: Serialize>(mut entries: &'a [T], excess: &mut usize) -> &'a [T] {
     while *excess > 0 {
         let Some((last, rest)) = entries.split_last() else { break };
-        // With the comma before it.
+        // Counts the preceding comma too.
         *excess = excess.saturating_sub(to_json(last).len().saturating_add(1));
         entries = rest;
     }
@@ -225,7 +225,7 @@ struct CommandRef<'a> {
     sequence: Option<&'a str>,
 }
 
-/// What `data` carries by type of result.
+/// The `data` of a result; its fields depend on the type.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Detail<'a> {
@@ -263,7 +263,7 @@ impl<'a> Detail<'a> {
     }
 }
 
-/// What a result shows of a reservation: without the pool, which stands beside it.
+/// A reservation in a result: without the pool, which is a field beside it.
 #[derive(Serialize)]
 struct ReservationBody<'a> {
     reservation_id: ReservationId,
@@ -325,7 +325,7 @@ struct RejectionBody<'a> {
     lines: &'a [LineShortfall],
 }
 
-/// The most that [`RejectionBody::new`] adds to a message, bytes: 36 and two numbers.
+/// The most bytes that [`RejectionBody::new`] adds to a message: 36 and two numbers.
 const CUT_NOTE_BYTES_MAX: usize = 80;
 
 impl<'a> RejectionBody<'a> {

@@ -1,8 +1,8 @@
-//! Times on the wire.
+//! RFC 3339 times in messages.
 
 use crate::domain::Timestamp;
 
-/// What is expected where a time stands.
+/// The "expected" text for a time.
 pub(super) const EXPECTED: &str =
     "an RFC 3339 time such as \"2026-11-22T10:00:00Z\", with at most 9 digits of a second";
 
@@ -11,10 +11,10 @@ const FIRST_SECOND: i64 = -62_167_219_200;
 
 /// Reads an RFC 3339 time (section 5.6) without losing precision.
 ///
-/// The shape is checked first, as `jiff` takes more than RFC 3339 does. More than nine digits of a
-/// second are refused, as they could not be kept. A leap second (`23:59:60` UTC, section 5.7) is
-/// read as the second before it, as POSIX time has none. So is nothing after
-/// 9999-12-30T22:00:00.999999999Z, where `jiff` ends.
+/// The shape is checked first, as `jiff` accepts more than RFC 3339 does. More than nine fractional
+/// digits are rejected, as they could not be kept. A leap second (`23:59:60` UTC, section 5.7) is
+/// read as the second before it, as POSIX time has none. Times after 9999-12-30T22:00:00.999999999Z
+/// are rejected, as `jiff` ends there.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
     let is_leap = shape(text.as_bytes())?;
     let at: Timestamp = text.parse().ok()?;
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Option<Timestamp> {
     (has_form && leap_fits).then_some(at)
 }
 
-/// Whether the text has the shape of an RFC 3339 time, and if so whether its second is 60.
+/// Whether the second is 60; `None` if the text does not have the shape of an RFC 3339 time.
 fn shape(text: &[u8]) -> Option<bool> {
     let (date, rest) = text.split_at_checked(10)?;
     let (time, rest) = rest.split_at_checked(9)?;

@@ -1,11 +1,11 @@
-//! Trace context, handed on from a command to its result.
+//! Trace context, propagated from a command to its result.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use crate::domain::InvalidText;
 
-/// The name of a traceparent: as a CloudEvents extension ("Distributed Tracing"), and as an
-/// attribute of a message.
+/// The name of a traceparent: as a CloudEvents extension ("Distributed Tracing"), and as a message
+/// attribute.
 pub const TRACEPARENT: &str = "traceparent";
 
 /// The name of a tracestate, in the same places.
@@ -14,7 +14,7 @@ pub const TRACESTATE: &str = "tracestate";
 /// The length of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
-/// The longest `tracestate` that is handed on, bytes. W3C Trace Context, section 3.3.1.5: "Vendors
+/// The longest `tracestate` that is propagated, bytes. W3C Trace Context, section 3.3.1.5: "Vendors
 /// SHOULD propagate at least 512 characters".
 const STATE_BYTES_MAX: usize = 512;
 
@@ -27,8 +27,8 @@ const STATE_PART_BYTES_MAX: usize = 256;
 /// A trace context: a `traceparent` (W3C Trace Context, section 3.2), always of version 00, and
 /// the `tracestate` (section 3.3) that came with it.
 ///
-/// A later version is read as the recommendation asks of a version 00 implementation: its trace
-/// id, parent id and sampled flag are kept, the rest is left out.
+/// A later version is read as the recommendation requires of a version 00 implementation: its trace
+/// id, parent id and sampled flag are kept, the rest is dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     parent: Arc<str>,
@@ -42,7 +42,7 @@ impl TraceContext {
         &self.parent
     }
 
-    /// The vendors' own: `key=value` members, at most 512 bytes of printable ASCII.
+    /// The `tracestate`: `key=value` members, at most 512 bytes of printable ASCII.
     #[must_use]
     pub fn tracestate(&self) -> Option<&str> {
         self.state.as_deref()
@@ -54,15 +54,15 @@ impl TraceContext {
         self.parent.get(3..35).unwrap_or_default()
     }
 
-    /// With this tracestate, where it is one that can be handed on; without otherwise: it "MUST
-    /// NOT" keep a traceparent from being used (W3C Trace Context, section 3.3.1).
+    /// Adds this tracestate if it can be propagated, or none otherwise: it "MUST NOT" keep a
+    /// traceparent from being used (W3C Trace Context, section 3.3.1).
     #[must_use]
     pub fn with_tracestate(self, state: Option<&str>) -> Self {
         Self { state: state.filter(|state| is_state(state)).map(Arc::from), ..self }
     }
 
-    /// Reads it from a message's attributes, where instrumented clients put it. `None` where there
-    /// is none, or a malformed one.
+    /// Reads it from a message's attributes, where instrumented clients put it. `None` if it is
+    /// absent or malformed.
     #[must_use]
     pub fn from_attributes(attributes: &BTreeMap<String, String>) -> Option<Self> {
         let context: Self = attributes.get(TRACEPARENT)?.parse().ok()?;
@@ -70,7 +70,7 @@ impl TraceContext {
     }
 }
 
-/// The traceparent.
+/// Writes the traceparent.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.parent)
@@ -110,7 +110,7 @@ fn parse(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The text, where it is so many lower-case hexadecimal digits.
+/// The text, if it consists of exactly `digits` lower-case hexadecimal digits.
 fn hex(text: &str, digits: usize) -> Option<&str> {
     let lower = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
     (text.len() == digits && text.bytes().all(lower)).then_some(text)
@@ -120,7 +120,7 @@ fn all_zero(text: &str) -> bool {
     text.bytes().all(|b| b == b'0')
 }
 
-/// Whether it is a tracestate that can be handed on as it is.
+/// Whether the text is a tracestate that can be propagated unchanged.
 fn is_state(text: &str) -> bool {
     let members = text.split(',').map(|member| member.trim_matches([' ', '\t']));
     let mut members = members.filter(|member| !member.is_empty()).peekable();

@@ -1,4 +1,4 @@
-//! Time and chance, passed in so that a test or simulation can own them.
+//! Time and randomness, injected so that a test or simulation can control them.
 
 use uuid::Uuid;
 
@@ -6,18 +6,18 @@ use crate::domain::Timestamp;
 
 /// The worker's clock.
 ///
-/// Gives the time of day in UTC, truncated to the millisecond. May jump, and differs between
-/// workers: no guarantee rests on it. Waiting is done by `tokio::time`, which tests pause.
+/// Returns the UTC time, truncated to the millisecond. May jump, and differs between workers: no
+/// guarantee depends on it. Waits use `tokio::time`, which tests pause.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The only source of chance in the worker.
+/// The worker's only source of randomness.
 pub trait Entropy: Send + Sync {
     /// A new id, for tokens.
     fn uuid(&self) -> Uuid;
 
-    /// An evenly distributed number from 0 up to and without 1, for jitter.
+    /// A uniformly distributed number, at least 0 and below 1, for jitter.
     fn fraction(&self) -> f64;
 }

@@ -1,22 +1,22 @@
-//! How a port call can fail.
+//! The errors of port calls.
 
-/// A call that failed as a whole. None of these is the fault of one message: all are failures of
-/// the environment, to be retried later, and no reason to drop or dead-letter anything.
+/// A call that failed as a whole. No message causes these errors: all are failures of the
+/// environment, to be retried later, and no reason to drop or dead-letter a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    /// The service asked for less. Nothing was done, unless the client library repeated the call
-    /// after a lost answer: then whether it took effect is not known.
+    /// The service throttled the call. Nothing was done, unless the client library repeated the
+    /// call after a lost answer: then whether it took effect is not known.
     #[error("throttled: {0}")]
     Throttled(String),
     /// No answer, or the service's own failure. Whether the call took effect is **not known**.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// The service refused the call as such: rights, a missing queue or table, a wrong setting.
-    /// Nothing was done; it needs a person.
+    /// The service refused the call as such: permissions, a missing queue or table, a wrong
+    /// setting. Nothing was done; an operator must act.
     #[error("refused: {0}")]
     Refused(String),
-    /// Something stored is not as this release writes it: damaged, or written by a newer one.
-    /// Nothing was done; what does not rest on it goes on.
+    /// A stored item is not in this release's format: damaged, or written by a newer release.
+    /// Nothing was done; work that does not depend on it continues.
     #[error("unreadable: {0}")]
     Unreadable(String),
 }
@@ -27,14 +27,14 @@ pub enum EntryError {
     /// The lease has run out, or another consumer has the message.
     #[error("the lease was lost")]
     LeaseLost,
-    /// Worth another try.
+    /// A retry may succeed.
     #[error("failed for now: {0}")]
     Retryable(String),
-    /// The entry itself was refused; repeating it will not help.
+    /// The service refused the entry itself; a retry will not help.
     #[error("refused: {0}")]
     Refused(String),
 }
 
-/// One answer an entry, in the order of the request. An adapter that gets no answer for an entry
-/// reports it as [`EntryError::Retryable`]: silence is not success.
+/// One answer per entry, in the order of the request. An adapter that gets no answer for an entry
+/// reports it as [`EntryError::Retryable`], never as success.
 pub type BatchAnswer<T = ()> = Vec<Result<T, EntryError>>;

@@ -10,7 +10,7 @@ use super::PortError;
 /// Short leases on names, all or nothing.
 ///
 /// Keeps workers from deciding on the same seats at once, which would cost them conflicts. It may
-/// fail, lie or forget: the store's version conditions carry safety.
+/// fail, report wrong results or forget locks: safety depends on the store's version conditions.
 #[async_trait]
 pub trait Locks: Send + Sync {
     /// Takes every name of the scope for `ttl`, or none.
@@ -26,6 +26,6 @@ pub trait Locks: Send + Sync {
         ttl: Duration,
     ) -> Result<bool, PortError>;
 
-    /// Gives back those of the names that are held under `token`; leaves the others alone.
+    /// Releases those of the names that are held under `token`; leaves the others unchanged.
     async fn release(&self, scope: &str, names: &[String], token: Uuid) -> Result<(), PortError>;
 }

@@ -1,4 +1,4 @@
-//! Where results go.
+//! The topic of results.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use uuid::Uuid;
 use super::{BatchAnswer, PortError};
 use crate::domain::GroupId;
 
-/// A result on its way out.
+/// A result to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     /// The result's id, the same at every delivery: the deduplication id.
     pub id: Uuid,
-    /// The command's group, in which order is kept.
+    /// The command's group, whose order is kept.
     pub group: GroupId,
     /// The result as JSON.
     pub body: String,
@@ -24,10 +24,10 @@ pub struct Publication {
 /// A FIFO topic.
 #[async_trait]
 pub trait Publisher: Send + Sync {
-    /// Publishes up to ten entries, 256 KiB in sum, in order within each group.
+    /// Publishes up to ten entries, 256 KiB in total, in order within each group.
     ///
     /// At least once: a repetition under the same id within five minutes is not delivered again.
-    /// One answer an entry, in the order given.
+    /// Returns one answer per entry, in the order given.
     async fn publish(&self, batch: &[Publication]) -> Result<BatchAnswer, PortError>;
 }
 
@@ -38,7 +38,7 @@ pub const PUBLISH_ENTRIES_MAX: usize = 10;
 pub const PUBLISH_BYTES_MAX: usize = 262_144;
 
 impl Publication {
-    /// What the entry counts towards [`PUBLISH_BYTES_MAX`]: body, attribute names, values, types.
+    /// The entry's size towards [`PUBLISH_BYTES_MAX`]: body, attribute names, values, types.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let attributes: usize = self

@@ -22,58 +22,58 @@ pub const MESSAGE_ATTRIBUTES_MAX: usize = 10;
 /// SQS: the longest visibility timeout.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
 
-/// Names one delivery of a message; void once its lease has run out.
+/// Identifies one delivery of a message; void after its lease has run out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReceiptHandle(pub String);
 
-/// A message handed out under a lease.
+/// A message received under a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The queue's id for the message, the same at every delivery.
     pub message_id: String,
-    /// What to extend, release or delete it by.
+    /// The handle to extend, release or delete it.
     pub receipt: ReceiptHandle,
-    /// What it is ordered in.
+    /// The group whose order it keeps.
     pub group: GroupId,
-    /// Its place in the group: a decimal number that grows, compared as a number.
+    /// Its place in the group: an increasing decimal number, compared as a number.
     pub sequence: String,
     /// When it was sent.
     pub sent_at: Timestamp,
-    /// How many times it was received, this one included.
+    /// The number of receives, this one included.
     pub receive_count: u32,
-    /// What the producer sent.
+    /// The body as the producer sent it.
     pub body: String,
-    /// The message attributes that are strings.
+    /// The message attributes of type string.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// A message to be sent.
+/// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingMessage {
-    /// What it is ordered in.
+    /// The group whose order it keeps.
     pub group: GroupId,
-    /// What it says.
+    /// The message body.
     pub body: String,
-    /// Deduplication id; the digest of the body where there is none.
+    /// The deduplication id; `None` for the digest of the body.
     pub deduplication_id: Option<String>,
     /// Message attributes, all strings.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// How to receive.
+/// The parameters of a receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiveRequest {
-    /// The most messages, 1…[`BATCH_ENTRIES_MAX`].
+    /// The most messages to receive, 1…[`BATCH_ENTRIES_MAX`].
     pub max: usize,
-    /// How long to wait for the first message.
+    /// The longest wait for the first message.
     pub wait: Duration,
-    /// How long the leases last.
+    /// The length of the leases.
     pub visibility: Duration,
-    /// Under the same attempt id, a receive whose answer was lost gives the same messages again.
+    /// Under the same attempt id, a receive whose answer was lost returns the same messages again.
     pub attempt_id: String,
 }
 
-/// How much is waiting. Approximate.
+/// The number of messages in a queue. Approximate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Messages that are not in flight.
@@ -82,20 +82,20 @@ pub struct Backlog {
     pub in_flight: u64,
 }
 
-/// What a queue itself keeps to. An operator may have set it to less than SQS allows.
+/// The limits configured on a queue. An operator may have set them below SQS's maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// The largest message it takes, body and attributes, bytes (`MaximumMessageSize`).
+    /// The largest message, body and attributes, bytes (`MaximumMessageSize`).
     pub message_bytes_max: usize,
-    /// How long it keeps a message, from when it was sent (`MessageRetentionPeriod`).
+    /// How long the queue keeps a message after it was sent (`MessageRetentionPeriod`).
     pub retention: Duration,
-    /// After how many receives it moves a message to its dead-letter queue by itself
+    /// The number of receives after which the queue itself moves a message to its dead-letter queue
     /// (`maxReceiveCount` of its redrive policy); `None` for never.
     pub receives_max: Option<u32>,
 }
 
 impl Default for QueueLimits {
-    /// The most that SQS allows, and no redrive.
+    /// SQS's maxima, without a redrive policy.
     fn default() -> Self {
         Self {
             message_bytes_max: MESSAGE_BYTES_MAX,
@@ -111,34 +111,34 @@ pub trait Queue: Send + Sync {
     /// The queue's name, for logs and metrics.
     fn name(&self) -> &str;
 
-    /// Hands out up to `max` messages under leases, or none once `wait` has passed.
+    /// Leases up to `max` messages, or none after `wait` has passed.
     ///
     /// Messages of one group come in the order they were sent; while any message of a group is
-    /// under a lease, no later one of that group is handed out. Never dropped half-way by callers:
-    /// a receive that was dropped may have leased messages nobody knows of.
+    /// under a lease, no later one of that group is delivered. Callers never drop the future before
+    /// it completes: a dropped receive may have leased messages that no worker knows of.
     async fn receive(&self, request: &ReceiveRequest) -> Result<Vec<Delivery>, PortError>;
 
-    /// Makes each lease end after the given time from now; zero releases the message at once.
-    /// Up to ten. [`super::EntryError::LeaseLost`] for a lease that has already run out.
+    /// Makes each lease end after the given time from now; zero releases the message at once. Up to
+    /// ten entries. [`super::EntryError::LeaseLost`] for a lease that has already run out.
     async fn change_visibility(
         &self,
         changes: &[(ReceiptHandle, Duration)],
     ) -> Result<BatchAnswer, PortError>;
 
-    /// Deletes messages for good. Up to ten. [`super::EntryError::LeaseLost`] where the lease has
-    /// run out: the message is then still there. Deleting what is already deleted succeeds.
+    /// Deletes messages permanently. Up to ten entries. [`super::EntryError::LeaseLost`] if the
+    /// lease has run out: the message then still exists. Deleting a deleted message succeeds.
     async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<BatchAnswer, PortError>;
 
-    /// Appends messages, each group in the order given. Up to ten, [`MESSAGE_BYTES_MAX`] in sum.
+    /// Appends messages, each group in the order given. Up to ten, [`MESSAGE_BYTES_MAX`] in total.
     ///
     /// A message whose deduplication id was sent within the last five minutes is accepted and not
     /// appended again. After a failed entry, later entries of its group may still have been
-    /// accepted. Answers with the queue's message id.
+    /// accepted. Returns the queue's message ids.
     async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError>;
 
-    /// What the queue keeps to.
+    /// The queue's configured limits.
     async fn limits(&self) -> Result<QueueLimits, PortError>;
 
-    /// How much is waiting.
+    /// The number of messages in the queue.
     async fn backlog(&self) -> Result<Backlog, PortError>;
 }

@@ -1,7 +1,7 @@
-//! The four tables, as ports by need: [`ReadStore`] reads items by key, [`ScanStore`] also page by
+//! The four tables, as ports by use: [`ReadStore`] reads items by key, [`ScanStore`] also page by
 //! page, [`ExpiryIndex`] finds holds past their end, [`CommitStore`] applies transactions, and
-//! [`AttemptStore`] keeps what is known of a message. An adapter implements all of them, and is a
-//! [`Store`]; a caller takes only what it needs.
+//! [`AttemptStore`] keeps the attempts at a message. An adapter implements all of them, and is a
+//! [`Store`]; a caller takes only the ports it needs.
 
 mod attempts;
 mod commit;
@@ -42,7 +42,7 @@ impl Table {
     /// Every table.
     pub const ALL: [Self; 4] = [Self::Seats, Self::Stock, Self::Reservations, Self::Ledger];
 
-    /// The table's word in metrics and messages.
+    /// The table's name in metrics and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl Table {
     }
 }
 
-/// Every port of the tables: what an adapter implements, and what the wiring hands on in parts.
+/// Every port of the tables: implemented by adapters, and passed on in parts by the wiring.
 pub trait Store: ScanStore + ExpiryIndex + CommitStore + AttemptStore {}
 
 impl<T: ScanStore + ExpiryIndex + CommitStore + AttemptStore> Store for T {}

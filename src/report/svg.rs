@@ -1,18 +1,18 @@
-//! Pictures, as SVG.
+//! Charts as SVG.
 
 use std::fmt::Write as _;
 
 use super::{Plot, escaped, number};
 
 const WIDTH: f64 = 900.0;
-/// Left of the bars, for their names.
+/// The width left of the bars, for their names.
 const NAMES: f64 = 280.0;
-/// Right of the longest bar, for its figure.
+/// The width right of the longest bar, for its value.
 const FIGURES: f64 = 130.0;
 const BAR: f64 = 26.0;
 const CURVE_HEIGHT: f64 = 260.0;
 const MARGIN: f64 = 46.0;
-/// Points of a curve.
+/// The number of points of a curve.
 const POINTS: usize = 400;
 
 const INK: &str = "#2f6fab";
@@ -49,7 +49,7 @@ fn line(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), colour: &s
     );
 }
 
-/// Bars with their names and figures.
+/// Bars with their names and values.
 pub(super) fn bars(figures: &[(String, f64)], unit: &str) -> String {
     let longest = figures.iter().map(|(_, figure)| *figure).fold(f64::MIN_POSITIVE, f64::max);
     let mut y = 0.0;
@@ -70,7 +70,7 @@ pub(super) fn bars(figures: &[(String, f64)], unit: &str) -> String {
     format!("{}{rows}</svg>", open(y.max(BAR)))
 }
 
-/// The share of all that took no longer, over the time.
+/// The share of all values that took no longer, over time.
 fn distribution(sorted_ms: &[f64], bound_ms: Option<f64>) -> String {
     let mut svg = open(CURVE_HEIGHT + 2.0 * MARGIN);
     let last = sorted_ms.last().copied().unwrap_or_default();
@@ -109,7 +109,7 @@ fn distribution(sorted_ms: &[f64], bound_ms: Option<f64>) -> String {
     svg
 }
 
-/// How many there were, second by second.
+/// The count of each second.
 fn course(a_second: &[f64], unit: &str) -> String {
     let mut svg = open(CURVE_HEIGHT + 2.0 * MARGIN);
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 use super::summary::{OfType, StormSummary, rounded};
 use crate::{domain::CommandType, message::DecodedResult, report::quantile};
 
-/// How far a storm has got.
+/// The progress of a storm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
-    /// Of the whole: seconds, or buyers who have left. `None` while it is being prepared.
+    /// The part done: seconds, or buyers who have left. `None` during preparation.
     pub done: Option<u64>,
-    /// The whole.
+    /// The total.
     pub whole: u64,
     /// Its unit.
     pub unit: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct StormCounts {
 }
 
 impl StormCounts {
-    /// Drops the counts of the preparations; the storm begins.
+    /// Resets the counts of the preparation; the storm starts.
     pub(super) fn begin(&mut self, whole: u64, unit: &'static str) {
         *self = Self { begun: Some(Instant::now()), whole, unit, ..Self::default() };
     }
@@ -55,12 +55,12 @@ impl StormCounts {
         self.unanswered += 1;
     }
 
-    /// A result that no request awaits: a repetition, or too late.
+    /// Counts a result that no request awaits: a repetition, or a late one.
     pub(super) fn stray(&mut self) {
         self.stray += 1;
     }
 
-    /// A buyer has left.
+    /// Counts a buyer who left.
     pub(super) fn buyer_left(&mut self) {
         self.left += 1;
     }
@@ -81,7 +81,7 @@ impl StormCounts {
         }
         let second = self.begun.map_or(0, |begun| begun.elapsed().as_secs());
         let second = usize::try_from(second).unwrap_or(usize::MAX - 1);
-        // The list is as long as the storm lasts.
+        // The list has one entry per second of the storm.
         if self.a_second.len() <= second {
             self.a_second.resize(second + 1, 0.0);
         }
@@ -100,7 +100,7 @@ impl StormCounts {
         Progress { done, whole: self.whole, unit: self.unit, answered: self.answered, per_second }
     }
 
-    /// The summary of a storm that took so long and made these calls.
+    /// The summary of a storm of that length with these calls.
     pub(super) fn summary(
         &self,
         storm: &'static str,

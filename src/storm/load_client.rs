@@ -1,4 +1,4 @@
-//! The storm's client: commands out, results back, and the counts of both.
+//! The storm's client: sends commands, receives results, and counts both.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ impl LoadClient {
         self.client.run().await;
     }
 
-    /// From here on it counts.
+    /// Starts counting.
     pub(super) fn begin(&self, whole: u64, unit: &'static str) {
         self.counts().begin(whole, unit);
     }
@@ -59,12 +59,12 @@ impl LoadClient {
         self.counts().summary(storm, took.as_secs_f64(), calls)
     }
 
-    /// Posts a command, once fewer than the limit are under way, and waits for its result; `None`
-    /// where it could not be sent, or none came in time.
+    /// Posts a command once fewer than the limit are in flight, and waits for its result; `None` if
+    /// it could not be sent, or no result arrived in time.
     ///
     /// # Errors
     ///
-    /// It is no command that the worker would take.
+    /// The worker would not accept the command.
     pub(super) async fn request(
         &self,
         pool: &PoolId,

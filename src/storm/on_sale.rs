@@ -1,4 +1,4 @@
-//! An on-sale: more buyers than seats, and all of them prefer those in front.
+//! An on-sale: more buyers than seats, all of whom prefer the front rows.
 
 use std::{
     collections::BTreeSet,
@@ -16,35 +16,35 @@ use crate::domain::{
     RestockMode, SeatChange, SeatNumber, UserId,
 };
 
-/// Seats of a section, which is a group of its own.
+/// Seats per section; each section is a group.
 const SECTION_SEATS: usize = 200;
 
 /// Seats that one restock creates.
 const STOCK_SEATS: usize = 1_000;
 
-/// Seats a buyer takes at most.
+/// The most seats a buyer takes.
 const PARTY_MAX: usize = 4;
 
 /// How often a buyer tries before leaving.
 const TRIES: usize = 3;
 
-/// How long those who walk away leave their seats held, seconds.
+/// The length of holds that buyers abandon, seconds.
 const ABANDONED_SECONDS: u32 = 30;
 
 /// The load of an on-sale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnSale {
-    /// Events.
+    /// The number of events.
     pub events: usize,
-    /// Seats of each.
+    /// Seats per event.
     pub seats: usize,
     /// Buyers, over all events.
     pub buyers: usize,
-    /// No buyer comes in after this.
+    /// The time after which no buyer starts.
     pub duration: Duration,
 }
 
-/// An event, with the seats that buyers know from results to be taken.
+/// An event, with the seats that results have shown as taken.
 struct Venue {
     pool: PoolId,
     seats: Vec<SeatNumber>,
@@ -62,7 +62,7 @@ enum BuyerBehavior {
 }
 
 impl BuyerBehavior {
-    /// 85 % pay, 10 % cancel before paying, 2.5 % pay and get a refund, 2.5 % let the hold run out.
+    /// 85 % pay, 10 % cancel before paying, 2.5 % pay and get a refund, 2.5 % let the hold expire.
     fn of(number: usize) -> Self {
         match number % 40 {
             3 | 13 | 23 | 33 => Self::ChangesMind,
@@ -90,7 +90,7 @@ impl Venue {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Seats side by side in one section, the front preferred, and the section's group. With `looks`
+    /// Adjacent seats in one section, the front preferred, and the section's group. With `looks`
     /// only seats that are not known to be taken.
     fn choose(
         &self,
@@ -165,7 +165,7 @@ impl OnSale {
         Ok(())
     }
 
-    /// Lets buyers in, as many at a time as commands may be under way.
+    /// Starts buyers, as many at a time as commands may be in flight.
     pub(super) async fn play(
         &self,
         client: &Arc<LoadClient>,

@@ -1,4 +1,4 @@
-//! A restock storm: stores whose counts are set again and again.
+//! A restock storm: repeatedly sets the counts of stores.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use tokio::{sync::Mutex, task::JoinSet, time::Instant};
 use super::load_client::LoadClient;
 use crate::domain::{Action, OrderLine, PoolId, Restock, RestockMode, Sku, StoreId};
 
-/// Quantities that are set lie below this.
+/// The exclusive upper bound of the quantities set.
 const QUANTITY_BELOW: u64 = 1_000;
 
 /// The load of a restock storm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restocks {
-    /// Stores, each a group of its own.
+    /// Stores, each with its own group.
     pub stores: usize,
-    /// SKUs of each.
+    /// SKUs per store.
     pub skus: usize,
     /// Lines of one restock, at most as many as there are SKUs.
     pub lines: usize,
-    /// How long restocks are sent. What is under way at the end is waited for.
+    /// How long restocks are sent. Those in flight at the end are awaited.
     pub duration: Duration,
-    /// Restocks a second at most.
+    /// The maximum rate of restocks per second.
     pub rate: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The results of a storm, as numbers and as a page.
+//! The results of a storm, as numbers and as an HTML page.
 
 use std::collections::BTreeMap;
 
@@ -6,35 +6,35 @@ use serde::Serialize;
 
 use crate::report::{Page, Plot, number, quantile};
 
-/// The results of a storm. Times are from the begin of the call that sent the command to the receipt
-/// of its result.
+/// The results of a storm. Times run from the start of the call that sent the command to the
+/// receipt of its result.
 #[derive(Clone, Debug, Serialize)]
 pub struct StormSummary {
     /// `restocks` or `on-sale`.
     pub storm: &'static str,
-    /// How long it took, preparations aside.
+    /// Its duration without preparation, seconds.
     pub seconds: f64,
-    /// Commands that a queue took.
+    /// Commands that a queue accepted.
     pub commands: u64,
     /// Of these, those with an outcome.
     pub answered: u64,
-    /// Those without one in time.
+    /// Commands without an outcome in time.
     pub unanswered: u64,
-    /// Commands that no queue took.
+    /// Commands that no queue accepted.
     pub not_sent: u64,
-    /// Results that no request awaited: repetitions, and what came too late.
+    /// Results that no request awaited: repetitions and late results.
     pub stray_results: u64,
     /// Outcomes a second.
     pub commands_per_second: f64,
-    /// Half took no longer, ms.
+    /// The median, ms.
     pub p50_ms: f64,
-    /// 95 % took no longer, ms.
+    /// The 95th percentile, ms.
     pub p95_ms: f64,
-    /// 99 % took no longer, ms.
+    /// The 99th percentile, ms.
     pub p99_ms: f64,
-    /// Nothing took longer, ms.
+    /// The maximum, ms.
     pub longest_ms: f64,
-    /// The same by type of command.
+    /// The times by type of command.
     pub by_command: BTreeMap<&'static str, OfType>,
     /// Outcomes by type of result.
     pub outcomes: BTreeMap<String, u64>,
@@ -42,9 +42,9 @@ pub struct StormSummary {
     pub rejections: BTreeMap<String, u64>,
     /// Calls the storm itself made, as a producer and subscriber.
     pub calls: BTreeMap<&'static str, u64>,
-    /// The same for each answered command.
+    /// The same per answered command.
     pub calls_per_command: BTreeMap<&'static str, f64>,
-    /// The workers' own metrics, where workers were named.
+    /// The workers' own metrics, if workers were named.
     pub workers: Option<BTreeMap<&'static str, f64>>,
     #[serde(skip)]
     pub(super) times_ms: Vec<f64>,
@@ -52,16 +52,16 @@ pub struct StormSummary {
     pub(super) a_second: Vec<f64>,
 }
 
-/// How long commands of one type took.
+/// The times of commands of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct OfType {
-    /// How many.
+    /// The number of commands.
     pub count: usize,
-    /// Half took no longer, ms.
+    /// The median, ms.
     pub p50_ms: f64,
-    /// 95 % took no longer, ms.
+    /// The 95th percentile, ms.
     pub p95_ms: f64,
-    /// 99 % took no longer, ms.
+    /// The 99th percentile, ms.
     pub p99_ms: f64,
 }
 

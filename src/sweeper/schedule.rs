@@ -1,5 +1,5 @@
-//! When the expiry of a hold is due. Pure, and without memory of single holds: a hold is due when its
-//! step has changed since the shard was last looked at, however many holds there are.
+//! When the expiry of a hold is due. Pure, and stateless per hold: a hold is due when its step has
+//! changed since the shard was last swept, however many holds there are.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::{
     ports::ExpiredHold,
 };
 
-/// An expiry is posted again when its hold is still there after this long, and twice as long, ...
+/// An expiry is posted again if its hold still exists after this time, then at twice the age, ...
 const REPOST_AFTER: Duration = Duration::from_secs(10);
 
-/// ... and then whenever so long has passed.
+/// ... and then at this interval.
 const REPOST_AFTER_MAX: Duration = Duration::from_secs(6 * 3_600);
 
-/// A hold that is still there so long after its end counts as stuck: something it rests on needs a
-/// person.
+/// A hold that still exists this long after its end counts as stuck: an item it depends on needs an
+/// operator.
 pub(super) const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 /// How far past its end the hold is.
@@ -29,9 +29,9 @@ pub(super) fn is_stuck(hold: &ExpiredHold, now: Timestamp) -> bool {
     age(hold, now) >= STUCK_AFTER
 }
 
-/// How often an expiry is due to have been posted: after [`REPOST_AFTER`], then at twice the age
-/// each time, then every [`REPOST_AFTER_MAX`]. What waits in a backlog hardly makes it grow, and
-/// what cannot be expired costs some fifteen commands a day.
+/// How many times an expiry should have been posted: after [`REPOST_AFTER`], then at twice the age
+/// each time, then every [`REPOST_AFTER_MAX`]. A backlog hardly grows from it, and a hold that
+/// cannot be expired costs about fifteen commands a day.
 pub(super) fn step(hold: &ExpiredHold, now: Timestamp) -> u64 {
     let (age, first) = (age(hold, now).as_secs(), REPOST_AFTER.as_secs());
     let most = REPOST_AFTER_MAX.as_secs();
@@ -39,12 +39,12 @@ pub(super) fn step(hold: &ExpiredHold, now: Timestamp) -> u64 {
     doublings(age.min(most)) + age.saturating_sub(most) / most
 }
 
-/// A look at a shard.
+/// One sweep of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look {
-    /// When it began.
+    /// When the sweep began.
     pub(super) at: Timestamp,
-    /// Up to which end of holds it went.
+    /// The latest end of holds that it covered.
     pub(super) until: Timestamp,
 }
 
@@ -53,20 +53,20 @@ impl Look {
         Self { at, until: before(at, margin) }
     }
 
-    /// Whether the hold is to be posted, after an earlier look that posted all that was due then.
+    /// Whether the hold is due, given an earlier sweep that posted everything due then.
     pub(super) fn finds_due(self, hold: &ExpiredHold, earlier: Option<Self>) -> bool {
         earlier.is_none_or(|earlier| {
             hold.expires_at > earlier.until || step(hold, self.at) > step(hold, earlier.at)
         })
     }
 
-    /// Whether the hold has become stuck since an earlier look.
+    /// Whether the hold has become stuck since an earlier sweep.
     pub(super) fn finds_newly_stuck(self, hold: &ExpiredHold, earlier: Option<Self>) -> bool {
         is_stuck(hold, self.at) && !earlier.is_some_and(|earlier| is_stuck(hold, earlier.at))
     }
 }
 
-/// So long before.
+/// The time `by` before `at`.
 pub(super) fn before(at: Timestamp, by: Duration) -> Timestamp {
     time::saturating_add(at, -SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX))
 }
@@ -90,7 +90,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    /// The ages at which a hold is posted that is looked at every so often.
+    /// The ages at which a hold is posted if it is checked at this interval.
     fn posted(every: usize, until: i64) -> Vec<i64> {
         let mut earlier = None;
         let mut posted = Vec::new();

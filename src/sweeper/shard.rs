@@ -1,4 +1,4 @@
-//! What a sweeper knows of a shard: how far it has looked. Of bounded size, whatever the shard holds.
+//! A sweeper's progress in a shard. Bounded in size, whatever the shard holds.
 
 use std::time::Duration;
 
@@ -11,35 +11,35 @@ use crate::{
     ports::{Ended, ExpiredHold, PageCursor, PortError},
 };
 
-/// How long before the last look the next one begins: the index lags behind the table.
+/// How long before the last sweep the next one begins: the index lags behind the table.
 const OVERLAP: Duration = Duration::from_secs(60);
 
-/// No look at what ended lately goes back further: what is older is found by the look at all.
+/// The recent sweep goes back no further: the full sweep finds what is older.
 const LATELY_MAX: Duration = Duration::from_secs(600);
 
-/// How often a look at all holds begins.
+/// The interval between full sweeps.
 const ALL_EVERY: Duration = Duration::from_secs(60);
 
-/// The most holds that one look at all names as stuck, each in a line of its own.
+/// The most holds that one full sweep logs as stuck, each in its own line.
 const NAMED_MAX: u64 = 20;
 
-/// Which holds a look goes through.
+/// The holds that a sweep covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// What ended since the last look, less the overlap. Never delayed by what is stuck.
+    /// Holds that ended since the last sweep, minus the overlap. Stuck holds never delay it.
     Lately,
-    /// All that ended before, from the oldest on: what was missed, and what is to be posted again.
+    /// All holds that have ended, oldest first: those missed, and those to be posted again.
     All,
 }
 
-/// One of the shards of the index.
+/// A shard of the index.
 pub(super) struct Shard {
     pub(super) number: u32,
     pub(super) lately: Walk,
     pub(super) all: Walk,
-    /// How many were stuck at the last whole look at all.
+    /// How many holds were stuck at the last complete full sweep.
     pub(super) stuck: u64,
-    /// The end of the oldest that was not, then.
+    /// The end of the oldest hold that was not stuck at that sweep.
     waiting_since: Option<Timestamp>,
 }
 
@@ -56,8 +56,8 @@ impl Shard {
         }
     }
 
-    /// Takes in what a whole look found. Gives how far past its end and the margin the oldest hold
-    /// was, stuck ones aside: one that needs a person does not hide how the others fare.
+    /// Records the result of a complete sweep. Returns how far the oldest hold that is not stuck
+    /// was past its end plus the margin: a stuck hold does not hide the lag of the others.
     pub(super) fn note(&mut self, scope: Scope, seen: &Seen) -> Duration {
         if scope == Scope::All {
             self.stuck = seen.stuck;
@@ -73,16 +73,16 @@ impl Shard {
     }
 }
 
-/// A look at a shard, page by page and tick by tick, and the one before it.
+/// A sweep of a shard over pages and ticks, and the sweep before it.
 pub(super) struct Walk {
     scope: Scope,
-    /// The last look that posted all that was due.
+    /// The last sweep that posted everything that was due.
     done: Option<Look>,
     begun: Option<Instant>,
     under_way: Option<UnderWay>,
 }
 
-/// What a look that is not yet at its end found so far.
+/// The findings so far of an unfinished sweep.
 struct UnderWay {
     ended: Ended,
     from: Option<PageCursor>,
@@ -90,7 +90,7 @@ struct UnderWay {
     seen: Seen,
 }
 
-/// What a look found.
+/// The findings of a complete sweep.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) look: Look,
@@ -99,7 +99,7 @@ pub(super) struct Seen {
     waiting_since: Option<Timestamp>,
 }
 
-/// A page to be read: its range, where in it, and as of when.
+/// The page to read next: its range, its cursor, and the time it is read as of.
 pub(super) struct NextPage {
     pub(super) ended: Ended,
     pub(super) from: Option<PageCursor>,
@@ -111,8 +111,7 @@ impl Walk {
         Self { scope, done: None, begun: None, under_way: None }
     }
 
-    /// What to read next: of the look under way, or of one that begins now. `None` while none is
-    /// due.
+    /// The next page of the current sweep, or of one that begins now. `None` while no sweep is due.
     pub(super) fn next_page(&mut self, now: Timestamp, margin: Duration) -> Option<NextPage> {
         let is_due =
             self.scope == Scope::Lately || self.begun.is_none_or(|at| at.elapsed() >= ALL_EVERY);
@@ -127,7 +126,7 @@ impl Walk {
         })
     }
 
-    /// Those of a page whose expiry is due; notes and reports what is stuck.
+    /// The holds of a page whose expiry is due; records and logs those that are stuck.
     pub(super) fn due(&mut self, holds: Vec<ExpiredHold>) -> Vec<ExpiredHold> {
         let (scope, done) = (self.scope, self.done);
         let Some(UnderWay { seen, .. }) = &mut self.under_way else { return Vec::new() };
@@ -138,7 +137,8 @@ impl Walk {
         holds.into_iter().filter(|hold| look.finds_due(hold, done)).collect()
     }
 
-    /// The page is done with; whether all of it was posted. At the end of the look, what it found.
+    /// Completes the page; `is_all_posted` covers all its holds. Returns the findings at the end of
+    /// the sweep.
     pub(super) fn turn(&mut self, next: Option<PageCursor>, is_all_posted: bool) -> Option<Seen> {
         let mut under_way = self.under_way.take()?;
         under_way.is_all_posted &= is_all_posted;
@@ -147,7 +147,7 @@ impl Walk {
             self.under_way = Some(under_way);
             return None;
         }
-        // What was not posted is due until a look posts it: the queue drops what it has had.
+        // Holds not posted stay due until a sweep posts them: the queue drops duplicates.
         if under_way.is_all_posted {
             self.done = Some(under_way.seen.look);
         }
@@ -155,7 +155,7 @@ impl Walk {
         Some(under_way.seen)
     }
 
-    /// A page could not be read or posted. A cursor that is refused is of no more use.
+    /// Records that a page could not be read or posted. A refused cursor is discarded.
     pub(super) fn failed(&mut self, error: &PortError) {
         if self.scope == Scope::Lately || matches!(error, PortError::Refused(_)) {
             self.under_way = None;

@@ -1,9 +1,9 @@
-//! The metrics as log lines in CloudWatch's embedded metric format: CloudWatch makes metrics of
+//! Metrics as log lines in CloudWatch's embedded metric format: CloudWatch extracts metrics from
 //! them wherever its logs come from, without an agent.
 //!
-//! A line holds the metrics of one set of dimensions over the last minute: counts since the line
-//! before, gauges as they stand, and for histograms a sample, for the format takes at most a
-//! hundred values of a metric.
+//! A line holds the metrics of one set of dimensions over the last minute: counts since the
+//! previous line, current gauges, and for histograms a sample, because the format allows at most a
+//! hundred values per metric.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::{
@@ -26,13 +26,13 @@ use crate::{
 
 mod names;
 
-/// The finest that CloudWatch keeps of ordinary metrics.
+/// The finest resolution that CloudWatch keeps of ordinary metrics.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// The format: "an array … MUST NOT have more than 100" values of one metric.
 const VALUES_MAX: u64 = 100;
 
-/// Writes lines until it is stopped, and a last one then.
+/// Writes lines until it is stopped, then a last one.
 pub async fn run(
     namespace: String,
     metrics: Arc<Metrics>,
@@ -49,7 +49,7 @@ pub async fn run(
             _ = ticks.tick() => false,
         };
         let text = emf.lines(&metrics.gather(), clock.now());
-        // Where stderr is closed there is no other output.
+        // If stderr is closed there is no other output.
         let _ = io::stderr().lock().write_all(text.as_bytes());
         if is_last {
             return;
@@ -57,7 +57,7 @@ pub async fn run(
     }
 }
 
-/// The name in CloudWatch of a metric of Prometheus; `None` for one that is not exported.
+/// The CloudWatch name of a Prometheus metric; `None` for one that is not exported.
 #[must_use]
 pub fn name_of(prometheus: &str) -> Option<&'static str> {
     names::of(prometheus).map(|(name, _)| name)
@@ -66,7 +66,7 @@ pub fn name_of(prometheus: &str) -> Option<&'static str> {
 /// Names and values of labels.
 type Labels = Vec<(String, String)>;
 
-/// The values of the last line, to report what came since.
+/// The values of the previous line, to report the difference.
 struct Emf {
     namespace: String,
     counters: BTreeMap<(String, Labels), f64>,
@@ -163,14 +163,14 @@ impl Emf {
         }
     }
 
-    /// Each bucket's upper bound, and what came into it since the last time.
+    /// Each bucket's upper bound, and the observations added since the last call.
     fn news_of_buckets(&mut self, series: (String, Labels), metric: &Metric) -> Vec<(f64, u64)> {
         let histogram = metric.get_histogram();
         let finite =
             histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
         let mut bounds: Vec<(f64, u64)> =
             finite.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count())).collect();
-        // What is beyond the last bound counts as on it: no more is known.
+        // Observations beyond the last bound count as on it: their value is unknown.
         let last = bounds.last().map_or(0.0, |(bound, _)| *bound);
         bounds.push((last, histogram.get_sample_count()));
         let now: Vec<u64> = bounds.iter().map(|(_, cumulative)| *cumulative).collect();
@@ -209,7 +209,7 @@ impl Emf {
     }
 }
 
-/// As they stand. Of several, the largest is the one without dimensions.
+/// Adds a gauge's current values. Of several, the largest goes without dimensions.
 fn gauge(
     family: &MetricFamily,
     (name, unit): (&'static str, &'static str),
@@ -240,8 +240,8 @@ fn is_restock(labels: &Labels) -> bool {
     labels.iter().any(|(_, value)| value == CommandType::Restock.as_str())
 }
 
-/// A sample of what came into the buckets, each bucket's evenly spread over it: what percentiles
-/// can be made of. At most [`VALUES_MAX`], whatever the number of observations.
+/// A sample of the observations in the buckets, spread evenly over each bucket: percentiles can be
+/// computed from it. At most [`VALUES_MAX`] values, whatever the number of observations.
 #[expect(clippy::cast_precision_loss, reason = "counts and indexes of at most a hundred values")]
 fn values(buckets: &[(f64, u64)]) -> Vec<f64> {
     let total: u64 = buckets.iter().map(|(_, count)| count).sum();

@@ -1,4 +1,4 @@
-//! Logs: to stderr, JSON for programs, text for people.
+//! Logs on stderr: JSON for programs, text for terminals.
 
 use std::io::IsTerminal as _;
 
@@ -7,21 +7,22 @@ use tracing_subscriber::{EnvFilter, fmt, fmt::MakeWriter, layer::SubscriberExt a
 
 use crate::config::{LogConfig, LogFormat};
 
-/// The embedded DynamoDB warns of every answer that is no success; a table not there yet and a
-/// condition that does not hold are neither news nor wrong. A filter that names it has its way.
+/// The embedded DynamoDB warns of every answer other than success; a missing table and a condition
+/// that does not hold are normal. A configured filter that names dynoxide overrides this.
 const QUIET: &str = "dynoxide=error";
 
-/// Sends logs to stderr from here on. Once a process.
+/// Sends logs to stderr from here on. Once per process.
 ///
 /// # Errors
 ///
-/// Where logs go somewhere already.
+/// A logger is installed already.
 pub fn init(config: &LogConfig) -> Result<(), SetGlobalDefaultError> {
     let is_terminal = std::io::stderr().is_terminal();
     tracing::subscriber::set_global_default(subscriber(config, is_terminal, std::io::stderr))
 }
 
-/// Writes logs to `writer`; `is_terminal` decides what `auto` means, and whether there is colour.
+/// Writes logs to `writer`; `is_terminal` decides what `auto` means, and whether output is
+/// coloured.
 fn subscriber<W>(
     config: &LogConfig,
     is_terminal: bool,
@@ -35,7 +36,7 @@ where
         LogFormat::Text => false,
         LogFormat::Auto => !is_terminal,
     };
-    // The filter was checked when it was read.
+    // The filter was validated when it was parsed.
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = match QUIET.parse() {
         Ok(quiet) if !config.filter.contains("dynoxide") => filter.add_directive(quiet),
@@ -46,7 +47,7 @@ where
         let layer = fmt::layer().json().flatten_event(true).with_span_list(false);
         return Box::new(registry.with(layer.with_writer(writer)));
     }
-    // NO_COLOR is honoured by the layer itself: https://no-color.org
+    // The layer honours NO_COLOR: https://no-color.org
     let layer = fmt::layer().with_writer(writer);
     Box::new(registry.with(if is_terminal { layer } else { layer.with_ansi(false) }))
 }

@@ -1,8 +1,8 @@
-//! The worker's metrics, in Prometheus' terms.
+//! The worker's metrics for Prometheus.
 //!
 //! A label takes its values from an enum, from constants or from the configuration; never from a
-//! message. Metrics that have such values from the start exist from the start, at 0, so that
-//! the first rejection is a rise and not a series out of nowhere.
+//! message. Metrics with such labels exist from the start, at 0, so that the first rejection is an
+//! increase and not a new series.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
 mod build;
 mod oldest;
 
-/// The metrics of one process, in a registry of their own, which observe the worker and the sweeper.
+/// The metrics of one process, in their own registry, fed by the events of worker and sweeper.
 pub struct Metrics {
     registry: Registry,
     commands: IntCounterVec,
@@ -56,7 +56,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where a metric cannot be written in it.
+    /// A metric cannot be written in this format.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.gather())
     }
@@ -102,7 +102,7 @@ impl Metrics {
 
     fn consumed(&self, consumed: &Consumed) {
         for (table, units) in &consumed.write_units {
-            // A counter refuses, loudly in debug builds, what is negative or no number.
+            // A counter rejects negative values and NaN, and panics in debug builds.
             if units.is_finite() && *units > 0.0 {
                 self.dynamodb_capacity_units.with_label_values(&[table.as_str()]).inc_by(*units);
             }
@@ -117,7 +117,7 @@ impl Observer for Metrics {
                 self.oldest_message_age.received(queue, *oldest_age, Instant::now());
             }
             Event::InFlight(change) => self.messages_in_flight.add(*change),
-            // As many as messages in flight: for those who check that.
+            // Equals the messages in flight; only checkers use it.
             Event::LeasesHeld(_) => {}
             Event::Batch { messages } => {
                 #[expect(clippy::cast_precision_loss, reason = "a batch is at most ten messages")]
@@ -153,7 +153,7 @@ impl Observer for Metrics {
     }
 }
 
-/// The outcome of a command in a word, the same as in the result's type.
+/// The outcome of a command as one word, the same as in the result's type.
 fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Reserved { .. } => "reserved",

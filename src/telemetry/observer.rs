@@ -1,15 +1,15 @@
-//! Everything that watches the worker of this process.
+//! The observers of this process's worker.
 
 use std::sync::Arc;
 
 use super::{Metrics, Traces};
 use crate::worker::{Event, Observer, trace::Tracer};
 
-/// Counts what happens and, where traces are exported, traces it.
+/// Counts events and, if traces are exported, traces them.
 pub struct TelemetryObserver {
     /// Records the events as metrics.
     pub metrics: Arc<Metrics>,
-    /// Records them as spans, where traces are exported.
+    /// Records the events as spans, if traces are exported.
     pub traces: Option<Arc<Traces>>,
 }
 

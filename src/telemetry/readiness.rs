@@ -1,4 +1,4 @@
-//! Whether the process can do its work, as its parts report it.
+//! Whether the process can work, as its parts report it.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ struct State {
 /// Readiness at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Whether the process is on its way out.
+    /// Whether the process is shutting down.
     pub draining: bool,
     /// Each part, with the reason where it is not ready.
     pub parts: BTreeMap<String, Result<(), String>>,
@@ -35,15 +35,15 @@ impl Report {
 }
 
 impl Readiness {
-    /// Waits for these parts: none of them is ready until it says so.
+    /// Waits for these parts: each is not ready until it reports so.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
         let starting = |part: &str| (part.to_owned(), Err("starting".to_owned()));
         let parts = parts.into_iter().map(starting).collect();
         Self(Arc::new(Mutex::new(State { draining: false, parts })))
     }
 
-    /// A part is ready, or why not. The reason is shown to every client of the admin port: no
-    /// secrets, no user data.
+    /// Sets a part's state: ready, or the reason why not. Every client of the admin port sees the
+    /// reason: no secrets, no user data.
     pub fn set(&self, part: &str, state: Result<(), String>) {
         let mut shared = self.lock();
         let before = shared.parts.insert(part.to_owned(), state.clone());
@@ -56,12 +56,12 @@ impl Readiness {
         }
     }
 
-    /// The process is on its way out: not ready from here on, whatever its parts say.
+    /// The process is shutting down: not ready from here on, whatever its parts report.
     pub fn drain(&self) {
         self.lock().draining = true;
     }
 
-    /// How things stand.
+    /// The current readiness.
     #[must_use]
     pub fn report(&self) -> Report {
         let state = self.lock();

@@ -1,4 +1,4 @@
-//! Traces, exported over OTLP where a collector is configured; the only place that knows
+//! Traces, exported over OTLP if a collector is configured; the only module that uses
 //! OpenTelemetry.
 //!
 //! ```text
@@ -7,8 +7,8 @@
 //!        └──── link ── batch QUEUE ◄┘  children: lock, load, commit, publish, delete
 //! ```
 //!
-//! After OpenTelemetry's conventions for messaging: a message is processed in the trace of its
-//! producer, and the batch, which has many producers, links to them.
+//! This follows OpenTelemetry's conventions for messaging: a message is processed in the trace of
+//! its producer, and the batch, which has many producers, links to them.
 //! <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>
 
 mod batch;
@@ -31,34 +31,34 @@ pub use producer_span::ProducerSpan;
 use crate::config::{TraceConfig, TraceExport};
 use transport::Transport;
 
-/// What the service is called unless the environment says otherwise.
+/// The service's name unless the environment sets another.
 const SERVICE_NAME: &str = "inventory-worker";
 
-/// Why there are no traces although they were asked for.
+/// Why traces cannot be exported although they are configured.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// The certificates of this system, which https needs.
+    /// The system's certificates, which https needs, cannot be loaded.
     #[error("traces cannot be exported over https: {0}")]
     Roots(#[source] std::io::Error),
-    /// The exporter refuses what it was given.
+    /// The exporter refuses its configuration.
     #[error("traces cannot be exported: {0}")]
     Exporter(#[from] ExporterBuildError),
 }
 
-/// An exporter of spans, with a thread of its own that sends them in batches.
+/// An exporter of spans, with its own thread that sends them in batches.
 pub struct Traces {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
 }
 
 impl Traces {
-    /// Begins to export where the configuration says so; `None` where it does not. On a Tokio
-    /// runtime, which has to live as long as this.
+    /// Starts to export if the configuration says so; `None` if it does not. Needs a Tokio runtime
+    /// that outlives it.
     ///
     /// # Errors
     ///
-    /// Where the exporter cannot be set up. A collector that cannot be reached is no error: the
-    /// SDK logs it and goes on.
+    /// The exporter cannot be set up. An unreachable collector is not an error: the SDK logs it and
+    /// continues.
     pub fn start(config: &TraceConfig) -> Result<Option<Self>, TracesError> {
         config.export.as_ref().map(Self::export).transpose()
     }
@@ -86,9 +86,9 @@ impl Traces {
         Self { tracer: provider.tracer_with_scope(scope), provider }
     }
 
-    /// Sends what was not sent yet and stops exporting, within that time.
+    /// Sends the remaining spans and stops exporting, within that time.
     pub async fn flush(&self, within: Duration) {
-        // The runtime goes on meanwhile: it carries the requests.
+        // The runtime keeps running meanwhile: it carries the requests.
         let provider = self.provider.clone();
         let flushing = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(within));
         match flushing.await {
@@ -99,7 +99,7 @@ impl Traces {
     }
 }
 
-/// What the spans are of. The environment wins over what is built in.
+/// The resource the spans describe. The environment overrides the built-in values.
 fn resource(service_name: Option<String>) -> Resource {
     let built_in = [
         KeyValue::new("service.name", SERVICE_NAME),

@@ -1,5 +1,5 @@
-//! Progress of what may take longer than two seconds: drawn on stderr if that is a terminal, and
-//! nowhere else.
+//! Progress of operations that may take longer than two seconds: drawn on stderr if that is a
+//! terminal, and nowhere else.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use super::Output;
 
-/// How often it moves where nothing else moves it.
+/// The redraw interval without other updates.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Progress whose end is not known: a message, and how long it has been.
+/// Progress towards an unknown end: a message, and the elapsed time.
 ///
 /// # Errors
 ///
-/// Never, as its template is right.
+/// Never, as its template is valid.
 pub fn spinner(errors: &Output) -> anyhow::Result<ProgressBar> {
     of(errors, None, "{spinner} {msg}  {elapsed}")
 }
 
-/// Progress towards a whole, with a message behind it.
+/// Progress towards a total, followed by a message.
 ///
 /// # Errors
 ///
-/// Never, as its template is right.
+/// Never, as its template is valid.
 pub fn bar(errors: &Output, whole: u64) -> anyhow::Result<ProgressBar> {
     of(errors, Some(whole), "{spinner} {elapsed} [{wide_bar}] {pos}/{len} {msg}")
 }

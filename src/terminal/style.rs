@@ -1,6 +1,6 @@
 //! Colour and emphasis.
 
-/// Marks text, where colour may be used.
+/// Marks text if colour is allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     coloured: bool,
@@ -17,13 +17,13 @@ impl Style {
         self.mark("32", text)
     }
 
-    /// Something is worth a look: yellow.
+    /// A warning: yellow.
     #[must_use]
     pub fn warn(self, text: &str) -> String {
         self.mark("33", text)
     }
 
-    /// Something is wrong: red, bold.
+    /// An error: red, bold.
     #[must_use]
     pub fn bad(self, text: &str) -> String {
         self.mark("1;31", text)

@@ -12,18 +12,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these column heads.
+    /// A table with these column headings.
     #[must_use]
     pub fn new(head: &[&str]) -> Self {
         Self { head: head.iter().map(|cell| (*cell).to_owned()).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row; what goes beyond the head is left out, what is missing is empty.
+    /// Adds a row; cells beyond the headings are dropped, missing ones are empty.
     pub fn row<T: ToString>(&mut self, cells: impl IntoIterator<Item = T>) {
         self.rows.push(cells.into_iter().map(|cell| printable(&cell.to_string())).collect());
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -59,7 +59,7 @@ impl Table {
     }
 }
 
-/// Terminal columns, near enough for what is shown here: one a character.
+/// Terminal columns, approximately: one per character.
 fn width(text: &str) -> usize {
     text.chars().count()
 }
@@ -68,7 +68,7 @@ fn is_number(text: &str) -> bool {
     text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// The text without control characters: a value from a message must not steer the terminal.
+/// The text without control characters: a value from a message must not control the terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()

@@ -1,9 +1,9 @@
-//! Lets lanes share the calls that carry batches.
+//! Lets lanes share batch calls.
 //!
 //! A lane hands over its entries and waits for their answers. The first lane of a batch makes the
-//! call, once the batch is full, or no lane that might add to it is left, or the lane has lingered
-//! for long enough; the others wait for it. There is no task here: whoever drops the lanes drops
-//! their calls with them.
+//! call once the batch is full, no other lane that might add to it is left, or the linger time has
+//! passed; the others wait for it. There is no background task: dropping the lanes drops their
+//! calls.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,16 +16,16 @@ use crate::ports::{BatchAnswer, EntryError, PortError};
 
 /// A call that carries entries of several lanes.
 pub(super) trait BatchCall: Send + Sync {
-    /// What it carries.
+    /// One entry of the call.
     type Entry: Send + Sync;
 
     /// The most entries of one call.
     const ENTRIES_MAX: usize;
 
-    /// The most bytes of one call, in sum.
+    /// The most bytes of one call, over all entries.
     const BYTES_MAX: usize;
 
-    /// What the entry counts towards [`Self::BYTES_MAX`].
+    /// The entry's size, counted towards [`Self::BYTES_MAX`].
     fn bytes(entry: &Self::Entry) -> usize;
 
     /// Makes the call.
@@ -35,8 +35,8 @@ pub(super) trait BatchCall: Send + Sync {
     ) -> impl Future<Output = Result<BatchAnswer, PortError>> + Send;
 }
 
-/// How many of the first entries one call carries: at least one, for an entry that alone is too
-/// large is for the other side to refuse.
+/// How many of the first entries one call carries: at least one, because the service itself refuses
+/// a single entry that is too large.
 pub(super) fn fits_batch<C: BatchCall>(entries: &[C::Entry]) -> usize {
     let mut bytes = 0_usize;
     let fits = |entry: &&C::Entry| {
@@ -47,7 +47,7 @@ pub(super) fn fits_batch<C: BatchCall>(entries: &[C::Entry]) -> usize {
     count.max(1).min(entries.len())
 }
 
-/// Entries back from their call, and one answer each, or why there are none.
+/// Entries returned from their call, and one answer each, or why there are none.
 pub(super) struct BatchResponse<E> {
     pub(super) entries: Vec<E>,
     pub(super) answer: Result<BatchAnswer, PortError>,
@@ -60,7 +60,7 @@ impl<E> BatchResponse<E> {
     }
 }
 
-/// Collects entries of lanes into batches.
+/// Collects the entries of lanes into batches.
 pub(super) struct Batcher<C: BatchCall> {
     batch_call: C,
     linger: Duration,
@@ -69,43 +69,43 @@ pub(super) struct Batcher<C: BatchCall> {
 
 struct State<E> {
     open: Option<Arc<Batch<E>>>,
-    /// Lanes that are on their way here.
+    /// Announced lanes that have not arrived yet.
     expected: usize,
 }
 
-/// A batch. Whoever holds the state's lock may add to it while it is the open one; after that it
-/// is its leader's.
+/// A batch. While it is open, any holder of the state's lock may add to it; after that it belongs
+/// to its leader.
 struct Batch<E> {
     content: Mutex<Content<E>>,
-    /// Tells the leader that there is nothing to wait for any longer.
+    /// Wakes the leader when there is nothing left to wait for.
     go: Notify,
 }
 
 struct Content<E> {
     entries: Vec<E>,
     bytes: usize,
-    /// Those who wait, with how many entries they have, in the order of the entries. The leader's
-    /// own come first and are not counted here.
+    /// The waiting lanes with their entry counts, in entry order. The leader's own entries come
+    /// first and are not counted here.
     followers: Vec<(usize, oneshot::Sender<BatchResponse<E>>)>,
 }
 
-/// What handing over made of the caller.
+/// The caller's role after handing over its entries.
 enum Part<E> {
-    /// Its batch is as good as gone: nobody else has a part in it.
+    /// It makes the call for itself: no other lane takes part.
     Alone(Vec<E>),
-    /// It makes the call for all.
+    /// It makes the call for all lanes of the batch.
     Leader { batch: Arc<Batch<E>>, own: usize },
-    /// It waits for the leader.
+    /// It waits for the leader's call.
     Follower(oneshot::Receiver<BatchResponse<E>>),
 }
 
 impl<C: BatchCall> Batcher<C> {
-    /// An empty batcher. A batch waits for lanes that are on their way no longer than `linger`.
+    /// An empty batcher. A batch waits at most `linger` for announced lanes.
     pub(super) fn new(batch_call: C, linger: Duration) -> Self {
         Self { batch_call, linger, state: Mutex::new(State { open: None, expected: 0 }) }
     }
 
-    /// Announces a lane that may bring entries. Batches wait for it, not for others.
+    /// Announces a lane that may bring entries. Batches wait only for announced lanes.
     pub(super) fn expect(self: &Arc<Self>) -> Pending<C> {
         self.state().expected += 1;
         Pending(Some(Arc::clone(self)))
@@ -113,8 +113,8 @@ impl<C: BatchCall> Batcher<C> {
 
     /// Carries entries that fit one call ([`fits_batch`]), alone or with others.
     ///
-    /// The entries stay together and in order. An answer is missing for none of them. They come
-    /// back with it, unless the lane that made the call broke down.
+    /// The entries stay together and in order, and each has an answer. They are returned with it,
+    /// unless the lane that made the call failed.
     pub(super) async fn carry(
         &self,
         entries: Vec<C::Entry>,
@@ -128,7 +128,7 @@ impl<C: BatchCall> Batcher<C> {
             }
         };
         match response {
-            // Nothing was done, and it may be another lane's entry that was refused.
+            // Nothing was applied, and the refused entry may be another lane's.
             BatchResponse { entries, answer: Err(PortError::Refused(_)) } if is_shared => {
                 self.call(entries).await
             }
@@ -179,7 +179,7 @@ impl<C: BatchCall> Batcher<C> {
         Part::Follower(answer)
     }
 
-    /// Waits until the batch is to go, makes the call and hands out the answers.
+    /// Waits until the batch is due, makes the call and distributes the answers.
     async fn lead(
         &self,
         batch: &Arc<Batch<C::Entry>>,
@@ -209,7 +209,7 @@ impl<C: BatchCall> Batcher<C> {
         };
         let own = part(own);
         for (count, follower) in followers {
-            // One that is gone was dropped with its worker.
+            // A follower that is gone was dropped with its worker.
             let _ = follower.send(part(count));
         }
         (own, is_shared)
@@ -230,7 +230,7 @@ impl<C: BatchCall> Batcher<C> {
 }
 
 impl<E> State<E> {
-    /// Nothing more is added to the open batch, and its leader may go.
+    /// Closes the open batch to further entries and wakes its leader.
     fn close(&mut self) {
         if let Some(batch) = self.open.take() {
             batch.go.notify_one();
@@ -244,8 +244,7 @@ impl<E> Batch<E> {
     }
 }
 
-/// While it lives the batch may be added to; also when its leader is dropped, nobody is left
-/// waiting for one that never comes.
+/// Keeps the batch open until dropped, so that no lane joins a batch whose leader is gone.
 struct Leading<'a, C: BatchCall> {
     batcher: &'a Batcher<C>,
     batch: &'a Arc<Batch<C::Entry>>,
@@ -260,11 +259,11 @@ impl<C: BatchCall> Drop for Leading<'_, C> {
     }
 }
 
-/// A lane that may bring entries. Dropped, it brings none.
+/// A lane that may bring entries. Dropping it withdraws the announcement.
 pub(super) struct Pending<C: BatchCall>(Option<Arc<Batcher<C>>>);
 
 impl<C: BatchCall> Pending<C> {
-    /// It is here. The caller holds the lock that dropping would take.
+    /// Marks the lane as arrived. The caller holds the lock that dropping would take.
     fn arrived(mut self, state: &mut State<C::Entry>) {
         self.0 = None;
         state.expected = state.expected.saturating_sub(1);

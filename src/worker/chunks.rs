@@ -1,8 +1,9 @@
-//! A restock that does not fit one transaction: an intent, chunks side by side, an outcome.
+//! A restock that does not fit one transaction: an intent, parallel chunks, an outcome.
 //!
 //! The intent fixes the chunks' boundaries, so that a redelivery, or another release of the worker,
 //! resumes with the chunks that have no marker. Each chunk is a transaction of its entries and its
-//! marker: applied once, whoever tries. Chunks take no locks; their version conditions carry them.
+//! marker: it is applied once, however many workers try. Chunks take no locks; version conditions
+//! make them safe.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -24,7 +25,7 @@ use crate::{
     retry::Policy,
 };
 
-/// The most entries of one transaction: its items less the ledger entry or marker.
+/// The most entries of one transaction: its items minus the ledger entry or marker.
 pub(super) const CHUNK_ENTRIES_MAX: usize = store::TRANSACTION_ITEMS_MAX - 1;
 
 /// A restock that needs chunks.
@@ -36,7 +37,7 @@ pub(super) struct Chunked<'a> {
 }
 
 impl<'a> Chunked<'a> {
-    /// The command as one that needs chunks, if it does.
+    /// Wraps the command if it needs chunks.
     pub(super) fn of(leased: &'a Leased<'a>) -> Option<Self> {
         match &leased.command.action {
             Action::Restock(restock) if restock.entries() > CHUNK_ENTRIES_MAX => {
@@ -54,8 +55,8 @@ impl<'a> Chunked<'a> {
         LedgerKey::Chunk(self.command.key.clone(), index)
     }
 
-    /// What a marker says, if it is one of this content and of the intent that began then. One of
-    /// an earlier restock under the same identity, not yet deleted, tells nothing of this one.
+    /// The summary of a marker, if it has this content and belongs to the intent begun at `begun`.
+    /// A marker of an earlier restock under the same identity, not yet deleted, does not count.
     fn summary_in(&self, record: LedgerRecord, begun: Timestamp) -> Option<RestockSummary> {
         match record {
             LedgerRecord::Chunk { digest, begun_at, summary, .. }
@@ -82,18 +83,18 @@ impl<'a> Chunked<'a> {
     }
 }
 
-/// How a command stands in the ledger.
+/// The state of a command in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LedgerStatus {
-    /// It is not there.
+    /// No entry.
     Unknown,
-    /// It has begun, and has no outcome yet.
+    /// An intent without an outcome.
     Begun,
-    /// It has an outcome.
+    /// An outcome.
     Decided,
 }
 
-/// How the ledger has the command.
+/// Reads the command's state from the ledger.
 pub(super) async fn ledger_status(
     store: &dyn ReadStore,
     command: &Command,
@@ -108,7 +109,7 @@ pub(super) async fn ledger_status(
     })
 }
 
-/// Begins the restock or resumes it, to its outcome.
+/// Begins or resumes the restock and completes it.
 pub(super) async fn commit(
     context: &Arc<WorkerContext>,
     chunked: &Chunked<'_>,
@@ -130,7 +131,7 @@ pub(super) async fn commit(
             }
         }
     };
-    // In order of the chunks, so that the summary names what was skipped in the message's order.
+    // In chunk order, so that the summary names skipped entries in the message's order.
     let summaries: Vec<RestockSummary> = stream::iter(chunks.map(run))
         .buffered(context.settings.restock_parallelism.max(1))
         .try_collect()
@@ -205,7 +206,7 @@ async fn load_markers(
         .collect())
 }
 
-/// Applies one chunk under its marker, or finds that somebody has.
+/// Applies one chunk under its marker, or finds that another worker has.
 async fn apply_chunk(
     context: &WorkerContext,
     chunked: &Chunked<'_>,
@@ -317,7 +318,7 @@ fn sum(parts: Vec<RestockSummary>) -> RestockSummary {
     total
 }
 
-/// Writes the outcome in the intent's place, or finds that somebody has.
+/// Replaces the intent with the outcome, or finds that another worker has.
 async fn finish(
     context: &WorkerContext,
     chunked: &Chunked<'_>,

@@ -144,8 +144,8 @@ impl CircuitBreaker {
         scope
     }
 
-    /// Pauses receives because a call of the dependency itself failed, whatever worked before. Ended
-    /// by [`Self::record_answer`] of the same call, or by a success.
+    /// Pauses receives because a call of the dependency itself failed, whatever worked before.
+    /// Ended by [`Self::record_answer`] of the same call, or by a success.
     pub fn trip_for(&self, what: &'static str) {
         let mut state = self.state();
         let now = Instant::now();

@@ -16,22 +16,22 @@ use super::{
     trace,
 };
 use crate::{
-    decide::{self, DecideError, ItemKey, State},
+    decide::{self, DecideError, ItemKey, Limits, State},
     domain::{Command, Timestamp},
     ports::{CommitError, Expected, LedgerKey, LedgerRecord, Transaction},
     retry::{Backoff, Policy},
 };
 
-/// How far a batch came: the commands decided are its first ones.
+/// The progress of a batch. Decided commands are a prefix of the batch.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Outcomes, in order.
+    /// Outcomes, in the order of the commands.
     pub decided: Vec<Decided>,
-    /// Why the next command has none.
+    /// Why the next command has no outcome.
     pub failure: Option<Failure>,
 }
 
-/// Makes the commands durable in order, as many as can be.
+/// Commits the commands in order, as many as possible.
 pub async fn commit(context: &Arc<WorkerContext>, commands: &[Leased<'_>]) -> Progress {
     let mut progress = Progress::default();
     while let Some(rest) = commands.get(progress.decided.len()..).filter(|rest| !rest.is_empty()) {
@@ -56,7 +56,7 @@ pub async fn commit(context: &Arc<WorkerContext>, commands: &[Leased<'_>]) -> Pr
     progress
 }
 
-/// Commands without a barrier among them.
+/// Commits commands without a barrier between them.
 async fn commit_run(context: &Arc<WorkerContext>, run: &[Leased<'_>]) -> Progress {
     let commands: Vec<&Command> = run.iter().map(|leased| leased.command).collect();
     let lock = async || {
@@ -92,17 +92,18 @@ async fn commit_run(context: &Arc<WorkerContext>, run: &[Leased<'_>]) -> Progres
     progress
 }
 
-/// Why an attempt ended before its batch did.
+/// Why an attempt ended before its batch was complete.
 enum Stopped {
-    /// The items contradict each other. They may have been read at different moments: load again.
+    /// The items contradict each other, possibly because they were read at different moments: load
+    /// again.
     Torn(String),
-    /// Load again, decide again.
+    /// A version changed: load and decide again.
     Conflict(String),
-    /// Some command of the transaction can never be written.
+    /// A command of the transaction can never be written.
     Invalid(String),
-    /// Some command of the batch rests on what cannot be read.
+    /// A command of the batch depends on an item that cannot be read.
     Unreadable(String),
-    /// Not to be tried again here.
+    /// Not to be retried here.
     Failed(Failure),
 }
 
@@ -121,7 +122,7 @@ impl From<Failure> for Stopped {
     }
 }
 
-/// How many commands to try at once, and how often.
+/// How many commands to try at once, and how often and how long.
 struct Attempts {
     width: usize,
     backoff: Backoff,
@@ -139,7 +140,7 @@ impl Attempts {
         self.backoff.reset();
     }
 
-    /// Down to the one command to blame.
+    /// Halves the width, down to the single command that fails.
     fn narrow(&mut self, failure: Failure) -> Result<(), Failure> {
         if self.width == 1 {
             return Err(failure);
@@ -148,7 +149,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// Prepares the next attempt, or says why there is none.
+    /// Prepares the next attempt, or returns why there is none.
     async fn again(&mut self, context: &WorkerContext, stopped: Stopped) -> Result<(), Failure> {
         match stopped {
             Stopped::Failed(failure) => Err(failure),
@@ -178,7 +179,7 @@ impl Attempts {
     }
 }
 
-/// One pass over a batch. Gives what became durable, and why no more did.
+/// One pass over a batch. Returns what became durable, and why the rest did not.
 async fn attempt(context: &WorkerContext, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<Stopped>) {
     let plan = match decide_batch(context, batch).await {
         Ok(plan) => plan,
@@ -224,16 +225,20 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
     let span = trace::step(trace::Step::Load);
     let (mut state, mut ledger) = loading::load(&*context.store, batch).await?;
     drop(span);
+    let limits = &context.settings.limits;
     let now = context.clock.now();
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
     let mut stopped = None;
     for (place, Leased { command, .. }) in batch.iter().enumerate() {
         let later = batch.get(place + 1..).unwrap_or_default();
-        // What comes again in this batch is to be found by then.
+        // A command that repeats in this batch must be found by then.
         let comes_again = later.iter().any(|leased| leased.command.key == command.key);
-        match decide_one(context, &mut state, &mut ledger, command, comes_again, now) {
+        match decide_one(limits, &mut state, &ledger, command, now) {
             Ok((one, step)) => {
+                if let Some((key, record)) = step.ledger.as_ref().filter(|_| comes_again) {
+                    ledger.insert(key.clone(), Some(record.clone()));
+                }
                 decided.push(one);
                 steps.push(step);
             }
@@ -247,11 +252,10 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
 }
 
 fn decide_one(
-    context: &WorkerContext,
+    limits: &Limits,
     state: &mut State,
-    ledger: &mut Ledger,
+    ledger: &Ledger,
     command: &Command,
-    comes_again: bool,
     now: Timestamp,
 ) -> Result<(Decided, DecidedCommand), Stopped> {
     let key = LedgerKey::Command(command.key.clone());
@@ -259,7 +263,6 @@ fn decide_one(
     if let Some(record) = known {
         return Ok((found_in_ledger(command, record, now)?, DecidedCommand::default()));
     }
-    let limits = &context.settings.limits;
     let verdict = decide::decide(state, command, limits, now)?;
     let (changes, oversold) = (state.take_changes(), state.take_oversold());
     let decided = Decided { outcome: verdict.outcome, decided_at: now, is_replay: false };
@@ -275,9 +278,6 @@ fn decide_one(
         outcome: decided.outcome.clone(),
         decided_at: now,
     };
-    if comes_again {
-        ledger.insert(key.clone(), Some(record.clone()));
-    }
     let checks = verdict
         .read_dependencies
         .into_iter()
@@ -286,7 +286,7 @@ fn decide_one(
     Ok((decided, DecidedCommand { changes, ledger: Some((key, record)), checks, oversold }))
 }
 
-/// How the state has the item, for a check.
+/// The version of the item in the state, or its absence, as a condition.
 fn expected(state: &State, key: &ItemKey) -> Result<Expected, DecideError> {
     let version = match key {
         ItemKey::Reservation(id) => state.reservation(*id)?.map(|found| found.version),

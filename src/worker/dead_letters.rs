@@ -1,4 +1,4 @@
-//! Copies for the dead-letter queue, with what a person needs to judge them.
+//! Copies for the dead-letter queue, with the attributes an operator needs to judge them.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use crate::{
     ports::{Delivery, OutgoingMessage, queue},
 };
 
-/// When the message was first sent, RFC 3339: kept through every redrive, so that nothing older
-/// than the ledger is ever sent back.
+/// When the message was first sent, RFC 3339. Kept through every redrive, so that no message older
+/// than the ledger is ever redriven.
 pub const FIRST_SENT_AT: &str = "first_sent_at";
-/// Why it is here: one of [`Reason`]'s words.
+/// Why the message was dead-lettered: one of [`Reason`]'s words.
 pub const REASON: &str = "dlq_reason";
-/// More about why.
+/// Details of the reason.
 pub const DETAIL: &str = "dlq_detail";
-/// The queue it came from.
+/// The queue that the message was received from.
 pub const SOURCE_QUEUE: &str = "source_queue";
-/// Its message id there.
+/// The message id in the source queue.
 pub const ORIGINAL_MESSAGE_ID: &str = "original_message_id";
 
-/// Why a message is dead.
+/// Why a message is dead-lettered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It could not be read.
     Unreadable(RejectionCode),
-    /// It was handled alone as often as is allowed and never came to an outcome.
+    /// It was isolated for the maximum number of attempts without an outcome.
     Poison,
-    /// It has no outcome, and its queue would have dropped it a day later.
+    /// It has no outcome, and its queue would drop it a day later.
     Retention,
-    /// Its queue would have moved it here by itself, without saying when it was first sent: it was
-    /// received nearly as often as the queue's redrive allows.
+    /// Its queue would soon move it to the dead-letter queue, without the time it was first sent:
+    /// it was received nearly as often as the redrive policy allows.
     Receives,
 }
 
 impl Reason {
-    /// Every reason there is; what cannot be read has one of two codes.
+    /// Every reason. A message that cannot be read has one of two codes.
     pub const ALL: [Self; 5] = [
         Self::Unreadable(RejectionCode::InvalidMessage),
         Self::Unreadable(RejectionCode::UnsupportedType),
@@ -43,7 +43,7 @@ impl Reason {
         Self::Receives,
     ];
 
-    /// The word for it.
+    /// The reason's word, as in [`REASON`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,14 +55,15 @@ impl Reason {
     }
 }
 
-/// What the worker adds to a copy; the other attributes are the producer's.
+/// The attributes that the worker adds to a copy; the others are the producer's.
 const OWN: [&str; 5] = [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_MESSAGE_ID];
 
-/// A whole copy of the message, in its group.
+/// A complete copy of the message, in its group.
 ///
-/// Where body and attributes together would be too large for the queue, which takes `bytes_max`,
-/// attributes give way, down to the body alone, which was a message once. When it was first sent goes before all, for
-/// that decides whether it may be sent back, and the producer's go last.
+/// If body and attributes together exceed `bytes_max`, the queue's limit, attributes are dropped,
+/// down to the body alone, which fitted a message before. The time it was first sent has the
+/// highest priority, since it decides whether the message may be redriven; the producer's
+/// attributes have the lowest.
 pub(super) fn copy(
     delivery: &Delivery,
     source_queue: &str,
@@ -90,8 +91,8 @@ pub(super) fn copy(
     }
 }
 
-/// The attributes given and then the producer's, in that order of importance, as far as there is
-/// room for them beside the body in a message of `bytes_max`.
+/// The given attributes and then the producer's, in that priority, as many as fit beside the body
+/// in a message of `bytes_max`.
 pub(crate) fn fitting<'a>(
     body: &str,
     own: impl IntoIterator<Item = (&'a str, String)>,

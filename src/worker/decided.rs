@@ -1,5 +1,5 @@
 //! What loading, the committer and chunked restocks share: leased commands, ledger entries, and
-//! commands with their outcome.
+//! decided commands.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::{
 
 /// A command under the lease of its message.
 pub struct Leased<'a> {
-    /// The command.
+    /// The parsed command.
     pub command: &'a Command,
-    /// Its lease; without one, there is nothing to lose.
+    /// The message's lease; without one, no lease can be lost.
     pub lease: Option<&'a Lease>,
 }
 
-/// What a command came to, durable.
+/// The durable outcome of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
-    /// The outcome, or the answer that is none.
+    /// The outcome, or an answer that is not recorded as one.
     pub outcome: Outcome,
-    /// When it was decided: for a replay, the first time.
+    /// When it was decided; for a replay, the first time.
     pub decided_at: Timestamp,
-    /// Whether it was found, in the ledger or earlier in the batch.
+    /// Whether it was found in the ledger or earlier in the batch.
     pub is_replay: bool,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn check_leases(context: &WorkerContext, undone: &[Leased<'_>]) -> Re
     }
 }
 
-/// What the ledger makes of a command it already knows.
+/// What the ledger says about a command it already has.
 pub(super) fn found_in_ledger(
     command: &Command,
     record: &LedgerRecord,

@@ -1,4 +1,4 @@
-//! What the worker has to tell whoever watches it.
+//! The events that a worker reports to its observer.
 
 use std::time::Duration;
 
@@ -9,93 +9,93 @@ use crate::{
     ports::{CommitError, Consumed},
 };
 
-/// Something that happened.
+/// One event.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// Messages were received.
     Received {
-        /// From which queue.
+        /// The queue's name.
         queue: &'a str,
-        /// How many.
+        /// Number of messages.
         messages: usize,
-        /// How long the oldest had waited.
+        /// The age of the oldest message.
         oldest_age: Duration,
     },
-    /// Messages came into flight (above zero) or left it.
+    /// Change in the number of messages in flight.
     InFlight(i64),
-    /// Leases came into the worker's hands (above zero) or left them.
+    /// Change in the number of leases held.
     LeasesHeld(i64),
-    /// A group's batch went to a lane.
+    /// A lane received a group's batch.
     Batch {
-        /// How many messages.
+        /// Number of messages.
         messages: usize,
     },
-    /// A message has its outcome, durable.
+    /// A message has a durable outcome.
     Decided {
-        /// What was asked for; `None` where the message could not be read.
+        /// The type of command; `None` if the message could not be read.
         command_type: Option<CommandType>,
-        /// What it came to.
+        /// The outcome.
         outcome: &'a Outcome,
-        /// Whether it was found in the ledger, or earlier in its batch.
+        /// Whether the outcome was found in the ledger, or earlier in the batch.
         replayed: bool,
-        /// Since it was received.
+        /// Time since the receive.
         took: Duration,
     },
-    /// An attempt to commit a transaction ended, with the store's own account of its cost.
+    /// An attempt to commit a transaction ended. Carries the cost that the store reported.
     Commit(&'a Result<Consumed, CommitError>),
-    /// Locks were waited for.
+    /// The time spent waiting for locks.
     LockWaited(Duration),
-    /// A batch went on without its locks.
+    /// A batch continued without its locks.
     LockFallback,
-    /// Leases ran out under the worker's hands.
+    /// The number of leases that expired while the worker held them.
     LeaseLost(usize),
-    /// A copy went to the dead letters.
+    /// A message was copied to the dead-letter queue.
     DeadLettered {
-        /// Why: a fixed set of words.
+        /// The reason, from a fixed set of words.
         reason: &'static str,
     },
-    /// Messages were given back to their queue without an outcome.
+    /// Messages were released without an outcome.
     Released {
-        /// Why: a fixed set of words.
+        /// The reason, from a fixed set of words.
         reason: &'static str,
-        /// How many.
+        /// Number of messages.
         messages: usize,
     },
     /// Results were published.
     Published {
-        /// How long it took.
+        /// Duration of the publish.
         took: Duration,
     },
-    /// A dependency is unavailable, and receiving pauses for so long.
+    /// A dependency is unavailable, and receiving pauses for this long.
     Paused(Duration),
-    /// Lines that now have less than nothing available, and lines that no longer do.
+    /// Lines whose available quantity fell below zero, and lines that recovered.
     Oversold(Oversold),
-    /// The sweeper looked at a shard; this is how far past its end, and the margin, the oldest hold
-    /// was, stuck ones aside.
+    /// The sweeper checked a shard. Carries how far the oldest hold that is not stuck was past its
+    /// end plus the margin.
     SweeperLag(Duration),
-    /// How many holds are stuck, in all shards as this sweeper last looked them through.
+    /// The number of stuck holds in all shards, as of this sweeper's last full sweep.
     HoldsStuck(u64),
-    /// Expiries were posted.
+    /// The number of expiries posted.
     ExpiriesPosted(usize),
     /// An expiry that could not be handled was dropped: the sweeper posts it again.
     ExpiryDeferred {
-        /// Why: one of [`Deferral`](super::Deferral)'s words.
+        /// The reason: one of [`Deferral`](super::Deferral)'s words.
         reason: &'static str,
     },
 }
 
-/// Watches.
+/// Receives the worker's events.
 pub trait Observer: Send + Sync {
-    /// Told of each event as it happens. Must not block.
+    /// Called for each event as it happens. Must not block.
     fn observe(&self, event: &Event<'_>);
 
-    /// Who traces, if anybody does.
+    /// The tracer, if tracing is on.
     fn tracer(&self) -> Option<&dyn Tracer> {
         None
     }
 }
 
-/// Watches nothing.
+/// Ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoopObserver;
 

@@ -1,4 +1,4 @@
-//! Failures, classed once where they are known.
+//! Failures, classified once, where they are known.
 
 use crate::{
     decide::DecideError,
@@ -8,49 +8,50 @@ use crate::{
 /// Why a message has no outcome yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Not the message's fault: release it, and stop receiving for a while unless only its own pool
-    /// is concerned.
+    /// Not the message's fault: release it, and pause receiving unless only its own pool is
+    /// affected.
     #[error("dependency unavailable: {0}")]
     Unavailable(String),
-    /// The store or the topic asks for less, of these items or of everything: release it for a
-    /// while that grows; whether receiving pauses too depends on who else meets it.
+    /// The store or the topic throttles, for these items or for everything: release the message for
+    /// a growing delay; receiving pauses too if other pools are throttled.
     #[error("throttled: {0}")]
     Throttled(String),
-    /// Its pool failed a moment ago, and as many messages as may are trying it: release it untried,
-    /// for a while that grows.
+    /// Its pool failed a moment ago, and the maximum number of lanes is trying it: release the
+    /// message untried, for a growing delay.
     #[error("its pool fails, and as many as may are trying it")]
     PoolFailing,
-    /// No copy of it could be made for the dead letters: release it for a while; other groups go
-    /// on.
+    /// The message could not be copied to the dead-letter queue: release it for a while; other
+    /// groups continue.
     #[error("no copy for the dead letters: {0}")]
     CopyFailed(String),
-    /// Nobody's fault: others kept changing the same items. Release it; other groups go on.
+    /// Others kept changing the same items: release the message; other groups continue.
     #[error("contention: {0}")]
     Contention(String),
-    /// This message's fault: release it; handled alone, it goes to the dead letters in the end.
+    /// This message's fault: release it; isolated, it is eventually dead-lettered.
     #[error("poison: {0}")]
     Poison(String),
-    /// It was handled alone too often, and an attempt was counted a moment ago that may yet be taken
-    /// back: release it untouched, to be looked at once more.
+    /// It was isolated too often, but a recently counted attempt may yet be undone: release it
+    /// untouched and check once more.
     #[error("dead-lettering deferred: {0}")]
     DeadLetterDeferred(String),
-    /// It rests on an item this release cannot read: release it; other groups go on. Nobody's fault
-    /// but a person's, or a newer worker will take it: it never goes to the dead letters for it.
+    /// It depends on an item that this release cannot read: release it; other groups continue. An
+    /// operator must repair the item, or a newer worker reads it: this failure never dead-letters
+    /// the message.
     #[error("unreadable: {0}")]
     Unreadable(String),
-    /// Somebody else has it by now: drop it quietly.
+    /// The lease expired and another worker may have the message: drop it silently.
     #[error("the lease was lost")]
     LeaseLost,
-    /// The worker is stopping and its grace is over: release it.
+    /// The worker is stopping and its grace has passed: release the message.
     #[error("the worker is stopping")]
     Stopping,
 }
 
-/// Released for want of a place to be handled alone.
+/// The reason for releasing a message when no isolation slot is free.
 pub const NO_PLACE: &str = "no_place";
 
 impl Failure {
-    /// Every class, and of those that are released for want of a place to be handled alone.
+    /// Every class, and [`NO_PLACE`].
     pub const CLASSES: [&str; 11] = [
         "unavailable",
         "throttled",
@@ -65,8 +66,7 @@ impl Failure {
         NO_PLACE,
     ];
 
-    /// Whether store and topic answered, and what stands in the way is a matter of the message or
-    /// its items.
+    /// Whether the store and the topic answered, so that the cause is the message or its items.
     #[must_use]
     pub fn is_answer(&self) -> bool {
         match self {
@@ -83,7 +83,7 @@ impl Failure {
         }
     }
 
-    /// The class in a word.
+    /// The class's name: one word.
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {

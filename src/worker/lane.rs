@@ -45,13 +45,13 @@ pub(super) use {
     troubled::TroubledPools,
 };
 
-/// What the lanes of one queue share.
+/// The state that the lanes of one queue share.
 pub(super) struct LaneContext {
     pub(super) context: Arc<WorkerContext>,
-    /// Of the store and the topic, shared by every queue.
+    /// For the store and the topic, shared by every queue.
     pub(super) breaker: Arc<CircuitBreaker>,
     pub(super) half_open: HalfOpenPermits,
-    /// Of the queue and its dead letters.
+    /// For the queue and its dead-letter queue.
     pub(super) queue_breaker: Arc<CircuitBreaker>,
     pub(super) queue_half_open: HalfOpenPermits,
     pub(super) limits: Arc<KnownLimits>,
@@ -63,7 +63,7 @@ pub(super) struct LaneContext {
     pub(super) outbox: Outbox,
 }
 
-/// A message under a lease, decoded at most once.
+/// A leased message, decoded at most once.
 struct LeasedMessage {
     delivery: Delivery,
     kind: QueueKind,
@@ -78,13 +78,14 @@ impl LeasedMessage {
     }
 }
 
-/// How far a batch came: that many of its first messages are done with.
+/// The progress of a batch: its first messages are settled.
 struct Settled {
     done: usize,
     failure: Option<Failure>,
-    /// Whether all that is done with could be deleted, unless a lease was lost.
+    /// Whether all settled messages were deleted, except those whose lease was lost.
     is_deleted: bool,
-    /// Whether it shows that store and topic work: a message that is no command needs no store.
+    /// Whether it proves that the store and topic work. An unreadable message proves nothing: it
+    /// needs no store.
     is_proof: bool,
 }
 
@@ -94,20 +95,20 @@ impl Settled {
     }
 }
 
-/// What is owed for a message before it may be deleted.
+/// What must be sent for a message before it may be deleted.
 struct Answer {
-    /// What is to be published, if anything.
+    /// The result to publish, if any.
     result: Option<Publication>,
-    /// Why a copy goes to the dead letters, for what is no command.
+    /// Why an unreadable message is copied to the dead-letter queue.
     copy: Option<Rejection>,
 }
 
 impl LaneContext {
-    /// Handles messages of one group, in order, and releases those it could not finish. `announcement`
-    /// announces the first batch of them.
+    /// Handles messages of one group, in order, and releases those it could not finish.
+    /// `announcement` announces their first batch to the outbox.
     ///
-    /// Their leases count from `since`, when the receive was begun: no later than the queue's own
-    /// count. What was received counts as received now, after however long the receive waited.
+    /// Leases count from `since`, the start of the receive, which is no later than the queue's own
+    /// start. The time of the receive is now, however long it waited.
     pub(super) async fn run(
         self: Arc<Self>,
         deliveries: Vec<Delivery>,
@@ -218,7 +219,8 @@ impl LaneContext {
         let (mut answers, failure) = self.answers(batch, trace, progress.decided, progress.failure);
         let copies: Vec<_> = answers.iter_mut().map(|answer| answer.copy.take()).collect();
         let (published, publish_failure) = self.publish(answers, &mut announcement).await;
-        // Copies last: a message whose result cannot go out comes again, and would be copied again.
+        // Copies last: a message whose result cannot be published is received again and would be
+        // copied again.
         let (done, copy_failure) = self.copy_unreadable(batch, &copies, published).await;
         let is_deleted =
             self.delete(batch.get(..done).unwrap_or_default(), &mut announcement).await;
@@ -226,7 +228,7 @@ impl LaneContext {
         Settled { done, failure, is_deleted, is_proof: is_proof && done > 0 }
     }
 
-    /// The answers of the messages up to the first that has none yet.
+    /// The answers of the messages before the first that has none.
     fn answers(
         &self,
         batch: &[LeasedMessage],
@@ -322,9 +324,8 @@ impl LaneContext {
         Answer { result, copy: Some(undecodable.rejection.clone()) }
     }
 
-    /// Copies what is no command, of the first `published` messages, to the dead letters. Gives how
-    /// many messages are done with, and why no more are. Before any of them is deleted: once it is,
-    /// there is no other.
+    /// Copies the unreadable messages among the first `published` ones to the dead-letter queue,
+    /// before any of them is deleted. Returns how many messages are done, and why no more.
     async fn copy_unreadable(
         &self,
         batch: &[LeasedMessage],
@@ -342,7 +343,8 @@ impl LaneContext {
         (published, None)
     }
 
-    /// Sees that a copy of the message is among the dead letters: one, however often it comes.
+    /// Ensures that the dead-letter queue has exactly one copy of the message, however often it is
+    /// received.
     async fn dead_letter(
         &self,
         held: &LeasedMessage,
@@ -351,7 +353,7 @@ impl LaneContext {
     ) -> Result<(), Failure> {
         let delivery = &held.delivery;
         let message_id = &delivery.message_id;
-        // What comes for the first time was never copied.
+        // A message received for the first time was never copied.
         if delivery.receive_count > 1 && self.context.store.has_dead_letter(message_id).await? {
             return Ok(());
         }
@@ -376,14 +378,14 @@ impl LaneContext {
         self.context.observer.observe(&Event::DeadLettered { reason });
         let noted = self.context.store.note_dead_letter(message_id, self.context.clock.now()).await;
         if let Err(error) = noted {
-            // It matters only where the message cannot be deleted either, and comes again after the
-            // five minutes in which the queue itself knows a second copy.
+            // This matters only if the message cannot be deleted either, and is received again
+            // after the queue's own five-minute deduplication window.
             warn!(message_id, %error, "the dead letter is not noted");
         }
         Ok(())
     }
 
-    /// How many of the messages are done with, and why no more are.
+    /// Publishes the answers. Returns how many messages are done, and why no more.
     async fn publish(
         &self,
         answers: Vec<Answer>,
@@ -404,7 +406,7 @@ impl LaneContext {
         (places.get(out).copied().unwrap_or(count), failure)
     }
 
-    /// Whether the queue was available for it.
+    /// Deletes the messages. Returns whether the queue was available.
     async fn delete(&self, done: &[LeasedMessage], announcement: &mut Announcement) -> bool {
         let _span = trace::step(Step::Delete);
         let mut is_deleted = true;
@@ -425,7 +427,7 @@ impl LaneContext {
     }
 }
 
-/// Counts messages in flight for as long as it lives.
+/// Counts messages in flight until dropped.
 struct InFlight {
     context: Arc<WorkerContext>,
     messages: i64,
@@ -438,7 +440,7 @@ impl InFlight {
         Self { context, messages }
     }
 
-    /// So many of them are released before the others.
+    /// Removes `messages` of them before the others.
     fn leave(&mut self, messages: usize) {
         let messages = i64::try_from(messages).unwrap_or(i64::MAX);
         self.messages = self.messages.saturating_sub(messages);

@@ -16,14 +16,14 @@ use super::{
 };
 use crate::ports::{EntryError, Queue, ReceiptHandle, queue::BATCH_ENTRIES_MAX};
 
-/// How many calls extend leases at a time.
+/// The most concurrent calls that extend leases.
 const CALLS_SIDE_BY_SIDE: usize = 8;
 
-/// Every lease the worker holds on one queue, and none that it has lost: so no more than it has
-/// messages in flight.
+/// The leases that the worker holds on one queue, without the lost ones: so at most one for each
+/// message in flight.
 ///
-/// A lease is known to be good until `visibility` after the call that granted or extended it was
-/// *begun*: the queue counts from a moment no earlier.
+/// A lease is known to be valid until `visibility` after the *start* of the call that granted or
+/// extended it: the queue counts from no earlier.
 pub struct Leases {
     queue: Arc<dyn Queue>,
     visibility: Duration,
@@ -40,7 +40,7 @@ struct HeldLease {
 }
 
 impl Leases {
-    /// No leases yet.
+    /// No leases.
     #[must_use]
     pub fn new(queue: Arc<dyn Queue>, settings: &Settings, observer: Arc<dyn Observer>) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Leases {
         }
     }
 
-    /// Takes charge of a lease granted by a receive begun at `since`.
+    /// Registers a lease granted by a receive that began at `since`.
     #[must_use]
     pub fn hold(self: &Arc<Self>, receipt: ReceiptHandle, since: Instant) -> Lease {
         let id = {
@@ -67,7 +67,7 @@ impl Leases {
         Lease { leases: Arc::clone(self), id, receipt }
     }
 
-    /// How many leases are held.
+    /// The number of leases held.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries().len()
@@ -79,7 +79,7 @@ impl Leases {
         self.len() == 0
     }
 
-    /// Extends every lease now and then, for as long as it is polled.
+    /// Extends every lease at the interval `every`, for as long as it is polled.
     pub async fn keep(&self, every: Duration) {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -91,14 +91,14 @@ impl Leases {
     }
 
     async fn extend_all(&self) {
-        // One that could not be extended in time is somebody else's by now.
+        // A lease not extended in time may belong to another worker.
         let now = Instant::now();
         let (ids, over): (Vec<u64>, Vec<u64>) = {
             let held = self.entries();
             held.keys().partition(|id| held.get(id).is_some_and(|entry| now < entry.good_until))
         };
         over.into_iter().for_each(|id| self.forget(id));
-        // Side by side: one call that hangs must not cost all that come after it their leases.
+        // Concurrently: one call that hangs must not cost the other leases.
         let calls: Vec<&[u64]> = ids.chunks(BATCH_ENTRIES_MAX).collect();
         for calls in calls.chunks(CALLS_SIDE_BY_SIDE) {
             future::join_all(calls.iter().map(|ids| self.extend(ids))).await;
@@ -106,7 +106,7 @@ impl Leases {
     }
 
     async fn extend(&self, ids: &[u64]) {
-        // Read again: some may have been settled while the calls before were under way.
+        // Read again: some may have been settled while earlier calls were under way.
         let (ids, changes): (Vec<u64>, Vec<(ReceiptHandle, Duration)>) = {
             let held = self.entries();
             ids.iter()
@@ -149,7 +149,7 @@ impl Leases {
         lost.into_iter().for_each(|id| self.forget(id));
     }
 
-    /// It is settled, or lost.
+    /// Removes a lease that is settled or lost.
     fn forget(&self, id: u64) {
         if !injected_bug!(LeakLease) && self.entries().remove(&id).is_some() {
             self.observer.observe(&Event::LeasesHeld(-1));
@@ -174,13 +174,13 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// What to release or delete the message by.
+    /// The receipt to release or delete the message with.
     #[must_use]
     pub fn receipt(&self) -> &ReceiptHandle {
         &self.receipt
     }
 
-    /// Whether the message is still ours, and will be for the margin, as far as can be known.
+    /// Whether the lease is known to be valid for at least the margin.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.leases.is_good(self.id, self.leases.margin)

@@ -1,4 +1,4 @@
-//! Loads what a batch names.
+//! Loads the items and ledger entries that a batch names.
 
 use super::{
     decided::{Leased, Ledger},
@@ -13,10 +13,12 @@ use crate::{
     ports::{LedgerKey, LoadRequest, ReadStore},
 };
 
-/// The ledger entries of the commands, and the items that those without an entry rest on.
+/// Loads the ledger entries of the commands, and the items that commands without an entry depend
+/// on.
 ///
-/// The items are read after the last entry that was found: a command sees what those before it in
-/// its group did, whoever committed them, though one load reads its items at different moments.
+/// Items are read after the last entry that was found: a command sees the effects of earlier
+/// commands in its group, whichever worker committed them, although one load reads its items at
+/// different moments.
 pub(super) async fn load(
     store: &dyn ReadStore,
     batch: &[Leased<'_>],
@@ -38,8 +40,7 @@ fn is_in(ledger: &Ledger, command: &Command) -> bool {
     ledger.get(&LedgerKey::Command(command.key.clone())).is_some_and(Option::is_some)
 }
 
-/// A second load where a command names a reservation that may have to give back or book what it
-/// holds.
+/// Loads a second time if a command names a reservation whose holdings it may return or book.
 async fn load_once(
     store: &dyn ReadStore,
     commands: &[&Command],
@@ -70,7 +71,7 @@ async fn load_once(
     Ok((State::new(loaded.reservations, loaded.seats, loaded.lines), loaded.ledger))
 }
 
-/// What the command itself names.
+/// Adds what the command itself names.
 fn name(wanted: &mut LoadRequest, command: &Command) {
     wanted.ledger.insert(LedgerKey::Command(command.key.clone()));
     match &command.action {
@@ -89,7 +90,7 @@ fn name(wanted: &mut LoadRequest, command: &Command) {
     }
 }
 
-/// The reservation that the command would end or confirm.
+/// The reservation that the command ends or confirms.
 fn reservation_of(command: &Command) -> Option<ReservationId> {
     match &command.action {
         Action::Confirm(confirm) => Some(confirm.reservation_id),
@@ -103,7 +104,7 @@ fn holds_something(reservation: &Reservation) -> bool {
     matches!(reservation.status, ReservationStatus::Active | ReservationStatus::Confirmed)
 }
 
-/// Names seats; a store has none.
+/// Adds seats to the request; a store has none.
 pub(super) fn name_seats<'a>(
     wanted: &mut LoadRequest,
     pool: &PoolId,
@@ -114,7 +115,7 @@ pub(super) fn name_seats<'a>(
     wanted.seats.extend(keys);
 }
 
-/// Names lines.
+/// Adds lines to the request.
 pub(super) fn name_lines<'a>(
     wanted: &mut LoadRequest,
     pool: &PoolId,

@@ -1,4 +1,4 @@
-//! Locks on what a batch names: for speed, never for safety.
+//! Locks on the names in a batch: for speed, not for safety.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,14 +16,14 @@ use crate::{
     retry::Policy,
 };
 
-/// The names a batch locks, by pool. Pools in order, names in order: two batches that need the
-/// same pools ask for them in the same order.
+/// The names a batch locks, by pool. Pools and names are sorted: two batches that need the same
+/// pools request them in the same order.
 #[derive(Debug, Default)]
 pub(super) struct Names(BTreeMap<String, Vec<String>>);
 
 impl Names {
-    /// What the commands name themselves. The seats of a reservation that a confirm or cancel
-    /// names are not known before it is loaded; its own name stands for them.
+    /// The names in the commands themselves. The seats of a reservation that a confirm or cancel
+    /// names are unknown until it is loaded; the reservation's own name stands for them.
     pub(super) fn of(commands: &[&Command]) -> Self {
         let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for command in commands {
@@ -52,15 +52,15 @@ impl Names {
     }
 }
 
-/// Locks that are held, or as many of them as could be had.
+/// The locks held, possibly fewer than requested.
 pub(super) struct LockGuard {
     context: Arc<WorkerContext>,
     token: Uuid,
     scopes: Vec<(String, Vec<String>)>,
 }
 
-/// Takes the locks, waiting no longer than the settings say. Where that does not succeed the batch
-/// goes on without: version conditions carry safety.
+/// Acquires the locks, waiting no longer than the settings allow. If that fails the batch continues
+/// without them: version conditions guarantee safety.
 pub(super) async fn acquire(context: &Arc<WorkerContext>, names: Names) -> LockGuard {
     let mut held = LockGuard {
         context: Arc::clone(context),
@@ -79,7 +79,7 @@ pub(super) async fn acquire(context: &Arc<WorkerContext>, names: Names) -> LockG
             Err(error) => {
                 debug!(scope, %error, "no locks, going on without");
                 is_degraded = true;
-                // The answer may have been lost after the names were taken.
+                // The answer may have been lost after the names were locked.
                 held.scopes.push((scope, names));
                 break;
             }
@@ -110,7 +110,7 @@ async fn wait_for(
 }
 
 impl LockGuard {
-    /// Gives the locks back. What cannot be given back runs out by itself.
+    /// Releases the locks. A lock that cannot be released expires by itself.
     pub(super) async fn release(self) {
         for (scope, names) in &self.scopes {
             if let Err(error) = self.context.locks.release(scope, names, self.token).await {

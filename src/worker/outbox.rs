@@ -1,7 +1,7 @@
-//! Publishes results, then deletes their messages. Order inside a group is kept.
+//! Publishes results, then deletes their messages. Order within a group is kept.
 //!
-//! Publishes and deletes of different groups share calls; each lane reads its own answers, and what
-//! fails for one lane is no matter of the others'.
+//! Publishes and deletes of different groups share calls; each lane reads only its own answers, and
+//! a failure of one lane does not affect the others.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     retry::Policy,
 };
 
-/// Results on their way to the topic.
+/// Publishes results to the topic.
 pub(super) struct ToTopic(Arc<dyn Publisher>);
 
 impl BatchCall for ToTopic {
@@ -39,14 +39,14 @@ impl BatchCall for ToTopic {
     }
 }
 
-/// Receipts of messages that are done with.
+/// Deletes finished messages by their receipts.
 pub(super) struct ToQueue(Arc<dyn Queue>);
 
 impl BatchCall for ToQueue {
     type Entry = ReceiptHandle;
 
     const ENTRIES_MAX: usize = BATCH_ENTRIES_MAX;
-    /// SQS bounds a DeleteMessageBatch by its entries alone.
+    /// SQS limits a DeleteMessageBatch by its number of entries alone.
     const BYTES_MAX: usize = usize::MAX;
 
     fn bytes(_: &ReceiptHandle) -> usize {
@@ -58,15 +58,15 @@ impl BatchCall for ToQueue {
     }
 }
 
-/// Results out, shared by every lane of the worker.
+/// Publishes results, shared by every lane of the worker.
 pub(super) type Publishing = Arc<Batcher<ToTopic>>;
 
-/// Results out of the worker that the context are of.
+/// Creates the publisher for the worker of this context.
 pub(super) fn publishing(context: &WorkerContext) -> Publishing {
     Arc::new(Batcher::new(ToTopic(Arc::clone(&context.publisher)), context.settings.linger))
 }
 
-/// The way out of the lanes of one queue.
+/// Publishes and deletes for the lanes of one queue.
 #[derive(Clone)]
 pub(super) struct Outbox {
     context: Arc<WorkerContext>,
@@ -74,7 +74,7 @@ pub(super) struct Outbox {
     deleting: Arc<Batcher<ToQueue>>,
 }
 
-/// A batch on its way to the outbox. Calls wait for it, though not for long.
+/// Announces a batch to the outbox. Calls wait for it, up to the linger time.
 pub(super) struct Announcement {
     publish: Option<Pending<ToTopic>>,
     delete: Option<Pending<ToQueue>>,
@@ -83,15 +83,15 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
-    /// With a place among what is isolated. It is free when the outcome is out, and not only when
-    /// the delete has answered: the followers may be received before that.
+    /// Adds an isolation slot. The slot is freed once the outcome is published, before the delete
+    /// answers: the followers may be received before that.
     pub(super) fn in_place(self, place: Option<OwnedSemaphorePermit>) -> Self {
         Self { place, ..self }
     }
 }
 
 impl Outbox {
-    /// The way out of lanes of `queue`.
+    /// The outbox for lanes of `queue`.
     pub(super) fn new(
         context: &Arc<WorkerContext>,
         publishing: &Publishing,
@@ -110,7 +110,7 @@ impl Outbox {
         }
     }
 
-    /// Publishes results of one group in order. Gives how many are out, and why no more are.
+    /// Publishes results of one group in order. Returns how many were published, and why no more.
     pub(super) async fn publish(
         &self,
         mut results: Vec<Publication>,
@@ -124,14 +124,14 @@ impl Outbox {
             let later = results.split_off(fits_batch::<ToTopic>(&results));
             let BatchResponse { mut entries, answer } =
                 self.publishing.carry(results, expected.take()).await;
-            // Whatever went out after a failed entry goes out again, in order, and is recognised
-            // by its id: what counts is how far the order holds.
+            // Entries published after a failed one are published again, in order, and are
+            // recognised by their ids: what counts is the prefix that is in order.
             let (sent, failure) = match answer {
                 Ok(answers) => {
                     let sent = answers.iter().take_while(|answer| answer.is_ok()).count();
                     (sent, answers.into_iter().find_map(Result::err).map(publish_failure))
                 }
-                // The client library has repeated the call: no second layer does.
+                // The client library has already retried the call; there is no second retry layer.
                 Err(error) => return (out, Some(error.into())),
             };
             out += sent;
@@ -152,7 +152,7 @@ impl Outbox {
         (out, None)
     }
 
-    /// Deletes messages. One that cannot be deleted comes again and is found in the ledger.
+    /// Deletes messages. One that cannot be deleted is received again and found in the ledger.
     pub(super) async fn delete(
         &self,
         mut receipts: Vec<ReceiptHandle>,
@@ -187,14 +187,14 @@ fn publish_failure(error: EntryError) -> Failure {
     }
 }
 
-/// Those worth another try, and the failures that are final.
+/// The entries worth a retry, and the final failures.
 fn sort_out(
     response: BatchResponse<ReceiptHandle>,
 ) -> (Vec<(ReceiptHandle, Failure)>, Vec<Failure>) {
     let BatchResponse { entries, answer } = response;
     let answers = match answer {
         Ok(answers) => answers,
-        // The client library has repeated the call: no second layer does.
+        // The client library has already retried the call; there is no second retry layer.
         Err(error) => return (Vec::new(), vec![Failure::from(error)]),
     };
     let mut again = Vec::new();
@@ -209,7 +209,7 @@ fn sort_out(
     (again, failed)
 }
 
-/// Sends one message and sees that it was taken.
+/// Sends one message and checks that the queue accepted it.
 pub(super) async fn send_one(queue: &dyn Queue, message: OutgoingMessage) -> Result<(), Failure> {
     let answers = queue.send(std::slice::from_ref(&message)).await?;
     match answers.into_iter().next() {

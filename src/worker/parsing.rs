@@ -1,4 +1,4 @@
-//! A message, read: a command, or what can be told of one that is none.
+//! Parses a message into a command, or into what is known of an unreadable one.
 
 use std::panic;
 
@@ -11,15 +11,15 @@ use crate::{
 
 type Decode = fn(&str) -> Result<Decoded, Box<Undecodable>>;
 
-/// A message, read.
+/// A parsed message.
 pub(super) enum ParsedMessage {
     Command(Decoded),
     Unreadable(Box<Undecodable>),
 }
 
 impl ParsedMessage {
-    /// Reads a message of a queue of that kind. Its trace context is the one in its body, or where
-    /// there is none there the one among its attributes.
+    /// Parses a message of a queue of this kind. The trace context is the one in the body, or else
+    /// the one in the attributes.
     pub(super) fn of(delivery: &Delivery, kind: QueueKind) -> Self {
         match kind {
             QueueKind::Commands => Self::by(message::decode_from_producer, delivery),
@@ -27,8 +27,8 @@ impl ParsedMessage {
         }
     }
 
-    /// A message that makes the decoder panic, which none should, is one that cannot be read: left
-    /// to kill its reader, it would block its group.
+    /// A message that makes the decoder panic, which none should, counts as unreadable: otherwise
+    /// it would crash its readers and block its group.
     fn by(decode: Decode, delivery: &Delivery) -> Self {
         let attributes = || TraceContext::from_attributes(&delivery.attributes);
         let decoded = panic::catch_unwind(|| decode(&delivery.body));
@@ -46,7 +46,7 @@ impl ParsedMessage {
         }
     }
 
-    /// The command's identity, where one could be read.
+    /// The command's identity, if readable.
     pub(super) fn key(&self) -> Option<&CommandKey> {
         match self {
             Self::Command(decoded) => Some(&decoded.command.key),
@@ -54,7 +54,7 @@ impl ParsedMessage {
         }
     }
 
-    /// The pool, where one could be read.
+    /// The command's pool, if readable.
     pub(super) fn pool(&self) -> Option<&PoolId> {
         match self {
             Self::Command(decoded) => Some(&decoded.command.pool),
@@ -75,7 +75,7 @@ impl ParsedMessage {
         self.context().map(TraceContext::trace_id)
     }
 
-    /// What a tracer is told of it.
+    /// The message as reported to a tracer.
     pub(super) fn traced<'a>(&'a self, delivery: &'a Delivery) -> trace::Message<'a> {
         let command_type = match self {
             Self::Command(decoded) => Some(decoded.command.action.command_type().as_str()),

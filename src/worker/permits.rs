@@ -1,4 +1,4 @@
-//! Permits for the messages that a worker has in flight: counted and in bytes, over all its queues.
+//! Permits for the messages a worker has in flight, by count and by bytes, over all its queues.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::{
     ports::{Delivery, queue},
 };
 
-/// How much may be in flight, over all queues of the worker.
+/// The limits on messages in flight, over all queues of the worker.
 pub(super) struct InFlightLimits {
     messages: Arc<Semaphore>,
     kibibytes: Arc<Semaphore>,
 }
 
-/// What one receive may bring, KiB.
+/// The most that one receive may bring, KiB.
 const RECEIVE_KIB_MAX: u32 = (queue::BATCH_ENTRIES_MAX * queue::MESSAGE_BYTES_MAX / 1024) as u32;
 
 impl InFlightLimits {
@@ -29,8 +29,8 @@ impl InFlightLimits {
         }
     }
 
-    /// Permits for whatever one receive may bring. `None` once the semaphores are closed, which they
-    /// never are.
+    /// Reserves permits for the largest possible receive. `None` once the semaphores are closed,
+    /// which never happens.
     pub(super) async fn reserve(&self) -> Option<Permits> {
         let entries = u32::try_from(queue::BATCH_ENTRIES_MAX).ok()?;
         let messages = Arc::clone(&self.messages).acquire_many_owned(entries).await.ok()?;
@@ -40,15 +40,15 @@ impl InFlightLimits {
     }
 }
 
-/// Permits for messages, given back when dropped.
+/// Permits for messages, returned on drop.
 pub(super) struct Permits {
     messages: OwnedSemaphorePermit,
     kibibytes: OwnedSemaphorePermit,
 }
 
 impl Permits {
-    /// The part that these messages take: what they take of memory, with the command in them, but
-    /// no more of each than was set aside.
+    /// Splits off the permits for these messages: the memory they use, including the parsed
+    /// command, but no more per message than was reserved.
     fn split_for<'a>(
         &mut self,
         deliveries: impl IntoIterator<Item = &'a Delivery, IntoIter: Clone>,
@@ -65,14 +65,14 @@ impl Permits {
     }
 }
 
-/// What a lane holds for as long as it is at work on its messages.
+/// The permits a lane holds while it works on its messages.
 pub(super) struct BatchPermits {
     in_flight: Option<Permits>,
     _half_open: [Option<HalfOpenPermit>; 2],
 }
 
 impl BatchPermits {
-    /// Takes the part of a receive's permits that a group's batch needs.
+    /// Takes from a receive's permits what a group's batch needs.
     pub(super) fn new(
         received: &mut Permits,
         deliveries: &[Delivery],
@@ -81,7 +81,7 @@ impl BatchPermits {
         Self { in_flight: received.split_for(deliveries), _half_open: half_open }
     }
 
-    /// Gives back the part of messages that are released.
+    /// Returns the permits of released messages.
     pub(super) fn give_back<'a>(&mut self, released: impl Iterator<Item = &'a Delivery> + Clone) {
         if let Some(permits) = &mut self.in_flight {
             drop(permits.split_for(released));

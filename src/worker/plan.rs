@@ -7,16 +7,16 @@ use crate::{
     ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write, store},
 };
 
-/// What one command adds to the transactions of its batch.
+/// One command's additions to the transactions of its batch.
 #[derive(Clone, Debug, Default)]
 pub struct DecidedCommand {
-    /// Items it left changed, each at most once, one version on.
+    /// Changed items, each at most once, at the next version.
     pub changes: Vec<Change>,
-    /// Its outcome for the ledger; `None` for a replay or an answer that is no outcome.
+    /// The outcome for the ledger; `None` for a replay or an answer that is not recorded.
     pub ledger: Option<(LedgerKey, LedgerRecord)>,
-    /// Items it rests on without changing them, as they must stand. Never a line.
+    /// Items it depends on without changing them, with their expected state. Never a line.
     pub checks: Vec<(ItemKey, Expected)>,
-    /// Lines it took below zero, and brought back.
+    /// Lines it took below zero, and lines it brought back.
     pub oversold: Oversold,
 }
 
@@ -25,18 +25,18 @@ pub struct DecidedCommand {
 pub struct PlannedTransaction {
     /// What to commit; `None` where the commands need no write.
     pub transaction: Option<Transaction>,
-    /// The commands it carries.
+    /// The number of commands it carries.
     pub commands: usize,
-    /// Lines it takes below zero, and brings back.
+    /// Lines it takes below zero, and lines it brings back.
     pub oversold: Oversold,
 }
 
-/// Packs steps, in order, into as few transactions as hold them.
+/// Packs steps, in order, into as few transactions as possible.
 ///
-/// An item touched by several commands of one transaction is written once, as the last of them
-/// left it, conditioned on the version before the first. The 100 items bound the size too: the
-/// largest, a ledger entry that names every item of its command, is below 40 KB, since a command
-/// of more than 99 entries is a restock and goes in chunks. 4 MB are out of reach.
+/// An item touched by several commands of one transaction is written once, in its last state,
+/// conditioned on the version before the first. The 100-item limit also bounds the size: the
+/// largest item, a ledger entry that names every item of its command, is below 40 KB, because a
+/// command of more than 99 entries is a restock and is chunked. The 4 MB limit cannot be reached.
 #[must_use]
 pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {
     let mut packed = Vec::new();
@@ -55,7 +55,7 @@ pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {
 
 #[derive(Default)]
 struct Open {
-    /// Places in `changes`: a map moves what it holds about, and changes are large.
+    /// Indexes into `changes`: a map moves its values, and changes are large.
     items: BTreeMap<ItemKey, usize>,
     changes: Vec<(Expected, Change)>,
     ledger: Vec<(LedgerKey, LedgerRecord)>,
@@ -79,7 +79,7 @@ impl Open {
         self.commands += 1;
         self.oversold += step.oversold;
         for (key, expected) in step.checks {
-            // An item that is written is guarded by its own condition.
+            // A written item is guarded by its own condition.
             if !self.items.contains_key(&key) {
                 self.checks.entry(key).or_insert(expected);
             }
@@ -108,7 +108,7 @@ impl Open {
         transaction.writes.reserve(self.items.len() + self.ledger.len());
         let mut changes: Vec<Option<(Expected, Change)>> =
             self.changes.into_iter().map(Some).collect();
-        // In the order of their keys.
+        // In key order.
         for place in self.items.into_values() {
             let change = changes.get_mut(place).and_then(Option::take);
             let Some((expected, change)) = change else { continue };
@@ -125,7 +125,7 @@ impl Open {
                 Some(Check::Reservation { reservation_id, expected })
             }
             ItemKey::Seat(key) => Some(Check::Seat { key, expected }),
-            // A line that a command rests on is always one it writes.
+            // A line that a command depends on is always one it writes.
             ItemKey::Line(_) => None,
         });
         transaction.checks.extend(checks);

@@ -18,10 +18,10 @@ use crate::{
     ports::{Clock, Delivery, PortError, ReceiveRequest, queue},
 };
 
-/// Receives until told to stop, then waits for its lanes.
+/// Receives until shutdown, then waits for its lanes.
 ///
-/// A receive is never dropped half-way: what it had leased would be hidden for a whole visibility
-/// timeout. What comes in after the signal to stop is released at once.
+/// A receive is never dropped midway: the messages it leased would stay hidden for a whole
+/// visibility timeout. Messages received after the stop signal are released at once.
 pub(super) async fn poll(lane: Arc<LaneContext>, in_flight: Arc<InFlightLimits>) {
     let mut running = JoinSet::new();
     let stop = lane.context.shutdown.receiving.clone();
@@ -45,7 +45,7 @@ pub(super) async fn poll(lane: Arc<LaneContext>, in_flight: Arc<InFlightLimits>)
         let begun = Instant::now();
         let (deliveries, retry_with) = receive(&lane, attempt_id.take()).await;
         attempt_id = retry_with;
-        // All are announced before the first is at work.
+        // All batches are announced before the first one starts.
         let batches: Vec<_> = by_group(deliveries).map(|b| (b, lane.outbox.expect())).collect();
         for (deliveries, announcement) in batches {
             let permits = BatchPermits::new(&mut permits, &deliveries, half_open.clone());
@@ -59,14 +59,14 @@ pub(super) async fn poll(lane: Arc<LaneContext>, in_flight: Arc<InFlightLimits>)
 
 fn note_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        // Its messages come again once their leases run out; the one to blame is handled alone
-        // then, and ends in the dead letters.
+        // Its messages are received again after their leases expire; the one that causes the
+        // failure is then isolated and eventually dead-lettered.
         error!(%error, "a lane ended before its time");
     }
 }
 
-/// One receive. After a failure, gives the attempt id under which the queue repeats what it may
-/// already have leased.
+/// One receive. After a failure, returns the attempt id with which to repeat it: the queue then
+/// returns the messages it may already have leased.
 async fn receive(
     lane: &LaneContext,
     attempt_id: Option<String>,
@@ -87,8 +87,8 @@ async fn receive(
         Err(error) => {
             warn!(queue = lane.queues.queue.name(), %error, "nothing received");
             lane.queue_breaker.trip_for("receive");
-            // SQS refuses an attempt id once a message of that attempt was deleted or leased anew,
-            // and that of a receive which it throttled.
+            // SQS refuses the attempt id of a receive that it throttled, and one of whose messages
+            // has since been deleted or leased again.
             let may_have_leased = matches!(error, PortError::Unavailable(_));
             (Vec::new(), may_have_leased.then_some(request.attempt_id))
         }
@@ -108,7 +108,7 @@ fn age(clock: &dyn Clock, sent_at: Timestamp) -> Duration {
     Duration::try_from(clock.now().duration_since(sent_at)).unwrap_or(Duration::ZERO)
 }
 
-/// The batch by group, each group in order.
+/// Splits the messages by group, each group in order.
 fn by_group(deliveries: Vec<Delivery>) -> impl Iterator<Item = Vec<Delivery>> {
     let mut groups: BTreeMap<GroupId, Vec<Delivery>> = BTreeMap::new();
     for delivery in deliveries {

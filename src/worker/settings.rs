@@ -1,35 +1,34 @@
-//! The worker's settings, as values. Their declarations, with names and defaults, are in
-//! [`crate::config`].
+//! The worker's settings, as values. Names and defaults are declared in [`crate::config`].
 
 use std::time::Duration;
 
 use crate::decide::Limits;
 
-/// When names are locked.
+/// When to lock names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
     /// Before every load.
     Always,
-    /// Only once a batch has met a version conflict: fewer calls where groups seldom meet.
+    /// Only once a batch has met a version conflict: fewer calls where groups seldom conflict.
     AfterConflict,
 }
 
-/// The worker's settings.
+/// Intervals, timeouts and limits of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// How long a received message stays hidden from others.
     pub visibility: Duration,
-    /// How often leases are extended.
+    /// The interval at which leases are extended.
     pub heartbeat: Duration,
     /// Nothing is committed with less than this left of a lease.
     pub lease_margin: Duration,
     /// How long a receive waits for the first message.
     pub long_poll: Duration,
-    /// Receives at a time, a queue.
+    /// Concurrent receives per queue.
     pub pollers: usize,
-    /// The most messages in flight.
+    /// The most messages in flight, over all queues.
     pub messages_in_flight_max: usize,
-    /// The most bytes in flight: bodies and the commands in them.
+    /// The most bytes in flight: bodies and parsed commands.
     pub bytes_in_flight_max: usize,
     /// The most messages of a group that are decided and committed together.
     pub batch_messages_max: usize,
@@ -39,24 +38,24 @@ pub struct Settings {
     pub lock_ttl: Duration,
     /// The longest wait for locks.
     pub lock_wait: Duration,
-    /// How often a batch is decided again after conflicts, whole and then command by command.
+    /// How often a batch is decided again after conflicts, first whole, then command by command.
     pub conflict_attempts: u32,
-    /// A head message received more often than this is handled alone.
+    /// A message at the head of its group that was received more often than this is isolated.
     pub isolate_after: u32,
-    /// Attempts alone, without outcome and without an unavailable dependency, before a message
-    /// goes to the dead letters.
+    /// Isolated attempts without an outcome, and without an unavailable dependency, before a
+    /// message is dead-lettered.
     pub attempts_max: u32,
-    /// How long a publish or delete that could carry more waits for other groups' entries. It
-    /// waits for none where no group is on its way to it.
+    /// How long a publish or delete with room for more waits for other groups' entries. It does not
+    /// wait if no group is announced.
     pub linger: Duration,
     /// Chunks of one restock in flight.
     pub restock_parallelism: usize,
-    /// No further attempt at a batch is begun after this.
+    /// No new attempt at a batch begins after this.
     pub handler_timeout: Duration,
-    /// From the stop signal to the end.
+    /// The time from the stop signal to the end.
     pub grace: Duration,
-    /// The part of the grace that is kept for publishing, deleting and releasing.
+    /// The part of the grace reserved for publishing, deleting and releasing.
     pub flush: Duration,
-    /// The operator's limits.
+    /// The operator's limits on commands.
     pub limits: Limits,
 }

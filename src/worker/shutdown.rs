@@ -1,12 +1,12 @@
-//! Stopping in two steps: no more receives, and later no more work.
+//! Shutdown in two steps: first receives end, later all work.
 
 use tokio_util::sync::CancellationToken;
 
-/// What tells the parts of a worker to stop.
+/// The signals that stop the parts of a worker.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Receive no more; finish what is under way.
+    /// Stop receiving; finish what is in flight.
     pub receiving: CancellationToken,
-    /// The grace is over: begin nothing more, release what is left.
+    /// The grace has passed: begin nothing more, release what is left.
     pub working: CancellationToken,
 }

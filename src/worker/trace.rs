@@ -1,7 +1,7 @@
-//! What the worker tells a tracer: where a batch begins, its steps, and what each message came to.
+//! What the worker reports to a tracer: the start of a batch, its steps, each message's outcome.
 //!
-//! Nobody traces unless an observer has a [`Tracer`]; each hook is then a look at an `Option`. Ids
-//! and times of spans are the tracer's own: nothing here depends on them.
+//! Tracing is off unless the observer has a [`Tracer`]; each hook then costs one check of an
+//! `Option`. The tracer assigns ids and times of spans: nothing here depends on them.
 
 use std::{any::Any, sync::Arc};
 
@@ -14,14 +14,14 @@ use crate::{
     ports::Delivery,
 };
 
-/// A part of the work on a batch that takes calls.
+/// A part of the work on a batch that makes calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Taking locks.
+    /// Acquiring locks.
     Lock,
-    /// Reading what the commands name.
+    /// Reading the items that the commands name.
     Load,
-    /// One transaction.
+    /// Committing one transaction.
     Commit,
     /// Publishing results.
     Publish,
@@ -30,7 +30,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The step in a word.
+    /// The step's name: one lower-case word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,59 +43,59 @@ impl Step {
     }
 }
 
-/// A message of a batch, as it was received and read.
+/// A message of a batch, as received and parsed.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// How it came.
+    /// The message as received.
     pub delivery: &'a Delivery,
-    /// The command's identity, where one could be read.
+    /// The command's identity, if readable.
     pub key: Option<&'a CommandKey>,
-    /// The command's `type`, where one could be read.
+    /// The command's `type`, if readable.
     pub command_type: Option<&'a str>,
-    /// The pool, where one could be read.
+    /// The command's pool, if readable.
     pub pool: Option<&'a PoolId>,
-    /// Its producer's context.
+    /// The producer's trace context.
     pub context: Option<&'a TraceContext>,
 }
 
-/// Makes a trace of each batch.
+/// Creates a trace for each batch.
 pub trait Tracer: Send + Sync {
-    /// Work on a batch of one group begins.
+    /// Starts the trace of one group's batch.
     fn batch(&self, queue: &str, messages: &[Message<'_>]) -> Arc<dyn BatchTrace>;
 }
 
-/// The trace of one batch; ends when it is dropped. A message is named by its place in the batch.
+/// The trace of one batch; it ends on drop. Messages are identified by their index in the batch.
 pub trait BatchTrace: Send + Sync {
-    /// A step begins; it ends when what is returned is dropped.
+    /// Begins a step; it ends when the returned span is dropped.
     fn step(&self, step: Step) -> StepSpan;
 
-    /// A message has its outcome, durable. Gives the context that its result carries, in place of
+    /// Records a message's durable outcome. Returns the context that its result carries in place of
     /// its producer's.
     fn decided(&self, message: usize, outcome: &Outcome, replayed: bool) -> Option<TraceContext>;
 
-    /// Work ended: that many of the first messages are done with, the others are not, for this
-    /// reason.
+    /// Records the end of the work: the first `done` messages are finished, the others are not
+    /// because of `failure`.
     fn settled(&self, done: usize, failure: Option<&Failure>);
 }
 
-/// A step that has begun.
+/// A step that has begun; it ends on drop.
 pub type StepSpan = Box<dyn Any + Send>;
 
 tokio::task_local! {
-    /// The batch that the current task is at work on.
+    /// The trace of the current task's batch.
     static CURRENT: Arc<dyn BatchTrace>;
 }
 
-/// A step of the batch the current task is at work on begins; it ends when this is dropped.
+/// Begins a step of the current task's batch; it ends when the returned span is dropped.
 pub(super) fn step(step: Step) -> Option<StepSpan> {
     CURRENT.try_with(|trace| trace.step(step)).ok()
 }
 
-/// The trace of a batch, if anybody traces.
+/// The trace of a batch, if tracing is on.
 pub(super) struct Traced(Option<Arc<dyn BatchTrace>>);
 
 impl Traced {
-    /// Work on a batch begins.
+    /// Starts the trace of a batch.
     pub(super) fn begin<'a>(
         tracer: Option<&dyn Tracer>,
         queue: &str,
@@ -105,7 +105,7 @@ impl Traced {
         Self(tracer.map(trace))
     }
 
-    /// Does the work on the batch: the steps in it belong to its trace.
+    /// Runs the work on the batch: its steps belong to this trace.
     pub(super) async fn scope<T>(&self, work: BoxFuture<'_, T>) -> T {
         match &self.0 {
             None => work.await,
@@ -113,12 +113,12 @@ impl Traced {
         }
     }
 
-    /// A message of the batch, by its place.
+    /// The batch's message at this index.
     pub(super) fn message(&self, message: usize) -> TracedMessage<'_> {
         TracedMessage { trace: self.0.as_deref(), message }
     }
 
-    /// Work on the batch ended.
+    /// Records the end of the work on the batch.
     pub(super) fn settled(&self, done: usize, failure: Option<&Failure>) {
         if let Some(trace) = &self.0 {
             trace.settled(done, failure);
@@ -126,7 +126,7 @@ impl Traced {
     }
 }
 
-/// A message in the trace of its batch, if anybody traces.
+/// A message in the trace of its batch, if tracing is on.
 #[derive(Clone, Copy)]
 pub(super) struct TracedMessage<'a> {
     trace: Option<&'a dyn BatchTrace>,
@@ -134,8 +134,8 @@ pub(super) struct TracedMessage<'a> {
 }
 
 impl TracedMessage<'_> {
-    /// It has its outcome. Gives the context its result carries: where nobody traces, its
-    /// producer's.
+    /// Records the outcome. Returns the context that the result carries: the producer's if tracing
+    /// is off.
     pub(super) fn decided(
         self,
         outcome: &Outcome,

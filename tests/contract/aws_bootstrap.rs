@@ -7,7 +7,7 @@ use inventory_worker::{
 
 use crate::emulators::{Emulator, unique};
 
-/// Creates a queue and a topic, twice, and gives what the second time found different.
+/// Creates a queue and a topic twice, and returns the differences the second run reports.
 async fn twice(server: &Emulator) -> Vec<(String, String)> {
     let queue = unique("bootstrap");
     let names = [queue.clone()];

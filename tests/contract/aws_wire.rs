@@ -1,5 +1,5 @@
-//! A wire with faults, under the real clients of SQS and SNS: what it carries is recorded, what it
-//! answers is scripted. There is no server behind it.
+//! A wire with faults, under the real clients of SQS and SNS: it records requests and answers by
+//! script. There is no server behind it.
 
 use std::{
     collections::VecDeque,
@@ -34,7 +34,7 @@ pub enum Turn {
     Silence,
 }
 
-/// A request that was carried.
+/// A recorded request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// `ReceiveMessage`, `PublishBatch`, …
@@ -54,13 +54,13 @@ struct State {
 }
 
 impl Wire {
-    /// Plays the script; its last turn is repeated for ever.
+    /// Plays the script, then repeats its last turn permanently.
     pub fn new(script: impl IntoIterator<Item = Turn>) -> Self {
         let script = Mutex::new(script.into_iter().collect());
         Self(Arc::new(State { script, sent: Mutex::default() }))
     }
 
-    /// What was sent since this was last asked.
+    /// The requests sent since the last call.
     pub fn take_sent(&self) -> Vec<Sent> {
         std::mem::take(&mut *self.0.sent.lock().unwrap())
     }
@@ -73,7 +73,7 @@ impl Wire {
             .endpoint_url("http://127.0.0.1:9")
             .region(Region::from_static("us-east-1"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            // What the environment may say; the adapters' clients have their own.
+            // The environment may set retries; the adapters' clients set their own.
             .retry_config(RetryConfig::disabled())
             .http_client(self.clone())
             .build()

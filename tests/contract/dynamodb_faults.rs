@@ -1,8 +1,8 @@
-//! The store on DynamoDB when the service or the wire fails, and what it asks of the service.
+//! The store on DynamoDB when the service or the wire fails, and the requests it sends.
 //!
 //! No emulator conflicts, throttles or leaves keys unprocessed, and dynoxide reads consistently
-//! whether asked to or not. So the real adapter runs over a wire that does all of it, and the
-//! requests themselves are looked at.
+//! whether requested or not. So the real adapter runs over a wire that does all of it, and the
+//! tests check the requests themselves.
 
 use std::{
     collections::BTreeSet,
@@ -44,13 +44,13 @@ mod wire;
 
 use wire::{Sent, Turn, Wire};
 
-/// Attempts the client makes at a call.
+/// Attempts the client makes per call.
 const ATTEMPTS: usize = 3;
 
 fn options() -> ClientOptions {
     ClientOptions {
         max_attempts: u32::try_from(ATTEMPTS).unwrap(),
-        // Tests over a real server run on real time.
+        // Tests over a real server run in real time.
         initial_backoff: Duration::from_millis(1),
         max_backoff: Duration::from_millis(5),
         ..ClientOptions::default()
@@ -195,7 +195,7 @@ fn tokens(sent: &[Sent]) -> Vec<String> {
     sent.iter().map(token).collect()
 }
 
-// --- What is asked of the service ---------------------------------------------------------------
+// --- Requests to the service --------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn every_write_of_a_transaction_carries_its_condition() {
@@ -366,7 +366,7 @@ async fn a_load_asks_for_every_key_once_and_for_at_most_100_a_call() {
 
 // --- Conflicts, throttling, refusals ------------------------------------------------------------
 
-/// Every error of a commit, of each kind of call, and how often it is sent.
+/// The error of a commit under each fault, for each kind of call, and the number of sends.
 async fn commit_fails(turn: Turn, transaction: &Transaction) -> (CommitError, usize) {
     let wire = Wire::new([], turn);
     let error = alone(&wire).commit(transaction, token(5)).await.unwrap_err();
@@ -655,7 +655,7 @@ async fn keys_left_unprocessed_for_ever_fail_the_load() {
     assert!(matches!(store.ping().await, Err(PortError::Throttled(_))));
 }
 
-// --- Pages shorter than asked for ---------------------------------------------------------------
+// --- Pages shorter than requested ---------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn a_short_page_of_the_index_is_not_the_end_of_it() {
@@ -709,7 +709,7 @@ async fn a_damaged_entry_of_the_index_does_not_hide_the_others() {
     assert_eq!(ids, [token(2)]);
 }
 
-// --- Answers that cannot be believed ------------------------------------------------------------
+// --- Answers that cannot be trusted -------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_another_question_is_not_believed() {

@@ -1,4 +1,4 @@
-//! Creating tables, and telling how existing ones differ.
+//! Creates tables, and reports how existing ones differ.
 
 use aws_sdk_dynamodb::{
     Client,

@@ -1,4 +1,4 @@
-//! SQS and SNS as a running server speaks them, and the harnesses over one.
+//! SQS and SNS on a running server, and the harnesses over one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,11 +31,11 @@ use crate::{
     queue::QueueHarness,
 };
 
-/// A server that was started beforehand. Each test makes its own queues and topics there.
+/// A server that was started beforehand. Each test creates its own queues and topics there.
 pub struct Emulator {
     name: &'static str,
     quirks: &'static [Quirk],
-    /// Whether a message that came through a topic has a sequence number.
+    /// Whether a message delivered by a topic has a sequence number.
     numbers_published: bool,
     pub sqs: aws_sdk_sqs::Client,
     pub sns: aws_sdk_sns::Client,
@@ -71,7 +71,7 @@ impl Emulator {
         Self { numbers_published: false, ..self }
     }
 
-    /// A queue as `bootstrap` makes it, by its name.
+    /// The name of a queue created by `bootstrap`.
     pub async fn bootstrapped(&self) -> String {
         let name = unique("commands");
         ensure_queues(&self.sqs, std::slice::from_ref(&name)).await.unwrap();
@@ -91,7 +91,7 @@ impl Emulator {
     }
 }
 
-/// A name that no other test has, in this run or another.
+/// A name that no other test uses, in this run or another.
 pub fn unique(what: &str) -> String {
     format!("test-{what}-{}.fifo", Random::new().uuid())
 }
@@ -153,7 +153,7 @@ impl PublisherHarness for Emulator {
 }
 
 /// A subscribed queue whose messages have no sequence number. The adapter rightly refuses them, so
-/// this one reads what the rules of publishers look at: order, body, group and attributes.
+/// this one reads the parts that the rules of publishers check: order, body, group and attributes.
 struct Unnumbered {
     queue: Arc<dyn Queue>,
     sqs: aws_sdk_sqs::Client,

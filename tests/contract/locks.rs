@@ -1,4 +1,4 @@
-//! What every adapter of [`Locks`] keeps.
+//! The rules for every adapter of [`Locks`].
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use uuid::Uuid;
 
 use crate::harness::{A_WHILE, Backend, LONG, LONGER};
 
-/// Locks to be put to the test.
+/// Locks under test.
 #[async_trait]
 pub trait LocksHarness: Backend {
-    /// Locks under which none of the names used here is held: a store of its own, or names with
-    /// a prefix of its own.
+    /// Locks under which none of the names used here is held: in a separate store, or under a
+    /// separate prefix.
     async fn locks(&self) -> Arc<dyn Locks>;
 }
 
-/// Holds an adapter to every rule of [`Locks`]; see the crate's comment.
+/// Tests an adapter against every rule of [`Locks`]; see the crate's comment.
 macro_rules! locks_contract {
     ($($test:tt)*) => {
         make_tests! {
@@ -99,7 +99,7 @@ pub async fn all_names_or_none(harness: &dyn LocksHarness) {
     let locks = harness.locks().await;
     assert!(take(&locks, &["A-2"], ONE).await);
     assert!(!take(&locks, &["A-1", "A-2", "A-3"], TWO).await);
-    // Had the refused call left behind, this would not be free.
+    // If the refused call had left behind, this would fail.
     assert!(take(&locks, &["A-1", "A-3"], ONE).await);
 }
 
@@ -161,7 +161,7 @@ pub async fn scopes_are_apart(harness: &dyn LocksHarness) {
 
 pub async fn names_are_compared_as_they_are(harness: &dyn LocksHarness) {
     let locks = harness.locks().await;
-    // Case, a composed and a decomposed letter, and what key schemes use as separators.
+    // Case, a composed and a decomposed letter, and separators of key schemes.
     let alike = ["a", "a:b", "a{b}", "A", "a\u{308}", "ä", "日本", "a b", "*", "a}b"];
     for (number, name) in (1..).zip(alike) {
         assert!(take(&locks, &[name], Uuid::from_u128(number)).await, "{name:?}");
@@ -186,7 +186,7 @@ pub async fn of_many_at_once_one_wins(harness: &dyn LocksHarness) {
     let locks = harness.locks().await;
     let attempts = (1..=20).map(|number| {
         let locks = Arc::clone(&locks);
-        // Every two share a name, whichever they are.
+        // Every two share a name.
         let which = names(&["A-0", if number % 2 == 0 { "A-1" } else { "A-2" }]);
         tokio::spawn(
             async move { locks.acquire(POOL, &which, Uuid::from_u128(number), LONG).await },

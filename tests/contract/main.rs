@@ -1,10 +1,10 @@
 //! Every adapter of a port keeps the port's contract.
 //!
 //! A rule is an async function over a harness, in the file of its port: `queue.rs`, `store.rs`,
-//! `locks.rs`, `publisher.rs`. Each adapter is held to all of them in a file of its own
-//! (`on_memory.rs`; a real one alike), which implements the port's harness and calls the port's
-//! macro once. The macro makes one test of every rule (the tables have five ports and a suite for
-//! each: `store_contracts!` calls them all):
+//! `locks.rs`, `publisher.rs`. Each adapter is tested against all of them in its own file (such as
+//! `on_memory.rs`), which implements the port's harness and calls the port's macro once. The macro
+//! makes one test of every rule (the tables have five ports with a suite each: `store_contracts!`
+//! calls them all):
 //!
 //! ```ignore
 //! struct LocalStack { … }
@@ -23,9 +23,9 @@
 //! ```
 //!
 //! A rule that a backend is known to break is named in its [`harness::Backend::quirks`] with the
-//! reason. It is then skipped, and says so on stderr even where the test runner hides the output
-//! of what passes. AWS and the in-memory ports have no quirks. A rule that needs more time than
-//! the backend has [`harness::Backend::patience`] for is skipped in the same way.
+//! reason. It is then skipped, and reported on stderr even if the test runner hides the output of
+//! passing tests. AWS and the in-memory ports have no quirks. A rule that needs more time than
+//! [`harness::Backend::patience`] allows is skipped in the same way.
 
 #![allow(
     clippy::unwrap_used,

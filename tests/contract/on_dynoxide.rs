@@ -24,12 +24,13 @@ use uuid::Uuid;
 
 use crate::{harness::Backend, store::StoreHarness};
 
-/// A clock that begins on the day of the samples: what is written there is not past its retention.
+/// A clock that starts on the day of the samples: records written then are not past their
+/// retention.
 pub fn clock() -> TokioClock {
     TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap())
 }
 
-/// A server of its own for each test.
+/// A separate server for each test.
 pub struct Dynoxide {
     server: EmbeddedDynamo,
     clock: Arc<TokioClock>,
@@ -48,7 +49,7 @@ impl Dynoxide {
         &self.server
     }
 
-    /// A store on fresh tables, not yet behind the port.
+    /// A store on fresh tables, as the concrete type.
     pub async fn dynamo_store(&self) -> DynamoStore {
         let names = TableNames::prefixed("inventory-");
         let client = self.server.client(&ClientOptions::default());
@@ -75,7 +76,7 @@ impl Backend for Dynoxide {
 #[async_trait]
 impl StoreHarness for Dynoxide {
     async fn store(&self) -> Arc<dyn Store> {
-        // Pages small enough that listings take several.
+        // Pages small enough that listings need several.
         Arc::new(self.dynamo_store().await.with_page_items(3))
     }
 
@@ -110,14 +111,14 @@ fn seat(version: u64, by: u64) -> Seat {
     }
 }
 
-/// The three seats of a round, all of them under the same expectation.
+/// The three seats of a round, all with the same expectation.
 fn all_three(expected: Expected, version: u64, by: u64) -> Transaction {
     let write =
         |number: &str| Write::Seat { key: seat_key(number), expected, seat: seat(version, by) };
     Transaction { writes: ["A-1", "A-2", "A-3"].map(write).into(), checks: Vec::new() }
 }
 
-/// Eight tasks commit at once, on the same condition; gives back who won.
+/// Eight tasks commit concurrently, on the same condition; returns the winners.
 async fn race(store: &Arc<DynamoStore>, expected: Expected, version: u64) -> Vec<u64> {
     let start = Arc::new(tokio::sync::Barrier::new(usize::try_from(RACERS).unwrap()));
     let racers: Vec<_> = (0..RACERS)

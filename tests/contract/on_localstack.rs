@@ -2,7 +2,7 @@
 
 use crate::{emulators::Emulator, harness::Quirk};
 
-/// What LocalStack 4.9.2 does otherwise than AWS.
+/// Where LocalStack 4.9.2 differs from AWS.
 const QUIRKS: &[Quirk] = &[
     Quirk {
         rule: "a_repeated_attempt_gives_the_same_messages",

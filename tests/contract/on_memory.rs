@@ -84,7 +84,7 @@ impl PublisherHarness for Memory {
 #[async_trait]
 impl StoreHarness for Memory {
     async fn store(&self) -> Arc<dyn Store> {
-        // Small pages, so that cursors are put to the test.
+        // Small pages, so that cursors are tested.
         Arc::new(MemoryStore::new(self.clock.clone()).with_page_size(7))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{emulators::Emulator, harness::Quirk};
 
-/// What MiniStack 1.5.33 does otherwise than AWS.
+/// Where MiniStack 1.5.33 differs from AWS.
 const QUIRKS: &[Quirk] = &[
     Quirk {
         rule: "a_repeated_attempt_gives_the_same_messages",
@@ -42,7 +42,7 @@ const QUIRKS: &[Quirk] = &[
     },
 ];
 
-/// Messages that came through a topic have no sequence number there.
+/// A server whose topics deliver messages without sequence numbers.
 pub fn ministack() -> Emulator {
     Emulator::from_env("MiniStack", "INVENTORY_TEST_MINISTACK", QUIRKS).without_numbers()
 }

@@ -1,5 +1,5 @@
-//! Redis, a single server and a cluster of three masters, given by the environment; and what only
-//! Redis can go through: outages, restarts, lost scripts, failovers, on servers of their own.
+//! Redis, a single server and a cluster of three masters, given by the environment; and Redis's own
+//! failures on separate servers: outages, restarts, lost scripts, failovers.
 
 mod cluster;
 mod outages;
@@ -20,7 +20,7 @@ use crate::{
     locks::LocksHarness,
 };
 
-/// A Redis that others use at the same time.
+/// A Redis that other tests use at the same time.
 struct Shared {
     name: &'static str,
     locks: RedisLocks,
@@ -65,7 +65,7 @@ impl LocksHarness for Shared {
     }
 }
 
-/// The same locks in scopes of their own, so that tests do not meet.
+/// The same locks in separate scopes, so that tests do not collide.
 struct Apart {
     locks: RedisLocks,
     scopes: Uuid,

@@ -1,4 +1,4 @@
-//! What every adapter of [`Publisher`] keeps, as a subscribed queue sees it.
+//! The rules for every adapter of [`Publisher`], as a subscribed queue sees it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,19 +13,19 @@ use crate::{
     queue::{bodies, delete, receive},
 };
 
-/// A filter policy on message attributes: each must be there and equal one of the texts. An empty
-/// one lets everything through.
+/// A filter policy on message attributes: each must be present and equal one of the values. An
+/// empty policy passes everything.
 pub type Filter = BTreeMap<String, Vec<String>>;
 
-/// Topics to be put to the test.
+/// Topics under test.
 #[async_trait]
 pub trait PublisherHarness: Backend {
-    /// A fresh FIFO topic as `bootstrap` makes it (`FifoThroughputScope=MessageGroup`), with one
+    /// A fresh FIFO topic as `bootstrap` creates it (`FifoThroughputScope=MessageGroup`), with one
     /// fresh FIFO queue subscribed for each filter, by raw delivery.
     async fn topic(&self, filters: &[Filter]) -> (Arc<dyn Publisher>, Vec<Arc<dyn Queue>>);
 }
 
-/// Holds an adapter to every rule of [`Publisher`]; see the crate's comment.
+/// Tests an adapter against every rule of [`Publisher`]; see the crate's comment.
 macro_rules! publisher_contract {
     ($($test:tt)*) => {
         make_tests! {
@@ -80,7 +80,7 @@ async fn publish(topic: &Arc<dyn Publisher>, batch: &[Publication]) {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
-/// What the queue got: reads, and deletes, until nothing more comes.
+/// The bodies delivered to the queue: receives and deletes until none are left.
 async fn delivered(queue: &Arc<dyn Queue>) -> Vec<String> {
     let mut all = Vec::new();
     loop {
@@ -208,7 +208,7 @@ pub async fn more_than_ten_entries_are_refused_whole(harness: &dyn PublisherHarn
     assert_eq!(delivered(&queues[0]).await, [""; 0]);
 }
 
-/// Ten publications that count `bytes` in sum, attributes included.
+/// Ten publications of `bytes` in total, including attributes.
 fn of_bytes(bytes: usize) -> Vec<Publication> {
     let short = |number| with(publication(number, "g", "x"), &[("type", "reserved")]);
     let mut batch: Vec<Publication> = (1..=10).map(short).collect();

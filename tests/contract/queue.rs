@@ -1,6 +1,6 @@
-//! What every adapter of [`Queue`] keeps.
+//! The rules for every adapter of [`Queue`].
 //!
-//! The rules are SQS's for FIFO queues, from its developer guide and API reference.
+//! They are SQS's rules for FIFO queues, from its developer guide and API reference.
 
 mod batches;
 mod deduplication;
@@ -18,18 +18,18 @@ pub use self::helpers::{bodies, delete, receive};
 pub use self::{batches::*, deduplication::*, groups::*, leases::*, receives::*};
 use crate::harness::Backend;
 
-/// Queues to be put to the test.
+/// Queues under test.
 #[async_trait]
 pub trait QueueHarness: Backend {
-    /// A fresh FIFO queue as `bootstrap` makes them: content-based deduplication, high throughput
+    /// A fresh FIFO queue as `bootstrap` creates it: content-based deduplication, high throughput
     /// (deduplication within the message group), no redrive.
     async fn queue(&self) -> Arc<dyn Queue>;
 
-    /// A fresh queue, and the one its messages go to once they were received `max_receives` times.
+    /// A fresh queue, and its dead-letter queue for messages received `max_receives` times.
     async fn queue_with_dead_letters(&self, max_receives: u32) -> (Arc<dyn Queue>, Arc<dyn Queue>);
 }
 
-/// Holds an adapter to every rule of [`Queue`]; see the crate's comment.
+/// Tests an adapter against every rule of [`Queue`]; see the crate's comment.
 macro_rules! queue_contract {
     ($($test:tt)*) => {
         make_tests! {

@@ -1,4 +1,4 @@
-//! The publisher on SNS when the service or the wire fails, and what it asks of the service.
+//! The publisher on SNS when the service or the wire fails, and the requests it sends.
 
 use std::fmt::Write as _;
 
@@ -188,7 +188,7 @@ async fn a_topic_is_found_by_its_name_on_a_later_page() {
     let wire = Wire::new([page(&[other], "")]);
     let missing = SnsTopic::connect(sns::client(&wire.config()), "results.fifo").await.unwrap_err();
     assert!(matches!(missing, PortError::Refused(_)));
-    assert!(missing.to_string().contains("bootstrap"), "{missing}");
+    assert!(missing.to_string().contains("create it"), "{missing}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! The queue on SQS when the service or the wire fails, and what it asks of the service.
+//! The queue on SQS when the service or the wire fails, and the requests it sends.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -62,7 +62,7 @@ fn failed(id: &str, code: &str, sender_fault: bool) -> Value {
     json!({ "Id": id, "Code": code, "Message": "scripted", "SenderFault": sender_fault })
 }
 
-/// What was sent, as JSON.
+/// The requests sent, as JSON.
 fn sent(wire: &Wire) -> Vec<Value> {
     wire.take_sent().iter().map(|sent| serde_json::from_str(&sent.body).unwrap()).collect()
 }
@@ -312,7 +312,7 @@ async fn a_queue_is_looked_up_by_its_name() {
     for _ in 0..2 {
         let missing = SqsQueue::connect(client.clone(), "commands.fifo").await.unwrap_err();
         assert!(matches!(missing, PortError::Refused(_)));
-        assert!(missing.to_string().contains("bootstrap"), "{missing}");
+        assert!(missing.to_string().contains("create it"), "{missing}");
     }
     wire.take_sent();
     let standard = SqsQueue::connect(client, "commands").await.unwrap_err();

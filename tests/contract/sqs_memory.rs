@@ -1,4 +1,4 @@
-//! What a receive costs of memory in the client library: the answer, and what is made of it.
+//! The client library's memory for a receive: the answer, and the messages read from it.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use serde_json::json;
 
 use crate::aws_wire::{Turn, Wire};
 
-/// Ten messages whose bodies are as long as can be, and twice that in the answer: every byte of
-/// them is escaped there.
+/// Ten messages whose bodies are as long as possible, and twice that in the answer, where every
+/// byte of them is escaped.
 fn answer() -> String {
     let message = |number: usize| {
         json!({

@@ -1,4 +1,4 @@
-//! What every adapter of the tables keeps: one suite of rules for each port.
+//! The rules for every adapter of the tables: one suite for each port.
 
 mod attempts;
 mod conditions;
@@ -19,17 +19,17 @@ pub use self::{
 };
 use crate::harness::Backend;
 
-/// Stores to be put to the test.
+/// Stores under test.
 #[async_trait]
 pub trait StoreHarness: Backend {
-    /// A fresh store: empty tables of its own. Its clock stands on the day of the samples.
+    /// A fresh store with empty tables. Its clock starts on the day of the samples.
     async fn store(&self) -> Arc<dyn Store>;
 
-    /// From here on the clock of its stores is that far ahead of where it began.
+    /// Sets the clock of its stores that far ahead of its start.
     fn set_ahead(&self, by: Duration);
 }
 
-/// Holds an adapter to every rule of [`ReadStore`](inventory_worker::ports::ReadStore).
+/// Tests an adapter against every rule of [`ReadStore`](inventory_worker::ports::ReadStore).
 macro_rules! read_store_contract {
     ($($test:tt)*) => {
         make_tests! {
@@ -54,7 +54,7 @@ macro_rules! read_store_contract {
     };
 }
 
-/// Holds an adapter to every rule of [`ScanStore`](inventory_worker::ports::ScanStore).
+/// Tests an adapter against every rule of [`ScanStore`](inventory_worker::ports::ScanStore).
 macro_rules! scan_store_contract {
     ($($test:tt)*) => {
         make_tests! {
@@ -69,7 +69,7 @@ macro_rules! scan_store_contract {
     };
 }
 
-/// Holds an adapter to every rule of [`ExpiryIndex`](inventory_worker::ports::ExpiryIndex).
+/// Tests an adapter against every rule of [`ExpiryIndex`](inventory_worker::ports::ExpiryIndex).
 macro_rules! expiry_index_contract {
     ($($test:tt)*) => {
         make_tests! {
@@ -88,7 +88,7 @@ macro_rules! expiry_index_contract {
     };
 }
 
-/// Holds an adapter to every rule of [`CommitStore`](inventory_worker::ports::CommitStore).
+/// Tests an adapter against every rule of [`CommitStore`](inventory_worker::ports::CommitStore).
 macro_rules! commit_store_contract {
     ($($test:tt)*) => {
         make_tests! {
@@ -124,7 +124,7 @@ macro_rules! commit_store_contract {
     };
 }
 
-/// Holds an adapter to every rule of [`AttemptStore`](inventory_worker::ports::AttemptStore).
+/// Tests an adapter against every rule of [`AttemptStore`](inventory_worker::ports::AttemptStore).
 macro_rules! attempt_store_contract {
     ($($test:tt)*) => {
         make_tests! {
@@ -140,7 +140,7 @@ macro_rules! attempt_store_contract {
     };
 }
 
-/// Holds an adapter to the suites of all ports of the tables, each in a module of its own; see the
+/// Tests an adapter against the suites of all ports of the tables, each in its own module; see the
 /// crate's comment. Called beside the harness, which the tests name as `super::…`.
 macro_rules! store_contracts {
     ($($test:tt)*) => {

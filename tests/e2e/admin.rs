@@ -1,4 +1,4 @@
-//! The admin port, and what it says while a service is away.
+//! The admin port, and its answers while a service is down.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ on_every_stack! {
     a_store_that_is_away_makes_the_worker_unready_and_loses_nothing
 }
 
-/// The names of the interface that a worker without a gateway has.
+/// The metrics of a worker without a gateway.
 const FIGURES: [&str; 19] = [
     "commands_total",
     "rejections_total",
@@ -81,7 +81,7 @@ async fn the_admin_port_tells_of_health_and_figures(stack: Stack) {
     world.audit().await;
 }
 
-/// Waits until it is ready, or until it is not.
+/// Waits until it becomes ready, or not ready.
 async fn turns(worker: &Worker, status: u16) -> serde_json::Value {
     until("readiness turns", async || {
         let answer = worker.get("/readyz").await?;
@@ -118,7 +118,7 @@ async fn a_store_that_is_away_makes_the_worker_unready_and_loses_nothing(stack: 
     let proxy = Proxy::of(&world.stack.dynamodb_endpoint).await;
     let variables = [
         ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url()),
-        // So that an outage that were counted would condemn.
+        // With this limit, an outage that counted would dead-letter the message.
         ("INVENTORY_ISOLATE_AFTER_RECEIVES", "1"),
         ("INVENTORY_MAX_ATTEMPTS", "1"),
     ];
@@ -137,8 +137,8 @@ async fn a_store_that_is_away_makes_the_worker_unready_and_loses_nothing(stack: 
 
     proxy.set(Mode::Pass);
     turns(&worker, 200).await;
-    // Which of them has the seat is not asked: LocalStack hands out what follows a message of its
-    // group that is hidden, as SQS does not.
+    // The test does not check which of them has the seat: LocalStack, unlike SQS, delivers the
+    // messages after a hidden message of their group.
     let words: BTreeSet<String> =
         (world.results.of(&["r-1", "r-2"]).await.iter()).map(|one| one.word().to_owned()).collect();
     assert_eq!(words, ["SEATS_UNAVAILABLE", "reserved"].map(str::to_owned).into());

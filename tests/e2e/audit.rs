@@ -27,7 +27,7 @@ async fn audit_exits_by_what_it_finds(stack: Stack) {
     let shown = process::run(&world.environment, &["audit"]).await.expect_code(0);
     assert!(shown.out.contains("clean: every invariant holds"), "{}", shown.out);
 
-    // The seat of an ACTIVE reservation is put back on sale by hand.
+    // The seat of an ACTIVE reservation is set back on sale by hand.
     world
         .stack
         .dynamodb

@@ -31,7 +31,7 @@ async fn a_second_bootstrap_finds_everything_as_it_should_be(stack: Stack) {
         "commands-dlq.fifo",
         "restock.fifo",
         "restock-dlq.fifo",
-        // Posted to, though nobody here consumes it.
+        // Messages are sent to it, although no worker here consumes it.
         "expiries.fifo",
         "expiries-dlq.fifo",
         "results.fifo",
@@ -49,7 +49,7 @@ async fn a_second_bootstrap_finds_everything_as_it_should_be(stack: Stack) {
     let shown = bootstrap(&[]).await;
     assert_eq!(shown.out, "everything is there, as it should be\n");
 
-    // What somebody changed is told, and left.
+    // A manual change is reported, and left unchanged.
     let queue = inventory_worker::adapters::sqs::bootstrap::find(&stack.sqs, &expected[0]).await;
     let retention = aws_sdk_sqs::types::QueueAttributeName::MessageRetentionPeriod;
     let changing = stack.sqs.set_queue_attributes().queue_url(queue.unwrap().unwrap());

@@ -1,4 +1,4 @@
-//! A collector of OpenTelemetry: takes OTLP over HTTP and keeps the spans.
+//! An OpenTelemetry collector: accepts OTLP over HTTP and keeps the spans.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,14 +20,14 @@ pub struct Collector {
     serving: JoinHandle<()>,
 }
 
-/// What came in.
+/// The received spans.
 type Kept = Arc<Mutex<Vec<Exported>>>;
 
-/// A span, and of what.
+/// A span with its resource's service.
 #[derive(Clone, Debug)]
 pub struct Exported {
     pub span: Span,
-    /// Of the resource.
+    /// The resource's service name.
     pub service: String,
 }
 
@@ -41,17 +41,17 @@ impl Collector {
         Self { endpoint, kept, serving }
     }
 
-    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// The value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// All spans that came in so far.
+    /// All spans received so far.
     pub fn spans(&self) -> Vec<Exported> {
         self.kept.lock().unwrap().clone()
     }
 
-    /// The first span for which this holds, as soon as there is one.
+    /// Waits for a span for which this holds.
     pub async fn span(&self, what: &str, holds: impl Fn(&Exported) -> bool) -> Exported {
         until(what, async || self.spans().into_iter().find(|span| holds(span))).await
     }

@@ -19,7 +19,7 @@ on_every_stack! {
     every_command_on_lines_has_its_result
 }
 
-/// An operator's limits, and expiries left to the tests.
+/// An operator's limits; expiries are left to the tests.
 const LIMITS: [(&str, &str); 3] = [
     ("INVENTORY_MAX_HOLD_SECONDS", "3600"),
     ("INVENTORY_MAX_ENTRIES_PER_RESERVATION", "3"),
@@ -29,14 +29,14 @@ const LIMITS: [(&str, &str); 3] = [
 /// A message, and the word of the result it must have.
 type Step = (Value, &'static str);
 
-/// A command on a pool: `data` is what it has besides.
+/// A command on a pool with `data` as its further fields.
 fn on(pool: &Value, kind: &str, id: &str, data: Value) -> Value {
     let mut all = pool.clone();
     all.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
     command(kind, id, all)
 }
 
-/// What a reservation by `hold` can meet after it was made, until it is sold and given back.
+/// The commands that a reservation by `hold` may meet, until it is sold and given back.
 fn life_of(pool: &Value, elsewhere: &Value) -> Vec<Step> {
     let held = reservation("hold");
     let unknown = "5b0c7a8e-0b0a-4c58-8f2e-6a4f5d1c7b90";
@@ -72,7 +72,7 @@ fn life_of(pool: &Value, elsewhere: &Value) -> Vec<Step> {
     ]
 }
 
-/// Messages that are no commands, or no new ones.
+/// Messages that are not commands, or not new ones.
 fn misfits(pool: &Value, again: &Value) -> Vec<Step> {
     let mut other = again.clone();
     other["data"]["user_id"] = json!("u-9");
@@ -199,8 +199,8 @@ async fn every_command_on_lines_has_its_result(stack: Stack) {
     world.audit().await;
 }
 
-/// Posts the steps into one group and an expire of `short` that comes too early, then lets its hold
-/// run out and posts that expire once more; every result must be as it should, and all in order.
+/// Posts the steps into one group and an early expire of `short`, then lets its hold end and posts
+/// that expire again; every result must match, in order.
 async fn play(world: &mut World, worker: &Worker, pool: &Value, group: &str, steps: Vec<Step>) {
     let held = reservation("short");
     let timely = on(pool, "expire", "timely", json!({ "reservation_id": held }));
@@ -220,7 +220,7 @@ async fn play(world: &mut World, worker: &Worker, pool: &Value, group: &str, ste
         (on(pool, "confirm", "later", confirm), "RESERVATION_EXPIRED"),
     ];
     let (late, late_words): (Vec<Value>, Vec<&str>) = late.into_iter().unzip();
-    // Under ids of their own: the queue has seen the expire's content a moment ago.
+    // Under new deduplication ids: the queue has seen the expire's content a moment ago.
     let entries = late.iter().enumerate();
     let entries = entries.map(|(index, message)| (message.to_string(), Some(format!("l-{index}"))));
     world.post_entries(group, entries.collect()).await;

@@ -1,4 +1,4 @@
-//! How a process ends that cannot begin.
+//! How a process exits that cannot start.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ async fn bad_usage_is_refused() {
     process::run(&BTreeMap::new(), &["--help"]).await.expect_code(0);
 }
 
-/// Somewhere nobody listens.
+/// An address where no process listens.
 async fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())

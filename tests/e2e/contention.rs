@@ -1,4 +1,4 @@
-//! Many groups after the same seats, on several workers.
+//! Many groups compete for the same seats, on several workers.
 
 use std::collections::BTreeSet;
 
@@ -34,8 +34,8 @@ const STANDING: u64 = 30;
 const GROUPS: usize = 16;
 const BUYERS_PER_GROUP: usize = 6;
 
-/// What the buyers of a group send: every other one wants two seats side by side, which other
-/// groups want too, and the others one of the places to stand, of which there are too few.
+/// The commands of a group's buyers: every other one wants two adjacent seats, which other groups
+/// want too, and the others a standing place, of which there are too few.
 fn buyers(group: usize) -> Vec<Value> {
     let seats = seat_numbers(SEATS);
     let buyer = |buyer: usize| {
@@ -50,7 +50,7 @@ fn buyers(group: usize) -> Vec<Value> {
     (0..BUYERS_PER_GROUP).map(buyer).collect()
 }
 
-/// Sells out with two workers, and gives how many transactions met another.
+/// Sells out with two workers, and returns the number of transaction conflicts.
 async fn sell(world: &mut World) -> f64 {
     let mut stock = restock_seats("stock", EVENT, &seat_numbers(SEATS));
     stock["data"]["lines"] = json!(named(&[("standing", STANDING)]));

@@ -20,16 +20,16 @@ on_every_stack! {
     workers_killed_again_and_again_under_load_lose_nothing_and_sell_nothing_twice
 }
 
-/// In the body of a request to SNS.
+/// Text in the body of a request to SNS.
 const PUBLISH: &str = "Action=PublishBatch";
-/// In the head of a request to SQS.
+/// Text in the head of a request to SQS.
 const DELETE: &str = "AmazonSQS.DeleteMessageBatch";
 
 const COMMITTED: &str = "inventory_commit_attempts_total{result=\"committed\"}";
 
 const COMMANDS: [&str; 3] = ["stock", "r-1", "r-2"];
 
-/// A worker with a group's batch in the middle of it: SQS and SNS are behind the proxy.
+/// A worker stuck in the middle of a group's batch: SQS and SNS are behind the proxy.
 async fn worker_stuck_at(world: &World, what: &'static str) -> (Worker, Proxy) {
     let proxy = Proxy::of(&world.stack.endpoint).await;
     proxy.set(Mode::Hold(what));
@@ -49,7 +49,7 @@ async fn worker_stuck_at(world: &World, what: &'static str) -> (Worker, Proxy) {
     (worker, proxy)
 }
 
-/// When each command was decided, as results say it.
+/// When each command was decided, according to its result.
 async fn decided(world: &World) -> Vec<String> {
     let mut times = Vec::new();
     for id in COMMANDS {
@@ -61,8 +61,8 @@ async fn decided(world: &World) -> Vec<String> {
     times
 }
 
-/// Another worker ends what was begun: each command has one result, under the id it always has,
-/// and of the time when it was decided.
+/// Another worker finishes the batch: each command has one result, under its fixed id, with the
+/// time when it was decided.
 async fn next_worker_publishes(world: &mut World) {
     let before = decided(world).await;
     let next = world.worker(&SHORT_LEASES).await;
@@ -92,7 +92,7 @@ async fn next_worker_publishes(world: &mut World) {
 async fn a_worker_killed_between_commit_and_publish_leaves_its_results_to_the_next(stack: Stack) {
     let mut world = World::new(stack).await;
     let (worker, proxy) = worker_stuck_at(&world, PUBLISH).await;
-    // What the first would have published has the ids that the second publishes.
+    // The first worker's results have the same ids as those that the second publishes.
     let request = proxy.held().await;
     for id in COMMANDS {
         let id = key(id).result_id().to_string();
@@ -120,7 +120,7 @@ async fn a_publish_that_comes_late_from_the_dead_repeats_what_was_published(stac
     let next = world.worker(&SHORT_LEASES).await;
     world.results.of(&COMMANDS).await;
     world.drained().await;
-    // The network had it all along.
+    // The network delivers the held request after all.
     proxy.set(Mode::Pass);
     world.post("event", &[reserve_seats("last", EVENT, &["A-2"])]).await;
     assert_eq!(world.results.one("last").await.word(), "reserved");
@@ -131,12 +131,12 @@ async fn a_publish_that_comes_late_from_the_dead_repeats_what_was_published(stac
     world.audit().await;
 }
 
-/// Groups of buyers, each after seats of its own and one that all of them want.
+/// Groups of buyers, each competing for its own seats and one that all of them want.
 const GROUPS: usize = 8;
 /// Each buyer reserves, then confirms or cancels.
 const BUYERS: usize = 8;
 
-/// What the buyers of a group send, in order.
+/// The commands of a group's buyers, in order.
 fn buyers(group: usize) -> Vec<Value> {
     let mut messages = Vec::new();
     for buyer in 0..BUYERS {
@@ -163,7 +163,7 @@ async fn workers_killed_again_and_again_under_load_lose_nothing_and_sell_nothing
     let mut alive = world.worker(&SHORT_LEASES).await;
     world.results.one("stock").await;
     let mut ids = Vec::new();
-    // Each is killed once it has decided some of what is new; the one after it inherits the rest.
+    // Each worker is killed once it has decided some new commands; the next one inherits the rest.
     for groups in (0..GROUPS).collect::<Vec<_>>().chunks(2) {
         let before = alive.figure(COMMITTED).await;
         for group in groups {

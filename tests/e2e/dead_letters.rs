@@ -1,4 +1,4 @@
-//! `dlq`: what a person does about dead letters.
+//! `dlq`: an operator's work on dead letters.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ on_every_stack! {
     dead_letters_are_listed_shown_sent_back_and_discarded
 }
 
-/// Runs `dlq --json` and gives what it says of the queue of commands, which comes first.
+/// Runs `dlq --json` and returns the report on the queue of commands, which comes first.
 async fn dlq(world: &World, arguments: &[&str], code: i32) -> Value {
     let arguments = [&["dlq"], arguments, &["--json"]].concat();
     let report = process::run(&world.environment, &arguments).await.expect_code(code).json();
@@ -44,7 +44,7 @@ async fn dead_letters_are_listed_shown_sent_back_and_discarded(stack: Stack) {
     })
     .await;
 
-    // Listed with reasons and without bodies; a look changes nothing.
+    // Listed with reasons and without bodies; listing changes nothing.
     let listed = dlq(&world, &["list"], 0).await;
     assert_eq!(texts(&listed, "reason"), ["INVALID_MESSAGE", "UNSUPPORTED_TYPE"]);
     assert_eq!(texts(&listed, "group"), ["event", "event"]);
@@ -58,19 +58,19 @@ async fn dead_letters_are_listed_shown_sent_back_and_discarded(stack: Stack) {
     let one = dlq(&world, &["show", ids[1]], 0).await;
     assert_eq!(texts(&one, "body"), [unsupported.to_string()]);
 
-    // Nothing that was not named or confirmed.
+    // Messages that were not named or confirmed stay.
     process::run(&world.environment, &["dlq", "redrive"]).await.expect_code(64);
     process::run(&world.environment, &["dlq", "discard", "--all"]).await.expect_code(64);
     let nobody = dlq(&world, &["discard", "no-such-message"], 1).await;
     assert_eq!(nobody["missing"], json!(["no-such-message"]));
 
-    // Sent back it is read again, still found invalid, and dead once more: with its first time.
+    // A redriven message is read again, still invalid, and dead-lettered again with its first time.
     let arguments = ["redrive", "--all", "--reason", "INVALID_MESSAGE"];
     let sent = dlq(&world, &arguments, 0).await;
     let fates: Vec<(&str, &str)> =
         texts(&sent, "id").into_iter().zip(texts(&sent, "fate")).collect();
     assert_eq!(fates[0], (ids[0], "redriven"));
-    // The worker may be so quick that the run meets what died again: it leaves it alone.
+    // The worker may be so fast that the run receives the new copy: it leaves it alone.
     assert!(fates[1..].iter().all(|(_, fate)| *fate == "refused"), "{sent}");
     let again = until("it is dead again", async || {
         let listed = dlq(&world, &["list", "--reason", "INVALID_MESSAGE"], 0).await;

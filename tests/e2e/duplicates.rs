@@ -30,10 +30,10 @@ async fn a_duplicate_has_the_outcome_and_the_result_id_of_the_first(stack: Stack
         "the queue dropped the other"
     );
 
-    // Under deduplication ids of their own they all come: two in one batch, one in another group.
+    // Under new deduplication ids all are delivered: two in one batch, one in another group.
     let mut spaced: String = twice.to_string();
     world.post_as("event", "again-1", &spaced).await;
-    // The same to a reader of JSON, not to one of bytes.
+    // The same JSON in other bytes.
     spaced.insert(1, ' ');
     world.post_as("event", "again-2", &spaced).await;
     world.post_as("elsewhere", "again-3", &spaced).await;

@@ -1,4 +1,4 @@
-//! Holds that run out.
+//! Holds that expire.
 
 use serde_json::json;
 
@@ -57,7 +57,7 @@ async fn a_seat_whose_hold_ran_out_is_sold_before_any_sweep(stack: Stack) {
     let mut brief = reserve_seats("brief", EVENT, &["A-1", "A-2"]);
     brief["data"]["hold_seconds"] = json!(1);
     world.post("event", &[restock_seats("stock", EVENT, &seat_numbers(2)), brief]).await;
-    // The seat is tried for until it is to be had: each try is a command of its own.
+    // Tries for the seat until it is free: each try is a separate command.
     let mut sold = None;
     for attempt in 0.. {
         let id = format!("try-{attempt}");

@@ -1,10 +1,10 @@
-//! Real faults, by a seeded schedule, while many groups are after the same seats and lines: workers
-//! killed, frozen and told to stop, Redis and DynamoDB killed, frozen and started again, links cut,
-//! hung, slowed and robbed of their answers. In the end every command has one outcome, every result
-//! says what the ledger says, nothing was sold twice and nothing was lost.
+//! Real faults, by a seeded schedule, while many groups compete for the same seats and lines:
+//! workers are killed, frozen and stopped, Redis and DynamoDB are killed, frozen and restarted,
+//! links are cut, hung, slowed and made to lose answers. In the end every command has one outcome,
+//! every result matches the ledger, nothing was sold twice and nothing was lost.
 //!
-//! `FAULTS_SECONDS` is how long faults go on (default 45), `FAULTS_SEED` which ones come (default
-//! 1). The schedule follows from the seed; what it meets does not, for the processes are real.
+//! `FAULTS_SECONDS` is the duration of faults (default 45), `FAULTS_SEED` their seed (default 1).
+//! The schedule follows from the seed; its effects do not, as the processes are real.
 
 mod chaos;
 mod load;
@@ -30,14 +30,14 @@ on_every_stack! {
     whatever_fails_every_command_has_one_outcome_and_nothing_is_sold_twice
 }
 
-/// The most commands that wait for their results, so that the queues keep up.
+/// The most commands that await their results, so that the queues keep up.
 const WAITING_MAX: usize = 250;
 
-/// A receive of results brings at most ten.
+/// A receive of results returns at most ten.
 const BATCHES_A_RECEIVE: usize = 4;
 
-/// When no command gets its first result for that long, something is stuck. The longest pause after an outage is
-/// 30 s, and a message's lease may have to run out before.
+/// When no command gets its first result for that long, something is stuck. The longest pause after
+/// an outage is 30 s, and a message's lease may have to expire first.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 async fn whatever_fails_every_command_has_one_outcome_and_nothing_is_sold_twice(stack: Stack) {
@@ -115,7 +115,7 @@ async fn put_load(world: &mut World, load: &mut Load, time: Duration) {
     }
 }
 
-/// Waits until everything posted has its result, and every short hold has ended.
+/// Waits until every posted command has its result, and every short hold has ended.
 async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
     let mut least = usize::MAX;
     let mut deadline = Instant::now() + PATIENCE;
@@ -141,7 +141,7 @@ async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
             panic!("stuck; the queue is empty: {is_drained}; without result: {missing:?}");
         }
     }
-    // What was published last may still be on its way.
+    // The last published results may still be in transit.
     let deadline = Instant::now() + PATIENCE;
     loop {
         world.results.receive().await;
@@ -153,7 +153,7 @@ async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
     }
 }
 
-/// Whether a hold is ACTIVE that has run out, or will before this test ends.
+/// Whether a hold is ACTIVE that has expired, or will before this test ends.
 async fn has_short_holds(world: &World) -> bool {
     let is_short = |one: &Reservation| {
         let held_for = one.expires_at.duration_since(one.created_at);

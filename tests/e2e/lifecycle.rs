@@ -1,4 +1,4 @@
-//! Outages and their end, and what a backlog costs.
+//! Outages and recovery, and the memory of a backlog.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ on_every_stack! {
     a_worker_is_back_soon_after_an_outage_of_queue_and_topic
 }
 
-/// The longest pause while the environment fails, what a call may still wait for its time-out, and
-/// a lease that must run out.
+/// The longest pause while the environment fails, the remaining timeout of a call, and a lease that
+/// must expire.
 const BACK_WITHIN: Duration = Duration::from_secs(30 + 15 + 5);
 
 /// Long enough for several pauses.
@@ -64,11 +64,11 @@ async fn back_soon(mut world: World, variable: &str) {
 const SHORT: usize = 1_000;
 const LONG: usize = 20_000;
 
-/// A backlog that is 20 times as long may take so much more. A message and what becomes of it is
-/// some 2 KB: were the backlog held, it would be 40 MB.
+/// The limit on additional memory for a backlog 20 times as long. A message and its results take
+/// some 2 KB: if the backlog were held, it would take 40 MB.
 const MORE_MAX: u64 = 10 * 1024 * 1024;
 
-/// On one server of SQS alone: posting takes long, and whose messages they are makes no difference.
+/// Runs on one server of SQS only: posting takes long, and the server makes no difference.
 #[tokio::test]
 #[ignore = "needs the stack: make test"]
 async fn a_long_backlog_takes_no_more_memory_than_a_short_one() {
@@ -83,7 +83,7 @@ async fn a_long_backlog_takes_no_more_memory_than_a_short_one() {
     assert!(long <= short + MORE_MAX, "{short} bytes with {SHORT}, {long} with {LONG}");
 }
 
-/// The most that a worker has resident while it handles so many of a backlog of that length.
+/// The peak resident memory of a worker while it handles part of a backlog of that length.
 async fn resident_with_a_backlog_of(messages: usize, world: &World) -> u64 {
     const HANDLED: f64 = 600.0;
     let mut posted = 0;

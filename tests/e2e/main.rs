@@ -1,13 +1,13 @@
-//! The real binary against real servers, from outside: messages go in through SQS, results come
-//! out of a queue that is subscribed to the topic, and the tables are read beside.
+//! The real binary against real servers, from outside: messages enter through SQS, results arrive
+//! in a queue that is subscribed to the topic, and the tables are read directly.
 //!
 //! A scenario is an async function over a [`stack::Stack`]; `on_every_stack!` makes one test of it
-//! for each server of SQS and SNS, in the modules `localstack` and `ministack` of its file. What
-//! has nothing to do with the server is an ordinary test. Each test makes queues, topic and tables
-//! of its own with `bootstrap` ([`world::World`]), and ends with a clean `audit`.
+//! for each server of SQS and SNS, in the modules `localstack` and `ministack` of its file. A test
+//! that does not depend on the server is an ordinary test. Each test creates its own queues, topic
+//! and tables with `bootstrap` ([`world::World`]), and ends with a clean `audit`.
 //!
-//! Faults come from outside too: processes are killed ([`process`]), and connections run through a
-//! proxy that can hold or cut them ([`proxy`]).
+//! Faults are external too: processes are killed ([`process`]), and connections run through a proxy
+//! that can hold or cut them ([`proxy`]).
 
 #![allow(
     clippy::unwrap_used,

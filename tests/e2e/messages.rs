@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-/// The `source` of every command here, unless a test says otherwise.
+/// The `source` of every command here, unless a test sets another.
 pub const SOURCE: &str = "/tests/e2e";
 
-/// A command: `kind` is the middle of its type.
+/// A command: `kind` is the middle part of its type.
 pub fn command(kind: &str, id: &str, data: Value) -> Value {
     json!({
         "specversion": "1.0",
@@ -24,13 +24,13 @@ pub fn restock_seats(id: &str, event_id: u64, seats: &[String]) -> Value {
     command("restock", id, json!({ "event_id": event_id, "seats": seats }))
 }
 
-/// Sets what is on hand in a store.
+/// Sets the quantity on hand in a store.
 pub fn restock_lines(id: &str, store_id: &str, lines: &[(&str, u64)]) -> Value {
     let data = json!({ "store_id": store_id, "mode": "set", "lines": named(lines) });
     command("restock", id, data)
 }
 
-/// Lines as messages have them.
+/// Lines in the form of messages.
 pub fn named(lines: &[(&str, u64)]) -> Vec<Value> {
     lines.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect()
 }

@@ -1,4 +1,4 @@
-//! Messages that cannot be read, or cannot be handled.
+//! Messages that are unreadable, or cannot be handled.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use inventory_worker::{
@@ -32,7 +32,7 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_and_its_followers_go_on_in
     let mut invalid = reserve_seats("invalid", EVENT, &["A-1"]);
     invalid["data"]["seats"] = json!([7]);
     let stock = restock_seats("stock", EVENT, &seat_numbers(4));
-    // All in the queue before the worker is, so that they come in one batch.
+    // All are in the queue before the worker starts, so that they arrive in one batch.
     world.post("event", &[stock, reserve_seats("r-1", EVENT, &["A-1"])]).await;
     world.post_as("event", "unreadable", unreadable).await;
     world.post("event", &[reserve_seats("r-2", EVENT, &["A-2"]), unsupported.clone()]).await;
@@ -68,7 +68,7 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_and_its_followers_go_on_in
     }
     let figure = "inventory_dead_lettered_total{reason=\"INVALID_MESSAGE\"}";
     assert_eq!(worker.figure(figure).await, 2.0);
-    // Whoever reads the log finds command, pool and trace.
+    // The log names command, pool and trace.
     let lines = worker.lines();
     let mut copied = lines.iter().filter(|line| line["message"] == "copied to the dead letters");
     let copied = copied.find(|line| line["reason"] == "UNSUPPORTED_TYPE").unwrap();
@@ -80,12 +80,12 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_and_its_followers_go_on_in
     world.audit().await;
 }
 
-/// Soon alone, and soon given up.
+/// Soon isolated, and soon dead-lettered.
 const IMPATIENT: [(&str, &str); 2] =
     [("INVENTORY_ISOLATE_AFTER_RECEIVES", "1"), ("INVENTORY_MAX_ATTEMPTS", "1")];
 
-/// A reservation that holds a line which does not exist: no command can have left it so, and none
-/// on it can be decided.
+/// A reservation that holds a line which does not exist: no command can have left it so, and no
+/// command on it can be decided.
 fn contradiction() -> Reservation {
     let now = SystemClock.now();
     Reservation {
@@ -147,7 +147,7 @@ async fn a_poisonous_message_is_dead_lettered_and_its_followers_get_their_outcom
     assert_eq!(worker.figure(figure).await, 1.0);
     worker.stop().await;
 
-    // What was planted is found, and nothing else is.
+    // The audit finds the planted contradiction, and nothing else.
     let report = process::run(&world.environment, &["audit", "--json"]).await.expect_code(1).json();
     let of_planted = |violation: &Value| {
         let text = violation.to_string();
@@ -187,7 +187,7 @@ async fn an_item_that_cannot_be_read_holds_up_its_commands_until_it_is_corrected
     let stock = restock_lines("stock", STORE, &[("tea", 10), ("rice", 10)]);
     world.post("store", &[stock]).await;
     world.results.one("stock").await;
-    // Someone changed one figure by hand, and nobody can tell which is right.
+    // One number was changed by hand, and it is unknown which is right.
     set_on_hand(&world, 11).await;
     let reserve = |id: &str, sku: &str| {
         let lines = json!([{ "sku": sku, "quantity": 1 }]);

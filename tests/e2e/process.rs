@@ -1,4 +1,4 @@
-//! The binary's processes. Each is killed, by its own handle, when that is dropped.
+//! The binary's processes. Dropping a process's handle kills it.
 
 use std::{
     collections::BTreeMap,
@@ -20,17 +20,17 @@ use crate::wait::{DEADLINE, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_inventory-worker");
 
-/// How much of a worker's log is shown beside a failure.
+/// How many lines of a worker's log are shown with a failure.
 const SHOWN_LINES: usize = 40;
 
-/// The binary with this environment and no other.
+/// The binary with only this environment.
 pub fn command(environment: &BTreeMap<String, String>, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.args(arguments).env_clear().envs(environment).kill_on_drop(true).stdin(Stdio::null());
     command
 }
 
-/// Runs the binary to its end.
+/// Runs the binary until it exits.
 pub async fn run(environment: &BTreeMap<String, String>, arguments: &[&str]) -> Finished {
     let ended = time::timeout(DEADLINE, command(environment, arguments).output()).await;
     let Output { status, stdout, stderr } = ended.expect("the command ends").unwrap();
@@ -41,7 +41,7 @@ pub async fn run(environment: &BTreeMap<String, String>, arguments: &[&str]) -> 
     }
 }
 
-/// A process that ran to its end.
+/// A process that exited.
 #[derive(Debug)]
 pub struct Finished {
     pub code: i32,
@@ -50,7 +50,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Fails, showing everything, unless the process ended like that.
+    /// Fails, with all output, unless the process exited with that code.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
@@ -68,7 +68,7 @@ impl Finished {
     }
 }
 
-/// Sends a signal, by its name, to a process that is running.
+/// Sends a signal, by its name, to a running process.
 pub async fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("still running").to_string();
     let sent = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", name, &pid]).status().await;
@@ -118,12 +118,12 @@ impl Worker {
         self.log.lock().unwrap().clone()
     }
 
-    /// Where its admin port is.
+    /// The address of its admin port.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
 
-    /// Waits until it says it is ready.
+    /// Waits until it reports that it is ready.
     pub async fn ready(self) -> Self {
         until("the worker is ready", async || {
             (self.get("/readyz").await?.status == 200).then_some(())
@@ -132,7 +132,7 @@ impl Worker {
         self
     }
 
-    /// Asks its admin port; `None` without an answer.
+    /// Requests a path of its admin port; `None` without an answer.
     pub async fn get(&self, path: &str) -> Option<Answer> {
         let mut stream = TcpStream::connect(self.admin).await.ok()?;
         let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.admin);
@@ -144,7 +144,7 @@ impl Worker {
         Some(Answer { status, body: body.to_owned() })
     }
 
-    /// A figure at `/metrics`, by its name with labels; 0 where it is not there.
+    /// A metric at `/metrics`, by its name with labels; 0 if it is missing.
     pub async fn figure(&self, name: &str) -> f64 {
         let answer = self.get("/metrics").await.expect("the admin port answers");
         let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
@@ -156,22 +156,22 @@ impl Worker {
         self.child.kill().await.unwrap();
     }
 
-    /// SIGTERM. It may take a while to end.
+    /// SIGTERM. The process may take a while to exit.
     pub async fn terminate(&self) {
         signal(&self.child, "TERM").await;
     }
 
-    /// SIGSTOP: from now on it stands still, and its leases run out.
+    /// SIGSTOP: the process stops, and its leases expire.
     pub async fn freeze(&self) {
         signal(&self.child, "STOP").await;
     }
 
-    /// SIGCONT: it goes on where it stood.
+    /// SIGCONT: the process resumes.
     pub async fn thaw(&self) {
         signal(&self.child, "CONT").await;
     }
 
-    /// Bytes of memory that it has resident.
+    /// Its resident memory in bytes.
     pub fn resident(&self) -> u64 {
         let pid = self.child.id().expect("still running");
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -179,18 +179,18 @@ impl Worker {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// The exit code, if it has ended by itself.
+    /// The exit code, if it has exited.
     pub fn has_ended(&mut self) -> Option<i32> {
         self.child.try_wait().unwrap().map(|status| status.code().expect("no signal"))
     }
 
-    /// Waits for its end, at most that long, and gives the exit code.
+    /// Waits for its exit, at most that long, and returns the exit code.
     pub async fn ended(&mut self, within: Duration) -> i32 {
         let ended = time::timeout(within, self.child.wait()).await;
         ended.expect("the worker ends in time").unwrap().code().expect("no signal")
     }
 
-    /// SIGTERM, and a clean end.
+    /// SIGTERM, and a clean exit.
     pub async fn stop(mut self) {
         self.terminate().await;
         assert_eq!(self.ended(DEADLINE).await, 0);
@@ -209,7 +209,7 @@ impl Drop for Worker {
     }
 }
 
-/// What the admin port answered.
+/// An answer of the admin port.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,

@@ -1,4 +1,4 @@
-//! Stands between a worker and a server, and can get in the way.
+//! A proxy between a worker and a server that can disturb the connection.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,20 +12,20 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-/// What becomes of a request.
+/// The treatment of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It passes.
+    /// Requests pass.
     Pass,
-    /// If it has this text in it, it waits, and everything after it on its connection.
+    /// A request with this text waits, and so does everything after it on its connection.
     Hold(&'static str),
     /// Every connection is cut, and none is accepted.
     Cut,
-    /// Nothing passes, either way, and nobody is told.
+    /// Nothing passes in either direction, and connections stay open.
     Hang,
-    /// Every piece, either way, takes that long.
+    /// Every piece, in either direction, is delayed that long.
     Delay(Duration),
-    /// Requests pass; in place of the answer the connection is cut.
+    /// Requests pass; the connection is cut in place of the answer.
     LoseAnswers,
 }
 
@@ -38,7 +38,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy of the server at `http://host:port`, that lets everything pass.
+    /// A proxy of the server at `http://host:port` that passes everything.
     pub async fn of(server: &str) -> Self {
         let server: Arc<str> = server.strip_prefix("http://").unwrap().into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -62,17 +62,17 @@ impl Proxy {
         Self { url, mode, held, task: task.abort_handle() }
     }
 
-    /// Where it listens.
+    /// The URL it listens on.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on.
+    /// Sets the mode from now on.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
-    /// Waits until a request is held, and gives everything held so far.
+    /// Waits until a request is held, and returns everything held so far.
     pub async fn held(&self) -> String {
         let mut held = self.held.clone();
         let waited = held.wait_for(|bytes| !bytes.is_empty());
@@ -108,8 +108,8 @@ async fn connect(
     }
 }
 
-/// Passes bytes on. What is sent in one piece arrives in one, unless it is long: the text that is
-/// looked for stands in a request's head or in the beginning of its body.
+/// Forwards bytes. A piece arrives as one piece unless it is long: the searched text is in a
+/// request's head or at the beginning of its body.
 async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

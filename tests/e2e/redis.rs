@@ -1,4 +1,4 @@
-//! Without Redis, and when it goes away.
+//! Without Redis, and during its outages.
 
 use std::process::Stdio;
 
@@ -19,7 +19,7 @@ on_every_stack! {
     a_worker_without_redis_says_so_and_works
 }
 
-/// A Redis of this test's own.
+/// A Redis for one test.
 async fn redis() -> (Child, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! A restock of many lines, and the end of its worker in the middle.
+//! A restock of many lines, and a worker killed in the middle of it.
 
 use inventory_worker::ports::{LedgerKey, LedgerRecord, Record, Table};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ async fn a_large_restock_whose_worker_is_killed_is_resumed_and_applied_once(stac
     let data = json!({ "store_id": STORE, "mode": "add", "lines": lines });
     world.post("store", &[command("restock", "restock", data)]).await;
 
-    // One chunk at a time, so that it does not end before it is killed.
+    // One chunk at a time, so that it does not finish before it is killed.
     let slow = [&SHORT_LEASES[..], &[("INVENTORY_RESTOCK_PARALLELISM", "1")]].concat();
     let first = world.worker(&slow).await;
     until("the fifth chunk", async || world.ledger(LedgerKey::Chunk(key("restock"), 4)).await)
@@ -57,7 +57,7 @@ async fn a_large_restock_whose_worker_is_killed_is_resumed_and_applied_once(stac
     assert_eq!(report["lines"], LINES);
 }
 
-/// How many chunks are marked as applied.
+/// The number of chunks marked as applied.
 async fn chunks(world: &World) -> usize {
     let is_chunk = |record: &Record| matches!(record, Record::Ledger(LedgerKey::Chunk(..), _));
     world.scan(Table::Ledger).await.iter().filter(|record| is_chunk(record)).count()

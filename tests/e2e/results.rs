@@ -1,4 +1,4 @@
-//! A queue that is subscribed to the topic, and what has come out of it.
+//! A queue that is subscribed to the topic, and the results received from it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::wait::DEADLINE;
 
-/// Seconds a receive waits for a first message.
+/// The receive's wait for a first message, seconds.
 const LONG_POLL_S: i32 = 1;
 
 /// The published schemas of results, by type.
@@ -32,7 +32,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// What a message says; fails where its body is not what the published schema describes.
+    /// Reads a message; fails unless its body matches the published schema.
     fn read(message: Message) -> Self {
         let body: Value = serde_json::from_str(&message.body.unwrap()).unwrap();
         let schema = &SCHEMAS[body["type"].as_str().unwrap()];
@@ -57,14 +57,14 @@ impl Received {
         self.body["data"]["command"]["id"].as_str().unwrap()
     }
 
-    /// The id of the command that will expire the hold it tells of.
+    /// The id of the command that will expire the hold in this result.
     pub fn expiry_id(&self) -> String {
         let hold = &self.body["data"]["reservation"];
         let ends: Timestamp = hold["expires_at"].as_str().unwrap().parse().unwrap();
         format!("expire:{}:{}", hold["reservation_id"].as_str().unwrap(), ends.as_second())
     }
 
-    /// The code of a rejection, or the word of the type of anything else: `reserved`.
+    /// The code of a rejection, or for any other result the word of its type: `reserved`.
     pub fn word(&self) -> &str {
         let code = self.body["data"]["rejection"]["code"].as_str();
         code.unwrap_or_else(|| self.body["type"].as_str().unwrap().split('.').nth(1).unwrap())
@@ -79,17 +79,17 @@ pub struct Results {
 }
 
 impl Results {
-    /// Of the queue at this URL.
+    /// The results in the queue at this URL.
     pub fn new(sqs: aws_sdk_sqs::Client, url: String) -> Self {
         Self { sqs, url, seen: Vec::new() }
     }
 
-    /// All there were so far.
+    /// All results so far.
     pub fn seen(&self) -> &[Received] {
         &self.seen
     }
 
-    /// Receives until the condition holds of all there were.
+    /// Receives until the condition holds for all results so far.
     pub async fn until(&mut self, what: &str, holds: impl Fn(&[Received]) -> bool) -> &[Received] {
         let deadline = Instant::now() + DEADLINE;
         while !holds(&self.seen) {
@@ -99,7 +99,7 @@ impl Results {
         &self.seen
     }
 
-    /// Receives until each of these commands has a result, and gives the words of each, in order
+    /// Receives until each of these commands has a result, and returns the words of each, in order
     /// of the commands and of arrival.
     pub async fn of<T: AsRef<str>>(&mut self, commands: &[T]) -> Vec<&Received> {
         let wanted: BTreeSet<&str> = commands.iter().map(AsRef::as_ref).collect();
@@ -116,12 +116,12 @@ impl Results {
             .collect()
     }
 
-    /// The one result of this command so far, as soon as there is one.
+    /// Waits for the one result of this command.
     pub async fn one(&mut self, command: &str) -> Received {
         self.of(&[command]).await[0].clone()
     }
 
-    /// Fails unless each command had one result alone.
+    /// Fails unless each command had exactly one result.
     pub fn assert_each_once(&self) {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for one in &self.seen {
@@ -131,7 +131,7 @@ impl Results {
         assert!(counts.is_empty(), "more than one result: {counts:?}");
     }
 
-    /// One receive; deletes what it brings.
+    /// Receives once, and deletes the received messages.
     pub async fn receive(&mut self) {
         let output = self
             .sqs

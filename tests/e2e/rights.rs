@@ -1,9 +1,9 @@
-//! What a role calls and what its policy grants (`k8s/aws/policies/`) are the same set.
+//! The calls of a role and the grants of its policy (`k8s/aws/policies/`) are the same set.
 //!
-//! Every subcommand is run with its calls recorded on their way to the server, in circumstances
-//! that make it use everything it may ever need: a heartbeat, an isolated message, a verdict that
-//! rests on other items, a hold that ran out. A right that is missing would show as a call without
-//! a grant, one too many as a grant without a call.
+//! Every subcommand runs with its calls recorded on their way to the server, in circumstances that
+//! make it use everything it may ever need: a heartbeat, an isolated message, a verdict that
+//! depends on other items, an expired hold. A missing right shows as a call without a grant, an
+//! excess right as a grant without a call.
 
 mod needs;
 mod recorder;
@@ -37,7 +37,7 @@ use recorder::{Hold, Recorder};
 /// The account of the emulators.
 const EMULATED_ACCOUNT: &str = "000000000000";
 
-/// MiniStack for everything: it alone knows backups, and one server is one place to listen at.
+/// MiniStack for everything: only MiniStack supports backups, and one server needs one recorder.
 fn stack() -> Stack {
     let stack = Stack::of(Broker::MiniStack);
     let endpoint = stack.endpoint.clone();
@@ -56,7 +56,7 @@ fn through(
     environment
 }
 
-/// What the names of a world stand for. Its queue of commands plays the part of `queue`.
+/// The values of a world's placeholders. Its queue of commands stands for `queue`.
 fn placeholders(name: &str, queue: &str) -> Placeholders {
     [
         ("commands.fifo", format!("queue_{queue}")),
@@ -101,18 +101,18 @@ async fn a_restock_worker_is_granted_what_it_calls() {
     assert_same("restock-worker", &recorder.0, &recorder.1);
 }
 
-/// A worker's life with everything that can happen in it.
+/// A worker's life with every event that causes calls.
 async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholders) {
     let mut world = World::new(stack()).await;
-    // Nothing is committed before a heartbeat was sent.
+    // Commits wait until a heartbeat was sent.
     let hold = Hold { operation: "TransactWriteItems", until: "ChangeMessageVisibilityBatch" };
     let recorder = Recorder::of(&world.stack.endpoint, Some(hold)).await;
-    // Received twice by somebody else, it will be a suspect to be handled alone.
+    // After two receives by another consumer, it is an isolated message.
     world.post("suspect", &[reserve_seats("suspect", EVENT, &["A-9"])]).await;
     let commands = queue_url(&world, "commands").await;
     receive_twice(&world, &commands, 1).await;
     if queue != "restock" {
-        // The second is released while the first is handled alone; both are unreadable.
+        // The second is released while the first is isolated; both are unreadable.
         let expiries = queue_url(&world, "expiries").await;
         for text in ["one", "two"] {
             let sending = world.stack.sqs.send_message().queue_url(&expiries).message_body(text);
@@ -191,7 +191,7 @@ async fn topic_arn(world: &World) -> String {
         .unwrap()
 }
 
-/// The seat is no longer its reservation's, as after a worker whose clock was ahead.
+/// The seat no longer belongs to its reservation, as after a worker whose clock was ahead.
 async fn take_away(world: &World, number: &str) {
     let key = SeatKey { event_id: EVENT, number: number.parse().unwrap() };
     let mut seat = world.seat(number).await;
@@ -213,9 +213,9 @@ async fn whoever_bootstraps_is_granted_what_it_calls() {
     let name = unique();
     let recorder = Recorder::of(&stack.endpoint, None).await;
     let mut environment = through(&recorder, &both_queues(&stack, &name));
-    // Tables as they are on AWS, with backups and all.
+    // Tables as on AWS, including backups.
     environment.remove("INVENTORY_MINIMAL_TABLES");
-    // By its ARN, as in production: nobody lists all topics.
+    // By its ARN, as in production, where no role lists all topics.
     let arn = format!("arn:aws:sns:us-east-1:{EMULATED_ACCOUNT}:{name}-results.fifo");
     environment.insert("INVENTORY_RESULTS_TOPIC".to_owned(), arn);
     for _ in 0..2 {
@@ -225,7 +225,7 @@ async fn whoever_bootstraps_is_granted_what_it_calls() {
     assert_same("bootstrap", &recorder, &placeholders(&name, "commands"));
 }
 
-/// The environment of somebody who has every queue.
+/// The environment of a process with every queue.
 fn both_queues(stack: &Stack, name: &str) -> BTreeMap<String, String> {
     let mut environment = environment(stack, name);
     let queues = format!("{name}-commands.fifo,{name}-expiries.fifo,{name}-restock.fifo");
@@ -254,7 +254,7 @@ async fn an_operator_is_granted_what_dlq_audit_and_send_call() {
     let run = async |arguments: &[&str], code: i32| {
         process::run(&environment, arguments).await.expect_code(code);
     };
-    // Nobody but workers sends to the queue of expiries: what is dead there is not sent back.
+    // Only workers send to the queue of expiries: its dead letters are not redriven.
     kill(&world, &["commands", "restock"], "one").await;
     let listed = process::run(&environment, &["dlq", "list", "--json"]).await.expect_code(0).json();
     let id = listed["queues"][0]["dead_letters"][0]["id"].as_str().unwrap();
@@ -264,7 +264,7 @@ async fn an_operator_is_granted_what_dlq_audit_and_send_call() {
     run(&["dlq", "list"], 0).await;
     run(&["dlq", "discard", "--all", "--yes"], 0).await;
     run(&["audit"], 1).await;
-    // Nobody works: there is no outcome to be had.
+    // No worker runs: there is no outcome.
     let waiting = ["--wait", "1"];
     let reserve = ["send", "reserve", "--event", "42", "--user", "u-1", "--seat", "A-2"];
     process::run(&environment, &[&reserve[..], &waiting].concat()).await;
@@ -300,7 +300,7 @@ async fn a_storm_is_granted_what_it_calls() {
     assert_same("storm", &recorder, &placeholders(&world.name, "commands"));
 }
 
-/// A world with a queue of restocks besides.
+/// A world that also has a queue of restocks.
 async fn with_both_queues() -> World {
     let mut world = World::new(stack()).await;
     world.environment = both_queues(&world.stack, &world.name);
@@ -308,7 +308,7 @@ async fn with_both_queues() -> World {
     world
 }
 
-/// Items in every table, and among them what an audit reads again: a line that does not add up.
+/// Items in every table, including one that an audit reads again: an inconsistent line.
 async fn stock_and_miscount(world: &mut World) {
     let worker = world.worker(&[]).await;
     let lines = json!({ "store_id": STORE, "user_id": "u-1", "lines": named(&[("tea", 3)]) });
@@ -321,7 +321,7 @@ async fn stock_and_miscount(world: &mut World) {
     miscount(world, "tea").await;
 }
 
-/// Puts a message into the dead letters of each of the queues.
+/// Puts a message into the dead-letter queue of each of the queues.
 async fn kill(world: &World, queues: &[&str], text: &str) {
     for queue in queues {
         let name = dead_letter_queue_name(&format!("{}-{queue}.fifo", world.name));
@@ -364,7 +364,7 @@ fn every_subcommand_has_a_role_or_needs_none() {
         let known = [&with_rights[..], &without].concat();
         assert!(known.contains(&name), "{name}: add its role");
     }
-    // Each that has subcommands of its own is recorded with all of them.
+    // Each command with subcommands is recorded with all of them.
     let command = Cli::command();
     let dlq = command.find_subcommand("dlq").unwrap().get_subcommands();
     let recorded: BTreeSet<&str> = dlq.map(|command| command.get_name()).collect();

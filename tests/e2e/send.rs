@@ -48,7 +48,7 @@ async fn send_waits_for_the_outcome_and_exits_by_it(stack: Stack) {
     send(&cancel).await.expect_code(2);
     let refund = ["cancel", "--event", "42", "--reservation", held, "--refund"];
     send(&refund).await.expect_code(0);
-    // What was shown is what subscribers see.
+    // The command's output equals the result that subscribers receive.
     let mut published = world.results.one("r").await.body;
     let command = published["data"]["command"].as_object_mut().unwrap();
     assert!(command.remove("sequence").is_some());
@@ -67,7 +67,7 @@ fn file(messages: &[Value]) -> tempfile::NamedTempFile {
 
 async fn send_posts_a_file_in_order_and_nothing_of_one_that_is_wrong(stack: Stack) {
     let mut world = World::new(stack).await;
-    // Restocks go to the second queue of producers, where there is one.
+    // Restocks go to the second queue of producers, if there is one.
     let two = format!("{0}-commands.fifo,{0}-expiries.fifo,{0}-restock.fifo", world.name);
     world.environment.insert("INVENTORY_QUEUES".to_owned(), two);
     let made = process::run(&world.environment, &["bootstrap", "--json"]).await.expect_code(0);

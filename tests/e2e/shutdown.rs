@@ -1,4 +1,4 @@
-//! SIGTERM in the middle of load.
+//! SIGTERM under load.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,7 +21,7 @@ on_every_stack! {
 
 const GROUPS: usize = 12;
 const PER_GROUP: usize = 30;
-/// The default, and a little for the process itself.
+/// The default grace, plus a margin for the process itself.
 const GRACE: Duration = Duration::from_secs(27);
 
 async fn a_worker_told_to_stop_under_load_ends_well_and_loses_nothing(stack: Stack) {
@@ -71,7 +71,7 @@ async fn a_worker_told_to_stop_under_load_ends_well_and_loses_nothing(stack: Sta
     world.audit().await;
 }
 
-/// How many commands have an outcome.
+/// The number of commands with an outcome.
 async fn decided(world: &World) -> usize {
     world.scan(Table::Ledger).await.len()
 }
@@ -101,7 +101,7 @@ async fn a_worker_that_is_draining_says_so_and_finishes_what_it_began(stack: Sta
     .await;
     assert_eq!(report["parts"]["store"], "ready", "{report}");
     assert_eq!(worker.get("/livez").await.unwrap().status, 200);
-    // What comes now is for the next.
+    // A command sent now is left to the next worker.
     world.post("late", &[reserve_seats("late", EVENT, &["A-1"])]).await;
     proxy.set(Mode::Pass);
     assert_eq!(worker.ended(GRACE).await, 0);
@@ -136,7 +136,7 @@ async fn a_worker_that_cannot_finish_ends_with_its_grace_and_loses_nothing(stack
     .concat();
     let mut worker = stuck(&world, &proxy, &brief).await;
     worker.terminate().await;
-    // A container gets five seconds more than the grace before it is killed.
+    // A container gets five seconds beyond the grace before it is killed.
     assert_eq!(worker.ended(Duration::from_secs(4 + 5)).await, 0);
 
     let next = world.worker(&SHORT_LEASES).await;

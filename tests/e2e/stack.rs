@@ -6,26 +6,26 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use inventory_worker::adapters::{aws::behavior_version, dynamodb, sns, sqs};
 
-/// Whose SQS and SNS.
+/// The provider of SQS and SNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broker {
-    /// LocalStack's. It releases a whole group as soon as one message of it is released, so it
-    /// keeps no order after a failure in the middle of a batch.
+    /// LocalStack. It releases a whole group as soon as one message of it is released, so it keeps
+    /// no order after a failure in the middle of a batch.
     LocalStack,
-    /// MiniStack's.
+    /// MiniStack.
     MiniStack,
 }
 
 /// Servers of SQS, SNS, DynamoDB and Redis.
 #[derive(Clone)]
 pub struct Stack {
-    /// Whose SQS and SNS.
+    /// The provider of SQS and SNS.
     pub broker: Broker,
-    /// Where SQS and SNS are.
+    /// The endpoint of SQS and SNS.
     pub endpoint: String,
-    /// Where DynamoDB is.
+    /// The endpoint of DynamoDB.
     pub dynamodb_endpoint: String,
-    /// Where Redis is.
+    /// The URL of Redis.
     pub redis_url: String,
     pub sqs: aws_sdk_sqs::Client,
     pub sns: aws_sdk_sns::Client,
@@ -53,7 +53,7 @@ impl Stack {
         }
     }
 
-    /// The same, but DynamoDB is there.
+    /// The same, with DynamoDB at that endpoint.
     pub fn with_dynamodb(mut self, endpoint: &str) -> Self {
         let options = dynamodb::ClientOptions::default();
         self.dynamodb = dynamodb::client(&shared(endpoint), &options);
@@ -61,7 +61,7 @@ impl Stack {
         self
     }
 
-    /// What points a process at the servers.
+    /// The variables that point a process at the servers.
     pub fn environment(&self) -> BTreeMap<String, String> {
         [
             ("AWS_REGION", "us-east-1"),

@@ -60,7 +60,7 @@ async fn a_storm_ends_by_itself_says_what_it_measured_and_leaves_no_queue_behind
     world.audit().await;
 }
 
-/// What every storm says.
+/// Checks the fields of every storm's summary.
 fn check(summary: &Value) {
     let count = |name: &str| summary[name].as_u64().unwrap();
     assert_eq!((count("unanswered"), count("not_sent")), (0, 0), "{summary}");

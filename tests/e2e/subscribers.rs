@@ -1,4 +1,4 @@
-//! What a subscription's filter policy can tell apart.
+//! Selection of results by a subscription's filter policy.
 
 use serde_json::json;
 

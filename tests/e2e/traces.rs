@@ -1,4 +1,4 @@
-//! Traces: from whoever posts a command, through the worker, to whoever reads its result.
+//! Traces: from the producer of a command, through the worker, to the reader of its result.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ on_every_stack! {
     a_collector_that_is_down_stops_nobody
 }
 
-/// Whoever starts `send`.
+/// The caller of `send`.
 const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-/// Whose id must not be in any log above debug, nor in a span.
+/// An id that must not be in any log above debug, nor in a span.
 const USER: &str = "user-7-who-is-nobodys-business";
 
-/// Spans leave at the end alone: that they arrive shows that they are flushed.
+/// Spans are exported only at the end: their arrival shows that they are flushed.
 const AT_THE_END: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "600000");
 
 fn named<'a>(name: &'a str, id: &'a str) -> impl Fn(&Exported) -> bool + 'a {
@@ -75,7 +75,7 @@ async fn a_trace_goes_from_send_through_the_worker_to_the_result(stack: Stack) {
     assert_eq!(handled.attribute("inventory.outcome").unwrap(), "inventory.reserved.v1");
     assert_eq!(handled.attribute("inventory.pool").unwrap(), "event#42");
 
-    // The result goes on where the worker was, in its body and beside it.
+    // The result continues the worker's trace, in its body and in its attributes.
     let carried = format!("00-{TRACE}-{}-01", handled.id());
     for (name, value) in [("traceparent", carried.as_str()), ("tracestate", "congo=t61rcWkgMzE")] {
         assert_eq!(result.body[name], value);
@@ -93,7 +93,7 @@ async fn a_trace_goes_from_send_through_the_worker_to_the_result(stack: Stack) {
         assert!(collector.spans().iter().any(is_step), "{step}");
     }
 
-    // The log leads to the trace, and neither tells who it was.
+    // The log names the trace, and neither names the user.
     let decided = log
         .iter()
         .find(|line| line["message"] == "decided" && line["command"] == format!("{SOURCE} traced"));
@@ -119,14 +119,14 @@ async fn a_batch_links_to_every_producer_and_each_message_stays_in_its_own_trace
         reserve["traceparent"] = json!(format!("00-{trace}-{parent}-01"));
         commands.push(reserve);
     }
-    // One whose producer does not trace, and one that is no command.
+    // One whose producer does not trace, and one that is not a command.
     commands.push(reserve_seats("plain", EVENT, &["A-2"]));
     let mut wrong = reserve_seats("wrong", EVENT, &["A-3"]);
     wrong["data"]["seats"] = json!([]);
     let (trace, parent) = context(9);
     wrong["traceparent"] = json!(format!("00-{trace}-{parent}-01"));
     commands.push(wrong);
-    // Before the worker starts: it finds them together.
+    // Sent before the worker starts, so that it receives them together.
     world.post("event", &commands).await;
     let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()), AT_THE_END];
     let worker = world.worker(&exporting).await;
@@ -197,7 +197,7 @@ async fn a_collector_that_is_down_stops_nobody(stack: Stack) {
     assert_eq!(world.results.one("stock").await.word(), "restocked");
     worker.terminate().await;
     assert_eq!(worker.ended(Duration::from_secs(30)).await, 0, "the grace and five seconds");
-    // The SDK's own words.
+    // The SDK's own message.
     let is_told = |line: &Value| line["name"] == "BatchSpanProcessor.ExportError";
     let told = async || worker.lines().into_iter().find(is_told);
     assert_eq!(until("it is in the log", told).await["target"], "opentelemetry_sdk");

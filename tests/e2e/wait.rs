@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long anything may take that should happen. Generous: a machine may be busy.
+/// The timeout of anything that should happen. Generous: a machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Between two looks.
+/// The interval between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-/// Asks until there is an answer.
+/// Polls until there is an answer.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {

@@ -35,19 +35,19 @@ pub const STORE: &str = "store-1";
 /// Queue, topic, tables, and a subscriber.
 pub struct World {
     pub stack: Stack,
-    /// What a process of the binary is started with.
+    /// The environment that a process of the binary starts with.
     pub environment: BTreeMap<String, String>,
     pub results: Results,
     pub tables: TableNames,
     pub store: DynamoStore,
-    /// What all names here begin with.
+    /// The prefix of all names here.
     pub name: String,
     queue_url: String,
     dead_letters_url: String,
     topic_arn: String,
 }
 
-/// A message found in the dead letters.
+/// A message found in the dead-letter queue.
 #[derive(Debug)]
 pub struct DeadLetter {
     pub body: String,
@@ -56,7 +56,7 @@ pub struct DeadLetter {
 }
 
 impl World {
-    /// Names that nobody else has, made real by `bootstrap`.
+    /// Unique names, created by `bootstrap`.
     pub async fn new(stack: Stack) -> Self {
         let name = unique();
         let environment = environment(&stack, &name);
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    /// The environment with more variables, or others.
+    /// The environment with variables added or replaced.
     pub fn with(&self, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut environment = self.environment.clone();
         let more = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -104,7 +104,7 @@ impl World {
         &self.topic_arn
     }
 
-    /// A worker with these variables besides.
+    /// A worker with these further variables.
     pub async fn worker(&self, variables: &[(&str, &str)]) -> Worker {
         Worker::start(&self.with(variables)).await
     }
@@ -124,13 +124,13 @@ impl World {
         self.post_entries(group, messages.collect()).await;
     }
 
-    /// Posts one text under a deduplication id of its own.
+    /// Posts one text under the given deduplication id.
     pub async fn post_as(&self, group: &str, deduplication_id: &str, body: &str) {
         let entry = (body.to_owned(), Some(deduplication_id.to_owned()));
         self.post_entries(group, vec![entry]).await;
     }
 
-    /// Posts texts into a group, in order, each under a deduplication id of its own or its content.
+    /// Posts texts into a group, in order, each deduplicated by its own id or by its content.
     pub async fn post_entries(&self, group: &str, messages: Vec<(String, Option<String>)>) {
         for messages in messages.chunks(10) {
             let entries = messages.iter().enumerate().map(|(index, (body, deduplication_id))| {
@@ -148,13 +148,13 @@ impl World {
         }
     }
 
-    /// Waits until the queue holds nothing, neither visible nor leased.
+    /// Waits until the queue is empty: no message visible or leased.
     pub async fn drained(&self) {
         let is_drained = async || self.is_drained().await.then_some(());
         until("the queue is empty", is_drained).await;
     }
 
-    /// Whether the queue holds nothing, neither visible nor leased.
+    /// Whether the queue is empty: no message visible or leased.
     pub async fn is_drained(&self) -> bool {
         let asked = self.stack.sqs.get_queue_attributes().queue_url(&self.queue_url);
         let counts = asked.attribute_names("All".into()).send().await.unwrap();
@@ -169,10 +169,10 @@ impl World {
         counts.attributes.unwrap().iter().filter_map(of).sum::<u64>() == 0
     }
 
-    /// Waits for so many dead letters; leaves them where they are.
+    /// Waits for that many dead letters, and leaves them in the queue.
     pub async fn dead_letters(&self, count: usize) -> Vec<DeadLetter> {
-        // Left in the queue and visible: were the first of them hidden, those of its group that are
-        // copied a moment later would be too.
+        // They stay in the queue and visible: if the first of them were hidden, those of its group
+        // that are copied a moment later would be too.
         let mut found = BTreeMap::new();
         until("the dead letters", async || {
             let output = self
@@ -205,7 +205,7 @@ impl World {
         found.into_values().collect()
     }
 
-    /// The bodies of all dead letters, each once; takes them out.
+    /// The bodies of all dead letters, each once; removes them.
     pub async fn take_dead_letters(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         loop {
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// A seat of the event, as the table has it.
+    /// A seat of the event, from the table.
     pub async fn seat(&self, number: &str) -> Seat {
         let key = SeatKey { event_id: EVENT, number: number.parse().unwrap() };
         let wanted = LoadRequest { seats: [key.clone()].into(), ..LoadRequest::default() };
@@ -239,7 +239,7 @@ impl World {
         line.map(|line| (line.available, line.reserved)).expect("the line exists")
     }
 
-    /// What the ledger has under a key.
+    /// The ledger's record under a key.
     pub async fn ledger(&self, key: LedgerKey) -> Option<LedgerRecord> {
         let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
         self.store.load(&wanted).await.unwrap().ledger[&key].clone()
@@ -270,7 +270,7 @@ impl World {
             .collect()
     }
 
-    /// Runs `audit`, which must find nothing wrong, and gives its report.
+    /// Runs `audit`, which must find nothing wrong, and returns its report.
     pub async fn audit(&self) -> Value {
         let report = process::run(&self.environment, &["audit", "--json"]).await.expect_code(0);
         let report = report.json();
@@ -281,13 +281,14 @@ impl World {
     }
 }
 
-/// A name that no other test has, in this run or another.
+/// A name that no other test uses, in this run or another.
 pub fn unique() -> String {
     let uuid = Random::new().uuid().simple().to_string();
     format!("e2e-{}", &uuid[..12])
 }
 
-/// What points a process at the servers and at things of this name, with short waits.
+/// The variables that point a process at the servers and at resources of this name, with short
+/// waits.
 pub fn environment(stack: &Stack, name: &str) -> BTreeMap<String, String> {
     let mut environment = stack.environment();
     let named = |rest: &str| format!("{name}-{rest}");
@@ -314,7 +315,7 @@ pub fn environment(stack: &Stack, name: &str) -> BTreeMap<String, String> {
     environment
 }
 
-/// Short leases: what a killed worker had comes again within seconds.
+/// Short leases: a killed worker's messages are delivered again within seconds.
 pub const SHORT_LEASES: [(&str, &str); 5] = [
     ("INVENTORY_VISIBILITY_SECONDS", "4"),
     ("INVENTORY_HEARTBEAT_SECONDS", "1"),

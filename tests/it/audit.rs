@@ -1,4 +1,4 @@
-//! The audit: clean on whatever commands leave, and sharp on whatever they cannot.
+//! The audit: it finds nothing in tables that commands left, and everything that they cannot leave.
 
 mod live;
 mod tables;
@@ -22,7 +22,7 @@ use crate::{
 };
 use tables::{NOW, Tables};
 
-/// With the clock paused, waiting costs nothing.
+/// Waiting costs nothing while the clock is paused.
 fn options() -> AuditOptions {
     AuditOptions { pause: Duration::from_secs(1), rereads_max: 3, ..AuditOptions::default() }
 }
@@ -51,7 +51,7 @@ async fn a_world_made_by_commands_is_clean() {
 async fn what_the_store_lets_go_after_ninety_days_is_not_missed() {
     let store = Tables::of_a_show().store();
     let later = at(NOW) + jiff::SignedDuration::from_hours(90 * 24);
-    // An hour early by the audit's clock, and exactly, and much later.
+    // An hour early by the audit's clock, then exactly on time, then much later.
     for hours in [-1, 0, 24 * 300] {
         let now = later + jiff::SignedDuration::from_hours(hours);
         store.expire_ttl(later);

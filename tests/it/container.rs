@@ -1,4 +1,4 @@
-//! The Dockerfile, as far as it can be checked without building it.
+//! The Dockerfile, as far as it can be checked without a build.
 
 use std::{collections::BTreeSet, path::Path};
 

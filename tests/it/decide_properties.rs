@@ -1,5 +1,5 @@
-//! Random histories, decided by `decide` and by a model that shares nothing with it: the same
-//! outcome and the same world after every command, and the invariants besides.
+//! Random histories, decided by `decide` and by an independent model: the same outcome and the same
+//! world after every command, and the invariants.
 
 pub mod history;
 mod invariants;
@@ -22,11 +22,11 @@ use crate::world::{Items, Ran, World, command, state_of};
 use history::{Plain, Step};
 use model::Model;
 
-/// What the operator of the random worlds allows.
+/// The operator's limit in the random worlds.
 pub const HOLD_SECONDS_MAX: u32 = 20;
 pub const ENTRIES_MAX: usize = 4;
 
-/// One command of a history with all that became of it.
+/// A command of a history with its effects.
 pub struct Decided {
     pub plain: Plain,
     pub now: Timestamp,
@@ -42,7 +42,7 @@ enum Next<'a> {
     Step(&'a Step),
 }
 
-/// Runs a history; `each` sees every command, and its error ends the run with the history so far.
+/// Runs a history; `each` checks every command, and its error ends the run with the history so far.
 pub fn play(
     steps: &[Step],
     mut each: impl FnMut(&Decided) -> Result<(), String>,
@@ -72,8 +72,8 @@ pub fn play(
     Ok(())
 }
 
-/// What the verdict leaves as it is and yet depends on: the seats that the reservation has lost,
-/// and the reservation itself where it stays as it was.
+/// Items that the verdict depends on without changing them: the seats that the reservation has
+/// lost, and the reservation itself if it is unchanged.
 fn read_dependencies(decided: &Decided) -> Vec<ItemKey> {
     let (id, rejected) = match (&decided.expected, &decided.ran.verdict.outcome) {
         (model::Expected::Rejected { read_dependencies: Some(id), .. }, _) => {
@@ -124,7 +124,7 @@ proptest! {
     }
 }
 
-/// Else the property above would say little.
+/// Otherwise the property above would prove little.
 #[test]
 fn the_histories_meet_every_outcome_and_every_rejection() {
     let mut met: BTreeMap<&'static str, u32> = BTreeMap::new();
@@ -158,7 +158,7 @@ fn the_histories_meet_every_outcome_and_every_rejection() {
     assert!(takeovers >= 10, "{takeovers} confirms met a seat taken over");
 }
 
-/// What was stocked before, what comes in, and where it is cut.
+/// The stock before, the restock, and where it is split.
 fn chunked() -> impl Strategy<Value = (Vec<Step>, Step, Vec<usize>, u64)> {
     let restock = history::large_restock();
     (history::histories(), restock, proptest::collection::vec(0..10usize, 0..4), any::<u64>())
@@ -193,7 +193,7 @@ proptest! {
         let entries = restock.entries();
         let part = |range, over_bound| RestockEntries { pool: &pool, restock, range, over_bound };
         let at_once = apply_entries(&mut whole, &part(0..entries, OverBound::Reject), now);
-        // A bound that is passed is another rule.
+        // Exceeding a bound is another rule.
         prop_assume!(!matches!(at_once, Err(DecideError::Rejected(_))));
         let at_once = at_once.unwrap();
 

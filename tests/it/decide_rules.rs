@@ -1,4 +1,4 @@
-//! What the contract says of each command, by example.
+//! The contract's rules for each command, by example.
 
 mod cancel;
 mod confirm;
@@ -18,11 +18,11 @@ use crate::world::{
     Ran, Universe, World, at, event, number, restock_lines, restock_seats, seat_change, sku, store,
 };
 
-/// Everything happens to one event unless said otherwise.
+/// The event of every test, unless stated otherwise.
 const EVENT: u64 = 42;
 
-/// Seats on sale, A-5 BLOCKED, none other; ten each of `x` and `y`, no `z`; no other
-/// pool has anything.
+/// Seats on sale, A-5 BLOCKED, no others; ten each of `x` and `y`, no `z`; no other pool
+/// has any stock.
 struct Show {
     world: World,
 }
@@ -62,8 +62,8 @@ impl Show {
     fn run(&mut self, pool: &PoolId, action: Action, now: &str) -> Ran {
         let before = self.world.items();
         let ran = self.world.run(pool, action, at(now));
-        // Whatever the command: what it says it changed is what changed, each item once, by one
-        // version, and the state shows it.
+        // For any command: its reported changes are the actual changes, each item once, by one
+        // version, and the state reflects them.
         let mut after = before.clone();
         for change in &ran.changes {
             let was = version_of(&after, change);
@@ -87,13 +87,13 @@ impl Show {
         self.world.items().lines[&line_key(name)].clone()
     }
 
-    /// Available and reserved.
+    /// The available and reserved quantities.
     fn figures(&self, name: &str) -> (i64, i64) {
         let line = self.line(name);
         (line.available, line.reserved)
     }
 
-    /// Makes the line's figures what no few commands would make them.
+    /// Sets the line's quantities to values that few commands cannot reach.
     fn plant_line(&mut self, name: &str, available: i64, reserved: i64) {
         let line = StockLevel { available, reserved, ..self.line(name) };
         self.world.plant(Change::Line(line_key(name), line));

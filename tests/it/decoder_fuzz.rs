@@ -1,5 +1,5 @@
-//! The decoder on what no producer would send: a bounded part of what `make fuzz` does for as long
-//! as one likes, with the same check.
+//! The decoder on input that no producer would send: a bounded part of `make fuzz`, with the same
+//! check.
 
 use proptest::{collection, prelude::*, sample::Index};
 
@@ -10,7 +10,7 @@ mod check;
 
 use check::decodes_or_says_why;
 
-/// Every valid command there is an example of.
+/// Every valid example command.
 fn bodies() -> Vec<Vec<u8>> {
     valid_commands().values().map(|body| body.to_string().into_bytes()).collect()
 }
@@ -19,7 +19,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     proptest::sample::select(bodies())
 }
 
-/// Bytes that mean something in JSON, or in UTF-8, more often than others.
+/// Bytes, of which those with a meaning in JSON or in UTF-8 are more frequent.
 fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![
         any::<u8>(),
@@ -28,7 +28,7 @@ fn byte() -> impl Strategy<Value = u8> {
     ]
 }
 
-/// What may happen to a body on its way.
+/// A corruption of a body.
 #[derive(Clone, Debug)]
 enum Damage {
     Overwrite(Index, u8),

@@ -16,7 +16,7 @@ use inventory_worker::{
 };
 use serde_json::{Value, json};
 
-/// Far beyond what anything here takes, on a machine however busy.
+/// The timeout, far beyond any test here, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn quick() -> Settings {
@@ -112,7 +112,7 @@ impl Dev {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    /// The next result that follows that command.
+    /// The next result of that command.
     fn result_of(&self, id: &str) -> Value {
         loop {
             let line = self.lines.recv_timeout(PATIENCE).unwrap();
@@ -123,7 +123,7 @@ impl Dev {
         }
     }
 
-    /// Asks it to stop; gives its exit code.
+    /// Stops it; returns its exit code.
     fn stop(&mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
@@ -133,7 +133,7 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        // Already gone where the test went well.
+        // It has already exited if the test succeeded.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -171,7 +171,7 @@ fn commands_from_stdin_come_out_as_results_and_a_signal_ends_it_with_0() {
     assert_eq!(dev.result_of("r-2")["data"]["rejection"]["code"], "SEATS_UNAVAILABLE");
     let id = &reserved["data"]["reservation"]["reservation_id"];
     dev.post(&command("c-1", "confirm", json!({"reservation_id": id, "booking_id": "b"})));
-    // The end of stdin is no reason to stop: what was posted is still answered.
+    // The end of stdin does not stop it: posted commands are still answered.
     dev.stdin = None;
     assert_eq!(dev.result_of("c-1")["type"], "inventory.confirmed.v1");
     assert!(dev.child.try_wait().unwrap().is_none());
@@ -186,7 +186,7 @@ fn a_line_that_is_no_command_is_named_and_not_posted() {
         .find(|line| line.contains("not posted"))
         .unwrap();
     assert!(complaint.contains("line 1") && complaint.contains("source"), "{complaint}");
-    // stdin is still open: nothing waits for it.
+    // stdin is still open: the exit does not wait for it.
     assert_eq!(dev.stop(), Some(0));
 }
 

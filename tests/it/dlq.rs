@@ -1,4 +1,4 @@
-//! Dead letters looked at, sent back and discarded, on in-memory queues under a paused clock.
+//! Dead letters listed, redriven and discarded, on in-memory queues under a paused clock.
 
 mod fixture;
 mod look;

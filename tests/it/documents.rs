@@ -1,5 +1,5 @@
-//! The Markdown files: each file, heading and excerpt they name exists, and every document is reached
-//! from README.md.
+//! The Markdown files: each file, heading and excerpt they name exists, and every document is
+//! reached from README.md.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +10,10 @@ use std::{
 /// Directories without documents of this repository.
 const SKIPPED: [&str; 6] = [".git", ".cache", "target", "node_modules", "corpus", "artifacts"];
 
-/// Where the repository is read on the web: links by this address resolve, too.
+/// The repository's address on the web: links by this address are resolved, too.
 const WEB: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
 
-/// Where paths begin that documents name in code.
+/// The beginnings of paths that documents name in code.
 const NAMED: [&str; 9] = [
     "src/",
     "tests/",
@@ -26,7 +26,7 @@ const NAMED: [&str; 9] = [
     "localstack/",
 ];
 
-/// What a Markdown file links to, what of it can be linked to, and its inline code.
+/// A Markdown file's links, link targets and inline code.
 #[derive(Debug, Default)]
 struct Document {
     links: Vec<String>,
@@ -59,7 +59,7 @@ impl Document {
     }
 }
 
-/// The lines outside of fenced code.
+/// The lines outside fenced code.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut is_code = false;
     text.lines().filter(move |line| {
@@ -75,7 +75,7 @@ fn heading(line: &str) -> Option<&str> {
     (1..=6).contains(&level).then(|| text.strip_prefix(' ')).flatten()
 }
 
-/// GitHub's anchor of a heading: small letters, without punctuation, with hyphens for spaces.
+/// GitHub's anchor of a heading: lower case, without punctuation, with hyphens for spaces.
 fn anchor(heading: &str) -> String {
     let without_targets: String = heading
         .split("](")
@@ -99,7 +99,7 @@ fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join("`")
 }
 
-/// The target of a link, from its opening bracket on: without a title.
+/// The target of a link, from its opening bracket on, without a title.
 fn target_of(rest: &str) -> String {
     let target = rest.split_once(')').map_or(rest, |(target, _)| target);
     target.split_whitespace().next().unwrap_or_default().to_owned()
@@ -142,7 +142,7 @@ fn documents(root: &Path) -> BTreeMap<PathBuf, Document> {
     found
 }
 
-/// What a link of the document at `from` names: a path and a heading. `None` where it leads out of
+/// The target of a link of the document at `from`: a path and a heading. `None` if it leads out of
 /// the repository.
 fn resolve(root: &Path, from: &Path, link: &str) -> Option<(PathBuf, Option<String>)> {
     let (base, link) = match link.strip_prefix(WEB) {
@@ -158,7 +158,7 @@ fn resolve(root: &Path, from: &Path, link: &str) -> Option<(PathBuf, Option<Stri
     Some((path, fragment))
 }
 
-/// Links that lead nowhere, with the file they are in.
+/// Broken links, with the file they are in.
 fn broken(root: &Path) -> Vec<String> {
     let documents = documents(root);
     let mut broken = Vec::new();
@@ -206,8 +206,9 @@ fn every_document_is_reached_from_the_readme() {
     assert_eq!(lost, Vec::<&PathBuf>::new());
 }
 
-/// Whether a path that a document names in code is there: `src/domain*` where anything begins so,
-/// `tests/it/main.rs::name` where the file is. Patterns of paths (`k8s/base/<part>/`) name none.
+/// Whether a path that a document names in code exists: `src/domain*` if any path has that prefix,
+/// `tests/it/main.rs::name` if the file exists. Patterns of paths (`k8s/base/<part>/`) name no
+/// file.
 fn is_there(root: &Path, named: &str) -> bool {
     let path = named.split("::").next().unwrap();
     let is_pattern = path.contains(['<', '…', ' ', '$', '{', ',']);

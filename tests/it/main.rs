@@ -1,4 +1,4 @@
-//! Behaviours of the parts, without servers.
+//! Tests of the parts, without servers.
 
 #![allow(
     clippy::expect_used,

@@ -1,7 +1,7 @@
-//! The manifests of `k8s/` and the binary say the same.
+//! The manifests of `k8s/` agree with the binary.
 //!
 //! `scripts/manifests` renders the overlays, checks them against the schemas of Kubernetes and
-//! KEDA, and leaves them as JSON in a folder that `INVENTORY_TEST_MANIFESTS` names.
+//! KEDA, and writes them as JSON to the folder that `INVENTORY_TEST_MANIFESTS` names.
 
 mod audit;
 mod confinement;

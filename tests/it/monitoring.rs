@@ -17,18 +17,18 @@ const ALARMS: &str = include_str!("../../k8s/aws/alarms.tf");
 const POD_MONITOR: &str = include_str!("../../k8s/components/prometheus-operator/pod-monitor.yaml");
 const GUIDE: &str = include_str!("../../docs/operations/runbook.md");
 
-/// Where the guide is read.
+/// The guide's address on the web.
 const GUIDE_URL: &str =
     concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/operations/runbook.md");
 
-/// The pod's label that tells workers that sell from those that restock, and what Prometheus makes
-/// of it.
+/// The pod's label that distinguishes sales workers from restock workers, and its name in
+/// Prometheus.
 const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "app_kubernetes_io_component");
 
 /// Labels that the scrape adds.
 const SCRAPED: [&str; 5] = ["namespace", "pod", "instance", "job", COMPONENT.1];
 
-/// The Deployments of production: component, manifest that gives it, settings.
+/// The Deployments of production: component, manifest, settings.
 const DEPLOYED: [(&str, &str, &str); 2] = [
     (
         "worker",
@@ -42,7 +42,7 @@ const DEPLOYED: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// Series at `/metrics`, with their labels: a histogram's three by their own names.
+/// Series at `/metrics`, with their labels: a histogram's three under their own names.
 fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::new().unwrap();
     let oldest_age = Duration::from_secs(3);
@@ -80,7 +80,7 @@ fn used(expression: &str) -> Vec<(String, BTreeSet<String>)> {
         .collect()
 }
 
-/// What is in the groups of `by (…)`.
+/// The labels in the groups of `by (…)`.
 fn grouped_by(expression: &str) -> BTreeSet<String> {
     let groups = expression.split("by (").skip(1).map(|rest| rest.split(')').next().unwrap());
     groups.flat_map(|group| group.split(',')).map(|label| label.trim().to_owned()).collect()
@@ -127,7 +127,7 @@ fn targets() -> Vec<(String, String)> {
 /// An alert's expression, on one line.
 fn expression(alert: &str) -> String {
     let rest = alert.split_once("expr: ").unwrap().1.trim_start_matches(">-\n");
-    // The next key is as deep as `expr` is.
+    // The next key has the same indentation as `expr`.
     let is_of_it = |line: &&str| line.starts_with("          ");
     let first = rest.lines().next().unwrap_or_default();
     let lines = [first].into_iter().chain(rest.lines().skip(1).take_while(is_of_it));
@@ -186,7 +186,7 @@ fn panels_have_an_id_each_and_do_not_overlap() {
 fn every_series_an_alert_rests_on_is_one_the_binary_has() {
     let alerts = alerts();
     assert!(alerts.len() >= 15);
-    // Not ours: of kube-state-metrics, and of KEDA from 2.17 on.
+    // Metrics of kube-state-metrics, and of KEDA from 2.17 on.
     let foreign = [
         "kube_pod_container_status_restarts_total",
         "kube_job_failed",
@@ -211,7 +211,7 @@ fn every_alert_has_a_runbook_in_the_guide_and_every_runbook_an_alert() {
     let alerts = alerts();
     assert_eq!(headings, alerts.keys().cloned().collect());
     for (name, alert) in &alerts {
-        // A heading's anchor is its text in small letters.
+        // A heading's anchor is its text in lower case.
         let url = format!("runbook_url: {GUIDE_URL}#{}", name.to_ascii_lowercase());
         assert!(alert.lines().any(|line| line.trim() == url), "{name}: {url}");
         let severities = ["critical", "warning", "info"];

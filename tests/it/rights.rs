@@ -1,5 +1,5 @@
-//! The policies of `k8s/aws/policies/`, as documents. That they grant what is called, no more and
-//! no less, is for `tests/e2e/rights.rs`.
+//! The policies of `k8s/aws/policies/`, as documents. `tests/e2e/rights.rs` checks that they grant
+//! exactly the calls made.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -10,10 +10,10 @@ use inventory_worker::{
 };
 use serde_json::Value;
 
-/// AWS knows these for no narrower resource than `*`, and here is who may have them.
+/// The actions that AWS grants only on `*`, and the roles that may have them.
 const UNSCOPED: [(&str, &str); 1] = [("storm", "sns:Unsubscribe")];
 
-/// What `k8s/aws/roles.tf` fills in.
+/// The placeholders that `k8s/aws/roles.tf` fills in.
 const PLACEHOLDERS: [&str; 13] = [
     "${queue_commands}",
     "${queue_expiries}",
@@ -72,7 +72,8 @@ fn no_policy_has_a_wildcard() {
     }
 }
 
-/// An expiry's identity is the worker's own: who may send where expiries are taken could squat it.
+/// An expiry's identity is the worker's own: another sender to the queue of expiries could take it
+/// first.
 #[test]
 fn nobody_but_a_worker_that_sweeps_may_send_expiries() {
     let sends = |statement: &Value| {
@@ -85,7 +86,7 @@ fn nobody_but_a_worker_that_sweeps_may_send_expiries() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(may, ["worker"]);
-    // Whatever else they are granted.
+    // An explicit deny, whatever the other grants.
     let queues = std::fs::read_to_string(folder().join("queues.tf")).unwrap();
     let denied = queues.split_once("sid       = \"WorkersAloneSend\"").unwrap().1;
     let denied = denied.split("\n  }\n").next().unwrap();
@@ -131,7 +132,7 @@ fn the_modules_defaults_are_the_binarys() {
     assert_eq!(defaults.expiries.as_str(), named("expiries"));
     assert_eq!(defaults.topic.as_str(), format!("{prefix}-results.fifo"));
     assert_eq!(defaults.tables, TableNames::prefixed(&format!("{prefix}-")));
-    // What every provider takes; a later one may be given the binary's.
+    // The size that every provider accepts; a later one may be given the binary's.
     assert_eq!(default_of("message_bytes_max"), "262144");
     assert!(variables.contains(&format!("var.message_bytes_max <= {MESSAGE_BYTES_MAX}")));
 }

@@ -1,4 +1,4 @@
-//! Schemas, examples and Rust types, held against each other in both directions.
+//! Schemas, examples and Rust types, compared in both directions.
 
 mod examples;
 mod generated;
@@ -13,7 +13,7 @@ use inventory_worker::message::catalog;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-/// A published schema, as it is and closed: without members it does not describe.
+/// A published schema, as published and closed: without members it does not describe.
 struct Schema {
     json: Value,
     open: Validator,
@@ -37,7 +37,7 @@ impl Schema {
     }
 }
 
-/// Forbids what a schema does not describe. Its objects say `"type": "object"`; its conditions do
+/// Forbids undescribed members. The schema's objects have `"type": "object"`; its conditions do
 /// not, and stay open.
 fn close(schema: &mut Value) {
     if schema["type"] == "object" && schema["properties"].is_object() {
@@ -50,17 +50,17 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// The schema of a message's type, where there is one.
+/// The schema of a message's type, if there is one.
 fn schema_of(message: &Value) -> Option<&'static Schema> {
     SCHEMAS.get(message["type"].as_str()?)
 }
 
-/// Whether the message is what the schema of its type describes.
+/// Whether the message matches the schema of its type.
 fn schema_accepts(message: &Value) -> bool {
     schema_of(message).is_some_and(|schema| schema.open.is_valid(message))
 }
 
-/// Fails with everything the schema has against the message.
+/// Fails with every error of the schema's validation.
 fn assert_matches(validator: &Validator, message: &Value, what: &str) {
     let faults: Vec<_> = validator
         .iter_errors(message)

@@ -18,7 +18,7 @@ fn storm(plan: Plan) -> Storm {
     Storm { name: "test".to_owned(), plan, in_flight: 16, timeout: PATIENCE }
 }
 
-/// Runs a storm on a worker of its own, and gives what it came to and how it showed itself.
+/// Runs a storm on a separate worker, and returns its summary and its progress reports.
 async fn run(plan: Plan) -> (StormSummary, Vec<Progress>) {
     let embedded = Embedded::start(None).await.unwrap();
     let observer: Arc<dyn Observer> = Arc::new(NoopObserver);

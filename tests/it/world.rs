@@ -1,4 +1,5 @@
-//! A small whole world to decide in: every item that could exist is known to exist or not.
+//! A small complete world for decisions: for every item that could exist it is known whether it
+//! does.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use inventory_worker::{
 };
 use uuid::Uuid;
 
-/// What exists, by key.
+/// The existing items, by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Items {
     pub reservations: BTreeMap<ReservationId, Reservation>,
@@ -22,7 +23,7 @@ pub struct Items {
 }
 
 impl Items {
-    /// Lays a change over.
+    /// Applies a change.
     pub fn put(&mut self, change: Change) {
         match change {
             Change::Reservation(reservation) => {
@@ -47,7 +48,7 @@ pub struct Universe {
 }
 
 impl Universe {
-    /// Of pools with the same seat numbers (where they are events) and SKUs.
+    /// The items of pools with the same seat numbers (if they are events) and SKUs.
     pub fn of(pools: &[PoolId], seats: &[&str], skus: &[&str], reservations: u32) -> Self {
         let mut universe = Self {
             reservations: (0..reservations).map(reservation_id).collect(),
@@ -66,7 +67,7 @@ impl Universe {
     }
 }
 
-/// The state of a universe, and what its operator allows.
+/// The state of a universe, and the operator's limits.
 pub struct World {
     pub limits: Limits,
     universe: Universe,
@@ -74,7 +75,7 @@ pub struct World {
     commands: u32,
 }
 
-/// What became of one command.
+/// The result of one command.
 #[derive(Debug)]
 pub struct Ran {
     pub command: Command,
@@ -89,7 +90,7 @@ impl World {
         Self { limits: Limits::default(), universe, state, commands: 0 }
     }
 
-    /// Makes an item what no command would make it.
+    /// Sets an item to a state that no command would produce.
     pub fn plant(&mut self, change: Change) {
         let mut items = self.items();
         items.put(change);
@@ -124,7 +125,7 @@ impl World {
     }
 }
 
-/// A state that knows of every item whether it exists.
+/// A state that knows for every item whether it exists.
 pub fn state_of(universe: &Universe, items: &Items) -> State {
     let reservations = &universe.reservations;
     State::new(
@@ -146,19 +147,19 @@ impl Ran {
         }
     }
 
-    /// The rejection, after making sure that it changed nothing.
+    /// The rejection, after checking that it changed nothing.
     pub fn rejection(&self) -> &Rejection {
         assert_eq!(self.changes, [], "a rejected command leaves no changes");
         self.verdict.outcome.rejection().unwrap_or_else(|| panic!("no rejection: {self:?}"))
     }
 
-    /// The code of the rejection, after making sure that it changed nothing.
+    /// The code of the rejection, after checking that it changed nothing.
     pub fn code(&self) -> RejectionCode {
         self.rejection().code
     }
 }
 
-/// A command with an identity of its own.
+/// A command with a new identity.
 pub fn command(count: u32, pool: &PoolId, action: Action) -> Command {
     let key = CommandKey {
         source: "/tests".parse().unwrap(),
@@ -186,7 +187,7 @@ pub fn reservation_id(count: u32) -> ReservationId {
     ReservationId(Uuid::from_u128(u128::from(count)))
 }
 
-/// What a verdict on a reservation of event 42 rests on where it has lost these seats.
+/// The items a verdict on a reservation of event 42 depends on if it has lost these seats.
 pub fn read_dependencies(count: u32, lost: &[&str]) -> Vec<ItemKey> {
     let seat = |seat: &&str| ItemKey::Seat(SeatKey { event_id: 42, number: number(seat) });
     let reservation = ItemKey::Reservation(reservation_id(count));
@@ -217,7 +218,7 @@ pub fn quantities(lines: &[(&str, u64)]) -> Vec<OrderLine> {
     lines.iter().map(|(name, quantity)| OrderLine { sku: sku(name), quantity: *quantity }).collect()
 }
 
-/// A reserve for 600 seconds, whoever's limits.
+/// A reserve for 600 seconds, whatever the operator's limits.
 pub fn reserve(id: u32, by: &str, seats: &[&str], lines: &[(&str, u64)]) -> Reserve {
     Reserve {
         reservation_id: reservation_id(id),
@@ -244,7 +245,7 @@ pub fn expire(id: u32) -> Expire {
     Expire { reservation_id: reservation_id(id) }
 }
 
-/// A restock of seats that says nothing about them.
+/// A restock of seats without details.
 pub fn restock_seats(seats: &[&str]) -> Restock {
     let seats = seats.iter().map(|seat| seat_change(seat, None)).collect();
     Restock { seats, lines: Vec::new(), mode: RestockMode::Set, as_of: None }

@@ -1,4 +1,4 @@
-//! What an error of an AWS service means to a caller: one classification for SQS, SNS and DynamoDB.
+//! The meaning of an AWS service's error: one classification for SQS, SNS and DynamoDB.
 
 use aws_sdk_sqs::{
     error::{ProvideErrorMetadata, SdkError},
@@ -10,28 +10,28 @@ use crate::ports::PortError;
 /// What a failed call means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::adapters) enum ErrorClass {
-    /// A condition did not hold, or another transaction works on the item.
+    /// A condition did not hold, or another transaction is changing the item.
     Conflict,
     /// The service will never accept this request.
     Invalid,
     /// The caller exceeds a limit; nothing was done.
     Throttled,
-    /// Whether the request took effect is not known.
+    /// It is unknown whether the request took effect.
     Unavailable,
     /// A setting or a permission is wrong; nothing was done.
     Refused,
 }
 
 impl ErrorClass {
-    /// The class of a service error's code; `None` for a code that is not known.
+    /// The class of a service error's code; `None` for an unknown code.
     ///
     /// Sources: the "Common errors" of each service's API reference, and the errors of each
     /// operation that is called.
     pub(in crate::adapters) fn of_code(code: &str) -> Option<Self> {
         Some(match bare(code) {
-            // `TransactionInProgressException`: DynamoDB still works on an earlier sending of this
-            // very transaction, so it may yet be applied. To decide again is safe all the same: if
-            // it is applied, the next attempt finds its ledger entry, or fails on its condition.
+            // `TransactionInProgressException`: DynamoDB still processes an earlier send of this
+            // very transaction, so it may yet be applied. Deciding again is safe: if it is applied,
+            // the next attempt finds its ledger entry, or fails on its condition.
             "ConditionalCheckFailedException"
             | "TransactionConflictException"
             | "TransactionInProgressException"
@@ -69,7 +69,7 @@ impl ErrorClass {
         })
     }
 
-    /// The class of a service error, by its code or else by the HTTP status of the answer.
+    /// The class of a service error, by its code or otherwise by the HTTP status of the answer.
     pub(in crate::adapters) fn of_answer(code: &str, status: u16) -> Self {
         Self::of_code(code).unwrap_or(match status {
             429 => Self::Throttled,
@@ -98,7 +98,7 @@ impl ErrorClass {
     pub(in crate::adapters) fn port_error(self, text: String) -> PortError {
         match self {
             Self::Throttled => PortError::Throttled(text),
-            // Reads and counters conflict with a transaction for a moment only.
+            // Reads and counters conflict with a transaction only briefly.
             Self::Unavailable | Self::Conflict => PortError::Unavailable(text),
             Self::Refused | Self::Invalid => PortError::Refused(text),
         }
@@ -136,8 +136,8 @@ where
     }
 }
 
-/// An error and its causes. Not the SDK's debug form, which holds the whole answer, messages and
-/// all.
+/// An error and its causes. The SDK's debug form is not used: it holds the whole answer, including
+/// messages.
 fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)

@@ -1,8 +1,8 @@
 //! Counters of attempts, kept in the ledger's table under keys no command can have.
 //!
-//! Each change carries an id of its own and is refused where the item already has it, so that the
-//! SDK's repetition after a lost answer counts once. Without that, a slow network would send
-//! messages to the dead letters.
+//! Each change carries its own id and is refused if the item already has that id, so the SDK's
+//! repetition after a lost answer counts once. Without that, a slow network would dead-letter
+//! messages.
 
 use aws_sdk_dynamodb::{
     operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
@@ -26,13 +26,13 @@ use super::{
 };
 
 const ATTEMPTS: &str = "attempts";
-/// The id of the change that was made last.
+/// The id of the last change.
 const CHANGE: &str = "change";
-/// When a copy of the message was noted as being among the dead letters.
+/// When a copy of the message was recorded as being in the dead-letter queue.
 const COPIED_AT: &str = "copied_at";
 /// When the last attempt was counted.
 const COUNTED_AT: &str = "counted_at";
-/// When the one before it was.
+/// When the attempt before the last was counted.
 const COUNTED_BEFORE: &str = "counted_before";
 
 impl DynamoStore {
@@ -83,7 +83,7 @@ impl DynamoStore {
         match answer {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
-                // Nothing to take back, or taken back by the first sending of this very call.
+                // Nothing to undo, or undone by the first send of this same call.
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
                 _ => Err(errors::port("UpdateItem", &error)),
             },
@@ -116,7 +116,7 @@ impl DynamoStore {
             .map_err(|error| errors::port("UpdateItem", &error))
     }
 
-    /// By BatchGetItem, like every load: a permission fewer.
+    /// Uses BatchGetItem, like every load, so it needs no further permission.
     pub(super) async fn find_dead_letter_note(&self, message_id: &str) -> Result<bool, PortError> {
         let key = (partition_key(Table::Ledger).to_owned(), s(attempts_text(message_id)));
         let item = self.get_one(Table::Ledger, Item::from([key])).await?;

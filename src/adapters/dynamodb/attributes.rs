@@ -1,4 +1,4 @@
-//! Attribute values: writing them, and reading them with an error that says what is wrong.
+//! Attribute values: writes them, and reads them with an error that says what is wrong.
 
 use std::str::FromStr;
 
@@ -7,14 +7,14 @@ use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 use crate::domain::Timestamp;
 
-/// An item, or the key of one, as the SDK has it.
+/// An item, or the key of one, in the SDK's form.
 #[expect(
     clippy::disallowed_types,
     reason = "the SDK's own type; never iterated where order matters"
 )]
 pub(super) type Item = std::collections::HashMap<String, AttributeValue>;
 
-/// An attribute that does not hold what it must. Never says what it does hold.
+/// An attribute that does not hold what it must. Never includes the value found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("attribute `{attribute}`: expected {expected}")]
 pub(super) struct Unreadable {
@@ -27,7 +27,7 @@ pub(super) struct Unreadable {
 pub(super) struct Reader<'a>(pub(super) &'a Item);
 
 impl<'a> Reader<'a> {
-    /// A text. An attribute that is not there is as unreadable as one of another type.
+    /// A string. A missing attribute is as unreadable as one of another type.
     pub(super) fn text(self, attribute: &'static str) -> Result<&'a str, Unreadable> {
         match self.0.get(attribute) {
             Some(AttributeValue::S(text)) => Ok(text),
@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text that parses to a domain type.
+    /// A string that parses to a domain type.
     pub(super) fn parsed<T: FromStr>(
         self,
         attribute: &'static str,
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         self.text(attribute)?.parse().map_err(|_| Unreadable { attribute, expected })
     }
 
-    /// The same, or `None` where the attribute is not there.
+    /// A string that parses to a domain type, or `None` if the attribute is missing.
     pub(super) fn optional<T: FromStr>(
         self,
         attribute: &'static str,
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         self.parsed(attribute, "an RFC 3339 time (S)")
     }
 
-    /// An RFC 3339 time, or `None` where the attribute is not there.
+    /// An RFC 3339 time, or `None` if the attribute is missing.
     pub(super) fn optional_time(
         self,
         attribute: &'static str,
@@ -107,7 +107,7 @@ pub(super) fn integer<T: FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_n().ok()?.parse().ok()
 }
 
-/// The parsed text a value holds.
+/// The parsed string a value holds.
 pub(super) fn parsed<T: FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_s().ok()?.parse().ok()
 }
@@ -122,7 +122,7 @@ pub(super) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// Nanoseconds have nine digits after the point of a second.
+/// Digits of a nanosecond count after the decimal point of a second.
 const NANOSECOND_DIGITS: u32 = 9;
 
 /// Seconds since 1970 as a DynamoDB number, which keeps 38 digits: nanoseconds survive.

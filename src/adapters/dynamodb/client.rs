@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 
 use super::super::aws::behavior_version;
 
-/// How long the client waits and how often it repeats a call by itself.
+/// How long the client waits and how often the SDK repeats a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientOptions {
     /// How long one attempt may take, connecting included.
@@ -25,8 +25,8 @@ pub struct ClientOptions {
 }
 
 impl Default for ClientOptions {
-    /// Two seconds an attempt: far beyond DynamoDB's usual milliseconds, far below a lease. Three
-    /// attempts, 25 ms apart at first, which is what AWS's SDKs use for DynamoDB.
+    /// Two seconds per attempt: far above DynamoDB's usual milliseconds, far below a lease. Three
+    /// attempts, 25 ms apart at first, as AWS's SDKs use for DynamoDB.
     fn default() -> Self {
         Self {
             attempt_timeout: Duration::from_secs(2),
@@ -38,20 +38,20 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// The longest a call can take, all attempts and waits included.
+    /// The longest a call can take, including all attempts and waits.
     #[must_use]
     pub fn operation_timeout(&self) -> Duration {
         self.attempt_timeout.saturating_add(self.max_backoff).saturating_mul(self.max_attempts)
     }
 }
 
-/// A client on the default chain's credentials, region and endpoint.
+/// A client with the default chain's credentials, region and endpoint.
 #[must_use]
 pub fn client(shared: &SdkConfig, options: &ClientOptions) -> Client {
     Client::from_conf(configure(Builder::from(shared), options).build())
 }
 
-/// Puts behaviour, retries and time limits on a configuration that has the rest.
+/// Adds behaviour, retries and timeouts to a configuration that has the rest.
 #[must_use]
 pub fn configure(builder: Builder, options: &ClientOptions) -> Builder {
     let retries = RetryConfig::standard()

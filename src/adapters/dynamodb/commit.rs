@@ -1,4 +1,4 @@
-//! Committing: TransactWriteItems, and a conditional PutItem where there is one write alone.
+//! Commits: TransactWriteItems, or a conditional PutItem for a single write.
 
 use aws_sdk_dynamodb::{
     error::BuildError,
@@ -29,7 +29,7 @@ use super::{
     keys::{self, ItemKey},
 };
 
-/// The attribute every condition on a version is about.
+/// The attribute that every version condition tests.
 const VERSION: &str = "version";
 
 impl DynamoStore {
@@ -45,11 +45,11 @@ impl DynamoStore {
         }
     }
 
-    /// One write alone, for half the write units of a transaction of one.
+    /// Puts a single write, for half the write units of a transaction of one.
     ///
-    /// PutItem has no token, so that the SDK's repetition after a lost answer meets the condition
-    /// that its own first sending made false. Nothing is written twice; the caller sees a conflict,
-    /// loads again, and finds its own write in place.
+    /// PutItem has no token, so the SDK's repetition after a lost answer fails the condition that
+    /// its own first send made false. Nothing is written twice; the caller sees a conflict, loads
+    /// again, and finds its own write in place.
     async fn put_one(&self, write: &Write) -> Result<Consumed, CommitError> {
         let Planned { table, item, condition } = plan(write)?;
         let terms = condition.terms(table, self.clock.now());
@@ -137,7 +137,7 @@ fn unbuildable(error: BuildError) -> CommitError {
     CommitError::Invalid(error.to_string())
 }
 
-/// A write as DynamoDB takes it.
+/// A write in DynamoDB's form.
 struct Planned {
     table: Table,
     item: Item,
@@ -172,12 +172,12 @@ fn plan(write: &Write) -> Result<Planned, CommitError> {
     Ok(Planned { table, item, condition })
 }
 
-/// What an item must be like.
+/// The condition on an item.
 #[derive(Clone, Copy)]
 enum Condition {
     Absent,
     Version(u64),
-    /// The intent of that content that began then.
+    /// The intent with that digest that began at that time.
     Intent(Digest, Timestamp),
     /// Absent, or the marker of an intent that began earlier.
     NoMarkerSince(Timestamp),
@@ -192,8 +192,8 @@ impl From<Expected> for Condition {
     }
 }
 
-/// A condition in DynamoDB's language. Every name goes by a placeholder: the list of reserved words
-/// is long and grows.
+/// A condition in DynamoDB's language. Every name is a placeholder: the list of reserved words is
+/// long and grows.
 struct Terms {
     expression: &'static str,
     names: Names,
@@ -214,7 +214,7 @@ impl Condition {
         let key = || name("#key", keys::partition_key(table));
         let (ttl, now) = (|| name("#ttl", TTL), value(":now", n(now.as_second())));
         match self {
-            // What has no time to live is there or is not.
+            // An item without a time to live either exists or does not.
             Self::Absent if matches!(table, Table::Seats | Table::Stock) => Terms {
                 expression: "attribute_not_exists(#key)",
                 names: Names::from([key()]),
@@ -225,8 +225,8 @@ impl Condition {
                 names: Names::from([key(), ttl()]),
                 values: Some(Item::from([now])),
             },
-            // In text, times of one form are in order but for fractions of the same second; two
-            // intents of a key are months apart.
+            // As text, times of one form sort correctly except for fractions of the same second;
+            // two intents of a key are months apart.
             Self::NoMarkerSince(begun_at) => Terms {
                 expression: "attribute_not_exists(#key) OR #ttl <= :now OR #begun_at < :begun_at",
                 names: Names::from([key(), ttl(), name("#begun_at", BEGUN_AT)]),
@@ -254,8 +254,8 @@ impl Condition {
     }
 }
 
-/// What the answer says was consumed. A repetition under a token that was done before consumes
-/// read units, which are not counted here.
+/// The capacity consumed according to the answer. A repetition under a token that was already
+/// applied consumes read units, which are not counted here.
 fn consumed<'a>(
     tables: &TableNames,
     capacities: impl IntoIterator<Item = &'a ConsumedCapacity>,

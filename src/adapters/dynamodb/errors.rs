@@ -1,4 +1,4 @@
-//! What the errors of conditional writes mean. Those of every other call:
+//! The meaning of the errors of conditional writes. For those of every other call see
 //! [`aws::errors`](super::super::aws::errors).
 
 use aws_sdk_dynamodb::{
@@ -26,8 +26,8 @@ fn cancellation(code: &str) -> Option<ErrorClass> {
     }
 }
 
-/// The class of a cancelled transaction. A conflict only where every reason is one: otherwise the
-/// next attempt would fail for the same reason.
+/// The class of a cancelled transaction. A conflict only if every reason is one: otherwise the next
+/// attempt would fail for the same reason.
 fn cancelled(reasons: &[CancellationReason]) -> ErrorClass {
     let all: Vec<ErrorClass> =
         reasons.iter().filter_map(|reason| cancellation(reason.code().unwrap_or("None"))).collect();
@@ -41,7 +41,7 @@ fn cancelled(reasons: &[CancellationReason]) -> ErrorClass {
     }
 }
 
-/// A failed transaction.
+/// The error of a failed transaction.
 pub(super) fn transaction(error: &SdkError<TransactWriteItemsError>) -> CommitError {
     let doing = "TransactWriteItems";
     match error.as_service_error() {
@@ -53,7 +53,7 @@ pub(super) fn transaction(error: &SdkError<TransactWriteItemsError>) -> CommitEr
     }
 }
 
-/// A failed conditional put.
+/// The error of a failed conditional put.
 pub(super) fn put(error: &SdkError<PutItemError>) -> CommitError {
     commit(ErrorClass::of(error), describe("PutItem", error))
 }
@@ -68,7 +68,7 @@ fn commit(class: ErrorClass, text: String) -> CommitError {
     }
 }
 
-/// Which items of a transaction failed, by position, and why. Never their content.
+/// Which items of a transaction failed, by position, and why. Never includes their content.
 fn summary(doing: &str, reasons: &[CancellationReason]) -> String {
     let named: Vec<String> = reasons
         .iter()

@@ -1,4 +1,4 @@
-//! Items, as the tables have them, and what they say in our words.
+//! Items in the tables' form, converted to and from domain records.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -22,13 +22,13 @@ pub(super) mod stock;
 /// The attribute DynamoDB deletes items by: seconds since 1970.
 pub(super) const TTL: &str = "ttl";
 
-/// The time to live of what ended or was decided at a time. DynamoDB takes whole seconds.
+/// The time to live of a record that ended or was decided at `from`. DynamoDB takes whole seconds.
 pub(super) fn ttl(from: Timestamp) -> AttributeValue {
     n(expires_second(from))
 }
 
-/// Whether an item is past its time to live and counts as absent, whatever else it says. DynamoDB
-/// deletes such items "within a few days", and shows them until then.
+/// Whether an item is past its time to live and counts as absent, whatever else it holds. DynamoDB
+/// deletes such items "within a few days", and returns them until then.
 pub(super) fn is_past(item: &Item, now: Timestamp) -> bool {
     item.get(TTL).and_then(integer::<i64>).is_some_and(|second| second <= now.as_second())
 }
@@ -50,7 +50,7 @@ impl ItemBuilder {
         self
     }
 
-    /// Adds an attribute where there is something to say.
+    /// Adds an attribute if there is a value.
     pub(super) fn maybe(self, attribute: &'static str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.with(attribute, value),
@@ -63,10 +63,10 @@ impl ItemBuilder {
     }
 }
 
-/// What an item says, or `None` for a counter of attempts, which is no record.
+/// The record an item holds, or `None` for a counter of attempts, which is not a record.
 ///
-/// An item that cannot be read needs a person: it is an error that names table, key and attribute,
-/// and never counts as absent.
+/// An unreadable item needs an operator: it is an error that names table, key and attribute, and
+/// never counts as absent.
 pub(super) fn read(
     tables: &TableNames,
     table: Table,
@@ -75,7 +75,7 @@ pub(super) fn read(
     read_record(table, Reader(item)).map_err(|error| unreadable(tables, table, item, &error))
 }
 
-/// The error for an item that cannot be read.
+/// The error for an unreadable item.
 pub(super) fn unreadable(
     tables: &TableNames,
     table: Table,

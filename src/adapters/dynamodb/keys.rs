@@ -1,4 +1,4 @@
-//! Keys, as the tables have them.
+//! Keys in the tables' form.
 
 use crate::{
     domain::{
@@ -10,11 +10,11 @@ use crate::{
 
 use super::attributes::{Item, Reader, Unreadable, n, s};
 
-/// Stands between a command's key and the number of a chunk: `chunk-00012`.
+/// Separates a command's key from the number of a chunk: `chunk-00012`.
 const CHUNK_PREFIX: &str = "chunk-";
 
-/// Stands before a message's id in the key of its attempts. The separator before it makes the
-/// first part empty, which no command's source can be.
+/// Precedes a message's id in the key of its attempts. The separator before it makes the first part
+/// empty, which no command's source can be.
 const ATTEMPTS_WORD: &str = "attempts";
 
 /// The name of a table's partition key.
@@ -27,7 +27,7 @@ pub(super) fn partition_key(table: Table) -> &'static str {
     }
 }
 
-/// The name of a table's sort key, where it has one.
+/// The name of a table's sort key, if it has one.
 pub(super) fn sort_key(table: Table) -> Option<&'static str> {
     match table {
         Table::Seats => Some("seat_number"),
@@ -62,7 +62,7 @@ impl ItemKey {
         item
     }
 
-    /// Puts the key attributes into an item.
+    /// Adds the key attributes to an item.
     pub(super) fn write(&self, item: &mut Item) {
         let table = self.table();
         let (partition, sort) = match self {
@@ -78,8 +78,8 @@ impl ItemKey {
     }
 }
 
-/// What the ledger keeps an entry under. No two keys give the same text: neither part of a
-/// command's key may hold the separator.
+/// The ledger's key for an entry. No two keys give the same text: neither part of a command's key
+/// may hold the separator.
 pub(super) fn ledger_text(key: &LedgerKey) -> String {
     match key {
         LedgerKey::Command(command) => command.joined(),
@@ -89,7 +89,7 @@ pub(super) fn ledger_text(key: &LedgerKey) -> String {
     }
 }
 
-/// What the ledger counts the attempts at a message under.
+/// The ledger's key for the attempts at a message.
 pub(super) fn attempts_text(message_id: &str) -> String {
     format!("{KEY_SEPARATOR}{ATTEMPTS_WORD}{KEY_SEPARATOR}{message_id}")
 }
@@ -142,11 +142,11 @@ fn parse_ledger_text(text: &str) -> Option<LedgerKey> {
         None => LedgerKey::Command(command),
         Some(suffix) => LedgerKey::Chunk(command, suffix.strip_prefix(CHUNK_PREFIX)?.parse().ok()?),
     };
-    // What is written another way is another entry.
+    // A key in any other spelling is another entry.
     (ledger_text(&key) == text).then_some(key)
 }
 
-/// An item's key for a message to a person; ids only.
+/// An item's key for logs and operators; ids only.
 pub(super) fn describe(table: Table, item: &Item) -> String {
     let part = |name: &'static str| match item.get(name) {
         Some(value) => match (value.as_s(), value.as_n()) {

@@ -14,18 +14,18 @@ use super::{DynamoStore, attributes::Item, errors, items, keys::ItemKey};
 /// DynamoDB: "as many as 100 items" in one BatchGetItem.
 const BATCH_KEYS_MAX: usize = 100;
 
-/// The most BatchGetItem calls of one load at a time.
+/// The most concurrent BatchGetItem calls of one load.
 const BATCHES_IN_FLIGHT: usize = 16;
 
-/// How often in a row a batch may come back with none of its keys answered.
+/// How many times in a row a batch may return with none of its keys answered.
 const FRUITLESS_ROUNDS_MAX: u32 = 8;
 
-/// The greatest wait before unanswered keys are asked for again; doubles with each fruitless round.
+/// The greatest wait before unanswered keys are requested again; doubles with each fruitless round.
 const FIRST_WAIT: Duration = Duration::from_millis(25);
-/// The greatest wait of all.
+/// The upper bound of every wait.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Keys by table.
+/// Requested keys by table.
 type Asked = BTreeMap<Table, Vec<Item>>;
 
 impl DynamoStore {
@@ -42,8 +42,8 @@ impl DynamoStore {
         Ok(loaded)
     }
 
-    /// Asks for the keys until each was answered. BatchGetItem leaves keys out when its answer
-    /// would pass 16 MB or a partition has had enough; what it leaves out is not absent.
+    /// Requests the keys until each is answered. BatchGetItem leaves keys out when its answer would
+    /// pass 16 MB or a partition is throttled; a key left out is not absent.
     async fn load_batch(&self, mut asked: Asked) -> Result<Vec<Record>, PortError> {
         let mut records = Vec::with_capacity(count(&asked));
         let mut fruitless = 0;
@@ -106,7 +106,7 @@ impl DynamoStore {
         })
     }
 
-    /// One item as it stands, whatever it is.
+    /// Reads one item, of any kind.
     pub(super) async fn get_one(&self, table: Table, key: Item) -> Result<Option<Item>, PortError> {
         let mut output = self.batch_get(&Asked::from([(table, vec![key])])).await?;
         let found = output.responses.take().into_iter().flatten().flat_map(|(_, items)| items);
@@ -132,7 +132,7 @@ fn consistent(keys: Vec<Item>) -> Result<KeysAndAttributes, BuildError> {
     KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()
 }
 
-/// Every wanted key, once: they come from sets.
+/// Every wanted key once; the request holds sets.
 fn keys(wanted: &LoadRequest) -> Vec<ItemKey> {
     let ledger = wanted.ledger.iter().cloned().map(ItemKey::Ledger);
     let reservations = wanted.reservations.iter().copied().map(ItemKey::Reservation);
@@ -162,8 +162,8 @@ fn all_absent(wanted: &LoadRequest) -> ReadSet {
     }
 }
 
-/// Puts a record where it was asked for. One that was not asked for means that the answer is not
-/// to this question, so that nothing in it can be believed.
+/// Puts a record where it was requested. A record that was not requested means that the answer
+/// belongs to another request, so nothing in it can be trusted.
 fn place(loaded: &mut ReadSet, record: Record) -> Result<(), PortError> {
     let placed = match record {
         Record::Seat(key, seat) => loaded.seats.get_mut(&key).map(|slot| *slot = Some(seat)),
@@ -179,7 +179,7 @@ fn place(loaded: &mut ReadSet, record: Record) -> Result<(), PortError> {
     })
 }
 
-/// Full jitter: anything up to a bound that doubles.
+/// Full jitter: a random wait up to a bound that doubles.
 fn wait(fruitless: u32, fraction: f64) -> Duration {
     let bound = FIRST_WAIT.saturating_mul(1u32.checked_shl(fruitless).unwrap_or(u32::MAX));
     bound.min(WAIT_MAX).mul_f64(fraction.clamp(0.0, 1.0))

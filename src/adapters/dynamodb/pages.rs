@@ -57,7 +57,7 @@ impl DynamoStore {
             for item in output.items() {
                 match read_expired(item) {
                     Ok(hold) => page.holds.push(hold),
-                    // One damaged entry must not keep the other holds of its shard for ever.
+                    // One damaged entry must not keep the other holds of its shard permanently.
                     Err(error) => {
                         let table = Table::Reservations;
                         let error = items::unreadable(&self.tables, table, item, &error);
@@ -145,7 +145,8 @@ impl DynamoStore {
     }
 }
 
-/// Where to go on. DynamoDB leaves it out after the last page; an empty one means the same.
+/// The start key of the next page. DynamoDB leaves it out after the last page; an empty one means
+/// the same.
 fn next_start(last: Option<Item>) -> Option<Item> {
     last.filter(|key| !key.is_empty())
 }
@@ -154,7 +155,7 @@ fn foreign_cursor() -> PortError {
     PortError::Refused("the cursor is not of this listing: begin again without one".to_owned())
 }
 
-/// A cursor is a JSON list of the table's word and the key attributes as texts.
+/// A cursor is a JSON list of the table's name and the key attributes as strings.
 fn cursor(table: Table, key: &Item) -> Result<PageCursor, PortError> {
     let strange = || PortError::Unavailable("the page ends in a key of another form".to_owned());
     let mut parts = vec![table.as_str()];
@@ -168,8 +169,8 @@ fn cursor(table: Table, key: &Item) -> Result<PageCursor, PortError> {
     serde_json::to_string(&parts).map(PageCursor).map_err(|_| strange())
 }
 
-/// The key of an index entry is the index's and the table's. A cursor is a JSON list of both as
-/// texts.
+/// The key of an index entry consists of the index's key and the table's. A cursor is a JSON list
+/// of both as strings.
 fn expiry_cursor(key: &Item) -> Result<PageCursor, PortError> {
     let strange = || PortError::Unavailable("the page ends in a key of another form".to_owned());
     let part = |name: &str| match key.get(name) {

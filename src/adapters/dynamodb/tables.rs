@@ -1,6 +1,6 @@
 //! Creates the tables, and reports how existing ones differ.
 //!
-//! What exists is never changed, so it is safe to repeat, on any account, at any time.
+//! Existing tables are never changed, so a run may be repeated on any account at any time.
 
 use std::time::Duration;
 
@@ -31,31 +31,31 @@ use super::{
 
 mod verify;
 
-/// The sparse index of the reservations that may run out.
+/// The sparse index of reservations that may expire.
 pub const EXPIRY_INDEX: &str = "expiry-index";
 
-/// What the index has of a reservation besides its keys.
+/// The attribute the index projects besides its keys.
 const EXPIRY_INDEX_INCLUDES: &str = "pool";
 
-/// How often a table that is being created is described.
+/// The interval between DescribeTable calls while a table is being created.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What is asked of the tables beyond their keys. On-demand capacity and time to live always are.
+/// Optional settings of the tables. On-demand capacity and time to live are always on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableOptions {
-    /// Encryption under AWS's managed key in KMS. DynamoDB always encrypts, without this under a
-    /// key of its own.
+    /// Encryption under AWS's managed key in KMS. Without this DynamoDB still encrypts, under a key
+    /// that it owns.
     pub kms_encryption: bool,
     /// Continuous backups.
     pub point_in_time_recovery: bool,
-    /// A table cannot be deleted before this is taken off.
+    /// Deletion protection: a table cannot be deleted before it is switched off.
     pub deletion_protection: bool,
-    /// How long to wait for a table to be there and ACTIVE.
+    /// How long to wait until a table exists and is ACTIVE.
     pub ready_within: Duration,
 }
 
 impl Default for TableOptions {
-    /// Everything on, for tables that matter.
+    /// Every option on, for production tables.
     fn default() -> Self {
         Self {
             kms_encryption: true,
@@ -67,7 +67,7 @@ impl Default for TableOptions {
 }
 
 impl TableOptions {
-    /// Nothing beyond the keys, for emulators and tests, which may not know the rest.
+    /// No options, for emulators and tests, which may not support them.
     #[must_use]
     pub fn minimal() -> Self {
         Self {
@@ -88,25 +88,25 @@ pub struct TableReport {
     pub name: String,
     /// Whether this call created it.
     pub created: bool,
-    /// What is not as it should be; also looked for in what was just created, as an emulator may
-    /// accept what it does not do.
+    /// What differs; created tables are checked too, as an emulator may accept a setting and ignore
+    /// it.
     pub differences: Vec<Difference>,
 }
 
-/// Why the tables could not be looked at or created.
+/// Why the tables could not be checked or created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnsureError {
     /// A call failed.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// The table is not usable in time.
+    /// The table did not become usable in time.
     #[error("table {table} is {status} after {waited_seconds} s: wait and run it again")]
     NotReady {
-        /// Which, by name.
+        /// The table's name.
         table: String,
-        /// What DynamoDB says of it.
+        /// The status DynamoDB reports.
         status: String,
-        /// How long was waited.
+        /// The time waited, in seconds.
         waited_seconds: u64,
     },
 }
@@ -115,7 +115,7 @@ pub enum EnsureError {
 ///
 /// # Errors
 ///
-/// A call that failed, or a table not ACTIVE in time. Differences are no errors.
+/// A call that failed, or a table not ACTIVE in time. Differences are not errors.
 pub async fn ensure_tables(
     client: &Client,
     names: &TableNames,
@@ -169,7 +169,7 @@ async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription
     }
 }
 
-/// Creates the table; `false` where someone else did so in the meantime.
+/// Creates the table; `false` if another process created it in the meantime.
 async fn create(
     client: &Client,
     name: &str,
@@ -204,7 +204,7 @@ fn unbuildable(error: BuildError) -> PortError {
     PortError::Refused(error.to_string())
 }
 
-/// A table's keys and index, as CreateTable takes them.
+/// A table's keys and index in CreateTable's form.
 struct Definition {
     keys: Vec<KeySchemaElement>,
     attributes: Vec<AttributeDefinition>,
@@ -260,7 +260,7 @@ async fn wait_until_active(
     deadline: Instant,
 ) -> Result<TableDescription, EnsureError> {
     loop {
-        // DescribeTable is eventually consistent: a table just created may not be there yet.
+        // DescribeTable is eventually consistent: it may not yet know a table just created.
         let status = match describe(client, name).await? {
             Some(description) if is_active(&description) => return Ok(description),
             Some(description) => {
@@ -288,11 +288,11 @@ fn is_active(description: &TableDescription) -> bool {
         && description
             .global_secondary_indexes()
             .iter()
-            // An emulator may leave the status of an index out.
+            // An emulator may omit the status of an index.
             .all(|index| index.index_status.as_ref().is_none_or(|s| *s == IndexStatus::Active))
 }
 
-/// Time to live and continuous backups, which CreateTable cannot set.
+/// Sets time to live and continuous backups, which CreateTable cannot set.
 async fn add_what_creation_leaves_out(
     client: &Client,
     name: &str,
@@ -333,7 +333,8 @@ async fn turn_on_backups(
             .send()
             .await;
         let Err(error) = answer else { return Ok(()) };
-        // "Backups have not yet been enabled for this table": so for a moment after creation.
+        // "Backups have not yet been enabled for this table": DynamoDB answers this for a moment
+        // after creation.
         let too_soon = error
             .as_service_error()
             .is_some_and(|error| error.is_continuous_backups_unavailable_exception());

@@ -1,4 +1,4 @@
-//! How often each port was called.
+//! The number of calls to each port.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ pub enum Call {
     Send,
     /// `Queue::backlog` and `Queue::limits`
     Backlog,
-    /// `Store::load`. One, however many BatchGetItem the adapter makes of it.
+    /// `Store::load`. Counts once, however many BatchGetItem calls the adapter makes.
     Load,
     /// `Store::commit` of more than a single write.
     Commit,
@@ -60,7 +60,7 @@ impl Call {
         Self::Release,
     ];
 
-    /// The service and what is asked of it.
+    /// The service and the operation.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl Call {
     }
 }
 
-/// Calls, and the entries they carried, by kind. Counts from many tasks at once, without a lock.
+/// Calls and the entries they carried, by kind. Many tasks count concurrently without a lock.
 #[derive(Debug, Default)]
 pub struct CallCounts([Count; Call::ALL.len()]);
 
@@ -98,46 +98,46 @@ impl CallCounts {
         self.0.get(call as usize)
     }
 
-    /// One more call.
+    /// Counts one call.
     pub(super) fn call(&self, call: Call) {
         if let Some(count) = self.of(call) {
             count.calls.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// That call carried so many entries.
+    /// Adds the entries that a call carried.
     pub(super) fn carried(&self, call: Call, entries: usize) {
         if let Some(count) = self.of(call) {
             count.entries.fetch_add(entries as u64, Ordering::Relaxed);
         }
     }
 
-    /// How many calls of one kind.
+    /// The number of calls of one kind.
     #[must_use]
     pub fn calls_of(&self, call: Call) -> u64 {
         self.of(call).map_or(0, |count| count.calls.load(Ordering::Relaxed))
     }
 
-    /// How many entries in calls of one kind: messages received, items loaded or written, names
-    /// locked.
+    /// The number of entries in calls of one kind: messages received, items loaded or written,
+    /// names locked.
     #[must_use]
     pub fn entries_of(&self, call: Call) -> u64 {
         self.of(call).map_or(0, |count| count.entries.load(Ordering::Relaxed))
     }
 
-    /// Calls by name; those never made are left out.
+    /// Calls by name, without kinds that were never called.
     #[must_use]
     pub fn calls(&self) -> BTreeMap<&'static str, u64> {
         present(|call| self.calls_of(call))
     }
 
-    /// Entries by name; where there were none, left out.
+    /// Entries by name, without kinds that carried none.
     #[must_use]
     pub fn entries(&self) -> BTreeMap<&'static str, u64> {
         present(|call| self.entries_of(call))
     }
 
-    /// All calls together.
+    /// The total number of calls.
     #[must_use]
     pub fn total(&self) -> u64 {
         Call::ALL.into_iter().map(|call| self.calls_of(call)).sum()

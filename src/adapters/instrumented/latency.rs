@@ -1,4 +1,4 @@
-//! How long calls would take elsewhere.
+//! A model of the latency of calls.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,13 @@ use crate::ports::Entropy;
 /// How long one kind of call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Latency {
-    /// Always the same.
+    /// The same for every call.
     Constant(Duration),
     /// Lognormally distributed, given by the median and the 99th percentile.
     Lognormal {
-        /// Half of the calls take no longer.
+        /// The median.
         p50: Duration,
-        /// 99 of 100 calls take no longer. Below `p50` it counts as `p50`.
+        /// The 99th percentile. A value below `p50` counts as `p50`.
         p99: Duration,
     },
 }
@@ -34,32 +34,32 @@ impl Latency {
             Self::Lognormal { p50, p99 } => {
                 let sigma = (p99.max(p50).as_secs_f64() / p50.as_secs_f64()).ln() / Z_99;
                 let factor = (sigma * standard_normal(entropy)).exp();
-                // No latency at all has no spread, and its quotient no value.
+                // With both at zero the quotient is undefined, and there is no spread.
                 Duration::try_from_secs_f64(p50.as_secs_f64() * factor).unwrap_or(p50)
             }
         }
     }
 }
 
-/// Box and Muller: two evenly distributed numbers make one that is normally distributed.
+/// Box–Muller: two uniformly distributed numbers make one that is normally distributed.
 fn standard_normal(entropy: &dyn Entropy) -> f64 {
     let (radius, angle) = (1.0 - entropy.fraction(), entropy.fraction());
     (-2.0 * radius.ln()).sqrt() * (TAU * angle).cos()
 }
 
-/// How long each kind of call takes; what is not named takes no time.
+/// The latency of each kind of call; zero for kinds not named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LatencyModel(BTreeMap<Call, Latency>);
 
 impl LatencyModel {
-    /// No call takes any time.
+    /// Zero latency for every call.
     #[must_use]
     pub fn zero() -> Self {
         Self::default()
     }
 
     /// The targets' default: receive 10 ms, DynamoDB read 5, transaction 12, put 8, SNS publish 12,
-    /// SQS delete 8 (the other batch calls to SQS alike), Redis 0.5. To be replaced by anyone's own
+    /// SQS delete 8 (the other batch calls to SQS alike), Redis 0.5. Replace them with your own
     /// measurements.
     #[must_use]
     pub fn typical() -> Self {
@@ -82,7 +82,7 @@ impl LatencyModel {
         self
     }
 
-    /// With the same medians, and each 99th percentile that many times its median.
+    /// With the same medians, and each 99th percentile `ratio` times its median.
     #[must_use]
     pub fn spread(self, ratio: u32) -> Self {
         let spread = |latency| match latency {
@@ -93,7 +93,7 @@ impl LatencyModel {
         Self(self.0.into_iter().map(|(call, latency)| (call, spread(latency))).collect())
     }
 
-    /// How long that kind of call takes half of the time.
+    /// The median latency of that kind of call.
     #[must_use]
     pub fn p50(&self, call: Call) -> Duration {
         match self.0.get(&call) {
@@ -103,28 +103,28 @@ impl LatencyModel {
         }
     }
 
-    /// Whether no call takes any time.
+    /// Whether every latency is zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         Call::ALL.into_iter().all(|call| self.p50(call).is_zero())
     }
 
-    /// How long one call takes, by chance where it has a spread.
+    /// The latency of one call, drawn at random where it has a spread.
     #[must_use]
     pub fn draw(&self, call: Call, entropy: &dyn Entropy) -> Duration {
         self.0.get(&call).map_or(Duration::ZERO, |latency| latency.draw(entropy))
     }
 }
 
-/// Tokio's timers count whole milliseconds and round up, which would make half a millisecond a
-/// whole one. What is left of each wait is carried over to the next, so that the sum is right.
+/// Tokio's timers count whole milliseconds and round up, which would turn half a millisecond into a
+/// whole one. The rest of each wait is carried over to the next, so that the sum is right.
 #[derive(Debug, Default)]
 pub(super) struct Carry(AtomicU64);
 
 const TICK_NS: u64 = 1_000_000;
 
 impl Carry {
-    /// The whole milliseconds to wait for `time`, the rest of earlier waits included.
+    /// The whole milliseconds to wait for `time`, including the rest of earlier waits.
     pub(super) fn whole(&self, time: Duration) -> Duration {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (ticks, rest) = (nanos / TICK_NS, nanos % TICK_NS);

@@ -1,4 +1,4 @@
-//! The decorators around tiny ports that answer and say what they were asked.
+//! The decorators around tiny ports that answer and record their requests.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -13,7 +13,7 @@ use crate::{
 
 const ATTEMPT: Attempt = Attempt { count: 3, before: Timestamp::UNIX_EPOCH };
 
-/// Answers every port; fails as a whole once it is told to.
+/// Answers every port; fails every call once set to.
 #[derive(Default)]
 struct Fake {
     asked: Mutex<Vec<String>>,

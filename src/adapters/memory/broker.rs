@@ -8,28 +8,28 @@ use std::{
 use super::MemoryQueue;
 use crate::ports::Clock;
 
-/// Queues of one clock, made when they are first asked for.
+/// Queues of one clock, created when they are first requested.
 pub struct MemoryBroker {
     clock: Arc<dyn Clock>,
     queues: Mutex<BTreeMap<String, Arc<MemoryQueue>>>,
 }
 
 impl MemoryBroker {
-    /// No queues yet.
+    /// A broker without queues.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, queues: Mutex::default() }
     }
 
-    /// The queue of that name; made, without dead letters, where there is none.
+    /// The queue of that name; created without a dead-letter queue if it is missing.
     #[must_use]
     pub fn queue(&self, name: &str) -> Arc<MemoryQueue> {
         let make = || Arc::new(MemoryQueue::new(name, Arc::clone(&self.clock)));
         Arc::clone(self.queues().entry(name.to_owned()).or_insert_with(make))
     }
 
-    /// The queue of that name; made, where there is none, with a redrive to the queue
-    /// `dead_letters` of what was received `max_receives` times.
+    /// The queue of that name; created, if it is missing, with a redrive to the queue
+    /// `dead_letters` for messages received `max_receives` times.
     #[must_use]
     pub fn queue_with_dead_letters(
         &self,

@@ -10,7 +10,8 @@ use crate::{
     ports::Clock,
 };
 
-/// Says `epoch` when it is made, and then goes as tokio's clock goes, off by a settable skew.
+/// Starts at `epoch` when it is created, then advances with tokio's clock, offset by a settable
+/// skew.
 #[derive(Debug)]
 pub struct TokioClock {
     epoch: Timestamp,
@@ -19,24 +20,24 @@ pub struct TokioClock {
 }
 
 impl TokioClock {
-    /// A clock that says `epoch` now. To follow a paused runtime it must be made inside of it.
+    /// A clock that starts at `epoch`. To follow a paused runtime it must be created inside it.
     #[must_use]
     pub fn new(epoch: Timestamp) -> Self {
         Self { epoch, start: Instant::now(), skew_ms: AtomicI64::new(0) }
     }
 
-    /// Another clock of the same origin, off by `skew_ms` milliseconds: another machine's.
+    /// A clock of the same origin, offset by `skew_ms` milliseconds, as on another machine.
     #[must_use]
     pub fn skewed(&self, skew_ms: i64) -> Self {
         Self { epoch: self.epoch, start: self.start, skew_ms: AtomicI64::new(skew_ms) }
     }
 
-    /// Puts the clock off by `skew_ms` milliseconds from now on, forward or back.
+    /// Offsets the clock by `skew_ms` milliseconds from now on, forward or back.
     pub fn set_skew(&self, skew_ms: i64) {
         self.skew_ms.store(skew_ms, Ordering::Relaxed);
     }
 
-    /// How far the clock is off, milliseconds.
+    /// The offset in milliseconds.
     #[must_use]
     pub fn skew(&self) -> i64 {
         self.skew_ms.load(Ordering::Relaxed)

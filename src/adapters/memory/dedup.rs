@@ -1,4 +1,4 @@
-//! What was sent within the deduplication interval, by group.
+//! The ids sent within the deduplication interval, by group.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,8 +12,8 @@ use crate::domain::{GroupId, Timestamp};
 /// SQS and SNS: "Within the 5-minute deduplication interval".
 pub(super) const INTERVAL: Duration = Duration::from_secs(300);
 
-/// Remembers ids within their group for [`INTERVAL`], whatever became of what they named. The
-/// interval runs from the first sending; repetitions do not prolong it.
+/// Remembers ids within their group for [`INTERVAL`], whatever happens to what they named. The
+/// interval runs from the first send; repetitions do not prolong it.
 pub(super) struct Deduplication<V> {
     groups: BTreeMap<GroupId, BTreeMap<Arc<str>, V>>,
     oldest_first: VecDeque<(Timestamp, GroupId, Arc<str>)>,
@@ -26,13 +26,13 @@ impl<V> Default for Deduplication<V> {
 }
 
 impl<V> Deduplication<V> {
-    /// What was kept under the id, where it was sent within the interval.
+    /// The value kept under the id, if it was sent within the interval.
     pub(super) fn find(&mut self, group: &GroupId, id: &str, now: Timestamp) -> Option<&V> {
         self.forget_old(now);
         self.groups.get(group)?.get(id)
     }
 
-    /// Keeps an id that was not found.
+    /// Stores an id that was not found.
     pub(super) fn remember(&mut self, group: &GroupId, id: &str, now: Timestamp, value: V) {
         let id: Arc<str> = Arc::from(id);
         self.groups.entry(group.clone()).or_default().insert(Arc::clone(&id), value);

@@ -15,10 +15,10 @@ use crate::{
     ports::{Clock, Locks, PortError},
 };
 
-/// Names that ran out are swept up after at least so many acquires.
+/// Expired names are removed after at least this many acquires.
 const SWEEP_EVERY_MIN: usize = 1_024;
 
-/// Short leases on names, all or nothing, by the clock it is given.
+/// Short leases on names, all or nothing, by the given clock.
 pub struct MemoryLocks {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -37,13 +37,13 @@ struct Lease {
 }
 
 impl MemoryLocks {
-    /// Nothing is held.
+    /// Locks of which none is held.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
-    /// What is held now: scope, name and token.
+    /// The leases held now: scope, name and token.
     #[must_use]
     pub fn held(&self) -> Vec<(String, String, Uuid)> {
         let now = self.clock.now();
@@ -68,7 +68,7 @@ impl MemoryLocks {
 }
 
 impl State {
-    /// Drops what ran out and was never released; amortised over the acquires in between.
+    /// Removes leases that expired without release; amortised over the acquires in between.
     fn sweep_sometimes(&mut self, now: Timestamp) {
         self.acquires_since_sweep = self.acquires_since_sweep.saturating_add(1);
         let size: usize = self.scopes.len();

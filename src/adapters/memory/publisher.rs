@@ -14,11 +14,11 @@ use crate::ports::{
     publisher::{PUBLISH_BYTES_MAX, PUBLISH_ENTRIES_MAX},
 };
 
-/// How many publications a live view may lag behind before it misses some.
+/// How many publications a live view may lag before it misses some.
 const LIVE_VIEW_LAG_MAX: usize = 1_024;
 
 /// A FIFO topic, `FifoThroughputScope=MessageGroup`: ids are deduplicated within their group for
-/// five minutes. Delivers at once, by raw delivery, to the queues that are subscribed.
+/// five minutes. Delivers at once, by raw delivery, to the subscribed queues.
 pub struct MemoryTopic {
     clock: Arc<dyn Clock>,
     record_max: usize,
@@ -39,13 +39,13 @@ struct Subscription {
     filter: FilterPolicy,
 }
 
-/// A filter policy on message attributes by exact texts: an attribute named here must be there
-/// and be one of the texts. An empty policy lets everything through.
+/// A filter policy on message attributes by exact strings: an attribute named here must be present
+/// with one of the values. An empty policy passes everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilterPolicy(pub BTreeMap<String, Vec<String>>);
 
 impl FilterPolicy {
-    /// Whether the publication gets through.
+    /// Whether the publication passes.
     #[must_use]
     pub fn accepts(&self, publication: &Publication) -> bool {
         self.0.iter().all(|(name, texts)| {
@@ -55,34 +55,33 @@ impl FilterPolicy {
 }
 
 impl MemoryTopic {
-    /// A topic without subscribers that keeps a record of all it took.
+    /// A topic without subscribers that keeps a record of every publication.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let (live, _) = broadcast::channel(LIVE_VIEW_LAG_MAX);
         Self { clock, record_max: usize::MAX, live, state: Mutex::default() }
     }
 
-    /// The same topic, but it keeps a record of the last `max` publications alone, as one that
-    /// runs for long must.
+    /// The same topic with a record of only the last `max` publications, for long runs.
     #[must_use]
     pub fn with_record_of(mut self, max: usize) -> Self {
         self.record_max = max;
         self
     }
 
-    /// Delivers to the queue, from now on, what the filter lets through.
+    /// Delivers publications that pass the filter to the queue from now on.
     pub fn subscribe(&self, queue: Arc<MemoryQueue>, filter: FilterPolicy) {
         self.state().subscriptions.push(Subscription { queue, filter });
     }
 
-    /// Shows every publication from now on, as it is taken. A view that lags more than 1,024
-    /// behind misses some and is notified of it.
+    /// Streams every publication from now on. A view that lags more than 1,024 behind misses some
+    /// and is notified of it.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Arc<Publication>> {
         self.live.subscribe()
     }
 
-    /// What was published and is still on record, the oldest first, repetitions left out.
+    /// The recorded publications, the oldest first, without repetitions.
     #[must_use]
     pub fn published(&self) -> Vec<Arc<Publication>> {
         self.state().record.iter().cloned().collect()
@@ -118,7 +117,8 @@ impl MemoryTopic {
             if subscription.filter.accepts(publication)
                 && subscription.queue.push(&raw_delivery(publication, id)).is_err()
             {
-                // SNS: a raw delivery the queue does not take is discarded as a client-side error.
+                // SNS: a raw delivery that the queue does not accept is discarded as a client-side
+                // error.
                 state.undelivered = state.undelivered.saturating_add(1);
             }
         }
@@ -126,7 +126,7 @@ impl MemoryTopic {
             return Ok(());
         }
         let publication = Arc::new(publication.clone());
-        // Without anyone who watches, sending fails and nothing is lost.
+        // Without a live view, sending fails and nothing is lost.
         let _ = self.live.send(Arc::clone(&publication));
         if state.record.len() >= self.record_max {
             state.record.pop_front();
@@ -138,7 +138,8 @@ impl MemoryTopic {
     }
 }
 
-/// The message as the queue gets it: SNS passes on body, attributes, group and deduplication id.
+/// The message as the queue receives it: SNS passes on body, attributes, group and deduplication
+/// id.
 fn raw_delivery(publication: &Publication, id: &str) -> OutgoingMessage {
     let attributes = publication.attributes.iter();
     OutgoingMessage {

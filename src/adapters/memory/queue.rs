@@ -2,7 +2,7 @@
 //!
 //! The rules are those of a high-throughput FIFO queue (`FifoThroughputLimit=perMessageGroupId`,
 //! `DeduplicationScope=messageGroup`) with content-based deduplication, as AWS's developer guide
-//! and API reference give them. Two are the queue's own choice, as AWS leaves them open: it hands
+//! and API reference give them. AWS leaves two rules open, which this queue sets itself: it hands
 //! out the group whose first message is the oldest, and a receipt whose message another delivery
 //! has deleted deletes it "again".
 
@@ -39,10 +39,10 @@ use crate::{
     },
 };
 
-/// The shortest time to wait before looking again at a lease that should have ended.
+/// The shortest wait before checking again a lease that should have ended.
 const TICK: Duration = Duration::from_millis(1);
 
-/// A FIFO queue. Time is the clock's; waiting is tokio's.
+/// A FIFO queue. Time comes from the given clock; waits use tokio's.
 pub struct MemoryQueue {
     name: String,
     /// Distinguishes this queue's message ids and receipts from another's.
@@ -65,7 +65,7 @@ struct State {
     sent: Deduplication<String>,
     attempts: Attempts,
     deliveries: u64,
-    /// Messages that went to the dead letters, whose receipts delete nothing.
+    /// Messages moved to the dead-letter queue, whose receipts delete nothing.
     redriven: BTreeSet<u64>,
 }
 
@@ -87,8 +87,8 @@ impl MemoryQueue {
         }
     }
 
-    /// The same queue with other limits on messages and their age. Its redrive is
-    /// [`Self::with_dead_letters`]'s.
+    /// The same queue with other limits on messages and their age. [`Self::with_dead_letters`] sets
+    /// the redrive.
     #[must_use]
     pub fn with_limits(mut self, message_bytes_max: usize, retention: Duration) -> Self {
         self.limits.message_bytes_max = message_bytes_max;
@@ -96,8 +96,8 @@ impl MemoryQueue {
         self
     }
 
-    /// The same queue, but a message that was received `max_receives` times is moved to `to` when
-    /// it would be received once more.
+    /// The same queue, which moves a message that was received `max_receives` times to `to` instead
+    /// of delivering it once more.
     #[must_use]
     pub fn with_dead_letters(mut self, to: Arc<Self>, max_receives: u32) -> Self {
         self.limits.receives_max = Some(max_receives);
@@ -126,7 +126,8 @@ impl MemoryQueue {
         })
     }
 
-    /// Ends every lease at once, as though all consumers had died and their time had passed.
+    /// Ends every lease at once, as if all consumers had died and their visibility timeouts had
+    /// passed.
     pub fn expire_all_leases(&self) {
         self.change(self.clock.now(), |state| state.messages.release_all());
     }
@@ -142,14 +143,14 @@ impl MemoryQueue {
         self.change(now, |state| self.send_one(state, message, now))
     }
 
-    /// The state, after whatever time alone has brought about.
+    /// The state, after leases and retention that have ended by `now` are applied.
     fn settled(&self, now: Timestamp) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.messages.settle(now, self.limits.retention);
         state
     }
 
-    /// Changes the state and wakes waiting receives where that concerns them.
+    /// Changes the state and wakes waiting receives if the change concerns them.
     fn change<T>(&self, now: Timestamp, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.settled(now);
         let result = change(&mut state);
@@ -198,7 +199,7 @@ impl MemoryQueue {
         Ok(id)
     }
 
-    /// One look at the queue.
+    /// One check of the queue.
     fn receive_now(
         &self,
         state: &mut State,
@@ -259,7 +260,7 @@ impl MemoryQueue {
         deliveries
     }
 
-    /// Moves the message to the dead letters if it was received too often.
+    /// Moves the message to the dead-letter queue if it was received too often.
     fn redrive_one(&self, state: &mut State, sequence: u64, now: Timestamp) -> bool {
         let Some(redrive) = &self.redrive else { return false };
         let worn_out = |message: &Message| message.receive_count >= redrive.max_receives;
@@ -269,7 +270,8 @@ impl MemoryQueue {
         let Some(mut message) = state.messages.remove(sequence) else { return false };
         state.redriven.insert(sequence);
         message.enqueued_at = now;
-        // The two locks are always taken in this order: a queue is built on its dead letters.
+        // The two locks are always taken in this order: a queue is created after its dead-letter
+        // queue.
         redrive.to.change(now, |state| state.messages.push(message));
         true
     }

@@ -16,6 +16,8 @@ use std::{
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use pages::PageRequest;
+
 use super::after;
 use crate::{
     domain::{LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp},
@@ -31,14 +33,14 @@ use crate::{
 /// is completed."
 const TOKEN_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Records of a page unless [`MemoryStore::with_page_size`] says otherwise.
+/// Records per page unless [`MemoryStore::with_page_size`] sets another number.
 const PAGE_RECORDS: usize = 1_000;
 
 /// Shard, end of the hold, reservation.
 pub type IndexEntry = (u32, Timestamp, ReservationId);
 
 /// The tables, for tests, the simulation and the bench. Reads never tear and indexes never lag;
-/// a conflict is always a condition that did not hold.
+/// every conflict is a condition that did not hold.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     page_records: usize,
@@ -51,7 +53,7 @@ struct State {
     tokens: Tokens,
 }
 
-/// Everything the tables hold.
+/// The contents of all tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tables {
     /// Numbered seats.
@@ -62,15 +64,15 @@ pub struct Tables {
     pub reservations: BTreeMap<ReservationId, Reservation>,
     /// Outcomes, intents and markers.
     pub ledger: BTreeMap<LedgerKey, LedgerRecord>,
-    /// Attempts by message id: how many, and when the last one was made.
+    /// Attempts by message id: their number, and the time of the last one.
     pub attempts: BTreeMap<String, (u32, Timestamp)>,
-    /// Messages of which a copy is noted, and since when.
+    /// Messages recorded as having a copy in the dead-letter queue, and since when.
     pub dead_letters: BTreeMap<String, Timestamp>,
     /// ACTIVE reservations by shard and end.
     pub expiry_index: BTreeSet<IndexEntry>,
 }
 
-/// Transactions that were applied, by token, with a digest of what they said.
+/// Transactions that were applied, by token, with a digest of their content.
 #[derive(Default)]
 struct Tokens {
     applied: BTreeMap<Uuid, u64>,
@@ -84,11 +86,15 @@ impl MemoryStore {
         Self { clock, page_records: PAGE_RECORDS, state: Mutex::default() }
     }
 
-    /// The same store, but with `records` (at least one) on a page.
+    /// The same store with `records` (at least one) per page.
     #[must_use]
     pub fn with_page_size(mut self, records: usize) -> Self {
         self.page_records = records.max(1);
         self
+    }
+
+    fn page<'a>(&self, from: Option<&'a PageCursor>) -> PageRequest<'a> {
+        PageRequest { from, max: self.page_records }
     }
 
     /// A copy of everything.
@@ -97,12 +103,12 @@ impl MemoryStore {
         self.state().tables.clone()
     }
 
-    /// Shows the tables as they stand, without copying them. The store waits meanwhile.
+    /// Shows the tables without copying them. The store waits meanwhile.
     pub fn inspect<T>(&self, look: impl FnOnce(&Tables) -> T) -> T {
         look(&self.state().tables)
     }
 
-    /// Puts records as they are, whatever was there, for set-up.
+    /// Inserts records for set-up, replacing any that exist.
     pub fn insert(&self, records: impl IntoIterator<Item = Record>) {
         let mut state = self.state();
         let tables = &mut state.tables;
@@ -116,14 +122,14 @@ impl MemoryStore {
         }
     }
 
-    /// Drops what DynamoDB would by time to live: what is past its retention. Never happens by
-    /// itself: until then it is there, and counts as absent.
+    /// Drops what DynamoDB would delete by time to live: records past their retention. Runs only
+    /// when called: until then they exist, and count as absent.
     pub fn expire_ttl(&self, now: Timestamp) {
         self.expire_ttl_where(now, || true);
     }
 
-    /// The same for those items alone that `is_gone` chooses, asked once for each that is due:
-    /// DynamoDB deletes late and in no order.
+    /// Like [`Self::expire_ttl`], only for those items that `is_gone` selects, called once for each
+    /// that is due: DynamoDB deletes late and in no order.
     pub fn expire_ttl_where(&self, now: Timestamp, mut is_gone: impl FnMut() -> bool) {
         let mut state = self.state();
         let tables = &mut state.tables;
@@ -131,13 +137,13 @@ impl MemoryStore {
         tables.ledger.retain(|_, record| is_kept(record.decided_at()));
         tables.attempts.retain(|_, (_, at)| is_kept(*at));
         tables.dead_letters.retain(|_, at| is_kept(*at));
-        // What was given back is in no index.
+        // No index holds a reservation that was given back.
         tables
             .reservations
             .retain(|_, reservation| !apply::is_reservation_past(reservation, now) || !is_gone());
     }
 
-    /// One write alone is a PutItem, as in the DynamoDB adapter: half the units, and no token.
+    /// A single write is a PutItem, as in the DynamoDB adapter: half the units, and no token.
     fn put_one(&self, transaction: &Transaction) -> Result<Consumed, CommitError> {
         let mut state = self.state();
         state.tables.check(transaction, self.clock.now())?;
@@ -152,7 +158,7 @@ impl MemoryStore {
 }
 
 impl Tokens {
-    /// Whether the token's transaction was applied before; refuses another one's token.
+    /// Whether the token's transaction was applied before; refuses a token of another transaction.
     fn is_repetition(
         &mut self,
         token: Uuid,
@@ -182,19 +188,19 @@ impl Tokens {
     }
 }
 
-/// Whether it is one write alone.
+/// Whether it is a single write.
 fn is_put(transaction: &Transaction) -> bool {
     transaction.writes.len() == 1 && transaction.checks.is_empty()
 }
 
-/// The same for the same content, in every run of a build: the hasher's keys are fixed.
+/// Equal for equal content, in every run of a build: the hasher's keys are fixed.
 fn content_digest(transaction: &Transaction) -> u64 {
     let mut hasher = DefaultHasher::new();
     transaction.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Every wanted key with what is there.
+/// Every wanted key with its value, if any.
 fn pick<K: Ord + Clone, V: Clone>(
     table: &BTreeMap<K, V>,
     keys: &BTreeSet<K>,
@@ -230,7 +236,7 @@ impl ReadStore for MemoryStore {
 impl ScanStore for MemoryStore {
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
         let now = self.clock.now();
-        let mut page = self.state().tables.scan(table, from, self.page_records)?;
+        let mut page = self.state().tables.scan(table, self.page(from))?;
         page.records.retain(|record| match record {
             Record::Ledger(_, record) => !is_past_retention(record.decided_at(), now),
             Record::Reservation(reservation) => !apply::is_reservation_past(reservation, now),
@@ -240,11 +246,11 @@ impl ScanStore for MemoryStore {
     }
 
     async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.state().tables.seats_page(event_id, from, self.page_records)
+        self.state().tables.seats_page(event_id, self.page(from))
     }
 
     async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.state().tables.lines_page(pool, from, self.page_records)
+        self.state().tables.lines_page(pool, self.page(from))
     }
 }
 
@@ -273,7 +279,7 @@ impl CommitStore for MemoryStore {
         let now = self.clock.now();
         let mut state = self.state();
         if state.tokens.is_repetition(token, digest, now)? {
-            // DynamoDB: a repetition consumes read units alone.
+            // DynamoDB: a repetition consumes read units only.
             return Ok(Consumed::default());
         }
         state.tables.check(transaction, now)?;

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 /// the next call renews, does not cost a second without locks.
 const FAILURES_MAX: u32 = 3;
 
-/// How long no call is made, and how far apart probes are. One timeout a second is the most that a
-/// server that is down can cost.
+/// How long no call is made, and the interval between probes. One timeout a second is the most that
+/// a server that is down can cost.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What to do with a call.
@@ -17,7 +17,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum Admission {
     /// Make it.
     Go,
-    /// Make it: its outcome shows whether the server is back. No other until [`PAUSE`] has passed.
+    /// Make it: its outcome shows whether the server is back. No other call until [`PAUSE`] has
+    /// passed.
     Probe,
     /// Fail it at once.
     Stop,
@@ -25,8 +26,8 @@ pub(super) enum Admission {
 
 /// Counts failures in a row; opens after [`FAILURES_MAX`], and closes with the first success.
 ///
-/// Pure: the time is passed in. A probe that is dropped half-way needs no clearing up, as it is
-/// the pause that lets the next one through.
+/// Pure: the time is passed in. A dropped probe needs no clean-up, as the pause lets the next one
+/// through.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Breaker {
     failures: u32,
@@ -46,13 +47,13 @@ impl Breaker {
         }
     }
 
-    /// A call was answered. Returns whether this closed the breaker.
+    /// Records an answered call. Returns whether this closed the breaker.
     pub(super) fn succeed(&mut self) -> bool {
         self.failures = 0;
         self.next_probe.take().is_some()
     }
 
-    /// A call failed. Returns whether this opened the breaker.
+    /// Records a failed call. Returns whether this opened the breaker.
     pub(super) fn fail(&mut self, now: Instant) -> bool {
         self.failures = self.failures.saturating_add(1);
         if self.failures < FAILURES_MAX || self.next_probe.is_some() {
@@ -99,7 +100,7 @@ mod tests {
             let then = now + PAUSE * pause;
             assert_eq!(breaker.admit(then), Admission::Probe);
             assert_eq!(breaker.admit(then), Admission::Stop);
-            // Failed, or never heard of again: the next pause brings the next probe.
+            // Failed or never answered: the next pause brings the next probe.
             if pause % 2 == 0 {
                 assert!(!breaker.fail(then));
             }

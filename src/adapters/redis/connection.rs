@@ -24,21 +24,21 @@ use super::{
 use crate::ports::PortError;
 
 /// The most that one call may cost a batch. Redis answers in well under a millisecond; a batch that
-/// waits longer than this loses more than the locks would have saved it.
+/// waits longer than this loses more than the locks save.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The most that connecting may take, with TLS and from far away. Callers do not wait for it: they
-/// give up after [`CALL_TIMEOUT`] while the connection goes on being made.
+/// The timeout of connecting, including TLS and distant servers. Callers do not wait for it: they
+/// time out after [`CALL_TIMEOUT`] while the connection is still being made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A cluster's client tries again where a slot has moved or its node was lost, within the call's
-/// time: this often, and so long apart.
+/// A cluster's client retries if a slot has moved or its node was lost, within the call's timeout:
+/// this many retries, and this far apart.
 const CLUSTER_RETRIES: u32 = 4;
 const CLUSTER_RETRY_MIN_MS: u64 = 2;
 const CLUSTER_RETRY_MAX_MS: u64 = 50;
 
-/// Into how many ranges of slots a cluster is divided, each with a breaker of its own: when one
-/// master is down, the slots of the others go on.
+/// The number of slot ranges of a cluster, each with its own breaker: when one master is down,
+/// calls to the slots of the others continue.
 const CLUSTER_RANGES: u16 = 64;
 
 /// A lazy connection to one server or one cluster, shared by all callers.
@@ -48,7 +48,7 @@ pub(super) struct Connection {
     breakers: Mutex<Vec<Breaker>>,
 }
 
-/// The client's own connection. Both kinds carry many calls at a time and reconnect by themselves.
+/// The client's own connection. Both kinds multiplex calls and reconnect automatically.
 #[derive(Clone)]
 enum Link {
     Server(ConnectionManager),
@@ -69,7 +69,7 @@ impl LuaScript {
 }
 
 impl Connection {
-    /// Connects to nothing yet.
+    /// A connection that is made at the first call.
     pub(super) fn new(url: RedisUrl) -> Self {
         let ranges = if url.is_cluster() { CLUSTER_RANGES } else { 1 };
         Self {
@@ -79,8 +79,8 @@ impl Connection {
         }
     }
 
-    /// Runs a script on keys that are all in `slot`: one round trip, or two where the server does
-    /// not know the script yet or any more.
+    /// Runs a script on keys that are all in `slot`: one round trip, or two if the server does not
+    /// have the script cached.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         script: &LuaScript,
@@ -95,7 +95,7 @@ impl Connection {
         };
         self.guarded(slot, async |link| {
             match link.ask(&invocation("EVALSHA", script.script.get_hash())).await {
-                // EVAL rather than SCRIPT LOAD: it goes to the one node that needs the script.
+                // EVAL rather than SCRIPT LOAD: it reaches the one node that needs the script.
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                     link.ask(&invocation("EVAL", script.code)).await
                 }
@@ -105,8 +105,8 @@ impl Connection {
         .await
     }
 
-    /// Whether Redis answers, over a connection of its own: so that the answer is of now, and from
-    /// a cluster too says what is wrong.
+    /// Whether Redis answers, over a new connection: so the answer is current, and a cluster too
+    /// reports what is wrong.
     pub(super) async fn ping(&self) -> Result<(), PortError> {
         let asked = async { Link::fresh(&self.url).await?.ask::<Value>(&redis::cmd("PING")).await };
         match timeout(CONNECT_TIMEOUT, asked).await {
@@ -162,7 +162,7 @@ impl Connection {
         }
     }
 
-    /// The connection, made when there is none.
+    /// The connection, created if there is none.
     fn link(&self) -> RedisResult<Link> {
         let mut link = lock(&self.link);
         if let Some(link) = &*link {
@@ -173,8 +173,8 @@ impl Connection {
         Ok(made)
     }
 
-    /// Gives up a single server's connection, so that a probe begins afresh: with the name looked
-    /// up again, and without an error of long ago. A cluster's client does that node by node.
+    /// Drops a single server's connection, so that a probe starts afresh: it resolves the name
+    /// again, and carries no old error. A cluster's client does that node by node.
     fn renew(&self) {
         if !self.url.is_cluster() {
             *lock(&self.link) = None;
@@ -186,12 +186,12 @@ impl Connection {
         let range = range_of(slot, breakers.len());
         match breakers.get_mut(range) {
             Some(breaker) => with(breaker),
-            // There is always at least one range, and a range for every slot.
+            // There is always at least one range, and every slot has a range.
             None => with(&mut Breaker::default()),
         }
     }
 
-    /// The slots that share a breaker with `slot`, for people.
+    /// The slots that share a breaker with `slot`, for log messages.
     fn range(&self, slot: u16) -> String {
         let ranges = lock(&self.breakers).len();
         let width = usize::from(SLOTS).div_ceil(ranges.max(1));
@@ -219,13 +219,13 @@ fn range_of(slot: u16, ranges: usize) -> usize {
 }
 
 impl Link {
-    /// Begins to connect in the background; calls wait for it, within their time.
+    /// Starts to connect in the background; calls wait for it within their timeout.
     fn new(url: &RedisUrl) -> RedisResult<Self> {
         use_aws_lc(url);
         match url.nodes() {
             [node] => {
                 let manager = to_server(node)?;
-                // The manager connects while it is asked for something; callers may give up sooner.
+                // The manager connects when it is first used; callers may time out sooner.
                 let mut first = manager.clone();
                 tokio::spawn(async move { first.send_packed_command(&redis::cmd("PING")).await });
                 Ok(Self::Server(manager))
@@ -275,8 +275,8 @@ fn to_cluster(nodes: &[ConnectionInfo]) -> RedisResult<ClusterClient> {
         .build()
 }
 
-/// Names the one TLS provider of the program, rather than leave it to rustls, which panics when a
-/// crate of the build turns a second one on. The error says that one is installed already.
+/// Installs the one TLS provider of the program, because rustls panics when a crate of the build
+/// enables a second one. The error means that one is installed already.
 fn use_aws_lc(url: &RedisUrl) {
     if url.is_tls() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

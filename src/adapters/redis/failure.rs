@@ -1,4 +1,4 @@
-//! What a failed call means.
+//! The meaning of a failed call.
 
 use std::{error::Error, io, sync::Arc};
 
@@ -9,9 +9,9 @@ use crate::ports::PortError;
 /// A call that failed.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// As the port has it.
+    /// The port's error.
     pub(super) error: PortError,
-    /// Whether the next call would most likely fail too, whatever it asks for.
+    /// Whether the next call would most likely fail too, whatever its keys.
     pub(super) lasting: bool,
 }
 
@@ -22,13 +22,13 @@ impl Failure {
         Self { error: PortError::Unavailable(text), lasting: true }
     }
 
-    /// Reads the client's error. Its text names hosts and what the server said, never a password.
+    /// Reads the client's error. Its text names hosts and the server's message, never a password.
     pub(super) fn of(error: &RedisError, cluster: bool) -> Self {
         let refused = |fix: &str| PortError::Refused(format!("{error}; {fix}"));
         let code = error.code().unwrap_or_default();
         let (error, lasting) = match error.kind() {
             ErrorKind::AuthenticationFailed => (refused(CREDENTIALS), true),
-            // A cluster's client puts a node's error into words when it can reach none.
+            // A cluster's client reports a node's error as text when it can reach none.
             _ if matches!(code, "NOAUTH" | "WRONGPASS") || says_authentication(error) => {
                 (refused(CREDENTIALS), true)
             }
@@ -40,12 +40,12 @@ impl Failure {
             ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported => {
                 (refused("see to REDIS_URL"), true)
             }
-            // The server is well; it was this call that it did not like.
+            // The server works; it refused only this call.
             ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
             | ErrorKind::UnexpectedReturnType => (refused(FOREIGN), false),
             ErrorKind::Extension if code == "WRONGTYPE" => (refused(FOREIGN), false),
             ErrorKind::Io if is_tls(error) => (refused(TLS), true),
-            // The client does not say why.
+            // The client does not report why.
             ErrorKind::ClusterConnectionNotFound => {
                 (PortError::Unavailable(format!("{error}; {NODES}")), true)
             }
@@ -64,9 +64,9 @@ fn says_authentication(error: &RedisError) -> bool {
     })
 }
 
-/// Whether the connection was made and then failed in its encryption.
+/// Whether the connection was made and then failed in TLS.
 fn is_tls(error: &RedisError) -> bool {
-    // The client's error gives its shared pointer, not what that points at, as the source.
+    // The client's error gives its shared pointer, not the error behind it, as the source.
     let shared = error.source().and_then(<dyn Error>::downcast_ref::<Shared>);
     let io = shared.and_then(|shared| shared.downcast_ref::<io::Error>());
     io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())

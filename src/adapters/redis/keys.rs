@@ -1,13 +1,14 @@
-//! What things are called in Redis, and which slot of a cluster they are in.
+//! Names of keys in Redis, and their cluster slots.
 
 /// Slots of a cluster (Redis Cluster Specification, "Key distribution model").
 pub(super) const SLOTS: u16 = 16_384;
 
-/// The part of a scope's keys that alone decides their slot, so that one script reaches them all.
+/// The hash tag of a scope's keys, which alone decides their slot, so that one script reaches them
+/// all.
 ///
-/// Redis hashes what is between the first `{` of a key and the first `}` after it, and the whole
-/// key where that is nothing (Redis Cluster Specification, "Hash tags"). Braces of the scope are
-/// therefore written as `%7B` and `%7D`, the percent sign as `%25`, and no scope at all as `%`.
+/// Redis hashes the text between the first `{` of a key and the first `}` after it, or the whole
+/// key if that text is empty (Redis Cluster Specification, "Hash tags"). Braces of the scope are
+/// therefore written as `%7B` and `%7D`, the percent sign as `%25`, and an empty scope as `%`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tag(String);
 
@@ -40,7 +41,8 @@ impl Tag {
     }
 }
 
-/// CRC-16/XMODEM, which Redis Cluster takes slots from (Redis Cluster Specification, appendix A).
+/// CRC-16/XMODEM, which Redis Cluster computes slots from (Redis Cluster Specification, appendix
+/// A).
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc: u16, _| {
@@ -65,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_one_of_the_specification() {
-        // Its own example.
+        // The specification's own example.
         assert_eq!(crc16(b"123456789"), 0x31c3);
     }
 

@@ -1,4 +1,4 @@
-//! Locks: one script a call.
+//! Locks: one script per call.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ end
 return 1
 ";
 
-/// Gives back those that the token holds. `KEYS`: the locks. `ARGV`: token.
+/// Releases the keys that the token holds. `KEYS`: the locks. `ARGV`: token.
 const RELEASE: &str = "\
 local released = 0
 for _, key in ipairs(KEYS) do
@@ -38,10 +38,11 @@ return released
 /// The longest lease, a century: Redis refuses times whose end it cannot count in 64 bits.
 const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Leases in Redis: a key a name, holding the token, with a time to live.
+/// Leases in Redis: one key per name, holding the token, with a time to live.
 ///
 /// A scope's keys share a hash tag (`inv:{event#42}:lock:<name>`), so that one script takes them
-/// all, on a cluster too. Clones share one connection. Every call is bounded in time; see the module for what an outage costs.
+/// all, on a cluster too. Clones share one connection. Every call is bounded in time; see the
+/// module for the cost of an outage.
 #[derive(Clone)]
 pub struct RedisLocks {
     connection: Arc<Connection>,
@@ -50,7 +51,7 @@ pub struct RedisLocks {
 }
 
 impl RedisLocks {
-    /// Connects to nothing yet: a Redis that is down is no reason not to start.
+    /// Does not connect yet: the worker starts even if Redis is down.
     #[must_use]
     pub fn new(url: RedisUrl) -> Self {
         Self {
@@ -60,7 +61,7 @@ impl RedisLocks {
         }
     }
 
-    /// Whether Redis answers, for a word at the start and for diagnosis; takes at most a second.
+    /// Whether Redis answers, for the start-up log and for diagnosis; takes at most a second.
     pub async fn ping(&self) -> Result<(), PortError> {
         self.connection.ping().await
     }

@@ -8,18 +8,18 @@ use redis::{
     parse_redis_url,
 };
 
-/// How long the kernel waits for a silent peer to acknowledge before it gives a connection up.
-/// Linux would otherwise go on for about a quarter of an hour (tcp(7), `tcp_retries2`).
+/// How long the kernel waits for a silent peer to acknowledge before it closes a connection. Linux
+/// would otherwise wait for about a quarter of an hour (tcp(7), `tcp_retries2`).
 const PEER_SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// One Redis server, or several nodes of one cluster. Shows no user and no password.
+/// One Redis server, or several nodes of one cluster. Its text forms hide user and password.
 #[derive(Clone)]
 pub struct RedisUrl {
     nodes: Vec<ConnectionInfo>,
 }
 
-/// An address that cannot be used. Says what to write instead, and nothing of what was there: it
-/// may have been a password.
+/// An address that cannot be used. The message says what to write instead, and repeats nothing of
+/// the input, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{fix}", if *.of > 1 { format!("address {place} of {of}: ") } else { String::new() })]
 pub struct InvalidRedisUrl {
@@ -98,7 +98,7 @@ fn parse(address: &str) -> Result<ConnectionInfo, &'static str> {
     Ok(node.set_tcp_settings(tcp))
 }
 
-/// Nodes of one cluster are reached in the same way.
+/// Whether both are reached in the same way, as nodes of one cluster must be.
 fn same_access(one: &ConnectionInfo, other: &ConnectionInfo) -> Result<(), &'static str> {
     let (a, b) = (one.redis_settings(), other.redis_settings());
     if is_tls(one) != is_tls(other) {
@@ -117,7 +117,7 @@ fn is_tls(node: &ConnectionInfo) -> bool {
     matches!(node.addr(), ConnectionAddr::TcpTls { .. })
 }
 
-/// As it was given, but with `***` for user and password.
+/// The URL as given, with `***` for user and password.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, node) in self.nodes.iter().enumerate() {

@@ -19,10 +19,10 @@ const MANAGED_KEY: &str = "alias/aws/sns";
 const ENCRYPTION: &str = "KmsMasterKeyId";
 const THROUGHPUT: &str = "FifoThroughputScope";
 
-/// What a topic is created with.
+/// The attributes a topic is created with.
 ///
-/// Deduplication ids are given by the publisher: the results' own. `FifoThroughputScope` lets
-/// throughput grow with the number of groups; it cannot be changed once the topic exists.
+/// The publisher sets deduplication ids: the results' ids. `FifoThroughputScope` lets throughput
+/// grow with the number of groups; it cannot be changed once the topic exists.
 const ATTRIBUTES: [(&str, &str); 4] = [
     ("FifoTopic", "true"),
     ("ContentBasedDeduplication", "false"),
@@ -30,16 +30,16 @@ const ATTRIBUTES: [(&str, &str); 4] = [
     (ENCRYPTION, MANAGED_KEY),
 ];
 
-/// Creates the topic if it is missing, or reports how it differs. Changes nothing that exists, so it
-/// may be repeated at will. Gives the topic's ARN.
+/// Creates the topic if it is missing, or reports how it differs. Changes nothing that exists, so
+/// it is safe to repeat. Returns the topic's ARN.
 ///
-/// By its ARN the topic is asked for directly; by its name alone it has to be looked for in the
-/// list of all topics, which takes the permission `sns:ListTopics`.
+/// An ARN is queried directly; a name has to be found in the list of all topics, which takes the
+/// permission `sns:ListTopics`.
 ///
 /// # Errors
 ///
-/// [`PortError::Refused`] for a name SNS would not take, for missing permissions, and for the ARN of a
-/// topic that cannot be created here: of another region, or of another account.
+/// [`PortError::Refused`] for a name SNS would not accept, for missing permissions, and for the ARN
+/// of a topic that cannot be created here: of another region, or of another account.
 pub async fn ensure_topic(
     client: &Client,
     name_or_arn: &str,
@@ -70,7 +70,7 @@ pub async fn ensure_topic(
     }
 }
 
-/// A client creates topics in its own region alone.
+/// A client creates topics only in its own region.
 fn check_region(client: &Client, arn: &str) -> Result<(), PortError> {
     let own = client.config().region().map(AsRef::as_ref);
     let of_arn = arn.split(':').nth(3);
@@ -95,12 +95,12 @@ async fn create(client: &Client, name: &str) -> Result<String, PortError> {
         .ok_or_else(|| PortError::Unavailable(format!("{doing}: the answer lacks the topic's ARN")))
 }
 
-/// A topic's ARN by its name, from the list of the account's topics; `None` where there is no such
+/// A topic's ARN by its name, from the list of the account's topics; `None` if there is no such
 /// topic.
 ///
 /// # Errors
 ///
-/// Where SNS gives no answer, or refuses the question.
+/// SNS gives no answer, or refuses the request.
 pub async fn find(client: &Client, name: &str) -> Result<Option<String>, PortError> {
     let mut arns = client.list_topics().into_paginator().items().send();
     while let Some(topic) = arns.next().await {
@@ -117,7 +117,7 @@ pub(super) fn check_name(name: &str) -> Result<(), PortError> {
     naming::check_topic_name(name).map_err(|invalid| PortError::Refused(invalid.to_string()))
 }
 
-/// `None` where there is no such topic.
+/// A topic's attributes; `None` if there is no such topic.
 async fn attributes_of(
     client: &Client,
     name: &str,

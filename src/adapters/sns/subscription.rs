@@ -1,4 +1,4 @@
-//! A FIFO queue that a topic delivers to: what a service does that wants to see results.
+//! A FIFO queue that a topic delivers to, for a service that consumes results.
 
 use aws_sdk_sns::Client as SnsClient;
 use aws_sdk_sqs::{Client as SqsClient, types::QueueAttributeName};
@@ -16,7 +16,7 @@ pub struct Subscription {
     pub arn: String,
 }
 
-/// A subscription for a time: what it made is removed at its end, which is to be called.
+/// A temporary subscription: [`Self::end`], which must be called, removes what it created.
 pub struct Temporary {
     sns: SnsClient,
     sqs: SqsClient,
@@ -24,12 +24,11 @@ pub struct Temporary {
 }
 
 impl Temporary {
-    /// As [`subscribe`], with a queue of its own. Where that fails half-way, what was made
-    /// is removed again.
+    /// Like [`subscribe`], with a new queue. On failure, what was created is removed again.
     ///
     /// # Errors
     ///
-    /// Where SQS or SNS gives no answer, or refuses.
+    /// SQS or SNS gives no answer, or refuses.
     pub async fn begin(
         sns: SnsClient,
         sqs: SqsClient,
@@ -57,11 +56,11 @@ impl Temporary {
         &self.made.queue_url
     }
 
-    /// Ends the subscription and deletes its queue; the one also where the other fails.
+    /// Ends the subscription and deletes its queue; tries each even if the other fails.
     ///
     /// # Errors
     ///
-    /// Where SQS or SNS gives no answer, or refuses: what is left is to be removed by hand.
+    /// SQS or SNS gives no answer, or refuses: remove what is left by hand.
     pub async fn end(self) -> Result<(), PortError> {
         let Self { sns, sqs, made } = self;
         let ended = sns.unsubscribe().subscription_arn(&made.arn).send().await;
@@ -77,12 +76,12 @@ impl Temporary {
 /// delivery, so that a message's body is the result itself. `filter` is a filter policy on message
 /// attributes, as JSON.
 ///
-/// The queue's access policy becomes the one made here: meant for a queue of the subscriber's own.
-/// A subscription that exists already is left as it is.
+/// Replaces the queue's access policy with the one made here: use a queue that the subscriber owns.
+/// An existing subscription is left unchanged.
 ///
 /// # Errors
 ///
-/// Where SQS or SNS gives no answer, or refuses.
+/// SQS or SNS gives no answer, or refuses.
 pub async fn subscribe(
     sns: &SnsClient,
     sqs: &SqsClient,

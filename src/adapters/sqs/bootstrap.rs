@@ -15,24 +15,24 @@ use crate::{
     retention::QUEUE_RETENTION,
 };
 
-/// How long a lease lasts where a receive does not say: the worker's default.
+/// The queue's visibility timeout, used if a receive sets none: the worker's default.
 pub const VISIBILITY_S: u32 = 60;
 
-/// After how many receives SQS itself moves a message to the DLQ: a backstop, and SQS's largest.
-/// The worker's own limit is far lower and does not count failures of the environment.
+/// The number of receives after which SQS itself moves a message to the DLQ: a backstop, and SQS's
+/// maximum. The worker's own limit is far lower and does not count failures of the environment.
 pub const MAX_RECEIVE_COUNT: u32 = 1_000;
 
-/// Creates what is missing of the queues and their dead-letter queues, and reports how what exists
-/// differs. Changes nothing that exists, so it may be repeated at will.
+/// Creates missing queues and dead-letter queues, and reports how existing ones differ. Changes
+/// nothing that exists, so it is safe to repeat.
 ///
 /// Each queue is FIFO with high throughput (deduplication and throughput by message group),
-/// content-based deduplication, 14 days' retention, 60 s visibility, messages of up to 1 MiB where
-/// the server has that, encryption by SQS, and a redrive policy as a backstop.
+/// content-based deduplication, 14 days' retention, 60 s visibility, messages of up to 1 MiB if the
+/// server supports that, encryption by SQS, and a redrive policy as a backstop.
 ///
 /// # Errors
 ///
-/// [`PortError::Refused`] for a name SQS would not take, for missing permissions, and for a queue that
-/// was deleted less than a minute ago.
+/// [`PortError::Refused`] for a name SQS would not accept, for missing permissions, and for a queue
+/// that was deleted less than a minute ago.
 pub async fn ensure_queues(client: &Client, names: &[String]) -> Result<Ensured, PortError> {
     for name in names {
         check_name(&dead_letter_queue_name(name))?;
@@ -53,11 +53,11 @@ pub async fn ensure_queues(client: &Client, names: &[String]) -> Result<Ensured,
     Ok(ensured)
 }
 
-/// A queue's URL by its name; `None` where there is no such queue.
+/// A queue's URL by its name; `None` if there is no such queue.
 ///
 /// # Errors
 ///
-/// Where SQS gives no answer, or refuses the question.
+/// SQS gives no answer, or refuses the request.
 pub async fn find(client: &Client, name: &str) -> Result<Option<String>, PortError> {
     match client.get_queue_url().queue_name(name).send().await {
         Ok(output) => Ok(output.queue_url),
@@ -127,7 +127,7 @@ async fn create(
                     PortError::Unavailable(format!("{doing}: the answer lacks the queue's URL"))
                 });
             }
-            // A server of the time before August 2025 takes 256 KiB at most: its default will do.
+            // A server from before August 2025 accepts at most 256 KiB: its default is enough.
             Err(error)
                 if attributes.contains_key(&Attribute::MaximumMessageSize)
                     && error.message().is_some_and(|text| {
@@ -173,7 +173,7 @@ async fn differences(
 fn compare(name: &str, expected: &Attributes, found: &Attributes) -> Vec<Difference> {
     let differs = |what: &Attribute, value: &str| match (what, found.get(what)) {
         (Attribute::RedrivePolicy, Some(policy)) => redrive(value) != redrive(policy),
-        // Encrypted with a key of one's own: more than was asked for.
+        // Encrypted with a customer's key, which exceeds the requirement.
         (Attribute::SqsManagedSseEnabled, _) if found.contains_key(&Attribute::KmsMasterKeyId) => {
             false
         }
@@ -192,7 +192,8 @@ fn compare(name: &str, expected: &Attributes, found: &Attributes) -> Vec<Differe
         .collect()
 }
 
-/// What a redrive policy says: SQS keeps the text as it was given, the count a number or a text.
+/// The parts of a redrive policy: SQS keeps the text as given, with the count as a number or a
+/// string.
 pub(super) fn redrive(policy: &str) -> Option<(String, u64)> {
     let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
     let arn = policy.get("deadLetterTargetArn")?.as_str()?.to_owned();

@@ -9,11 +9,11 @@ use crate::{
     ports::{Delivery, PortError, ReceiptHandle},
 };
 
-/// Reads a message, or says what it lacks. Every FIFO queue gives all of it, so what is missing is
-/// a fault of the queue (not FIFO) or of the server, never of the producer.
+/// Reads a message, or reports what it lacks. Every FIFO queue gives all of it, so a missing part
+/// is a fault of the queue (not FIFO) or of the server, never of the producer.
 ///
-/// What a topic delivered may lack its sequence number, which nothing rests on there: MiniStack
-/// 1.5.33 gives none.
+/// A message that a topic delivered may lack its sequence number, which nothing depends on there:
+/// MiniStack 1.5.33 gives none.
 pub(super) fn read(
     queue: &str,
     message: Message,
@@ -44,7 +44,7 @@ pub(super) fn read(
         .ok_or_else(|| lacks("an ApproximateReceiveCount that is a number"))?;
     let receipt = message.receipt_handle.ok_or_else(|| lacks("a receipt handle"))?;
     let mut body = message.body.ok_or_else(|| lacks("a body"))?;
-    // The client library made room for the body with its escapes, twice the body or more.
+    // The client library reserved space for the body with its escapes, twice the body or more.
     body.shrink_to_fit();
     let attributes = strings(message.message_attributes.into_iter().flatten());
     if id.is_empty() {

@@ -1,4 +1,4 @@
-//! The entries of batch calls: making them, and what it means when one fails.
+//! The entries of batch calls: builds them, and classifies their failures.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use aws_sdk_sqs::{
 use super::super::aws::{FailedEntry, bare};
 use crate::ports::{EntryError, PortError};
 
-/// The entries of a request, or what the SDK found missing in one.
+/// The entries of a request, or the SDK's error about a missing field.
 pub(super) fn built<T>(
     doing: &str,
     entries: impl Iterator<Item = Result<T, BuildError>>,
@@ -20,7 +20,7 @@ pub(super) fn built<T>(
         .map_err(|error| PortError::Refused(format!("{doing}: {error}")))
 }
 
-/// Message attributes as SQS takes them; `None` for none.
+/// Message attributes in SQS's form; `None` if there are none.
 pub(super) fn attributes<M>(attributes: &BTreeMap<String, String>) -> Result<Option<M>, BuildError>
 where
     M: FromIterator<(String, MessageAttributeValue)>,
@@ -35,7 +35,7 @@ where
     values.collect::<Result<M, _>>().map(Some)
 }
 
-/// The failures of a call that adds messages.
+/// Classifies the failures of a call that adds messages.
 pub(super) fn of_messages(
     failed: Vec<BatchResultErrorEntry>,
 ) -> impl Iterator<Item = (String, EntryError)> {
@@ -45,7 +45,7 @@ pub(super) fn of_messages(
     })
 }
 
-/// The failures of a call on leases.
+/// Classifies the failures of a call on leases.
 pub(super) fn of_leases(
     failed: Vec<BatchResultErrorEntry>,
 ) -> impl Iterator<Item = (String, EntryError)> {
@@ -66,8 +66,8 @@ fn view(entry: &BatchResultErrorEntry) -> FailedEntry<'_> {
 
 /// Whether the service no longer accepts the receipt handle.
 ///
-/// SQS says so in three ways: `ReceiptHandleIsInvalid`; `MessageNotInflight` for a message that is
-/// visible again; and `InvalidParameterValue` with "Value … for parameter ReceiptHandle is
+/// SQS reports this in three ways: `ReceiptHandleIsInvalid`; `MessageNotInflight` for a message
+/// that is visible again; and `InvalidParameterValue` with "Value … for parameter ReceiptHandle is
 /// invalid. Reason: The receipt handle has expired" (or "… Message does not exist or is not
 /// available for visibility timeout change").
 fn is_lease_lost(entry: &FailedEntry<'_>) -> bool {

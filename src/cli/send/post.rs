@@ -77,7 +77,11 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         (Ok(()), Some(seconds)) => {
             let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
-            wait(&*store, &commands, within, delivery.format.json, context, &bar).await
+            let report = |prepared: &PreparedCommand, outcome: &Outcome, decided_at| {
+                let json = delivery.format.json;
+                bar.suspend(|| print(prepared, outcome, decided_at, json, context))
+            };
+            wait(&*store, &commands, within, &bar, report).await
         }
     };
     bar.finish_and_clear();
@@ -180,14 +184,13 @@ async fn send(
     refused
 }
 
-/// Prints outcomes as they enter the ledger.
+/// Reports outcomes as they enter the ledger.
 async fn wait(
     store: &dyn ReadStore,
     commands: &[RoutedCommand],
     within: Duration,
-    json: bool,
-    context: &CliContext,
     bar: &ProgressBar,
+    mut report: impl FnMut(&PreparedCommand, &Outcome, Timestamp) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let awaited = commands.iter().map(|routed| &routed.command.command);
     let polling = LedgerPolling { interval: POLL_INTERVAL, within };
@@ -204,7 +207,7 @@ async fn wait(
                 code = ExitCode::Rejected;
             }
             let routed = commands.get(place).context("a command for every outcome")?;
-            bar.suspend(|| print(&routed.command, &outcome, decided_at, json, context))?;
+            report(&routed.command, &outcome, decided_at)?;
         }
     }
     Ok(code)

@@ -1,4 +1,4 @@
-//! Checks at the end: of the results among themselves, and of the tables against them.
+//! Checks at the end: the results against each other, and the tables against them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl TrackedReservation {
-    /// From when on its seats may be another's; `None` where they are sold.
+    /// When another reservation may take its seats; `None` if they are sold.
     fn free_from(&self) -> Option<Timestamp> {
         match (self.was_confirmed, self.ended_at) {
             (true, ended_at) => ended_at,
@@ -21,8 +21,8 @@ impl TrackedReservation {
 }
 
 impl Expectations {
-    /// Notes contradictions: a command without its outcome, a hold that did not expire, a seat that
-    /// two reservations had at the same time.
+    /// Records contradictions: a command without its outcome, a hold that did not expire, a seat
+    /// that two reservations had at the same time.
     pub fn close(&mut self) {
         let mut problems = Vec::new();
         for (key, command) in &self.commands {
@@ -48,7 +48,7 @@ impl Expectations {
         self.problems.append(&mut problems);
     }
 
-    /// The reservations of each seat, one after the other.
+    /// The reservations of each seat, in order.
     fn holders(&self) -> BTreeMap<&SeatNumber, Vec<&TrackedReservation>> {
         let mut holders: BTreeMap<&SeatNumber, Vec<&TrackedReservation>> = BTreeMap::new();
         for held in self.reservations.values().filter(|held| held.latest.pool.event_id().is_some())
@@ -64,8 +64,8 @@ impl Expectations {
         holders
     }
 
-    /// Notes every seat and line of the tables that differs from what the results say. Returns the
-    /// number of seats by status.
+    /// Records every seat and line of the tables that differs from the results. Returns the number
+    /// of seats by status.
     pub fn compare(&mut self, tables: Vec<Record>) -> BTreeMap<&'static str, u64> {
         let mut by_status = BTreeMap::new();
         let expected = self.seats();
@@ -130,7 +130,7 @@ impl Expectations {
 ///
 /// # Errors
 ///
-/// Where it cannot be read.
+/// The table cannot be read.
 pub async fn read_all(store: &dyn ScanStore, table: Table) -> Result<Vec<Record>, PortError> {
     let mut records = Vec::new();
     let mut from: Option<PageCursor> = None;

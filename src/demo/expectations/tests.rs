@@ -1,4 +1,4 @@
-//! What must never happen is noticed, and nothing else.
+//! Every forbidden result is detected, and no allowed one is reported.
 
 use super::*;
 use crate::{
@@ -40,8 +40,7 @@ fn seat_result(
     kind: &str,
     reservation: u128,
     version: u64,
-    made: u32,
-    time: u32,
+    [made, time]: [u32; 2],
 ) -> DecodedResult {
     let reservation = |status| Reservation {
         reservation_id: reservation_id(reservation),
@@ -77,7 +76,7 @@ fn not_owner(id: &str) -> DecodedResult {
     result_of(id, 1, Outcome::Rejected { rejection })
 }
 
-/// The problems where all of these results are expected.
+/// The problems if all of these results are expected.
 fn problems_of(results: &[DecodedResult]) -> Vec<String> {
     let mut expectations = Expectations::default();
     let any: ExpectedOutcomes =
@@ -92,8 +91,8 @@ fn problems_of(results: &[DecodedResult]) -> Vec<String> {
 
 #[test]
 fn a_seat_held_by_two_at_once_is_noticed() {
-    let first = seat_result("a", result::RESERVED, 1, 1, MADE, MADE);
-    let second = seat_result("b", result::RESERVED, 2, 1, 5, 5);
+    let first = seat_result("a", result::RESERVED, 1, 1, [MADE, MADE]);
+    let second = seat_result("b", result::RESERVED, 2, 1, [5, 5]);
     let problems = problems_of(&[first, second]);
     assert_eq!(problems, ["seat A-1 was given to two at the same time"]);
 }
@@ -101,24 +100,24 @@ fn a_seat_held_by_two_at_once_is_noticed() {
 #[test]
 fn a_seat_sold_and_given_to_another_later_is_noticed() {
     let problems = problems_of(&[
-        seat_result("a", result::RESERVED, 1, 1, MADE, MADE),
-        seat_result("b", result::CONFIRMED, 1, 2, MADE, 3),
-        seat_result("c", result::RESERVED, 2, 1, 20, 20),
+        seat_result("a", result::RESERVED, 1, 1, [MADE, MADE]),
+        seat_result("b", result::CONFIRMED, 1, 2, [MADE, 3]),
+        seat_result("c", result::RESERVED, 2, 1, [20, 20]),
     ]);
     assert_eq!(problems, ["seat A-1 was given to two at the same time"]);
 }
 
 #[test]
 fn a_seat_that_came_back_may_go_to_another() {
-    let reserved = || seat_result("a", result::RESERVED, 1, 1, MADE, MADE);
-    let next = |made| seat_result("z", result::RESERVED, 2, 1, made, made);
-    let cancelled = seat_result("b", result::CANCELLED, 1, 2, MADE, 4);
+    let reserved = || seat_result("a", result::RESERVED, 1, 1, [MADE, MADE]);
+    let next = |made| seat_result("z", result::RESERVED, 2, 1, [made, made]);
+    let cancelled = seat_result("b", result::CANCELLED, 1, 2, [MADE, 4]);
     assert_eq!(problems_of(&[reserved(), cancelled, next(4)]), [""; 0]);
     // Taken over at the end of the hold, before the expiry.
-    let expired = seat_result("b", result::EXPIRED, 1, 2, MADE, 13);
+    let expired = seat_result("b", result::EXPIRED, 1, 2, [MADE, 13]);
     assert_eq!(problems_of(&[reserved(), expired, next(EXPIRES)]), [""; 0]);
-    let sold = seat_result("b", result::CONFIRMED, 1, 2, MADE, 3);
-    let refunded = seat_result("c", result::CANCELLED, 1, 3, MADE, 5);
+    let sold = seat_result("b", result::CONFIRMED, 1, 2, [MADE, 3]);
+    let refunded = seat_result("c", result::CANCELLED, 1, 3, [MADE, 5]);
     assert_eq!(problems_of(&[reserved(), sold, refunded, next(5)]), [""; 0]);
 }
 

@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// What the parser and the library of RFC 8785 make of a text.
+/// The reference: the canonical form by `serde_json` and the RFC 8785 library.
 fn reference(json: &str) -> Result<String, String> {
     let value: Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
     Ok(serde_json_canonicalizer::to_string(&value).unwrap())
@@ -22,7 +22,7 @@ fn regex(pattern: &str) -> impl Strategy<Value = String> + use<> {
     string_regex(pattern).unwrap()
 }
 
-/// Numbers as a person or any library may spell them.
+/// Numbers in notations that people or libraries use.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         regex("-?(0|[1-9][0-9]{0,24})"),
@@ -36,7 +36,7 @@ fn number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Strings with their quotes: plain ones, escapes of every kind, surrogates in pairs and alone.
+/// Strings with their quotes: plain ones, all kinds of escapes, paired and lone surrogates.
 fn text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         8 => regex("[a-c]{0,3}"),
@@ -52,7 +52,7 @@ fn text() -> impl Strategy<Value = String> {
         .prop_map(|(parts, rare)| format!("\"{}{rare}\"", parts.concat()))
 }
 
-/// Texts of JSON, names repeated and in any order, with white space.
+/// JSON texts, with repeated names in any order and white space.
 fn json() -> impl Strategy<Value = String> {
     let word = proptest::sample::select(vec!["null", "true", "false"]).prop_map(str::to_owned);
     let leaf = prop_oneof![1 => word, 3 => number(), 3 => text()];

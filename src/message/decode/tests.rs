@@ -157,7 +157,7 @@ fn ten_thousand_lines_are_the_most() {
     assert_eq!(told.rejection.message, "data: expected 1 to 10000 seats and lines in all");
 }
 
-/// The fields a schema describes, with `[]` for the entries of an array.
+/// The fields that a schema describes, with `[]` for the entries of an array.
 fn described(root: &Value, schema: &Value, at: &str, found: &mut Vec<String>) {
     let schema = match schema["$ref"].as_str() {
         Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),

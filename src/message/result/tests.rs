@@ -102,7 +102,7 @@ fn an_outcome_has_one_id_and_an_answer_to_a_message_one_a_message() {
     }
 }
 
-/// A command whose every text is as long as JSON can make it.
+/// A command whose texts all have the maximum length in JSON.
 fn worst_key() -> CommandKey {
     CommandKey {
         source: WORST.repeat(Source::MAX_BYTES).parse().unwrap(),

@@ -23,45 +23,45 @@ pub const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {
     /// It does not exist. A reservation or ledger entry past its [retention](crate::retention)
-    /// counts as absent, deleted or not: the new item takes its place, and begins in its own first
+    /// counts as absent, deleted or not: the new item replaces it, and begins at its own first
     /// version.
     Absent,
     /// It exists in this version.
     Version(u64),
 }
 
-/// One item to be written, as a whole, under a condition.
+/// One whole item to write, under a condition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
     /// A seat.
     Seat {
         /// The seat's key.
         key: SeatKey,
-        /// The condition on what is there.
+        /// The condition on the stored item.
         expected: Expected,
         /// The new item.
         seat: Seat,
     },
     /// A line.
     Line {
-        /// The line's key.
+        /// The line's pool and SKU.
         key: LineKey,
-        /// The condition on what is there.
+        /// The condition on the stored item.
         expected: Expected,
         /// The new item.
         line: StockLevel,
     },
-    /// A reservation, which names itself. The adapter keeps it in the expiry index while ACTIVE,
-    /// and sets the time to live ([retention](crate::retention)) from its end where it was given
-    /// back.
+    /// A reservation, which contains its key. The adapter keeps it in the expiry index while
+    /// ACTIVE, and sets the time to live ([retention](crate::retention)) from its end if it was
+    /// released.
     Reservation {
-        /// The condition on what is there.
+        /// The condition on the stored item.
         expected: Expected,
         /// The new item.
         reservation: Reservation,
     },
-    /// A new ledger entry: it must be [`Expected::Absent`]. The marker of a chunk also replaces one
-    /// of an earlier intent, which says nothing of this one.
+    /// A new ledger entry: it must be [`Expected::Absent`]. A chunk's marker also replaces one of
+    /// an earlier intent, which is unrelated to this intent.
     Ledger {
         /// The entry's key.
         key: LedgerKey,
@@ -99,34 +99,35 @@ pub enum Check {
     },
 }
 
-/// Writes that are applied all together or not at all. Distinct items, at most
-/// [`TRANSACTION_ITEMS_MAX`] with the checks and [`TRANSACTION_BYTES_MAX`].
+/// Writes that are applied together or not at all. Distinct items, including the checks at most
+/// [`TRANSACTION_ITEMS_MAX`], and at most [`TRANSACTION_BYTES_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Transaction {
-    /// The items it writes.
+    /// The items to write.
     pub writes: Vec<Write>,
-    /// Conditions on items it does not write.
+    /// Conditions on other items.
     pub checks: Vec<Check>,
 }
 
-/// The write units a call consumed, as the store reports them; empty where it does not.
+/// The write units a call consumed, as reported by the store; empty if it does not report them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Consumed {
     /// Units by table.
     pub write_units: BTreeMap<Table, f64>,
 }
 
-/// How a commit can fail.
+/// The errors of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// A condition did not hold, or another transaction was in progress on the same item. Nothing
     /// was applied: load again and decide again.
     #[error("conflict: {0}")]
     Conflict(String),
-    /// The store will never take this request. Nothing was applied.
+    /// The store will never accept this request. Nothing was applied.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// The store is unavailable. [`PortError::Unavailable`]: it may have been applied.
+    /// The store is unavailable. On [`PortError::Unavailable`] the transaction may have been
+    /// applied.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -134,12 +135,12 @@ pub enum CommitError {
 /// Applies transactions.
 #[async_trait]
 pub trait CommitStore: Send + Sync {
-    /// Applies a transaction whole, or not at all. `token` makes repetitions of this very call
-    /// idempotent inside the client library; a caller takes a fresh one for each attempt.
+    /// Applies a transaction entirely, or not at all. `token` makes repetitions of this call
+    /// idempotent inside the client library; a caller passes a fresh one for each attempt.
     ///
-    /// One write alone, without checks, may go without its token, for its condition guards it: when
+    /// A single write without checks may be sent without the token, as its condition guards it: if
     /// its answer was lost, the repetition may report a conflict with the write's own first
-    /// sending. Loading again shows it in place.
+    /// sending. Loading again shows it applied.
     async fn commit(&self, transaction: &Transaction, token: Uuid)
     -> Result<Consumed, CommitError>;
 }

@@ -8,10 +8,10 @@ use crate::{
     ports::PortError,
 };
 
-/// How many shards the index of expiries has. Fixed: a change would orphan what is indexed.
+/// The number of shards of the expiry index. Fixed: a change would orphan indexed holds.
 pub const EXPIRY_SHARDS: u32 = 16;
 
-/// The shard of the expiry index that a reservation is in while it is ACTIVE.
+/// The expiry index's shard for an ACTIVE reservation.
 #[must_use]
 pub fn expiry_shard(id: ReservationId) -> u32 {
     // The last four bytes: random in UUIDv4 and v7, digest in v5.
@@ -24,7 +24,7 @@ pub fn expiry_shard(id: ReservationId) -> u32 {
 pub struct ExpiredHold {
     /// The reservation's id.
     pub reservation_id: ReservationId,
-    /// The pool it holds from.
+    /// The pool of its seats and lines.
     pub pool: PoolId,
     /// When it ended.
     pub expires_at: Timestamp,
@@ -63,8 +63,8 @@ pub struct ExpiryQuery {
     pub shard: u32,
     /// The range of `expires_at`.
     pub ended: Ended,
-    /// Where a page of the same shard and the same beginning of the range left off; `None` for the
-    /// first page.
+    /// Where a page of the same shard and the same start of the range ended; `None` for the first
+    /// page.
     pub from: Option<PageCursor>,
     /// The most holds of the page.
     pub limit: usize,
@@ -82,8 +82,8 @@ impl ExpiryQuery {
 #[async_trait]
 pub trait ExpiryIndex: Send + Sync {
     /// ACTIVE reservations of an expiry shard with `expires_at` in the range, the oldest first, at
-    /// most `limit`, from the beginning of the range or from the cursor; what was given back
-    /// meanwhile does not disturb the cursor. Eventually consistent: it may miss the newest and
-    /// show what has just ended.
+    /// most `limit`, from the start of the range or from the cursor; reservations released
+    /// meanwhile do not affect the cursor. Eventually consistent: it may miss the newest and show
+    /// holds that have just ended.
     async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError>;
 }

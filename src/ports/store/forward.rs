@@ -1,6 +1,6 @@
 //! Forwarding for a store that wraps another and intercepts some of its ports.
 
-/// Implements ports of the store by calls of the wrapped one:
+/// Implements store ports by forwarding to the wrapped store:
 /// `forward_store!(Wrapper => field: ScanStore, AttemptStore);`
 #[macro_export]
 macro_rules! forward_store {

@@ -22,7 +22,7 @@ pub enum LedgerRecord {
         command_type: CommandType,
         /// The pool the command names.
         pool: PoolId,
-        /// What was decided.
+        /// The decided outcome.
         outcome: Outcome,
         /// When it was decided.
         decided_at: Timestamp,
@@ -35,7 +35,7 @@ pub enum LedgerRecord {
         /// The end (exclusive) of each chunk, counted over the seats and then the lines.
         chunk_ends: Vec<u32>,
         /// When it began, which distinguishes this intent from an earlier one under the same key,
-        /// [retention](crate::retention) older.
+        /// older by the [retention](crate::retention).
         decided_at: Timestamp,
     },
     /// A chunk of a restock was applied.
@@ -44,7 +44,7 @@ pub enum LedgerRecord {
         digest: Digest,
         /// When the intent it belongs to began.
         begun_at: Timestamp,
-        /// What the chunk changed.
+        /// The chunk's changes.
         summary: RestockSummary,
         /// When it was applied.
         decided_at: Timestamp,
@@ -62,7 +62,7 @@ impl LedgerRecord {
         }
     }
 
-    /// From when its [retention](crate::retention) counts.
+    /// The start of its [retention](crate::retention).
     #[must_use]
     pub fn decided_at(&self) -> Timestamp {
         match self {

@@ -24,7 +24,7 @@ pub struct LoadRequest {
 }
 
 impl LoadRequest {
-    /// How many items are requested.
+    /// The number of requested items.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ledger.len() + self.reservations.len() + self.seats.len() + self.lines.len()
@@ -37,7 +37,7 @@ impl LoadRequest {
     }
 }
 
-/// The loaded items: every requested key is there, `None` where the item does not exist, or is past
+/// The loaded items: every requested key is present, `None` if the item does not exist or is past
 /// its [retention](crate::retention).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadSet {
@@ -55,10 +55,10 @@ pub struct ReadSet {
 #[async_trait]
 pub trait ReadStore: Send + Sync {
     /// Reads items with strong consistency. Every requested key is in the answer or the call fails:
-    /// a key that was not processed never counts as absent. No snapshot: items may be of
-    /// different moments.
+    /// an unprocessed key never counts as absent. Not a snapshot: items may be read at different
+    /// moments.
     async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError>;
 
-    /// Whether the tables can be reached, cheaply, for readiness.
+    /// Checks cheaply that the tables can be reached, for readiness.
     async fn ping(&self) -> Result<(), PortError>;
 }

@@ -17,7 +17,7 @@ pub enum Record {
     Line(LineKey, StockLevel),
     /// A reservation.
     Reservation(Reservation),
-    /// A ledger entry. Entries of attempts are left out.
+    /// A ledger entry. Entries of attempts are omitted.
     Ledger(LedgerKey, LedgerRecord),
 }
 
@@ -28,7 +28,7 @@ pub struct PageCursor(pub String);
 /// A page of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The page's items; a page may be empty and not be the last.
+    /// The page's items; an empty page is not necessarily the last.
     pub records: Vec<Record>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<PageCursor>,
@@ -37,8 +37,8 @@ pub struct Page {
 /// Reads whole tables and partitions, page by page.
 #[async_trait]
 pub trait ScanStore: ReadStore {
-    /// Reads a table page by page, for audits, without what is past its
-    /// [retention](crate::retention). Strongly consistent item by item.
+    /// Reads a table page by page, for audits, without items past their
+    /// [retention](crate::retention). Strongly consistent per item.
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError>;
 
     /// Every seat of an event, by seat number, page by page.

@@ -3,17 +3,17 @@
 /// Commands decided.
 pub(super) const COMMANDS: &str = "Commands";
 
-/// Restocks that took effect: out of [`COMMANDS`].
+/// Restocks that took effect: part of [`COMMANDS`].
 pub(super) const UPDATED: &str = "InventoryUpdated";
 
-/// Restocks that were rejected: out of [`COMMANDS`].
+/// Restocks that were rejected: part of [`COMMANDS`].
 pub(super) const UPDATE_ERROR: &str = "UpdateError";
 
 const COUNT: &str = "Count";
 const SECONDS: &str = "Seconds";
 
-/// Prometheus' name, CloudWatch's and the unit. `build_info` is left out: each line has the
-/// version.
+/// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
+/// line has the version.
 const NAMES: [(&str, &str, &str); 24] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),

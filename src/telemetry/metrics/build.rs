@@ -15,18 +15,18 @@ use crate::{
 
 const PREFIX: &str = "inventory";
 
-/// Seconds, for what takes calls over the network, up to what a lease lasts.
+/// Seconds, for network calls, up to the length of a lease.
 const CALL_SECONDS: [f64; 14] =
     [0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
-/// Seconds, for locks: from one call to Redis to the longest wait that makes sense.
+/// Seconds, for locks: from one call to Redis to the longest useful wait.
 const LOCK_SECONDS: [f64; 11] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// Messages: a receive brings 1…10.
+/// Messages: a receive returns 1…10.
 const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
 
-/// Seconds past their end and the margin, for holds.
+/// Seconds past the end of a hold and its margin.
 const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
 
 /// The results of a commit.
@@ -68,7 +68,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where a metric's name is no name or is there twice; never with the names here.
+    /// A metric's name is invalid or duplicate; never with the names here.
     pub fn new() -> Result<Self, Error> {
         let registry = Registry::new();
         let r = &registry;
@@ -149,7 +149,7 @@ impl Metrics {
     }
 }
 
-/// The outcome of such a command where it is not rejected.
+/// The outcome of such a command if it is not rejected.
 fn outcome_of(command: CommandType) -> &'static str {
     match command {
         CommandType::Reserve => "reserved",

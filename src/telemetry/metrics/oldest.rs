@@ -1,6 +1,6 @@
-//! How long the oldest message had waited: of the last two minutes, not of the last receive alone.
-//! One group that stands still comes up now and then between others that move, and a figure that
-//! the next receive overwrites would hardly be seen by a scrape.
+//! How long the oldest message had waited, over the last two minutes rather than the last receive.
+//! A group that stands still is received only now and then among others that move, and a scrape
+//! would hardly ever see a value that the next receive overwrites.
 
 use std::{
     collections::BTreeMap,
@@ -11,28 +11,28 @@ use std::{
 use prometheus::GaugeVec;
 use tokio::time::Instant;
 
-/// What is forgotten at once.
+/// The granularity of forgetting.
 const SLOT: Duration = Duration::from_secs(30);
 
-/// An age counts for 90 to 120 s. A head whose lease ran out comes again after the visibility
-/// timeout, 60 s by default, and the first who asks then gets it: it is never out of sight.
+/// An age counts for 90 to 120 s. A head whose lease expired returns after the visibility timeout,
+/// 60 s by default, and the next receive gets it: it never drops out of the gauge.
 const SLOTS: u32 = 4;
 
-/// The gauge, by queue, and what it is made of.
+/// The gauge, by queue, and the values it is computed from.
 pub(super) struct OldestAges {
     gauge: GaugeVec,
     queues: Mutex<BTreeMap<String, Largest>>,
 }
 
 impl OldestAges {
-    /// Reports by this gauge, whose one label is the queue.
+    /// Reports through this gauge, whose one label is the queue.
     pub(super) fn of(gauge: GaugeVec) -> Self {
         Self { gauge, queues: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Notes what a receive brought, zero where it was empty.
+    /// Records the oldest age of a receive, zero if it was empty.
     pub(super) fn received(&self, queue: &str, oldest: Duration, now: Instant) {
-        // Held while the gauge is set: pollers of a queue must not set it in another order.
+        // Held while the gauge is set, so that pollers of a queue cannot set it in another order.
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let age = match queues.get_mut(queue) {
             Some(largest) => largest.with(oldest, now),
@@ -42,7 +42,7 @@ impl OldestAges {
     }
 }
 
-/// The largest value lately.
+/// The largest recent value.
 struct Largest {
     /// When the first slot began.
     begun: Instant,
@@ -55,7 +55,7 @@ impl Largest {
         Self { begun: now, slots: [Duration::ZERO; SLOTS as usize] }
     }
 
-    /// The largest, with this one.
+    /// The largest value, including this one.
     fn with(&mut self, value: Duration, now: Instant) -> Duration {
         if now.saturating_duration_since(self.begun) >= SLOT * SLOTS {
             *self = Self::new(now);
@@ -86,7 +86,7 @@ mod tests {
         ages.gauge.with_label_values(&[queue]).get()
     }
 
-    /// A receive after so many milliseconds that brings a message of so many seconds.
+    /// A receive after `after_ms` milliseconds that returns a message of that age in seconds.
     fn receive(ages: &OldestAges, start: Instant, after_ms: u64, age: u64) {
         let now = start + Duration::from_millis(after_ms);
         ages.received(QUEUE, Duration::from_secs(age), now);
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_head_that_stands_still_is_seen_between_receives_of_what_moves() {
         let (ages, start) = (ages(), Instant::now());
-        // It comes again every 30 s, with ten fresh receives a second in between, for an hour.
+        // It returns every 30 s, with ten fresh receives a second in between, for an hour.
         for tenth in 0..36_000_u64 {
             let is_head = tenth % 300 == 0;
             let age = if is_head { 700 + tenth / 10 } else { 0 };
@@ -109,7 +109,7 @@ mod tests {
     fn a_head_that_comes_again_when_its_lease_ran_out_is_never_out_of_sight() {
         let (ages, start) = (ages(), Instant::now());
         for second in 0..3_600 {
-            // 60 s after it was received, and it takes a moment until it is asked for.
+            // It is received again a moment after its 60 s visibility timeout.
             let age = if second % 67 == 0 { 700 + second } else { 0 };
             receive(&ages, start, second * 1_000, age);
             assert!(told(&ages, QUEUE) >= 700.0, "after {second} s");

@@ -124,7 +124,7 @@ async fn a_message_that_waits_is_seen_past_the_next_receive() {
     assert_eq!(line(&metrics, start), format!("{start} 2"));
 }
 
-/// Rows of the table of metrics in the guide: name, labels, what CloudWatch calls it.
+/// Rows of the metrics table in the guide: name, labels, name in CloudWatch.
 fn documented() -> Vec<(String, Vec<String>, String)> {
     let guide = include_str!("../../../docs/operations/reference.md");
     let section = guide.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
@@ -139,7 +139,7 @@ fn documented() -> Vec<(String, Vec<String>, String)> {
     rows.collect()
 }
 
-/// Every figure there can be, with its labels.
+/// Every metric that can exist, with its labels.
 fn exposed(metrics: &Metrics) -> Vec<(String, Vec<String>)> {
     let oldest_age = Duration::from_secs(3);
     metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });

@@ -50,7 +50,7 @@ impl Batch {
         let batch = Context::new().with_span(batch);
         let process = |message: &Message<'_>| {
             let producer = producer(message);
-            // Where its own trace is another, it points to the batch it went with.
+            // A message with its own trace links to the batch that processes it.
             let links = producer.iter().map(|_| batch.span().span_context().clone());
             let parent = match &producer {
                 Some(producer) => Context::new().with_remote_span_context(producer.clone()),
@@ -69,7 +69,7 @@ impl Batch {
     }
 }
 
-/// What a span about a queue says of it.
+/// A span's attributes about a queue.
 fn of_queue(queue: &str, operation: &'static str) -> [KeyValue; 4] {
     [
         KeyValue::new("messaging.system", "aws_sqs"),
@@ -79,7 +79,7 @@ fn of_queue(queue: &str, operation: &'static str) -> [KeyValue; 4] {
     ]
 }
 
-/// What a message's span says of it: identities alone, no user and no body.
+/// The attributes of a message's span: ids only, no user and no body.
 fn of_message(queue: &str, message: &Message<'_>) -> Vec<KeyValue> {
     let Message { delivery, key, command_type, pool, context: _ } = message;
     let size = i64::try_from(delivery.body.len()).unwrap_or(i64::MAX);
@@ -111,7 +111,7 @@ impl BatchTrace for Batch {
         span.set_attribute(KeyValue::new("inventory.outcome", outcome.result_type()));
         span.set_attribute(KeyValue::new("inventory.replayed", replayed));
         if let Some(rejection) = outcome.rejection() {
-            // An answer, not an error.
+            // A rejection is an answer, not an error.
             span.set_attribute(KeyValue::new("inventory.rejection", rejection.code.as_str()));
         }
         context::to_carry(span.span_context())

@@ -50,12 +50,12 @@ impl ProducerSpan {
         context::to_carry(self.0.span().span_context())
     }
 
-    /// The queue took it.
+    /// The queue accepted the command.
     pub fn sent(&self) {
         self.0.span().end();
     }
 
-    /// The queue did not take it.
+    /// The queue did not accept the command.
     pub fn failed(&self, why: &str) {
         let span = self.0.span();
         span.set_attribute(KeyValue::new("error.type", "not_taken"));

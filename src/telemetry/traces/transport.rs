@@ -1,4 +1,4 @@
-//! How spans travel: over HTTP, by the client and the TLS that the AWS SDK uses too.
+//! Transport of spans: HTTP, with the client and the TLS that the AWS SDK uses.
 
 use std::{io, sync::Arc};
 
@@ -9,8 +9,8 @@ use tokio::runtime::Handle;
 
 use crate::config::TraceExport;
 
-/// An HTTP client that works on a Tokio runtime, whatever thread asks it. The SDK asks from a
-/// thread of its own.
+/// An HTTP client that runs on a Tokio runtime, from whatever thread it is called. The SDK calls it
+/// from its own thread.
 #[derive(Debug)]
 pub(super) struct Transport {
     client: Arc<dyn HttpClient>,

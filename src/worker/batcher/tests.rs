@@ -56,7 +56,7 @@ impl World {
         Self { carriage, batcher, begun: Instant::now() }
     }
 
-    /// A lane that comes after so many milliseconds with these entries.
+    /// A lane that arrives after `after_ms` with these entries.
     fn lane(&self, after_ms: u64, entries: &[usize]) -> Lane {
         let (batcher, entries, begun) = (self.batcher.clone(), entries.to_vec(), self.begun);
         let expected = batcher.expect();

@@ -1,5 +1,5 @@
-//! Expiries that cannot be handled. The sweeper posts each again by its own schedule for as long as
-//! its hold is there, and reports the hold as stuck: so its messages need not be kept.
+//! Expiries that cannot be handled. The sweeper posts each again on its own schedule while its hold
+//! exists, and reports the hold as stuck: so the message need not be kept.
 
 use tracing::info;
 
@@ -22,11 +22,11 @@ use crate::{
 /// Why an expiry was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferral {
-    /// It can never be applied as things stand.
+    /// It can never be applied in the current state.
     Poison,
-    /// It rests on an item that cannot be read.
+    /// It depends on an item that cannot be read.
     Unreadable,
-    /// It was handled alone as often as is allowed and never came to an outcome.
+    /// It was isolated for the maximum number of attempts without an outcome.
     Isolated,
 }
 
@@ -34,7 +34,7 @@ impl Deferral {
     /// Every reason.
     pub const ALL: [Self; 3] = [Self::Poison, Self::Unreadable, Self::Isolated];
 
-    /// The word for it.
+    /// The reason's word, in events and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,8 +44,8 @@ impl Deferral {
         }
     }
 
-    /// Failures after which such a message need not come again. Conflicts, outages and lost leases
-    /// are treated as of any other.
+    /// The reason for dropping after this failure, if any. Conflicts, outages and lost leases are
+    /// treated as for any other message.
     pub(super) fn of(failure: &Failure) -> Option<Self> {
         match failure {
             Failure::Poison(_) => Some(Self::Poison),
@@ -56,8 +56,8 @@ impl Deferral {
 }
 
 impl LaneContext {
-    /// The command of an expiry that the sweeper posted, on the queue that takes its source from
-    /// nobody else.
+    /// The command of an expiry that the sweeper posted, on the only queue that accepts the
+    /// sweeper's source.
     fn expiry<'m>(&self, held: &'m LeasedMessage) -> Option<&'m Command> {
         if self.queues.kind != QueueKind::Expiries {
             return None;
@@ -71,17 +71,17 @@ impl LaneContext {
         }
     }
 
-    /// Whether a copy in the dead letters would be of no use.
+    /// Whether the message is an expiry, so that a dead-letter copy has no use.
     pub(super) fn is_expiry(&self, held: &LeasedMessage) -> bool {
         self.expiry(held).is_some()
     }
 
-    /// Whether the message may be dropped after this failure, without an outcome and without a
-    /// copy, and why.
+    /// Whether, and why, the message may be dropped after this failure, without an outcome or a
+    /// copy.
     ///
-    /// Only one that never was in anybody's hands before: the outcome of an earlier attempt may be
-    /// on its way to the ledger, and without the message nobody would publish it. For the same
-    /// reason none whose command the ledger has, or whose entry cannot be read.
+    /// Only on its first receive: the outcome of an earlier attempt may be on its way to the
+    /// ledger, and without the message it would never be published. For the same reason, not if the
+    /// ledger has the command or its entry cannot be read.
     pub(super) async fn deferral(
         &self,
         failure: &Failure,
@@ -94,7 +94,7 @@ impl LaneContext {
         matches!(status, Ok(LedgerStatus::Unknown)).then_some(reason)
     }
 
-    /// Drops an expiry. Gives whether it could be deleted; otherwise it comes again.
+    /// Drops an expiry. Returns whether it was deleted; otherwise it is received again.
     pub(super) async fn defer_expiry(
         &self,
         held: &LeasedMessage,

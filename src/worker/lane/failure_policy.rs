@@ -14,30 +14,29 @@ use super::{
 };
 use crate::ports::{ReceiptHandle, queue::BATCH_ENTRIES_MAX};
 
-/// The longest a poisonous message is hidden between attempts.
+/// The longest delay between attempts at a poison message.
 const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// How long a message is hidden that rests on an item that cannot be read, the first time; twice as
-/// long each time it comes again, up to the greatest.
+/// The first delay of a message that depends on an unreadable item; it doubles with each receive,
+/// up to the maximum.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(10);
 const UNREADABLE_DELAY_MAX: Duration = Duration::from_secs(300);
 
-/// The same for one whose items are asked for more than they take, or whose pool alone does not
-/// answer.
+/// The same for a message whose items are throttled, or whose pool alone does not answer.
 const BUSY_DELAY: Duration = Duration::from_secs(1);
 const BUSY_DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// The same for one that met too many conflicts: from the second time on.
+/// The same for a message with too many conflicts, from the second receive on.
 const CONTENTION_DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// Twice as long for each receive, from the first on.
+/// Doubles `first` with each receive after the first, up to `most`.
 fn growing(receive_count: u32, first: Duration, most: Duration) -> Duration {
     let doublings = receive_count.saturating_sub(1).min(16);
     first.saturating_mul(1 << doublings).min(most)
 }
 
 impl LaneContext {
-    /// The one place that turns a failure into what happens to the messages that are left.
+    /// The one place that turns a failure into an action on the messages that are left.
     pub(super) async fn handle_failure(&self, failure: Failure, left: &[LeasedMessage]) {
         let head = left.first().map(|held| &held.delivery);
         let parsed = left.first().map(LeasedMessage::parsed);
@@ -51,7 +50,7 @@ impl LaneContext {
                 let of_pool = parsed.and_then(ParsedMessage::pool);
                 of_pool.inspect(|pool| self.troubled.failed_now(pool));
                 match (self.breaker.record_failure(what, of_pool), &failure) {
-                    // The pause holds it back.
+                    // The breaker's pause delays it already.
                     (FailureScope::All, Failure::Unavailable(_)) => Duration::ZERO,
                     _ => {
                         info!(group, what, command, pool, trace_id, "a group waits for its pool");
@@ -59,7 +58,7 @@ impl LaneContext {
                     }
                 }
             }
-            // Not tried, so it says nothing of the pool.
+            // The message was not tried, so it proves nothing about the pool.
             Failure::PoolFailing => growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX),
             Failure::CopyFailed(what) => {
                 self.queue_breaker.record_failure(what, parsed.and_then(ParsedMessage::pool));
@@ -111,8 +110,8 @@ impl LaneContext {
         self.context.observer.observe(&Event::Released { reason, messages });
     }
 
-    /// Releases what is still ours, in order: the first after the delay, which holds back the
-    /// others of its group, and those at once.
+    /// Releases the messages still leased, in order: the first after the delay, which holds back
+    /// its group, and the others at once.
     pub(super) async fn release(&self, left: &[LeasedMessage], delay: Duration) {
         let held: Vec<&LeasedMessage> = left.iter().filter(|held| held.lease.is_held()).collect();
         let changes: Vec<(ReceiptHandle, Duration)> = held

@@ -1,6 +1,5 @@
-//! Isolation: a message that was received too often is handled alone, and its attempts are counted,
-//! so that one that kills or baffles the worker ends in the dead letters and an outage
-//! dead-letters none.
+//! Isolation: a message that was received too often is handled alone and its attempts are counted.
+//! A message that crashes the worker is eventually dead-lettered; an outage dead-letters none.
 
 use std::{
     collections::VecDeque,
@@ -32,50 +31,51 @@ use crate::{
     },
 };
 
-/// Between two tries to take back attempts that ended in an unavailable dependency.
+/// The delay between tries to undo attempts that ended in an unavailable dependency.
 const UNDO_EVERY: Duration = Duration::from_secs(1);
 
-/// A message is dead-lettered only if no attempt of it was counted for so long: a worker whose count
-/// lost its answer has that time to undo it.
+/// A message is dead-lettered only if none of its attempts was counted for this long: a worker
+/// whose count lost its answer has that time to undo it.
 const ATTEMPT_ROLLBACK_WINDOW: SignedDuration = SignedDuration::from_secs(20);
 
-/// How long a message is hidden to be quiet for that long, by clocks that differ.
+/// How long a message is hidden before it is dead-lettered: the rollback window plus clock skew.
 pub(super) const DEAD_LETTER_DELAY: Duration = Duration::from_secs(23);
 
-/// Attempts that ended in an unavailable dependency and are still counted. Each is undone
-/// as soon as the store allows it, and before any other attempt is counted: an outage
-/// dead-letters none, and a crash costs a message no more than one attempt.
+/// Attempts that ended in an unavailable dependency and are still counted. Each is undone as soon
+/// as the store allows it, and before any other attempt is counted: an outage dead-letters no
+/// message, and a crash costs a message at most one attempt.
 #[derive(Clone, Default)]
 pub(in crate::worker) struct UncountedAttempts {
-    /// By the message's id.
+    /// Message ids.
     counted: Arc<Mutex<VecDeque<String>>>,
     /// Held while the first of them is undone.
     settling: Arc<tokio::sync::Mutex<()>>,
     undoing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The most messages that a worker isolates at a time, however much room it has.
+/// The most messages that a worker isolates at a time, whatever its limit in flight.
 const ISOLATED_MAX: usize = 16;
 
-/// Isolated messages take at most this share of the messages in flight.
+/// Isolated messages take at most one in this many of the messages in flight.
 const ISOLATED_SHARE: usize = 100;
 
-/// How long a message that finds no place is hidden, at least half of it.
+/// How long a message is hidden when no slot is free; at least half of this, with jitter.
 const NO_PLACE_DELAY: Duration = Duration::from_secs(10);
 
-/// The same while few wait and are being settled, as after an outage: places become free.
+/// The same while few messages wait and slots become free, as after an outage.
 const NO_PLACE_DELAY_MOVING: Duration = Duration::from_secs(1);
 
-/// How long ago the last message was settled, at most, for that.
+/// The shorter delay applies for this long after an isolated message was last settled.
 const MOVING_FOR: Duration = Duration::from_secs(5);
 
-/// How many found no place since then, at most: where more wait, receives are not for them alone.
+/// The shorter delay applies to at most this many messages since then. If more wait, they must not
+/// dominate receives.
 const MOVING_REFUSED_MAX: usize = ISOLATED_MAX;
 
-/// Isolated messages of a worker are handled one after the other: were they handled side by side,
-/// a crash caused by one would count against the others. A few wait for their turn, each with room
-/// for one message; one that finds no place is released for a while. So what is stuck never takes
-/// more of the worker's room than that, whatever its number.
+/// Isolated messages of a worker are handled sequentially: side by side, a crash caused by one
+/// would count against the others. A few wait for their turn, each with a slot for one message; a
+/// message that finds no slot is released for a while. So stuck messages never take more room than
+/// that, whatever their number.
 #[derive(Clone)]
 pub(in crate::worker) struct Isolation {
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -83,12 +83,12 @@ pub(in crate::worker) struct Isolation {
     turnover: Arc<Mutex<Turnover>>,
 }
 
-/// What the delay of a message rests on that finds no place.
+/// The state that determines the delay of a message that finds no slot.
 #[derive(Default)]
 struct Turnover {
     /// When the last isolated message was settled.
     settled: Option<Instant>,
-    /// How many found no place since.
+    /// How many messages found no slot since then.
     refused: usize,
 }
 
@@ -110,7 +110,7 @@ impl Isolation {
         *self.turnover() = Turnover { settled: Some(Instant::now()), refused: 0 };
     }
 
-    /// A message found no place. Gives for how long it is hidden.
+    /// Records that a message found no slot. Returns how long to hide it.
     fn refused(&self) -> Duration {
         let mut turnover = self.turnover();
         turnover.refused = turnover.refused.saturating_add(1);
@@ -121,7 +121,7 @@ impl Isolation {
         }
     }
 
-    /// A place to wait in, if there is one.
+    /// A slot to wait in, if one is free.
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
@@ -151,10 +151,10 @@ impl UncountedAttempts {
 }
 
 impl LaneContext {
-    /// Takes back what an outage had counted, for as long as it takes, or as the worker's grace
-    /// lasts.
+    /// Undoes the attempts that an outage counted, retrying until done or until the worker's grace
+    /// has passed.
     pub(super) async fn undo_attempts(&self) {
-        // One lane is enough.
+        // One lane at a time is enough.
         let Ok(_alone) = self.uncounted.undoing.try_lock() else { return };
         while self.uncounted.first().is_some() {
             let Err(error) = self.uncounted.settle(&*self.context.store).await else { return };
@@ -163,9 +163,9 @@ impl LaneContext {
         }
     }
 
-    /// A place for the first of the messages, if there is one. What waits alone holds room for one
-    /// message, and without a place for none: the others are released, and what room they had is
-    /// given back.
+    /// A slot for the first of the messages, if one is free. An isolated message holds permits for
+    /// itself alone; without a slot it holds none. The other messages are released and their
+    /// permits returned.
     pub(super) async fn isolate(
         &self,
         waiting: &mut VecDeque<LeasedMessage>,
@@ -187,8 +187,7 @@ impl LaneContext {
         place
     }
 
-    /// For how long a message is hidden that found no place: some time, so that not all of them
-    /// come back at once.
+    /// How long to hide a message that found no slot, with jitter so that not all return at once.
     pub(super) fn isolation_delay<'a>(
         &self,
         released: impl IntoIterator<Item = &'a LeasedMessage>,
@@ -202,10 +201,10 @@ impl LaneContext {
         spread.max(redelivery_backoff(head.receive_count))
     }
 
-    /// A message that was received too often is handled alone, after its attempt is counted.
+    /// Handles a message that was received too often alone, after counting its attempt.
     ///
-    /// After one attempt too many it is dead-lettered, unless another was counted a short while ago:
-    /// then it is released untried.
+    /// After its last allowed attempt it is dead-lettered, unless an attempt was counted a short
+    /// while ago: then it is released untried.
     pub(super) async fn process_isolated(
         &self,
         head: &[LeasedMessage],
@@ -216,7 +215,7 @@ impl LaneContext {
         };
         let _turn = self.isolation.turn.lock().await;
         let message_id = &isolated.delivery.message_id;
-        // The turn may have been long in coming: what is not to be begun is not counted.
+        // The wait for its turn may have been long: an attempt that must not begin is not counted.
         if self.context.shutdown.working.is_cancelled() {
             return Settled::failed(Failure::Stopping);
         }
@@ -250,9 +249,9 @@ impl LaneContext {
         settled
     }
 
-    /// Counts one more attempt. One that was throttled or whose answer was lost may have been
-    /// counted: it is undone, and if it was not counted, the message has one attempt more than
-    /// it should.
+    /// Counts one more attempt. If the call was throttled or its answer lost, the attempt may have
+    /// been counted: it is undone, and if it was not counted, the message gets one attempt too
+    /// many.
     async fn count_attempt(&self, message_id: &str, now: Timestamp) -> Result<Attempt, Failure> {
         self.uncounted.settle(&*self.context.store).await?;
         let counted = self.context.store.record_attempt(message_id, now).await;
@@ -262,8 +261,9 @@ impl LaneContext {
         Ok(counted?)
     }
 
-    /// To the dead letters, unless the ledger knows the command: what has begun is never given up,
-    /// and what has an outcome only if that cannot be published, for then a person must be told.
+    /// Dead-letters the message, unless the ledger has the command: a begun command is never
+    /// dead-lettered, and a decided one only if its outcome cannot be published, because then an
+    /// operator must know.
     async fn dead_letter_exhausted(
         &self,
         isolated: &LeasedMessage,

@@ -1,8 +1,9 @@
-//! What a queue would do to a message by itself, and the copy that is made before.
+//! Copies messages before their queue drops or moves them by itself.
 //!
-//! A queue drops what its retention ends for, and moves what was received too often to the dead
-//! letters without a word of when it was first sent. Both are done here first, with everything that
-//! is known of the message. The limits are the queue's own: an operator may have set them lower.
+//! A queue drops messages at the end of their retention, and moves those received too often to its
+//! dead-letter queue without recording when they were first sent. The worker does both earlier,
+//! with everything it knows of the message. The limits are the queue's own: an operator may have
+//! set them lower.
 
 use std::{
     collections::VecDeque,
@@ -20,21 +21,20 @@ use crate::{
     worker::{QueuePair, dead_letters::Reason, failure::Failure},
 };
 
-/// How long before its retention ends a message is copied: a day, for an outage at that moment, or a
-/// quarter of a short retention.
+/// How long before the end of its retention a message is copied: a day, to survive an outage at
+/// that moment, or a quarter of a short retention.
 const RETENTION_MARGIN: Duration = Duration::from_secs(86_400);
 
-/// How many receives before its queue would move a message it is copied: one in a hundred, so that
-/// several workers in a row may die before they come to it.
+/// A message is copied when one in this many of the receives that its queue allows is left, so that
+/// several workers in a row may crash before they reach it.
 const RECEIVES_MARGIN: u32 = 100;
 
-/// How long limits count as known, and how long it is before a queue that does not tell them is
-/// asked again.
+/// How long limits are cached, and how long until a queue that did not report them is asked again.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// The limits of a queue and of its dead-letter queue, asked for when they are first needed and now
-/// and then again.
+/// The limits of a queue and of its dead-letter queue, read when first needed and refreshed
+/// periodically.
 pub(in crate::worker) struct KnownLimits {
     queue: Known,
     dead_letters: Known,
@@ -57,7 +57,8 @@ impl KnownLimits {
         self.dead_letters.get().await
     }
 
-    /// The limits of the queue, if it tells them: a message that fails is looked at another time.
+    /// The queue's limits, if it reports them; otherwise a failing message is checked at a later
+    /// receive.
     async fn of_queue(&self) -> Option<QueueLimits> {
         self.queue.get().await.ok()
     }
@@ -83,9 +84,9 @@ impl Known {
 }
 
 impl LaneContext {
-    /// Copies the first of the messages to the dead letters, and takes it out, where its queue would
-    /// soon move it there: whatever keeps killing its workers, or failing, need not be its fault,
-    /// and without the copy nobody could say when it was first sent.
+    /// Copies the first message to the dead-letter queue and deletes it if its queue would soon
+    /// move it: the cause of the crashes or failures need not be the message, and without the copy
+    /// the time it was first sent would be lost.
     pub(super) async fn hands_over_before_redrive(
         &self,
         waiting: &mut VecDeque<LeasedMessage>,
@@ -105,8 +106,8 @@ impl LaneContext {
         self.hands_over(waiting, Reason::Receives, &detail).await
     }
 
-    /// The same for the first of messages that could not be finished, where its queue would drop it
-    /// within a day.
+    /// The same for the first message that could not be finished, if its queue would drop it within
+    /// a day.
     pub(super) async fn hands_over_before_retention(
         &self,
         failure: &Failure,

@@ -1,18 +1,18 @@
-//! How long a message is hidden at least, by how often it was received.
+//! The minimum time a message is hidden, by its receive count.
 
 use std::time::Duration;
 
-/// From so many receives on a message is hidden for longer each time.
+/// From this receive count on, the delay grows.
 const BACKOFF_FROM_RECEIVES: u32 = 100;
-/// By how much longer than the time before.
+/// The factor between consecutive delays.
 const BACKOFF_GROWTH: f64 = 1.011;
-/// SQS allows 12 hours from the receive on.
+/// SQS limits a visibility timeout to 12 hours from the receive.
 const REDELIVERY_BACKOFF_MAX: Duration = Duration::from_secs(6 * 3_600);
 
-/// The least time that a message is hidden which was received so often. A receive counts towards the
-/// queue's own redrive (1,000, the most SQS allows) whoever is to blame: from the hundredth to the
-/// thousandth it is stretched over more than the 14 days that a queue keeps a message, and what is
-/// waited after an outage stays near a hundredth of it.
+/// The minimum time to hide a message with this receive count. Every receive counts towards the
+/// queue's own redrive (1,000, the most SQS allows), whatever its cause: the receives from the
+/// hundredth to the thousandth are stretched over more than the 14 days that a queue keeps a
+/// message, while the wait after an outage stays near a hundredth of the outage.
 pub(super) fn redelivery_backoff(receive_count: u32) -> Duration {
     let Some(beyond) =
         receive_count.checked_sub(BACKOFF_FROM_RECEIVES).filter(|beyond| *beyond > 0)

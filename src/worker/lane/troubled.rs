@@ -1,7 +1,7 @@
-//! Pools that failed a moment ago get a share of the worker's room, and no more.
+//! Pools that failed a moment ago get a limited share of the worker's room.
 //!
-//! A partition that hangs keeps a message for as long as its calls take to time out. Were all that
-//! is sent to its pool tried at once, it would fill the room, and every other pool would wait.
+//! A partition that hangs keeps a message until its calls time out. If all messages for its pool
+//! were tried at once, they would fill the room and every other pool would wait.
 
 use std::{
     collections::BTreeMap,
@@ -16,16 +16,16 @@ use tokio::{
 
 use crate::{domain::PoolId, ports::queue::BATCH_ENTRIES_MAX, worker::settings::Settings};
 
-/// The share of the messages in flight that all such pools have together, as lanes of ten.
+/// All such pools together get one in this many of the messages in flight, as lanes of ten.
 const SHARE: usize = 8;
 
-/// For how long a failure counts.
+/// How long a failure counts.
 const LASTS: Duration = Duration::from_secs(10);
 
-/// The most pools that are remembered: where more fail, it is not they.
+/// The most pools that are remembered. If more fail, the cause is not the pools.
 const POOLS_MAX: usize = 1_024;
 
-/// The pools that failed lately, and the lanes that may try them.
+/// The pools that failed recently, and the slots for lanes that may try them.
 #[derive(Clone)]
 pub(in crate::worker) struct TroubledPools {
     failed: Arc<Mutex<BTreeMap<PoolId, Instant>>>,
@@ -34,11 +34,11 @@ pub(in crate::worker) struct TroubledPools {
 
 /// Whether a lane may try its pool.
 pub(super) enum Admission {
-    /// Its pool works, as far as is known.
+    /// No recent failure of its pool is known.
     Free,
-    /// Its pool failed, and it has a place to try it.
+    /// Its pool failed, and the lane has a slot to try it.
     Trying(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
-    /// Its pool failed, and enough others are trying.
+    /// Its pool failed, and all slots are taken.
     Full,
 }
 

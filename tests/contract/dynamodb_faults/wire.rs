@@ -1,5 +1,5 @@
-//! A wire with faults, under the real client: what it carries is recorded, what it answers is
-//! scripted. Beyond the script it carries everything to a server behind it, where there is one.
+//! A wire with faults, under the real client: it records requests and answers by script. After the
+//! script it forwards everything to the server behind it, if there is one.
 
 use std::{
     collections::VecDeque,
@@ -24,9 +24,9 @@ use serde_json::{Value, json};
 /// What the wire does with one request.
 #[derive(Clone, Debug)]
 pub enum Turn {
-    /// Carries it to the server and the answer back.
+    /// Forwards it to the server and returns the answer.
     Carry,
-    /// Carries it to the server and loses the answer.
+    /// Forwards it to the server and drops the answer.
     LoseAnswer,
     /// Answers in the server's place.
     Answer(u16, Value),
@@ -34,7 +34,7 @@ pub enum Turn {
     Silence,
     /// Answers a BatchGetItem with every key unprocessed.
     AllUnprocessed,
-    /// Carries a BatchGetItem and makes every second key of each table unprocessed.
+    /// Forwards a BatchGetItem and makes every second key of each table unprocessed.
     HalfUnprocessed,
 }
 
@@ -45,7 +45,7 @@ impl Turn {
         Self::Answer(status, json!({ "__type": kind, "message": format!("scripted {code}") }))
     }
 
-    /// A transaction cancelled for these reasons, one an item.
+    /// A transaction cancelled for these reasons, one per item.
     pub fn cancelled(codes: &[&str]) -> Self {
         let reasons: Vec<Value> = codes.iter().map(|code| json!({ "Code": code })).collect();
         let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
@@ -57,7 +57,7 @@ impl Turn {
     }
 }
 
-/// A request that was carried, as DynamoDB reads it.
+/// A recorded request, as DynamoDB reads it.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// `TransactWriteItems`, `Query`, …
@@ -79,7 +79,7 @@ struct State {
 }
 
 impl Wire {
-    /// Plays the script, then does the same for ever.
+    /// Plays the script, then does `afterwards` permanently.
     pub fn new(script: impl IntoIterator<Item = Turn>, afterwards: Turn) -> Self {
         Self(Arc::new(State {
             script: Mutex::new(script.into_iter().collect()),
@@ -89,12 +89,12 @@ impl Wire {
         }))
     }
 
-    /// What to do with the next requests, before anything else.
+    /// Sets the turns of the next requests, ahead of the script.
     pub fn next(&self, turns: impl IntoIterator<Item = Turn>) {
         self.0.script.lock().unwrap().extend(turns);
     }
 
-    /// What was sent since this was last asked.
+    /// The requests sent since the last call.
     pub fn take_sent(&self) -> Vec<Sent> {
         std::mem::take(&mut *self.0.sent.lock().unwrap())
     }
@@ -161,8 +161,8 @@ async fn play(
     }
 }
 
-/// The keys of a BatchGetItem whose index in their table is picked, as it is answered. Whether they
-/// are to be read consistently is left out: the client has to say so again.
+/// The keys of a BatchGetItem whose index in their table is picked, in the form of an answer. The
+/// flag for consistent reads is left out: the client has to set it again.
 fn unprocessed(body: &Value, picked: impl Fn(usize) -> bool) -> Value {
     let tables = body["RequestItems"].as_object().unwrap();
     let left = tables.iter().map(|(table, asked)| {

@@ -1,4 +1,4 @@
-//! What a cluster can go through.
+//! Failures of a cluster.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::servers::{Server, free_port, is_spared, try_lock, until};
 
-/// Three masters with a third of the slots each; the first has a replica if asked for.
+/// Three masters with a third of the slots each; the first optionally has a replica.
 struct Cluster {
     masters: Vec<Server>,
     replica: Option<Server>,
@@ -72,7 +72,7 @@ impl Cluster {
         RedisLocks::new(urls.join(",").parse().unwrap())
     }
 
-    /// A scope whose slot is, to begin with, served by that master.
+    /// A scope whose slot that master serves at first.
     async fn scope_on(&self, index: usize) -> (String, u16) {
         let (from, to) = FIRST_SLOTS[index];
         for number in 0..1_000 {
@@ -170,7 +170,7 @@ async fn a_slot_that_moves_is_followed() {
     let cluster = Cluster::start(false).await;
     let locks = cluster.locks();
     let (scope, slot) = cluster.scope_on(0).await;
-    // Known to be on the first master, with nothing in it.
+    // Reaches the first master, which holds no key of it.
     let nothing = locks.release(&scope, &["any".to_owned()], Uuid::nil()).await;
     assert_eq!(nothing, Ok(()));
     let second = cluster.id_of_master(1).await;

@@ -1,4 +1,4 @@
-//! What a single server can go through.
+//! Failures of a single server.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn a_server_that_hangs_is_given_up_and_found_again() {
     let locks = server.locks();
     assert_eq!(try_lock(&locks, SCOPE).await, Ok(true));
     server.hang().await;
-    // Each call comes back in bounded time, or `try_lock` fails the test.
+    // Each call returns in bounded time, or `try_lock` fails the test.
     until("calls are spared", async || {
         let answer = try_lock(&locks, SCOPE).await;
         assert!(matches!(answer, Err(PortError::Unavailable(_))), "{answer:?}");
@@ -129,7 +129,7 @@ async fn a_lease_is_a_key_that_goes_by_itself() {
     assert_eq!(locks.acquire(SCOPE, &seat(), TOKEN, MINUTE).await, Ok(true));
     let left: u64 = server.ask(&format!("PTTL {key}")).await;
     assert!((1..=60_000).contains(&left), "{left}");
-    // Taken again, it lasts as long as the new lease says.
+    // Acquired again, it lasts as long as the new lease.
     assert_eq!(locks.acquire(SCOPE, &seat(), TOKEN, short).await, Ok(true));
     until("the key is gone", async || !server.ask::<bool>(&format!("EXISTS {key}")).await).await;
     assert_eq!(server.ask::<u64>("DBSIZE").await, 0);

@@ -1,4 +1,4 @@
-//! Redis servers of a test's own, gone when the test is.
+//! Redis servers of one test, stopped when it ends.
 
 use std::{
     net::TcpListener,
@@ -18,10 +18,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// How long a condition may take to come true on a busy machine.
+/// The timeout of a condition on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A redis-server on a port of its own.
+/// A redis-server on its own port.
 pub struct Server {
     pub port: u16,
     options: Vec<String>,
@@ -30,14 +30,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Runs, and answers.
+    /// Starts a server and waits until it answers.
     pub async fn start(options: &[&str]) -> Self {
         let mut server = Self::prepare(options);
         server.run().await;
         server
     }
 
-    /// Has a port, and does not run yet.
+    /// Reserves a port without starting a server.
     pub fn prepare(options: &[&str]) -> Self {
         Self {
             port: free_port(),
@@ -65,18 +65,18 @@ impl Server {
             .await;
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it at once, like a crash.
     pub async fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().await.unwrap();
     }
 
-    /// Stops it where it is: its connections stay open and answer nothing.
+    /// Stops the process: its connections stay open and answer nothing.
     pub async fn hang(&self) {
         assert!(self.signal("-STOP").await.success());
     }
 
-    /// Lets it go on after [`Self::hang`].
+    /// Resumes it after [`Self::hang`].
     pub async fn go_on(&self) {
         assert!(self.signal("-CONT").await.success());
     }
@@ -94,7 +94,7 @@ impl Server {
         RedisLocks::new(self.url().parse().unwrap())
     }
 
-    /// Asks it something, as an operator would.
+    /// Sends it a command, as an operator would.
     pub async fn ask<T: FromRedisValue>(&self, words: &str) -> T {
         let mut connection = self.connect().await;
         let mut command = redis::Cmd::new();
@@ -104,7 +104,7 @@ impl Server {
         command.query_async(&mut connection).await.unwrap()
     }
 
-    /// Tells it something that it may refuse for now. Returns whether it was done.
+    /// Sends it a command that it may refuse for now. Returns whether it succeeded.
     pub async fn try_ask(&self, words: &str) -> bool {
         let mut command = redis::Cmd::new();
         words.split(' ').for_each(|word| {
@@ -119,7 +119,7 @@ impl Server {
     }
 }
 
-/// An id that nobody else has.
+/// An id that no other test uses.
 pub fn unique() -> Uuid {
     Random::new().uuid()
 }
@@ -137,9 +137,9 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Tries to lock one name of a scope for a minute, under a token of its own.
+/// Tries to lock one name of a scope for a minute, under a new token.
 ///
-/// Fails the test when there is no answer of whatever kind long after the adapter's own bound.
+/// Fails the test if there is no answer of any kind long after the adapter's own timeout.
 pub async fn try_lock(locks: &RedisLocks, scope: &str) -> Result<bool, PortError> {
     use inventory_worker::ports::Locks as _;
     let name = [unique().to_string()];

@@ -10,7 +10,7 @@ use super::servers::{Server, free_port, try_lock, until};
 
 const SCOPE: &str = "event#42";
 
-/// Set for a run of this very test in a process of its own, which trusts the test's authority.
+/// Set when this test runs in a separate process that trusts the test's authority.
 const URL: &str = "INVENTORY_TEST_REDIS_TLS_CHILD";
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn an_encrypted_connection_is_made_with_a_server_that_is_trusted_and_no_ot
     let (server, url) = encrypted(certificates.path()).await;
 
     let untrusting = RedisLocks::new(url.parse().unwrap());
-    // A handshake on a busy machine may outlast the time limit of a call first.
+    // A handshake on a busy machine may exceed the timeout of a call first.
     until("the certificate is refused", async || {
         let answer = try_lock(&untrusting, SCOPE).await;
         assert_ne!(answer, Ok(true));
@@ -32,7 +32,7 @@ async fn an_encrypted_connection_is_made_with_a_server_that_is_trusted_and_no_ot
     .await;
     assert_eq!(server.ask::<u64>("DBSIZE").await, 0);
 
-    // On Linux by way of the running process: its file may have been built anew meanwhile.
+    // On Linux through the running process: its file may have been rebuilt meanwhile.
     let running = Path::new("/proc/self/exe");
     let itself =
         if running.exists() { running.to_owned() } else { std::env::current_exe().unwrap() };
@@ -55,7 +55,7 @@ async fn trusting(url: &str) {
     until("a lock is taken", async || try_lock(&locks, SCOPE).await == Ok(true)).await;
 }
 
-/// A server with a plain port for the test, and an encrypted one.
+/// A server with a plain port for the test, and an encrypted port.
 async fn encrypted(folder: &Path) -> (Server, String) {
     let port = free_port();
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
@@ -75,7 +75,7 @@ async fn encrypted(folder: &Path) -> (Server, String) {
     (server, format!("rediss://127.0.0.1:{port}"))
 }
 
-/// An authority, and a server's certificate from it, made for this run.
+/// A certificate authority, and a server's certificate from it, created for this run.
 async fn certificates() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let extensions = "subjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n";

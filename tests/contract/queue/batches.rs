@@ -1,4 +1,4 @@
-//! What is carried, in which amounts, and how a batch is answered.
+//! The content and size of batches, and their answers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use inventory_worker::{
 use super::{QueueHarness, helpers::*};
 use crate::harness::LONG;
 
-/// How often an approximate count is read again before it counts as wrong.
+/// How often an approximate count is read before it counts as wrong.
 const LOOKS_MAX: usize = 20;
 
 pub async fn what_was_sent_is_received(harness: &dyn QueueHarness) {
@@ -43,7 +43,7 @@ pub async fn a_longer_message_is_refused(harness: &dyn QueueHarness) {
     let queue = harness.queue().await;
     let body = "x".repeat(MESSAGE_BYTES_MAX + 1);
     match queue.send(&[message("g", &body)]).await {
-        // Alone in its batch, either the entry is too long or the batch is.
+        // In a batch of one, the entry may be too long or the batch may.
         Err(PortError::Refused(_)) => {}
         Ok(answers) => assert!(matches!(answers[..], [Err(EntryError::Refused(_))]), "{answers:?}"),
         Err(other) => panic!("{other:?}"),

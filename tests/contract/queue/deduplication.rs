@@ -1,4 +1,4 @@
-//! What counts as sent before.
+//! Deduplication of repeated messages.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub async fn the_same_content_is_sent_once(harness: &dyn QueueHarness) {
     let queue = harness.queue().await;
     send(&queue, "g", &["1", "2", "1"]).await;
     send(&queue, "g", &["2", "3"]).await;
-    // Attributes are no part of the content.
+    // Attributes are not part of the content.
     let mut same = message("g", "3");
     same.attributes.insert("name".to_owned(), "value".to_owned());
     assert!(queue.send(&[same]).await.unwrap()[0].is_ok());

@@ -1,4 +1,4 @@
-//! Short ways to send, receive and answer.
+//! Helpers that send, receive and answer.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ pub async fn send(queue: &Arc<dyn Queue>, group: &str, bodies: &[&str]) {
     }
 }
 
-/// A receive of up to ten that waits a little, under an attempt id of its own.
+/// A receive of up to ten with a short wait, under a new attempt id.
 pub fn request(visibility: Duration) -> ReceiveRequest {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -46,7 +46,7 @@ pub async fn receive_for(queue: &Arc<dyn Queue>, visibility: Duration) -> Vec<De
     queue.receive(&request(visibility)).await.unwrap()
 }
 
-/// What the deliveries say, in order.
+/// The bodies of the deliveries, in order.
 pub fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
     deliveries.iter().map(|delivery| delivery.body.as_str()).collect()
 }
@@ -63,7 +63,7 @@ pub async fn delete(queue: &Arc<dyn Queue>, deliveries: &[Delivery]) {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
-/// Releases all of them at once; every one must succeed.
+/// Releases all of them at once; every release must succeed.
 pub async fn release(queue: &Arc<dyn Queue>, deliveries: &[Delivery]) {
     let changes: Vec<_> =
         receipts(deliveries).into_iter().map(|receipt| (receipt, Duration::ZERO)).collect();
@@ -72,7 +72,7 @@ pub async fn release(queue: &Arc<dyn Queue>, deliveries: &[Delivery]) {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
-/// Receives until `count` messages are there: a receive may give fewer than it could.
+/// Receives until `count` messages have arrived: a receive may return fewer than are available.
 pub async fn receive_all(queue: &Arc<dyn Queue>, count: usize) -> Vec<Delivery> {
     let mut all = Vec::new();
     while all.len() < count {
@@ -83,14 +83,14 @@ pub async fn receive_all(queue: &Arc<dyn Queue>, count: usize) -> Vec<Delivery> 
     all
 }
 
-/// What deleting by the one receipt comes to.
+/// The result of deleting by one receipt.
 pub async fn delete_one(queue: &Arc<dyn Queue>, delivery: &Delivery) -> Result<(), EntryError> {
     let mut answers = queue.delete(std::slice::from_ref(&delivery.receipt)).await.unwrap();
     assert_eq!(answers.len(), 1);
     answers.remove(0)
 }
 
-/// What making the one lease end in `by` comes to.
+/// The result of ending one lease in `by`.
 pub async fn change_one(
     queue: &Arc<dyn Queue>,
     delivery: &Delivery,

@@ -1,4 +1,4 @@
-//! What a receive gives, and how it waits.
+//! What a receive returns, and how it waits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::harness::{A_WHILE, LONG, LONGER};
 /// The longest long poll.
 const POLL: Duration = Duration::from_secs(20);
 
-/// A receive that was woken has come back long before [`POLL`] is over.
+/// A receive that was woken returns long before [`POLL`] is over.
 const WOKEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// Starts a long poll, and goes on once it waits.
+/// Starts a long poll, and returns once it waits.
 async fn wait_for_messages(
     harness: &dyn QueueHarness,
     queue: &Arc<dyn Queue>,
@@ -98,7 +98,7 @@ pub async fn a_waiting_receive_wakes_when_its_group_is_unlocked(harness: &dyn Qu
 
 pub async fn a_waiting_receive_wakes_when_a_lease_runs_out(harness: &dyn QueueHarness) {
     let queue = harness.queue().await;
-    // The second waits before the first has its lease, and must hear of it.
+    // The second waits before the first has its lease, and must be notified of it.
     let first = wait_for_messages(harness, &queue).await;
     send(&queue, "g", &["1"]).await;
     let first = woken(first).await;
@@ -126,7 +126,7 @@ pub async fn a_repeated_attempt_renews_the_leases(harness: &dyn QueueHarness) {
     let first = queue.receive(&request).await.unwrap();
     harness.pass(A_WHILE).await;
     assert_eq!(bodies(&queue.receive(&request).await.unwrap()), ["1"]);
-    // By the first receive alone the lease would now be over.
+    // Under the first receive's lease alone, the lease would have ended by now.
     harness.pass(A_WHILE).await;
     delete(&queue, &first).await;
 }

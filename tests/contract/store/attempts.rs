@@ -1,4 +1,4 @@
-//! Attempts at messages, and notes of their dead letters.
+//! Attempts at messages, and records of their dead letters.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -47,7 +47,7 @@ pub async fn a_forgiven_attempt_does_not_count(harness: &dyn StoreHarness) {
     }
     store.undo_attempt("message-1").await.unwrap();
     assert_eq!(count(&store, "message-1").await, 2);
-    // Nothing there to forgive, or nothing left.
+    // There is no attempt to undo, or none left.
     store.undo_attempt("message-2").await.unwrap();
     assert_eq!(count(&store, "message-2").await, 1);
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! When a transaction happens, and that it happens whole and once.
+//! When a transaction is applied, and that it is applied whole and once.
 
 use std::sync::Arc;
 
@@ -230,7 +230,7 @@ pub async fn the_same_token_applies_once(harness: &dyn StoreHarness) {
         checks: vec![check(1, Expected::Absent)],
     };
     store.commit(&transaction, token).await.unwrap();
-    // Its conditions no longer hold; it succeeds because it is known to have been applied.
+    // Its conditions no longer hold; it succeeds because it was already applied.
     store.commit(&transaction, token).await.unwrap();
     must_commit(&store, vec![write_seat("A-1", Expected::Version(1), 2)]).await;
     store.commit(&transaction, token).await.unwrap();
@@ -240,7 +240,7 @@ pub async fn the_same_token_applies_once(harness: &dyn StoreHarness) {
 pub async fn the_same_token_with_other_content_is_invalid(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     let token = token();
-    // With a check: a write alone may go without its token.
+    // With a check: a single write may be sent without its token.
     let put = |number| Transaction {
         writes: vec![write_seat(number, Expected::Absent, 1)],
         checks: vec![check(1, Expected::Absent)],

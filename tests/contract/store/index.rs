@@ -15,7 +15,7 @@ use super::{StoreHarness, samples::*};
 /// Reservations of one shard: the shard is the number modulo [`EXPIRY_SHARDS`].
 const ONE_SHARD: [u128; 5] = [3, 19, 35, 51, 67];
 
-/// How often a lagging index is asked again before it counts as wrong.
+/// How often a lagging index is queried before it counts as wrong.
 const LOOKS_MAX: usize = 20;
 
 fn until(second: u8) -> Timestamp {
@@ -31,7 +31,7 @@ async fn make(store: &Arc<dyn Store>, reservations: impl IntoIterator<Item = Res
     must_commit(store, reservations.into_iter().map(write).collect()).await;
 }
 
-/// Asks until the answer is right: the index is eventually consistent. Gives the last answer.
+/// Queries until the answer is right: the index is eventually consistent. Returns the last answer.
 async fn expired_eventually(
     harness: &dyn StoreHarness,
     store: &Arc<dyn Store>,
@@ -57,7 +57,7 @@ async fn expired_eventually(
 pub async fn what_ran_out_is_found_oldest_first(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     make(&store, [ending(3, 9), ending(19, 2), ending(35, 7)]).await;
-    // Another shard's.
+    // A reservation of another shard.
     make(&store, [ending(4, 1)]).await;
     expired_eventually(harness, &store, until(30), 10, &[19, 35, 3]).await;
     let shard = expiry_shard(reservation_id(3));
@@ -141,7 +141,7 @@ pub async fn holds_come_page_by_page_each_once(harness: &dyn StoreHarness) {
         harness.pass(Duration::from_millis(250)).await;
     }
     let mut found = in_pages(&store, Ended::by(until(30))).await;
-    // Of those that end together, either may come first.
+    // Those that end together may come in either order.
     found[1..3].sort();
     found[3..5].sort();
     assert_eq!(found, ONE_SHARD.map(reservation_id));
@@ -159,7 +159,7 @@ pub async fn what_is_given_back_meanwhile_does_not_disturb_a_cursor(harness: &dy
         let ended = Reservation { status, version: 2, ended_at, ..ending(number, second) };
         write_reservation(Expected::Version(1), ended)
     };
-    // What the cursor stands at, and all before it.
+    // Gives back the reservation at the cursor, and all before it.
     must_commit(&store, vec![give_back(3, 1), give_back(19, 2)]).await;
     expired_eventually(harness, &store, until(30), 10, &ONE_SHARD[2..]).await;
     let rest = store

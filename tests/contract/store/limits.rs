@@ -1,4 +1,4 @@
-//! How much a call takes and what it tells.
+//! The limits of a call, and the capacity it reports.
 
 use inventory_worker::{
     domain::RestockSummary,
@@ -57,7 +57,7 @@ pub async fn more_than_four_megabytes_are_invalid(harness: &dyn StoreHarness) {
 
 pub async fn every_wanted_key_is_answered(harness: &dyn StoreHarness) {
     let store = harness.store().await;
-    // More than two BatchGetItem take, a third of it there.
+    // More than two BatchGetItem calls take, a third of them existing.
     let numbers: Vec<String> = (0..250).map(|number| format!("A-{number}")).collect();
     let there = numbers.iter().step_by(3).map(|number| write_seat(number, Expected::Absent, 1));
     must_commit(&store, there.collect()).await;

@@ -1,4 +1,4 @@
-//! Tables read page by page.
+//! Reads tables page by page.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use inventory_worker::{
 
 use super::{StoreHarness, round_trip::UNUSUAL, samples::*};
 
-/// More pages than any rule's records make, even one to a page.
+/// More pages than any rule's records fill, even one per page.
 const PAGES_MAX: usize = 200;
 
-/// Something that is read page by page.
+/// A source that is read page by page.
 #[async_trait]
 trait Paged: Send + Sync {
     async fn page(&self, from: Option<&PageCursor>) -> Result<Page, PortError>;
@@ -50,7 +50,7 @@ async fn all(read: Read<'_>) -> Vec<Record> {
     panic!("no last page among {PAGES_MAX}");
 }
 
-/// The records in an order of their own: a scan has none to speak of.
+/// The records in a fixed order: a scan has none.
 fn sorted(mut records: Vec<Record>) -> Vec<Record> {
     records.sort_by_key(|record| format!("{record:?}"));
     records

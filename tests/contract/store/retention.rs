@@ -1,4 +1,4 @@
-//! What is past its retention counts as absent, whatever the tables still hold.
+//! Records past their retention count as absent, whatever the tables still hold.
 
 use std::{sync::Arc, time::Duration};
 
@@ -69,7 +69,7 @@ pub async fn ledger_entries_count_as_absent_after_their_retention(harness: &dyn 
     for (key, _, late) in &entries {
         assert_eq!(load_ledger(&store, key).await, None, "{key:?}");
         let late = decided(late.clone(), later());
-        // Alone, and then in a transaction with others: refused once it is there.
+        // Alone, then in a transaction with others: refused once it exists.
         commit(&store, vec![write(key, late.clone())]).await.unwrap();
         assert_eq!(load_ledger(&store, key).await, Some(late.clone()));
         let again = vec![write(key, late), write_seat("A-1", Expected::Absent, 1)];
@@ -145,7 +145,7 @@ pub async fn a_marker_gives_way_to_one_of_a_later_intent(harness: &dyn StoreHarn
         digest: chunk(1, Default::default()).digest(),
         begun_at: at(begun),
         summary: Default::default(),
-        // Long after its intent: it is still within its own retention when that is not.
+        // Decided long after its intent: still within its own retention when the intent is not.
         decided_at: at("2026-11-22T12:00:00Z"),
     };
     let write = |record| vec![Write::Ledger { key: key.clone(), record }];

@@ -1,4 +1,4 @@
-//! What is written reads back as it was.
+//! Every record reads back as it was written.
 
 use std::sync::Arc;
 
@@ -13,8 +13,9 @@ use inventory_worker::{
 
 use super::{StoreHarness, samples::*};
 
-/// Texts that encodings and key schemes have got wrong: the longest, a composed and a decomposed
-/// letter, right to left, outside the basic plane, separators, quotes, blanks at the ends.
+/// Texts that encodings and key schemes are known to break: the longest, a composed and a
+/// decomposed letter, right to left, outside the basic plane, separators, quotes, blanks at the
+/// ends.
 pub const UNUSUAL: [&str; 14] = [
     "ä",
     "a\u{308}",
@@ -87,7 +88,7 @@ pub async fn every_field_of_a_line_reads_back(harness: &dyn StoreHarness) {
         StockLevel { available: 0, reserved: 0, ..line(1) },
         StockLevel { available: -1_000_000_000, reserved: 1_000_000_000, ..line(2) },
         StockLevel { available: ON_HAND_MAX, reserved: 0, ..line(3) },
-        // What a command says is kept to the nanosecond; the worker's clock is cut.
+        // A command's times are kept to the nanosecond; the worker's clock is truncated.
         StockLevel { as_of: Some(at("2026-11-22T10:00:00.123456789Z")), ..line(4) },
         StockLevel { as_of: Some(at("2026-11-22T12:00:00+02:00")), ..line(5) },
         StockLevel { as_of: Some(at("1969-12-31T23:59:59.5Z")), ..line(6) },

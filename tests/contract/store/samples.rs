@@ -1,4 +1,4 @@
-//! Things to store, and short ways to store and load them.
+//! Sample records, and helpers that store and load them.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ pub fn write_line(sku: &str, expected: Expected, version: u64) -> Write {
     Write::Line { key: line_key("store#s", sku), expected, line: line(version) }
 }
 
-/// The number is in the last byte of the id: it alone decides about the expiry shard.
+/// The number is in the last byte of the id, which alone decides the expiry shard.
 pub fn reservation_id(number: u128) -> ReservationId {
     ReservationId(Uuid::from_u128(0x9d1c_0000_0000_4000_8000_0000_0000_0000 | number))
 }
@@ -98,7 +98,7 @@ pub fn outcome(digest: u8, outcome: Outcome) -> LedgerRecord {
     }
 }
 
-/// An outcome that says `message`.
+/// A rejection with `message`.
 pub fn rejected(digest: u8, message: &str) -> LedgerRecord {
     let rejection = Rejection::new(RejectionCode::SeatNotFound, message);
     outcome(digest, Outcome::Rejected { rejection })
@@ -125,7 +125,7 @@ pub fn write_ledger(id: &str, record: LedgerRecord) -> Write {
     Write::Ledger { key: LedgerKey::Command(command_key("/test", id)), record }
 }
 
-/// A token no other call of this process or machine has.
+/// A token that no other call uses.
 pub fn token() -> Uuid {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -155,7 +155,7 @@ pub async fn load_seat(store: &Arc<dyn Store>, key: &SeatKey) -> Option<Seat> {
     store.load(&wanted).await.unwrap().seats.remove(key).expect("every wanted key is answered")
 }
 
-/// The version the seat of that number stands in; 0 where there is none.
+/// The version of the seat of that number; 0 if there is none.
 pub async fn seat_version(store: &Arc<dyn Store>, number: &str) -> u64 {
     load_seat(store, &seat_key(number)).await.map_or(0, |seat| seat.version)
 }

@@ -11,26 +11,26 @@ use crate::{
     stack::Stack,
 };
 
-/// How many workers there are, the killed ones' successors aside.
+/// The number of workers, not counting the successors of killed ones.
 const WORKERS: usize = 3;
 
-/// A worker that was told to stop ends within its grace, and a little for the process itself.
+/// A stopped worker exits within its grace, plus a margin for the process itself.
 const GRACE: Duration = Duration::from_secs(25 + 5);
 
-/// What a worker exits with that could not reach a service when it started.
+/// The exit code of a worker that cannot reach a service at its start.
 const UNREACHABLE: i32 = 69;
 
-/// One worker's place: its links stay when it goes.
+/// One worker's place: its links survive the worker.
 struct Place {
     worker: Option<Worker>,
-    /// To SQS and SNS.
+    /// The link to SQS and SNS.
     messaging: Proxy,
-    /// To DynamoDB.
+    /// The link to DynamoDB.
     tables: Proxy,
     environment: BTreeMap<String, String>,
 }
 
-/// What a fault befalls; it is left alone until the fault is mended.
+/// The target of a fault; it gets no other fault until this one is repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Victim {
     Worker(usize),
@@ -40,7 +40,7 @@ enum Victim {
     DynamoDb,
 }
 
-/// What mends a fault.
+/// The repair of a fault.
 #[derive(Clone, Copy, Debug)]
 enum Mend {
     Start,
@@ -48,7 +48,7 @@ enum Mend {
     Pass,
 }
 
-/// Everything that can fail, and how often it has.
+/// Everything that can fail, and the number of faults.
 pub struct Chaos {
     random: fastrand::Rng,
     places: Vec<Place>,
@@ -61,7 +61,7 @@ pub struct Chaos {
 }
 
 impl Chaos {
-    /// Workers with this environment, each behind links of its own.
+    /// Workers with this environment, each behind its own links.
     pub async fn new(
         seed: u64,
         stack: &Stack,
@@ -94,7 +94,7 @@ impl Chaos {
         }
     }
 
-    /// Faults, one after the other and on top of each other, for so long; then everything is mended.
+    /// Causes faults, in sequence and overlapping, for that long; then repairs everything.
     pub async fn run(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -107,13 +107,13 @@ impl Chaos {
         self.calm().await;
     }
 
-    /// Mends everything.
+    /// Repairs everything.
     async fn calm(&mut self) {
         self.mend(|_| true).await;
         self.supervise().await;
     }
 
-    /// Restarts what ended by itself: a worker that finds no queue or topic when it starts.
+    /// Restarts workers that exited: one that finds no queue or topic at its start does.
     pub async fn supervise(&mut self) {
         for place in &mut self.places {
             let ended = place.worker.as_mut().and_then(Worker::has_ended);
@@ -128,7 +128,7 @@ impl Chaos {
         }
     }
 
-    /// Stops every worker in good order. The servers stay.
+    /// Stops every worker gracefully. The servers keep running.
     pub async fn end(&mut self) {
         while let Some(ended) = self.leaving.join_next().await {
             ended.unwrap();
@@ -189,7 +189,7 @@ impl Chaos {
 
     async fn harm_worker(&mut self, index: usize) -> (&'static str, Mend, Duration) {
         match self.random.u32(0..4) {
-            // Longer than its leases last: when it goes on, somebody else has its messages.
+            // Longer than its leases: when it resumes, another worker has its messages.
             0 => {
                 self.places[index].worker.as_ref().unwrap().freeze().await;
                 ("worker frozen", Mend::Thaw, self.millis(500..9_000))

@@ -1,4 +1,4 @@
-//! What producers send meanwhile: many groups after the same seats and lines.
+//! The producers' load: many groups compete for the same seats and lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,33 +9,33 @@ use crate::{
     world::{EVENT, STORE},
 };
 
-/// Seats of the event: few, so that everybody wants the same.
+/// Seats of the event: few, so that all buyers compete.
 pub const SEATS: usize = 48;
 /// The event's line without seats.
 pub const FLOOR: &str = "floor";
 const FLOOR_PLACES: u64 = 40;
-/// Lines of the store: a restock of them all needs chunks.
+/// Lines of the store: a restock of all of them needs chunks.
 pub const LINES: usize = 150;
 const EACH_LINE: u64 = 5;
 /// Lines of the store that are bought.
 const HOT_LINES: usize = 6;
 const GROUPS: usize = 14;
-/// Holds of at most so many seconds are left to run out; the others outlast the test.
+/// Holds of at most that many seconds are left to expire; the others outlast the test.
 pub const SHORT_HOLD_S_MAX: i64 = 4;
-/// A confirm or cancel is of one of the last so many reserves.
+/// A confirm or cancel refers to one of the last that many reserves.
 const LATELY: usize = 40;
 
-/// Texts for one group, each with a deduplication id of its own or without.
+/// Texts for one group, each with or without its own deduplication id.
 pub type Batch = (String, Vec<(String, Option<String>)>);
 
-/// Makes commands, and remembers what it made.
+/// Generates commands, and records them.
 pub struct Load {
     random: fastrand::Rng,
     /// The commands by id.
     pub commands: BTreeMap<String, Value>,
-    /// What no worker can read, or of a type that none knows.
+    /// Messages that no worker can read, or of an unknown type.
     pub unreadable: BTreeSet<String>,
-    /// How many messages repeat a command.
+    /// The number of messages that repeat a command.
     pub repeated: usize,
     reserves: Vec<(String, &'static str)>,
     last: usize,
@@ -53,7 +53,7 @@ impl Load {
         }
     }
 
-    /// What is on sale.
+    /// Restocks that put everything on sale.
     pub fn stock(&mut self) -> Vec<Batch> {
         let floor = json!({
             "event_id": EVENT, "mode": "set", "lines": named(&[(FLOOR, FLOOR_PLACES)])
@@ -72,7 +72,7 @@ impl Load {
         batches
     }
 
-    /// Some more messages for some group.
+    /// More messages for a random group.
     pub fn batch(&mut self) -> Batch {
         let group = format!("load/{}", self.random.usize(0..GROUPS));
         let count = self.random.usize(1..=10);
@@ -115,7 +115,7 @@ impl Load {
                 data["lines"] = json!(named(&skus.each_ref().map(|sku| (sku.as_str(), 1))));
             }
         }
-        // Some run out, and are left to the sweeper or taken over.
+        // Some expire, and are left to the sweeper or taken over.
         if self.random.u32(0..4) == 0 {
             data["hold_seconds"] = json!(self.random.i64(1..SHORT_HOLD_S_MAX));
         }
@@ -124,7 +124,7 @@ impl Load {
         command("reserve", id, on(pool, data))
     }
 
-    /// A confirm or cancel of a reserve, which may not have been decided yet, or in vain.
+    /// A confirm or cancel of a reserve, which may be undecided or rejected.
     fn follow(&mut self, id: &str, kind: &str) -> Value {
         let from = self.reserves.len().saturating_sub(LATELY);
         let lately = &self.reserves[from..];
@@ -139,7 +139,7 @@ impl Load {
         command(kind, id, on(pool, data))
     }
 
-    /// A command that was sent before, under another deduplication id.
+    /// A command that was sent before, under a new deduplication id.
     fn again(&mut self, id: &str) -> (String, Option<String>) {
         let index = self.random.usize(0..self.commands.len());
         let message = self.commands.values().nth(index).unwrap();

@@ -1,4 +1,4 @@
-//! Servers of one test's own, that may be killed, frozen and started again.
+//! Servers of one test, which may be killed, frozen and restarted.
 
 use std::{net::SocketAddr, path::Path, process::Stdio};
 
@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{process::signal, wait::until};
 
-/// A server on a port that stays its own.
+/// A server on a port that it keeps.
 pub struct Server {
     pub address: SocketAddr,
     program: String,
@@ -52,13 +52,13 @@ impl Server {
         self.child.kill().await.unwrap();
     }
 
-    /// Starts it again, after [`Self::kill`].
+    /// Restarts it after [`Self::kill`].
     pub async fn restart(&mut self) {
         self.child = spawn(&self.program, &self.arguments);
         self.listens().await;
     }
 
-    /// SIGSTOP: connections stand and nobody answers.
+    /// SIGSTOP: connections stay open without answers.
     pub async fn freeze(&self) {
         signal(&self.child, "STOP").await;
     }

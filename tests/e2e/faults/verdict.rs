@@ -1,4 +1,4 @@
-//! What must be true in the end, whatever failed: of the ledger, of the results, of the tables.
+//! The final invariants of the ledger, of the results and of the tables, whatever failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::{
     world::{EVENT, World},
 };
 
-/// What came of it all.
+/// The outcome of the run.
 pub struct Verdict {
     /// Outcomes by word, of commands and of expiries.
     pub outcomes: BTreeMap<String, usize>,
@@ -24,7 +24,7 @@ pub struct Verdict {
     pub repeated_results: usize,
 }
 
-/// Fails unless every command has one outcome, and the results and tables say the same.
+/// Fails unless every command has one outcome, and results and tables agree with it.
 pub async fn judge(world: &World, load: &Load) -> Verdict {
     let outcomes = outcomes(world).await;
     for id in load.commands.keys() {
@@ -62,13 +62,13 @@ async fn outcomes(world: &World) -> BTreeMap<CommandKey, LedgerRecord> {
     outcomes
 }
 
-/// An answer to one message, which the ledger does not have.
+/// An answer to one message, which the ledger does not record.
 fn is_unrecorded(result: &Received) -> bool {
     ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "NOT_YET_EXPIRED"].contains(&result.word())
 }
 
-/// The result of each command of the ledger: however often it came it said the
-/// same, which is what the ledger says.
+/// The result of each command of the ledger: all its deliveries are equal, and equal to the
+/// ledger's outcome.
 fn one_a_command<'a>(
     world: &'a World,
     outcomes: &BTreeMap<CommandKey, LedgerRecord>,
@@ -86,7 +86,7 @@ fn one_a_command<'a>(
     results
 }
 
-/// Outcomes of the ledger whose results have not come.
+/// Outcomes of the ledger whose results have not arrived.
 pub async fn untold(world: &World) -> BTreeSet<String> {
     let seen = world.results.seen().iter().map(Received::id);
     let seen: BTreeSet<&str> = seen.collect();
@@ -95,7 +95,7 @@ pub async fn untold(world: &World) -> BTreeSet<String> {
     untold.map(|key| key.to_string()).collect()
 }
 
-/// The result as the ledger has it.
+/// The result according to the ledger.
 fn told(key: &CommandKey, record: &LedgerRecord, result: &Received) -> Value {
     let LedgerRecord::Outcome { digest, command_type, pool, outcome, decided_at } = record else {
         panic!("{record:?} is no outcome");
@@ -114,14 +114,14 @@ fn told(key: &CommandKey, record: &LedgerRecord, result: &Received) -> Value {
     serde_json::from_str(&publication.body).unwrap()
 }
 
-/// All but the sequence, which is the message's and not the command's.
+/// Everything except the sequence, which belongs to the message and not to the command.
 fn content(body: &Value) -> Value {
     let mut body = body.clone();
     body["data"]["command"].as_object_mut().unwrap().remove("sequence");
     body
 }
 
-/// One reservation's life, as results tell it.
+/// One reservation's life, according to its results.
 struct Life {
     from: Timestamp,
     expires_at: Timestamp,
@@ -132,7 +132,7 @@ struct Life {
 }
 
 impl Life {
-    /// Until when its seats were its own.
+    /// When its seats ceased to be its own.
     fn until(&self) -> Timestamp {
         match (self.confirmed, self.ended_at) {
             (true, ended_at) => ended_at.unwrap_or(Timestamp::MAX),
@@ -181,8 +181,8 @@ fn lives(results: &BTreeMap<CommandKey, &Received>) -> BTreeMap<String, Life> {
     lives
 }
 
-/// As counted from the results: no two reservations had a seat at the same time. A reserve is
-/// decided after it has read what freed its seat, and all workers here have one clock.
+/// According to the results, no two reservations had a seat at the same time. A reserve is decided
+/// after it has read what freed its seat, and all workers here share one clock.
 fn no_seat_has_two_owners(results: &BTreeMap<CommandKey, &Received>) {
     let mut owners: BTreeMap<String, Vec<(Timestamp, Timestamp, String)>> = BTreeMap::new();
     for (id, life) in lives(results) {
@@ -198,7 +198,7 @@ fn no_seat_has_two_owners(results: &BTreeMap<CommandKey, &Received>) {
     }
 }
 
-/// What came in, less what was sold, is what the tables have.
+/// The tables hold the restocked quantities less those sold.
 async fn lines_add_up(world: &World, load: &Load, results: &BTreeMap<CommandKey, &Received>) {
     let mut expected: BTreeMap<(String, String), (i64, i64)> = BTreeMap::new();
     let name = |key: &LineKey| (key.pool.to_string(), key.sku.to_string());
@@ -223,7 +223,7 @@ async fn lines_add_up(world: &World, load: &Load, results: &BTreeMap<CommandKey,
         for (key, quantity) in &life.lines {
             let (available, reserved) = expected.get_mut(&name(key)).expect("it was restocked");
             match (life.confirmed, life.ended_at) {
-                // Sold, or held.
+                // Sold or held.
                 (true, None) => *available -= quantity,
                 (false, None) => {
                     *available -= quantity;

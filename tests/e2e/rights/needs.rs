@@ -1,5 +1,5 @@
-//! From calls to what they are checked against: AWS's service authorization reference, for the
-//! calls that this product makes.
+//! The actions that calls need: AWS's service authorization reference, for the calls that this
+//! product makes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::recorder::Call;
 
-/// Calls whose name is also their action, on one queue.
+/// Calls on one queue whose name is also their action.
 const ON_A_QUEUE: [(&str, &str); 9] = [
     ("GetQueueUrl", "sqs:GetQueueUrl"),
     ("GetQueueAttributes", "sqs:GetQueueAttributes"),
@@ -55,7 +55,7 @@ const IN_A_TRANSACTION: [(&str, &str); 4] = [
     ("ConditionCheck", "dynamodb:ConditionCheckItem"),
 ];
 
-/// An action on a resource, the latter as the policies' placeholders call it.
+/// An action on a resource, which is named as by the policies' placeholders.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     pub action: String,
@@ -68,11 +68,11 @@ impl fmt::Debug for Right {
     }
 }
 
-/// What a placeholder stands for in this run, by name of queue, topic or table. A name that ends in
-/// `*` is what many names begin with.
+/// The values of placeholders in this run, by name of queue, topic or table. A name that ends in
+/// `*` is a prefix of many names.
 pub type Placeholders = BTreeMap<String, String>;
 
-/// What the calls were checked against on AWS.
+/// The rights that AWS would check for the calls.
 pub fn rights_for(calls: &[Call], placeholders: &Placeholders) -> BTreeSet<Right> {
     calls.iter().flat_map(|call| needed(call, placeholders)).collect()
 }
@@ -107,7 +107,7 @@ fn needed(call: &Call, placeholders: &Placeholders) -> Vec<Right> {
         return vec![right(action, resource)];
     }
     match &*call.operation {
-        // AWS knows no narrower resource for these.
+        // AWS accepts no narrower resource for these.
         "ListTopics" => vec![right("sns:ListTopics", "*".to_owned())],
         "Unsubscribe" => vec![right("sns:Unsubscribe", "*".to_owned())],
         "BatchGetItem" => {
@@ -133,7 +133,7 @@ fn in_a_transaction(
     right(action, named(operation["TableName"].as_str().unwrap()))
 }
 
-/// What a policy document grants.
+/// The rights that a policy document grants.
 pub fn granted(policy: &str) -> BTreeSet<Right> {
     let path = format!("{}/k8s/aws/policies/{policy}.json", env!("CARGO_MANIFEST_DIR"));
     let document: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Stands between the binary and the servers, and writes down every call.
+//! A proxy between the binary and the servers that records every call.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::wait::DEADLINE;
 #[derive(Clone, Debug)]
 pub struct Call {
     pub operation: String,
-    /// The parameters: of the JSON protocol, or of SNS's forms as an object of texts.
+    /// The parameters: of the JSON protocol, or of SNS's forms as an object of strings.
     pub body: Value,
 }
 
@@ -26,14 +26,14 @@ impl Call {
     }
 }
 
-/// Holds back one operation until another was seen.
+/// Holds back one operation until another was sent.
 #[derive(Clone, Copy)]
 pub struct Hold {
     pub operation: &'static str,
     pub until: &'static str,
 }
 
-/// A proxy of one server that records what passes. Its connections end with it.
+/// A proxy of one server that records its calls. Its connections end with it.
 pub struct Recorder {
     url: String,
     calls: watch::Receiver<Vec<Call>>,
@@ -60,7 +60,7 @@ impl Recorder {
         Self { url, calls, task: task.abort_handle() }
     }
 
-    /// Where it listens.
+    /// The URL it listens on.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -95,7 +95,7 @@ async fn connect(
             if let Some(Hold { until, .. }) = held {
                 let mut calls = recording.subscribe();
                 let seen = |calls: &Vec<Call>| calls.iter().any(|call| call.operation == until);
-                // Where it never comes the test says what is missing.
+                // If it is never sent, the test reports what is missing.
                 let _ = tokio::time::timeout(DEADLINE, calls.wait_for(seen)).await;
             }
             let sent = [head.as_bytes(), &body].concat();
@@ -111,7 +111,7 @@ async fn connect(
     }
 }
 
-/// The next request of a connection: its head with the empty line, and its body.
+/// The next request of a connection: its head including the empty line, and its body.
 async fn request(from: &mut OwnedReadHalf, bytes: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
     let end = loop {
         match bytes.windows(4).position(|window| window == b"\r\n\r\n") {

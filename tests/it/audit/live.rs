@@ -43,7 +43,7 @@ impl Moving {
         Self { store: tables.store(), before, each_call_takes: Duration::ZERO }
     }
 
-    /// Once, before the first such call after the first `Scan` of the table.
+    /// Runs once, before the first such call after the first `Scan` of the table.
     fn once(
         tables: &Tables,
         after: Table,
@@ -95,8 +95,8 @@ impl ScanStore for Moving {
     }
 }
 
-/// The show as it was before its last command, which reserved and two of `x` at 10:30,
-/// and what that command wrote.
+/// The show as it was before its last command, which reserved and two of `x` at 10:30, and
+/// that command's writes.
 fn before_the_last_reserve() -> (Tables, Vec<Record>) {
     let after = Tables::of_a_show();
     let mut before = after.clone();
@@ -218,7 +218,7 @@ async fn a_line_that_has_come_to_rest_is_judged() {
     let mut line = wrong.line("x").clone();
     let mut scans = 0;
     let store = Moving::new(&wrong, move |call, store| {
-        // Through the audit's own scan and the first that is made again.
+        // The audit's first scan and the first repeated one.
         scans += u32::from(call == Call::Scan(Table::Reservations));
         if scans <= 4 {
             line.version += 1;

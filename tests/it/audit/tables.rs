@@ -1,4 +1,4 @@
-//! Tables to audit, made by commands and then bent by hand.
+//! Tables to audit, filled by commands and then changed by hand.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -36,11 +36,11 @@ impl Tables {
     /// 2. CONFIRMED: A-3, three of `x`
     /// 3. CANCELLED: had A-4
     /// 4. EXPIRED: had A-4, three of `y`
-    /// 5. ACTIVE, ran out at 10:10, one seat of it taken over
+    /// 5. ACTIVE, ended at 10:10, one seat of it taken over
     /// 6. CANCELLED by refund, after it took over A-5
     ///
-    /// `y` has less than nothing available. Besides, a restock in chunks that is done, and one that
-    /// is under way.
+    /// `y` has a negative available quantity. There are also a finished chunked restock and one in
+    /// progress.
     pub fn of_a_show() -> Self {
         let seats = ["A-1", "A-2", "A-3", "A-4", "A-5", "A-6", "A-7", "A-8"];
         let pool = event(EVENT);
@@ -79,7 +79,7 @@ impl Tables {
         self.enter(&ran.command, ran.verdict.outcome, now);
     }
 
-    /// Enters an outcome into the ledger.
+    /// Adds an outcome to the ledger.
     pub fn enter(&mut self, command: &Command, outcome: Outcome, decided_at: Timestamp) {
         let record = LedgerRecord::Outcome {
             digest: command.digest,
@@ -91,7 +91,7 @@ impl Tables {
         self.ledger.insert(LedgerKey::Command(command.key.clone()), record);
     }
 
-    /// Enters an outcome under a command of its own.
+    /// Adds an outcome under a new command.
     pub fn enter_new(&mut self, id: &str, command_type: CommandType, outcome: Outcome) {
         let record = LedgerRecord::Outcome {
             digest: Digest([9; 32]),
@@ -158,7 +158,7 @@ impl Tables {
         self.items.reservations.get_mut(&reservation_id(id)).unwrap()
     }
 
-    /// The ledger's first outcome that the choice takes.
+    /// The first outcome of the ledger that `chosen` accepts.
     pub fn outcome(&mut self, chosen: impl Fn(&Outcome) -> bool) -> &mut Outcome {
         self.ledger
             .values_mut()

@@ -1,4 +1,4 @@
-//! Every kind of violation, made alone, is found by its name.
+//! Every kind of violation, alone, is found under its name.
 
 mod ledger;
 mod lines;
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::world::{at, booking, event, numbers, quantities, reservation_id, store, user};
 
-/// What is bent, and exactly what the audit is to say of it: invariant and subject.
+/// A change, and exactly what the audit must report: invariant and subject.
 struct Tampered {
     what: &'static str,
     bend: fn(&mut Tables),
@@ -101,7 +101,7 @@ async fn each_violation_is_found_by_its_name_and_nothing_else_is() {
     assert_eq!(met, Invariant::ALL.into_iter().collect(), "every invariant is tested");
 }
 
-/// By a clock that is ahead, a hold may have run out so much sooner.
+/// By a clock that is ahead, a hold may have expired earlier by that much.
 #[tokio::test(start_paused = true)]
 async fn a_seat_may_have_been_taken_over_once_its_hold_may_have_run_out() {
     let mut tables = Tables::of_a_show();

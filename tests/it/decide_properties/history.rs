@@ -8,16 +8,16 @@ use super::model::{BOUND, Model};
 pub const POOLS: u8 = 3;
 /// The pool that has no seats.
 pub const STORE: u8 = 2;
-/// Seat numbers there could be, in each event; the last is never created at the start.
+/// Possible seat numbers in each event; the last is never created at the start.
 pub const SEATS: u8 = 5;
-/// SKUs there could be, in each pool; the last is never created at the start.
+/// Possible SKUs in each pool; the last is never created at the start.
 pub const SKUS: u8 = 4;
 pub const USERS: u8 = 6;
 pub const BOOKINGS: u8 = 2;
-/// One reservation a command at the most.
+/// At most one reservation per command.
 pub const RESERVATIONS: u32 = 80;
 
-/// A command at a time, all of it plain.
+/// A command in plain numbers, with its time.
 #[derive(Clone, Debug)]
 pub struct Plain {
     pub now_ms: i64,
@@ -43,7 +43,7 @@ pub struct SeatAsk {
     pub on_sale: Option<bool>,
 }
 
-/// A step of a history, which says "the latest reservation" rather than which.
+/// A step of a history, which refers to reservations relatively ("the latest").
 #[derive(Clone, Debug)]
 pub struct Step {
     pub time: Time,
@@ -53,22 +53,22 @@ pub struct Step {
 /// How the clock moves before the step.
 #[derive(Clone, Debug)]
 pub enum Time {
-    /// By so much; below zero where the next worker's clock is behind.
+    /// By that much; negative if the next worker's clock is behind.
     By(i64),
-    /// To the end of a hold, and so much beyond.
+    /// To the end of a hold, plus that much.
     ToEndOf(Which, i64),
 }
 
 /// A reservation.
 #[derive(Clone, Debug)]
 pub enum Which {
-    /// The one made so many before the latest.
+    /// The one made that many before the latest.
     Recent(usize),
     /// One that was never made.
     Unknown,
 }
 
-/// Who a command says it is from.
+/// The sender a command claims.
 #[derive(Clone, Debug)]
 pub enum Who {
     Nobody,
@@ -130,7 +130,7 @@ pub fn opening(pool: u8) -> Plain {
 }
 
 impl Step {
-    /// What it means where the model stands.
+    /// The command that the step means in the model's current state.
     pub fn resolve(&self, model: &Model, now_ms: i64) -> Plain {
         let now_ms = match &self.time {
             Time::By(ms) => now_ms + ms,
@@ -206,7 +206,7 @@ fn step() -> impl Strategy<Value = Step> {
     (time(), what()).prop_map(|(time, what)| Step { time, what })
 }
 
-/// A hold is taken over around its end, and by a clock that is behind it is confirmed.
+/// A hold is taken over around its end, and confirmed by a clock that is behind.
 fn late_confirm() -> impl Strategy<Value = Vec<Step>> {
     (0..6usize, -1..=1i64, 0..USERS, -2..=0i64).prop_map(|(back, over_ms, user, confirm_ms)| {
         let (before, after) = (Which::Recent(back), Which::Recent(back + 1));
@@ -252,7 +252,7 @@ fn pool() -> impl Strategy<Value = u8> {
     prop_oneof![5 => Just(0), 2 => Just(1), 2 => Just(STORE)]
 }
 
-/// Seats of which the last, which may not exist, is rarely asked for.
+/// Seats of which the last, which may not exist, is rarely requested.
 fn some_seats() -> impl Strategy<Value = Vec<u8>> {
     let usual: Vec<u8> = (0..SEATS - 1).collect();
     let all: Vec<u8> = (0..SEATS).collect();

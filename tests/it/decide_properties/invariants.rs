@@ -1,4 +1,4 @@
-//! What must hold after every command, read off the items alone.
+//! Invariants after every command, checked on the items alone.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub fn check(decided: &Decided) -> Checked {
     stock_is_conserved(decided)
 }
 
-/// A RESERVED seat's reservation is ACTIVE, a BOOKED seat's CONFIRMED, and they say the same.
+/// A RESERVED seat's reservation is ACTIVE, a BOOKED seat's CONFIRMED, and their fields agree.
 fn seats_and_their_holders_agree(items: &Items) -> Checked {
     for (key, seat) in &items.seats {
         let holder = seat.occupancy.reservation_id().map(|id| &items.reservations[&id]);
@@ -124,7 +124,7 @@ fn versions_count_changes(decided: &Decided) -> Checked {
     Ok(())
 }
 
-/// What is other than it was, with the version it had (0 where it did not exist). Nothing vanishes.
+/// Changed items, with their previous version (0 if they did not exist). No item disappears.
 fn difference(before: &Items, after: &Items) -> Vec<(Change, u64)> {
     let mut changes = Vec::new();
     for (id, new) in &after.reservations {
@@ -187,7 +187,7 @@ fn seats_go_the_allowed_ways(decided: &Decided) -> Checked {
     Ok(())
 }
 
-/// On hand changes by restock, confirm and refund alone, and by what they say.
+/// Only restock, confirm and refund change the quantity on hand, by the quantities they name.
 fn stock_is_conserved(decided: &Decided) -> Checked {
     for (key, new) in &decided.after.lines {
         let old = decided.before.lines.get(key);

@@ -1,4 +1,5 @@
-//! The contract's rules of state once more, over plain maps and numbers, one rule after the other.
+//! The contract's rules of state, written again over plain maps and numbers, one rule after the
+//! other.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +58,7 @@ pub struct ReservationModel {
     pub ended_ms: Option<i64>,
 }
 
-/// What the contract makes of a command.
+/// The contract's outcome of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     /// This result type, and the reservation as the model now has it.
@@ -71,7 +72,7 @@ pub enum Expected {
         code: &'static str,
         seats: Vec<u8>,
         lines: Vec<(u8, i64, i64)>,
-        /// The reservation, where the rejection rests on it and on the seats.
+        /// The reservation, if the rejection depends on it and on the seats.
         read_dependencies: Option<u32>,
     },
 }
@@ -165,7 +166,7 @@ impl Model {
         for (sku, quantity) in lines {
             self.move_line(now, (pool, *sku), -quantity, *quantity);
         }
-        // Ten minutes, or what the operator allows; up to the next whole second.
+        // Ten minutes, or the operator's limit; rounded up to the next whole second.
         let hold_ms = i64::from(hold_s.unwrap_or(600.min(HOLD_SECONDS_MAX))) * 1000;
         let mut expires_ms = now + hold_ms;
         while expires_ms % 1000 != 0 {
@@ -289,7 +290,8 @@ impl Model {
         Expected::Done("inventory.expired.v1", id)
     }
 
-    /// Seats that are still its own, and the lines: `from_reserved` times from what is reserved.
+    /// Frees the seats that are still its own, and the lines: `from_reserved` times from the
+    /// reserved quantity.
     fn give_back(&mut self, now: i64, id: u32, from_reserved: i64) {
         let found = self.reservations[&id].clone();
         for seat in &found.seats {

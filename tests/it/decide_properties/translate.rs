@@ -1,4 +1,4 @@
-//! Between the plain numbers of a history and the words of the trade.
+//! Translates between a history's plain numbers and domain types.
 
 use inventory_worker::domain::{
     Action, Cancel, Confirm, Expire, LineKey, LineShortfall, OrderLine, Outcome, PoolId,
@@ -100,7 +100,7 @@ pub fn command(plain: &Plain) -> (PoolId, Action) {
     (pool(plain.pool), action)
 }
 
-/// The model's world in the words of the trade.
+/// The model's world in domain types.
 pub fn items(model: &Model) -> Items {
     let mut items = Items::default();
     for (id, found) in &model.reservations {
@@ -180,7 +180,7 @@ fn line(found: &LineModel) -> StockLevel {
     }
 }
 
-/// Whether the outcome is the expected one, in all but the wording of its message.
+/// Whether the outcome is the expected one, except for the wording of its message.
 pub fn compare(outcome: &Outcome, expected: &Expected, model: &Model) -> Result<(), String> {
     let differs = || Err(format!("expected {expected:?}\ngot {outcome:?}"));
     match (outcome, expected) {
@@ -223,7 +223,7 @@ pub fn compare(outcome: &Outcome, expected: &Expected, model: &Model) -> Result<
     }
 }
 
-/// The contract's word for a code, by way of its JSON.
+/// The contract's word for a code, from its JSON.
 fn word(code: RejectionCode) -> String {
     serde_json::to_value(code).unwrap().as_str().unwrap().to_owned()
 }

@@ -8,7 +8,7 @@ use crate::world::{
     reserve, store, user,
 };
 
-/// Reservation 1 of ann's: and three of `x`, from 10:00 to 10:10.
+/// Ann's reservation 1: and three of `x`, from 10:00 to 10:10.
 fn reserved() -> Show {
     let mut show = Show::new();
     show.reserve(reserve(1, "ann", &["A-1", "A-2"], &[("x", 3)]), "10:00:00").reservation();
@@ -66,7 +66,7 @@ fn a_hold_can_be_confirmed_until_its_end_and_not_at_it() {
     show.confirm(confirm(1, "b-1"), "10:09:59.999").reservation();
 }
 
-/// Another worker's clock was ahead: it took a seat over at 10:10 by its own reckoning.
+/// Another worker's clock was ahead: it took over a seat at 10:10 by its own clock.
 #[test]
 fn a_confirm_that_finds_a_seat_taken_over_is_expired_and_rests_on_seat_and_reservation() {
     let mut show = reserved();
@@ -122,7 +122,7 @@ fn what_was_given_back_cannot_be_confirmed() {
     let mut show = reserved();
     show.expire(expire(1), "10:10:00");
     assert_eq!(show.confirm(confirm(1, "b"), "10:11:00").code(), RejectionCode::ReservationExpired);
-    // By a clock that is behind, the status speaks all the same.
+    // Even by a clock that is behind, the status decides.
     assert_eq!(show.confirm(confirm(1, "b"), "10:06:00").code(), RejectionCode::ReservationExpired);
 }
 

@@ -3,7 +3,7 @@ use inventory_worker::domain::{Action, Outcome, RejectionCode, Reservation, Rese
 use super::{Show, held};
 use crate::world::{at, cancel, confirm, event, expire, reservation_id, reserve};
 
-/// Reservation 1 of ann's: and three of `x`, from 10:00 to 10:10.
+/// Ann's reservation 1: and three of `x`, from 10:00 to 10:10.
 fn reserved() -> Show {
     let mut show = Show::new();
     show.reserve(reserve(1, "ann", &["A-1", "A-2"], &[("x", 3)]), "10:00:00").reservation();

@@ -277,7 +277,7 @@ fn a_chunk_applies_its_own_entries_alone_and_skips_a_line_beyond_the_bound() {
     let summary = apply(&restock, 1..3);
     assert_eq!((summary.seats_applied, summary.lines_applied), (1, 1));
     for _ in 0..9 {
-        // A quantity no message may carry, to come near the bound in few steps.
+        // A quantity that no message may carry, to approach the bound in few steps.
         let near = 1_000_000_000_000_000;
         let lines = vec![OrderLine { sku: sku("y"), quantity: near }];
         apply(&Restock { lines, ..add(&[]) }, 0..1);

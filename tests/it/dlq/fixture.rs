@@ -1,4 +1,4 @@
-//! A queue, its dead letters, and faults to order.
+//! A queue, its dead-letter queue, and injected faults.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,14 +22,14 @@ use inventory_worker::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What the next call is to do.
+/// The fault of the next call.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Nothing is done; the environment fails.
+    /// The call has no effect; the environment fails.
     Fails,
-    /// It is done; the answer is lost.
+    /// The call takes effect; the answer is lost.
     LosesAnswer,
-    /// The first entry fails; nothing is done.
+    /// The first entry fails; the call has no effect.
     FailsEntry(EntryError),
 }
 
@@ -120,7 +120,7 @@ impl Queue for FaultyQueue {
     }
 }
 
-/// A queue, its dead letters, and who looks at them.
+/// A queue, its dead-letter queue, and the operator's tools.
 pub struct Place {
     pub clock: Arc<TokioClock>,
     pub source: Arc<FaultyQueue>,
@@ -137,7 +137,7 @@ impl Place {
     pub fn with_limit(limit: usize) -> Self {
         let clock = Arc::new(TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap()));
         let dead = FaultyQueue::new(MemoryQueue::new("orders-dlq.fifo", clock.clone()));
-        // Three receives, so that a test can wear a message out.
+        // Three receives, so that a test can exhaust a message's receives.
         let source = MemoryQueue::new("orders.fifo", clock.clone())
             .with_dead_letters(Arc::clone(&dead.inner), 3);
         let source = FaultyQueue::new(source);
@@ -155,7 +155,7 @@ impl Place {
         self.clock.now()
     }
 
-    /// A copy as the worker makes it, of a message that was sent just now. Gives its id.
+    /// Adds a dead letter as the worker writes it, of a message sent just now. Returns its id.
     pub fn bury(&self, group: &str, body: &str, reason: &str) -> String {
         self.bury_sent_at(group, body, reason, self.now())
     }
@@ -201,7 +201,7 @@ impl Place {
         bodies(&self.source.inner)
     }
 
-    /// Bodies among the dead letters, in order. None of them is leased.
+    /// Bodies in the dead-letter queue, in order. None of them is leased.
     pub fn in_dead(&self) -> Vec<String> {
         let leased = self.dead.inner.messages().iter().any(|one| one.in_flight_until.is_some());
         assert!(!leased, "everything was given back");

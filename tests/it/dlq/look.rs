@@ -1,4 +1,4 @@
-//! Looking, and discarding.
+//! Lists and discards dead letters.
 
 use std::{
     collections::BTreeMap,

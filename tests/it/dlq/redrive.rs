@@ -1,4 +1,4 @@
-//! Sending back.
+//! Redrives dead letters.
 
 use std::time::Duration;
 
@@ -80,12 +80,12 @@ async fn what_is_older_than_the_ledger_is_refused_and_does_not_hold_up_the_other
 async fn an_age_survives_every_death_and_redrive() {
     let place = Place::new();
     let first = place.now();
-    // It may have waited in a queue before for as long as a queue keeps a message.
+    // It may already have been in a queue for the whole retention period.
     let at_the_earliest = saturating_add(first, SignedDuration::from_hours(-14 * 24));
     place.push(&place.source, "g", "worn out", "d-1", &[]);
     let mut refused_after_days = None;
     for day in 0..100 {
-        // Worn out in its queue, it is moved by SQS, which says nothing of when it was sent.
+        // SQS moves it after its last receive, without recording when it was sent.
         for attempt in 0..4 {
             let request = receive_request(&format!("{day}.{attempt}"));
             place.source.inner.receive(&request).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_redrive_that_died_before_it_deleted_is_finished_by_the_next() {
     for name in names("m", 3) {
         place.bury("g", &name, "POISON");
     }
-    // What a killed run leaves: one sent back and not deleted, and leases that must run out.
+    // The state after a killed run: one redriven and not deleted, and leases that must expire.
     place.dead.next("delete", [Some(Fault::Fails)]);
     place.dead.next("change_visibility", [Some(Fault::Fails)]);
     let run = place.desk.redrive(&*place.source, &Selection::all()).await;
@@ -207,7 +207,7 @@ async fn a_message_that_dies_again_goes_back_at_once_when_asked_for() {
         let run = place.desk.redrive(&*place.source, &Selection::all()).await;
         assert!(run.is_done(), "{redrives}: {run:?}");
         assert_eq!(place.in_source(), ["m"], "not taken for a repetition");
-        // The worker finds it dead again: a copy, then a delete.
+        // The worker dead-letters it again: a copy, then a delete.
         let received = place.source.inner.receive(&receive_request(&redrives.to_string())).await;
         let received = received.unwrap();
         let attributes = [
@@ -223,7 +223,7 @@ async fn a_message_that_dies_again_goes_back_at_once_when_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn one_run_does_not_send_back_what_it_sent_back_already() {
     let place = Place::new();
-    // More than a batch, so that the run receives again; the first dies as soon as it is back.
+    // More than a batch, so that the run receives again; the first is dead-lettered again at once.
     for name in names("m", 11) {
         place.bury("g", &name, "POISON");
     }

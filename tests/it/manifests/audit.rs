@@ -1,11 +1,11 @@
-//! The audit that production runs by itself.
+//! The audit that production runs on a schedule.
 
 use std::{collections::BTreeSet, path::Path};
 
 use super::{Overlay, Workload};
 
-/// Exit codes of `audit` that say the same however often it is repeated: a violation, and a
-/// configuration that is wrong.
+/// Exit codes of `audit` that do not change on repetition: a violation, and an invalid
+/// configuration.
 const LASTING: [u64; 2] = [1, 64];
 
 fn audit(overlay: &Overlay) -> Workload {

@@ -1,4 +1,4 @@
-//! What a pod may do on its node, and what it is made of.
+//! A pod's privileges on its node, and its images.
 
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ fn version_of(image: &str) -> Option<&str> {
     (version != "latest").then_some(version)
 }
 
-/// Whether an image is the version of the product that is built. A digest says by itself what it
-/// stands for, and only its registry knows which version that is.
+/// Whether an image is the version of the product that is built. A digest identifies its content,
+/// and only its registry knows which version that is.
 fn is_of_version(image: &str, version: &str) -> bool {
     version_of(image).is_some_and(|found| match found.strip_prefix("sha256:") {
         Some(digest) => digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()),

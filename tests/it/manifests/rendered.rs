@@ -8,7 +8,7 @@ use std::{
 use inventory_worker::config::{Config, Flags, Section, TraceConfig};
 use serde_json::{Map, Value, json};
 
-/// What one overlay would apply.
+/// The objects of one overlay.
 #[derive(Clone)]
 pub struct Overlay {
     pub name: &'static str,
@@ -18,7 +18,7 @@ pub struct Overlay {
 /// Kinds that run containers.
 pub const KINDS: [&str; 3] = ["Deployment", "Job", "CronJob"];
 
-/// What the kubelet would fill in, by the field that is named.
+/// Values that the kubelet would fill in, by field.
 const FIELDS: [(&str, &str); 1] = [("status.hostIP", "192.0.2.7")];
 
 /// A Deployment, Job or CronJob that runs the product's image.
@@ -26,9 +26,9 @@ const FIELDS: [(&str, &str); 1] = [("status.hostIP", "192.0.2.7")];
 pub struct Workload {
     pub name: String,
     pub object: Value,
-    /// The variables of its container, ConfigMaps and other variables resolved.
+    /// The variables of its container, with ConfigMaps and references to other variables resolved.
     pub environment: BTreeMap<String, String>,
-    /// Those that other variables are made of.
+    /// Variables that other variables refer to.
     pub parts: BTreeSet<String>,
 }
 
@@ -50,7 +50,7 @@ impl Overlay {
         self.objects.iter().filter(move |object| object["kind"] == kind)
     }
 
-    /// What the cluster must know.
+    /// The API versions that the cluster must support.
     pub fn api_versions(&self) -> BTreeSet<String> {
         let versions = self.objects.iter().map(|object| object["apiVersion"].as_str().unwrap());
         versions.map(str::to_owned).collect()
@@ -69,7 +69,7 @@ impl Overlay {
         self.workloads("Deployment")
     }
 
-    /// Whatever runs the product's image.
+    /// Every workload that runs the product's image.
     pub fn all_workloads(&self) -> Vec<Workload> {
         KINDS.iter().flat_map(|kind| self.workloads(kind)).collect()
     }
@@ -90,12 +90,12 @@ impl Overlay {
             .collect()
     }
 
-    /// Variables, and the names of those that others are made of.
+    /// Variables, and the names of those that others refer to.
     fn environment(&self, container: &Value) -> (BTreeMap<String, String>, BTreeSet<String>) {
         let mut environment = BTreeMap::new();
         let mut parts = BTreeSet::new();
         for source in list(&container["envFrom"]) {
-            // A Secret is not among the manifests.
+            // Secrets are not part of the manifests.
             if let Some(name) = source["configMapRef"]["name"].as_str() {
                 let data = self.named("ConfigMap", name)["data"].as_object().unwrap();
                 environment.extend(texts(data));
@@ -115,7 +115,7 @@ impl Overlay {
     }
 }
 
-/// What the kubelet makes of a value: `$(NAME)` is a variable that was named before.
+/// The value after the kubelet's expansion: `$(NAME)` is a variable defined before.
 fn resolve(
     value: &str,
     environment: &BTreeMap<String, String>,
@@ -151,12 +151,12 @@ impl Workload {
         container(&self.object)
     }
 
-    /// What the binary makes of the variables.
+    /// The configuration that the binary reads from the variables.
     pub fn config(&self) -> Config {
         self.load()
     }
 
-    /// What the binary makes of the variables about traces.
+    /// The trace configuration that the binary reads from the variables.
     pub fn traces(&self) -> TraceConfig {
         self.load()
     }
@@ -170,7 +170,7 @@ impl Workload {
         }
     }
 
-    /// The port that a probe or scraper means by this name.
+    /// The port of that name, for a probe or scraper.
     pub fn port(&self, name: &Value) -> u64 {
         let ports = list(&self.container()["ports"]);
         let port = ports.iter().find(|port| port["name"] == *name);
@@ -180,7 +180,7 @@ impl Workload {
     }
 }
 
-/// What the pods of an object are made from.
+/// The pod template of an object.
 pub fn template(object: &Value) -> &Value {
     match object["spec"]["jobTemplate"] {
         Value::Null => &object["spec"]["template"],
@@ -192,7 +192,7 @@ fn container(object: &Value) -> &Value {
     &template(object)["spec"]["containers"][0]
 }
 
-/// A list that may be left out.
+/// A list that may be absent.
 pub fn list(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }
@@ -201,7 +201,7 @@ fn texts(data: &Map<String, Value>) -> impl Iterator<Item = (String, String)> {
     data.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
 }
 
-/// Whether a label selector with `matchLabels` alone selects these labels.
+/// Whether a label selector with only `matchLabels` selects these labels.
 pub fn selects(selector: &Value, labels: &Value) -> bool {
     let wanted = selector["matchLabels"].as_object().expect("a selector by labels");
     assert!(!wanted.is_empty() && selector["matchExpressions"] == json!(null));

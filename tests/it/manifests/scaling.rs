@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{OVERLAYS, Overlay, Workload, rendered::list, workers};
 
-/// What KEDA knows of an `aws-sqs-queue` trigger; an unknown one is ignored without a word.
+/// The metadata KEDA reads of an `aws-sqs-queue` trigger; it silently ignores unknown keys.
 const KNOWN: [&str; 7] = [
     "queueURL",
     "queueLength",
@@ -18,19 +18,19 @@ const KNOWN: [&str; 7] = [
     "scaleOnDelayed",
 ];
 
-/// DynamoDB: write units a second that one partition takes.
+/// DynamoDB: the write units per second of one partition.
 const PARTITION_WRITE_UNITS: usize = 1_000;
 
-/// DynamoDB: write units a second that an on-demand table takes by default.
+/// DynamoDB: the default write units per second of an on-demand table.
 const TABLE_WRITE_UNITS: usize = 40_000;
 
-/// What sales workers consume, and what those of restocks do.
+/// The queues of sales workers, and those of restock workers.
 const SALES: [&str; 2] = ["inventory-commands.fifo", "inventory-expiries.fifo"];
 const RESTOCKS: [&str; 1] = ["inventory-restock.fifo"];
 
-/// The name that KEDA reads in a queue's URL, after `NewAwsSqsQueueScaler`: the path is an account
-/// and a name, "cannot get queueName from queueURL" otherwise, and the ScaledObject is never ready.
-/// (It also takes a bare name, which AWS does not.)
+/// The name that KEDA reads from a queue's URL, after `NewAwsSqsQueueScaler`: the path is an
+/// account and a name, "cannot get queueName from queueURL" otherwise, and the ScaledObject never
+/// becomes ready. (It also accepts a bare name, which AWS does not.)
 fn queue_name_for_keda(queue_url: &str) -> Option<String> {
     let url = Url::parse(queue_url).ok()?;
     let parts: Vec<&str> = url.path().split('/').collect();
@@ -40,7 +40,7 @@ fn queue_name_for_keda(queue_url: &str) -> Option<String> {
     }
 }
 
-/// A worker's queues, by its settings.
+/// The queues in a worker's settings.
 fn queues(worker: &Workload) -> BTreeSet<String> {
     worker.environment["INVENTORY_QUEUES"].split(',').map(str::to_owned).collect()
 }
@@ -113,7 +113,7 @@ fn every_trigger_says_what_keda_reads() {
             assert_eq!(count("activationQueueLength"), 0, "one message wakes a worker");
             let region = &worker.environment["AWS_REGION"];
             assert_eq!(text(&trigger, "awsRegion"), region);
-            // AWS's own address, or the emulator's.
+            // AWS's own endpoint, or the emulator's.
             let url = text(&trigger, "queueURL");
             let place = trigger["metadata"]["awsEndpoint"].as_str();
             let aws = format!("https://sqs.{region}.amazonaws.com");
@@ -199,10 +199,10 @@ fn in_production_a_storm_of_restocks_leaves_sales_half_of_what_the_table_of_line
     let spec = scaler(&production, restock);
     let in_flight = restock.config().worker.messages_in_flight_max;
     let pods_max = usize::try_from(spec["maxReplicaCount"].as_u64().unwrap()).unwrap();
-    // A message is one pool's, which is one partition key.
+    // A message belongs to one pool, which is one partition key.
     let write_units_max = pods_max * in_flight * PARTITION_WRITE_UNITS;
     assert!(write_units_max * 2 <= TABLE_WRITE_UNITS, "{write_units_max}");
-    // Not in a rollout either.
+    // The limit also holds during a rollout.
     assert_eq!(restock.object["spec"]["strategy"]["type"], "Recreate");
     let length = text(&spec["triggers"][0], "queueLength");
     assert_eq!(length, in_flight.to_string(), "a pod is asked for when one has its hands full");
@@ -213,7 +213,8 @@ fn in_production_a_storm_of_restocks_leaves_sales_half_of_what_the_table_of_line
 fn sales_scale_without_restocks_everywhere() {
     for overlay in OVERLAYS.map(Overlay::load) {
         let consumed: BTreeSet<_> = overlay.workers().iter().map(queues).collect();
-        // A queue that is missing pins whatever is scaled by it: no more than belongs together.
+        // A missing queue pins every worker it scales: each scaler covers only queues that belong
+        // together.
         assert_eq!(consumed, [names(SALES), names(RESTOCKS)].into(), "{}", overlay.name);
     }
 }

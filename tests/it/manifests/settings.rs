@@ -1,4 +1,4 @@
-//! ConfigMaps hold what the binary reads, and nothing that it would not.
+//! ConfigMaps hold only variables that the binary reads.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use inventory_worker::{
 
 use super::{OVERLAYS, Overlay, Workload, rendered::list, workers};
 
-/// What the AWS client reads by itself and the worker does not show.
+/// Variables that the AWS client reads itself and the worker does not show.
 const CLIENT_VARIABLES: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
-/// What OpenTelemetry's SDK reads by itself. `run --help` names them.
+/// Variables that OpenTelemetry's SDK reads itself. `run --help` names them.
 const TRACE_VARIABLES: [&str; 3] =
     ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"];
 
@@ -52,7 +52,7 @@ fn every_worker_starts_with_its_settings() {
     for (overlay, worker) in workers() {
         let config = worker.config();
         assert!(worker.environment.contains_key("AWS_REGION"), "{}", overlay.name);
-        // A ConfigMap that leaves a default to the binary hides what is deployed.
+        // A ConfigMap that relies on the binary's default hides the deployed value.
         assert!(worker.environment.contains_key("INVENTORY_QUEUES"), "{}", overlay.name);
         assert_eq!(config.admin.host.to_string(), "0.0.0.0", "the kubelet comes from outside");
     }
@@ -99,7 +99,7 @@ fn the_names_are_the_binarys_own_and_no_queue_goes_without_a_worker() {
             configs.iter().flat_map(|config| config.aws.queues.clone()).collect();
         assert_eq!(consumed, wanted, "{}", overlay.name);
         for config in &configs {
-            // The default is a name, with which an ARN ends.
+            // The default is a name; an ARN ends in it.
             let topic = config.aws.topic.as_str().rsplit(':').next().unwrap();
             assert_eq!(topic, defaults.topic.as_str(), "{}", overlay.name);
         }
@@ -116,7 +116,7 @@ fn in_production_everything_is_in_one_account_and_region() {
     let mut places = BTreeSet::new();
     for worker in production.workers() {
         let config = worker.config();
-        // An ARN: a topic that is known by its name alone has to be searched for.
+        // An ARN: a topic given by name has to be searched for.
         let parts: Vec<&str> = config.aws.topic.as_str().split(':').collect();
         assert_eq!(parts[..3], ["arn", "aws", "sns"], "{}", worker.name);
         places.insert((parts[3].to_owned(), parts[4].to_owned()));
@@ -169,7 +169,7 @@ fn what_bootstraps_makes_every_queue_that_is_consumed() {
     assert_eq!(queues(&jobs[0]), consumed);
 }
 
-/// A Job's template cannot be changed: an apply that tries is refused.
+/// A Job's template is immutable: an apply that changes it is refused.
 #[test]
 #[ignore = "needs rendered manifests: make test"]
 fn a_job_stays_as_it_is_when_settings_change() {
@@ -177,7 +177,7 @@ fn a_job_stays_as_it_is_when_settings_change() {
         for job in overlay.workloads("Job") {
             for source in list(&job.container()["envFrom"]) {
                 let name = source["configMapRef"]["name"].as_str().unwrap();
-                // Of the content, in ten characters, where kustomize appends one.
+                // A hash of the content, in ten characters, which kustomize appends.
                 let hash = name.rsplit('-').next().filter(|last| last.len() == 10);
                 assert_eq!(hash, None, "{}: {name} is another with other settings", job.name);
             }

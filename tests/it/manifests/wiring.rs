@@ -38,7 +38,7 @@ fn probes_and_scrapers_ask_the_admin_port() {
             .of_kind("PodMonitor")
             .filter(|monitor| selects(&monitor["spec"]["selector"], worker.labels()))
             .collect();
-        // There is no Prometheus operator on a machine of one's own.
+        // A local machine has no Prometheus operator.
         let scraped = usize::from(overlay.name != "local");
         assert_eq!(monitors.len(), scraped, "{}: scraped once", worker.name);
         for endpoint in monitors.iter().flat_map(|one| list(&one["spec"]["podMetricsEndpoints"])) {
@@ -52,7 +52,7 @@ fn probes_and_scrapers_ask_the_admin_port() {
     }
 }
 
-/// An object of a kind that the cluster does not know ends an apply with 1.
+/// An object of a kind that the cluster does not know makes an apply exit with 1.
 #[test]
 #[ignore = "needs rendered manifests: make test"]
 fn nothing_but_the_component_of_scraping_needs_more_than_keda() {
@@ -173,7 +173,7 @@ fn a_worker_may_reach_what_its_settings_name() {
 #[test]
 #[ignore = "needs rendered manifests: make test"]
 fn in_production_only_who_sells_may_reach_redis_and_nobody_more_than_it_uses() {
-    // Names, HTTPS, and the agent that gives credentials.
+    // DNS, HTTPS, and the agent that provides credentials.
     let everybody = BTreeSet::from([53, 80, 443]);
     for name in ["production", "production-otlp"] {
         let overlay = Overlay::load(name);
@@ -182,7 +182,7 @@ fn in_production_only_who_sells_may_reach_redis_and_nobody_more_than_it_uses() {
             let traces = port_in(&workload, "OTEL_EXPORTER_OTLP_ENDPOINT");
             match &*workload.name {
                 "inventory-worker" => {
-                    // Let through before there is a URL.
+                    // The port is allowed before a URL is set.
                     expected.insert(port_in(&workload, "REDIS_URL").unwrap_or(6379));
                     expected.extend(traces);
                 }
@@ -195,7 +195,7 @@ fn in_production_only_who_sells_may_reach_redis_and_nobody_more_than_it_uses() {
     }
 }
 
-/// The port in the URL that a variable holds, where it is set.
+/// The port in a variable's URL, if it is set.
 fn port_in(workload: &Workload, variable: &str) -> Option<u64> {
     let url = workload.environment.get(variable)?;
     Some(u64::from(url::Url::parse(url).unwrap().port().unwrap()))
@@ -210,7 +210,7 @@ fn egress_ports(overlay: &Overlay, workload: &Workload) -> BTreeSet<u64> {
         .collect()
 }
 
-/// The one network policy that binds pods with these labels.
+/// The one network policy that selects pods with these labels.
 fn policy_of<'a>(overlay: &'a Overlay, labels: &Value) -> &'a Value {
     let mut binding = overlay
         .of_kind("NetworkPolicy")

@@ -85,7 +85,7 @@ fn every_valid_result_is_decoded_and_nothing_of_it_is_lost() {
     }
 }
 
-/// The outcome a result shows, in the form the domain keeps it in.
+/// The outcome of a result, in the domain's form.
 fn outcome(example: &Value) -> Outcome {
     let kind = example["type"].as_str().unwrap();
     let kind = kind.strip_prefix("inventory.").and_then(|kind| kind.strip_suffix(".v1")).unwrap();

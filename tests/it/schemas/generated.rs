@@ -1,4 +1,4 @@
-//! What the encoders write, against schemas and decoder.
+//! The encoders' output against schemas and decoder.
 
 use inventory_worker::{
     domain::{CommandType, Digest, Outcome},
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{assert_matches, schema_of, strategies};
 
-/// The command an outcome follows, or any where it is a rejection.
+/// The command that leads to an outcome; any command for a rejection.
 fn command_of(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Reserved { .. } | Outcome::Rejected { .. } => CommandType::Reserve.as_str(),

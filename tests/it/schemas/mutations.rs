@@ -1,4 +1,4 @@
-//! Messages that are nearly right: whatever is changed in one, schema and decoder agree.
+//! Messages that are nearly right: schema and decoder agree on every change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use super::{
     values::{NAMES, values},
 };
 
-/// Why a decoder may refuse what the schema accepts, for messages in ASCII. Found from the message
-/// itself, not asked of the decoder.
+/// Why a decoder may refuse what the schema accepts, for messages in ASCII. Determined from the
+/// message itself, not from the decoder.
 fn schema_cannot_tell(message: &Value) -> bool {
     let entries = |name: &str| message["data"][name].as_array().map_or(&[][..], Vec::as_slice);
     let repeated = |entries: &[Value], name: &str| {
@@ -35,7 +35,7 @@ fn assert_agreement(message: &Value) {
     assert_eq!(decoded.is_ok(), expected, "{decoded:?} of {message}");
 }
 
-/// One change to a message. Places are counted, and wrap round.
+/// One change to a message. Places are counted modulo their number.
 #[derive(Clone, Debug)]
 enum Change {
     Replace(usize, Value),
@@ -87,7 +87,7 @@ fn apply(message: &mut Value, change: Change) {
     }
 }
 
-/// The valid commands in ASCII, small enough to change everywhere.
+/// The valid commands in ASCII, small enough to change at every place.
 fn bases() -> BTreeMap<String, Value> {
     let mut bases = valid_commands();
     bases
@@ -131,7 +131,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Any JSON, with member names that mean something now and then.
+/// Any JSON, some of whose member names are known ones.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         proptest::sample::select(values()),
@@ -182,7 +182,8 @@ proptest! {
         message["data"] = data;
         let accepted = schema_accepts(&message);
         let decoded = decode(&message.to_string()).is_ok();
-        // Texts of more bytes than characters, and times at the end of time, are the decoder's.
+        // Only the decoder checks texts of more bytes than characters, and times at the end of
+        // time.
         prop_assert!(accepted || !decoded, "{message}");
     }
 

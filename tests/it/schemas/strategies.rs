@@ -1,4 +1,4 @@
-//! Any command and any outcome that may be.
+//! Strategies for every possible command and outcome.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub fn pool() -> impl Strategy<Value = PoolId> {
     ]
 }
 
-/// A time from 1970 to the end, to the nanosecond.
+/// A time from 1970 to the latest possible, to the nanosecond.
 pub fn time() -> impl Strategy<Value = Timestamp> {
     let end = Timestamp::MAX.as_second();
     (0..=end, 0..1_000_000_000i32)
@@ -115,7 +115,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// Makes of an action one that its pool allows: seats are an event's, and something is named.
+/// Adapts an action to its pool: only events have seats, and at least one entry is named.
 fn allowed(pool: &PoolId, action: Action) -> Action {
     let no_seats = pool.event_id().is_none();
     let line = |quantity| OrderLine { sku: "S-1".parse().unwrap(), quantity };

@@ -1,8 +1,8 @@
-//! Values that are right somewhere, and their neighbours that are not.
+//! Values that are valid somewhere, and neighbouring values that are not.
 
 use serde_json::{Value, json};
 
-/// Every member name of either level, known somewhere.
+/// Member names of both levels, each known in some message.
 pub const NAMES: [&str; 21] = [
     "specversion",
     "id",

@@ -1,4 +1,4 @@
-//! What a batch costs.
+//! The port calls of a batch.
 
 use std::{collections::BTreeMap, time::Duration};
 

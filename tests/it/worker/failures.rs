@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::fixture::{Fault, World, until};
 
-/// How many commands were told that they hold something: told again counts once.
+/// The number of commands whose result reports a hold; repetitions count once.
 fn reserved(world: &World) -> usize {
     let outcomes = world.outcomes();
     let holding = outcomes.into_iter().filter(|(_, kind)| kind == "inventory.reserved.v1");
@@ -75,7 +75,7 @@ async fn receiving_pauses_while_the_environment_fails() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     let receives = world.seen.calls()["receive"];
     // Some 35 pauses of up to 30 s, after each of which every poller tries once; without pauses
-    // there would be one every few milliseconds.
+    // there would be one try every few milliseconds.
     assert!(receives < 300, "{receives} receives in ten minutes of outage");
     assert_eq!(world.dead_letters.depth(), 0);
     running.crash().await;
@@ -96,7 +96,7 @@ async fn a_message_the_store_never_takes_is_dead_lettered_alone_and_its_follower
     assert!(dead[0].body.contains("poison"));
 }
 
-/// Its outcome stands: a person is told of it by the dead letter, and its group goes on.
+/// Its outcome stands: the dead letter reports it to an operator, and its group continues.
 #[tokio::test(start_paused = true)]
 async fn a_result_the_topic_never_takes_is_dead_lettered_and_its_followers_get_theirs() {
     let mut world = World::new();
@@ -117,7 +117,7 @@ async fn a_result_the_topic_never_takes_is_dead_lettered_and_its_followers_get_t
 #[tokio::test(start_paused = true)]
 async fn an_outage_while_a_suspect_is_handled_alone_does_not_count_against_it() {
     let world = world_with_ten().await;
-    // Enough failures that every message is received often enough to be handled alone.
+    // Enough failures that every message is received often enough to be isolated.
     world.faults.next("load", (0..60).map(|_| Some(Fault::Fails)));
     world.settle().await;
     assert_eq!(reserved(&world), 10);
@@ -127,7 +127,7 @@ async fn an_outage_while_a_suspect_is_handled_alone_does_not_count_against_it() 
 #[tokio::test(start_paused = true)]
 async fn counts_of_attempts_that_lose_their_answers_condemn_nobody() {
     let world = world_with_ten().await;
-    // Enough failures that every message is received often enough to be handled alone.
+    // Enough failures that every message is received often enough to be isolated.
     world.faults.next("load", (0..60).map(|_| Some(Fault::Fails)));
     world.faults.next("record_attempt", (0..100).map(|_| Some(Fault::LosesAnswer)));
     world.settle().await;
@@ -135,7 +135,7 @@ async fn counts_of_attempts_that_lose_their_answers_condemn_nobody() {
     assert_eq!(world.dead_letters.depth(), 0);
 }
 
-/// A message that was handled alone as often as it may be, by workers that are gone, a moment ago.
+/// A message isolated as often as allowed, a moment ago, by workers that have stopped.
 async fn world_with_a_suspect() -> (World, String) {
     let mut world = World::new();
     world.with_seats(["A-1".to_owned()]).await;
@@ -226,7 +226,7 @@ async fn an_item_that_cannot_be_read_holds_up_what_rests_on_it_and_nobody_else()
     }
     let running = world.start();
     until(|| reserved(&world) == 2).await;
-    // Long enough to be received more often than any message is before it is handled alone.
+    // Long enough to be received more often than any message before it is isolated.
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(reserved(&world), 2, "what comes after it in its group waits");
     let receives = world.seen.begun("receive");
@@ -239,7 +239,7 @@ async fn an_item_that_cannot_be_read_holds_up_what_rests_on_it_and_nobody_else()
     assert_eq!(world.dead_letters.depth(), 0);
 }
 
-/// SQS moves a message to the dead letters by itself at the thousandth receive.
+/// SQS itself moves a message to the dead-letter queue at the thousandth receive.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_nobody_is_to_blame_for_is_received_ever_more_seldom() {
     let mut world = World::new();
@@ -255,8 +255,8 @@ async fn a_message_that_nobody_is_to_blame_for_is_received_ever_more_seldom() {
     running.stop().await;
 }
 
-/// A reserve of another group commits between the reads of one load: the batch has the seat from
-/// before and the reservation from after.
+/// A reserve of another group commits between the reads of one load: the batch has the old seat and
+/// the new reservation.
 #[tokio::test(start_paused = true)]
 async fn a_cancel_that_read_its_seat_before_the_reservation_was_made_still_gives_it_back() {
     let mut world = World::new();
@@ -276,8 +276,8 @@ async fn a_cancel_that_read_its_seat_before_the_reservation_was_made_still_gives
     assert!(seats.values().all(|seat| seat.occupancy == SeatState::Available), "{seats:?}");
 }
 
-/// What freed the seat is found in the ledger, and the seat as it was before: a load reads its items
-/// at different moments.
+/// The ledger has the command that freed the seat, and the load the seat as it was before: a load
+/// reads its items at different moments.
 #[tokio::test(start_paused = true)]
 async fn a_command_sees_what_one_before_it_did_that_another_worker_decided_meanwhile() {
     let mut world = World::new();
@@ -294,7 +294,8 @@ async fn a_command_sees_what_one_before_it_did_that_another_worker_decided_meanw
     assert_eq!(reserved(&world), 1, "{:?}", world.outcomes());
 }
 
-/// The last entry of the shared call fails twice: its group publishes it alone, the others are done.
+/// The last entry of the shared call fails twice: its group publishes it alone, the others are
+/// done.
 #[tokio::test(start_paused = true)]
 async fn a_failed_entry_of_a_shared_publish_is_its_own_groups_matter() {
     let mut world = World::new();

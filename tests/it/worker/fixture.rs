@@ -1,4 +1,4 @@
-//! A worker on in-memory ports under a paused clock, and faults to order.
+//! A worker on in-memory ports under a paused clock, and injected faults.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -36,22 +36,22 @@ use uuid::Uuid;
 pub const COMMANDS: &str = "inventory-commands.fifo";
 pub const EXPIRIES: &str = "inventory-expiries.fifo";
 
-/// What a port call is to do instead of, or after, doing its work.
+/// The fault of a port call.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Nothing is done; the environment fails.
+    /// The call has no effect; the environment fails.
     Fails,
-    /// Nothing is done; the service asks for less.
+    /// The call has no effect; the service throttles it.
     Throttled,
-    /// It is done; the answer is lost.
+    /// The call takes effect; the answer is lost.
     LosesAnswer,
-    /// Commit alone: another transaction was in the way.
+    /// Commits only: another transaction conflicts.
     Conflicts,
-    /// Commit alone: the store refuses the request.
+    /// Commits only: the store refuses the request.
     Refuses,
 }
 
-/// For the next calls, one after the other: a fault, or none.
+/// The faults of the next calls, in order; `None` for a call that works.
 type Orders = VecDeque<Option<Fault>>;
 
 /// The next faults of each call, by name; calls without one work.
@@ -69,12 +69,12 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Every such call fails until [`Self::clear`].
+    /// Makes every such call fail until [`Self::clear`].
     pub fn take_down(&self, call: &'static str) {
         self.down.lock().unwrap().insert(call);
     }
 
-    /// Every such call takes so long before it does its work, until [`Self::clear`].
+    /// Delays every such call by that much, until [`Self::clear`].
     pub fn slow_down(&self, call: &'static str, by: Duration) {
         self.slow.lock().unwrap().insert(call, by);
     }
@@ -90,17 +90,17 @@ impl Faults {
         self.ordered.lock().unwrap().entry(call).or_default().extend(faults);
     }
 
-    /// The store refuses every transaction that holds the text.
+    /// Makes the store refuse every transaction that contains the text.
     pub fn refuse(&self, text: &str) {
         *self.refused.lock().unwrap() = Some(text.to_owned());
     }
 
-    /// The store throttles every transaction that holds the text, until [`Self::clear`].
+    /// Makes the store throttle every transaction that contains the text, until [`Self::clear`].
     pub fn throttle(&self, text: &str) {
         *self.throttled.lock().unwrap() = Some(text.to_owned());
     }
 
-    /// The topic refuses every result that holds the text.
+    /// Makes the topic refuse every result that contains the text.
     pub fn mute(&self, text: &str) {
         *self.mute.lock().unwrap() = Some(text.to_owned());
     }
@@ -110,17 +110,18 @@ impl Faults {
         mute.as_ref().and_then(|text| batch.iter().position(|entry| entry.body.contains(text)))
     }
 
-    /// Each of these seats is shown as it was once more, to the next load that names it.
+    /// Returns each of these seats in its old state once, to the next load that names it.
     pub fn show_stale_seats(&self, seats: BTreeMap<SeatKey, Seat>) {
         *self.stale_seats.lock().unwrap() = seats;
     }
 
-    /// These seats are stored as nobody can read them, until [`Self::clear`].
+    /// Makes these seats unreadable, until [`Self::clear`].
     pub fn damage(&self, number: &str) {
         self.damaged.lock().unwrap().insert(number.to_owned());
     }
 
-    /// Every load of seats of the event takes so long and has no answer, until [`Self::clear`].
+    /// Delays every load of the event's seats by that much and drops its answer, until
+    /// [`Self::clear`].
     pub fn hang_event(&self, event_id: u64, by: Duration) {
         *self.hung.lock().unwrap() = Some((event_id, by));
     }
@@ -153,7 +154,7 @@ impl Faults {
         }
     }
 
-    /// From here on everything works.
+    /// Removes all faults.
     pub fn clear(&self) {
         self.ordered.lock().unwrap().clear();
         self.down.lock().unwrap().clear();
@@ -204,21 +205,21 @@ fn holds(text: &Mutex<Option<String>>, transaction: &Transaction) -> bool {
     text.as_ref().is_some_and(|text| format!("{transaction:?}").contains(text))
 }
 
-/// What a call of the store cost and named.
+/// The calls made of the ports.
 #[derive(Clone, Default)]
 pub struct Seen {
     pub calls: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     pub transactions: Arc<Mutex<Vec<Transaction>>>,
-    /// When each call was begun; of receives, also those that brought nothing.
+    /// When each call started, including receives that returned nothing.
     pub begun: Arc<Mutex<Vec<(&'static str, Instant)>>>,
     /// The attempt id of each receive.
     attempt_ids: Arc<Mutex<Vec<String>>>,
-    /// Which shards of the expiry index were looked at for what ended lately, and when.
+    /// The shards of the expiry index that were queried for recent ends, and when.
     pub sweeps: Arc<Mutex<Vec<(u32, Instant)>>>,
 }
 
 impl Seen {
-    /// When such calls were begun.
+    /// When such calls started.
     pub fn begun(&self, call: &str) -> Vec<Instant> {
         let begun = self.begun.lock().unwrap();
         begun.iter().filter(|(name, _)| *name == call).map(|(_, at)| *at).collect()
@@ -360,7 +361,7 @@ impl AttemptStore for Tampered<MemoryStore> {
 impl Publisher for Tampered<MemoryTopic> {
     async fn publish(&self, batch: &[Publication]) -> Result<BatchAnswer, PortError> {
         self.call("publish", async {
-            // One entry of the batch fails, and what comes after it with it or not.
+            // One entry of the batch fails, with or without those after it.
             if let Some(refused) = self.faults.refused_entry(batch) {
                 let mut answers = match refused {
                     0 => Vec::new(),
@@ -446,7 +447,7 @@ impl Queue for Tampered<MemoryQueue> {
     }
 }
 
-/// Passes on what it is told to the metrics, and remembers the most messages in flight.
+/// Passes events to the metrics, and records the peak of messages in flight.
 pub struct TelemetryObserver {
     metrics: Arc<Metrics>,
     in_flight: AtomicI64,
@@ -455,17 +456,17 @@ pub struct TelemetryObserver {
 }
 
 impl TelemetryObserver {
-    /// From here on, this one traces.
+    /// Traces with this tracer from here on.
     pub fn trace_with(&self, tracer: impl Tracer + 'static) {
         assert!(self.tracer.set(Box::new(tracer)).is_ok(), "one tracer a world");
     }
 
-    /// How many messages are in flight, over all workers.
+    /// Messages in flight over all workers.
     pub fn in_flight(&self) -> i64 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// The most messages that were in flight at a time, over all workers.
+    /// The peak of messages in flight over all workers.
     pub fn in_flight_max(&self) -> i64 {
         self.in_flight_max.load(Ordering::Relaxed)
     }
@@ -485,7 +486,7 @@ impl Observer for TelemetryObserver {
     }
 }
 
-/// Everything a worker works with, shared by however many workers a test runs.
+/// A worker's environment, shared by all workers of a test.
 pub struct World {
     pub clock: Arc<TokioClock>,
     pub queue: Arc<MemoryQueue>,
@@ -498,7 +499,7 @@ pub struct World {
     pub topic: Arc<MemoryTopic>,
     pub faults: Faults,
     pub seen: Seen,
-    /// What workers did to the queue of expiries: it is not counted with the rest.
+    /// The calls of workers to the queue of expiries, which is counted separately.
     pub expiries_seen: Seen,
     pub metrics: Arc<Metrics>,
     pub watch: Arc<TelemetryObserver>,
@@ -548,7 +549,7 @@ impl World {
         Arc::new(Tampered { inner: Arc::clone(inner), faults, seen })
     }
 
-    /// The queue of expiries, as one who is seen there has it.
+    /// The queue of expiries, with its calls recorded in `seen`.
     fn expiries_of(&self, seen: &Seen) -> Arc<Tampered<MemoryQueue>> {
         let (faults, seen) = (self.faults.clone(), seen.clone());
         Arc::new(Tampered { inner: Arc::clone(&self.expiries), faults, seen })
@@ -559,7 +560,7 @@ impl World {
         self.start_on(Vec::new())
     }
 
-    /// A worker that consumes a second queue besides, with which nothing is ever wrong.
+    /// A worker that also consumes a second queue, which has no faults.
     pub fn start_with_second_queue(&self) -> Running {
         let queue: Arc<dyn Queue> = self.second_queue.clone();
         let dead_letters = self.dead_letters.clone();
@@ -595,7 +596,7 @@ impl World {
         Running { task: tokio::spawn(worker::run(context, sources)), shutdown }
     }
 
-    /// A sweeper on this world, by a clock of its own, and what it looked at.
+    /// A sweeper on this world with its own clock, and the record of its queries.
     pub fn start_sweeper(&self, clock: Arc<dyn Clock>) -> (Running, Seen) {
         let seen = Seen::default();
         let sweeper = Sweeper {
@@ -616,7 +617,7 @@ impl World {
         (Running { task: tokio::spawn(async move { sweeper.run(stopped).await }), shutdown }, seen)
     }
 
-    /// Posts a command to event 1 under the next id; gives the id.
+    /// Posts a command to event 1 under the next id; returns the id.
     pub fn post(&mut self, kind: &str, data: Value) -> String {
         self.next_id += 1;
         let id = format!("c-{}", self.next_id);
@@ -636,12 +637,12 @@ impl World {
         self.queue.push(&outgoing(group, body)).unwrap();
     }
 
-    /// The time, as attributes have it.
+    /// The current time in the form of attributes.
     pub fn clock_now(&self) -> String {
         self.clock.now().to_string()
     }
 
-    /// Creates the seats, by a worker of its own, and forgets that it was counted.
+    /// Creates the seats with a separate worker, and resets the counts.
     pub async fn with_seats(&mut self, numbers: impl IntoIterator<Item = String>) {
         let seats: Vec<Value> =
             numbers.into_iter().map(|number| json!({"seat_number": number})).collect();
@@ -656,7 +657,7 @@ impl World {
         self.settle().await;
     }
 
-    /// Runs a worker until the queue is empty, and forgets what it cost.
+    /// Runs a worker until the queue is empty, and resets the counts.
     pub async fn settle(&self) {
         let running = self.start();
         self.until_empty().await;
@@ -670,13 +671,13 @@ impl World {
         until(|| self.queue.depth() == 0 && self.expiries.depth() == 0).await;
     }
 
-    /// The results so far, in order, without those of [`World::with_seats`] and the like.
+    /// The results so far, in order, without those of set-up such as [`World::with_seats`].
     pub fn results(&self) -> Vec<Value> {
         let published = self.topic.published();
         published.iter().map(|result| serde_json::from_str(&result.body).unwrap()).collect()
     }
 
-    /// A figure of all workers so far, by its name and labels as `/metrics` has them.
+    /// A metric of all workers so far, by its name and labels as at `/metrics`.
     pub fn figure(&self, name: &str) -> f64 {
         let text = self.metrics.encode().unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -724,13 +725,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Stops in good order.
+    /// Stops gracefully.
     pub async fn stop(self) {
         self.shutdown.receiving.cancel();
         self.task.await.unwrap();
     }
 
-    /// Stops where it stands.
+    /// Aborts at once.
     pub async fn crash(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());

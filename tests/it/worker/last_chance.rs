@@ -1,4 +1,4 @@
-//! Nothing is dropped without a copy, and nothing is copied twice.
+//! No message is dropped without a copy, and none is copied twice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use super::fixture::{COMMANDS, World, until};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A queue, with dead letters, that an operator has given limits of its own.
+/// A queue with a dead-letter queue and limits set by an operator.
 fn limit(world: &mut World, bytes_max: usize, retention: Duration, receives_max: u32) {
     let clock = world.clock.clone();
     let dead = MemoryQueue::new("inventory-commands-dlq.fifo", clock.clone());
@@ -112,8 +112,8 @@ async fn a_message_that_cannot_be_deleted_is_copied_once_however_often_it_comes(
     assert_eq!(world.dead_letters.depth(), 1);
 }
 
-/// Workers that die before they have counted an attempt: SQS's own redrive would take the message
-/// after so many receives.
+/// Workers that die before they have counted an attempt: SQS's own redrive would move the message
+/// after that many receives.
 #[tokio::test(start_paused = true)]
 async fn a_crash_loop_hands_what_it_held_to_the_dead_letters_with_all_that_is_known() {
     let mut world = World::new();
@@ -124,7 +124,7 @@ async fn a_crash_loop_hands_what_it_held_to_the_dead_letters_with_all_that_is_kn
         let data = json!({"user_id": "u", "seats": ["A-1"]});
         world.post_as(&format!("r-{n}"), &format!("event-1/{n}"), "reserve", data);
     }
-    // They die while they look up the ledger, or count the attempt.
+    // They die while they read the ledger, or count the attempt.
     world.faults.slow_down("load", Duration::from_secs(3_600));
     world.faults.slow_down("record_attempt", Duration::from_secs(3_600));
     for _ in 0..400 {

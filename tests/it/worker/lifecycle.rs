@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::fixture::{World, until};
 
-/// The commands of event 1 that were told that they hold something.
+/// The commands of event 1 whose result reports a hold.
 fn reserved(world: &World) -> Vec<String> {
     let outcomes = world.outcomes();
     let holding = outcomes.into_iter().filter(|(_, kind)| kind == "inventory.reserved.v1");
@@ -48,7 +48,7 @@ async fn large_messages_never_bring_more_bytes_into_flight_than_the_bound() {
     world.settings.bytes_in_flight_max = BOUND;
     for n in 0..60 {
         let mut data = reserve("A-1");
-        // A member that nobody knows is ignored; its bytes are there.
+        // An unknown member is ignored, but its bytes count.
         data["note"] = json!("x".repeat(600 * 1024));
         world.post_as(&format!("r-{n}"), &format!("event-1/{n}"), "reserve", data);
     }
@@ -67,7 +67,7 @@ async fn large_messages_never_bring_more_bytes_into_flight_than_the_bound() {
     assert!(most > BOUND / 8, "{most}: nothing was in flight when it was looked at");
 }
 
-/// The longest pause, and what a batch may take besides.
+/// The longest pause, plus the time of a batch.
 const RETURN_MAX: Duration = Duration::from_secs(30 + 2);
 
 #[tokio::test(start_paused = true)]
@@ -75,14 +75,14 @@ async fn receiving_pauses_while_a_port_fails_and_returns_when_it_is_back() {
     for call in ["receive", "load", "commit", "publish", "delete"] {
         let mut world = World::new();
         world.settings.long_poll = Duration::from_secs(1);
-        // What comes into flight before the first failure is known.
+        // Messages received before the first failure is known.
         world.settings.messages_in_flight_max = 100;
         world.with_seats(["A-1".to_owned()]).await;
         world.seen.begun.lock().unwrap().clear();
         for n in 0..2_000 {
             // Held for longer than the outage lasts.
             let data = json!({"user_id": "u", "seats": ["A-1"], "hold_seconds": 14_400});
-            // Of several events: an outage is what unrelated pools meet.
+            // Of several events: an outage affects unrelated pools.
             let event = 1 + n % 4;
             let mut data = data;
             data["event_id"] = json!(event);
@@ -133,7 +133,7 @@ async fn heartbeats_keep_a_message_over_a_commit_of_many_visibility_timeouts() {
     world.with_seats(["A-1".to_owned()]).await;
     world.post("reserve", reserve("A-1"));
     world.faults.slow_down("commit", world.settings.visibility * 5);
-    // Another would take the message, were it to be had.
+    // Another worker would take the message if it were visible.
     let workers = [world.start(), world.start()];
     until(|| world.seen.calls().contains_key("receive")).await;
     world.until_empty().await;
@@ -167,7 +167,7 @@ async fn a_long_restock_is_not_begun_on_a_lease_that_ended_while_it_was_looked_u
 #[tokio::test(start_paused = true)]
 async fn nothing_is_committed_on_a_lease_that_could_not_be_extended() {
     let mut world = World::new();
-    // A lease is counted from the beginning of its receive.
+    // A lease counts from the start of its receive.
     world.settings.long_poll = Duration::from_secs(1);
     world.with_seats(["A-1".to_owned()]).await;
     world.seen.begun.lock().unwrap().clear();
@@ -195,7 +195,7 @@ async fn nothing_is_committed_on_a_lease_that_could_not_be_extended() {
     assert_eq!(world.store.snapshot().seats.into_values().next().unwrap().version, 2);
 }
 
-/// Ten reserves of one group, each of so many seats that it takes a transaction of its own.
+/// Ten reserves of one group, each of so many seats that it needs its own transaction.
 async fn world_with_large_reserves() -> (World, Vec<String>) {
     const SEATS: usize = 90;
     let mut world = World::new();
@@ -261,7 +261,7 @@ async fn what_a_receive_brings_after_the_signal_to_stop_is_released_at_once() {
     let messages = world.queue.messages();
     let [message] = &messages[..] else { panic!("{messages:?}") };
     assert_eq!(message.in_flight_until, None);
-    // A receive under way cannot be taken back: each may have been handed it.
+    // A receive in progress cannot be cancelled: each may have returned the message.
     let receives = usize::try_from(message.receive_count).unwrap();
     assert!((1..=world.settings.pollers).contains(&receives), "{receives}");
     world.settle().await;

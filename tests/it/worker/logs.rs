@@ -1,4 +1,4 @@
-//! What the worker writes to its log: enough to find a command and its trace, and nobody's data.
+//! The worker's log: enough to find a command and its trace, and no user data.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,17 +14,17 @@ use super::fixture::{Fault, World, until};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// In every message of a customer; in no line of the log.
+/// A user id in every message of a customer; it must be in no line of the log.
 const USER: &str = "user-7-who-is-nobodys-business";
 
 thread_local! {
-    /// Down to which level this thread is written down: it is all there is of a test's runtime.
+    /// The lowest level recorded on this thread, which is the only thread of a test's runtime.
     static LEVEL: Cell<Option<Level>> = const { Cell::new(None) };
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One subscriber for all threads: a thread's own would depend on the others, for whether anybody
-/// wants an event is remembered once for the process.
+/// One subscriber for all threads: a thread's own would depend on the others, as tracing caches per
+/// process whether any subscriber wants an event.
 static SUBSCRIBER: Once = Once::new();
 
 /// Writes into its thread's log.
@@ -41,11 +41,11 @@ impl io::Write for Writer {
     }
 }
 
-/// The log of this thread, from when it was begun until it is dropped.
+/// The log of this thread, from [`Log::begin`] until it is dropped.
 struct Log;
 
 impl Log {
-    /// As in production, down to this level.
+    /// Logs as in production, down to this level.
     fn begin(level: Level) -> Self {
         SUBSCRIBER.call_once(|| {
             let is_wanted = DynFilterFn::new(|event, _| {
@@ -122,7 +122,7 @@ async fn nothing_of_a_customer_is_in_the_log_whatever_goes_wrong() {
     let mut world = World::new();
     world.with_seats((0..9).map(|n| format!("A-{n}"))).await;
     let log = Log::begin(Level::INFO);
-    // What cannot be read, whose user is where something else should be.
+    // An unreadable message, with the user id in an unexpected place.
     world.post_raw("event-1", &format!("{{ \"{USER}"));
     for (id, path, value) in [
         ("1", "seats", json!([USER, ""])),
@@ -133,7 +133,7 @@ async fn nothing_of_a_customer_is_in_the_log_whatever_goes_wrong() {
         wrong["data"][path] = value;
         world.post_raw("event-1", &wrong.to_string());
     }
-    // What the store will not have, and conflicts, outages and lost answers of every call.
+    // Transactions that the store refuses, and conflicts, outages and lost answers of every call.
     world.faults.refuse("A-1");
     for n in 1..9 {
         world.post_raw("event-3", &reserve(&format!("r-{n}"), &format!("A-{n}")).to_string());

@@ -1,4 +1,4 @@
-//! Order inside a group, and answers to what cannot be read.
+//! Order inside a group, and answers to unreadable messages.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ async fn a_dead_letter_has_the_attributes_of_its_producer_as_far_as_there_is_roo
     let few: BTreeMap<String, String> = producers.clone().into_iter().take(5).collect();
     world.queue.push(&message("few".to_owned(), few.clone())).unwrap();
     world.queue.push(&message("many".to_owned(), producers.clone())).unwrap();
-    // With the producer's own attribute the message is as large as can be.
+    // With the producer's own attribute the message has the maximum size.
     let large = "x".repeat(MESSAGE_BYTES_MAX - "p-0String0".len());
     let one: BTreeMap<String, String> = producers.clone().into_iter().take(1).collect();
     world.queue.push(&message(large.clone(), BTreeMap::clone(&one))).unwrap();

@@ -1,4 +1,4 @@
-//! What is stuck harms nobody else.
+//! Stuck messages do not delay others.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::fixture::{Fault, World, until};
 
-/// Cancels, each in a group of its own, of reservations whose line is gone: none can be decided.
+/// Cancels, each in its own group, of reservations whose line is missing: none can be decided.
 fn post_stuck(world: &World, count: u128) {
     for number in 1..=count {
         let reservation_id = ReservationId(Uuid::from_u128(number));

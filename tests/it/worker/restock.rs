@@ -27,7 +27,7 @@ async fn a_restock_of_five_thousand_lines_has_one_outcome() {
 async fn a_restock_cut_short_goes_on_where_it_stopped_and_adds_nothing_twice() {
     let mut world = World::new();
     world.post("restock", json!({"mode": "add", "lines": lines(5_000)}));
-    // The intent and some chunks go through, then the store is gone for a while.
+    // The intent and some chunks are committed, then the store is down for a while.
     let through = (0..20).map(|_| None);
     world.faults.next("commit", through.chain((0..30).map(|_| Some(Fault::LosesAnswer))));
     let running = world.start();
@@ -82,7 +82,7 @@ async fn a_line_set_below_what_is_held_counts_though_another_comes_back_with_it(
 async fn a_restock_once_begun_is_never_dead_lettered() {
     let mut world = World::new();
     world.post("restock", json!({"mode": "set", "lines": lines(300)}));
-    // The intent goes through; then the store refuses chunks more often than any message may fail.
+    // The intent is committed; then the store refuses chunks more often than any message may fail.
     let refused = (0..40).map(|_| Some(Fault::Refuses));
     world.faults.next("commit", std::iter::once(None).chain(refused));
     world.settle().await;

@@ -1,5 +1,5 @@
-//! Identities that come again after ninety days, while DynamoDB has not yet deleted what it keeps of
-//! the first time: it does so within days, and in no order.
+//! Identities that return after ninety days, while DynamoDB still holds records of their first use:
+//! it deletes within days, and in no order.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ async fn a_chunks_marker_answers_for_no_restock_but_its_own() {
         .filter(|(key, _)| matches!(key, LedgerKey::Chunk(..)))
         .collect();
     assert_eq!(markers.len(), 2);
-    // Ninety-one days later nothing else is left; of other content, and of the same.
+    // Ninety-one days later no other record is left; with other content, and with the same.
     for quantity in [2, 1] {
         let world = World::new();
         world.clock.set_skew(DAYS_91_MS);
@@ -104,7 +104,8 @@ async fn a_chunks_marker_answers_for_no_restock_but_its_own() {
     }
 }
 
-/// A long restock's chunks are decided some time after it began: their markers outlive the intent.
+/// A long restock's chunks are decided some time after it started: their markers outlive the
+/// intent.
 #[tokio::test(start_paused = true)]
 async fn a_marker_that_outlived_its_intent_answers_for_no_other() {
     let first = World::new();

@@ -22,10 +22,10 @@ const HOLDS: usize = 2_000;
 /// The holds end within the minute after this one.
 const FIRST_END_S: usize = 60;
 
-/// A release is late when it comes more than this after the end of its hold and the margin.
+/// A release is late if it happens more than this after the end of its hold and the margin.
 const LATE: Duration = Duration::from_secs(5);
 
-/// Holds of one seat each, that end within a minute.
+/// Holds of one seat each, which end within a minute.
 async fn world_with_holds() -> World {
     let mut world = World::new();
     world.with_seats((0..HOLDS).map(|n| format!("A-{n}"))).await;
@@ -35,14 +35,14 @@ async fn world_with_holds() -> World {
         world.post_as(&format!("r-{n}"), &format!("event-1/{}", n % 50), "reserve", data);
     }
     world.settle().await;
-    // What the calls take on AWS.
+    // Typical latencies on AWS.
     for (call, ms) in [("load", 5), ("commit", 12), ("publish", 12), ("delete", 8), ("send", 10)] {
         world.faults.slow_down(call, Duration::from_millis(ms));
     }
     world
 }
 
-/// A worker and a sweeper a pod; what each sweeper looked at.
+/// A worker and a sweeper per pod; returns the record of each sweeper's queries.
 fn start_pods(world: &World) -> (Vec<Running>, Vec<Seen>) {
     let mut running = Vec::new();
     let mut seen = Vec::new();
@@ -55,7 +55,7 @@ fn start_pods(world: &World) -> (Vec<Running>, Vec<Seen>) {
     (running, seen)
 }
 
-/// How long after the end of its hold each seat was free, at a resolution of 100 ms.
+/// The time from each hold's end until its seat was free, at a resolution of 100 ms.
 async fn releases(world: &World) -> Vec<Duration> {
     let ends: BTreeMap<ReservationId, Timestamp> = world.store.inspect(|tables| {
         tables.reservations.iter().map(|(id, it)| (*id, it.expires_at)).collect()
@@ -87,7 +87,7 @@ async fn releases(world: &World) -> Vec<Duration> {
     lags
 }
 
-/// Every hold expired, once.
+/// Asserts that every hold expired once.
 fn each_expired_once(world: &World) {
     let outcomes = world.outcomes();
     let expired = outcomes.iter().filter(|(_, kind)| kind == "inventory.expired.v1").count();
@@ -190,7 +190,7 @@ async fn nobody_but_a_worker_takes_the_identity_of_an_expiry() {
     world.settle().await;
     let hold = world.store.snapshot().reservations.into_values().next().unwrap();
     let id = hold.reservation_id;
-    // As an expiry would be called, and as it would have been called before.
+    // The expiry's current name, and the name it would have had before.
     for name in [format!("expire:{id}:{}", hold.expires_at.as_second()), format!("expire:{id}")] {
         let body = json!({
             "specversion": "1.0", "id": name, "source": sweeper::SOURCE,
@@ -224,7 +224,7 @@ fn is_free(world: &World) -> bool {
 /// A shard that the tests fill.
 const SHARD: u128 = 3;
 
-/// Of the shard, in order.
+/// The shard's reservation of that number.
 fn id(number: u128) -> ReservationId {
     let shards = u128::from(EXPIRY_SHARDS);
     ReservationId(Uuid::from_u128(
@@ -232,7 +232,7 @@ fn id(number: u128) -> ReservationId {
     ))
 }
 
-/// Holds of one shard that ended so long ago and cannot be expired: the line they hold is gone.
+/// Holds of one shard that ended that long ago and cannot be expired: their line is missing.
 fn insert_stuck(world: &World, count: u128, ended: SignedDuration) {
     let expires_at = world.clock.now() - ended;
     let stuck = |number| {
@@ -304,7 +304,7 @@ async fn a_stuck_hold_costs_some_fifteen_commands_a_day_and_no_dead_letter() {
     assert!((13.0..=16.0).contains(&posted), "{posted} expiries a day");
     assert_eq!(dead_letters(&world), 0);
     assert_eq!(world.figure("inventory_holds_stuck"), 1.0);
-    // It stands in the lag for as long as it may yet be released, and no longer.
+    // It counts in the lag while it may yet be released, and no longer.
     let looks = world.figure("inventory_sweeper_lag_seconds_count");
     let without = world.figure("inventory_sweeper_lag_seconds_bucket{le=\"0\"}");
     let with = looks - without;
@@ -341,7 +341,7 @@ async fn an_expiry_that_rests_on_a_damaged_item_is_dropped_and_posted_again() {
     let worker = world.start();
     let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
     let deferred = "inventory_expirations_deferred_total{reason=\"unreadable\"}";
-    // Until it counts as stuck, and is seen to be.
+    // Until it counts as stuck, and a sweep has found it.
     tokio::time::sleep(Duration::from_secs(60 + 600 + 120)).await;
     world.until_empty().await;
     assert_eq!(world.figure("inventory_holds_stuck"), 1.0);

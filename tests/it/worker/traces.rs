@@ -1,4 +1,4 @@
-//! What the worker tells a tracer, and what it does without one.
+//! The worker's calls to a tracer, and its behaviour without one.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use super::fixture::{Fault, World};
 const PRODUCER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const OWN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01";
 
-/// Writes down what it is told, in order.
+/// Records the tracer's calls, in order.
 #[derive(Clone, Default)]
 struct Scribe(Arc<Mutex<Vec<String>>>);
 
@@ -48,7 +48,7 @@ impl Tracer for Scribe {
     }
 }
 
-/// Notes the end of a step.
+/// Records the end of a step.
 struct Ended(Scribe, Step);
 
 impl Drop for Ended {
@@ -66,7 +66,7 @@ impl BatchTrace for Scribe {
     fn decided(&self, message: usize, outcome: &Outcome, replayed: bool) -> Option<TraceContext> {
         let again = if replayed { " again" } else { "" };
         self.note(format!("{message} is {}{again}", outcome.result_type()));
-        // As a tracer that knows the first message alone.
+        // Like a tracer that knows only the first message.
         (message == 0).then(|| OWN.parse().unwrap())
     }
 
@@ -135,7 +135,7 @@ async fn a_tracer_is_told_what_failed_and_of_the_repetition() {
 #[tokio::test(start_paused = true)]
 async fn without_a_tracer_a_result_carries_the_context_of_its_command_wherever_that_was() {
     let world = world_with_two().await;
-    // One more, whose context an instrumented client put among the attributes.
+    // One more, whose context an instrumented client put into the attributes.
     let beside = "00-aaaabbbbccccddddaaaabbbbccccdddd-aaaabbbbccccdddd-00";
     let body = json!({
         "specversion": "1.0", "id": "beside", "source": "/test", "type": "inventory.reserve.v1",

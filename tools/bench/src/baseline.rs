@@ -1,8 +1,8 @@
-//! The usual recipe, as the baseline: receive ten, and for each of them in turn lock its seats,
+//! The usual recipe, as the baseline: receive ten messages, and for each in turn lock its seats,
 //! write in a transaction, put the reservation, publish, delete, unlock.
 //!
-//! It goes through the same ports at the same prices. It reads nothing: that a seat is free is the
-//! condition of its transaction, which here every command meets.
+//! It uses the same ports with the same latencies. It reads nothing: the condition of its
+//! transaction is that the seat is free, which every command here meets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ struct Recipe {
     entropy: Random,
 }
 
-/// Works until the queue is empty, and gives how long that took.
+/// Works until the queue is empty, and returns the time it took.
 pub(super) async fn drain(world: &World) -> anyhow::Result<Duration> {
     let recipe = Recipe {
         ports: world.ports.clone(),
@@ -78,7 +78,7 @@ impl Recipe {
         let scope = command.pool.to_string();
         let token = self.entropy.uuid();
         for seat in &reserve.seats {
-            // SET NX, one a seat.
+            // SET NX, one per seat.
             self.ports.locks.acquire(&scope, &[format!("seat:{seat}")], token, LOCK).await?;
         }
         let outcome = self.write(&command, reserve).await?;

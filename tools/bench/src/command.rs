@@ -55,11 +55,11 @@ lognormal distribution:
   acquire = 0.5
   release = 0.5";
 
-/// Measures every row and shows it; a row that is not met is said to be so.
+/// Measures every row and shows it; a row that misses its target is marked.
 ///
 /// # Errors
 ///
-/// The latency file is wrong, the report cannot be written, or a run came to nothing.
+/// The latency file is wrong, the report cannot be written, or a run failed.
 pub fn run(args: &BenchArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let model = match &args.latency {
         None => Model::default(),

@@ -1,14 +1,14 @@
-//! Bodies that were made to cost memory, and an ordinary one to hold them against.
+//! Bodies designed to cost memory, and an ordinary one for comparison.
 
 use std::fmt::Write as _;
 
 /// The name of an ordinary large message: a restock of as many lines as fit.
 pub const ORDINARY: &str = "restock";
 
-/// What each shape repeats: the `n`-th piece.
+/// The repeated part of a shape: its `n`-th piece.
 type Piece = fn(usize) -> String;
 
-/// Shapes that stand in a field nobody knows, which is part of the digest: the command is valid.
+/// Shapes in an unknown field, which is part of the digest: the command is valid.
 const UNKNOWN_FIELDS: [(&str, [&str; 2], Piece); 13] = [
     ("empty arrays", ["[", "]"], |_| "[]".to_owned()),
     ("empty objects", ["[", "]"], |_| "{}".to_owned()),
@@ -27,7 +27,7 @@ const UNKNOWN_FIELDS: [(&str, [&str; 2], Piece); 13] = [
     ("texts in escapes", ["[", "]"], |_| format!("\"{}\"", "\\u0001\\\"".repeat(500))),
 ];
 
-/// Shapes in fields that a command has: it is refused, and what it says of itself is told.
+/// Shapes in known fields of a command: it is rejected, and the rejection describes it.
 const KNOWN_FIELDS: [(&str, &str, [&str; 2], Piece); 5] = [
     ("seats without end", "seats", ["[", "]"], |_| "1".to_owned()),
     ("lines without end", "lines", ["[", "]"], |_| "{}".to_owned()),
@@ -36,7 +36,7 @@ const KNOWN_FIELDS: [(&str, &str, [&str; 2], Piece); 5] = [
     ("an object for a text", "user_id", ["{", "}"], |n| format!("\"{n:06x}\":[]")),
 ];
 
-/// Bodies of exactly so many bytes (at least 4,096), each with the name of its shape.
+/// Bodies of exactly that many bytes (at least 4,096), each with the name of its shape.
 #[must_use]
 pub fn bodies(bytes: usize) -> Vec<(&'static str, String)> {
     let mut bodies = Vec::new();
@@ -52,7 +52,7 @@ pub fn bodies(bytes: usize) -> Vec<(&'static str, String)> {
     bodies
 }
 
-/// An ordinary body of so many bytes, at least 4,096.
+/// An ordinary body of that many bytes, at least 4,096.
 #[must_use]
 pub fn ordinary(bytes: usize) -> String {
     let pieces = (bytes / 110).min(10_000);
@@ -86,8 +86,8 @@ fn reserve(data: &str, [open, close]: [&str; 2], piece: Piece, bytes: usize) -> 
     padded(message("reserve", "\"event_id\":1", &format!("{data}{open}{pieces}{close}")), bytes)
 }
 
-/// A restock of as many seats as a command may name, each as short as can be: of all commands the
-/// one that is largest beside its body.
+/// A restock of as many seats as a command may name, each as short as possible: the command with
+/// the largest decoded size relative to its body.
 #[must_use]
 pub fn shortest_seats() -> String {
     seats(10_000)
@@ -98,8 +98,8 @@ fn seats(count: usize) -> String {
     message("restock", "\"event_id\":1", &format!("\"seats\":[{}]", seats.join(",")))
 }
 
-/// A reserve of the most seats, each as long as can be: of all commands the one that a batch decides
-/// and commits most for.
+/// A reserve of the most seats, each as long as possible: the command for which a batch decides and
+/// commits most.
 #[must_use]
 pub fn longest_seats() -> String {
     let seats: Vec<String> = (0..97).map(|n| format!("\"{n:0>128}\"")).collect();
@@ -107,7 +107,7 @@ pub fn longest_seats() -> String {
     message("reserve", "\"event_id\":1", &data)
 }
 
-/// White space after the end means nothing.
+/// Pads the body; white space after its end has no meaning.
 fn padded(mut body: String, bytes: usize) -> String {
     body.extend(std::iter::repeat_n(' ', bytes.saturating_sub(body.len())));
     body

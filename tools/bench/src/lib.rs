@@ -1,8 +1,8 @@
-//! The bench: the real worker on in-memory ports, under a model of how long each call takes.
+//! The bench: the real worker on in-memory ports, under a latency model.
 //!
-//! Where latency alone decides, tokio's clock is paused: time passes only while everything waits,
-//! so that the figures are those of the model and the same on every machine. Where the processor
-//! decides, the clock is the machine's.
+//! Where latency alone decides, tokio's clock is paused: time advances only while every task waits,
+//! so the numbers are those of the model and the same on every machine. Where the processor
+//! decides, the machine's clock is used.
 
 pub mod command;
 pub mod hostile;
@@ -25,27 +25,27 @@ pub use row::{Row, Target};
 /// The default of `INVENTORY_IN_FLIGHT_MIB`.
 const IN_FLIGHT_MIB: usize = 120;
 
-/// How much is measured.
+/// The size of the measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Commands of the throughput of one group; the other rows take their measure from it.
+    /// Commands of the throughput of one group; the other rows scale with it.
     commands: usize,
     /// Holds that end within a minute.
     holds: usize,
-    /// Two backlogs to compare.
+    /// Two backlog sizes to compare.
     backlogs: (usize, usize),
-    /// Commands whose processor time is taken.
+    /// Commands whose processor time is measured.
     processed: usize,
-    /// How many bodies of a hostile shape are worked off.
+    /// The number of bodies of a hostile shape to process.
     hostile: usize,
-    /// MiB in flight to be filled with bodies.
+    /// MiB in flight to fill with bodies.
     filled: usize,
-    /// Sales beside what is stuck.
+    /// Sales measured beside stuck messages.
     beside: usize,
 }
 
 impl Size {
-    /// As the targets say.
+    /// The sizes of the targets.
     pub const FULL: Self = Self {
         commands: 2_000,
         holds: 120_000,
@@ -56,7 +56,7 @@ impl Size {
         beside: 20_000,
     };
 
-    /// So little that a debug build is done with it in seconds; the figures mean less.
+    /// Small enough that a debug build takes seconds; the numbers are less precise.
     pub const SMALL: Self = Self {
         commands: 200,
         holds: 600,
@@ -68,31 +68,30 @@ impl Size {
     };
 }
 
-/// How far the bench is.
+/// The progress of the bench.
 #[derive(Clone, Debug)]
 pub enum Progress {
-    /// These are being measured, together.
+    /// These rows are being measured together.
     Measuring {
         /// Their names.
         rows: &'static [&'static str],
         /// Rows measured so far.
         done: usize,
-        /// Rows to be measured, these and later ones among them.
+        /// All rows to be measured, including these.
         whole: usize,
     },
-    /// This one is measured.
+    /// This row is measured.
     Measured(Box<Row>),
 }
 
 /// Measures the rows whose names begin with `only`, and those measured along with them, in the
-/// order of the targets, and shows each as soon as it is there. Without `only`, every row.
+/// order of the targets, and reports each as soon as it is measured. Without `only`, every row.
 ///
-/// Blocks; call it where that is allowed, and outside of a runtime's own threads.
+/// Blocks; call it where blocking is allowed, and outside a runtime's own threads.
 ///
 /// # Errors
 ///
-/// No row is called so; a runtime or the embedded DynamoDB cannot be started; a run came to
-/// nothing.
+/// No row has such a name; a runtime or the embedded DynamoDB cannot be started; a run failed.
 pub fn measure(
     model: &Model,
     size: Size,
@@ -117,7 +116,7 @@ pub fn measure(
     Ok(rows)
 }
 
-/// Runs on a clock that stands still while anything can be done.
+/// Runs on a clock that advances only while every task waits.
 fn paused<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -1,4 +1,4 @@
-//! Commands to be worked on, and the seats they want.
+//! Commands to process, and the seats they reserve.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use inventory_worker::{
 /// The event on sale.
 pub(super) const EVENT: u64 = 1;
 
-/// Who asks.
+/// The producer's `source`.
 const SOURCE: &str = "/services/booking";
 
-/// The number of a seat, with a section and a row as a real house has them.
+/// The number of a seat, with a section and a row as in a real venue.
 pub(super) fn seat_number(number: usize) -> Result<SeatNumber, InvalidText> {
     format!("S{:02}-R{:03}-{:03}", number / 10_000, number / 50 % 200, number % 50).parse()
 }
@@ -65,7 +65,7 @@ pub(super) fn reserve(number: usize) -> Result<Action, InvalidText> {
     }))
 }
 
-/// A message that asks for it.
+/// A message with that command.
 pub(super) fn message(
     number: usize,
     group: &GroupId,

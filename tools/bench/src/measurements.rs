@@ -1,4 +1,4 @@
-//! The rows: one file for what is measured alike.
+//! The rows, grouped by how they are measured.
 
 mod calls;
 mod cpu;

@@ -1,4 +1,4 @@
-//! How long calls take, and what that allows at best.
+//! The latency of calls, and the best results it allows.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use inventory_worker::adapters::instrumented::{Call, Latency, LatencyModel};
 
-/// Messages that one receive brings of a group.
+/// Messages of a group that one receive returns.
 pub(super) const BATCH: f64 = inventory_worker::ports::queue::BATCH_ENTRIES_MAX as f64;
 
 /// The longest a call may take in a model, ms: an hour.
@@ -17,7 +17,7 @@ const MAX_MS: f64 = 3_600_000.0;
 #[derive(Clone, Debug)]
 pub struct Model(LatencyModel);
 
-/// A latency as it is written, in milliseconds.
+/// A latency as written in the file, in milliseconds.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -33,12 +33,12 @@ impl Default for Model {
 }
 
 impl Model {
-    /// The default with what the TOML document says of it: a table a service, a number of
-    /// milliseconds (or `{ p50 = …, p99 = … }`) a call.
+    /// The default, overridden by the TOML document: a table per service, and per call a number of
+    /// milliseconds (or `{ p50 = …, p99 = … }`).
     ///
     /// # Errors
     ///
-    /// What is wrong with the document, and which calls there are.
+    /// The fault of the document, and the calls that exist.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let services: BTreeMap<String, BTreeMap<String, Written>> = toml::from_str(text).context(
             "a table a service with milliseconds a call, as in [sqs] and receive = 10, or \
@@ -67,12 +67,12 @@ impl Model {
         self.0.clone()
     }
 
-    /// How long these calls take one after the other, milliseconds.
+    /// The sum of these calls' latencies, milliseconds.
     pub(super) fn sum_ms(&self, calls: &[Call]) -> f64 {
         calls.iter().map(|call| ms(self.0.p50(*call))).sum()
     }
 
-    /// What a group's batch takes from its receive to its delete, milliseconds.
+    /// The time of a group's batch from its receive to its delete, milliseconds.
     pub(super) fn cycle_ms(&self) -> f64 {
         self.sum_ms(&[
             Call::Receive,
@@ -85,7 +85,7 @@ impl Model {
         ])
     }
 
-    /// The most commands of one group in a second.
+    /// The most commands of one group per second.
     pub(super) fn hot_group_ceiling(&self) -> f64 {
         BATCH * 1_000.0 / self.cycle_ms()
     }

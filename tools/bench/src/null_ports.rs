@@ -1,4 +1,4 @@
-//! Ports that hold nothing themselves, so that what is held is the worker's.
+//! Ports that hold no data, so that all memory measured is the worker's.
 
 use std::{
     collections::BTreeMap,
@@ -26,8 +26,8 @@ use inventory_worker::{
 /// Seats of the event; reserves ask for them in turn.
 const SEATS: usize = 100_000;
 
-/// A backlog that is made up as it is received: each receive brings the messages of a group of its
-/// own. What is sent to it is gone.
+/// A backlog generated as it is received: each receive returns the messages of a new group.
+/// Messages sent to it are discarded.
 pub(super) struct SyntheticQueue {
     clock: Arc<dyn Clock>,
     backlog: usize,
@@ -42,7 +42,7 @@ impl SyntheticQueue {
         Self { clock, backlog, body: None, received, deleted }
     }
 
-    /// A backlog of one body, a message a receive.
+    /// A backlog of one body, one message per receive.
     pub(super) fn of(body: Arc<str>, backlog: usize, clock: Arc<dyn Clock>) -> Self {
         Self { body: Some(body), ..Self::new(backlog, clock) }
     }

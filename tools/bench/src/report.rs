@@ -1,11 +1,11 @@
-//! The report on the bench.
+//! The report of the bench.
 
 use std::fmt::Write as _;
 
 use super::Row;
 use inventory_worker::report::{Page, Plot, escaped, number};
 
-/// The report on what was measured.
+/// The report of the measured rows.
 #[must_use]
 pub fn html(rows: &[Row]) -> String {
     let mut page = Page::new("inventory-worker bench");

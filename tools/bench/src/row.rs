@@ -1,17 +1,17 @@
-//! What was measured, and what it is held against.
+//! A measured row, and its target.
 
 use serde::{Serialize, Serializer};
 
 use inventory_worker::report::Plot;
 
-/// What a row must come to.
+/// The target of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
-    /// The figure is at least this.
+    /// The measured value is at least this.
     AtLeast(f64),
-    /// The figure is at most this.
+    /// The measured value is at most this.
     AtMost(f64),
-    /// The figure is below this.
+    /// The measured value is below this.
     Below(f64),
     /// The ratio to the ceiling is at least this.
     RatioAtLeast(f64),
@@ -39,26 +39,26 @@ impl Serialize for Target {
 pub struct Row {
     /// Its name in the targets.
     pub name: &'static str,
-    /// What was measured.
+    /// The measured value.
     pub figure: f64,
     /// Its unit.
     pub unit: &'static str,
     /// The best that the model allows, in the same unit, where it can be computed.
     pub ceiling: Option<f64>,
-    /// How much of that was reached; 1 is all.
+    /// The value's ratio to the ceiling; 1 reaches it.
     pub ratio: Option<f64>,
-    /// What it must come to.
+    /// The target.
     pub target: Target,
-    /// Whether it does.
+    /// Whether the target is met.
     pub met: bool,
-    /// How it was measured, what bounds it, figures beside it.
+    /// How it was measured, its bound, further values.
     pub note: String,
-    /// What there is to see.
+    /// The plots of the row.
     #[serde(skip)]
     pub plots: Vec<Plot>,
 }
 
-/// Which way is better.
+/// Whether a higher or a lower value is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Better {
     More,
@@ -82,7 +82,7 @@ impl Row {
         row.judged()
     }
 
-    /// With the best that the model allows.
+    /// Adds the best value that the model allows.
     pub(super) fn with_ceiling(mut self, ceiling: f64, better: Better) -> Self {
         self.ceiling = Some(ceiling);
         let ratio = match better {
@@ -105,7 +105,7 @@ impl Row {
 
     fn judged(mut self) -> Self {
         let ratio = self.ratio.unwrap_or(f64::NAN);
-        // A comparison with what is no number is never true.
+        // A comparison with NaN is never true.
         self.met = match self.target {
             Target::AtLeast(least) => self.figure >= least,
             Target::AtMost(most) => self.figure <= most,

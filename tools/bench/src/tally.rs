@@ -63,7 +63,7 @@ impl Tally {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// A bench whose commands are refused measures something else.
+    /// The number of rejected commands: a bench with rejections measures something else.
     pub(super) fn rejected(&self) -> u64 {
         self.rejected.load(Ordering::Relaxed)
     }

@@ -21,13 +21,13 @@ use inventory_worker::{
     worker::{self, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
 
-/// Every run begins at the same moment.
+/// The start time of every run.
 const EPOCH_SECONDS: i64 = 1_795_341_600;
 
-/// A run that takes longer than this of its own time came to nothing.
+/// A run that takes longer than this of its own time has failed.
 const PATIENCE: Duration = Duration::from_secs(86_400);
 
-/// Queue, tables, topic and locks; every call is counted and takes as long as the model says.
+/// Queue, tables, topic and locks; every call is counted and delayed by the model.
 pub(super) struct World {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) queue: Arc<MemoryQueue>,
@@ -37,7 +37,7 @@ pub(super) struct World {
     pub(super) ports: Ports,
 }
 
-/// The ports as the worker sees them.
+/// The worker's ports.
 #[derive(Clone)]
 pub(super) struct Ports {
     pub(super) queue: Arc<dyn Queue>,
@@ -48,7 +48,7 @@ pub(super) struct Ports {
 }
 
 impl World {
-    /// Call inside the runtime whose clock it is to follow.
+    /// Call inside the runtime whose clock it must follow.
     pub(super) fn new(model: LatencyModel) -> Self {
         let epoch = Timestamp::from_second(EPOCH_SECONDS).unwrap_or_default();
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(epoch));
@@ -71,7 +71,7 @@ impl World {
         Self { clock, queue, store, counts, tally: Arc::default(), ports }
     }
 
-    /// As many reserves of one seat each, spread over the groups in turn, with their seats.
+    /// Adds `count` reserves of one seat each, spread over the groups in turn, with their seats.
     pub(super) fn with_reserves(self, count: usize, groups: usize) -> anyhow::Result<Self> {
         let now = self.clock.now();
         self.store.insert(load::seats(count, now)?);
@@ -82,7 +82,7 @@ impl World {
         Ok(self)
     }
 
-    /// What a worker works with; its chance differs from other workers'.
+    /// A worker's context; its random seed differs from other workers'.
     pub(super) fn context(&self, settings: Settings, seed: u64) -> Arc<WorkerContext> {
         Arc::new(WorkerContext {
             store: Arc::clone(&self.ports.store),
@@ -105,15 +105,15 @@ impl World {
         }
     }
 
-    /// Works until the queue is empty, and gives how long that took. Nothing may be rejected.
+    /// Works until the queue is empty, and returns the time it took. No command may be rejected.
     pub(super) async fn drain(&self, settings: Settings) -> anyhow::Result<Duration> {
         let took = self.drain_whatever(settings, 1).await?;
         self.see_that_all_went_well()?;
         Ok(took)
     }
 
-    /// The same, whatever the commands come to. The seed is the worker's chance, its tokens too:
-    /// runs on one store need different ones.
+    /// Like [`Self::drain`], whatever the commands' outcomes. The seed drives the worker's
+    /// randomness, including its tokens: runs on one store need different ones.
     pub(super) async fn drain_whatever(
         &self,
         settings: Settings,
@@ -128,7 +128,7 @@ impl World {
         Ok(took)
     }
 
-    /// Waits until every message is deleted; looks every millisecond.
+    /// Waits until every message is deleted; checks every millisecond.
     pub(super) async fn until_empty(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.queue.depth() > 0 {
@@ -138,7 +138,7 @@ impl World {
         Ok(())
     }
 
-    /// Refused commands cost less than those the rows speak of.
+    /// Fails if a command was rejected: rejected commands cost less than those the rows measure.
     pub(super) fn see_that_all_went_well(&self) -> anyhow::Result<()> {
         let rejected = self.tally.rejected();
         ensure!(rejected == 0, "{rejected} commands were rejected: nothing was measured");
@@ -146,7 +146,7 @@ impl World {
     }
 }
 
-/// So many groups of one event.
+/// `count` groups of one event.
 pub(super) fn group_ids(count: usize) -> anyhow::Result<Vec<GroupId>> {
     (0..count).map(|number| Ok(format!("event-{}/{number}", load::EVENT).parse()?)).collect()
 }

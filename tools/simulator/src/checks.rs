@@ -1,7 +1,7 @@
-//! What must hold, written apart from the worker and from `decide`.
+//! The invariants, written independently of the worker and of `decide`.
 //!
-//! The contract is told here a second time, naively, as [`model`]; [`oracle`] holds every outcome
-//! against it at its place in the order of the commits; [`tables`] looks at the tables alone.
+//! [`model`] restates the contract in a naive form; [`oracle`] checks every outcome against it at
+//! its place in commit order; [`tables`] checks the tables alone.
 
 pub(super) mod model;
 pub(super) mod oracle;
@@ -9,7 +9,7 @@ pub(super) mod tables;
 #[cfg(test)]
 mod tests;
 
-/// Something that must not be.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Violation {
     pub(super) check: &'static str,
@@ -21,13 +21,13 @@ impl Violation {
         Self { check, detail }
     }
 
-    /// Found at that commit.
+    /// Sets the commit at which it was found.
     pub(super) fn at(self, commit: u64) -> Self {
         Self { detail: format!("commit #{commit}: {}", self.detail), ..self }
     }
 }
 
-/// `Ok` where it holds.
+/// `Ok` if the condition holds.
 pub(super) fn ensure(
     holds: bool,
     check: &'static str,

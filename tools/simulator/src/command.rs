@@ -1,4 +1,4 @@
-//! Many seeds at once, and the command line of it.
+//! Runs many seeds, and the command line for it.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 
 use super::{FailureReport, Fault, Options, RunReport, run_seed, trace_of};
 
-/// How often a history that fails is run again to find a shorter one.
+/// How often a failing history is rerun to find a shorter one.
 const SHRINKS_MAX: usize = 300;
 
 /// What `inventory-worker sim` takes.
@@ -51,30 +51,30 @@ impl Arguments {
             without: self.without.iter().copied().collect(),
             kept: self.keep.clone(),
             keeps_trace: false,
-            // A history that is looked at is not narrowed down any further.
+            // A traced history is not shrunk any further.
             shrinks_at_most: if self.trace { 0 } else { SHRINKS_MAX },
         }
     }
 }
 
-/// The sums over many seeds.
+/// Totals over many seeds.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Histories in which everything held.
+    /// Histories in which every check passed.
     pub held: u64,
-    /// Those in which something did not, by seed.
+    /// Histories in which a check failed, by seed.
     pub failures: Vec<FailureReport>,
     /// Messages sent.
     pub messages: u64,
     /// Transactions applied.
     pub commits: u64,
-    /// Copies to the dead letters.
+    /// Messages copied to the dead-letter queues.
     pub dead_letters: u64,
-    /// Of these, copies of harmless messages that workers held whenever they crashed.
+    /// Of these, copies of harmless messages that workers held at every crash.
     pub collateral_dead_letters: u64,
     /// How often each kind of fault happened.
     pub faults: BTreeMap<Fault, u64>,
-    /// How much time passed in them.
+    /// The total simulated time.
     pub simulated: Duration,
 }
 
@@ -97,16 +97,16 @@ impl Summary {
     }
 }
 
-/// No more seeds are begun after so many failures.
+/// No more seeds are started after this many failures.
 const FAILURES_MAX: usize = 10;
 
-/// Runs so many seeds on so many threads. Stops at the tenth failure.
+/// Runs the seeds on `threads` threads. Stops at the tenth failure.
 #[must_use]
 pub fn run(first: u64, seeds: u64, threads: usize, options: &Options) -> Summary {
     watched(first, seeds, threads, options, &|_, _| ())
 }
 
-/// Told how many of the seeds have been run, and how many there are.
+/// Called with the number of seeds run and the total.
 type ProgressCallback<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 fn watched(
@@ -122,7 +122,7 @@ fn watched(
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                // What the workers log is in the trace, as far as it matters.
+                // The trace has what matters of the workers' logs.
                 let silent = tracing::subscriber::NoSubscriber::default();
                 tracing::subscriber::with_default(silent, || {
                     let told = |run| progress(run, seeds);
@@ -162,11 +162,11 @@ fn work_off(
     }
 }
 
-/// The subcommand: runs the seeds and says what came of them; `progress` is told, after each, how
-/// many were run and how many there are. Gives whether everything held.
+/// The subcommand: runs the seeds and prints the results. Calls `progress` after each with the
+/// number of seeds run and the total. Returns whether every check passed.
 ///
 /// # Errors
-/// Where `out` cannot be written.
+/// If `out` cannot be written.
 pub fn run_cli(
     arguments: &Arguments,
     out: &mut dyn Write,

@@ -1,5 +1,5 @@
-//! One history: workers that live and die, a workload, and what happens to them; then the
-//! fault-free phase, in which everything must be done.
+//! One history: workers that crash and restart, a workload, and faults; then the fault-free phase,
+//! in which everything must complete.
 
 mod later;
 mod redrive;
@@ -34,16 +34,16 @@ use inventory_worker::{
 use redrive::RedriveTarget;
 use workers::Workers;
 
-/// In the fault-free phase, everything must be done within this.
+/// In the fault-free phase, everything must complete within this time.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(3_600);
 
-/// How many runs it takes at most to send the dead letters back.
+/// The most runs needed to redrive the dead letters.
 const RUNS_MAX: u32 = 6;
 
-/// How often it is looked whether something is over.
+/// The polling interval for completion.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// One history from its seed, and its trace.
+/// Runs one history from its seed. Returns its report and its trace.
 pub(super) fn run(seed: u64, options: &Options) -> (Result<RunReport, Violation>, Option<Trace>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -64,7 +64,7 @@ pub(super) fn run(seed: u64, options: &Options) -> (Result<RunReport, Violation>
         let report = result.map(|()| report(seed, &world, &trace, began.elapsed()));
         (report, trace)
     });
-    // What was still under way is dropped with the runtime.
+    // Work still in flight is dropped with the runtime.
     drop(runtime);
     (result, Some(trace))
 }
@@ -97,7 +97,7 @@ async fn history(world: &Arc<World>, options: &Options) -> Result<(), Violation>
     let rng = &mut stream(world.seed, "phases");
     pass(world, Duration::from_secs(rng.u64(0..=20))).await;
     if world.profile.class == Class::Progress {
-        // Who was sent last has all the time that there is, and the trouble goes on.
+        // The last messages sent get the full time, and the trouble continues.
         let since = (began + lasts).max(Instant::now());
         pass(world, since + progress::within() - Instant::now()).await;
     }
@@ -130,7 +130,7 @@ async fn history(world: &Arc<World>, options: &Options) -> Result<(), Violation>
     Ok(())
 }
 
-/// Sends every message at its time.
+/// Sends every message at its scheduled time.
 async fn feed(world: &Arc<World>, postings: &[Posting]) {
     let began = Instant::now();
     for posting in postings {
@@ -142,7 +142,7 @@ async fn feed(world: &Arc<World>, postings: &[Posting]) {
     }
 }
 
-/// Some messages come once more, as of a producer that starts anew.
+/// Sends some messages once more, like a producer that restarts.
 fn resend(world: &World, rng: &mut Rng, postings: &[Posting]) {
     for _ in 0..rng.usize(1..=8) {
         if let Some(posting) = one_of(rng, postings) {
@@ -151,7 +151,7 @@ fn resend(world: &World, rng: &mut Rng, postings: &[Posting]) {
     }
 }
 
-/// Lets time pass, unless something was found wrong.
+/// Lets time pass, unless a check has failed.
 async fn pass(world: &World, time: Duration) {
     let until = Instant::now() + time;
     while Instant::now() < until && world.violation().is_none() {
@@ -159,8 +159,8 @@ async fn pass(world: &World, time: Duration) {
     }
 }
 
-/// Everybody starts anew and nothing goes wrong: every message must come to its end, and every
-/// hold that ran out must be given back.
+/// Restarts all workers without faults: every message must be settled, and every expired hold must
+/// be given back.
 async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Workers, Violation> {
     workers.crash().await;
     world.set_fault_free(true);
@@ -197,14 +197,15 @@ async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Wor
     }
 }
 
-/// Where a clock was hours ahead or behind, what was stamped by it takes as long.
+/// The limit, extended where a clock was hours off, because its timestamps delay the work by as
+/// much.
 fn converge_within(world: &World) -> Duration {
     let skew_s = world.profile.skew_max_ms().unsigned_abs() / 1_000;
     CONVERGE_WITHIN + Duration::from_secs(skew_s.saturating_mul(3))
 }
 
-/// Up to 14 days later, and cured of what was poison, the dead letters are sent back: by as many
-/// runs as it takes, for the answers to some sends are lost.
+/// Redrives the dead letters up to 14 days later, with poison cured, in as many runs as it takes,
+/// because the answers to some sends are lost.
 async fn redrive(world: &Arc<World>, rng: &mut Rng) {
     let days_13 = 13 * 86_400;
     tokio::time::sleep(Duration::from_secs(rng.u64(1..=days_13))).await;

@@ -1,8 +1,8 @@
-//! What can go wrong in a history.
+//! The kinds of fault in a history.
 
-/// Ids that begin so are of commands whose transaction the store refuses until it is cured.
+/// The id prefix of commands whose transaction the store refuses until they are cured.
 pub(super) const POISON: &str = "poison-";
-/// Ids that begin so are of commands that crash the worker which writes their outcome, until it is
+/// The id prefix of commands that crash the worker which writes their outcome, until they are
 /// cured.
 pub(super) const CRASH_TRIGGER: &str = "killer-";
 
@@ -16,7 +16,7 @@ macro_rules! faults {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The word for it.
+            /// The fault's name on the command line.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word),* }
@@ -34,40 +34,40 @@ faults! {
     Throttle = "throttle",
     /// A call succeeds and its answer is lost.
     Lost = "lost",
-    /// A call is given up, and takes effect later.
+    /// A call times out, and takes effect later.
     Late = "late",
     /// Entries of a batch fail one by one.
     Partial = "partial",
     /// A load reads its items at different moments.
     Torn = "torn",
-    /// The index of expiries shows what was.
+    /// The expiry index returns an earlier state.
     StaleIndex = "stale-index",
-    /// A commit meets another transaction at work on an item.
+    /// A commit meets another transaction on the same item.
     Conflict = "conflict",
-    /// The lock server says what is not so.
+    /// The lock server gives a wrong answer.
     LockLie = "lock-lie",
-    /// The lock server forgets everything.
+    /// The lock server loses all locks.
     LockLoss = "lock-loss",
-    /// A port fails altogether for a while.
+    /// Every call of a port fails for a while.
     Outage = "outage",
     /// Clocks are off by up to two seconds, and jump.
     Skew = "skew",
-    /// A worker stands still for longer than its leases, and goes on.
+    /// A worker is paused for longer than its leases, and continues.
     Pause = "pause",
-    /// A worker dies in a call, before or after its effect.
+    /// A worker crashes in a call, before or after its effect.
     CrashInCall = "crash-in-call",
-    /// A worker dies at any moment.
+    /// A worker crashes at any moment.
     CrashAnytime = "crash-anytime",
-    /// A worker is told to stop, and another takes its place.
+    /// A worker is stopped, and another replaces it.
     Drain = "drain",
     /// Workers of two releases run side by side: with different settings, and with two formats of
     /// an outcome, the newer of which the older release refuses to read.
     Rollout = "rollout",
     /// A message is sent twice.
     Duplicate = "duplicate",
-    /// Messages are sent again once the deduplication interval is over.
+    /// Messages are sent again after the deduplication interval.
     Resend = "resend",
-    /// Dead letters are sent back after up to 14 days.
+    /// Dead letters are redriven after up to 14 days.
     Redrive = "redrive",
     /// A message that can never be handled.
     Poison = "poison",
@@ -79,23 +79,23 @@ faults! {
     StuckHolds = "stuck-holds",
     /// One group has a long backlog.
     Flood = "flood",
-    /// A queue whose limit is below SQS's greatest, and messages close to it.
+    /// A queue has a size limit below SQS's maximum, and messages are close to it.
     SmallQueue = "small-queue",
     /// The topic fails for longer than the deduplication interval.
     LongOutage = "long-outage",
-    /// The queue's own redrive takes messages after few receives.
+    /// The queue's own redrive moves messages after few receives.
     LowRedrive = "low-redrive",
-    /// The index of expiries still shows holds that have ended.
+    /// The expiry index still returns holds that have ended.
     EndedIndex = "ended-index",
     /// A worker's clock is hours off.
     WrongClock = "wrong-clock",
-    /// A worker gets next to no processor: each of its calls takes seconds.
+    /// A worker gets almost no CPU time: each of its calls takes seconds.
     Starved = "starved",
-    /// A worker whose call lost its answer reaches the store no more for a while; others do.
+    /// A worker whose call lost its answer cannot reach the store for a while; others can.
     CutOff = "cut-off",
-    /// Identities are used again after the ledger has forgotten them.
+    /// Identities are reused after the ledger has deleted them.
     Reuse = "reuse",
-    /// What is past its time to live is deleted late, in no order, or not at all.
+    /// Items past their time to live are deleted late, in no order, or not at all.
     LateTtl = "late-ttl",
 }
 

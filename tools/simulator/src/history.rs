@@ -1,5 +1,5 @@
-//! Everything that was sent, committed, published, deleted and dead-lettered, and what is checked
-//! of it as it happens.
+//! Everything sent, committed, published, deleted and dead-lettered, and the checks made as it
+//! happens.
 
 mod commits;
 mod dead_letters;
@@ -30,35 +30,35 @@ use message::TrackedMessage;
 
 pub(super) use sent::Sending;
 
-/// What happened so far.
+/// The record of a history, and its checks.
 pub(super) struct History {
     redrive_after: u32,
     limits: Vec<Limits>,
     attempts_max: Vec<u32>,
-    /// By queue and sequence.
+    /// By queue and sequence number.
     messages: BTreeMap<(usize, u64), TrackedMessage>,
     by_id: BTreeMap<String, (usize, u64)>,
     by_key: BTreeMap<CommandKey, Vec<(usize, u64)>>,
     sent: BTreeMap<CommandKey, Vec<Sent>>,
     model: Model,
-    /// By id of the result: what it says, apart from the message's own place.
+    /// The content of each result by its id, without the message's own place.
     results: BTreeMap<Uuid, String>,
     seen_bodies: BTreeSet<String>,
-    /// Attempts that are still counted, by message, with the life that made each.
+    /// Attempts that are still counted, by message, with the incarnation that made each.
     attempts: BTreeMap<String, Vec<Incarnation>>,
     crashed: BTreeSet<Incarnation>,
     commits: u64,
     publications: usize,
     dead: u64,
     collateral_dead_letters: u64,
-    /// What the dead letters took, by queue and id.
+    /// Dead letters, by queue and id.
     letters: BTreeSet<(usize, String)>,
-    /// In a history of [`Class::Progress`]: the messages that its trouble must not hold up.
+    /// In a history of [`Class::Progress`]: the messages that its trouble must not delay.
     unaffected: Option<UnaffectedMessages>,
-    /// Whether a message may have one copy alone: nothing fails between a copy and its message's
-    /// end but the topic.
+    /// Whether a message may have only one copy: nothing but the topic fails between the copy and
+    /// the message's deletion.
     is_one_copy: bool,
-    /// Whether the queues may move messages to the dead letters themselves.
+    /// Whether the queues themselves may move messages to their dead-letter queues.
     may_redrive: bool,
     violation: Option<Violation>,
 }
@@ -103,7 +103,7 @@ impl History {
         self.dead
     }
 
-    /// Copies of harmless messages that workers held whenever they crashed.
+    /// The number of copies of harmless messages that workers held at every crash.
     pub(super) fn collateral_dead_letters(&self) -> u64 {
         self.collateral_dead_letters
     }
@@ -112,7 +112,7 @@ impl History {
         self.messages.len() as u64
     }
 
-    /// Notes the first thing found wrong.
+    /// Records the first violation.
     pub(super) fn fail(&mut self, check: &'static str, detail: String) {
         self.violation.get_or_insert(Violation { check, detail });
     }
@@ -134,7 +134,7 @@ impl History {
         self.by_id.contains_key(message_id)
     }
 
-    /// Whether the queues may move messages to the dead letters themselves.
+    /// Whether the queues themselves may move messages to their dead-letter queues.
     pub(super) fn may_redrive(&self) -> bool {
         self.may_redrive
     }
@@ -145,7 +145,7 @@ impl History {
         self.messages.get(self.by_id.get(message_id)?)?.key.clone()
     }
 
-    /// Checks that no unaffected message waits for too long; time counts from `since`.
+    /// Checks that no unaffected message waits too long; time counts from `since`.
     pub(super) fn check_unaffected(&mut self, now: Timestamp, since: Timestamp) {
         let overdue =
             self.unaffected.as_ref().and_then(|unaffected| unaffected.overdue(now, since));
@@ -162,8 +162,8 @@ impl History {
         self.fail("progress", detail);
     }
 
-    /// Leases are changed in one call: where some are released at once, the delay of the others
-    /// stands at the head of their group, whose followers it holds back.
+    /// Checks that leases are changed in one call: if some are released at once, the delayed
+    /// message is at the head of its group, whose followers it holds back.
     pub(super) fn released(&mut self, queue: usize, changes: &[(u64, bool)]) {
         let group =
             |sequence: u64| self.messages.get(&(queue, sequence)).map(|message| &message.group);
@@ -179,8 +179,8 @@ impl History {
         }
     }
 
-    /// Everything is done with and 90 days have passed: what was sent, decided and published is no
-    /// more, and identities are free.
+    /// Forgets everything sent, decided and published: all work is done, 90 days have passed, and
+    /// identities are free.
     pub(super) fn forget(&mut self, now: Timestamp) {
         self.model.forget(now);
         self.messages.clear();
@@ -191,7 +191,8 @@ impl History {
         self.seen_bodies.clear();
     }
 
-    /// A message was deleted: only once its result is out, or a copy of it with the dead letters.
+    /// Records a deleted message: allowed only once its result is published, or its copy
+    /// dead-lettered.
     pub(super) fn deleted(&mut self, queue: usize, sequence: u64) {
         let Some(message) = self.messages.get_mut(&(queue, sequence)) else {
             return self.fail("delete", format!("c{queue}.{sequence} was never sent"));
@@ -207,8 +208,8 @@ impl History {
             }
             (None, None) => message.is_dead,
         };
-        // The sweeper posts such a one again for as long as its hold is there, which must be gone in
-        // the end.
+        // The sweeper posts such an expiry again while its hold exists, and the hold must be gone
+        // at the end.
         let is_reposted = QUEUES.get(queue).is_some_and(|(_, kind)| *kind == QueueKind::Expiries)
             && message.key.as_ref().is_some_and(|key| is_reserved(&key.source));
         message.is_dropped = !is_settled && is_reposted;
@@ -232,7 +233,7 @@ impl History {
         self.crashed.insert(life);
     }
 
-    /// A worker got a message.
+    /// Records that a worker received a message.
     pub(super) fn received(&mut self, queue: usize, delivery: &Delivery, life: Incarnation) {
         let sequence = delivery.sequence.parse().unwrap_or_default();
         if let Some(message) = self.messages.get_mut(&(queue, sequence)) {

@@ -1,4 +1,4 @@
-//! What goes wrong in a worker's calls, drawn from the seed.
+//! Injects faults into a worker's calls, drawn from the seed.
 
 mod fate;
 
@@ -26,8 +26,8 @@ use inventory_worker::ports::PortError;
 
 pub(super) use fate::{Call, Effect, EntryFate, Fate, merge, never, passed};
 
-/// One life of a worker: draws the fate of its calls, and holds them when it stands still or is
-/// dead.
+/// Draws the fate of each call of one incarnation, and blocks its calls while the worker is paused
+/// or dead.
 pub(super) struct Injector {
     pub(super) world: Arc<World>,
     pub(super) worker: usize,
@@ -40,10 +40,10 @@ pub(super) struct Injector {
     cut_off_until: Mutex<Option<Instant>>,
 }
 
-/// At least so long after a worker reached the store again it is not cut off once more.
+/// The minimum time between two cut-offs of a worker from the store.
 const CUT_OFF_EVERY: Duration = Duration::from_secs(60);
 
-/// How long a call of a worker without processor takes, either way, milliseconds.
+/// The latency of each direction of a call by a worker without CPU time, milliseconds.
 const STARVED_MS: std::ops::RangeInclusive<u64> = 50..=3_500;
 
 impl Injector {
@@ -62,13 +62,12 @@ impl Injector {
         }
     }
 
-    /// Whose calls these are.
+    /// The incarnation that makes the calls.
     pub(super) fn life(&self) -> Incarnation {
         (self.worker, self.life)
     }
 
-    /// A call with whatever goes wrong with it. `late` makes its effect alone, for a call that was
-    /// given up.
+    /// Runs a call with its faults. `late` applies only its effect, for a call that timed out.
     pub(super) async fn around<T, E>(
         &self,
         call: Call,
@@ -116,7 +115,7 @@ impl Injector {
         result
     }
 
-    /// The way there, and what becomes of the call.
+    /// The request's way to the port, and the fate of the call.
     pub(super) async fn begin(&self, call: Call) -> Fate {
         self.pass().await;
         let (latency, fate) = self.draw(call);
@@ -130,7 +129,7 @@ impl Injector {
         fate
     }
 
-    /// This worker reaches the store no more for a while, as the profile has it.
+    /// Cuts this worker off from the store for a while, at the profile's rate.
     fn cut_off(&self) {
         let rate = self.world.profile.rate(Fault::CutOff);
         if !self.with_rng(|rng| happens(rng, rate)) {
@@ -138,7 +137,7 @@ impl Injector {
         }
         let lasts = Duration::from_millis(self.with_rng(|rng| rng.u64(2_000..=12_000)));
         let mut until = self.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner);
-        // Once in a while: an attempt is undone within the time that is waited for it.
+        // Rarely enough that an attempt is undone within the time reserved for it.
         if until.is_none_or(|until| Instant::now() > until + CUT_OFF_EVERY) {
             *until = Some(Instant::now() + lasts);
             self.world.count(Some(Fault::CutOff));
@@ -152,7 +151,7 @@ impl Injector {
             && until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// The way back.
+    /// The answer's way back.
     pub(super) async fn end(&self, call: Call) {
         let latency = self.latency(call);
         self.wait(latency).await;
@@ -236,18 +235,18 @@ impl Injector {
         settings.map_or(Duration::from_secs(30), |settings| settings.visibility)
     }
 
-    /// The worker is told to stop.
+    /// Signals the worker to stop.
     pub(super) fn tell_to_stop(&self) {
         *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// How long ago the worker was told to stop, if it was.
+    /// The time since the worker was signalled to stop, if it was.
     pub(super) fn told_to_stop(&self) -> Option<Duration> {
         let told = *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner);
         told.map(|at| at.elapsed())
     }
 
-    /// The worker stands still from now on.
+    /// Pauses the worker.
     fn pause(&self, by: Duration) {
         self.world.count(Some(Fault::Pause));
         self.trace(format_args!("stands still for {} ms", by.as_millis()));
@@ -255,7 +254,7 @@ impl Injector {
             Some(Instant::now() + by);
     }
 
-    /// Goes on once the worker does; never, when it is dead.
+    /// Waits while the worker is paused; forever if it is dead.
     async fn pass(&self) {
         loop {
             if self.is_dead.load(Ordering::Relaxed) {
@@ -269,24 +268,24 @@ impl Injector {
         }
     }
 
-    /// Dies in a call.
+    /// Crashes the worker in a call.
     pub(super) async fn die<T>(&self) -> T {
         self.kill();
         pending().await
     }
 
-    /// No call goes on from here.
+    /// Blocks all further calls.
     pub(super) fn kill(&self) {
         self.is_dead.store(true, Ordering::Relaxed);
         self.death.notify_one();
     }
 
-    /// Waits until it has died in a call.
+    /// Waits until the worker has crashed in a call.
     pub(super) async fn died(&self) {
         self.death.notified().await;
     }
 
-    /// Whether something happens in a call: `false` in the fault-free phase.
+    /// Whether the fault happens in a call: `false` in the fault-free phase.
     pub(super) fn happens(&self, fault: Fault) -> bool {
         if self.world.is_fault_free() {
             return false;
@@ -299,17 +298,17 @@ impl Injector {
         does
     }
 
-    /// Draws from the worker's chance.
+    /// Draws from the worker's random stream.
     pub(super) fn with_rng<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
         draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What becomes of each entry of a batch; `None` where all are fine.
+    /// The fate of each entry of a batch; `None` if all succeed.
     pub(super) fn entries(&self, count: usize) -> Option<Vec<EntryFate>> {
         if !self.happens(Fault::Partial) {
             return None;
         }
-        // Without processor more than half of all come too late.
+        // Without CPU time more than half of all entries are too late.
         let is_starved = self.worker == 0 && self.world.profile.rate(Fault::Starved) > 0;
         let fail = if is_starved { 5 } else { 2 };
         let draw = |rng: &mut Rng| match rng.u32(0..8) {

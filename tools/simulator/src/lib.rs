@@ -1,8 +1,8 @@
 //! Deterministic simulation, in the manner of FoundationDB and TigerBeetle.
 //!
-//! The worker and sweeper as they are run on the in-memory ports, several of them against one
-//! another, on one thread under a paused clock. One seed decides everything: how tasks interleave
-//! (through the latency of every call), what is asked for, and everything that goes wrong.
+//! Runs the real worker and sweeper on the in-memory ports, several of them concurrently, on one
+//! thread under a paused clock. One seed decides everything: how tasks interleave (through the
+//! latency of every call), the commands, and every fault.
 //!
 //! ```text
 //! driver ── workload ─► queues ─► worker::run ─► ports (injector: faults) ─► world (memory ports)
@@ -10,15 +10,15 @@
 //!    └ fault-free phase: everything must be done        trace ◄─────────── history ─► checks
 //! ```
 //!
-//! Most histories mix every kind of fault. Some are of a class of their own ([`profile`]): reads that
-//! tear, of commands that cross; a worker without processor; conflicts without end; and, one in
-//! five, histories in which one kind of trouble lasts ([`trouble`]) and nothing else goes wrong:
-//! there unaffected commands must make progress meanwhile, and stuck ones may hold no more than a
-//! small share of a worker's room ([`progress`]).
+//! Most histories mix every kind of fault. Some belong to a class of their own ([`profile`]): torn
+//! reads of commands that cross; a worker without CPU time; constant conflicts; and, one in five,
+//! histories in which one kind of trouble lasts ([`trouble`]) and no other fault happens: there
+//! unaffected commands must make progress meanwhile, and stuck ones may hold only a small share of
+//! a worker's room ([`progress`]).
 //!
-//! Rollouts: the in-memory store keeps outcomes as values, without a format. So a rollout is two
-//! settings side by side (limits, locks, leases), and an older release that refuses to read what a
-//! newer one wrote, as the adapter of DynamoDB does.
+//! Rollouts: the in-memory store keeps outcomes as values, without a format. So a rollout consists
+//! of two settings side by side (limits, locks, leases), and an older release that refuses to read
+//! what a newer one wrote, as the DynamoDB adapter does.
 
 mod checks;
 mod command;
@@ -47,37 +47,37 @@ pub use fault::Fault;
 pub use shrink::FailureReport;
 pub use trace::Trace;
 
-/// What a run may be narrowed down to.
+/// The restrictions of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// At most so many workers.
+    /// The most workers.
     pub workers: Option<usize>,
     /// Kinds of fault that do not happen.
     pub without: BTreeSet<Fault>,
-    /// The numbers of the messages that are sent, of all that the seed has.
+    /// The indexes of the messages to send, out of all that the seed has.
     pub kept: Option<Vec<usize>>,
     /// Whether the trace is kept as text.
     pub keeps_trace: bool,
-    /// How often a history that fails is run again to find a shorter one.
+    /// How often a failing history is rerun to find a shorter one.
     pub shrinks_at_most: usize,
 }
 
-/// A history in which everything held.
+/// A history in which every check passed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunReport {
-    /// Its seed.
+    /// The history's seed.
     pub seed: u64,
     /// Messages on the queues of commands.
     pub messages: u64,
     /// Transactions that were applied.
     pub commits: u64,
-    /// Copies to the dead letters.
+    /// Messages copied to the dead-letter queues.
     pub dead_letters: u64,
-    /// Of these, copies of harmless messages that workers held whenever they crashed.
+    /// Of these, copies of harmless messages that workers held at every crash.
     pub collateral_dead_letters: u64,
     /// How often each kind of fault happened.
     pub faults: BTreeMap<Fault, u64>,
-    /// How much time passed in it.
+    /// The simulated time.
     pub simulated: Duration,
     /// The lines of its trace.
     pub trace_lines: u64,
@@ -85,11 +85,11 @@ pub struct RunReport {
     pub trace_hash: u64,
 }
 
-/// Runs the history of a seed. One that fails is narrowed down to the shortest that fails alike, by
-/// running it again and again with less; [`Options::shrinks_at_most`] bounds how often.
+/// Runs the history of a seed. Shrinks a failing history to the shortest that fails the same check,
+/// by rerunning it with less; [`Options::shrinks_at_most`] limits the reruns.
 ///
 /// # Errors
-/// What did not hold.
+/// The failed check, with the shortened history.
 pub fn run_seed(seed: u64, options: &Options) -> Result<RunReport, Box<FailureReport>> {
     let (result, _) = driver::run(seed, options);
     result.map_err(|violation| Box::new(shrink::shrink(seed, options, violation)))

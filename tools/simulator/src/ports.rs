@@ -1,4 +1,4 @@
-//! The ports as a simulated worker sees them: everything can go wrong.
+//! The ports as a simulated worker sees them: every call can fail.
 
 #[cfg(feature = "injected-bugs")]
 mod injected;
@@ -22,7 +22,7 @@ use inventory_worker::{
 #[cfg(feature = "injected-bugs")]
 pub(super) use injected::commit;
 
-/// The ports of one life of a worker.
+/// The ports of one incarnation of a worker.
 pub(super) struct Ports {
     pub(super) store: Arc<dyn Store>,
     pub(super) topic: Arc<dyn Publisher>,

@@ -1,4 +1,4 @@
-//! What kind of history a seed makes: how many workers, their settings, and which faults how often.
+//! The kind of history a seed makes: its workers, their settings, and the rate of each fault.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,40 +15,40 @@ use inventory_worker::{
     worker::{LockMode, Settings},
 };
 
-/// What a seed's history is like.
+/// The parameters of a seed's history.
 #[derive(Clone, Debug)]
 pub(super) struct Profile {
     pub(super) workers: usize,
     pub(super) commands: usize,
-    /// Over how long the commands are sent.
+    /// The time over which the commands are sent.
     pub(super) horizon: Duration,
     pub(super) latency_max: Duration,
     /// The most crashes, over all workers.
     pub(super) crashes_max: u32,
     /// The settings of each worker.
     pub(super) settings: Vec<Settings>,
-    /// Whether each worker is of the newer release, whose outcomes the older cannot read.
+    /// Whether each worker has the newer release, whose outcomes the older one cannot read.
     is_newer: Vec<bool>,
     pub(super) sweeper: sweeper::Settings,
-    /// What kind of history it is.
+    /// The class of the history.
     pub(super) class: Class,
-    /// What is wrong from the beginning until the fault-free phase, beside what goes wrong in calls.
+    /// The trouble in force until the fault-free phase, in addition to faults in calls.
     pub(super) trouble: Option<Trouble>,
     rates: Vec<(Fault, u32)>,
 }
 
-/// The kinds of history. All but the first are there for what would be rare in it.
+/// The classes of history. All but the first make events frequent that are rare in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Anything may go wrong.
+    /// Any fault may happen.
     Mixed,
-    /// One kind of trouble in force and nothing else: unaffected messages make progress.
+    /// One kind of trouble is in force and no other fault: unaffected messages make progress.
     Progress,
-    /// Reads that tear, of commands that cross each other.
+    /// Torn reads of commands that cross each other.
     Crossing,
-    /// A worker without processor.
+    /// A worker without CPU time.
     Starved,
-    /// Conflicts without end.
+    /// Constant conflicts.
     Contention,
 }
 
@@ -64,14 +64,14 @@ impl Class {
     }
 }
 
-/// The server's clock and a worker's are never further apart, milliseconds, unless
-/// [`Fault::WrongClock`] has it so.
+/// The largest difference between the server's clock and a worker's, milliseconds, without
+/// [`Fault::WrongClock`].
 pub(super) const SKEW_MAX_MS: i64 = 2_000;
 
-/// How far off a wrong clock is at most, milliseconds.
+/// The largest error of a wrong clock, milliseconds.
 const WRONG_CLOCK_MAX_MS: i64 = 2 * 3_600_000;
 
-/// SQS: "maxReceiveCount … 1 to 1,000", of which `bootstrap` sets the most.
+/// SQS: "maxReceiveCount … 1 to 1,000"; `bootstrap` sets the maximum.
 pub(super) const REDRIVE_AFTER: u32 = 1_000;
 
 /// The kinds of trouble in a history of [`Class::Progress`].
@@ -86,7 +86,7 @@ const TROUBLES: [Fault; 7] = [
 ];
 
 impl Profile {
-    /// What the seed says, with fewer workers and without some faults where the options say so.
+    /// The profile of the seed, with fewer workers or without some faults if the options say so.
     pub(super) fn draw(seed: u64, options: &super::Options) -> Self {
         let rng = &mut stream(seed, "profile");
         let rates = draw_rates(rng, &options.without);
@@ -128,7 +128,7 @@ impl Profile {
         }
     }
 
-    /// Now and then what is rarer than a call that fails.
+    /// Adds faults that are rarer than a failing call.
     fn mixed(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         const SOME: [(Fault, u32); 9] = [
             (Fault::ThrottledItems, 1_000),
@@ -145,7 +145,7 @@ impl Profile {
             let (is_on, rate) = (happens(rng, share), rng.u32(100..=2_000));
             self.set(fault, if is_on { rate } else { 0 }, options);
         }
-        // So little room that it is felt.
+        // A limit in flight low enough to matter.
         if happens(rng, 1_000) {
             let room = rng.usize(10..=30);
             self.settings.iter_mut().for_each(|settings| settings.messages_in_flight_max = room);
@@ -157,7 +157,7 @@ impl Profile {
         self
     }
 
-    /// No call fails, and one kind of trouble is in force the whole time.
+    /// No call fails, and one kind of trouble is in force throughout.
     fn progress(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         self.rates.clear();
         self.crashes_max = 0;
@@ -187,7 +187,7 @@ impl Profile {
         self
     }
 
-    /// Reads tear nearly always and for long, answers come late, clocks differ.
+    /// Almost every read is torn, for long; answers are late and clocks differ.
     fn crossing(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         self.set(Fault::Torn, rng.u32(4_000..=8_000), options);
         self.set(Fault::Late, rng.u32(500..=2_500), options);
@@ -196,7 +196,7 @@ impl Profile {
         self
     }
 
-    /// One worker's calls take seconds, and few entries of a batch fare like the others.
+    /// One worker's calls take seconds, and the entries of a batch seldom share one fate.
     fn starved(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         self.rates.clear();
         self.set(Fault::Starved, 10_000, options);
@@ -211,7 +211,7 @@ impl Profile {
         self
     }
 
-    /// Most commits meet others, for longer than it takes to be counted out.
+    /// Most commits conflict, for longer than the retries last.
     fn contention(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         self.rates.clear();
         self.set(Fault::Conflict, rng.u32(7_000..=9_500), options);
@@ -226,19 +226,19 @@ impl Profile {
         self
     }
 
-    /// Unless the options say that it does not happen.
+    /// Sets the rate, unless the options exclude the fault.
     fn set(&mut self, fault: Fault, rate: u32, options: &super::Options) {
         self.rates.retain(|(other, _)| *other != fault);
         let is_on = !options.without.contains(&fault);
         self.rates.push((fault, if is_on { rate } else { 0 }));
     }
 
-    /// How far the clocks of workers may be off, milliseconds.
+    /// The largest clock error of a worker, milliseconds.
     pub(super) fn skew_max_ms(&self) -> i64 {
         if self.rate(Fault::WrongClock) > 0 { WRONG_CLOCK_MAX_MS } else { SKEW_MAX_MS }
     }
 
-    /// After how many receives the queues themselves move a message to the dead letters.
+    /// The receive count after which the queues themselves redrive a message.
     pub(super) fn redrive_after(&self) -> u32 {
         match self.rate(Fault::LowRedrive) {
             0 => REDRIVE_AFTER,
@@ -246,8 +246,8 @@ impl Profile {
         }
     }
 
-    /// One seed in twenty handles nearly everything alone, with few attempts, among crashes and
-    /// lost answers: so that what the attempts of a message add up to is put to the test.
+    /// One seed in twenty isolates nearly every message, with few attempts, among crashes and lost
+    /// answers: this tests how the attempts of a message add up.
     fn with_everything_alone(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         let attempts_max = rng.u32(2..=3);
         for settings in &mut self.settings {
@@ -266,8 +266,8 @@ impl Profile {
         self
     }
 
-    /// One seed in fifty: one attempt is one too many, and the worker whose count of it lost its
-    /// answer cannot undo it for a while. No worker stops, so that no message may be given up.
+    /// One seed in fifty: a single attempt is one too many, and a worker whose count of it lost its
+    /// answer cannot undo it for a while. No worker stops, so no message may be dead-lettered.
     fn with_lost_counts(mut self, rng: &mut Rng, options: &super::Options) -> Self {
         self.rates.clear();
         self.set(Fault::Lost, rng.u32(1_000..=2_500), options);
@@ -280,12 +280,12 @@ impl Profile {
         self
     }
 
-    /// Whether the worker is of the newer release.
+    /// Whether the worker has the newer release.
     pub(super) fn is_newer(&self, worker: usize) -> bool {
         self.is_newer.get(worker).copied().unwrap_or(false)
     }
 
-    /// How often, of ten thousand.
+    /// The fault's rate, in ten thousand.
     pub(super) fn rate(&self, fault: Fault) -> u32 {
         self.rates.iter().find(|(other, _)| *other == fault).map_or(0, |(_, rate)| *rate)
     }
@@ -327,11 +327,11 @@ fn draw_rates(rng: &mut Rng, without: &BTreeSet<Fault>) -> Vec<(Fault, u32)> {
     rates
 }
 
-/// Within what is checked when a real worker starts.
+/// Settings that pass the checks of a real worker's start.
 fn draw_settings(rng: &mut Rng) -> Settings {
     let visibility_s = rng.u64(8..=30);
     let secs = Duration::from_secs;
-    // What is left of a lease after a long poll must reach to the next heartbeat.
+    // The rest of a lease after a long poll must last until the next heartbeat.
     let long_poll_max_s = (visibility_s * 2 / 3).saturating_sub(3).max(1);
     Settings {
         visibility: secs(visibility_s),
@@ -353,7 +353,7 @@ fn draw_settings(rng: &mut Rng) -> Settings {
     }
 }
 
-/// Another release, or another deployment's settings: what decides is not the same.
+/// Another release, or another deployment's settings, so that decisions differ.
 fn draw_rollout(rng: &mut Rng, base: &Settings) -> Settings {
     let other = draw_settings(rng);
     let limits = if rng.bool() {

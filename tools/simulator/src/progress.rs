@@ -1,11 +1,11 @@
 //! Unaffected messages make progress, and stuck ones take little of a worker's room.
 //!
 //! In a history of the class [`Class::Progress`](super::profile::Class) one kind of trouble is in
-//! force and no call fails otherwise. A message is affected if it is of the trouble's pool, and so is
-//! every message behind an affected one in its queue and group. All others must have their
-//! result, or their copy among the dead letters where they cannot be read, within [`WITHIN`] of
-//! being sent; holds that are not of that pool must be given back within [`WITHIN`] of their end.
-//! Where the topic is away there are no results, and the time counts from its return.
+//! force and no call fails otherwise. A message is affected if it belongs to the trouble's pool,
+//! and so is every message behind an affected one in its queue and group. All others must have
+//! their result, or their dead-letter copy if unreadable, within [`WITHIN`] of being sent; holds of
+//! other pools must be given back within [`WITHIN`] of their end. While the topic is unavailable
+//! there are no results, and the time counts from its return.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,22 +21,22 @@ use inventory_worker::{
     worker::{Event, Observer},
 };
 
-/// An unaffected message has its result after this.
+/// An unaffected message has its result after at most this time.
 pub(super) const WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// The same, and a little longer, as waiting is measured.
+/// The same, plus the resolution of the measurement.
 pub(super) const fn within() -> Duration {
     Duration::from_secs(WITHIN.as_secs().unsigned_abs() + 3)
 }
 
-/// A hold of which nothing is stuck is given back so long after its end, or after the fault-free
-/// phase began.
+/// A hold that is not stuck is given back within this time after its end, or after the start of the
+/// fault-free phase.
 pub(super) const HOLD_WITHIN: SignedDuration = SignedDuration::from_secs(180);
 
-/// How many looks in a row must show it before a worker's room counts as held.
+/// The number of consecutive checks after which a worker's room counts as held.
 const LOOKS: usize = 20;
 
-/// What is stuck may hold an eighth of a worker's room; and one batch is always under way.
+/// Stuck messages may hold an eighth of a worker's room, and one batch is always in flight.
 fn share(room: usize) -> i64 {
     let share = (room / 8).max(1).saturating_add(10);
     i64::try_from(share).unwrap_or(i64::MAX)
@@ -69,7 +69,7 @@ impl UnaffectedMessages {
         self.open.remove(&at);
     }
 
-    /// The first that has waited for too long, and for how long, where time counts from `since`.
+    /// The first message that has waited too long, and for how long, counting from `since`.
     pub(super) fn overdue(
         &self,
         now: Timestamp,
@@ -81,7 +81,7 @@ impl UnaffectedMessages {
     }
 }
 
-/// What one incarnation of a worker holds, by its own events.
+/// The load of one incarnation of a worker, from its own events.
 pub(super) struct Gauge {
     room: usize,
     levels: Mutex<Levels>,
@@ -91,13 +91,13 @@ pub(super) struct Gauge {
 struct Levels {
     in_flight: i64,
     leases: i64,
-    /// The most in flight that ever was.
+    /// The highest number in flight so far.
     peak: i64,
-    /// The least in flight since the last look.
+    /// The lowest number in flight since the last check.
     low: i64,
-    /// The least between the last looks.
+    /// The lowest numbers between the last checks.
     lows: VecDeque<i64>,
-    /// At how many looks in a row there were more leases than messages in flight.
+    /// The number of consecutive checks with more leases than messages in flight.
     leaking: usize,
 }
 
@@ -111,7 +111,7 @@ impl Gauge {
         self.levels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is wrong, if anything. `is_shared`: only a share of the room may be held for long.
+    /// The violation, if any. `is_shared`: only a share of the room may be held for long.
     pub(super) fn check(&self, is_shared: bool) -> Option<String> {
         let mut levels = self.levels();
         let low = levels.low;
@@ -147,7 +147,7 @@ impl Gauge {
         levels.in_flight == 0 && levels.leases == 0
     }
 
-    /// What is held, in words.
+    /// A description of what is held.
     pub(super) fn held(&self) -> String {
         let levels = self.levels();
         format!("{} messages in flight, {} leases", levels.in_flight, levels.leases)

@@ -1,4 +1,4 @@
-//! Chance, all of it from one seed.
+//! Randomness, all of it derived from one seed.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,27 +7,27 @@ use uuid::Uuid;
 
 use inventory_worker::ports::Entropy;
 
-/// A stream of chance of its own for each purpose: that one draws more does not change another.
+/// A separate random stream for each purpose: draws from one do not change another.
 #[must_use]
 pub(super) fn stream(seed: u64, purpose: &str) -> Rng {
-    // FNV-1a over the purpose: the same in every build, as the standard hasher need not be.
+    // FNV-1a over the purpose: the same in every build, unlike the standard hasher.
     let mixed = purpose.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     Rng::with_seed(mixed)
 }
 
-/// Whether something happens that does so `per_10_000` times in ten thousand.
+/// Returns true with a probability of `per_10_000` in ten thousand.
 pub(super) fn happens(rng: &mut Rng, per_10_000: u32) -> bool {
     rng.u32(0..10_000) < per_10_000
 }
 
-/// One of the choices; `None` of none.
+/// One of the choices at random; `None` if there are none.
 pub(super) fn one_of<'a, T>(rng: &mut Rng, choices: &'a [T]) -> Option<&'a T> {
     if choices.is_empty() { None } else { choices.get(rng.usize(0..choices.len())) }
 }
 
-/// A worker's chance.
+/// A worker's source of randomness.
 pub(super) struct Seeded(Mutex<Rng>);
 
 impl Seeded {

@@ -1,4 +1,4 @@
-//! From a history that fails to the shortest that fails alike.
+//! Shrinks a failing history to the shortest that fails the same check.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -6,25 +6,25 @@ use super::{
     Fault, Options, checks::Violation, driver, profile::Profile, trace::Trace, workload::Workload,
 };
 
-/// A history in which something did not hold, as short as it was found.
+/// A failing history, as short as the search found.
 #[derive(Clone, Debug)]
 pub struct FailureReport {
     /// Its seed.
     pub seed: u64,
-    /// Which check.
+    /// The failed check.
     pub check: &'static str,
-    /// What was found.
+    /// Details of the violation.
     pub detail: String,
-    /// What happened, line by line.
+    /// The trace of the history.
     pub history: String,
-    /// What the history was narrowed down to.
+    /// The options that select the shortened history.
     pub narrowed: Options,
-    /// How many messages are left, of how many.
+    /// The number of messages left, and the original number.
     pub messages: (usize, usize),
 }
 
 impl FailureReport {
-    /// The command that runs this very history again, and shows its trace.
+    /// The command that reruns this history and prints its trace.
     #[must_use]
     pub fn replay(&self) -> String {
         let mut command = format!("inventory-simulator --seed {} --trace", self.seed);
@@ -56,7 +56,7 @@ impl fmt::Display for FailureReport {
     }
 }
 
-/// Runs the history again with less for as long as the same check fails.
+/// Reruns the history with less while the same check fails.
 pub(super) fn shrink(seed: u64, options: &Options, violation: Violation) -> FailureReport {
     let profile = Profile::draw(seed, options);
     let all = Workload::draw(seed, &profile, None).postings.len();
@@ -88,13 +88,13 @@ struct Search {
     seed: u64,
     violation: Violation,
     best: Options,
-    /// How often less did.
+    /// How many reductions succeeded.
     found: usize,
     runs_left: usize,
 }
 
 impl Search {
-    /// Takes the options if the same check still fails with them.
+    /// Keeps the options if the same check still fails with them.
     fn try_with(&mut self, options: Options) -> bool {
         if self.runs_left == 0 {
             return false;

@@ -1,13 +1,13 @@
-//! What every part of a simulation names: when it begins, its queues, ports and workers.
+//! Names shared by all parts of a simulation: start time, queues, ports and workers.
 
 use std::fmt;
 
 use inventory_worker::worker::QueueKind;
 
-/// When every history begins, by the server's clock.
+/// The start of every history, by the server's clock.
 pub(super) const EPOCH: &str = "2026-11-22T10:00:00Z";
 
-/// The queues, each with its dead letters.
+/// The queues, each with a dead-letter queue.
 pub(super) const QUEUES: [(&str, QueueKind); 3] = [
     ("inventory-commands.fifo", QueueKind::Commands),
     ("inventory-restock.fifo", QueueKind::Commands),

@@ -1,4 +1,4 @@
-//! What happened, line by line: a hash of it always, the text when asked.
+//! The trace of a history: always a hash of its lines, and their text if requested.
 
 use std::fmt::{self, Write};
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use inventory_worker::ports::{LedgerKey, LedgerRecord, Transaction, Write as Item};
 
-/// The trace of one history. Two runs of one seed have the same, byte for byte.
+/// The trace of one history. Two runs of one seed produce the same trace, byte for byte.
 #[derive(Debug)]
 pub struct Trace {
     start: Instant,
@@ -16,7 +16,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Nothing yet; simulated time counts from now.
+    /// An empty trace; simulated time counts from now.
     #[must_use]
     pub fn new(keeps_text: bool) -> Self {
         Self {
@@ -27,11 +27,11 @@ impl Trace {
         }
     }
 
-    /// Adds a line, under the simulated time in milliseconds.
+    /// Adds a line with the simulated time in milliseconds.
     pub fn note(&mut self, line: fmt::Arguments<'_>) {
         let at_us = self.start.elapsed().as_micros();
         self.lines += 1;
-        // Writing to a text or a hash cannot fail.
+        // Writing to a string or a hash cannot fail.
         let _ = writeln!(self, "{:>10}.{:03} {line}", at_us / 1_000, at_us % 1_000);
     }
 
@@ -41,13 +41,13 @@ impl Trace {
         self.hash
     }
 
-    /// How many lines.
+    /// The number of lines.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// The lines, where they were kept.
+    /// The lines, if they were kept.
     #[must_use]
     pub fn into_text(self) -> Option<String> {
         self.text

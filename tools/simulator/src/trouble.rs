@@ -1,7 +1,7 @@
-//! What is wrong with some things for a long while, when all others are fine.
+//! Long-lasting faults that affect some items while all others work.
 //!
 //! In a history of the class [`Class::Progress`](super::profile::Class) one such trouble is in
-//! force from the beginning until the fault-free phase. It concerns the pool [`POOL`], which no
+//! force from the beginning until the fault-free phase. It affects the pool [`POOL`], which no
 //! other command names, and the groups of that pool: all others are unaffected and must make
 //! progress.
 
@@ -20,23 +20,23 @@ use inventory_worker::{
     ports::{LoadRequest, PortError, ReadSet, Transaction, Write},
 };
 
-/// The pool that the trouble is with.
+/// The pool that the trouble affects.
 pub(super) const POOL: PoolId = PoolId::Event(9);
 
-/// What the groups of that pool begin with.
+/// The prefix of that pool's groups.
 pub(super) const GROUP: &str = "event-9";
 
-/// What a queue takes where it takes less than SQS's most, bytes.
+/// A small queue's message size limit, below SQS's maximum, bytes.
 pub(super) const QUEUE_BYTES_MAX: usize = 64 * 1024;
 
-/// How the holds are stuck, or the items throttled.
+/// How the holds are stuck, or how far the items are throttled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
-    /// The line is not there; or every commit is throttled.
+    /// The line is missing; or every commit is throttled.
     Missing,
     /// The line cannot be read; or loads are throttled, too.
     DamagedLine,
-    /// A seat cannot be read; or half of all is throttled.
+    /// A seat cannot be read; or half of the calls are throttled.
     DamagedSeat,
 }
 
@@ -45,14 +45,14 @@ pub(super) enum How {
 pub(super) struct Trouble {
     /// Its kind.
     pub(super) kind: Fault,
-    /// How many messages or holds it is about.
+    /// The number of messages or holds that it affects.
     pub(super) size: usize,
     pub(super) how: How,
-    /// In how many groups.
+    /// The number of groups.
     pub(super) groups: usize,
     /// Whether stuck holds are all in one shard of the index.
     pub(super) is_one_shard: bool,
-    /// How long the topic is away.
+    /// How long the topic is unavailable.
     pub(super) outage: Duration,
 }
 
@@ -73,12 +73,12 @@ impl Trouble {
     }
 }
 
-/// Whether the message is of the trouble's pool.
+/// Whether the message belongs to the trouble's pool.
 pub(super) fn is_of_pool(group: &GroupId, command: Option<&Command>) -> bool {
     group.as_str().starts_with(GROUP) || command.is_some_and(|command| command.pool == POOL)
 }
 
-/// What is wrong with which items at the moment.
+/// The current faults of single items.
 #[derive(Default)]
 pub(super) struct Troubles(Mutex<AffectedItems>);
 
@@ -109,22 +109,22 @@ impl Troubles {
         self.affected().damaged_lines.insert(key);
     }
 
-    /// The line is not to be found.
+    /// Makes the line missing.
     pub(super) fn miss_line(&self, key: LineKey) {
         self.affected().missing_lines.insert(key);
     }
 
-    /// Seats and lines of the pool are throttled until then: commits, and loads where it says so.
+    /// Throttles the pool's seats and lines until then: commits, and also loads if `loads` is set.
     pub(super) fn throttle(&self, pool: PoolId, until: Instant, loads: bool) {
         self.affected().throttled.insert(pool, Throttled { until, loads });
     }
 
-    /// Nothing is wrong any more.
+    /// Removes all faults.
     pub(super) fn repair(&self) {
         *self.affected() = AffectedItems::default();
     }
 
-    /// What a load of these meets.
+    /// The fault and error that a load of these items meets.
     pub(super) fn load(&self, wanted: &LoadRequest) -> Option<(Fault, PortError)> {
         let affected = self.affected();
         let is_damaged = wanted.seats.iter().any(|key| affected.damaged_seats.contains(key))
@@ -138,7 +138,7 @@ impl Troubles {
         pools.any(|pool| affected.is_throttled(&pool, true)).then(throttled)
     }
 
-    /// What a commit of this meets.
+    /// The fault and error that this commit meets.
     pub(super) fn commit(&self, transaction: &Transaction) -> Option<(Fault, PortError)> {
         let affected = self.affected();
         let mut pools = transaction.writes.iter().filter_map(|write| match write {
@@ -149,7 +149,7 @@ impl Troubles {
         pools.any(|pool| affected.is_throttled(&pool, false)).then(throttled)
     }
 
-    /// Takes out what is not to be found. Gives whether there was any.
+    /// Removes missing lines from the result. Returns whether there were any.
     pub(super) fn hide(&self, loaded: &mut ReadSet) -> bool {
         let affected = self.affected();
         let mut is_any = false;

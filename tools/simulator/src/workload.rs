@@ -1,4 +1,4 @@
-//! What is asked of the workers: few seats, few SKUs, many who want them.
+//! The workload: few seats and SKUs, and many commands that want them.
 
 mod crossing;
 pub(super) mod crowd;
@@ -36,7 +36,7 @@ pub(super) struct Posting {
     pub(super) message: OutgoingMessage,
 }
 
-/// What is there at the beginning, and what is sent.
+/// The initial records, and the messages to send.
 pub(super) struct Workload {
     pub(super) records: Vec<Record>,
     pub(super) postings: Vec<Posting>,
@@ -45,7 +45,7 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    /// What the seed says. Only the postings whose numbers are `kept`, where that is given.
+    /// The workload of the seed, restricted to the postings numbered in `kept`, if given.
     pub(super) fn draw(seed: u64, profile: &Profile, kept: Option<&[usize]>) -> Self {
         let mut maker = Maker::new(stream(seed, "workload"));
         let mut records = maker.records();
@@ -79,8 +79,7 @@ impl Workload {
     }
 }
 
-/// The same identity as of the posting with other content, if it is a restock: its quantities are
-/// others.
+/// The posting's identity with other content, if it is a restock: its quantities differ.
 pub(super) fn with_other_content(posting: &Posting) -> Option<Posting> {
     let command = message::decode(&posting.message.body).ok()?.command;
     let Action::Restock(mut restock) = command.action else { return None };
@@ -101,7 +100,7 @@ struct Maker {
     pools: Vec<PoolId>,
     seats: BTreeMap<PoolId, Vec<SeatNumber>>,
     skus: BTreeMap<PoolId, Vec<Sku>>,
-    /// Groups beside the pool's own.
+    /// Groups in addition to the pool's own.
     sections: usize,
     hold_max: u32,
     has_chunks: bool,
@@ -154,7 +153,7 @@ impl Maker {
         }
     }
 
-    /// Most seats and lines are there; some are still to come.
+    /// The initial records: most seats and lines; the rest are created later.
     fn records(&mut self) -> Vec<Record> {
         let now: Timestamp = EPOCH.parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let mut records = Vec::new();
@@ -206,7 +205,7 @@ impl Maker {
 
     fn command(&mut self, number: usize, at: Duration, choice: u32, profile: &Profile) -> Posting {
         let mut prefix = "c-";
-        // Where poison is the trouble, it is the crowd's alone.
+        // If poison is the trouble, only the crowd has it.
         let is_apart = profile.class == Class::Progress;
         if !is_apart && happens(&mut self.rng, profile.rate(Fault::Poison) / 4) {
             prefix = if self.rng.u32(0..3) == 0 { CRASH_TRIGGER } else { POISON };
@@ -236,7 +235,7 @@ impl Maker {
     }
 
     fn pool(&mut self) -> PoolId {
-        // Half of all goes to the first.
+        // Half of all commands go to the first pool.
         let first = self.pools.first().cloned().unwrap_or(PoolId::Event(1));
         if self.rng.bool() {
             first
@@ -293,7 +292,7 @@ impl Maker {
         (pool, Action::Reserve(reserve), group)
     }
 
-    /// A reservation that was asked for, most likely lately; now and then one that never was.
+    /// A requested reservation, probably a recent one; sometimes one that never existed.
     fn target(&mut self) -> (ReservationId, PoolId, &'static str, GroupId) {
         let recent = self.made.iter().rev().take(6).cloned().collect::<Vec<_>>();
         let all = self.made.clone();
@@ -394,7 +393,7 @@ impl Maker {
         SeatChange { number, section, row_number: None, seat_type: None, price, status }
     }
 
-    /// What is no command.
+    /// A message that is no command.
     fn unreadable(&mut self, number: usize, at: Duration) -> Option<Posting> {
         let body = match self.rng.u32(0..4) {
             0 => "{\"not\": json".to_owned(),
@@ -414,7 +413,7 @@ impl Maker {
         Some(Posting { at, queue: 0, message: outgoing(group, body) })
     }
 
-    /// The identity of a command sent before with other content.
+    /// The identity of an earlier command, with other content.
     fn reuse(&mut self, at: Duration) -> Option<Posting> {
         let before = one_of(&mut self.rng, &self.sent)?.message.body.clone();
         let decoded = message::decode(&before).ok()?;
@@ -433,8 +432,8 @@ impl Maker {
         Some(Posting { at, queue: 0, message: outgoing(group, message::encode_command(&command)) })
     }
 
-    /// The same message again: dropped by the queue, or not, where it goes under another
-    /// deduplication id or into another group.
+    /// The same message again. The queue drops it, unless it has another deduplication id or
+    /// another group.
     fn copy(&mut self, first: &Posting, profile: &Profile) -> Option<Posting> {
         if !happens(&mut self.rng, profile.rate(Fault::Duplicate).saturating_mul(3)) {
             return None;

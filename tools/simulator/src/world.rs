@@ -1,5 +1,5 @@
-//! The world that the workers of a history share: in-memory ports, and everything that is seen of
-//! what happens in them.
+//! The world that the workers of a history share: in-memory ports, and the record of every effect
+//! on them.
 
 mod effects;
 
@@ -34,7 +34,7 @@ use inventory_worker::{
     worker::QueueKind,
 };
 
-/// The in-memory ports, what is wrong with them at the moment, and what was seen.
+/// The in-memory ports, their current faults, and the history.
 pub(super) struct World {
     pub(super) seed: u64,
     pub(super) profile: Profile,
@@ -51,15 +51,15 @@ pub(super) struct World {
     outages: Mutex<BTreeMap<Port, Instant>>,
     crashes_left: AtomicU32,
     counts: Mutex<BTreeMap<Fault, u64>>,
-    /// What is wrong with some items at the moment.
+    /// The current faults of single items.
     pub(super) troubles: Troubles,
-    /// What each life that goes on tells of itself.
+    /// What each running incarnation holds, by its own events.
     gauges: Mutex<BTreeMap<Incarnation, Arc<Gauge>>>,
-    /// From when on it counts how long somebody waits: since the topic is back, or since the fault-free phase began.
+    /// The start of waiting times: the topic's return, or the start of the fault-free phase.
     counts_from: Mutex<Timestamp>,
-    /// What was written in the newer format.
+    /// Ledger entries in the newer format.
     newer: Mutex<BTreeSet<LedgerKey>>,
-    /// One for each call that was given up and is yet to have its effect, and one of our own.
+    /// One reference per timed-out call that has yet to take effect, and one of the world's own.
     on_its_way: Arc<()>,
 }
 
@@ -114,13 +114,13 @@ impl World {
         self.trace.lock().unwrap_or_else(PoisonError::into_inner).note(line);
     }
 
-    /// The trace so far; from here on a new one.
+    /// Takes the trace so far and starts a new one.
     pub(super) fn take_trace(&self) -> Trace {
         let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut trace, Trace::new(false))
     }
 
-    /// Whether the history is in its fault-free phase: nothing goes wrong any more.
+    /// Whether the history is in its fault-free phase.
     pub(super) fn is_fault_free(&self) -> bool {
         self.is_fault_free.load(Ordering::Relaxed)
     }
@@ -136,7 +136,7 @@ impl World {
         self.trace(format_args!("fault-free phase {what}"));
     }
 
-    /// Whether what was poison can be handled by now.
+    /// Whether former poison can be handled by now.
     pub(super) fn is_poison_cured(&self) -> bool {
         self.is_poison_cured.load(Ordering::Relaxed)
     }
@@ -146,7 +146,7 @@ impl World {
         self.trace(format_args!("poison is cured"));
     }
 
-    /// The port fails altogether until then.
+    /// Makes every call of the port fail until then.
     pub(super) fn begin_outage(&self, port: Port, until: Instant) {
         self.outages.lock().unwrap_or_else(PoisonError::into_inner).insert(port, until);
     }
@@ -156,7 +156,7 @@ impl World {
         outages.get(&port).is_some_and(|until| Instant::now() < *until)
     }
 
-    /// How long somebody waits counts from then on.
+    /// Counts waiting times from then on.
     pub(super) fn count_from(&self, time: Timestamp) {
         *self.counts_from.lock().unwrap_or_else(PoisonError::into_inner) = time;
     }
@@ -165,18 +165,18 @@ impl World {
         *self.counts_from.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A life begins, and tells this of what it holds.
+    /// Registers an incarnation and the gauge of what it holds.
     pub(super) fn watch(&self, life: Incarnation, gauge: Arc<Gauge>) {
         self.gauges.lock().unwrap_or_else(PoisonError::into_inner).insert(life, gauge);
     }
 
-    /// A life is over. Gives what it held, unless that was nothing.
+    /// Unregisters an incarnation. Returns what it held, if anything.
     pub(super) fn unwatch(&self, life: Incarnation) -> Option<String> {
         let gauge = self.gauges.lock().unwrap_or_else(PoisonError::into_inner).remove(&life)?;
         (!gauge.is_at_rest()).then(|| gauge.held())
     }
 
-    /// Who holds anything, and what.
+    /// The incarnations that hold anything, and what.
     pub(super) fn who_holds(&self) -> Option<String> {
         let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
         let (life, gauge) = gauges.iter().find(|(_, gauge)| !gauge.is_at_rest())?;
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// The most bytes that a queue takes in a message, where it is less than SQS's most.
+    /// Whether the message exceeds the queue's size limit, where that is below SQS's maximum.
     pub(super) fn is_too_long(&self, message: &OutgoingMessage) -> bool {
         let attributes = message.attributes.iter();
         let attributes = attributes.map(|(name, value)| name.len() + "String".len() + value.len());
@@ -237,7 +237,7 @@ impl World {
         self.profile.rate(Fault::SmallQueue) > 0 && bytes > QUEUE_BYTES_MAX
     }
 
-    /// A queue's limits, as it tells them.
+    /// The limits as the queue reports them.
     pub(super) fn limited(&self, limits: QueueLimits) -> QueueLimits {
         let is_low = self.profile.rate(Fault::LowRedrive) > 0;
         self.count(is_low.then_some(Fault::LowRedrive));
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// Notes what the queues themselves moved to the dead letters.
+    /// Records the messages that the queues themselves moved to their dead-letter queues.
     pub(super) fn note_redriven(&self) {
         if !self.history().may_redrive() {
             return;
@@ -266,17 +266,17 @@ impl World {
         }
     }
 
-    /// Kept for as long as a call that was given up may still have its effect.
+    /// Held as long as a timed-out call may still take effect.
     pub(super) fn on_its_way(&self) -> Arc<()> {
         Arc::clone(&self.on_its_way)
     }
 
-    /// How many calls that were given up are yet to have their effect.
+    /// The number of timed-out calls that have yet to take effect.
     pub(super) fn late_calls(&self) -> usize {
         Arc::strong_count(&self.on_its_way).saturating_sub(1)
     }
 
-    /// Whether another crash is allowed; counts it.
+    /// Whether another crash is allowed; counts it if so.
     pub(super) fn may_crash(&self) -> bool {
         let left = self.crashes_left.load(Ordering::Relaxed);
         self.crashes_left.store(left.saturating_sub(1), Ordering::Relaxed);
@@ -294,7 +294,7 @@ impl World {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Records that are there from the beginning.
+    /// Stores the initial records.
     pub(super) fn set_up(&self, records: Vec<Record>) {
         self.history().set_up(&records, self.clock.now());
         self.store.insert(records);

@@ -16,12 +16,12 @@ use super::{
     ItemBuilder, TTL,
 };
 
-/// What kind of entry it is.
+/// The kind of entry.
 pub(in super::super) const KIND: &str = "kind";
 /// The outcome of the command's content.
 pub(in super::super) const DIGEST: &str = "digest";
 
-/// When it was decided.
+/// When the outcome was decided.
 pub(in super::super) const COMMITTED_AT: &str = "committed_at";
 /// Of a chunk's marker: when its intent was decided.
 pub(in super::super) const BEGUN_AT: &str = "begun_at";
@@ -31,11 +31,13 @@ pub(in super::super) const KIND_ATTEMPTS: &str = "attempts";
 const KIND_OUTCOME: &str = "outcome";
 const KIND_CHUNK: &str = "chunk";
 
-/// The form that outcomes, intents and summaries are written in. Goes up when a reader of the form
-/// before would get it wrong; releases that run side by side during a rollout recognise it.
+/// The version of the form that outcomes, intents and summaries are written in. It increases when a
+/// reader of the previous form would misread it; releases that run side by side during a rollout
+/// recognise it.
 const FORMAT: u32 = 1;
 
-/// An outcome too strange for JSON. None is known; it is the command's fault, not the table's.
+/// An outcome that cannot be written as JSON. None is known; the command is at fault, not the
+/// table.
 #[derive(Debug, thiserror::Error)]
 #[error("the outcome cannot be written as JSON: {0}")]
 pub(in super::super) struct Unwritable(#[from] serde_json::Error);
@@ -73,7 +75,7 @@ fn json(value: &impl Serialize) -> Result<AttributeValue, Unwritable> {
     Ok(s(serde_json::to_string(value)?))
 }
 
-/// What an entry says, or `None` for a counter of attempts.
+/// The entry an item holds, or `None` for a counter of attempts.
 pub(super) fn read(item: Reader<'_>) -> Result<Option<LedgerRecord>, Unreadable> {
     let kind = item.text(KIND)?;
     if kind == KIND_ATTEMPTS {

@@ -15,9 +15,10 @@ use super::{
     ItemBuilder, TTL,
 };
 
-/// The sparse index of what may run out: it holds what has this attribute.
+/// The key of the sparse index of reservations that may expire: the index holds items that have
+/// this attribute.
 pub(in super::super) const EXPIRY_SHARD: &str = "expiry_shard";
-/// What the index is sorted by: seconds since 1970, a number that keeps nanoseconds.
+/// The sort key of the index: seconds since 1970, a number that keeps nanoseconds.
 pub(in super::super) const EXPIRES_AT: &str = "expires_at";
 
 const EVERY_STATUS: [ReservationStatus; 4] = [
@@ -44,7 +45,7 @@ pub(in super::super) fn write(reservation: &Reservation) -> Item {
         .with(EXPIRES_AT, epoch_seconds(reservation.expires_at))
         .maybe("ended_at", reservation.ended_at.map(|at| s(at.to_string())))
         .maybe(EXPIRY_SHARD, active.then(|| n(expiry_shard(id))))
-        // A confirmed reservation is a sale and is kept for good.
+        // A confirmed reservation is a sale and is kept permanently.
         .maybe(TTL, reservation.given_back_at().map(super::ttl))
         .build()
 }
@@ -86,7 +87,7 @@ fn read_line(value: &AttributeValue) -> Option<OrderLine> {
     })
 }
 
-/// What the expiry index has of a reservation.
+/// The expiry index's entry for a reservation.
 pub(in super::super) fn read_expired(item: &Item) -> Result<ExpiredHold, Unreadable> {
     let item = Reader(item);
     Ok(ExpiredHold {

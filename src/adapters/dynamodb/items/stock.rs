@@ -29,7 +29,8 @@ pub(super) fn read(item: Reader<'_>) -> Result<StockLevel, Unreadable> {
         version: item.integer("version")?,
         updated_at: item.time("updated_at")?,
     };
-    // This store never writes it so: one of the numbers was changed by hand, and which is unknown.
+    // This store never writes such a line: one of the numbers was changed by hand, and it is
+    // unknown which.
     if item.integer::<i64>("on_hand")? != line.on_hand() {
         return Err(Unreadable { attribute: "on_hand", expected: "available + reserved" });
     }

@@ -1,4 +1,4 @@
-//! Items read back as they were written, and nothing of them is lost in silence.
+//! Items read back as they were written, and no attribute is lost silently.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ fn read_back(record: &Record, item: &Item) -> Result<Option<Record>, PortError> 
     read(&TableNames::default(), table(record), item)
 }
 
-/// Any text the domain takes: one character of every kind among others.
+/// Any text the domain accepts, including one character of every kind.
 fn text<T>() -> impl Strategy<Value = T>
 where
     T: std::str::FromStr + std::fmt::Debug,
@@ -231,7 +231,7 @@ fn any_record() -> impl Strategy<Value = Record> {
     ]
 }
 
-/// What is written for DynamoDB's own use: the index and the time to live.
+/// Attributes written only for DynamoDB's own use: the index and the time to live.
 const NEVER_READ: [&str; 2] = [TTL, reservations::EXPIRY_SHARD];
 
 proptest! {
@@ -308,7 +308,7 @@ fn a_time_to_live_past_the_end_of_time_stays_there() {
     assert_eq!(ttl(Timestamp::MAX), n(Timestamp::MAX.as_second()));
 }
 
-/// What other programs may rely on: names and types of attributes.
+/// The names and types of attributes, which other programs may rely on.
 fn shape(item: &Item) -> String {
     let kind = |value: &AttributeValue| match value {
         AttributeValue::S(text) => format!("S {text}"),

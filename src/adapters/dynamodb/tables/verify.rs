@@ -1,4 +1,4 @@
-//! How an existing table differs from what it should be.
+//! Compares an existing table with the expected settings.
 
 use aws_sdk_dynamodb::{
     Client,
@@ -24,7 +24,7 @@ use super::{
     EXPIRY_INDEX, EXPIRY_INDEX_INCLUDES, TableOptions, attribute_type, has_ttl,
 };
 
-/// Every difference. What an option did not ask for is not looked at.
+/// Every difference. Options that were not requested are not checked.
 pub(super) async fn differences(
     client: &Client,
     name: &str,
@@ -53,7 +53,7 @@ pub(super) async fn differences(
         .collect())
 }
 
-/// What is looked at, what it should be, what it is.
+/// A fact's name, its expected value, its actual value.
 type Fact = (&'static str, String, String);
 
 fn described(table: Table, options: &TableOptions, description: &TableDescription) -> Vec<Fact> {
@@ -130,7 +130,7 @@ fn found_projection(projection: &Projection) -> String {
     }
 }
 
-/// DynamoDB leaves the summary out for a table that was never on demand.
+/// DynamoDB omits the summary for a table that was never on demand.
 fn capacity(description: &TableDescription) -> String {
     match description.billing_mode_summary().and_then(|summary| summary.billing_mode()) {
         Some(BillingMode::PayPerRequest) => "on demand".to_owned(),

@@ -1,4 +1,4 @@
-//! What was received under which attempt id.
+//! The messages received under each attempt id.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,12 +11,12 @@ use crate::domain::Timestamp;
 /// SQS: "You can use ReceiveRequestAttemptId only for 5 minutes after a ReceiveMessage action."
 const INTERVAL: Duration = Duration::from_secs(300);
 
-/// What a receive is to do about its attempt id.
+/// How a receive must treat its attempt id.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// Receive: the id is new, or the leases it once gave have run out.
+    /// Receive: the id is new, or the leases it once gave have expired.
     Fresh,
-    /// Give these messages again.
+    /// Return these messages again.
     Replay(Vec<u64>),
     /// Refuse. SQS: "It is possible to retry the ReceiveMessage action with the same
     /// ReceiveRequestAttemptId if none of the messages have been modified (deleted or had their
@@ -25,7 +25,7 @@ pub(super) enum Attempt {
     Void,
 }
 
-/// The receives of the last five minutes that gave something.
+/// The receives of the last five minutes that returned messages.
 #[derive(Default)]
 pub(super) struct Attempts {
     by_id: BTreeMap<String, Given>,
@@ -39,7 +39,7 @@ struct Given {
 }
 
 impl Attempts {
-    /// What a receive under `id` is to do.
+    /// How a receive under `id` must proceed.
     pub(super) fn look_up(&mut self, id: &str, messages: &Messages, now: Timestamp) -> Attempt {
         self.forget_old(now);
         let Some(given) = self.by_id.get(id) else { return Attempt::Fresh };
@@ -55,7 +55,7 @@ impl Attempts {
         if all_leased { Attempt::Replay(given.sequences.clone()) } else { Attempt::Fresh }
     }
 
-    /// Keeps what a receive gave.
+    /// Stores the messages of a receive.
     pub(super) fn remember(
         &mut self,
         id: &str,

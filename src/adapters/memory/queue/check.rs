@@ -1,4 +1,4 @@
-//! What SQS takes and what it refuses, before a queue's state comes into it.
+//! What SQS accepts and refuses, independent of a queue's state.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(super) fn batch(entries: usize) -> Result<(), PortError> {
     }
 }
 
-/// The entries that fit on their own must fit together.
+/// Entries that fit individually must also fit together.
 pub(super) fn batch_bytes(messages: &[OutgoingMessage]) -> Result<(), PortError> {
     let fitting = messages.iter().map(bytes).filter(|bytes| *bytes <= MESSAGE_BYTES_MAX);
     let sum: usize = fitting.sum();
@@ -125,8 +125,8 @@ fn is_carried(character: char) -> bool {
         '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// SQS: letters, digits, `_`, `-` and `.`; not at its beginning or end, nor twice in a row a
-/// period; no name that begins with `AWS.` or `Amazon.` in whatever case.
+/// SQS: letters, digits, `_`, `-` and `.`; no period at the beginning or end, nor two in a row; no
+/// name that begins with `AWS.` or `Amazon.` in any case.
 fn is_attribute_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     (1..=ATTRIBUTE_NAME_MAX).contains(&name.len())

@@ -12,7 +12,7 @@ use crate::domain::{GroupId, Timestamp};
 const SCANNED_MAX: usize = 120_000;
 
 /// SQS: "FIFO queues support a maximum of 120,000 in-flight messages … If this limit is reached,
-/// Amazon SQS does not return an error": it gives out no more.
+/// Amazon SQS does not return an error": it delivers no more.
 pub(super) const IN_FLIGHT_MAX: usize = 120_000;
 
 /// A message in the queue.
@@ -22,19 +22,19 @@ pub(super) struct Message {
     pub(super) group: GroupId,
     pub(super) body: String,
     pub(super) attributes: BTreeMap<String, String>,
-    /// When it was sent first.
+    /// When it was first sent.
     pub(super) sent_at: Timestamp,
-    /// When it came to this queue. Retention counts from here: SQS resets it when a FIFO message
-    /// is moved to a dead-letter queue.
+    /// When it entered this queue. Retention counts from here: SQS resets it when a FIFO message is
+    /// moved to a dead-letter queue.
     pub(super) enqueued_at: Timestamp,
     pub(super) receive_count: u32,
-    /// The newest delivery. Every receive is a new one; the receipts of older ones are void.
+    /// The newest delivery. Every receive makes a new one; the receipts of older ones are void.
     pub(super) delivery: u64,
-    /// When that was.
+    /// When that delivery was made.
     pub(super) delivered_at: Timestamp,
-    /// Whether that delivery's lease was changed since by its holder.
+    /// Whether the holder of that delivery's lease has changed it since.
     pub(super) lease_changed: bool,
-    /// The end of the lease, while there is one.
+    /// The end of the lease, if it is leased.
     pub(super) leased_until: Option<Timestamp>,
 }
 
@@ -46,14 +46,13 @@ struct Group {
 }
 
 impl Group {
-    /// The message that the group is waiting to hand out: none while one is in flight.
+    /// The message that the group can deliver next: none while one is in flight.
     fn ready_head(&self) -> Option<u64> {
         if self.in_flight > 0 { None } else { self.sequences.front().copied() }
     }
 }
 
-/// Messages by their sequence, and what is needed to find the next to hand out without looking
-/// at the others.
+/// Messages by their sequence, with indexes that find the next to deliver without scanning.
 #[derive(Default)]
 pub(super) struct Messages {
     by_sequence: BTreeMap<u64, Message>,
@@ -63,11 +62,11 @@ pub(super) struct Messages {
     /// Ends of leases.
     leases: BTreeSet<(Timestamp, u64)>,
     last_sequence: u64,
-    /// The last of the messages that SQS looks through for groups, and how many they are.
+    /// The last sequence that SQS scans for groups, and how many messages it scans.
     scanned_to: u64,
     scanned: usize,
-    /// Whether, since it was last asked for, something happened that a waiting receive must know:
-    /// a message can be handed out, or a lease ends sooner than any did.
+    /// Whether something happened since the last check that a waiting receive must know: a message
+    /// became ready, or a lease ends sooner than any did.
     pub(super) news: bool,
 }
 
@@ -101,8 +100,8 @@ impl Messages {
         self.leases.first().map(|(until, _)| *until)
     }
 
-    /// The first message that can be handed out and its group: the oldest of those that head a
-    /// group that is not locked, as far as SQS looks.
+    /// The first message that can be delivered: the oldest of those that head an unlocked group, as
+    /// far as SQS scans.
     pub(super) fn next_ready(&self) -> Option<u64> {
         self.ready.first().copied().filter(|head| *head <= self.scanned_to)
     }
@@ -126,7 +125,7 @@ impl Messages {
         sequence
     }
 
-    /// Takes a message out, leased or not.
+    /// Removes a message, leased or not.
     pub(super) fn remove(&mut self, sequence: u64) -> Option<Message> {
         let message = self.by_sequence.remove(&sequence)?;
         let leased = message.leased_until;
@@ -168,7 +167,7 @@ impl Messages {
         }
     }
 
-    /// Ends the message's lease: it is back in its place in the group.
+    /// Ends the message's lease: it returns to its place in the group.
     pub(super) fn release(&mut self, sequence: u64) {
         let Some(message) = self.by_sequence.get_mut(&sequence) else { return };
         let Some(until) = message.leased_until.take() else { return };
@@ -177,7 +176,7 @@ impl Messages {
         self.change_group(&group, |group| group.in_flight = group.in_flight.saturating_sub(1));
     }
 
-    /// Ends the leases whose time has come, and drops what was kept for long enough.
+    /// Ends the leases that have expired, and drops messages past their retention.
     pub(super) fn settle(&mut self, now: Timestamp, retention: Duration) {
         while let Some((until, sequence)) = self.leases.first().copied() {
             if until > now {

@@ -1,20 +1,20 @@
-//! What lies in a queue, for tests and checkers.
+//! A queue's contents, for tests and checkers.
 
 use std::collections::BTreeMap;
 
 use super::messages::{Message, Messages};
 use crate::domain::{GroupId, Timestamp};
 
-/// A message as it lies in a queue.
+/// A message stored in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {
     /// The queue's id for it.
     pub message_id: String,
-    /// Its place in the queue; grows.
+    /// Its position in the queue; increases.
     pub sequence: u64,
-    /// What it is ordered in.
+    /// The message group that orders it.
     pub group: GroupId,
-    /// What it says.
+    /// The message body.
     pub body: String,
     /// Its message attributes.
     pub attributes: BTreeMap<String, String>,
@@ -22,7 +22,7 @@ pub struct StoredMessage {
     pub sent_at: Timestamp,
     /// How many times it was received.
     pub receive_count: u32,
-    /// The end of its lease, while it is in flight.
+    /// The end of its lease, if it is in flight.
     pub in_flight_until: Option<Timestamp>,
 }
 

@@ -1,5 +1,5 @@
-//! What no server can be made to show in a test: long times, limits, and AWS's own details. The
-//! rest is in `tests/contract`.
+//! Rules that no server can show in a test: long times, limits, and AWS's own details. The rest is
+//! in `tests/contract`.
 
 use std::collections::BTreeMap;
 

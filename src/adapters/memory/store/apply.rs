@@ -1,4 +1,4 @@
-//! A transaction: what must hold of it, what must hold of the tables, and its effect.
+//! A transaction: the rules for the request, the conditions on the tables, and its effect.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
     retention::is_past_retention,
 };
 
-/// What identifies an item.
+/// Identifies an item.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Item<'a> {
     Seat(&'a SeatKey),
@@ -38,7 +38,7 @@ fn written(write: &Write) -> Item<'_> {
     }
 }
 
-/// Whether the store would ever take the transaction, whatever the tables hold.
+/// Whether the store could accept the transaction, whatever the tables hold.
 pub(super) fn validate(transaction: &Transaction) -> Result<(), CommitError> {
     let invalid = |why: String| Err(CommitError::Invalid(why));
     let items = transaction.writes.len() + transaction.checks.len();
@@ -118,7 +118,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Writes everything, without looking at conditions.
+    /// Writes everything, without checking conditions.
     pub(super) fn apply(&mut self, transaction: &Transaction) {
         for write in &transaction.writes {
             match write {
@@ -139,7 +139,7 @@ impl Tables {
         }
     }
 
-    /// Puts a reservation and keeps the expiry index in step with it.
+    /// Stores a reservation and keeps the expiry index in step with it.
     pub(super) fn put_reservation(&mut self, reservation: Reservation) {
         let entry = index_entry(&reservation);
         let before = self.reservations.insert(reservation.reservation_id, reservation);
@@ -161,7 +161,7 @@ impl Tables {
         }
     }
 
-    /// A marker of an earlier intent is replaced.
+    /// Whether the key is free; a marker of an earlier intent may be replaced.
     fn is_free_for(&self, key: &LedgerKey, record: &LedgerRecord, now: Timestamp) -> bool {
         match (self.ledger.get(key), record) {
             (None, _) => true,

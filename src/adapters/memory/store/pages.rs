@@ -1,4 +1,4 @@
-//! Tables page by page. A cursor is the key of the last record of its page.
+//! Reads tables page by page. A cursor is the key of the last record of its page.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// A key that a cursor can be made of.
+/// A key that a cursor can encode.
 trait Key: Ord + Clone {
     fn write(&self) -> String;
     fn read(text: &str) -> Option<Self>;
@@ -74,47 +74,40 @@ impl Key for LedgerKey {
 }
 
 impl Tables {
-    /// The next `max` records of a table.
-    pub(super) fn scan(
-        &self,
-        table: Table,
-        from: Option<&PageCursor>,
-        max: usize,
-    ) -> Result<Page, PortError> {
+    /// The next records of a table.
+    pub(super) fn scan(&self, table: Table, request: PageRequest<'_>) -> Result<Page, PortError> {
         match table {
-            Table::Seats => page(&self.seats, None, from, max, |_| true, Record::Seat),
-            Table::Stock => page(&self.lines, None, from, max, |_| true, Record::Line),
+            Table::Seats => page(&self.seats, None, request, |_| true, Record::Seat),
+            Table::Stock => page(&self.lines, None, request, |_| true, Record::Line),
             Table::Reservations => {
                 let record = |_, reservation| Record::Reservation(reservation);
-                page(&self.reservations, None, from, max, |_| true, record)
+                page(&self.reservations, None, request, |_| true, record)
             }
-            Table::Ledger => page(&self.ledger, None, from, max, |_| true, Record::Ledger),
+            Table::Ledger => page(&self.ledger, None, request, |_| true, Record::Ledger),
         }
     }
 
-    /// The next `max` seats of an event.
+    /// The next seats of an event.
     pub(super) fn seats_page(
         &self,
         event_id: u64,
-        from: Option<&PageCursor>,
-        max: usize,
+        request: PageRequest<'_>,
     ) -> Result<Page, PortError> {
         // The least text there is; a space is the least character that a number may hold.
         let first = " ".parse().ok().map(|number| SeatKey { event_id, number });
         let ours = |key: &SeatKey| key.event_id == event_id;
-        page(&self.seats, first, from, max, ours, Record::Seat)
+        page(&self.seats, first, request, ours, Record::Seat)
     }
 
-    /// The next `max` lines of a pool.
+    /// The next lines of a pool.
     pub(super) fn lines_page(
         &self,
         pool: &PoolId,
-        from: Option<&PageCursor>,
-        max: usize,
+        request: PageRequest<'_>,
     ) -> Result<Page, PortError> {
         let first = " ".parse().ok().map(|sku| LineKey { pool: pool.clone(), sku });
         let ours = |key: &LineKey| key.pool == *pool;
-        page(&self.lines, first, from, max, ours, Record::Line)
+        page(&self.lines, first, request, ours, Record::Line)
     }
 }
 
@@ -133,7 +126,7 @@ impl Key for IndexEntry {
 }
 
 impl Tables {
-    /// The next `max` holds of a shard that ended in the range.
+    /// The next holds of a shard that ended in the range.
     pub(super) fn expired_page(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
         let ExpiryQuery { shard, ended, ref from, limit } = *query;
         let first = (shard, ended.from, ReservationId(Uuid::nil()));
@@ -166,15 +159,23 @@ impl Tables {
     }
 }
 
+/// The part of a table to return.
+#[derive(Clone, Copy)]
+pub(super) struct PageRequest<'a> {
+    /// The cursor to continue from; `None` for the first page.
+    pub(super) from: Option<&'a PageCursor>,
+    /// The most records to return.
+    pub(super) max: usize,
+}
+
 fn page<K: Key, V: Clone>(
     table: &BTreeMap<K, V>,
     first: Option<K>,
-    from: Option<&PageCursor>,
-    max: usize,
+    request: PageRequest<'_>,
     ours: impl Fn(&K) -> bool,
     record: impl Fn(K, V) -> Record,
 ) -> Result<Page, PortError> {
-    let start = match (from, first) {
+    let start = match (request.from, first) {
         (Some(cursor), _) => {
             let wrong = || PortError::Refused("no cursor of this table".to_owned());
             Excluded(K::read(&cursor.0).ok_or_else(wrong)?)
@@ -186,7 +187,7 @@ fn page<K: Key, V: Clone>(
     let mut page = Page::default();
     while let Some((key, value)) = found.next() {
         page.records.push(record(key.clone(), value.clone()));
-        if page.records.len() >= max {
+        if page.records.len() >= request.max {
             page.next = found.peek().map(|_| PageCursor(key.write()));
             break;
         }

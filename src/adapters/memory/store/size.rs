@@ -1,5 +1,5 @@
-//! How large items are and what writing them costs, as DynamoDB counts. Approximate: the text an
-//! outcome is stored as is estimated.
+//! The size of items and the cost of writing them, as DynamoDB counts. Approximate: the text of a
+//! stored outcome is estimated.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ const INSTANT: usize = 36;
 const NUMBER: usize = 16;
 /// A UUID as text, with its attribute's name.
 const ID: usize = 50;
-/// What a field of the stored outcome takes besides its value: name, quotes, comma.
+/// The bytes of a field of the stored outcome besides its value: name, quotes, comma.
 const FIELD: usize = 16;
 
 /// The size of the item that the write puts.
@@ -41,10 +41,10 @@ pub(super) fn written(write: &Write) -> usize {
     }
 }
 
-/// What the transaction costs (half where it is one PutItem alone) where the tables are still as they were before it.
+/// The cost of the transaction (half for a single PutItem), on the tables as they were before it.
 ///
 /// DynamoDB counts the larger of the item before and after, and a change of an index entry as a
-/// write of its own, which is not transactional.
+/// separate write, which is not transactional.
 pub(super) fn consumed(tables: &Tables, transaction: &Transaction) -> Consumed {
     let mut write_units: BTreeMap<Table, f64> = BTreeMap::new();
     let factor = if is_put(transaction) { 1.0 } else { TRANSACTIONAL };
@@ -91,7 +91,7 @@ fn units(bytes: usize) -> f64 {
     f64::from(u32::try_from(bytes.div_ceil(UNIT_BYTES).max(1)).unwrap_or(u32::MAX))
 }
 
-/// One unit to put an entry of the index, one to take it out, two to move it.
+/// One unit to add an entry of the index, one to remove it, two to move it.
 fn index_units(before: Option<&Reservation>, after: &Reservation) -> f64 {
     let active = |r: &Reservation| r.status == ReservationStatus::Active;
     let entry = |r: &Reservation| active(r).then_some(r.expires_at);
@@ -145,7 +145,7 @@ fn pool_bytes(pool: &crate::domain::PoolId) -> usize {
     }
 }
 
-/// Also what a reservation takes inside of a stored outcome, near enough.
+/// Also the approximate size of a reservation inside a stored outcome.
 fn reservation_bytes(reservation: &Reservation) -> usize {
     let seats = reservation.seats.iter().map(|seat| seat.as_str().len() + 4);
     let lines = reservation.lines.iter().map(|line| line.sku.as_str().len() + 2 * FIELD);

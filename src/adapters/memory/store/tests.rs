@@ -1,4 +1,4 @@
-//! What is the memory's own. The rest is in `tests/contract`.
+//! Rules specific to the memory store. The rest is in `tests/contract`.
 
 use super::*;
 use crate::{

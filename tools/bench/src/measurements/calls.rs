@@ -1,4 +1,4 @@
-//! Calls a command.
+//! Calls per command.
 
 use super::count;
 use crate::{Model, Row, Size, Target, model::BATCH, paused, row::Better, world::World};
@@ -25,7 +25,7 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// Calls a command, and which ones.
+/// Calls per command, by kind.
 fn of_worker(
     model: &Model,
     commands: usize,

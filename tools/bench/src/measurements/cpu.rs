@@ -1,4 +1,4 @@
-//! Processor time a command.
+//! Processor time per command.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use inventory_worker::{adapters::instrumented::LatencyModel, worker::Settings};
 
 const GROUPS: usize = 2_000;
 
-/// The largest part of the commands that lies in the queue at once.
+/// The most commands that are in the queue at once.
 const AT_ONCE_MAX: usize = 100_000;
 
 pub(super) fn measure(_: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
@@ -26,7 +26,7 @@ pub(super) fn measure(_: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     Ok(vec![Row::new("many_groups_cpu", batches, "µs/command", Target::AtMost(50.0)).noting(note)])
 }
 
-/// Microseconds of this process's processor time a command, with everything at hand at once.
+/// Microseconds of this process's processor time per command, with ports that answer at once.
 fn of_worker(commands: usize, groups: usize) -> anyhow::Result<f64> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut used = Duration::ZERO;
@@ -45,7 +45,7 @@ fn of_worker(commands: usize, groups: usize) -> anyhow::Result<f64> {
     Ok(used.as_secs_f64() * 1e6 / count(commands))
 }
 
-/// What this process has used so far.
+/// The processor time this process has used so far.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let part = |part: i64| u64::try_from(part).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A sale beside what is stuck: it is nobody's business but its own.
+//! A sale beside stuck messages, which must not slow it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -40,33 +40,33 @@ use inventory_worker::{
 /// Groups that sell.
 const GROUPS: usize = 50;
 
-/// Of what the worker does with these groups when their queue is full.
+/// The load, as a fraction of the worker's throughput for these groups with a full queue.
 const LOAD: f64 = 0.3;
 
-/// ACTIVE holds past their end that cannot be expired: the line of every other is gone, and that of
-/// the others cannot be read.
+/// ACTIVE holds past their end that cannot be expired: every other hold's line is missing, and the
+/// others' line is unreadable.
 const STUCK_HOLDS: usize = 1_000;
 
-/// Groups that wait for a seat that cannot be read, and the commands of each.
+/// Groups that wait for an unreadable seat, and the commands of each.
 const DAMAGED_GROUPS: usize = 100;
 const DAMAGED_COMMANDS: usize = 10;
 
 /// Commands of the group whose every commit is throttled.
 const THROTTLED_COMMANDS: usize = 1_000;
 
-/// The events and the store that are in trouble.
+/// The damaged events and store.
 const DAMAGED: u64 = load::EVENT + 1;
 const THROTTLED: u64 = load::EVENT + 2;
 const STUCK: &str = "stuck";
 
-/// What is stuck has had this long to get in the way: every message of it has been received often
-/// enough to be handled alone.
+/// The time before measuring: every stuck message has by then been received often enough to be
+/// isolated.
 const WARM_UP: Duration = Duration::from_secs(120);
 
-/// How long after the last sale all must be durable. What is not counts as if it were just then.
+/// The timeout after the last sale. A sale that is not durable by then counts as durable just then.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// No command in trouble has the number of one that sells.
+/// The first number of stuck commands, so that none has the number of a sale.
 const TROUBLE_NUMBERS: usize = 1_000_000_000;
 
 pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
@@ -104,7 +104,7 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// How long each sale took, milliseconds, sorted, and how many were not done in time.
+/// The time of each sale, milliseconds, sorted, and the number of sales not done in time.
 struct Times {
     ms: Vec<f64>,
     missing: usize,
@@ -155,7 +155,7 @@ fn run(model: &Model, sales: usize, rate: f64, in_trouble: bool) -> anyhow::Resu
     })
 }
 
-/// A worker with its sweeper, and the queue that expiries have to themselves.
+/// A worker with its sweeper, and a separate queue of expiries.
 fn start(model: &Model, world: &World, working: &mut JoinSet<()>) {
     let counts = Arc::clone(&world.counts);
     let delays = Instrumentation::delaying(counts, model.latencies(), Arc::new(Random::seeded(6)));
@@ -179,7 +179,7 @@ fn start(model: &Model, world: &World, working: &mut JoinSet<()>) {
     working.spawn(async move { sweeper.run(CancellationToken::new()).await });
 }
 
-/// Sends one sale after the other, independently of each other, and says when.
+/// Sends sales one after the other, independently of each other, and records when.
 async fn sell(
     world: &World,
     sales: usize,
@@ -198,7 +198,7 @@ async fn sell(
     Ok(sent)
 }
 
-/// Puts everything that is stuck into tables and queue.
+/// Adds everything that is stuck to tables and queue.
 fn make_trouble(world: &World) -> anyhow::Result<()> {
     let now = world.clock.now();
     for number in 0..STUCK_HOLDS {
@@ -229,8 +229,7 @@ fn make_trouble(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A hold that ran out a minute ago, on a line that is not there; that of every other cannot be
-/// read.
+/// A hold that ended a minute ago, on a missing line; every other one's line is unreadable.
 fn stuck_hold(number: usize, world: &World) -> anyhow::Result<Reservation> {
     let now = world.clock.now();
     let before = |seconds: i64| time::saturating_add(now, SignedDuration::from_secs(-seconds));

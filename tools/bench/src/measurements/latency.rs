@@ -1,4 +1,4 @@
-//! From enqueued to durable, while messages keep coming.
+//! The time from enqueued to durable under continuous load.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -33,13 +33,13 @@ use inventory_worker::{
 /// Each 99th percentile, as a multiple of its median.
 const SPREAD: u32 = 5;
 
-/// Of the group's capacity.
+/// The load, as a fraction of the group's capacity.
 const LOAD: f64 = 0.7;
 
 /// The bound, and the recipe's own goal, milliseconds.
 const BOUND_MS: f64 = 250.0;
 
-/// Messages whose times give the bound: so many that their 99th percentile stands still.
+/// Messages that the bound is computed from: enough for a stable 99th percentile.
 const IDEAL_MESSAGES: usize = 400_000;
 
 pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
@@ -79,11 +79,11 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// What a group at work came to.
+/// The measurements of a group under load.
 struct ReadSet {
-    /// Messages a second.
+    /// Messages per second.
     rate: f64,
-    /// How long each took, milliseconds, sorted.
+    /// The time of each message, milliseconds, sorted.
     times_ms: Vec<f64>,
 }
 
@@ -109,8 +109,8 @@ impl fmt::Display for ReadSet {
     }
 }
 
-/// How long messages of a group would take, milliseconds, sorted, with a worker that loses no time
-/// between its calls: the queue alone, ten messages a round, no worker and no ports.
+/// The time of each message of a group, milliseconds, sorted, with a worker that loses no time
+/// between its calls: the queue alone, ten messages per round, no worker and no ports.
 fn ideal(model: &LatencyModel, messages: usize, rate: f64) -> Vec<f64> {
     let chance = Random::seeded(13);
     let pause_ms = || -(1.0 - chance.fraction()).ln() / rate * 1_000.0;
@@ -137,7 +137,7 @@ fn ideal(model: &LatencyModel, messages: usize, rate: f64) -> Vec<f64> {
     times
 }
 
-/// How long each message took, milliseconds, sorted, for so many messages at such a rate a second.
+/// The time of each message, milliseconds, sorted, for that many messages at that rate per second.
 fn run(model: &LatencyModel, messages: usize, rate: f64) -> anyhow::Result<Vec<f64>> {
     paused(async {
         let mut world = World::new(model.clone());
@@ -162,7 +162,7 @@ fn run(model: &LatencyModel, messages: usize, rate: f64) -> anyhow::Result<Vec<f
     })
 }
 
-/// Sends one message after the other, independently of each other, and says when.
+/// Sends messages one after the other, independently of each other, and records when.
 async fn send(
     world: &World,
     messages: usize,
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn an_ideal_worker_with_little_to_do_takes_the_calls_until_durable_and_no_longer() {
         let times = ideal(&LatencyModel::typical(), 1_000, 0.1);
-        // 10 + 0.5 + 5 + 12, but for the few that come while another is under way.
+        // 10 + 0.5 + 5 + 12, except for the few that arrive during another's processing.
         assert!((quantile(&times, 0.5) - 27.5).abs() < 0.001, "{}", quantile(&times, 0.5));
     }
 

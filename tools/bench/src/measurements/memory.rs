@@ -1,4 +1,4 @@
-//! What a worker holds, however long its queue is, and whatever lies in it.
+//! A worker's memory, whatever the length and content of its queue.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,10 +32,10 @@ use inventory_worker::{
 
 const MIB: f64 = 1_048_576.0;
 
-/// Long enough to have everything in hand that may be, at a message every few milliseconds.
+/// Long enough to fill the in-flight limit, with a message every few milliseconds.
 const FILLING: Duration = Duration::from_secs(15);
 
-/// The longest that a backlog may take of its own time.
+/// The timeout of a backlog, in its own time.
 const PATIENCE: Duration = Duration::from_secs(86_400);
 
 pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
@@ -58,8 +58,8 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// What a body costs in a worker that has one at a time in hand, so that it is not hidden among
-/// those that wait; and what a worker takes that has as much in hand as it may.
+/// The memory of a body in a worker that has one at a time in flight, so that waiting bodies do not
+/// hide it; and the memory of a worker that is at its in-flight limit.
 pub(super) fn measure_hostile(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     let bytes = MESSAGE_BYTES_MAX;
     let of_body = |body: String| {
@@ -102,8 +102,8 @@ pub(super) fn measure_hostile(model: &Model, size: Size) -> anyhow::Result<Vec<R
     Ok(vec![Row::new("memory_hostile", ratio, "times", Target::AtMost(3.0)).noting(note)])
 }
 
-/// The most bytes that are allocated at one time by a worker that has as much in hand as it may:
-/// its commits take longer than this looks on.
+/// The peak allocation of a worker that is at its in-flight limit: its commits take longer than the
+/// measurement.
 fn fill(body: String, mib: usize) -> anyhow::Result<u64> {
     let model = Model::parse("[dynamodb]\ncommit = 60_000\n")?;
     let bytes_in_flight_max = mib * 1_024 * 1_024;
@@ -123,13 +123,13 @@ fn fill(body: String, mib: usize) -> anyhow::Result<u64> {
     Ok(info.bytes_max)
 }
 
-/// Room for what one receive may bring: the next begins when its messages are done.
+/// Room for the messages of one receive: the next starts when they are done.
 fn one_at_a_time() -> Settings {
     Settings { pollers: 1, messages_in_flight_max: BATCH_ENTRIES_MAX, ..Settings::default() }
 }
 
-/// The most bytes that were allocated at one time while the backlog was worked off. Allocations
-/// are counted by thread, and the runtime is this thread's.
+/// The peak allocation while the backlog is processed. Allocations are counted by thread, and the
+/// runtime is this thread's.
 fn held(
     model: &Model,
     settings: Settings,
@@ -144,7 +144,7 @@ fn held(
     Ok(info.bytes_max)
 }
 
-/// A worker on ports that hold nothing.
+/// A worker on ports that hold no data.
 fn start(
     model: &Model,
     settings: Settings,

@@ -28,7 +28,7 @@ const SECONDS: u32 = 60;
 /// The first holds end this long after the start, seconds.
 const LEAD: u32 = 5;
 
-/// The longest that everything may take: far more than it does.
+/// The timeout of the run: far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 const BOUND_MS: f64 = 5_000.0;
@@ -75,7 +75,7 @@ fn end_of(number: usize, holds: usize) -> u32 {
     LEAD + u32::try_from(place).unwrap_or(SECONDS)
 }
 
-/// How long after its end and the margin each seat was free, milliseconds, sorted.
+/// The time from each hold's end and margin until its seat was free, milliseconds, sorted.
 fn run(model: &Model, holds: usize, settings: &sweeper::Settings) -> anyhow::Result<Vec<f64>> {
     paused(async {
         let mut world = World::new(model.latencies());
@@ -88,7 +88,7 @@ fn run(model: &Model, holds: usize, settings: &sweeper::Settings) -> anyhow::Res
         let noted = Arc::new(RecordingStore::new(Arc::clone(&world.ports.store)));
         world.ports.store = noted.clone();
         let mut working = JoinSet::new();
-        // Sweepers begin when they begin, not at a full second, when holds end.
+        // Sweepers start at any time, not at a full second, when holds end.
         let phases = Random::seeded(11);
         for seed in 1..=WORKERS {
             let phase = settings.interval.mul_f64(phases.fraction());

@@ -1,4 +1,4 @@
-//! What the store is asked to do: write units, and transactions in vain.
+//! Write units, and cancelled transactions.
 
 mod units;
 
@@ -12,10 +12,10 @@ use inventory_worker::{
     worker::{LockMode, Settings},
 };
 
-/// Groups at work at once, on seats of their own.
+/// Concurrent groups, each on its own seats.
 const GROUPS: usize = 64;
 
-/// So many times the commands of one group, so that one transaction in a thousand would show.
+/// The multiple of one group's commands, so that one transaction in a thousand would show.
 const ENOUGH: usize = 40;
 
 /// Seat, reservation and ledger entry, of less than 1 KB each: two units for each in a transaction,
@@ -51,7 +51,7 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     Ok(vec![units, cancelled(model, size)?])
 }
 
-/// Without locks, which would hide what the transactions meet, and with latencies that differ.
+/// Without locks, which would hide transaction conflicts, and with varying latencies.
 fn cancelled(model: &Model, size: Size) -> anyhow::Result<Row> {
     let settings = Settings { lock_mode: LockMode::AfterConflict, ..Settings::default() };
     let (transactions, cancelled) = paused(async {

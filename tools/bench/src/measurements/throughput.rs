@@ -1,4 +1,4 @@
-//! Commands a second: one group, the same one by one, the usual recipe, sixteen groups.
+//! Commands per second: one group, the same one by one, the usual recipe, sixteen groups.
 
 use super::{count, per_second};
 use crate::{Model, Row, Size, Target, baseline, model::BATCH, paused, row::Better, world::World};
@@ -9,7 +9,7 @@ const SECTIONS: usize = 16;
 
 pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     let hot = of_worker(model, size.commands, 1, Settings::default())?;
-    // A tenth of the speed: a fifth of the commands.
+    // At a tenth of the speed, a fifth of the commands is enough.
     let few = size.commands.div_ceil(5);
     let one_by_one = Settings { batch_messages_max: 1, ..Settings::default() };
     let one_by_one = of_worker(model, few, 1, one_by_one)?;
@@ -18,7 +18,8 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
         baseline::drain(&world).await
     })?;
     let recipe = per_second(few, recipe);
-    // As many for each: the first round, in which a worker makes one receive, weighs the same.
+    // The same number for each: the first round, in which a worker makes one receive, weighs the
+    // same.
     let sections = of_worker(model, size.commands * SECTIONS, SECTIONS, Settings::default())?;
 
     let ceiling = model.hot_group_ceiling();
@@ -59,7 +60,7 @@ pub(super) fn measure(model: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// Commands a second of a worker with the queue full from the start.
+/// Commands per second of a worker whose queue is full from the start.
 fn of_worker(
     model: &Model,
     commands: usize,

@@ -1,4 +1,4 @@
-//! What the decoder takes of memory, whatever it is given: a small multiple of the body.
+//! The decoder's memory is a small multiple of the body, whatever the input.
 
 use inventory_bench::hostile;
 use inventory_worker::{
@@ -6,14 +6,14 @@ use inventory_worker::{
     ports::queue::MESSAGE_BYTES_MAX,
 };
 
-/// The most bytes that decoding had at one time beside the body, and those it kept.
+/// The peak bytes of decoding besides the body, and the bytes it kept.
 fn cost(body: &str) -> (usize, usize) {
     let mut kept = None;
     let info = allocation_counter::measure(|| kept = Some(decode(body)));
     (info.bytes_max.try_into().unwrap(), info.bytes_current.try_into().unwrap())
 }
 
-/// What is wrong with what a body costs, if anything.
+/// The excess of a body's cost, if any.
 fn dear(name: &str, body: &str) -> Option<String> {
     let (peak, kept) = cost(body);
     let held = body.len() + kept;

@@ -1,4 +1,4 @@
-//! The rows of the bench, and what decoding costs of memory.
+//! The rows of the bench, and the memory of decoding.
 
 #![allow(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! The bench measures every row, and what latency alone decides comes out as computed.
+//! The bench measures every row, and rows that depend only on latency match the computed values.
 
 use clap::Parser;
 use inventory_bench::{
@@ -32,12 +32,12 @@ const ROWS: [&str; 17] = [
     "innocents_p99",
 ];
 
-/// What need not be met here.
+/// Rows whose targets need not be met here.
 const NOT_HELD_TO: [&str; 2] = [
-    // This machine's processor, in a debug build.
+    // Depends on this machine's processor, in a debug build.
     "many_groups_cpu",
-    // Beyond what any worker can do at its load, as its ceiling says; in a run as short as this
-    // one it may be met by chance. See docs/PERFORMANCE.md.
+    // Beyond what any worker can reach at its load, as its ceiling shows; a run as short as this
+    // one may meet it by chance. See docs/PERFORMANCE.md.
     "latency_p99_nominal",
 ];
 
@@ -47,7 +47,7 @@ struct CommandLine {
     args: BenchArgs,
 }
 
-/// The command as a person gives it: its exit code, and what it writes to stdout.
+/// Runs the command as an operator would: its exit code, and its stdout.
 fn bench_command(arguments: &[&str]) -> (ExitCode, String) {
     let ((out, written), (errors, _)) = (Output::captured(), Output::captured());
     let context = CliContext { environment: Box::new(ProcessEnvironment), out, errors };
@@ -79,7 +79,7 @@ fn the_command_ends_with_a_line_of_every_row_and_meets_what_the_model_decides() 
     }
     let row = |name: &str| &rows[ROWS.iter().position(|row| *row == name).unwrap()];
     let number = |name: &str, field: &str| row(name)[field].as_f64().unwrap();
-    // A ceiling is never passed, but by the millisecond in which the end of a run is seen.
+    // No value passes its ceiling, except by the millisecond in which the end of a run is detected.
     for name in ["hot_group", "calls_hot", "calls_scattered", "restock_5000", "write_units"] {
         assert!(number(name, "ratio") < 1.001, "{}", row(name));
     }

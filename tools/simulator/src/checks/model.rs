@@ -1,4 +1,4 @@
-//! Every version that every item ever had, and the ledger.
+//! Every version of every item, and the ledger.
 
 use std::{
     borrow::Borrow,
@@ -15,7 +15,7 @@ use inventory_worker::{
     ports::{LedgerKey, LedgerRecord, Record},
 };
 
-/// When an entry of the ledger was decided.
+/// When a ledger entry was decided.
 pub(crate) fn decided_at(record: &LedgerRecord) -> Timestamp {
     match record {
         LedgerRecord::Outcome { decided_at, .. }
@@ -27,23 +27,23 @@ pub(crate) fn decided_at(record: &LedgerRecord) -> Timestamp {
 /// A version of an item.
 #[derive(Clone, Debug)]
 struct Version<T> {
-    /// The time from which it stood.
+    /// When it was written.
     from: Timestamp,
-    /// The command that made it; `None` at the beginning.
+    /// The command that wrote it; `None` for the initial version.
     by: Option<CommandKey>,
     item: T,
 }
 
-/// The versions of one item. Before the first there was none.
+/// The versions of one item. Before the first, the item did not exist.
 #[derive(Clone, Debug)]
 struct Versions<T>(Vec<Version<T>>);
 
-/// From when on what a command read may be of.
+/// The earliest state that a command may have read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Since<'a> {
-    /// When it was sent.
+    /// When the command was sent.
     pub(crate) at: Timestamp,
-    /// The commands before it in its group, whose changes it must see.
+    /// The earlier commands of its group, whose changes it must see.
     pub(crate) after: &'a BTreeSet<CommandKey>,
 }
 
@@ -58,7 +58,7 @@ impl<T> Versions<T> {
         self.0.last().map(|version| &version.item)
     }
 
-    /// Whether the item was ever so since then.
+    /// Whether the predicate held for any version of the item since then.
     fn ever_since(&self, since: Since<'_>, is_so: impl Fn(Option<&T>) -> bool) -> bool {
         let is_seen = |version: &Version<T>| {
             version.by.as_ref().is_some_and(|command| since.after.contains(command))
@@ -100,7 +100,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
         self.push(key, Version { from, by: Some(by.clone()), item });
     }
 
-    /// What is there at the beginning.
+    /// Sets an initial item.
     fn set_up(&mut self, key: &K, item: T, from: Timestamp) {
         self.push(key, Version { from, by: None, item });
     }
@@ -125,7 +125,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
         }
     }
 
-    /// Forgets items by what they are now.
+    /// Forgets the items whose current version does not match.
     fn retain(&mut self, is_kept: impl Fn(&T) -> bool) {
         self.0.retain(|_, versions| versions.last().is_none_or(&is_kept));
     }
@@ -135,38 +135,39 @@ impl<K: Ord + Clone, T> Table<K, T> {
     }
 }
 
-/// What the contract makes of the outcomes so far.
+/// The state that the contract derives from the outcomes so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     pub(crate) seats: Table<SeatKey, Seat>,
     pub(crate) lines: Table<LineKey, StockLevel>,
     pub(crate) reservations: Table<ReservationId, Reservation>,
     pub(crate) ledger: BTreeMap<LedgerKey, LedgerRecord>,
-    /// When each command was decided: its place among all.
+    /// The position of each command in the order of decisions.
     pub(crate) decided: BTreeMap<CommandKey, u64>,
-    /// What each line had at the beginning, and what came and went: `None` once it was set.
+    /// Each line's initial quantity plus its movements; `None` once it was set.
     pub(crate) on_hand: BTreeMap<LineKey, Option<i64>>,
-    /// By how much more than [`SKEW_MAX_MS`] clocks may be off, milliseconds.
+    /// The clock error allowed beyond [`SKEW_MAX_MS`], milliseconds.
     more_skew_ms: i64,
-    /// What was decided, or ended, by then is forgotten, whatever the tables still show.
+    /// Entries decided, and reservations ended, by then are forgotten, even if the tables still
+    /// have them.
     forgotten_until: Option<Timestamp>,
 }
 
-/// The contract: the ledger, and what has ended, are kept for 90 days.
+/// The contract: ledger entries and ended reservations are kept for 90 days.
 const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 impl Model {
-    /// Nothing yet, of workers whose clocks are off by so many milliseconds at most.
+    /// An empty model for workers with this maximum clock error, milliseconds.
     pub(crate) fn with_clocks_off_by(skew_ms: i64) -> Self {
         Self { more_skew_ms: skew_ms - SKEW_MAX_MS, ..Self::default() }
     }
 
-    /// How far apart clocks may be.
+    /// The largest difference between clocks.
     pub(crate) fn skew(&self) -> SignedDuration {
         SignedDuration::from_millis(SKEW_MAX_MS + self.more_skew_ms)
     }
 
-    /// Forgets what is past its time.
+    /// Forgets everything older than the retention.
     pub(crate) fn forget(&mut self, now: Timestamp) {
         self.forgotten_until = Some(now - KEPT);
         let forgotten = self.forgotten_until;
@@ -177,12 +178,12 @@ impl Model {
         self.reservations.retain(|reservation| reservation.ended_at.is_none_or(is_kept));
     }
 
-    /// Whether an entry of the ledger counts, though the table shows it.
+    /// Whether a ledger entry counts, even if the table still has it.
     pub(crate) fn counts(&self, record: &LedgerRecord) -> bool {
         self.is_kept(decided_at(record))
     }
 
-    /// Whether a reservation counts, though the table shows it.
+    /// Whether a reservation counts, even if the table still has it.
     pub(crate) fn is_there(&self, reservation: &Reservation) -> bool {
         reservation.ended_at.is_none_or(|at| self.is_kept(at))
     }
@@ -192,7 +193,7 @@ impl Model {
     }
 
     pub(crate) fn set_up(&mut self, record: &Record, at: Timestamp) {
-        // From before anything could be asked for.
+        // Earlier than any command.
         let before = at - jiff::SignedDuration::from_secs(60);
         match record {
             Record::Seat(key, seat) => self.seats.set_up(key, seat.clone(), before),
@@ -208,7 +209,7 @@ impl Model {
         }
     }
 
-    /// Goods came or went, by what an outcome says.
+    /// Records a movement of goods from an outcome.
     pub(crate) fn move_goods(&mut self, key: &LineKey, by: i64) {
         if let Some(on_hand) = self.on_hand.entry(key.clone()).or_insert(Some(0)) {
             *on_hand += by;

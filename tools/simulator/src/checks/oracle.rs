@@ -1,9 +1,9 @@
-//! Every outcome, held against the contract at its place in the order of the commits.
+//! Checks every outcome against the contract, at its place in commit order.
 //!
-//! What a transaction writes is guarded by versions, so there an outcome must be right exactly
-//! where it stands. What it rests on without writing it was only read, and not at one moment: there
-//! it must have been right, item by item, at some moment since the command was sent, with what the
-//! commands before it in its group had done to the item by then.
+//! Versions guard what a transaction writes, so there an outcome must be right exactly at its
+//! place. What it depends on without writing was only read, at various moments: each such item must
+//! have been right at some moment since the command was sent, including the effects of the earlier
+//! commands in its group.
 
 mod holds;
 mod reserve;
@@ -38,7 +38,7 @@ pub(crate) struct Sent {
 
 type AllSent = BTreeMap<CommandKey, Vec<Sent>>;
 
-/// Of each command, those before it in its group.
+/// For each command, the earlier commands of its group.
 pub(crate) type Before = BTreeMap<CommandKey, BTreeSet<CommandKey>>;
 
 /// The items that a transaction guards by their versions.
@@ -74,7 +74,7 @@ impl Guarded {
     }
 }
 
-/// One command on its way through the checks.
+/// One command under check.
 struct Case<'a> {
     model: &'a mut Model,
     guarded: &'a Guarded,
@@ -87,7 +87,7 @@ struct Case<'a> {
     now: Timestamp,
 }
 
-/// Judges every outcome of a transaction, in order, and brings the model up to date.
+/// Checks every outcome of a transaction, in order, and updates the model.
 pub(crate) fn transaction(
     model: &mut Model,
     transaction: &Transaction,
@@ -127,7 +127,7 @@ pub(crate) fn transaction(
     compare(model, transaction)
 }
 
-/// An outcome stands for ever; an intent until its outcome; a marker for ever.
+/// Enters a ledger record: outcomes and markers are permanent; an outcome replaces its intent.
 fn enter(model: &mut Model, key: &LedgerKey, record: &LedgerRecord) -> Result<(), Violation> {
     let before = model.ledger.get(key);
     let is_free = match before {
@@ -138,7 +138,7 @@ fn enter(model: &mut Model, key: &LedgerKey, record: &LedgerRecord) -> Result<()
         Some(_) => false,
     };
     ensure(is_free, "ledger", || format!("{key:?} was {before:?} and became {record:?}"))?;
-    // The outcome of a chunked restock is judged by its intent, which stays until then.
+    // The outcome of a chunked restock is checked against its intent, which stays until then.
     if before.is_none() {
         model.ledger.insert(key.clone(), record.clone());
     }
@@ -149,7 +149,7 @@ fn enter(model: &mut Model, key: &LedgerKey, record: &LedgerRecord) -> Result<()
     Ok(())
 }
 
-/// After the command was sent and before it was committed, by a clock that is off.
+/// Decided after the command was sent and before it was committed, within clock skew.
 fn check_time(
     key: &LedgerKey,
     decided_at: Timestamp,
@@ -162,7 +162,7 @@ fn check_time(
     })
 }
 
-/// What a transaction wrote is what its outcomes say, neither less nor more.
+/// Checks that a transaction writes exactly what its outcomes state.
 fn compare(model: &Model, transaction: &Transaction) -> Result<(), Violation> {
     for write in &transaction.writes {
         let (holds, what) = match write {
@@ -183,7 +183,7 @@ fn compare(model: &Model, transaction: &Transaction) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A `NOT_YET_EXPIRED` is true of a hold that was on when it was decided, by the worker's clock.
+/// `NOT_YET_EXPIRED` requires a hold that was active when it was decided, by the worker's clock.
 pub(crate) fn not_yet_expired(
     model: &Model,
     command: &Command,
@@ -270,7 +270,7 @@ impl Case<'_> {
         Err(Violation::new(check, detail))
     }
 
-    /// Whether the seat is so, here where it is guarded; else whether it ever was.
+    /// Whether the seat matches: now if it is guarded, else at any allowed moment.
     fn seat(&self, key: &SeatKey, is_so: impl Fn(Option<&Seat>) -> bool) -> bool {
         match self.guarded.seats.contains(key) {
             true => is_so(self.model.seats.last(key)),
@@ -339,7 +339,7 @@ impl Case<'_> {
     }
 }
 
-/// Whether the hold is still on, as the owner sees it.
+/// Whether the hold is active from its owner's view.
 fn is_active(reservation: &Reservation) -> bool {
     reservation.status == ReservationStatus::Active
 }

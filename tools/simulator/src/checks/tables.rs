@@ -1,4 +1,4 @@
-//! What the tables alone must show.
+//! Invariants of the tables alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use inventory_worker::{
     ports::{Transaction, Write, store::expiry_shard},
 };
 
-/// Everything, and that it is what the outcomes say.
+/// Checks all tables, and that they match the outcomes.
 pub(crate) fn check(tables: &Tables, model: &Model) -> Result<(), Violation> {
     for key in tables.seats.keys() {
         check_seat(tables, key)?;
@@ -44,7 +44,7 @@ pub(crate) fn check(tables: &Tables, model: &Model) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What a transaction may have put wrong. `latest`: what the clock of a worker says at most.
+/// Checks what a transaction may have broken. `latest`: the latest time on any worker's clock.
 pub(crate) fn check_touched(
     tables: &Tables,
     transaction: &Transaction,
@@ -88,8 +88,8 @@ fn check_seat(tables: &Tables, key: &SeatKey) -> Result<(), Violation> {
     })
 }
 
-/// `latest`: what the clock of a worker says at most; a seat can be taken over only from a hold that
-/// ran out by the clock of some worker.
+/// `latest`: the latest time on any worker's clock; a seat can be taken over only from a hold that
+/// has expired on some worker's clock.
 fn check_reservation(
     tables: &Tables,
     reservation: &Reservation,

@@ -1,4 +1,4 @@
-//! The checks can fail: histories that must not be, made by hand.
+//! The checks can fail: hand-made histories that violate them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -102,7 +102,7 @@ fn outcome(command: &Command, outcome: Outcome, decided_at: Timestamp) -> Write 
     }
 }
 
-/// A right transaction: the reserve, decided and committed in second 1.
+/// A correct transaction: the reserve, decided and committed in second 1.
 fn reserved(command: &Command) -> Transaction {
     Transaction {
         writes: vec![
@@ -145,7 +145,7 @@ impl Judged {
         command
     }
 
-    /// The check that fails.
+    /// Commits, and returns the check that fails.
     fn commit(&mut self, transaction: &Transaction, now: Timestamp) -> Option<&'static str> {
         let limits = Limits::default();
         oracle::transaction(&mut self.model, transaction, (&self.sent, &self.before), &limits, now)

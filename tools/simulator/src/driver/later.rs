@@ -1,4 +1,4 @@
-//! What happens long after: identities that the ledger has forgotten are used again.
+//! Much later: identities that the ledger has deleted are reused.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,11 +16,11 @@ use inventory_worker::ports::Clock;
 /// Longer than the ledger is kept.
 const LATER: Duration = Duration::from_secs(91 * 86_400);
 
-/// How often some of what is past its time is deleted, where that goes on while workers run.
+/// The interval at which some expired items are deleted while workers run.
 const DELETE_EVERY: Duration = Duration::from_secs(5);
 
-/// 91 days pass, in which no worker runs. What DynamoDB should have deleted by then is gone, or some
-/// of it is, or all of it is still there and goes while workers run. Then the same identities come
+/// Lets 91 days pass without a worker. Items that DynamoDB should have deleted by then are gone,
+/// partly gone, or all still there and deleted while workers run. Then the same identities are sent
 /// again, some with other content.
 pub(super) async fn reuse(
     world: &Arc<World>,
@@ -32,7 +32,7 @@ pub(super) async fn reuse(
     world.trace(format_args!("91 days later"));
     world.history().forget(world.clock.now());
     let is_late = world.profile.rate(Fault::LateTtl) > 0;
-    // Of ten thousand: what is deleted now, and of the rest every few seconds.
+    // In ten thousand: the share deleted now, and of the rest at each interval.
     let (now, later) = match rng.u32(0..3) {
         _ if !is_late => (10_000, 0),
         0 => (0, 0),

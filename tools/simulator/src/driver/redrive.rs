@@ -1,4 +1,4 @@
-//! Where dead letters go back to: the queue they came from, whose answers are lost now and then.
+//! The target of a redrive: the dead letters' source queue, whose answers are sometimes lost.
 
 use std::{
     collections::BTreeMap,
@@ -25,14 +25,14 @@ use inventory_worker::{
     },
 };
 
-/// A queue of commands, to send to.
+/// A queue of commands to send to.
 pub(super) struct RedriveTarget {
     world: Arc<World>,
     queue: usize,
     rng: Mutex<Rng>,
-    /// Nothing is lost from now on.
+    /// Once set, no answer is lost.
     pub(super) is_sure: AtomicBool,
-    /// What the queue took, by group and body.
+    /// Messages that the queue accepted, by group and body.
     taken: Mutex<BTreeMap<(String, String), usize>>,
 }
 
@@ -43,7 +43,7 @@ impl RedriveTarget {
         Self { world, queue, rng, is_sure: AtomicBool::new(false), taken: Mutex::default() }
     }
 
-    /// Each of the dead letters is a message again.
+    /// Checks that each dead letter is a message again.
     pub(super) fn check(&self, letters: &[StoredMessage]) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for letter in letters {

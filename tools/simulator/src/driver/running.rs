@@ -19,7 +19,7 @@ use inventory_worker::{
     worker::{self, NoopObserver, QueueKind, Shutdown, WorkerContext},
 };
 
-/// A worker with its sweeper. Dies when dropped.
+/// A worker with its sweeper. Dropping it crashes it.
 pub(super) struct Running {
     pub(super) injector: Arc<Injector>,
     pub(super) task: JoinHandle<()>,
@@ -89,7 +89,7 @@ impl Running {
         Self { injector, task, stop, grace }
     }
 
-    /// Stops where it stands, and is gone.
+    /// Crashes the worker at once.
     pub(super) async fn crash(mut self) {
         self.die();
         let _ = (&mut self.task).await;
@@ -104,7 +104,7 @@ impl Running {
         self.task.abort();
     }
 
-    /// Is told to stop; killed where it takes longer than its grace. In the fault-free phase it may not.
+    /// Stops the worker, and kills it after its grace. In the fault-free phase that is a violation.
     pub(super) async fn drain(mut self) -> Result<(), Violation> {
         self.injector.trace(format_args!("is told to stop"));
         self.injector.tell_to_stop();
@@ -118,7 +118,7 @@ impl Running {
                 self.injector.trace(format_args!("has stopped"));
                 let (world, life) = (&self.injector.world, self.injector.life());
                 let held = world.unwatch(life);
-                // What its grace cut off is left as after a crash.
+                // Work cut off by the grace is left as after a crash.
                 if told.elapsed() >= self.grace {
                     world.history().crashed(life);
                 } else if let Some(held) = held {

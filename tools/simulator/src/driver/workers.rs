@@ -1,4 +1,4 @@
-//! The workers of a history: each is restarted after it crashed or was told to stop.
+//! The workers of a history: each is restarted after a crash or a stop.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 use inventory_worker::adapters::memory::TokioClock;
 
-/// The workers of a history, each kept alive by a task of its own.
+/// The workers of a history, each supervised by its own task.
 #[derive(Default)]
 pub(super) struct Workers {
     keepers: JoinSet<Result<(), Violation>>,
@@ -24,7 +24,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// `life`: from where the lives of the workers are counted.
+    /// `life`: the number of each worker's first incarnation.
     pub(super) fn start(world: &Arc<World>, life: u32) -> Self {
         let mut workers = Self::default();
         for worker in 0..world.profile.workers {
@@ -41,12 +41,12 @@ impl Workers {
         workers
     }
 
-    /// Everybody dies at once.
+    /// Crashes all workers at once.
     pub(super) async fn crash(mut self) {
         self.keepers.shutdown().await;
     }
 
-    /// Everybody ends in good order.
+    /// Stops all workers in good order.
     pub(super) async fn drain(mut self) -> Result<(), Violation> {
         self.stop.cancel();
         while let Some(ended) = self.keepers.join_next().await {
@@ -68,7 +68,7 @@ fn clock(world: &World, worker: usize) -> Arc<TokioClock> {
     Arc::new(world.clock.skewed(skew_ms))
 }
 
-/// Keeps one worker running: starts it again after it died or was told to stop.
+/// Keeps one worker running: restarts it after a crash or a stop.
 struct Supervisor {
     world: Arc<World>,
     worker: usize,
@@ -78,7 +78,7 @@ struct Supervisor {
     stop: CancellationToken,
 }
 
-/// What ends a life, or changes it.
+/// An event that ends an incarnation, or changes it.
 enum Turn {
     Ended(Result<(), tokio::task::JoinError>),
     Died,
@@ -100,7 +100,7 @@ impl Supervisor {
         }
     }
 
-    /// One life. Gives whether it was the last.
+    /// Runs one incarnation. Returns whether it was the last.
     async fn live(&mut self, mut running: Running) -> Result<bool, Violation> {
         loop {
             let moment = Duration::from_millis(self.rng.u64(50..=2_000));
@@ -137,7 +137,7 @@ impl Supervisor {
         }
     }
 
-    /// What may happen to a worker from outside at any moment. Gives it back if it lives on.
+    /// Draws an external event for the worker. Returns the worker if it lives on.
     async fn moment(&mut self, running: Running) -> Result<Option<Running>, Violation> {
         let profile = &self.world.profile;
         let rate = |fault| profile.rate(fault);

@@ -1,4 +1,4 @@
-//! What goes wrong with the world as a whole, apart from the calls of one worker.
+//! Faults of the whole world, as opposed to the calls of one worker.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,16 +18,16 @@ use inventory_worker::{
     ports::{Clock, Record},
 };
 
-/// How often progress is checked.
+/// The interval between progress checks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// When the topic goes away for long.
+/// When the long topic outage begins.
 const OUTAGE_AFTER: Duration = Duration::from_secs(5);
 
-/// Longer than a history of whatever kind.
+/// Longer than any history.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
 
-/// What is wrong from the beginning on. Gives for how long at least it is to be looked on.
+/// Starts the trouble of the history. Returns the minimum time to observe it.
 pub(super) fn begin(world: &Arc<World>, records: &[Record]) -> Duration {
     if world.profile.class == Class::Mixed && world.profile.rate(Fault::Damaged) > 0 {
         damage_some(world, records);
@@ -77,7 +77,7 @@ async fn away(world: Arc<World>, until: Instant) {
     world.begin_outage(Port::Topic, until);
 }
 
-/// Some seats and lines cannot be read until the fault-free phase.
+/// Makes some seats and lines unreadable until the fault-free phase.
 fn damage_some(world: &World, records: &[Record]) {
     let rng = &mut stream(world.seed, "damage");
     for _ in 0..rng.usize(1..=3) {
@@ -89,7 +89,7 @@ fn damage_some(world: &World, records: &[Record]) {
     }
 }
 
-/// Outages, pools that are throttled, a lock server that forgets.
+/// Causes outages, throttled pools and a lock server that loses its locks.
 pub(super) async fn chaos(world: Arc<World>) {
     let rng = &mut stream(world.seed, "chaos");
     let pools = &mut stream(world.seed, "throttled pools");

@@ -13,11 +13,11 @@ use inventory_worker::{
     ports::{LedgerKey, ReceiptHandle, Transaction, Write},
 };
 
-/// The tables are looked at as a whole after so many commits.
+/// The number of commits between checks of the whole tables.
 const FULL_CHECK_EVERY: u64 = 25;
 
 impl History {
-    /// A transaction is begun: each command it decides is of a message that the worker still holds.
+    /// Records the start of a transaction: the worker must still hold the message of each command.
     pub(crate) fn begun(
         &mut self,
         transaction: &Transaction,
@@ -39,7 +39,7 @@ impl History {
         }
     }
 
-    /// A transaction was applied. Gives its number.
+    /// Records an applied transaction. Returns its number.
     pub(crate) fn committed(
         &mut self,
         worker: usize,
@@ -63,9 +63,9 @@ impl History {
         number
     }
 
-    /// Of each command that a transaction decides, the commands before it in its group, wherever it
-    /// was sent. Not those that may be decided after it: the dead, who may come again, and expires,
-    /// which may have come too early.
+    /// For each command that the transaction decides, the earlier commands of its group, in any
+    /// place it was sent to. Omits those that may be decided later: dead letters, which may be
+    /// redriven, and expires, which may have been early.
     fn before(&self, transaction: &Transaction) -> oracle::Before {
         let is_expire = |command: &Command| matches!(command.action, Action::Expire(_));
         let before = |queue: usize, sequence: u64, group: &GroupId| -> BTreeSet<CommandKey> {

@@ -1,4 +1,4 @@
-//! Copies to the dead letters: which messages may have one.
+//! Copies to the dead-letter queues: which messages may have one.
 
 use std::collections::BTreeSet;
 
@@ -12,20 +12,20 @@ use inventory_worker::{
     worker::dead_letters,
 };
 
-/// The reason of what was handled alone as often as is allowed.
+/// The reason for messages isolated for the maximum number of attempts.
 const POISON_REASON: &str = "POISON";
 
-/// The longest that two workers may be at work on one message without knowing of each other.
+/// The longest time two workers may process one message without knowing of each other.
 const CROSSING_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 impl History {
-    /// A copy went to the dead letters: only of what is unreadable or can never be handled.
+    /// Records a copy to a dead-letter queue: allowed only for unreadable or poison messages.
     pub(super) fn dead_lettered(&mut self, copy: &OutgoingMessage, now: Timestamp) {
         let attribute = |name: &str| copy.attributes.get(name).cloned().unwrap_or_default();
         let id = self.original(copy);
         let reason = attribute(dead_letters::REASON);
         let attempts = self.attempts.get(&id).cloned().unwrap_or_default();
-        // A message that was in hand at every crash counts as its cause.
+        // A message that was in flight at every crash counts as its cause.
         let lives: BTreeSet<Incarnation> = attempts.iter().copied().collect();
         let crashes = lives.iter().filter(|life| self.crashed.contains(life)).count();
         let attempts_max = self.attempts_max.iter().min().copied().unwrap_or(0) as usize;
@@ -42,7 +42,8 @@ impl History {
         };
         let copies = message.copies;
         message.is_handed_over |= matches!(reason.as_str(), "RECEIVES" | "RETENTION");
-        // An unreadable message that was tried as often as is allowed is abandoned without its result.
+        // An unreadable message with the maximum number of attempts is abandoned without its
+        // result.
         message.is_abandoned |=
             message.is_handed_over || reason == POISON_REASON || attempts.len() > attempts_max;
         let is_collateral = message.is_abandoned && !message.is_poison();
@@ -54,7 +55,8 @@ impl History {
             POISON_REASON => message.is_poison() || crashes >= attempts_max,
             reason => message.is_deserved(reason, self.redrive_after, now),
         };
-        // What the ledger knows is never abandoned; a transaction of another worker may cross the copy.
+        // A command in the ledger is never abandoned; another worker's transaction may cross the
+        // copy.
         let known = message.command.as_ref().and_then(|command| {
             let record = self.model.ledger.get(&LedgerKey::Command(command.key.clone()))?;
             if record.digest() != command.digest {
@@ -95,8 +97,8 @@ impl History {
         }
     }
 
-    /// The id of the message that the copy is of: as it says itself, or, where there was no room
-    /// for that, as its deduplication id has it, or by what it is.
+    /// The id of the copied message: from the copy's attributes, or, if there was no room for that,
+    /// from its deduplication id or its content.
     fn original(&self, copy: &OutgoingMessage) -> String {
         if let Some(id) = copy.attributes.get(dead_letters::ORIGINAL_MESSAGE_ID) {
             return id.clone();
@@ -112,8 +114,8 @@ impl History {
         })
     }
 
-    /// The queue itself moved messages to the dead letters, which are these by now. Gives whether
-    /// any is new.
+    /// Records the messages that the queue itself moved to its dead-letter queue, given all of
+    /// them. Returns whether any is new.
     pub(crate) fn redriven<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> bool {
         let mut is_new = false;
         for id in ids {

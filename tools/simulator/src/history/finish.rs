@@ -1,4 +1,4 @@
-//! What must hold once everything is done.
+//! What must hold at the end of a history.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use inventory_worker::{
 };
 
 impl History {
-    /// What must hold once everything is done.
+    /// Checks what must hold once all work is done.
     pub(crate) fn finish(&mut self, store: &MemoryStore) {
         let checked = store.inspect(|tables| tables::check(tables, &self.model));
         self.check(checked);
@@ -28,12 +28,12 @@ impl History {
         self.check_order();
     }
 
-    /// Every outcome is published wherever its command was sent.
+    /// Every outcome is published in every place its command was sent to.
     fn check_published(&mut self) {
         let unpublished = self.messages.values().find(|message| {
             let Some(command) = &message.command else { return false };
             let known = self.model.ledger.get(&LedgerKey::Command(command.key.clone()));
-            // Of one that was dropped, another delivery has the outcome published.
+            // If a message was dropped, another delivery publishes the outcome.
             let is_told = || {
                 let all = self.messages.values().filter(|other| other.key == message.key);
                 message.is_dropped && all.into_iter().any(|other| other.published.is_some())
@@ -53,7 +53,7 @@ impl History {
         }
     }
 
-    /// Whether the queue moved its message to the dead letters, or was about to.
+    /// Whether the queue moved its message to the dead-letter queue, or was about to.
     fn is_with_a_person(&self, key: &LedgerKey) -> bool {
         let (LedgerKey::Command(key) | LedgerKey::Chunk(key, _)) = key;
         let places = self.by_key.get(key).into_iter().flatten();
@@ -61,7 +61,7 @@ impl History {
         messages.any(|message| message.is_redriven || message.is_handed_over)
     }
 
-    /// Whether the expiry of a hold was dropped: the next is posted when the hold is twice as old.
+    /// Whether the expiry of a hold was dropped: the next is posted at twice the hold's age.
     pub(crate) fn was_dropped(&self, hold: ReservationId) -> bool {
         self.messages.values().any(|message| {
             let action = message.command.as_ref().map(|command| &command.action);
@@ -70,8 +70,8 @@ impl History {
         })
     }
 
-    /// Results of a group's commands first came out in the order the commands were sent, and took
-    /// effect in that order.
+    /// Results of a group's commands were first published in the order the commands were sent, and
+    /// took effect in that order.
     fn check_order(&mut self) {
         let mut last: BTreeMap<(usize, &GroupId), (u64, usize)> = BTreeMap::new();
         let mut last_effect: BTreeMap<(usize, &GroupId), (u64, u64)> = BTreeMap::new();
@@ -82,7 +82,7 @@ impl History {
         let mut wrong = None;
         for ((queue, sequence), message) in &self.messages {
             let group = (*queue, &message.group);
-            // Of one that is with a person, a publish that was given up may take effect later.
+            // A timed-out publish of a dead-lettered message may take effect later.
             let is_excused = message.is_excused || message.is_redriven || message.is_handed_over;
             if let Some(place) = message.published.filter(|_| !is_excused) {
                 if let Some((before, _)) = last.get(&group).filter(|(_, other)| *other > place) {
@@ -93,7 +93,7 @@ impl History {
                 }
                 last.insert(group, (*sequence, place));
             }
-            // An expire that came too early has no effect, and may have one when it comes again.
+            // An early expire has no effect, and may have one when it is received again.
             let is_expire = (message.command.as_ref())
                 .is_some_and(|command| matches!(command.action, Action::Expire(_)));
             let effect = message

@@ -1,4 +1,4 @@
-//! What is known of a message that was sent.
+//! What is known of a sent message.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use inventory_worker::{
     ports::ReceiptHandle,
 };
 
-/// Before this age nothing is copied for its retention's sake.
+/// No message younger than this is copied because of its retention.
 const RETENTION_ENDS: SignedDuration = SignedDuration::from_hours(13 * 24 - 12);
 
 /// A message on a queue of commands.
@@ -21,41 +21,41 @@ pub(super) struct TrackedMessage {
     pub(super) group: GroupId,
     pub(super) body: String,
     pub(super) attributes: BTreeMap<String, String>,
-    /// What it asks for; `None` where it is no command.
+    /// The command; `None` if the message is no command.
     pub(super) command: Option<Arc<Command>>,
-    /// Its identity, where one can be read.
+    /// The command's identity, if readable.
     pub(super) key: Option<CommandKey>,
-    /// The result of it that went out first, as a place among all results.
+    /// Its first published result, as an index into all results.
     pub(super) published: Option<usize>,
-    /// Whether a failed entry before it in one batch excuses its place.
+    /// Whether a failed entry before it in the same batch excuses its order.
     pub(super) is_excused: bool,
-    /// Of an expiry: deleted without an outcome, to be posted again.
+    /// For an expiry: deleted without an outcome, to be posted again.
     pub(super) is_dropped: bool,
     pub(super) is_dead: bool,
-    /// Moved to the dead letters by the queue itself.
+    /// Moved to the dead-letter queue by the queue itself.
     pub(super) is_redriven: bool,
     /// Copied to the dead letters before the queue itself would move or drop it.
     pub(super) is_handed_over: bool,
-    /// Copies of it that the dead letters took.
+    /// The number of copies that the dead-letter queue accepted.
     pub(super) copies: u32,
-    /// Given up after its attempts, whatever it was.
+    /// Dead-lettered after its attempts, whatever its content.
     pub(super) is_abandoned: bool,
     pub(super) is_deleted: bool,
     pub(super) sent_at: Timestamp,
     /// How often it was received.
     pub(super) receives: u32,
-    /// Who received it last, and the receipt.
+    /// The worker that received it last, and the receipt.
     pub(super) held: Option<(Incarnation, ReceiptHandle)>,
 }
 
 impl TrackedMessage {
-    /// Whether a copy for this reason is right, of what was not handled alone too often.
+    /// Whether a copy for this reason is right for a message that was not isolated too often.
     pub(super) fn is_deserved(&self, reason: &str, redrive_after: u32, now: Timestamp) -> bool {
         match reason {
             "INVALID_MESSAGE" | "UNSUPPORTED_TYPE" => self.command.is_none(),
-            // A hundredth of the receives before the queue itself would move it.
+            // A hundredth of the receives before the queue itself moves it.
             "RECEIVES" => self.receives + (redrive_after / 100).max(1) >= redrive_after,
-            // A day before its retention ends, by clocks that are off.
+            // A day before its retention ends, allowing for clock skew.
             "RETENTION" => now.duration_since(self.sent_at) > RETENTION_ENDS,
             _ => false,
         }

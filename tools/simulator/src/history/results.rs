@@ -1,4 +1,4 @@
-//! Results: what each says, and of which message it is.
+//! Results: their content, and which message each belongs to.
 
 use serde::Deserialize;
 
@@ -13,9 +13,9 @@ use inventory_worker::{
     ports::{LedgerKey, LedgerRecord, Publication},
 };
 
-/// What the checks read of a result. The simulation decodes results itself, and not by
-/// [`inventory_worker::message::decode_result`], so that an error of the shared decoder cannot hide
-/// itself.
+/// The fields of a result that the checks read. The simulation decodes results itself instead of
+/// with [`inventory_worker::message::decode_result`], so that an error in the shared decoder cannot
+/// hide itself.
 #[derive(Deserialize)]
 struct ResultBody<'a> {
     time: Timestamp,
@@ -43,17 +43,17 @@ struct RejectionRef {
     code: RejectionCode,
 }
 
-/// A publication, and what the checks read of it.
+/// A publication, and the fields that the checks read.
 struct Answer<'a> {
     publication: &'a Publication,
     sequence: &'a str,
-    /// Of a rejection.
+    /// The code of a rejection.
     code: Option<RejectionCode>,
     time: Timestamp,
 }
 
 impl History {
-    /// An entry was taken by the topic. Gives whether it says something new.
+    /// Records an entry that the topic accepted. Returns whether its content is new.
     pub(crate) fn published(&mut self, publication: &Publication, is_excused: bool) -> bool {
         if !self.seen_bodies.insert(format!("{} {}", publication.group, publication.body)) {
             return false;
@@ -82,8 +82,8 @@ impl History {
                     .is_some_and(|key| key.source.as_str() == source && key.id.as_str() == id)
         };
         let code = body.data.rejection.map(|rejection| rejection.code);
-        // Messages of one identity and group may have the same place in both queues: where both
-        // could have this result, they cannot be told apart.
+        // Messages of one identity and group may have the same sequence number in both queues: if
+        // both could have this result, they are indistinguishable.
         let answer = Answer { publication, sequence, code, time: body.time };
         let mut answered = Vec::new();
         let mut fault = wrong("of no message that was sent");
@@ -118,7 +118,7 @@ impl History {
         Ok(())
     }
 
-    /// Whether this may be the result of that message.
+    /// Checks whether this may be the result of that message.
     fn judge_answer(&self, message: &TrackedMessage, answer: &Answer<'_>) -> Result<(), Violation> {
         let Some(command) = &message.command else {
             let is_answer = matches!(
@@ -137,7 +137,7 @@ impl History {
     }
 }
 
-/// The result that a command must have by now; `None` where it may say what it says.
+/// The result that the command must have by now; `None` if any result is allowed.
 fn expected(
     model: &Model,
     command: &Command,
@@ -161,14 +161,14 @@ fn expected(
     match (record, code) {
         (Some(record), _) if record.digest() != command.digest => match code {
             Some(RejectionCode::CommandIdReused) => Ok(None),
-            // Such an answer takes no entry: the id was free for another command after it.
+            // Such an answer has no ledger entry: the id was free for another command after it.
             Some(RejectionCode::NotYetExpired) => {
                 oracle::not_yet_expired(model, command, time).map(|()| None)
             }
             _ => Err(Violation::new("result", "the outcome of another command".to_owned())),
         },
         (Some(LedgerRecord::Outcome { outcome, decided_at, .. }), _) => {
-            // An expiry that came too early may be answered late, after one that came in time.
+            // The answer to an early expiry may be published after that of a later, timely one.
             if code == Some(RejectionCode::NotYetExpired) {
                 return oracle::not_yet_expired(model, command, time).map(|()| None);
             }
@@ -181,8 +181,8 @@ fn expected(
     }
 }
 
-/// What a result says, apart from the message's own place and, for what is an answer to a message
-/// alone, from the time.
+/// The content of a result without the message's own place and, if it answers this message alone,
+/// without the time.
 fn said(body: &str, code: Option<RejectionCode>) -> String {
     let mut said = body.to_owned();
     let mut cut = |field: &str| {

@@ -1,4 +1,4 @@
-//! Messages that queues take.
+//! Messages that queues accept.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::{
 };
 use inventory_worker::{domain::Timestamp, message, ports::OutgoingMessage};
 
-/// A message that a queue took.
+/// A message that a queue accepted.
 pub(crate) struct Sending<'a> {
     pub(crate) message: &'a OutgoingMessage,
-    /// The id and the sequence that the queue gave it.
+    /// The id and the sequence number from the queue.
     pub(crate) id: &'a str,
     pub(crate) sequence: u64,
     pub(crate) at: Timestamp,
 }
 
 impl History {
-    /// A message was taken by a queue. Gives whether it is new.
+    /// Records a message that a queue accepted. Returns whether it is new.
     pub(crate) fn sent(&mut self, place: Place, sending: &Sending<'_>) -> bool {
         match place {
             Place::Commands(queue) => self.sent_command(queue, sending),
@@ -59,7 +59,7 @@ impl History {
         }
         let (group, body) = (message.group.clone(), message.body.clone());
         let attributes = message.attributes.clone();
-        // The results of two messages with one identity, group and place are the same.
+        // Two messages with the same identity, group and sequence have identical results.
         let twin = (0..QUEUES.len())
             .filter_map(|queue| self.messages.get(&(queue, sequence)))
             .find(|twin| twin.group == group && twin.key == key && twin.body == body);

@@ -1,4 +1,4 @@
-//! Calls and entries of batches, and what becomes of each.
+//! Calls and batch entries, and the fate of each.
 
 use std::{
     fmt::{self, Display},
@@ -13,7 +13,7 @@ use inventory_worker::ports::EntryError;
 pub(crate) struct Call {
     pub(crate) port: Port,
     pub(crate) name: &'static str,
-    /// Made so often and of so little interest that it takes no time unless something goes wrong.
+    /// So frequent and unimportant that it takes no time without a fault.
     pub(crate) is_quick: bool,
 }
 
@@ -23,7 +23,7 @@ impl Call {
     }
 }
 
-/// What becomes of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Fine,
@@ -49,15 +49,15 @@ impl Display for Fate {
     }
 }
 
-/// The effect of a call on its own.
+/// The effect of a call, detached from its answer.
 pub(crate) type Effect = futures::future::BoxFuture<'static, ()>;
 
-/// A call that takes effect in time or not at all.
+/// For a call that takes effect in time or not at all.
 pub(crate) fn never() -> Option<Effect> {
     None
 }
 
-/// What becomes of an entry of a batch.
+/// The outcome of a batch entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryFate {
     Fine,
@@ -65,7 +65,7 @@ pub(crate) enum EntryFate {
     LosesAnswer,
 }
 
-/// Answers of a batch of which only the entries that are not to fail were passed on.
+/// Merges the answers of the entries passed on with the errors of those that fail.
 pub(crate) fn merge<T>(
     fates: &[EntryFate],
     answers: Vec<Result<T, EntryError>>,
@@ -82,7 +82,7 @@ pub(crate) fn merge<T>(
         .collect()
 }
 
-/// The entries that are passed on.
+/// The entries that are passed on to the port.
 pub(crate) fn passed<T: Clone>(fates: &[EntryFate], entries: &[T]) -> Vec<T> {
     let kept = entries.iter().zip(fates).filter(|(_, fate)| **fate != EntryFate::Fails);
     kept.map(|(entry, _)| entry.clone()).collect()

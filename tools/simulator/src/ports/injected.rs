@@ -1,9 +1,9 @@
 //! The ports with an injected bug in them.
 //!
-//! What a worker does wrong shows in its calls: it writes less than it should, takes a failure for
-//! a success, publishes in the wrong order. So most bugs need no place in the worker: these ports
-//! stand between it and its faulty ones, and make the calls that a worker with the bug would make.
-//! Without an active bug they pass every call on.
+//! A worker's bug shows in its calls: it writes too little, takes a failure for a success, or
+//! publishes in the wrong order. So most bugs need no change in the worker: these ports stand
+//! between the worker and its faulty ports, and make the calls that a worker with the bug would
+//! make. Without an active bug they pass every call on.
 
 mod queue;
 mod store;

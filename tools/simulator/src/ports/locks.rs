@@ -1,4 +1,4 @@
-//! A lock server that fails, forgets and lies.
+//! A lock server that fails, loses its locks and gives wrong answers.
 
 use std::{sync::Arc, time::Duration};
 

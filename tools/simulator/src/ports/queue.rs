@@ -26,7 +26,7 @@ pub(super) struct FaultyQueue {
     injector: Arc<Injector>,
     inner: Arc<MemoryQueue>,
     place: Place,
-    /// The receive that leased messages and whose answer was lost last, and when it was begun.
+    /// The last receive that leased messages and lost its answer, and when it began.
     lost: Mutex<Option<(String, Instant)>>,
 }
 
@@ -35,8 +35,8 @@ impl FaultyQueue {
         Self { injector, inner, place, lost: Mutex::default() }
     }
 
-    /// A receive that leased messages and failed is repeated under its attempt id, which brings
-    /// them again. Can be told where receives are made one after the other.
+    /// Checks that a receive that leased messages and failed is repeated under its attempt id,
+    /// which returns them again. Works only if receives are sequential.
     fn check_attempt(&self, request: &ReceiveRequest) {
         let Injector { world, worker, .. } = &*self.injector;
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -98,7 +98,7 @@ impl Queue for FaultyQueue {
             }
             Ok(received)
         };
-        // Quick to the eye: most receives bring nothing.
+        // Counts as quick: most receives return nothing.
         let result = self.injector.around(call("receive"), self.place, work, never).await;
         let has_leased = brought.into_inner().unwrap_or_else(PoisonError::into_inner);
         if has_leased && matches!(result, Err(PortError::Unavailable(_))) {

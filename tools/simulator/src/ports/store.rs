@@ -30,7 +30,7 @@ fn call(name: &'static str) -> Call {
 }
 
 impl FaultyStore {
-    /// In parts, at different moments.
+    /// Loads in parts, at different moments.
     async fn load_torn(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
         let parts = self.0.with_rng(|rng| split(rng, wanted));
         let mut loaded = ReadSet::default();
@@ -52,7 +52,7 @@ impl FaultyStore {
         Ok(loaded)
     }
 
-    /// Nothing is begun once the grace is over, less what is kept for the way out.
+    /// Checks that no call begins after the grace, minus the part reserved for the flush.
     fn check_grace(&self) {
         let Injector { world, worker, .. } = &*self.0;
         let settings = world.profile.settings.get(*worker).cloned().unwrap_or_default();
@@ -87,8 +87,8 @@ impl FaultyStore {
         found.truncate(query.limit);
     }
 
-    /// Whether the transaction decides a command whose id begins with `prefix`, before the poison is
-    /// cured.
+    /// Whether the transaction decides a command whose id begins with `prefix`, and the poison is
+    /// not yet cured.
     fn decides(&self, transaction: &Transaction, prefix: &str) -> bool {
         let is_it = |write: &Item| match write {
             Item::Ledger { key: LedgerKey::Command(key), .. } => {
@@ -162,8 +162,8 @@ impl CommitStore for FaultyStore {
             self.0.trace(format_args!("crashed by a message"));
             world.count(Some(Fault::Poison));
             if world.is_fault_free() {
-                // It may take whatever its worker has in hand with it, as often as it is allowed
-                // to: no message can be on time before the last.
+                // It may crash its worker with everything in flight, up to the allowed number of
+                // times: no message can be on time before the last crash.
                 world.count_from(world.clock.now());
             }
             return self.0.die().await;
@@ -232,12 +232,12 @@ impl AttemptStore for FaultyStore {
     }
 }
 
-/// The last part of a message id: the sequence.
+/// The last part of a message id: the sequence number.
 fn short(message_id: &str) -> &str {
     message_id.rsplit('-').next().unwrap_or_default()
 }
 
-/// Two or three parts, each with the time until the next; an unprocessed key takes long.
+/// Two or three parts, each with the delay until the next; an unprocessed key takes long.
 fn split(rng: &mut Rng, wanted: &LoadRequest) -> Vec<(LoadRequest, Duration)> {
     let count = rng.usize(2..=3);
     let mut parts: Vec<(LoadRequest, Duration)> = (0..count)
@@ -263,7 +263,7 @@ fn split(rng: &mut Rng, wanted: &LoadRequest) -> Vec<(LoadRequest, Duration)> {
     parts
 }
 
-/// What is wanted, in few words.
+/// A short description of the request.
 struct Named<'a>(&'a LoadRequest);
 
 impl Named<'_> {

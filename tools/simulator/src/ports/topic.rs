@@ -30,7 +30,7 @@ impl Publisher for FaultyTopic {
             let Some(mut fates) = injector.entries(batch.len()) else {
                 return world.publish(batch, &vec![false; batch.len()]).await;
             };
-            // Some topics stop a group at its first failed entry, some go on.
+            // Some topics stop a group at its first failed entry, others continue.
             let stops = injector.with_rng(fastrand::Rng::bool);
             let mut has_failed = false;
             let mut excused = Vec::with_capacity(batch.len());

@@ -1,4 +1,4 @@
-//! Commands that cross each other: what one of them reads, another changes at that very moment.
+//! Commands that cross each other: one reads what another changes at the same moment.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use inventory_worker::{
 };
 
 impl Maker {
-    /// A reserve in one group. In another, at nearly the same time, one of the same seat that is
-    /// refused for the sake of another seat, and behind it the end of the first one's reservation:
+    /// A reserve in one group. In another, at nearly the same time, a reserve of the same seat that
+    /// is refused because of another seat, followed by the end of the first one's reservation:
     /// their batch may read the seat before the reservation is made, and the reservation after.
     pub(super) fn crossing(&mut self, number: usize, at: Duration) -> Vec<Posting> {
         let pool = PoolId::Event(1);
@@ -62,8 +62,8 @@ impl Maker {
             made(both, &other, key("/web", &format!("x-{number}-a")), Action::Reserve(refused)),
             made(both, &other, key("/web", &format!("x-{number}-b")), end),
         ];
-        // A seat that is new, and in the same group, a little later, a reserve of it that is refused
-        // for the sake of another: where the first commit takes effect late, both are in one batch.
+        // A new seat, and shortly after, in the same group, a reserve of it that is refused because
+        // of another seat: if the first commit takes effect late, both are in one batch.
         if let Ok(new) = format!("N-{number}").parse::<SeatNumber>() {
             let (third, change) =
                 (group(&format!("event-1/z{number}")), self.seat_change(new.clone()));

@@ -1,4 +1,4 @@
-//! Those whom the trouble of a history concerns, in a pool of their own.
+//! The commands that a history's trouble affects, in their own pool.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use inventory_worker::{
     ports::{Record, store::EXPIRY_SHARDS},
 };
 
-/// Once it is there, a line of the crowd has so many.
+/// The quantity of a crowd's line, once it exists.
 const PLENTY: i64 = 1_000_000;
 
-/// The SKU that the trouble is with, and one of the same pool that nothing is wrong with.
+/// The SKU that the trouble affects, and an unaffected one of the same pool.
 pub(crate) const TROUBLED: &str = "troubled";
 const SOUND: &str = "sound";
 
-/// What there is of the crowd's pool, and what the crowd sends.
+/// The records of the crowd's pool, and the commands that the crowd sends.
 pub(super) fn draw(
     rng: &mut Rng,
     trouble: &Trouble,
@@ -64,7 +64,7 @@ pub(crate) fn line_key(sku: &str) -> LineKey {
     LineKey { pool: POOL, sku: sku_of(sku) }
 }
 
-/// The seat of the crowd's event that a hold has, by the hold's number.
+/// The seat of the crowd's event that the hold with this number has.
 fn seat_number(number: usize) -> SeatNumber {
     format!("S-{number}").parse().unwrap_or_else(|_| unreachable!("a seat's number is plain"))
 }
@@ -78,7 +78,7 @@ fn user(rng: &mut Rng) -> UserId {
     name.parse().unwrap_or_else(|_| unreachable!("a user's name is plain"))
 }
 
-/// Holds that ran out, of a line or a seat that is in trouble.
+/// Expired holds of a line or a seat that the trouble affects.
 fn holds(rng: &mut Rng, trouble: &Trouble) -> Vec<Reservation> {
     let epoch: Timestamp = EPOCH.parse().unwrap_or(Timestamp::UNIX_EPOCH);
     let hold = |number: usize| {
@@ -89,7 +89,7 @@ fn holds(rng: &mut Rng, trouble: &Trouble) -> Vec<Reservation> {
             false => vec![OrderLine { sku: sku_of(TROUBLED), quantity: 1 }],
         };
         let bits = rng.u128(..);
-        // The shard is that of the last 32 bits.
+        // The last 32 bits determine the shard.
         let shards = u128::from(EXPIRY_SHARDS);
         let bits = if trouble.is_one_shard { bits / shards * shards } else { bits };
         Reservation {
@@ -141,7 +141,7 @@ fn posting(rng: &mut Rng, trouble: &Trouble, horizon: Duration, number: usize) -
                 user_id: user(rng),
                 seats: Vec::new(),
                 lines: vec![OrderLine { sku, quantity: 1 }],
-                // Beyond the end of the history: there are no expiries of the crowd.
+                // Beyond the end of the history: the crowd has no expiries.
                 hold_seconds: Some(14_400),
             })
         }
@@ -153,7 +153,7 @@ fn posting(rng: &mut Rng, trouble: &Trouble, horizon: Duration, number: usize) -
         body = "{\"not\": json".to_owned();
     }
     if trouble.kind == Fault::SmallQueue {
-        // So close to the limit that there is no room for attributes, or not for all.
+        // So close to the limit that attributes fit only partly or not at all.
         let room = QUEUE_BYTES_MAX - rng.usize(0..=300);
         body.push_str(&" ".repeat(room.saturating_sub(body.len())));
     }

@@ -1,4 +1,4 @@
-//! The effects of calls on the in-memory ports, each noted in the history.
+//! The effects of calls on the in-memory ports, each recorded in the history.
 
 use std::sync::PoisonError;
 
@@ -19,7 +19,7 @@ use inventory_worker::ports::{
 };
 
 impl World {
-    /// A producer sends a message. Gives whether it was appended.
+    /// Sends a message as a producer. Returns whether it was appended.
     pub(crate) fn post(&self, queue: usize, message: &OutgoingMessage) -> bool {
         let Some(to) = self.queues.get(queue) else { return false };
         match to.push(message) {
@@ -42,7 +42,7 @@ impl World {
         is_new
     }
 
-    /// What is checked of a commit before it is on its way.
+    /// The checks of a commit before it is sent.
     pub(crate) fn begin_commit(&self, life: Incarnation, transaction: &Transaction) {
         let holds = |queue: usize, receipt: &ReceiptHandle| {
             self.queues.get(queue).is_some_and(|queue| queue.holds(receipt))
@@ -50,7 +50,7 @@ impl World {
         self.history().begun(transaction, life, holds);
     }
 
-    /// The effect of a commit, and what is checked of it.
+    /// Applies a commit and checks it.
     pub(crate) async fn commit(
         &self,
         worker: usize,
@@ -79,7 +79,7 @@ impl World {
         }));
     }
 
-    /// Whether the worker is of an older release than what it wants was written by. In the
+    /// Whether the worker's release is older than the one that wrote what it loads. In the
     /// fault-free phase the rollout is over.
     pub(crate) fn is_too_new(&self, worker: usize, wanted: &LoadRequest) -> bool {
         if self.is_fault_free() || self.profile.is_newer(worker) {
@@ -89,7 +89,7 @@ impl World {
         wanted.ledger.iter().any(|key| newer.contains(key))
     }
 
-    /// The effect of a publish. `excused`: entries that came after one that failed.
+    /// Applies a publish. `excused`: entries that follow a failed one.
     pub(crate) async fn publish(
         &self,
         batch: &[Publication],
@@ -111,7 +111,7 @@ impl World {
         Ok(answers)
     }
 
-    /// The effect of a send by a worker or sweeper.
+    /// Applies a send by a worker or sweeper.
     pub(crate) async fn send(
         &self,
         place: Place,
@@ -135,7 +135,8 @@ impl World {
         Ok(answers)
     }
 
-    /// A worker posts an expiry: not before the hold's end and the margin, by clocks that agree.
+    /// Checks that an expiry is posted no earlier than the hold's end plus the margin, given exact
+    /// clocks.
     fn check_expiry(&self, message: &OutgoingMessage) {
         let skews = [Fault::Skew, Fault::WrongClock];
         let id = message.group.as_str().strip_prefix("expire/").and_then(|id| id.parse().ok());
@@ -151,7 +152,7 @@ impl World {
         }
     }
 
-    /// The effect of a delete.
+    /// Applies a delete.
     pub(crate) async fn delete(
         &self,
         queue: usize,

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 
 use inventory_simulator::{self as sim, Fault, Options};
 
-/// How many seeds a run takes: `SIM_SEEDS`, from `SIM_FIRST` on. `SIM_WITHOUT` leaves out kinds of
-/// fault, as `--without` does.
+/// Reads a number of seeds: `SIM_SEEDS`, starting at `SIM_FIRST`. `SIM_WITHOUT` leaves out kinds of
+/// fault, like `--without`.
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
@@ -99,7 +99,7 @@ struct CommandLine {
     arguments: sim::Arguments,
 }
 
-/// Whether everything held, what was written, and what was told of the seeds meanwhile.
+/// Whether every check passed, the output, and the progress reported for the seeds.
 fn run_cli(arguments: &[&str]) -> (bool, String, Vec<(u64, u64)>) {
     use clap::Parser as _;
 

@@ -1,7 +1,7 @@
 //! Every injected bug is caught by the simulation: `make injected-bugs`.
 //!
-//! Set `INJECTED_BUG_SEEDS` for another bound than 10,000 seeds a bug, and `INJECTED_BUGS` for some bugs alone
-//! (comma-separated names), `SIM_WITHOUT` to leave out kinds of fault.
+//! `INJECTED_BUG_SEEDS` sets another limit than 10,000 seeds a bug, `INJECTED_BUGS` selects bugs
+//! (comma-separated names), and `SIM_WITHOUT` leaves out kinds of fault.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -36,7 +36,7 @@ fn hunt(bug: Bug, seeds: u64) -> Option<Caught> {
     let failed = (0..seeds).find_map(|seed| sim::run_seed(seed, &options).err());
     injected::inject(None);
     let failure = failed?;
-    // A history that fails by itself has caught nothing.
+    // A history that fails without the bug has caught nothing.
     if let Err(sound) = sim::run_seed(failure.seed, &options) {
         panic!("seed {} fails without an injected bug, too: {}", sound.seed, sound.check);
     }
@@ -62,7 +62,7 @@ fn every_injected_bug_is_caught() {
                 while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let caught = hunt(*bug, seeds);
                     let found = caught.as_ref().map(|caught| (caught.seed, caught.check));
-                    // Past the runner's capture: a hunt is long.
+                    // Bypasses the runner's capture, because a hunt takes long.
                     let line = format!("{}: {found:?}\n", bug.as_str());
                     std::io::stderr().write_all(line.as_bytes()).unwrap();
                     table.lock().unwrap().push((*bug, caught));
@@ -80,7 +80,7 @@ fn every_injected_bug_is_caught() {
         });
         writeln!(text, "{:<28} {seed:>7}  {check:<24} {}", bug.as_str(), bug.what()).unwrap();
     }
-    // Past the runner's capture: the table is what the run is for.
+    // Bypasses the runner's capture: the table is the purpose of the run.
     std::io::stderr().write_all(text.as_bytes()).unwrap();
     let missed: Vec<&str> =
         table.iter().filter(|(_, caught)| caught.is_none()).map(|(bug, _)| bug.as_str()).collect();

@@ -34,15 +34,15 @@ pub(super) const COUNTED: usize = 100;
 /// Commands of many lines each.
 const COUNTED_LARGE: usize = 10;
 
-/// The longest that one kind may take: far more than it does.
+/// The timeout of one kind: far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Lines of a restock of many that is one transaction.
+/// Lines of a large restock that fits one transaction.
 const LINES: usize = 90;
 
-/// What commands of one kind cost each.
+/// The cost of commands of one kind.
 pub(super) struct Kind {
-    /// Which.
+    /// The kind's name.
     pub(super) name: &'static str,
     by_table: BTreeMap<Table, f64>,
 }
@@ -53,7 +53,7 @@ impl Kind {
         self.by_table.values().sum()
     }
 
-    /// The same by table.
+    /// Units of one command by table.
     pub(super) fn by_table(&self) -> String {
         let each = self
             .by_table
@@ -63,7 +63,7 @@ impl Kind {
     }
 }
 
-/// What is there beforehand, and what is asked for then.
+/// Existing records, and the commands to process on them.
 struct Case {
     name: &'static str,
     before: Vec<Record>,
@@ -91,7 +91,7 @@ pub(super) fn of_every_kind() -> anyhow::Result<Vec<Kind>> {
     })
 }
 
-/// Each on seats, lines and reservations of its own.
+/// Each case uses its own seats, lines and reservations.
 fn cases(now: Timestamp) -> anyhow::Result<Vec<Case>> {
     let numbers = |case: usize| case * COUNTED..(case + 1) * COUNTED;
     let later = time::saturating_add(now, SignedDuration::from_hours(1));
@@ -154,7 +154,7 @@ fn cases(now: Timestamp) -> anyhow::Result<Vec<Case>> {
     ])
 }
 
-/// A line of the event that everybody wants.
+/// The line of the event that every command wants.
 fn line(now: Timestamp) -> anyhow::Result<Record> {
     let key = LineKey { pool: PoolId::Event(load::EVENT), sku: "standing".parse()? };
     let line =
@@ -202,7 +202,7 @@ async fn of_case(store: &Arc<dyn Store>, case: Case, number: usize) -> anyhow::R
     let [group] = &group_ids(1)?[..] else { anyhow::bail!("a group") };
     let commands = case.actions.len();
     for (place, action) in case.actions.into_iter().enumerate() {
-        // Identities beyond those that reservations were made of.
+        // Identities above those that reservations were derived from.
         let id = (number + 100) * 10_000 + place;
         let pool = PoolId::Event(load::EVENT);
         world.queue.push(&load::message(id, group, pool, action, now)?)?;

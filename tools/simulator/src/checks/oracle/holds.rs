@@ -1,4 +1,4 @@
-//! Confirm, cancel and expire.
+//! The contract of confirm, cancel and expire.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use inventory_worker::domain::{
     ReservationId, ReservationStatus, SeatKey, SeatNumber, SeatState, UserId,
 };
 
-/// The checks that confirm, cancel and expire have in common: why a reservation is no good.
+/// The checks common to confirm, cancel and expire: why the reservation is refused.
 fn obstacle(
     found: Option<&Reservation>,
     pool: &PoolId,
@@ -26,7 +26,7 @@ fn obstacle(
 }
 
 impl Case<'_> {
-    /// The reservation as it stands here, if the command may touch it.
+    /// The current reservation, if the command may change it.
     fn own(&self, id: ReservationId, user_id: Option<&UserId>) -> Result<Reservation, Violation> {
         let found = self.model.reservations.last(&id);
         match (found, obstacle(found, &self.command.pool, user_id)) {
@@ -46,7 +46,7 @@ impl Case<'_> {
         shown: &Reservation,
     ) -> Result<(), Violation> {
         let id = confirm.reservation_id;
-        // Confirmed before, with the same booking: said again.
+        // Confirmed before with the same booking: the answer repeats.
         let is_echo = |found: Option<&Reservation>| {
             found.is_some_and(|found| {
                 found.status == ReservationStatus::Confirmed
@@ -116,7 +116,8 @@ impl Case<'_> {
         self.rejection(holds, rejection)
     }
 
-    /// Seats were taken over: the reservation stands, guarded, and the seats named were another's.
+    /// For a taken-over hold: the reservation is unchanged and guarded, and the named seats belong
+    /// to another.
     fn taken_over(
         &mut self,
         id: ReservationId,
@@ -194,7 +195,7 @@ impl Case<'_> {
         self.rejection(holds && rejection.seats.is_empty(), rejection)
     }
 
-    /// What is still its own goes back on sale.
+    /// Puts what the reservation still owns back on sale.
     fn give_back(
         &mut self,
         found: Reservation,
@@ -233,7 +234,7 @@ impl Case<'_> {
     }
 }
 
-/// Why what has ended cannot end again; `None` where it can.
+/// Why an ended reservation cannot end again; `None` if it can.
 fn ended_code(found: &Reservation, refund: bool) -> Option<RejectionCode> {
     match found.status {
         ReservationStatus::Active => None,

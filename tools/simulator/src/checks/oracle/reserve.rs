@@ -1,4 +1,4 @@
-//! Reserve.
+//! The contract of reserve.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ impl Case<'_> {
             && reserve.hold_seconds.is_none_or(|hold| hold <= self.limits.hold_seconds_max)
     }
 
-    /// Rounded up to the second.
+    /// The end of the hold, rounded up to the second.
     fn hold_end(&self, reserve: &Reserve) -> Timestamp {
         let hold = reserve.hold_seconds.unwrap_or(HOLD_SECONDS.min(self.limits.hold_seconds_max));
         let end_ms = self.decided_at.as_millisecond() + i64::from(hold) * 1_000;

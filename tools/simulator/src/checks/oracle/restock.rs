@@ -1,4 +1,4 @@
-//! Restock, whole and in chunks.
+//! The contract of restock, whole and in chunks.
 
 use std::ops::Range;
 
@@ -12,17 +12,17 @@ use inventory_worker::{
     ports::{LedgerKey, LedgerRecord},
 };
 
-/// What an entry of a restock makes of an item.
+/// The effect of a restock entry on an item.
 enum Made<T> {
-    /// It is left alone, and named.
+    /// The item is left unchanged and reported as skipped.
     Skipped,
-    /// It is as wanted already.
+    /// The item already has the requested state.
     Same,
-    /// It becomes this.
+    /// The item's next state.
     Next(T),
 }
 
-/// The contract on seats: RESERVED and BOOKED ones are left alone.
+/// The contract for seats: RESERVED and BOOKED ones are left unchanged.
 fn seat_made(found: Option<&Seat>, change: &SeatChange, now: Timestamp) -> Made<Seat> {
     let wanted = change.status.map(|status| match status {
         RestockStatus::Available => SeatState::Available,
@@ -64,7 +64,7 @@ fn seat_made(found: Option<&Seat>, change: &SeatChange, now: Timestamp) -> Made<
     Made::Next(next)
 }
 
-/// The contract on lines: a `set` is left out where a newer one was applied before.
+/// The contract for lines: a `set` is skipped if a newer one was applied before.
 fn line_made(
     found: Option<&StockLevel>,
     restock: &Restock,
@@ -94,7 +94,7 @@ fn line_made(
 }
 
 impl Case<'_> {
-    /// The entries of `range`, seats first.
+    /// Applies the entries of `range`, seats first.
     pub(super) fn restocked(
         &mut self,
         restock: &Restock,
@@ -124,7 +124,7 @@ impl Case<'_> {
     ) -> Result<(), Violation> {
         let key = self.seat_key(&change.number)?;
         let now = self.decided_at;
-        // A seat and a SKU may share a name; the workload sees to it that none do.
+        // A seat and a SKU could share a name; the workload ensures that none do.
         let is_skipped = shown.skipped.iter().any(|name| name == change.number.as_str());
         if is_skipped {
             counted.seats_skipped += 1;
@@ -188,7 +188,7 @@ impl Case<'_> {
         ensure(holds, "restock", || format!("{key:?}: left as it was, which it never could be"))
     }
 
-    /// The boundaries of the chunks, while the restock is under way.
+    /// The chunk boundaries while the restock is in progress.
     pub(super) fn intent(&self) -> Option<Vec<u32>> {
         match self.model.ledger.get(&LedgerKey::Command(self.command.key.clone())) {
             Some(LedgerRecord::Intent { chunk_ends, .. }) => Some(chunk_ends.clone()),
@@ -226,7 +226,7 @@ impl Case<'_> {
         self.restocked(restock, start..end, summary)
     }
 
-    /// The outcome comes after every chunk, and is their sum.
+    /// The outcome follows every chunk, and is their sum.
     pub(super) fn judge_chunked(
         &self,
         chunk_ends: &[u32],

@@ -1,4 +1,4 @@
-//! Queues that are used in the wrong way.
+//! Queues that a worker with an injected bug misuses.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use inventory_worker::{
     },
 };
 
-/// A queue and its dead letters, as a worker with an injected bug uses them.
+/// A queue and its dead-letter queue, as a worker with an injected bug uses them.
 pub(super) fn queue_pair(pair: QueuePair, injector: &Arc<Injector>) -> QueuePair {
     let queue = Arc::new(BuggyQueue {
         inner: pair.queue,
@@ -41,7 +41,7 @@ struct BuggyQueue {
     inner: Arc<dyn Queue>,
     injector: Arc<Injector>,
     receives: AtomicU64,
-    /// By message id: the receipt, and what came behind it in its last receive and group.
+    /// By message id: the receipt, and the messages behind it in its last receive and group.
     batches: Mutex<BTreeMap<String, (ReceiptHandle, Vec<Delivery>)>>,
 }
 
@@ -55,13 +55,13 @@ impl BuggyQueue {
         }
     }
 
-    /// What was received behind the message.
+    /// The messages received behind this one.
     fn followers(&self, message_id: &str) -> Vec<Delivery> {
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         batches.get(message_id).map(|(_, followers)| followers.clone()).unwrap_or_default()
     }
 
-    /// What was received behind the messages, and is not among them.
+    /// The messages received behind these, except for these.
     fn undecided(&self, receipts: &[ReceiptHandle]) -> Vec<ReceiptHandle> {
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let heads = batches.values().filter(|(receipt, _)| receipts.contains(receipt));
@@ -86,7 +86,7 @@ impl BuggyQueue {
     }
 }
 
-/// Whether messages are released, and no leases extended.
+/// Whether the call releases messages and extends no lease.
 fn is_release(changes: &[(ReceiptHandle, Duration)]) -> bool {
     changes.iter().any(|(_, by)| by.is_zero())
 }
@@ -159,14 +159,14 @@ impl Queue for BuggyQueue {
     }
 }
 
-/// The dead letters of a queue of commands.
+/// The dead-letter queue of a queue of commands.
 struct BuggyDeadLetters {
     inner: Arc<dyn Queue>,
     queue: Arc<BuggyQueue>,
 }
 
 impl BuggyDeadLetters {
-    /// Copies of what was received behind the message of a copy, and their receipts.
+    /// Copies of the messages received behind the copied one, and their receipts.
     fn copies_of_followers(
         &self,
         copy: &OutgoingMessage,

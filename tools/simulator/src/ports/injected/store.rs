@@ -1,4 +1,4 @@
-//! A store that is read and written in the wrong way.
+//! A store that a worker with an injected bug reads and writes.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ pub(super) struct BuggyStore {
     injector: Arc<Injector>,
     /// Commands whose last commit met a conflict.
     contended: Mutex<BTreeSet<CommandKey>>,
-    /// The command that was handled alone too often, until it is looked up in the ledger.
+    /// The command that was isolated too often, until it is looked up in the ledger.
     exhausted: Mutex<Option<CommandKey>>,
 }
 
@@ -63,7 +63,7 @@ impl BuggyStore {
         *self.exhausted.lock().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
-    /// The exhausted command, if nothing but its ledger entry is asked for.
+    /// The exhausted command, if the load requests only its ledger entry.
     fn take_exhausted(&self, wanted: &LoadRequest) -> Option<LedgerKey> {
         let mut exhausted = self.exhausted.lock().unwrap_or_else(PoisonError::into_inner);
         let key = LedgerKey::Command(exhausted.clone()?);
@@ -86,7 +86,7 @@ fn is_chunk(write: &Write) -> bool {
     matches!(write, Write::Ledger { key: LedgerKey::Chunk(..), .. })
 }
 
-/// Whether the transaction has the outcome of such a command.
+/// Whether the transaction has the outcome of a command of this type.
 fn decides(transaction: &Transaction, wanted: CommandType) -> bool {
     transaction.writes.iter().any(|write| {
         matches!(
@@ -97,14 +97,14 @@ fn decides(transaction: &Transaction, wanted: CommandType) -> bool {
     })
 }
 
-/// Whether the transaction counts as committed before it is.
+/// Whether the transaction is reported as committed before it is.
 fn is_late(transaction: &Transaction) -> bool {
     transaction.writes.iter().any(is_outcome)
         && inventory_worker::injected_bug!(PublishBeforeCommit)
         || transaction.writes.iter().any(is_chunk) && inventory_worker::injected_bug!(FinishEarly)
 }
 
-/// What the store gets in the transaction's place, in order.
+/// The transactions that the store gets instead, in order.
 fn replacements(transaction: &Transaction) -> impl Iterator<Item = Transaction> {
     let mut first = transaction.clone();
     if inventory_worker::injected_bug!(SkipChecks)
@@ -132,7 +132,7 @@ fn replacements(transaction: &Transaction) -> impl Iterator<Item = Transaction> 
     [first, second].into_iter().filter(|part| !part.writes.is_empty())
 }
 
-/// Whether a commit that fails so counts as done.
+/// Whether a commit with this error is reported as done.
 fn is_ignored(error: &CommitError) -> bool {
     match error {
         CommitError::Port(PortError::Unavailable(_)) => {
@@ -178,7 +178,7 @@ impl CommitStore for BuggyStore {
     ) -> Result<Consumed, CommitError> {
         if is_late(transaction) {
             let (inner, transaction) = (Arc::clone(&self.inner), transaction.clone());
-            // A call of a worker that has died goes no further: the commit is lost.
+            // A call of a crashed worker goes no further: the commit is lost.
             tokio::spawn(async move { inner.commit(&transaction, token).await });
             return Ok(Consumed::default());
         }

@@ -1,4 +1,4 @@
-//! A topic that is published to in the wrong way.
+//! A topic that a worker with an injected bug publishes to.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Publisher for BuggyTopic {
         }
         if inventory_worker::injected_bug!(DeleteBeforePublish) {
             let (inner, answers) = (Arc::clone(&self.inner), vec![Ok(()); batch.len()]);
-            // A call of a worker that has died goes no further: the results are lost.
+            // A call of a crashed worker goes no further: the results are lost.
             tokio::spawn(async move { inner.publish(&batch).await });
             return Ok(answers);
         }

@@ -11,7 +11,7 @@ use inventory_worker::{
     },
 };
 
-/// Commits to the store, whatever stands in the place of an item whose condition is removed.
+/// Commits to the store, whatever the current state of an item whose condition is removed.
 pub(crate) async fn commit(
     store: &MemoryStore,
     transaction: &Transaction,
@@ -24,7 +24,7 @@ pub(crate) async fn commit(
     }
     let (ledger, others) = mem::take(&mut transaction.writes).into_iter().partition(is_ledger);
     transaction.writes = others;
-    // The in-memory store never waits: nothing comes between the two.
+    // The in-memory store never waits: nothing can happen between the two calls.
     let consumed = store.commit(&transaction, token).await?;
     store.insert(Vec::into_iter(ledger).filter_map(|write| match write {
         Write::Ledger { key, record } => Some(Record::Ledger(key, record)),
@@ -40,7 +40,7 @@ fn is_ledger(write: &Write) -> bool {
     matches!(write, Write::Ledger { .. } | Write::LedgerOverIntent { .. })
 }
 
-/// Makes the write expect what is there.
+/// Makes the write expect the current item.
 fn expect(write: &mut Write, tables: &Tables) {
     let (expected, found) = match write {
         Write::Seat { key, expected, .. } if inventory_worker::injected_bug!(DropSeatCondition) => {
