@@ -22,8 +22,8 @@ pub fn decodes_or_says_why(bytes: &[u8]) -> bool {
             reads_back(decoded);
             true
         }
-        Err(told) => {
-            says_why(&told);
+        Err(reported) => {
+            says_why(&reported);
             false
         }
     }
@@ -49,7 +49,7 @@ fn reads_back(decoded: Decoded) {
     }
     let again = match decode(&body) {
         Ok(again) => again,
-        Err(told) => panic!("written anew it is refused: {told}"),
+        Err(reported) => panic!("written anew it is refused: {reported}"),
     };
     assert_eq!(again.command.key, sent.key);
     assert_eq!(again.command.pool, sent.pool);
@@ -65,18 +65,18 @@ fn reads_back(decoded: Decoded) {
     assert_eq!(encode_command(&third), body, "what was written once is written so again");
 }
 
-fn says_why(told: &Undecodable) {
-    let code = told.rejection.code;
+fn says_why(reported: &Undecodable) {
+    let code = reported.rejection.code;
     assert!(
         matches!(code, RejectionCode::InvalidMessage | RejectionCode::UnsupportedType),
         "{}",
         code.as_str()
     );
-    let Some((field, expected)) = told.rejection.message.split_once(": ") else {
-        panic!("no field in {:?}", told.rejection.message)
+    let Some((field, expected)) = reported.rejection.message.split_once(": ") else {
+        panic!("no field in {:?}", reported.rejection.message)
     };
     let is_path = |one: char| one.is_ascii_alphanumeric() || matches!(one, '.' | '_' | '[' | ']');
     assert!(!field.is_empty() && field.chars().all(is_path), "{field:?} is no field");
     assert!(!expected.is_empty(), "{field}: nothing said");
-    assert!(told.command_type.as_ref().is_none_or(|kind| kind.len() <= COMMAND_TYPE_BYTES_MAX));
+    assert!(reported.command_type.as_ref().is_none_or(|kind| kind.len() <= COMMAND_TYPE_BYTES_MAX));
 }

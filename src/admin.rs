@@ -339,9 +339,9 @@ async fn livez(State(Shown { pulse, .. }): State<Shown>) -> Response {
         return "ok\n".into_response();
     }
     let seconds = pulse.age().as_secs();
-    let told =
+    let reported =
         format!("the worker's runtime has not turned for {seconds} s: restart the process\n");
-    (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, reported).into_response()
 }
 
 async fn readyz(State(Shown { admin, .. }): State<Shown>) -> Response {

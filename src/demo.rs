@@ -139,7 +139,7 @@ async fn perform(
     client.until(|| client.expectations().all_ran_out()).await;
     stage.begin("Latecomers look at what came back.");
     buyers::latecomers(client, cast.latecomers, cast.seed).await?;
-    client.until(|| client.is_quiet()).await;
+    client.until(|| client.is_idle()).await;
     let seconds = begun.elapsed().as_secs_f64();
     // The checks that follow also read the tables; their calls are not counted.
     let calls = client.embedded.calls.calls();

@@ -46,7 +46,7 @@ const FAILED_SHARDS_MAX: u32 = 3;
 const PAGE_HOLDS: usize = 500;
 
 /// The most pages of a shard per tick, by scope: the rest is left for the next tick.
-const PAGES_MAX: [(Scope, u32); 2] = [(Scope::Lately, 10), (Scope::All, 2)];
+const PAGES_MAX: [(Scope, u32); 2] = [(Scope::Recent, 10), (Scope::All, 2)];
 
 /// The sweeper's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Sweeper {
             for _ in 0..pages_max {
                 let turned = self.sweep_page(shard, scope).await;
                 if let Err(error) = &turned {
-                    shard.walk(scope).failed(error);
+                    shard.sweep_of(scope).failed(error);
                 }
                 if !turned? {
                     break;
@@ -152,18 +152,18 @@ impl Sweeper {
     /// Reads and posts one page. Returns whether more pages follow.
     async fn sweep_page(&self, shard: &mut Shard, scope: Scope) -> Result<bool, PortError> {
         let number = shard.number;
-        let walk = shard.walk(scope);
-        let next = walk.next_page(self.clock.now(), self.settings.margin);
-        let Some(NextPage { ended, from, look }) = next else { return Ok(false) };
+        let shard_sweep = shard.sweep_of(scope);
+        let next = shard_sweep.next_page(self.clock.now(), self.settings.margin);
+        let Some(NextPage { ended, from, sweep }) = next else { return Ok(false) };
         let query = ExpiryQuery { shard: number, ended, from, limit: PAGE_HOLDS };
         let page = self.index.expired(&query).await?;
         let mut is_all_posted = true;
-        for holds in walk.due(page.holds).chunks(BATCH_ENTRIES_MAX) {
-            is_all_posted &= self.post(holds, look.at).await?;
+        for holds in shard_sweep.due(page.holds).chunks(BATCH_ENTRIES_MAX) {
+            is_all_posted &= self.post(holds, sweep.at).await?;
         }
-        let Some(seen) = walk.turn(page.next, is_all_posted) else { return Ok(true) };
+        let Some(seen) = shard_sweep.turn(page.next, is_all_posted) else { return Ok(true) };
         let lag = shard.note(scope, &seen);
-        if scope == Scope::Lately {
+        if scope == Scope::Recent {
             self.observer.observe(&Event::SweeperLag(lag));
         }
         Ok(false)

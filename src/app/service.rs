@@ -129,8 +129,8 @@ async fn probe(backends: Backends, readiness: Readiness) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let told = |answer: Result<(), PortError>| answer.map_err(|error| error.to_string());
-        readiness.set("store", told(backends.store.ping().await));
+        let reported = |answer: Result<(), PortError>| answer.map_err(|error| error.to_string());
+        readiness.set("store", reported(backends.store.ping().await));
         let mut queues = Ok(());
         for source in &backends.sources {
             if let Err(error) = source.queue.backlog().await {
@@ -138,6 +138,6 @@ async fn probe(backends: Backends, readiness: Readiness) {
                 break;
             }
         }
-        readiness.set("queues", told(queues));
+        readiness.set("queues", reported(queues));
     }
 }

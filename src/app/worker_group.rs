@@ -41,7 +41,7 @@ impl WorkerGroup {
     pub async fn ended_early(&mut self) -> anyhow::Error {
         match self.tasks.join_next().await {
             Some(Err(error)) => anyhow::Error::new(error).context("the worker ended"),
-            Some(Ok(())) => anyhow::anyhow!("the worker ended before it was told to"),
+            Some(Ok(())) => anyhow::anyhow!("the worker ended without being asked to stop"),
             None => std::future::pending().await,
         }
     }

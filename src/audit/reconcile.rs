@@ -106,22 +106,22 @@ fn told_by_record(record: &Record, period: Period) -> Vec<Entry> {
         return Vec::new();
     };
     let Some(reservation) = reservation_of(outcome) else { return Vec::new() };
-    let told = match outcome {
+    let reported = match outcome {
         Outcome::Reserved { .. } => Some((Event::Made, reservation.created_at)),
         Outcome::Cancelled { .. } | Outcome::Expired { .. } => {
             reservation.ended_at.map(|at| (Event::Ended, at))
         }
         _ => None,
     };
-    within(period, reservation.reservation_id, told.into_iter())
+    within(period, reservation.reservation_id, reported.into_iter())
 }
 
 fn within(
     period: Period,
     id: ReservationId,
-    told: impl Iterator<Item = (Event, Timestamp)>,
+    reported: impl Iterator<Item = (Event, Timestamp)>,
 ) -> Vec<Entry> {
-    told.filter(|(_, at)| period.contains(*at)).map(|(event, _)| (event, id)).collect()
+    reported.filter(|(_, at)| period.contains(*at)).map(|(event, _)| (event, id)).collect()
 }
 
 /// The number of reservations and of outcomes that report an entry.

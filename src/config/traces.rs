@@ -235,11 +235,11 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
             ("OTEL_TRACES_EXPORTER", "zipkin"),
         ]);
-        let told = wrong.unwrap_err();
-        assert_eq!(told.0.len(), 4);
-        let told = told.to_string();
-        assert!(told.contains("4318 (grpc"), "{told}");
-        assert!(!told.contains("s3cret"), "{told}");
+        let reported = wrong.unwrap_err();
+        assert_eq!(reported.0.len(), 4);
+        let reported = reported.to_string();
+        assert!(reported.contains("4318 (grpc"), "{reported}");
+        assert!(!reported.contains("s3cret"), "{reported}");
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl DemoClient {
 
     /// Whether no command is in flight and no result is unread.
     #[must_use]
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.embedded.is_idle() && self.results.depth() == 0
     }
 

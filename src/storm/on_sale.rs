@@ -235,14 +235,14 @@ async fn visit(
         };
         let reservation_id = reservation.reservation_id;
         venue.taken().extend(seats.iter().cloned());
-        let held = Held { client, venue, group, user, reservation_id };
+        let held = HeldReservation { client, venue, group, user, reservation_id };
         return held.decide(behavior, &seats).await;
     }
     Ok(())
 }
 
 /// Seats that a buyer holds.
-struct Held<'a> {
+struct HeldReservation<'a> {
     client: &'a LoadClient,
     venue: &'a Venue,
     group: GroupId,
@@ -250,7 +250,7 @@ struct Held<'a> {
     reservation_id: ReservationId,
 }
 
-impl Held<'_> {
+impl HeldReservation<'_> {
     async fn decide(&self, behavior: BuyerBehavior, seats: &[SeatNumber]) -> anyhow::Result<()> {
         match behavior {
             BuyerBehavior::Pays => self.confirm().await?,

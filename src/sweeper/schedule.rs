@@ -41,14 +41,14 @@ pub(super) fn step(hold: &ExpiredHold, now: Timestamp) -> u64 {
 
 /// One sweep of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct Sweep {
     /// When the sweep began.
     pub(super) at: Timestamp,
     /// The latest end of holds that it covered.
     pub(super) until: Timestamp,
 }
 
-impl Look {
+impl Sweep {
     pub(super) fn new(at: Timestamp, margin: Duration) -> Self {
         Self { at, until: before(at, margin) }
     }
@@ -95,11 +95,11 @@ mod tests {
         let mut earlier = None;
         let mut posted = Vec::new();
         for age in (2..until).step_by(every) {
-            let look = Look::new(at(age), Duration::from_secs(2));
-            if look.finds_due(&hold(), earlier) {
+            let sweep = Sweep::new(at(age), Duration::from_secs(2));
+            if sweep.finds_due(&hold(), earlier) {
                 posted.push(age);
             }
-            earlier = Some(look);
+            earlier = Some(sweep);
         }
         posted
     }
@@ -124,10 +124,10 @@ mod tests {
 
     #[test]
     fn a_hold_becomes_stuck_once() {
-        let look = |age| Look::new(at(age), Duration::from_secs(2));
-        assert!(!look(599).finds_newly_stuck(&hold(), None));
-        assert!(look(600).finds_newly_stuck(&hold(), Some(look(540))));
-        assert!(!look(660).finds_newly_stuck(&hold(), Some(look(600))));
-        assert!(look(9_000).finds_newly_stuck(&hold(), None), "by a process that never looked");
+        let sweep = |age| Sweep::new(at(age), Duration::from_secs(2));
+        assert!(!sweep(599).finds_newly_stuck(&hold(), None));
+        assert!(sweep(600).finds_newly_stuck(&hold(), Some(sweep(540))));
+        assert!(!sweep(660).finds_newly_stuck(&hold(), Some(sweep(600))));
+        assert!(sweep(9_000).finds_newly_stuck(&hold(), None), "by a process that never looked");
     }
 }

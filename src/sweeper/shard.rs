@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::schedule::{self, Look, before};
+use super::schedule::{self, Sweep, before};
 use crate::{
     domain::Timestamp,
     ports::{Ended, ExpiredHold, PageCursor, PortError},
@@ -27,7 +27,7 @@ const NAMED_MAX: u64 = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// Holds that ended since the last sweep, minus the overlap. Stuck holds never delay it.
-    Lately,
+    Recent,
     /// All holds that have ended, oldest first: those missed, and those to be posted again.
     All,
 }
@@ -35,8 +35,8 @@ pub(super) enum Scope {
 /// A shard of the index.
 pub(super) struct Shard {
     pub(super) number: u32,
-    pub(super) lately: Walk,
-    pub(super) all: Walk,
+    pub(super) recent: ShardSweep,
+    pub(super) all: ShardSweep,
     /// How many holds were stuck at the last complete full sweep.
     pub(super) stuck: u64,
     /// The end of the oldest hold that was not stuck at that sweep.
@@ -45,13 +45,13 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn new(number: u32) -> Self {
-        let (lately, all) = (Walk::new(Scope::Lately), Walk::new(Scope::All));
-        Self { number, lately, all, stuck: 0, waiting_since: None }
+        let (recent, all) = (ShardSweep::new(Scope::Recent), ShardSweep::new(Scope::All));
+        Self { number, recent, all, stuck: 0, waiting_since: None }
     }
 
-    pub(super) fn walk(&mut self, scope: Scope) -> &mut Walk {
+    pub(super) fn sweep_of(&mut self, scope: Scope) -> &mut ShardSweep {
         match scope {
-            Scope::Lately => &mut self.lately,
+            Scope::Recent => &mut self.recent,
             Scope::All => &mut self.all,
         }
     }
@@ -64,20 +64,20 @@ impl Shard {
             self.waiting_since = seen.waiting_since;
         }
         let is_waiting = |since: &Timestamp| {
-            *since > before(seen.look.at, schedule::STUCK_AFTER) && *since <= seen.look.until
+            *since > before(seen.sweep.at, schedule::STUCK_AFTER) && *since <= seen.sweep.until
         };
         let oldest = seen.waiting_since.into_iter().chain(self.waiting_since).filter(is_waiting);
         oldest.min().map_or(Duration::ZERO, |since| {
-            Duration::try_from(seen.look.until.duration_since(since)).unwrap_or(Duration::ZERO)
+            Duration::try_from(seen.sweep.until.duration_since(since)).unwrap_or(Duration::ZERO)
         })
     }
 }
 
 /// A sweep of a shard over pages and ticks, and the sweep before it.
-pub(super) struct Walk {
+pub(super) struct ShardSweep {
     scope: Scope,
     /// The last sweep that posted everything that was due.
-    done: Option<Look>,
+    done: Option<Sweep>,
     begun: Option<Instant>,
     under_way: Option<UnderWay>,
 }
@@ -93,7 +93,7 @@ struct UnderWay {
 /// The findings of a complete sweep.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    pub(super) look: Look,
+    pub(super) sweep: Sweep,
     stuck: u64,
     newly_stuck: u64,
     waiting_since: Option<Timestamp>,
@@ -103,10 +103,10 @@ pub(super) struct Seen {
 pub(super) struct NextPage {
     pub(super) ended: Ended,
     pub(super) from: Option<PageCursor>,
-    pub(super) look: Look,
+    pub(super) sweep: Sweep,
 }
 
-impl Walk {
+impl ShardSweep {
     fn new(scope: Scope) -> Self {
         Self { scope, done: None, begun: None, under_way: None }
     }
@@ -114,15 +114,15 @@ impl Walk {
     /// The next page of the current sweep, or of one that begins now. `None` while no sweep is due.
     pub(super) fn next_page(&mut self, now: Timestamp, margin: Duration) -> Option<NextPage> {
         let is_due =
-            self.scope == Scope::Lately || self.begun.is_none_or(|at| at.elapsed() >= ALL_EVERY);
+            self.scope == Scope::Recent || self.begun.is_none_or(|at| at.elapsed() >= ALL_EVERY);
         if self.under_way.is_none() && is_due {
             self.begun = Some(Instant::now());
-            self.under_way = Some(UnderWay::begin(self.scope, Look::new(now, margin), self.done));
+            self.under_way = Some(UnderWay::begin(self.scope, Sweep::new(now, margin), self.done));
         }
         self.under_way.as_ref().map(|under_way| NextPage {
             ended: under_way.ended,
             from: under_way.from.clone(),
-            look: under_way.seen.look,
+            sweep: under_way.seen.sweep,
         })
     }
 
@@ -133,8 +133,8 @@ impl Walk {
         for hold in &holds {
             seen.note(scope, hold, done);
         }
-        let look = seen.look;
-        holds.into_iter().filter(|hold| look.finds_due(hold, done)).collect()
+        let sweep = seen.sweep;
+        holds.into_iter().filter(|hold| sweep.finds_due(hold, done)).collect()
     }
 
     /// Completes the page; `is_all_posted` covers all its holds. Returns the findings at the end of
@@ -149,7 +149,7 @@ impl Walk {
         }
         // Holds not posted stay due until a sweep posts them: the queue drops duplicates.
         if under_way.is_all_posted {
-            self.done = Some(under_way.seen.look);
+            self.done = Some(under_way.seen.sweep);
         }
         under_way.seen.report();
         Some(under_way.seen)
@@ -157,39 +157,39 @@ impl Walk {
 
     /// Records that a page could not be read or posted. A refused cursor is discarded.
     pub(super) fn failed(&mut self, error: &PortError) {
-        if self.scope == Scope::Lately || matches!(error, PortError::Refused(_)) {
+        if self.scope == Scope::Recent || matches!(error, PortError::Refused(_)) {
             self.under_way = None;
         }
     }
 }
 
 impl UnderWay {
-    fn begin(scope: Scope, look: Look, done: Option<Look>) -> Self {
-        let until = look.until;
+    fn begin(scope: Scope, sweep: Sweep, done: Option<Sweep>) -> Self {
+        let until = sweep.until;
         let ended = match scope {
-            Scope::Lately => {
+            Scope::Recent => {
                 let since = done.map_or(until, |done| done.until.min(until));
                 let from = before(since, OVERLAP).max(before(until, LATELY_MAX));
                 Ended { from, until }
             }
             Scope::All => Ended::by(before(until, OVERLAP)),
         };
-        let seen = Seen { look, stuck: 0, newly_stuck: 0, waiting_since: None };
+        let seen = Seen { sweep, stuck: 0, newly_stuck: 0, waiting_since: None };
         Self { ended, from: None, is_all_posted: true, seen }
     }
 }
 
 impl Seen {
-    fn note(&mut self, scope: Scope, hold: &ExpiredHold, earlier: Option<Look>) {
-        if !schedule::is_stuck(hold, self.look.at) {
+    fn note(&mut self, scope: Scope, hold: &ExpiredHold, earlier: Option<Sweep>) {
+        if !schedule::is_stuck(hold, self.sweep.at) {
             self.waiting_since.get_or_insert(hold.expires_at);
             return;
         }
-        if scope == Scope::Lately {
+        if scope == Scope::Recent {
             return;
         }
         self.stuck += 1;
-        if !self.look.finds_newly_stuck(hold, earlier) {
+        if !self.sweep.finds_newly_stuck(hold, earlier) {
             return;
         }
         self.newly_stuck += 1;
@@ -197,7 +197,7 @@ impl Seen {
             warn!(
                 reservation = %hold.reservation_id,
                 pool = %hold.pool,
-                age_s = schedule::age(hold, self.look.at).as_secs(),
+                age_s = schedule::age(hold, self.sweep.at).as_secs(),
                 "a hold is stuck: it ended and cannot be expired"
             );
         }

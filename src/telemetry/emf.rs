@@ -198,8 +198,8 @@ impl Emf {
             "Namespace": self.namespace, "Dimensions": [dimensions], "Metrics": metrics,
         });
         let milliseconds = at.as_millisecond();
-        let told = json!({ "Timestamp": milliseconds, "CloudWatchMetrics": [directive] });
-        line.insert("_aws".to_owned(), told);
+        let reported = json!({ "Timestamp": milliseconds, "CloudWatchMetrics": [directive] });
+        line.insert("_aws".to_owned(), reported);
         line.insert("service".to_owned(), json!("inventory-worker"));
         line.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         let values = labels.iter().map(|(name, value)| (names::dimension(name), json!(value)));

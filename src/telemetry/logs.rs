@@ -9,7 +9,7 @@ use crate::config::{LogConfig, LogFormat};
 
 /// The embedded DynamoDB warns of every answer other than success; a missing table and a condition
 /// that does not hold are normal. A configured filter that names dynoxide overrides this.
-const QUIET: &str = "dynoxide=error";
+const DEPENDENCY_LEVEL: &str = "dynoxide=error";
 
 /// Sends logs to stderr from here on. Once per process.
 ///
@@ -38,7 +38,7 @@ where
     };
     // The filter was validated when it was parsed.
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = match QUIET.parse() {
+    let filter = match DEPENDENCY_LEVEL.parse() {
         Ok(quiet) if !config.filter.contains("dynoxide") => filter.add_directive(quiet),
         _ => filter,
     };

@@ -126,14 +126,14 @@ impl From<Failure> for Stopped {
 struct Attempts {
     width: usize,
     backoff: Backoff,
-    give_up_at: Instant,
+    deadline: Instant,
 }
 
 impl Attempts {
     fn new(context: &WorkerContext, width: usize) -> Self {
         let policy = Policy::CONFLICT.attempts(context.settings.conflict_attempts);
-        let give_up_at = Instant::now() + context.settings.handler_timeout;
-        Self { width, backoff: policy.start(), give_up_at }
+        let deadline = Instant::now() + context.settings.handler_timeout;
+        Self { width, backoff: policy.start(), deadline }
     }
 
     fn progressed(&mut self) {
@@ -159,7 +159,7 @@ impl Attempts {
             },
             Stopped::Conflict(what) => {
                 debug!(what, "version conflict, deciding again");
-                if Instant::now() >= self.give_up_at {
+                if Instant::now() >= self.deadline {
                     return Err(Failure::Contention(format!("conflicts for too long: {what}")));
                 }
                 if self.backoff.wait(&*context.entropy).await {

@@ -223,8 +223,9 @@ async fn bootstrap_changes_nothing_that_exists() {
     let (_, Ensured { created, differences }) =
         ensure_topic(&sns::client(&wire.config()), "results.fifo").await.unwrap();
     assert_eq!(created, [""; 0]);
-    let told: Vec<_> = differences.iter().map(|d| (d.what.as_str(), d.found.as_str())).collect();
-    assert_eq!(told, [("ContentBasedDeduplication", "true"), ("KmsMasterKeyId", "(none)")]);
+    let reported: Vec<_> =
+        differences.iter().map(|d| (d.what.as_str(), d.found.as_str())).collect();
+    assert_eq!(reported, [("ContentBasedDeduplication", "true"), ("KmsMasterKeyId", "(none)")]);
     let operations: Vec<_> = wire.take_sent().into_iter().map(|sent| sent.operation).collect();
     assert_eq!(operations, ["ListTopics", "GetTopicAttributes"]);
 }

@@ -105,10 +105,10 @@ async fn the_figures_are_in_the_log_for_cloudwatch(stack: Stack) {
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         directive["Namespace"] == "Shop/Inventory" && directive["Dimensions"] == json!([[]])
     };
-    let told = async || worker.lines().into_iter().find(of_all);
-    let told = until("the last line of figures", told).await;
+    let reported = async || worker.lines().into_iter().find(of_all);
+    let reported = until("the last line of figures", reported).await;
     for (name, value) in [("Commands", 3.0), ("InventoryUpdated", 1.0), ("Rejections", 1.0)] {
-        assert_eq!(told[name], value, "{name} in {told}");
+        assert_eq!(reported[name], value, "{name} in {reported}");
     }
     world.audit().await;
 }

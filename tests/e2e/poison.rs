@@ -194,12 +194,12 @@ async fn an_item_that_cannot_be_read_holds_up_its_commands_until_it_is_corrected
         command("reserve", id, json!({ "store_id": STORE, "user_id": "u-1", "lines": lines }))
     };
     world.post("store", &[reserve("tea", "tea")]).await;
-    let told = until("the worker says so", async || waiting_group(&worker).await).await;
-    let what = told["what"].as_str().unwrap();
+    let reported = until("the worker says so", async || waiting_group(&worker).await).await;
+    let what = reported["what"].as_str().unwrap();
     for named in [&*world.tables.stock, "tea", "on_hand"] {
         assert!(what.contains(named), "{what}");
     }
-    assert_eq!(told["command"], format!("{SOURCE} tea"));
+    assert_eq!(reported["command"], format!("{SOURCE} tea"));
     world.post("rice", &[reserve("rice", "rice")]).await;
     assert_eq!(world.results.one("rice").await.word(), "reserved", "others go on");
     process::run(&world.environment, &["audit"]).await.expect_code(1);

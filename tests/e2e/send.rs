@@ -79,8 +79,8 @@ async fn send_posts_a_file_in_order_and_nothing_of_one_that_is_wrong(stack: Stac
     let path = broken.path().to_str().unwrap().to_owned();
     let refused =
         process::run(&world.environment, &["send", "--file", &path]).await.expect_code(64);
-    for told in ["line 2", "nothing was sent", "hold_seconds"] {
-        assert!(refused.err.contains(told), "{}", refused.err);
+    for reported in ["line 2", "nothing was sent", "hold_seconds"] {
+        assert!(refused.err.contains(reported), "{}", refused.err);
     }
 
     let worker = world.worker(&[]).await;

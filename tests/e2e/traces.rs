@@ -199,7 +199,7 @@ async fn a_collector_that_is_down_stops_nobody(stack: Stack) {
     assert_eq!(worker.ended(Duration::from_secs(30)).await, 0, "the grace and five seconds");
     // The SDK's own message.
     let is_told = |line: &Value| line["name"] == "BatchSpanProcessor.ExportError";
-    let told = async || worker.lines().into_iter().find(is_told);
-    assert_eq!(until("it is in the log", told).await["target"], "opentelemetry_sdk");
+    let reported = async || worker.lines().into_iter().find(is_told);
+    assert_eq!(until("it is in the log", reported).await["target"], "opentelemetry_sdk");
     world.audit().await;
 }

@@ -69,18 +69,18 @@ async fn empty_tables_are_clean() {
 
 #[tokio::test(start_paused = true)]
 async fn progress_is_told_after_every_page() {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&reported);
     let options = AuditOptions {
         progress: Some(Arc::new(move |table, count| seen.lock().unwrap().push((table, count)))),
         ..options()
     };
     let store = Tables::of_a_show().store();
     audit(&store, at(NOW), &options).await.unwrap();
-    let told = told.lock().unwrap();
+    let reported = reported.lock().unwrap();
     for (table, all) in [(Table::Seats, 8), (Table::Reservations, 6), (Table::Ledger, 19)] {
         let counts: Vec<u64> =
-            told.iter().filter(|(of, _)| *of == table).map(|(_, count)| *count).collect();
+            reported.iter().filter(|(of, _)| *of == table).map(|(_, count)| *count).collect();
         assert!(counts.len() > 1 && counts.is_sorted(), "{table:?}: {counts:?}");
         assert_eq!(counts.last(), Some(&all), "{table:?}");
     }

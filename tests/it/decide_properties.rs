@@ -50,7 +50,7 @@ pub fn play(
     let mut world = World::empty(translate::universe());
     world.limits = Limits { hold_seconds_max: HOLD_SECONDS_MAX, reserve_entries_max: ENTRIES_MAX };
     let mut model = Model::default();
-    let mut told = String::new();
+    let mut reported = String::new();
     let mut now_ms = 0;
     let openings = (0..history::POOLS).map(Next::Open);
     for next in openings.chain(steps.iter().map(Next::Step)) {
@@ -59,7 +59,7 @@ pub fn play(
             Next::Step(step) => step.resolve(&model, now_ms),
         };
         now_ms = plain.now_ms;
-        told.push_str(&format!("  {plain:?}\n"));
+        reported.push_str(&format!("  {plain:?}\n"));
         let before = world.items();
         let expected = model.decide(&plain);
         let (pool, action) = translate::command(&plain);
@@ -67,7 +67,7 @@ pub fn play(
         let ran = world.run(&pool, action, now);
         let after = world.items();
         let decided = Decided { plain, now, ran, before, after, expected, model: model.clone() };
-        each(&decided).map_err(|error| format!("{error}\nafter\n{told}"))?;
+        each(&decided).map_err(|error| format!("{error}\nafter\n{reported}"))?;
     }
     Ok(())
 }

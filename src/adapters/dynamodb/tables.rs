@@ -38,7 +38,7 @@ pub const EXPIRY_INDEX: &str = "expiry-index";
 const EXPIRY_INDEX_INCLUDES: &str = "pool";
 
 /// The interval between DescribeTable calls while a table is being created.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Optional settings of the tables. On-demand capacity and time to live are always on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,7 +279,7 @@ async fn wait_until_active(
                 waited_seconds: options.ready_within.as_secs(),
             });
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -341,6 +341,6 @@ async fn turn_on_backups(
         if !too_soon || Instant::now() >= deadline {
             return Err(errors::port(&format!("UpdateContinuousBackups {name}"), &error).into());
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -228,9 +228,9 @@ mod tests {
         found.insert(Attribute::VisibilityTimeout, "30".to_owned());
         found.remove(&Attribute::RedrivePolicy);
         let differences = compare("q.fifo", &expected(), &found);
-        let told: Vec<_> =
+        let reported: Vec<_> =
             differences.iter().map(|d| (d.what.as_str(), d.found.as_str())).collect();
-        assert_eq!(told, [("RedrivePolicy", "(none)"), ("VisibilityTimeout", "30")]);
+        assert_eq!(reported, [("RedrivePolicy", "(none)"), ("VisibilityTimeout", "30")]);
     }
 
     #[test]

@@ -57,17 +57,17 @@ fn what_can_be_told_of_a_bad_message_is_told() {
     let mut body = reserve();
     body["data"]["seats"] = json!(["A-1", ""]);
     body["traceparent"] = json!(trace);
-    let told = refused(&body);
-    assert_eq!(told.rejection.code, RejectionCode::InvalidMessage);
+    let reported = refused(&body);
+    assert_eq!(reported.rejection.code, RejectionCode::InvalidMessage);
     assert_eq!(
-        told.rejection.message,
+        reported.rejection.message,
         "data.seats[1]: expected a text of 1 to 128 bytes without control characters"
     );
-    assert_eq!(told.key.map(|key| key.to_string()).as_deref(), Some("/s 1"));
-    assert_eq!(told.command_type.as_deref(), Some("inventory.reserve.v1"));
-    assert_eq!(told.pool, Some(PoolId::Event(42)));
-    assert_eq!(told.traceparent.as_ref().map(TraceContext::traceparent), Some(trace));
-    assert_eq!(told.digest, digest::of_bytes(body.to_string().as_bytes()));
+    assert_eq!(reported.key.map(|key| key.to_string()).as_deref(), Some("/s 1"));
+    assert_eq!(reported.command_type.as_deref(), Some("inventory.reserve.v1"));
+    assert_eq!(reported.pool, Some(PoolId::Event(42)));
+    assert_eq!(reported.traceparent.as_ref().map(TraceContext::traceparent), Some(trace));
+    assert_eq!(reported.digest, digest::of_bytes(body.to_string().as_bytes()));
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn an_unknown_type_is_named_and_its_data_left_alone() {
     let mut body = reserve();
     body["type"] = json!("inventory.exchange.v1");
     body["data"] = json!({"event_id": 42, "seats": 7});
-    let told = refused(&body);
-    assert_eq!(told.rejection.code, RejectionCode::UnsupportedType);
-    assert_eq!(told.command_type.as_deref(), Some("inventory.exchange.v1"));
-    assert_eq!(told.pool, Some(PoolId::Event(42)));
+    let reported = refused(&body);
+    assert_eq!(reported.rejection.code, RejectionCode::UnsupportedType);
+    assert_eq!(reported.command_type.as_deref(), Some("inventory.exchange.v1"));
+    assert_eq!(reported.pool, Some(PoolId::Event(42)));
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn without_a_source_or_an_id_there_is_no_identity() {
         body[field] = json!("");
         assert_eq!(refused(&body).key, None);
     }
-    let told = decode("no JSON").unwrap_err();
-    assert_eq!((told.key, told.command_type, told.pool), (None, None, None));
+    let reported = decode("no JSON").unwrap_err();
+    assert_eq!((reported.key, reported.command_type, reported.pool), (None, None, None));
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn an_error_never_holds_what_the_message_said() {
         bodies.push(body.to_string());
     }
     for body in bodies {
-        let told = decode(&body).unwrap_err();
-        assert!(!told.to_string().contains("s3cr3t"), "{told}");
+        let reported = decode(&body).unwrap_err();
+        assert!(!reported.to_string().contains("s3cr3t"), "{reported}");
     }
 }
 
@@ -121,9 +121,9 @@ fn a_message_beyond_the_limit_of_sqs_is_refused_unread() {
     body["padding"] = json!("x".repeat(room));
     assert!(decode(&body.to_string()).is_ok());
     body["padding"] = json!("x".repeat(room + 1));
-    let told = refused(&body);
-    assert_eq!(told.rejection.message, "message: expected at most 1048576 bytes");
-    assert_eq!(told.key, None);
+    let reported = refused(&body);
+    assert_eq!(reported.rejection.message, "message: expected at most 1048576 bytes");
+    assert_eq!(reported.key, None);
 }
 
 #[test]
@@ -153,8 +153,8 @@ fn ten_thousand_lines_are_the_most() {
         panic!("not a restock");
     };
     assert_eq!((restock.entries(), restock.mode), (10_000, RestockMode::Set));
-    let told = refused(&body(10_001));
-    assert_eq!(told.rejection.message, "data: expected 1 to 10000 seats and lines in all");
+    let reported = refused(&body(10_001));
+    assert_eq!(reported.rejection.message, "data: expected 1 to 10000 seats and lines in all");
 }
 
 /// The fields that a schema describes, with `[]` for the entries of an array.

@@ -82,7 +82,7 @@ mod tests {
         OldestAges::of(GaugeVec::new(Opts::new("age", "Age"), &["queue"]).unwrap())
     }
 
-    fn told(ages: &OldestAges, queue: &str) -> f64 {
+    fn reported(ages: &OldestAges, queue: &str) -> f64 {
         ages.gauge.with_label_values(&[queue]).get()
     }
 
@@ -101,7 +101,7 @@ mod tests {
             let age = if is_head { 700 + tenth / 10 } else { 0 };
             receive(&ages, start, tenth * 100, age);
             let newest = 700 + tenth / 300 * 30;
-            assert!((told(&ages, QUEUE) - newest as f64).abs() < 0.5, "after {tenth} tenths");
+            assert!((reported(&ages, QUEUE) - newest as f64).abs() < 0.5, "after {tenth} tenths");
         }
     }
 
@@ -112,7 +112,7 @@ mod tests {
             // It is received again a moment after its 60 s visibility timeout.
             let age = if second % 67 == 0 { 700 + second } else { 0 };
             receive(&ages, start, second * 1_000, age);
-            assert!(told(&ages, QUEUE) >= 700.0, "after {second} s");
+            assert!(reported(&ages, QUEUE) >= 700.0, "after {second} s");
         }
     }
 
@@ -123,9 +123,9 @@ mod tests {
             receive(&ages, start, 0, 0);
             receive(&ages, start, begins_ms, 700);
             receive(&ages, start, begins_ms + 90_000, 1);
-            assert!((told(&ages, QUEUE) - 700.0).abs() < 0.5, "{begins_ms}: it still counts");
+            assert!((reported(&ages, QUEUE) - 700.0).abs() < 0.5, "{begins_ms}: it still counts");
             receive(&ages, start, begins_ms + 120_000, 2);
-            assert!((told(&ages, QUEUE) - 2.0).abs() < 0.5, "{begins_ms}: forgotten");
+            assert!((reported(&ages, QUEUE) - 2.0).abs() < 0.5, "{begins_ms}: forgotten");
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
         let (ages, start) = (ages(), Instant::now());
         receive(&ages, start, 0, 700);
         receive(&ages, start, 3_600_000, 0);
-        assert!(told(&ages, QUEUE).abs() < 0.5);
+        assert!(reported(&ages, QUEUE).abs() < 0.5);
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         let (ages, start) = (ages(), Instant::now());
         receive(&ages, start, 0, 700);
         ages.received("restock.fifo", Duration::from_secs(3), start);
-        assert!((told(&ages, QUEUE) - 700.0).abs() < 0.5);
-        assert!((told(&ages, "restock.fifo") - 3.0).abs() < 0.5);
+        assert!((reported(&ages, QUEUE) - 700.0).abs() < 0.5);
+        assert!((reported(&ages, "restock.fifo") - 3.0).abs() < 0.5);
     }
 }

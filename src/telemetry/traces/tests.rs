@@ -99,13 +99,13 @@ fn a_message_is_processed_in_its_producers_trace_and_the_batch_links_to_all_of_t
     let producer = context(TRACE, "01").with_tracestate(Some("congo=t61rcWkgMzE"));
     let key = CommandKey { source: "/s".parse().unwrap(), id: "c-1".parse().unwrap() };
     let pool = PoolId::Event(42);
-    let told = Message {
+    let reported = Message {
         key: Some(&key),
         command_type: Some("inventory.reserve.v1"),
         pool: Some(&pool),
         ..message(&delivery, Some(&producer))
     };
-    let trace = kept.traces().batch(QUEUE, &[told, message(&delivery, None)]);
+    let trace = kept.traces().batch(QUEUE, &[reported, message(&delivery, None)]);
     let carried = trace.decided(0, &rejected(), false).unwrap();
     trace.settled(2, None);
 

@@ -229,8 +229,8 @@ impl LaneContext {
         };
         let attempts_max = self.context.settings.attempts_max;
         let is_over = attempt.count > attempts_max;
-        let is_quiet = now.duration_since(attempt.before) >= ATTEMPT_ROLLBACK_WINDOW;
-        let settled = if is_over && !is_quiet {
+        let may_be_dead_lettered = now.duration_since(attempt.before) >= ATTEMPT_ROLLBACK_WINDOW;
+        let settled = if is_over && !may_be_dead_lettered {
             let what = format!("handled alone {attempts_max} times without outcome");
             Settled::failed(Failure::DeadLetterDeferred(what))
         } else if is_over {

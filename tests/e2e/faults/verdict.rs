@@ -80,7 +80,7 @@ fn one_a_command<'a>(
         let key =
             CommandKey { source: text("source").parse().unwrap(), id: text("id").parse().unwrap() };
         let record = outcomes.get(&key).unwrap_or_else(|| panic!("{key} is not in the ledger"));
-        assert_eq!(content(&result.body), content(&told(&key, record, result)), "{key}");
+        assert_eq!(content(&result.body), content(&reported(&key, record, result)), "{key}");
         results.entry(key).or_insert(result);
     }
     results
@@ -96,7 +96,7 @@ pub async fn untold(world: &World) -> BTreeSet<String> {
 }
 
 /// The result according to the ledger.
-fn told(key: &CommandKey, record: &LedgerRecord, result: &Received) -> Value {
+fn reported(key: &CommandKey, record: &LedgerRecord, result: &Received) -> Value {
     let LedgerRecord::Outcome { digest, command_type, pool, outcome, decided_at } = record else {
         panic!("{record:?} is no outcome");
     };

@@ -110,15 +110,17 @@ fn versions_count_changes(decided: &Decided) -> Checked {
         versions.insert(change.key(), version);
         expected.insert(change.key(), change);
     }
-    let told: BTreeMap<ItemKey, Change> =
+    let reported: BTreeMap<ItemKey, Change> =
         decided.ran.changes.iter().map(|change| (change.key(), change.clone())).collect();
-    if told != expected || told.len() != decided.ran.changes.len() {
-        return Err(format!("changes told {told:?}\nfound {expected:?}"));
+    if reported != expected || reported.len() != decided.ran.changes.len() {
+        return Err(format!("changes told {reported:?}\nfound {expected:?}"));
     }
-    if let Some(wrong) = told.values().find(|told| told.version() != versions[&told.key()] + 1) {
+    if let Some(wrong) =
+        reported.values().find(|reported| reported.version() != versions[&reported.key()] + 1)
+    {
         return Err(format!("{wrong:?} follows version {}", versions[&wrong.key()]));
     }
-    if decided.ran.verdict.outcome.rejection().is_some() && !told.is_empty() {
+    if decided.ran.verdict.outcome.rejection().is_some() && !reported.is_empty() {
         return Err("rejected, and yet changed".to_owned());
     }
     Ok(())

@@ -376,10 +376,10 @@ impl Model {
     }
 
     fn restock_seat(&mut self, now: i64, pool: u8, ask: &SeatAsk) -> bool {
-        let told = ask.on_sale.map(|on_sale| if on_sale { "AVAILABLE" } else { "BLOCKED" });
+        let reported = ask.on_sale.map(|on_sale| if on_sale { "AVAILABLE" } else { "BLOCKED" });
         let Some(seat) = self.seats.get_mut(&(pool, ask.seat)) else {
             let seat = SeatModel {
-                status: told.unwrap_or("AVAILABLE"),
+                status: reported.unwrap_or("AVAILABLE"),
                 held_by: None,
                 version: 1,
                 section: ask.section,
@@ -394,7 +394,7 @@ impl Model {
             return false;
         }
         let before = seat.clone();
-        seat.status = told.unwrap_or(seat.status);
+        seat.status = reported.unwrap_or(seat.status);
         seat.section = ask.section.or(seat.section);
         seat.price = ask.price.or(seat.price);
         if *seat != before {

@@ -34,7 +34,7 @@ fn summary(ran: &Ran) -> &RestockSummary {
 #[test]
 fn a_seat_that_does_not_exist_is_created_on_sale_unless_it_says_otherwise() {
     let mut show = Show::new();
-    let told = SeatChange {
+    let reported = SeatChange {
         section: Some("stalls".parse().unwrap()),
         row_number: Some("B".parse().unwrap()),
         seat_type: Some("plush".parse().unwrap()),
@@ -42,7 +42,7 @@ fn a_seat_that_does_not_exist_is_created_on_sale_unless_it_says_otherwise() {
         ..seat_change("B-1", None)
     };
     let blocked = seat_change("B-2", Some(RestockStatus::Blocked));
-    let ran = show.restock(seats(&[told, blocked]), "10:00:00");
+    let ran = show.restock(seats(&[reported, blocked]), "10:00:00");
     assert_eq!(summary(&ran), &RestockSummary { seats_applied: 2, ..RestockSummary::default() });
     let seat = show.seat("B-1");
     assert_eq!((seat.occupancy.status(), seat.version), ("AVAILABLE", 1));

@@ -150,14 +150,14 @@ async fn a_run_tells_after_each_letter_how_far_it_is() {
     for (number, name) in names("m", 4).iter().enumerate() {
         place.bury("g", name, if number == 1 { "POISON" } else { "INVALID_MESSAGE" });
     }
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&reported);
     place.desk.options.progress =
         Some(Arc::new(move |seen, done| heard.lock().unwrap().push((seen, done))));
     place.desk.discard(&Selection::all().because_of("INVALID_MESSAGE")).await;
-    let mut told = told.lock().unwrap().clone();
-    told.dedup();
-    assert_eq!(told, [(1, 1), (2, 1), (3, 2), (4, 3)]);
+    let mut reported = reported.lock().unwrap().clone();
+    reported.dedup();
+    assert_eq!(reported, [(1, 1), (2, 1), (3, 2), (4, 3)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,8 @@ use super::{assert_matches, files, schema_accepts, schema_of, valid_commands, va
 fn every_valid_command_matches_its_schema_and_decodes() {
     for (name, example) in valid_commands() {
         assert_matches(&schema_of(&example).unwrap().open, &example, &name);
-        let decoded = decode(&example.to_string()).unwrap_or_else(|told| panic!("{name}: {told}"));
+        let decoded =
+            decode(&example.to_string()).unwrap_or_else(|reported| panic!("{name}: {reported}"));
         assert_eq!(decoded.command.key.id.as_str(), example["id"], "{name}");
         assert_eq!(decoded.command.action.command_type().as_str(), example["type"], "{name}");
     }
@@ -110,10 +111,10 @@ fn every_invalid_message_is_refused_with_its_code_and_field() {
             Some(raw) => raw.to_owned(),
             None => example.get("message").unwrap().to_string(),
         };
-        let Err(told) = decode(&body) else { panic!("{name} was decoded") };
-        assert_eq!(told.rejection.code.as_str(), example["code"], "{name}: {told}");
-        let field = told.rejection.message.split(':').next().unwrap();
-        assert_eq!(field, example["field"], "{name}: {told}");
+        let Err(reported) = decode(&body) else { panic!("{name} was decoded") };
+        assert_eq!(reported.rejection.code.as_str(), example["code"], "{name}: {reported}");
+        let field = reported.rejection.message.split(':').next().unwrap();
+        assert_eq!(field, example["field"], "{name}: {reported}");
         assert!(example["why"].as_str().is_some_and(|why| !why.is_empty()), "{name}");
     }
 }

@@ -28,7 +28,7 @@ proptest! {
     #[test]
     fn a_command_reads_back_as_it_was_sent(sent in strategies::command()) {
         let body = encode_command(&sent);
-        let read = decode(&body).map_err(|told| TestCaseError::fail(format!("{told}: {body}")))?;
+        let read = decode(&body).map_err(|reported| TestCaseError::fail(format!("{reported}: {body}")))?;
         prop_assert_eq!(&read.command.key, &sent.key);
         prop_assert_eq!(&read.command.pool, &sent.pool);
         prop_assert_eq!(&read.command.action, &sent.action);

@@ -168,8 +168,8 @@ proptest! {
 
     #[test]
     fn any_json_at_all_is_decoded_or_refused(value in any_json()) {
-        if let Err(told) = decode(&value.to_string()) {
-            prop_assert!(told.rejection.message.contains(": "));
+        if let Err(reported) = decode(&value.to_string()) {
+            prop_assert!(reported.rejection.message.contains(": "));
         }
     }
 

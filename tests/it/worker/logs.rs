@@ -146,8 +146,8 @@ async fn nothing_of_a_customer_is_in_the_log_whatever_goes_wrong() {
     until(|| world.queue.depth() == 0).await;
     running.stop().await;
     let lines = log.lines();
-    for told in ["copied to the dead letters", "a message could not be handled"] {
-        log.line(told);
+    for reported in ["copied to the dead letters", "a message could not be handled"] {
+        log.line(reported);
     }
     for line in lines {
         assert!(!line.to_string().contains(USER), "{line}");

@@ -200,8 +200,9 @@ async fn nobody_but_a_worker_takes_the_identity_of_an_expiry() {
         world.post_raw("squatter", &body.to_string());
     }
     world.settle().await;
-    let told: Vec<String> = world.outcomes().into_iter().skip(2).map(|(_, kind)| kind).collect();
-    assert_eq!(told, ["INVALID_MESSAGE", "INVALID_MESSAGE"]);
+    let reported: Vec<String> =
+        world.outcomes().into_iter().skip(2).map(|(_, kind)| kind).collect();
+    assert_eq!(reported, ["INVALID_MESSAGE", "INVALID_MESSAGE"]);
     let message = world.results()[2]["data"]["rejection"]["message"].to_string();
     assert!(message.contains("source: expected"), "names the field: {message}");
     assert!(message.contains("reserved to workers"), "says why: {message}");

@@ -37,12 +37,12 @@ impl Scribe {
 
 impl Tracer for Scribe {
     fn batch(&self, queue: &str, messages: &[Message<'_>]) -> Arc<dyn BatchTrace> {
-        let told = |message: &Message<'_>| {
+        let reported = |message: &Message<'_>| {
             let key = message.key.map_or("?".to_owned(), |key| key.id.to_string());
             let context = message.context.map_or("none", TraceContext::traceparent);
             format!("{key} {context}")
         };
-        let messages: Vec<String> = messages.iter().map(told).collect();
+        let messages: Vec<String> = messages.iter().map(reported).collect();
         self.note(format!("batch of {queue}: {}", messages.join(", ")));
         Arc::new(self.clone())
     }
@@ -125,11 +125,11 @@ async fn a_tracer_is_told_what_failed_and_of_the_repetition() {
     world.watch.trace_with(scribe.clone());
     world.faults.next("publish", (0..2).map(|_| Some(Fault::Fails)));
     world.settle().await;
-    let told = scribe.take();
-    let ends: Vec<&String> = told.iter().filter(|line| line.contains(" done, ")).collect();
+    let reported = scribe.take();
+    let ends: Vec<&String> = reported.iter().filter(|line| line.contains(" done, ")).collect();
     assert_eq!(ends.first().unwrap().as_str(), "0 done, unavailable failed");
     assert_eq!(ends.last().unwrap().as_str(), "2 done, nothing failed");
-    assert!(told.contains(&"0 is inventory.reserved.v1 again".to_owned()), "{told:#?}");
+    assert!(reported.contains(&"0 is inventory.reserved.v1 again".to_owned()), "{reported:#?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,8 +125,8 @@ fn watched(
                 // The trace has what matters of the workers' logs.
                 let silent = tracing::subscriber::NoSubscriber::default();
                 tracing::subscriber::with_default(silent, || {
-                    let told = |run| progress(run, seeds);
-                    work_off(&next, end, options, &summary, &told);
+                    let reported = |run| progress(run, seeds);
+                    work_off(&next, end, options, &summary, &reported);
                 });
             });
         }
@@ -142,7 +142,7 @@ fn work_off(
     end: u64,
     options: &Options,
     summary: &Mutex<Summary>,
-    told: &dyn Fn(u64),
+    reported: &dyn Fn(u64),
 ) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +155,7 @@ fn work_off(
             Ok(report) => summary.add(&report),
             Err(failure) => summary.failures.push(*failure),
         }
-        told(summary.run());
+        reported(summary.run());
         if summary.failures.len() >= FAILURES_MAX {
             return;
         }

@@ -41,7 +41,7 @@ const CONVERGE_WITHIN: Duration = Duration::from_secs(3_600);
 const RUNS_MAX: u32 = 6;
 
 /// The polling interval for completion.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Runs one history from its seed. Returns its report and its trace.
 pub(super) fn run(seed: u64, options: &Options) -> (Result<RunReport, Violation>, Option<Trace>) {
@@ -155,7 +155,7 @@ fn resend(world: &World, rng: &mut Rng, postings: &[Posting]) {
 async fn pass(world: &World, time: Duration) {
     let until = Instant::now() + time;
     while Instant::now() < until && world.violation().is_none() {
-        tokio::time::sleep(LOOK_EVERY.min(until - Instant::now())).await;
+        tokio::time::sleep(POLL_INTERVAL.min(until - Instant::now())).await;
     }
 }
 
@@ -193,7 +193,7 @@ async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Wor
             );
             return Err(Violation::new("liveness", detail));
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

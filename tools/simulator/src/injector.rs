@@ -90,11 +90,11 @@ impl Injector {
             Fate::LosesAnswer => work.await.and_then(|_| unavailable("the answer is lost")),
             Fate::Late(by) => match late() {
                 Some(late) => {
-                    let on_its_way = self.world.on_its_way();
+                    let in_transit = self.world.in_transit();
                     tokio::spawn(async move {
                         tokio::time::sleep(by).await;
                         late.await;
-                        drop(on_its_way);
+                        drop(in_transit);
                     });
                     unavailable("given up")
                 }
@@ -236,14 +236,14 @@ impl Injector {
     }
 
     /// Signals the worker to stop.
-    pub(super) fn tell_to_stop(&self) {
+    pub(super) fn request_stop(&self) {
         *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// The time since the worker was signalled to stop, if it was.
     pub(super) fn told_to_stop(&self) -> Option<Duration> {
-        let told = *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner);
-        told.map(|at| at.elapsed())
+        let reported = *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner);
+        reported.map(|at| at.elapsed())
     }
 
     /// Pauses the worker.

@@ -60,7 +60,7 @@ pub(super) struct World {
     /// Ledger entries in the newer format.
     newer: Mutex<BTreeSet<LedgerKey>>,
     /// One reference per timed-out call that has yet to take effect, and one of the world's own.
-    on_its_way: Arc<()>,
+    in_transit: Arc<()>,
 }
 
 impl World {
@@ -97,7 +97,7 @@ impl World {
             gauges: Mutex::default(),
             counts_from: Mutex::new(epoch),
             newer: Mutex::default(),
-            on_its_way: Arc::default(),
+            in_transit: Arc::default(),
             profile,
         }
     }
@@ -267,13 +267,13 @@ impl World {
     }
 
     /// Held as long as a timed-out call may still take effect.
-    pub(super) fn on_its_way(&self) -> Arc<()> {
-        Arc::clone(&self.on_its_way)
+    pub(super) fn in_transit(&self) -> Arc<()> {
+        Arc::clone(&self.in_transit)
     }
 
     /// The number of timed-out calls that have yet to take effect.
     pub(super) fn late_calls(&self) -> usize {
-        Arc::strong_count(&self.on_its_way).saturating_sub(1)
+        Arc::strong_count(&self.in_transit).saturating_sub(1)
     }
 
     /// Whether another crash is allowed; counts it if so.

@@ -421,71 +421,71 @@ fn not_found(id: &str) -> (String, Command, Outcome, Transaction) {
     let body = body(id, "cancel", &data);
     let command = command(&body);
     let rejection = Rejection::new(RejectionCode::ReservationNotFound, "");
-    let told = Outcome::Rejected { rejection };
-    let writes = vec![outcome(&command, told.clone(), at(1))];
-    (body, command, told, Transaction { writes, checks: Vec::new() })
+    let reported = Outcome::Rejected { rejection };
+    let writes = vec![outcome(&command, reported.clone(), at(1))];
+    (body, command, reported, Transaction { writes, checks: Vec::new() })
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_result_comes_after_its_commit_and_says_what_was_committed() {
     let (body, command, outcome, transaction) = not_found("1");
-    let mut told = Told::new();
-    told.send(1, &body);
-    told.publish(1, &command, &outcome);
-    assert_eq!(told.failed(), Some("durable"));
-    let mut told = Told::new();
-    told.send(1, &body);
-    told.commit(&transaction).await;
-    told.publish(1, &command, &outcome);
-    assert_eq!(told.failed(), None);
+    let mut reported = Told::new();
+    reported.send(1, &body);
+    reported.publish(1, &command, &outcome);
+    assert_eq!(reported.failed(), Some("durable"));
+    let mut reported = Told::new();
+    reported.send(1, &body);
+    reported.commit(&transaction).await;
+    reported.publish(1, &command, &outcome);
+    assert_eq!(reported.failed(), None);
     let other = Rejection::new(RejectionCode::NotOwner, "");
-    told.publish(1, &command, &Outcome::Rejected { rejection: other });
-    assert_eq!(told.failed(), Some("result"));
+    reported.publish(1, &command, &Outcome::Rejected { rejection: other });
+    assert_eq!(reported.failed(), Some("result"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_deleted_only_once_it_is_settled_and_none_is_left() {
     let (body, command, outcome, transaction) = not_found("1");
-    let mut told = Told::new();
-    told.send(1, &body);
-    told.commit(&transaction).await;
-    told.history.deleted(0, 1);
-    assert_eq!(told.failed(), Some("delete"));
-    let mut told = Told::new();
-    told.send(1, &body);
-    told.commit(&transaction).await;
-    told.publish(1, &command, &outcome);
-    told.history.finish(&told.store);
-    assert_eq!(told.failed(), Some("lost"));
-    let mut told = Told::new();
-    told.send(1, &body);
-    told.commit(&transaction).await;
-    told.publish(1, &command, &outcome);
-    told.history.deleted(0, 1);
-    told.history.finish(&told.store);
-    assert_eq!(told.failed(), None);
+    let mut reported = Told::new();
+    reported.send(1, &body);
+    reported.commit(&transaction).await;
+    reported.history.deleted(0, 1);
+    assert_eq!(reported.failed(), Some("delete"));
+    let mut reported = Told::new();
+    reported.send(1, &body);
+    reported.commit(&transaction).await;
+    reported.publish(1, &command, &outcome);
+    reported.history.finish(&reported.store);
+    assert_eq!(reported.failed(), Some("lost"));
+    let mut reported = Told::new();
+    reported.send(1, &body);
+    reported.commit(&transaction).await;
+    reported.publish(1, &command, &outcome);
+    reported.history.deleted(0, 1);
+    reported.history.finish(&reported.store);
+    assert_eq!(reported.failed(), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn results_of_a_group_come_in_its_order() {
     let (first, second) = (not_found("1"), not_found("2"));
     for (order, expected) in [([1, 2], None), ([2, 1], Some("order"))] {
-        let mut told = Told::new();
-        told.send(1, &first.0);
-        told.send(2, &second.0);
-        told.commit(&first.3).await;
+        let mut reported = Told::new();
+        reported.send(1, &first.0);
+        reported.send(2, &second.0);
+        reported.commit(&first.3).await;
         let both = Transaction { checks: Vec::new(), ..second.3.clone() };
-        told.history.committed(0, &both, at(1), &told.store);
+        reported.history.committed(0, &both, at(1), &reported.store);
         let Write::Ledger { key, record } = &both.writes[0] else { panic!() };
-        told.store.insert([Record::Ledger(key.clone(), record.clone())]);
+        reported.store.insert([Record::Ledger(key.clone(), record.clone())]);
         for number in order {
             let (_, command, outcome, _) = if number == 1 { &first } else { &second };
-            told.publish(number, command, outcome);
+            reported.publish(number, command, outcome);
         }
-        told.history.deleted(0, 1);
-        told.history.deleted(0, 2);
-        told.history.finish(&told.store);
-        assert_eq!(told.failed(), expected, "{order:?}");
+        reported.history.deleted(0, 1);
+        reported.history.deleted(0, 2);
+        reported.history.finish(&reported.store);
+        assert_eq!(reported.failed(), expected, "{order:?}");
     }
 }
 
@@ -494,8 +494,8 @@ async fn only_what_is_to_blame_goes_to_the_dead_letters() {
     let (body, ..) = not_found("1");
     for (id, expected) in [("poison-1", None), ("1", Some("dead-letters"))] {
         let body = body.replace(r#""id":"1""#, &format!(r#""id":"{id}""#));
-        let mut told = Told::new();
-        told.send(1, &body);
+        let mut reported = Told::new();
+        reported.send(1, &body);
         let attributes =
             [(dead_letters::REASON, "POISON"), (dead_letters::ORIGINAL_MESSAGE_ID, "m1")];
         let copy = OutgoingMessage {
@@ -507,11 +507,11 @@ async fn only_what_is_to_blame_goes_to_the_dead_letters() {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         };
-        told.history.sent(
+        reported.history.sent(
             Place::DeadLetters(0),
             &Sending { message: &copy, id: "d1", sequence: 1, at: at(1) },
         );
-        assert_eq!(told.failed(), expected, "{id}");
+        assert_eq!(reported.failed(), expected, "{id}");
     }
 }
 
@@ -521,31 +521,31 @@ fn the_delay_of_a_release_stands_at_the_head_of_its_group() {
     for (delays, expected) in
         [([true, false], None), ([false, true], Some("release")), ([true, true], None)]
     {
-        let mut told = Told::new();
-        told.send(1, &first.0);
-        told.send(2, &second.0);
-        told.history.released(0, &[(1, delays[0]), (2, delays[1])]);
-        assert_eq!(told.failed(), expected, "{delays:?}");
+        let mut reported = Told::new();
+        reported.send(1, &first.0);
+        reported.send(2, &second.0);
+        reported.history.released(0, &[(1, delays[0]), (2, delays[1])]);
+        assert_eq!(reported.failed(), expected, "{delays:?}");
     }
 }
 
 #[test]
 fn what_the_queue_itself_takes_away_is_found_where_it_may_not() {
-    let mut told = Told::new();
-    told.send(1, &not_found("1").0);
-    assert!(told.history.redriven(["m1", "other"].into_iter()));
-    assert_eq!(told.failed(), Some("redriven"));
+    let mut reported = Told::new();
+    reported.send(1, &not_found("1").0);
+    assert!(reported.history.redriven(["m1", "other"].into_iter()));
+    assert_eq!(reported.failed(), Some("redriven"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_decided_90_days_ago_is_free_again() {
     let (body, command, outcome, transaction) = not_found("1");
-    let mut told = Told::new();
-    told.send(1, &body);
-    told.commit(&transaction).await;
-    told.publish(1, &command, &outcome);
-    told.history.forget(at(91 * 86_400));
-    told.send(2, &body);
-    told.publish(2, &command, &outcome);
-    assert_eq!(told.failed(), Some("durable"), "the old outcome is no answer");
+    let mut reported = Told::new();
+    reported.send(1, &body);
+    reported.commit(&transaction).await;
+    reported.publish(1, &command, &outcome);
+    reported.history.forget(at(91 * 86_400));
+    reported.send(2, &body);
+    reported.publish(2, &command, &outcome);
+    assert_eq!(reported.failed(), Some("durable"), "the old outcome is no answer");
 }

@@ -107,11 +107,11 @@ impl Running {
     /// Stops the worker, and kills it after its grace. In the fault-free phase that is a violation.
     pub(super) async fn drain(mut self) -> Result<(), Violation> {
         self.injector.trace(format_args!("is told to stop"));
-        self.injector.tell_to_stop();
+        self.injector.request_stop();
         self.stop.receiving.cancel();
-        let told = Instant::now();
+        let reported = Instant::now();
         let is_fault_free = self.injector.world.is_fault_free();
-        let patience = self.grace + Duration::from_secs(2);
+        let timeout = self.grace + Duration::from_secs(2);
         tokio::select! {
             biased;
             ended = &mut self.task => {
@@ -119,7 +119,7 @@ impl Running {
                 let (world, life) = (&self.injector.world, self.injector.life());
                 let held = world.unwatch(life);
                 // Work cut off by the grace is left as after a crash.
-                if told.elapsed() >= self.grace {
+                if reported.elapsed() >= self.grace {
                     world.history().crashed(life);
                 } else if let Some(held) = held {
                     world.history().fail("rest", format!("worker {} ended with {held}", life.0));
@@ -127,7 +127,7 @@ impl Running {
                 return ended.map_err(|error| Violation::new("worker", error.to_string()));
             }
             () = self.injector.died() => {}
-            () = tokio::time::sleep(patience) => {
+            () = tokio::time::sleep(timeout) => {
                 if is_fault_free {
                     let detail = format!("worker {} did not stop in time", self.injector.worker);
                     return Err(Violation::new("drain", detail));

@@ -19,13 +19,13 @@ use inventory_worker::{
 };
 
 /// The interval between progress checks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When the long topic outage begins.
 const OUTAGE_AFTER: Duration = Duration::from_secs(5);
 
 /// Longer than any history.
-const FOR_EVER: Duration = Duration::from_secs(86_400);
+const WHOLE_HISTORY: Duration = Duration::from_secs(86_400);
 
 /// Starts the trouble of the history. Returns the minimum time to observe it.
 pub(super) fn begin(world: &Arc<World>, records: &[Record]) -> Duration {
@@ -50,7 +50,7 @@ pub(super) fn begin(world: &Arc<World>, records: &[Record]) -> Duration {
             }
         }
         (Fault::ThrottledItems, how) => {
-            world.troubles.throttle(POOL, now + FOR_EVER, how != How::Missing);
+            world.troubles.throttle(POOL, now + WHOLE_HISTORY, how != How::Missing);
         }
         (Fault::LongOutage, _) => {
             let lasts = OUTAGE_AFTER + trouble.outage;
@@ -123,7 +123,7 @@ pub(super) async fn chaos(world: Arc<World>) {
 /// Checks at intervals that unaffected messages make progress.
 pub(super) async fn watch(world: Arc<World>) {
     while world.violation().is_none() {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         world.check_progress();
     }
 }

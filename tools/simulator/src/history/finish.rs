@@ -46,7 +46,7 @@ impl History {
         }
         let intent = self.model.ledger.iter().find_map(|(key, record)| {
             let is_intent = matches!(record, LedgerRecord::Intent { .. });
-            (is_intent && !self.is_with_a_person(key)).then(|| format!("{key:?}"))
+            (is_intent && !self.is_dead_lettered(key)).then(|| format!("{key:?}"))
         });
         if let Some(intent) = intent {
             self.fail("published", format!("{intent} was begun and never ended"));
@@ -54,7 +54,7 @@ impl History {
     }
 
     /// Whether the queue moved its message to the dead-letter queue, or was about to.
-    fn is_with_a_person(&self, key: &LedgerKey) -> bool {
+    fn is_dead_lettered(&self, key: &LedgerKey) -> bool {
         let (LedgerKey::Command(key) | LedgerKey::Chunk(key, _)) = key;
         let places = self.by_key.get(key).into_iter().flatten();
         let mut messages = places.filter_map(|at| self.messages.get(at));

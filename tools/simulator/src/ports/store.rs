@@ -56,9 +56,10 @@ impl FaultyStore {
     fn check_grace(&self) {
         let Injector { world, worker, .. } = &*self.0;
         let settings = world.profile.settings.get(*worker).cloned().unwrap_or_default();
-        let Some(told) = self.0.told_to_stop() else { return };
-        if told > settings.grace.saturating_sub(settings.flush) {
-            let detail = format!("worker {worker} begins a commit {} ms later", told.as_millis());
+        let Some(reported) = self.0.told_to_stop() else { return };
+        if reported > settings.grace.saturating_sub(settings.flush) {
+            let detail =
+                format!("worker {worker} begins a commit {} ms later", reported.as_millis());
             world.history().fail("grace", detail);
         }
     }

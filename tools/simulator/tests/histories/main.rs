@@ -106,17 +106,17 @@ fn run_cli(arguments: &[&str]) -> (bool, String, Vec<(u64, u64)>) {
     let arguments = ["sim"].iter().chain(arguments);
     let line = CommandLine::try_parse_from(arguments).unwrap();
     let mut text = Vec::new();
-    let told = Mutex::new(Vec::new());
-    let progress = |run, whole| told.lock().unwrap().push((run, whole));
+    let reported = Mutex::new(Vec::new());
+    let progress = |run, whole| reported.lock().unwrap().push((run, whole));
     let holds = sim::run_cli(&line.arguments, &mut text, &progress).unwrap();
-    (holds, String::from_utf8(text).unwrap(), told.into_inner().unwrap())
+    (holds, String::from_utf8(text).unwrap(), reported.into_inner().unwrap())
 }
 
 #[test]
 fn the_command_line_runs_seeds_and_shows_the_history_of_one() {
-    let (holds, text, told) = run_cli(&["--first", "3", "--seeds", "2", "--threads", "1"]);
+    let (holds, text, reported) = run_cli(&["--first", "3", "--seeds", "2", "--threads", "1"]);
     assert!(holds && text.starts_with("2 histories held, 0 did not"), "{text}");
-    assert_eq!(told, [(1, 2), (2, 2)]);
+    assert_eq!(reported, [(1, 2), (2, 2)]);
     let narrowed = ["--seed", "3", "--trace", "--without", "throttle,tail", "--keep", "0,1,2"];
     let (holds, text, _) = run_cli(&narrowed);
     assert!(holds, "{text}");
