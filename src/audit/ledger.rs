@@ -12,21 +12,10 @@ use crate::{
     ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, ReadSet},
 };
 
-/// The reservation that an outcome carries.
-pub(super) fn reservation_of(outcome: &Outcome) -> Option<&Reservation> {
-    match outcome {
-        Outcome::Reserved { reservation }
-        | Outcome::Confirmed { reservation }
-        | Outcome::Cancelled { reservation, .. }
-        | Outcome::Expired { reservation } => Some(reservation),
-        Outcome::Restocked { .. } | Outcome::Rejected { .. } => None,
-    }
-}
-
 pub(super) fn required_keys(key: &LedgerKey, record: &LedgerRecord, required: &mut LoadRequest) {
     match (key, record) {
         (LedgerKey::Command(key), LedgerRecord::Outcome { outcome, .. }) => {
-            let named = reservation_of(outcome).map(|reservation| reservation.reservation_id);
+            let named = outcome.reservation().map(|reservation| reservation.reservation_id);
             required.reservations.extend(named);
             if matches!(outcome, Outcome::Restocked { .. }) {
                 required.ledger.insert(LedgerKey::Chunk(key.clone(), 0));
@@ -99,14 +88,14 @@ fn malformed(command_type: CommandType, pool: &PoolId, outcome: &Outcome) -> Vec
     if !due {
         let what = outcome.rejection().map_or_else(
             || {
-                let status = reservation_of(outcome).map_or("", |found| found.status.as_str());
+                let status = outcome.reservation().map_or("", |found| found.status.as_str());
                 format!("{} {status}", outcome.result_type())
             },
             |rejection| rejection.code.as_str().to_owned(),
         );
         wrong.push(format!("{} came to {what}", command_type.as_str()));
     }
-    if let Some(other) = reservation_of(outcome).filter(|reservation| reservation.pool != *pool) {
+    if let Some(other) = outcome.reservation().filter(|reservation| reservation.pool != *pool) {
         wrong.push(format!("of {pool}, its reservation of {}", other.pool));
     }
     wrong
@@ -125,7 +114,7 @@ fn check_reservation(
     loaded: &ReadSet,
     checked: &mut CheckedRecord,
 ) {
-    let Some(then) = reservation_of(entry.outcome) else { return };
+    let Some(then) = entry.outcome.reservation() else { return };
     let id = then.reservation_id;
     let now = loaded.reservations.get(&id).and_then(Option::as_ref);
     checked.versions.push(now.map_or(0, |now| now.version));

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Audit, Invariant, Pages, Period, Violation, ledger::reservation_of};
+use super::{Audit, Invariant, Pages, Period, Violation};
 use crate::{
     domain::{Outcome, Reservation, ReservationId, Timestamp},
     ports::{LedgerRecord, PortError, Record, Table},
@@ -105,7 +105,7 @@ fn told_by_record(record: &Record, period: Period) -> Vec<Entry> {
     let Record::Ledger(_, LedgerRecord::Outcome { outcome, .. }) = record else {
         return Vec::new();
     };
-    let Some(reservation) = reservation_of(outcome) else { return Vec::new() };
+    let Some(reservation) = outcome.reservation() else { return Vec::new() };
     let reported = match outcome {
         Outcome::Reserved { .. } => Some((Event::Made, reservation.created_at)),
         Outcome::Cancelled { .. } | Outcome::Expired { .. } => {

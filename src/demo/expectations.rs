@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        CommandKey, LineKey, OrderLine, Outcome, PoolId, Reservation, ReservationId,
-        ReservationStatus, SeatNumber, Timestamp,
+        CommandKey, LineKey, OrderLine, PoolId, Reservation, ReservationId, ReservationStatus,
+        SeatNumber, Timestamp,
     },
     message::DecodedResult,
     sweeper,
@@ -48,18 +48,6 @@ fn outcome_name(result: &DecodedResult) -> &'static str {
     match result.rejection() {
         Some(rejection) => rejection.code.as_str(),
         None => result.result_type(),
-    }
-}
-
-/// The reservation that a result shows.
-#[must_use]
-pub fn reservation_in(outcome: &Outcome) -> Option<&Reservation> {
-    match outcome {
-        Outcome::Reserved { reservation }
-        | Outcome::Confirmed { reservation }
-        | Outcome::Cancelled { reservation, .. }
-        | Outcome::Expired { reservation } => Some(reservation),
-        Outcome::Restocked { .. } | Outcome::Rejected { .. } => None,
     }
 }
 
@@ -210,7 +198,7 @@ impl Expectations {
     }
 
     fn track_reservation(&mut self, result: &DecodedResult) {
-        let Some(shown) = reservation_in(&result.outcome) else { return };
+        let Some(shown) = result.outcome.reservation() else { return };
         let tracked =
             || TrackedReservation { latest: shown.clone(), was_confirmed: false, ended_at: None };
         let held = self.reservations.entry(shown.reservation_id).or_insert_with(tracked);

@@ -57,6 +57,18 @@ impl Outcome {
         }
     }
 
+    /// The reservation that it is about; `None` for a restock or a rejection.
+    #[must_use]
+    pub fn reservation(&self) -> Option<&Reservation> {
+        match self {
+            Self::Reserved { reservation }
+            | Self::Confirmed { reservation }
+            | Self::Cancelled { reservation, .. }
+            | Self::Expired { reservation } => Some(reservation),
+            Self::Restocked { .. } | Self::Rejected { .. } => None,
+        }
+    }
+
     /// The rejection; `None` for other outcomes.
     #[must_use]
     pub fn rejection(&self) -> Option<&Rejection> {

@@ -42,20 +42,13 @@ impl DynamoStore {
         now: Timestamp,
     ) -> Result<Attempt, PortError> {
         let answer = self
-            .update_attempts(message_id)
+            .record_attempts(message_id, now)
             .update_expression(
                 "ADD #attempts :one SET #change = :change, #kind = :kind, #ttl = :ttl, \
                  #before = if_not_exists(#at, :now), #at = :now",
             )
             .condition_expression("attribute_not_exists(#change) OR #change <> :change")
-            .expression_attribute_names("#kind", KIND)
-            .expression_attribute_names("#ttl", TTL)
-            .expression_attribute_names("#at", COUNTED_AT)
-            .expression_attribute_names("#before", COUNTED_BEFORE)
             .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":kind", s(KIND_ATTEMPTS))
-            .expression_attribute_values(":ttl", items::ttl(now))
-            .expression_attribute_values(":now", s(now.to_string()))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -95,21 +88,14 @@ impl DynamoStore {
         message_id: &str,
         now: Timestamp,
     ) -> Result<(), PortError> {
-        self.update_attempts(message_id)
+        self.record_attempts(message_id, now)
             .update_expression(
                 "ADD #attempts :zero SET #change = :change, #kind = :kind, #ttl = :ttl, \
                  #copied = :now, #before = if_not_exists(#before, :now), \
                  #at = if_not_exists(#at, :now)",
             )
-            .expression_attribute_names("#kind", KIND)
-            .expression_attribute_names("#ttl", TTL)
             .expression_attribute_names("#copied", COPIED_AT)
-            .expression_attribute_names("#at", COUNTED_AT)
-            .expression_attribute_names("#before", COUNTED_BEFORE)
             .expression_attribute_values(":zero", n(0))
-            .expression_attribute_values(":kind", s(KIND_ATTEMPTS))
-            .expression_attribute_values(":ttl", items::ttl(now))
-            .expression_attribute_values(":now", s(now.to_string()))
             .send()
             .await
             .map(|_| ())
@@ -131,6 +117,18 @@ impl DynamoStore {
             .expression_attribute_names("#attempts", ATTEMPTS)
             .expression_attribute_names("#change", CHANGE)
             .expression_attribute_values(":change", s(self.entropy.uuid().to_string()))
+    }
+
+    /// An update that keeps the item for a time from `now` on, and says when it was counted.
+    fn record_attempts(&self, message_id: &str, now: Timestamp) -> UpdateItemFluentBuilder {
+        self.update_attempts(message_id)
+            .expression_attribute_names("#kind", KIND)
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_names("#at", COUNTED_AT)
+            .expression_attribute_names("#before", COUNTED_BEFORE)
+            .expression_attribute_values(":kind", s(KIND_ATTEMPTS))
+            .expression_attribute_values(":ttl", items::ttl(now))
+            .expression_attribute_values(":now", s(now.to_string()))
     }
 
     fn read_attempt(&self, message_id: &str, item: Option<&Item>) -> Result<Attempt, PortError> {

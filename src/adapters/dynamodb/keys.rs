@@ -95,7 +95,7 @@ pub(super) fn attempts_text(message_id: &str) -> String {
 }
 
 /// A key that no item of the table can have.
-pub(super) fn nobody(table: Table) -> Item {
+pub(super) fn absent_key(table: Table) -> Item {
     let none = || s(KEY_SEPARATOR);
     let partition = if table == Table::Seats { n(0) } else { none() };
     let mut key = Item::from([(partition_key(table).to_owned(), partition)]);

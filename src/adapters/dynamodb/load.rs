@@ -119,7 +119,8 @@ impl DynamoStore {
 
     /// Reads one key that no item can have from every table, in one call.
     pub(super) async fn touch_every_table(&self) -> Result<(), PortError> {
-        let asked = Table::ALL.into_iter().map(|table| (table, vec![super::keys::nobody(table)]));
+        let asked =
+            Table::ALL.into_iter().map(|table| (table, vec![super::keys::absent_key(table)]));
         let output = self.batch_get(&asked.collect()).await?;
         match self.unanswered(output)?.is_empty() {
             true => Ok(()),

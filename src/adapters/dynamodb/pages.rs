@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_cursor_leads_back_to_the_key_it_was_made_of_and_to_no_other_table() {
         for table in Table::ALL {
-            let key = keys::nobody(table);
+            let key = keys::absent_key(table);
             let written = cursor(table, &key).unwrap();
             assert_eq!(parse_cursor(table, &written), Some(key));
             for other in Table::ALL.into_iter().filter(|other| *other != table) {

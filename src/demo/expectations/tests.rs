@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    domain::{Rejection, RejectionCode},
+    domain::{Outcome, Rejection, RejectionCode},
     message::AnsweredCommand,
 };
 

@@ -36,7 +36,7 @@ async fn a_conflict_is_decided_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn conflicts_without_end_release_the_batch_and_condemn_nobody() {
+async fn endless_conflicts_release_the_batch_and_dead_letter_no_message() {
     let world = world_with_ten().await;
     world.faults.next("commit", (0..500).map(|_| Some(Fault::Conflicts)));
     world.settle().await;
@@ -115,7 +115,7 @@ async fn a_result_the_topic_never_takes_is_dead_lettered_and_its_followers_get_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_while_a_suspect_is_handled_alone_does_not_count_against_it() {
+async fn an_outage_while_an_isolated_message_is_handled_does_not_count_against_it() {
     let world = world_with_ten().await;
     // Enough failures that every message is received often enough to be isolated.
     world.faults.next("load", (0..60).map(|_| Some(Fault::Fails)));
@@ -125,7 +125,7 @@ async fn an_outage_while_a_suspect_is_handled_alone_does_not_count_against_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn counts_of_attempts_that_lose_their_answers_condemn_nobody() {
+async fn lost_answers_to_counts_of_attempts_dead_letter_no_message() {
     let world = world_with_ten().await;
     // Enough failures that every message is received often enough to be isolated.
     world.faults.next("load", (0..60).map(|_| Some(Fault::Fails)));
@@ -136,7 +136,7 @@ async fn counts_of_attempts_that_lose_their_answers_condemn_nobody() {
 }
 
 /// A message isolated as often as allowed, a moment ago, by workers that have stopped.
-async fn world_with_a_suspect() -> (World, String) {
+async fn world_with_an_isolated_message() -> (World, String) {
     let mut world = World::new();
     world.with_seats(["A-1".to_owned()]).await;
     world.post("reserve", json!({"user_id": "u", "seats": ["A-1"]}));
@@ -150,7 +150,7 @@ async fn world_with_a_suspect() -> (World, String) {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_is_taken_back_during_the_last_wait_leaves_one_more() {
-    let (world, message_id) = world_with_a_suspect().await;
+    let (world, message_id) = world_with_an_isolated_message().await;
     let running = world.start();
     until(|| world.seen.calls().contains_key("undo_attempt")).await;
     world.store.undo_attempt(&message_id).await.unwrap();
@@ -161,8 +161,8 @@ async fn an_attempt_that_is_taken_back_during_the_last_wait_leaves_one_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_was_handled_alone_too_often_is_condemned_after_a_last_wait() {
-    let (world, _) = world_with_a_suspect().await;
+async fn a_message_isolated_too_often_is_dead_lettered_after_the_deferral() {
+    let (world, _) = world_with_an_isolated_message().await;
     let begun = Instant::now();
     world.settle().await;
     assert!(begun.elapsed() >= Duration::from_secs(20), "{:?}", begun.elapsed());
@@ -172,7 +172,7 @@ async fn a_message_that_was_handled_alone_too_often_is_condemned_after_a_last_wa
 
 #[tokio::test(start_paused = true)]
 async fn a_last_wait_costs_no_attempt() {
-    let (world, message_id) = world_with_a_suspect().await;
+    let (world, message_id) = world_with_an_isolated_message().await;
     let running = world.start();
     until(|| world.seen.calls().contains_key("undo_attempt")).await;
     running.stop().await;

@@ -8,7 +8,7 @@ use inventory_worker::report::{Page, Plot, escaped, number};
 /// The report of the measured rows.
 #[must_use]
 pub fn html(rows: &[Row]) -> String {
-    let mut page = Page::new("inventory-worker bench");
+    let mut page = Page::new("inventory-worker: bench");
     let met = rows.iter().filter(|row| row.met).count();
     page.paragraph(&format!("{met} of {} targets met.", rows.len()));
     let mut table = "<table><thead><tr><th>Row</th><th>Figure</th><th>Ceiling</th><th>Ratio</th>\

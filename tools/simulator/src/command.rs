@@ -15,7 +15,7 @@ use super::{FailureReport, Fault, Options, RunReport, run_seed, trace_of};
 /// How often a failing history is rerun to find a shorter one.
 const SHRINKS_MAX: usize = 300;
 
-/// What `inventory-worker sim` takes.
+/// Arguments of `inventory-simulator`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// How many seeds to run, one after the other from --first
