@@ -5,9 +5,15 @@
 //! no repeated names and only one form, so [`super::reader`] navigates it without a parser, and the
 //! digest of a part is that of its bytes.
 
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, fmt, io::BufReader};
 
+use base64::{
+    alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    read::DecoderReader,
+};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::de::{IoRead, Read, StrRead};
 
 /// ECMAScript writes integers up to here exactly: 2^53.
 const EXACT_MAX: u64 = 1 << 53;
@@ -27,7 +33,7 @@ impl Document {
     ///
     /// An error of `serde_json`: the position and the grammar, never the text.
     pub(super) fn parse(json: &str) -> serde_json::Result<Self> {
-        Self::write(json, Writer::default())
+        Self::write(StrRead::new(json), json.len(), Writer::default())
     }
 
     /// As [`Self::parse`], but keeps 64-bit integers that a double would round. For reading only:
@@ -37,12 +43,31 @@ impl Document {
     ///
     /// As for [`Self::parse`].
     pub(super) fn parse_with_whole_integers(json: &str) -> serde_json::Result<Self> {
-        Self::write(json, Writer { keeps_integers: true, ..Writer::default() })
+        let writer = Writer { keeps_integers: true, ..Writer::default() };
+        Self::write(StrRead::new(json), json.len(), writer)
     }
 
-    fn write(json: &str, writer: Writer) -> serde_json::Result<Self> {
-        let mut writer = Writer { text: Vec::with_capacity(json.len()), ..writer };
-        let mut parser = serde_json::Deserializer::from_str(json);
+    /// As [`Self::parse`], for JSON in base64 (RFC 4648, section 4), padded or not. Decodes while it
+    /// parses, so that the decoded text is never in memory.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::parse`]; an I/O error if it is not base64.
+    pub(super) fn parse_base64(encoded: &str) -> serde_json::Result<Self> {
+        const EITHER_PADDING: GeneralPurposeConfig =
+            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        const ENGINE: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, EITHER_PADDING);
+        let decoder = BufReader::new(DecoderReader::new(encoded.as_bytes(), &ENGINE));
+        Self::write(IoRead::new(decoder), encoded.len() / 4 * 3, Writer::default())
+    }
+
+    fn write<'json>(
+        json: impl Read<'json>,
+        bytes: usize,
+        writer: Writer,
+    ) -> serde_json::Result<Self> {
+        let mut writer = Writer { text: Vec::with_capacity(bytes), ..writer };
+        let mut parser = serde_json::Deserializer::new(json);
         ValueOf(&mut writer).deserialize(&mut parser)?;
         parser.end()?;
         let Writer { text, is_shortened, .. } = writer;

@@ -4,7 +4,7 @@ use super::{
     action,
     canonical::Document,
     digest, envelope,
-    envelope::PartialEnvelope,
+    envelope::{PartialEnvelope, Payload},
     reader::{FieldError, Node, Path},
     trace::TraceContext,
 };
@@ -107,19 +107,29 @@ pub fn not_reserved() -> String {
     )
 }
 
+/// Parses a body. Skips a byte order mark in front (RFC 8259, section 8.1: a parser "MAY ignore the
+/// presence of a byte order mark").
 fn parse(body: &str) -> Result<Document, FieldError> {
     if body.len() > MESSAGE_BYTES_MAX {
         let expected = format_args!("at most {MESSAGE_BYTES_MAX} bytes");
         return Err(FieldError::at(&Path::Message, expected));
     }
     // The parser's errors contain the position and the grammar, never the text.
-    Document::parse(body)
+    Document::parse(body.strip_prefix('\u{feff}').unwrap_or(body))
         .map_err(|error| FieldError::at(&Path::Message, format_args!("JSON ({error})")))
 }
 
 fn read(document: &Document) -> Result<Decoded, FieldError> {
     let message = Node::message(document).object()?;
-    let (envelope, data) = envelope::read(&message)?;
+    let (envelope, payload) = envelope::read(&message)?;
+    let decoded;
+    let (document, data) = match payload {
+        Payload::Json(data) => (document, data),
+        Payload::Base64(encoded) => {
+            decoded = encoded.base64_json()?;
+            (&decoded, Node::data(&decoded))
+        }
+    };
     let data = data.object()?;
     let pool = envelope::read_pool(&data)?;
     let action = action::read(envelope.command_type, &data, &pool, &envelope.key)?;

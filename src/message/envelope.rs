@@ -17,21 +17,45 @@ pub(super) struct Envelope {
     pub(super) traceparent: Option<TraceContext>,
 }
 
-/// Checks the envelope, and finds `data`.
+/// The member that has the command's content.
+pub(super) enum Payload<'v, 'm> {
+    /// `data`.
+    Json(Node<'v, 'm>),
+    /// `data_base64`, which the CloudEvents SDKs make of bytes (CloudEvents JSON format, section
+    /// 3.1.1).
+    Base64(Node<'v, 'm>),
+}
+
+impl<'v, 'm> Payload<'v, 'm> {
+    fn of(data: Node<'v, 'm>, encoded: Node<'v, 'm>) -> Result<Self, FieldError> {
+        match (data.given(), encoded.given()) {
+            (Some(_), Some(encoded)) => Err(encoded.fault("data or data_base64, not both")),
+            (None, Some(encoded)) => Ok(Self::Base64(encoded)),
+            (_, None) => Ok(Self::Json(data)),
+        }
+    }
+}
+
+/// Checks the envelope, and finds the content.
 pub(super) fn read<'v, 'm>(
     message: &'m Object<'v, '_>,
-) -> Result<(Envelope, Node<'v, 'm>), FieldError> {
-    let [version, id, source, kind, time, content_type, parent, state, data] = message.fields([
-        "specversion",
-        "id",
-        "source",
-        "type",
-        "time",
-        "datacontenttype",
-        TRACEPARENT,
-        TRACESTATE,
-        "data",
-    ]);
+) -> Result<(Envelope, Payload<'v, 'm>), FieldError> {
+    let [version, id, source, kind, time, content_type, parent, state, data, encoded] = message
+        .fields([
+            "specversion",
+            "id",
+            "source",
+            "type",
+            "time",
+            "datacontenttype",
+            TRACEPARENT,
+            TRACESTATE,
+            "data",
+            "data_base64",
+        ]);
+    if version.given().is_none() {
+        refuse_foreign_envelope(message)?;
+    }
     version.word(&[("1.0", ())])?;
     let key = CommandKey { id: id.text()?, source: source.text()? };
     let command_type = read_type(kind)?;
@@ -43,7 +67,24 @@ pub(super) fn read<'v, 'm>(
         is_json.then_some(()).ok_or_else(|| content_type.fault("application/json"))?;
     }
     let traceparent = read_traceparent(parent, state);
-    Ok((Envelope { key, command_type, traceparent }, data))
+    Ok((Envelope { key, command_type, traceparent }, Payload::of(data, encoded)?))
+}
+
+/// Refuses the envelopes that other services put around a message, and names the setting that
+/// delivers the message without one.
+fn refuse_foreign_envelope(message: &Object<'_, '_>) -> Result<(), FieldError> {
+    let [topic, wrapped, detail_type, detail, records] =
+        message.fields(["TopicArn", "Message", "detail-type", "detail", "Records"]);
+    let advice = if topic.given().and(wrapped.given()).is_some() {
+        "the envelope of SNS: turn on raw message delivery for the subscription"
+    } else if detail_type.given().and(detail.given()).is_some() {
+        "the envelope of EventBridge: set the input path of the target to $.detail"
+    } else if records.given().is_some() {
+        "the envelope of a Lambda event: forward the body of each record as it is"
+    } else {
+        return Ok(());
+    };
+    Err(message.fault(format_args!("a command, not {advice}")))
 }
 
 fn read_type(node: Node<'_, '_>) -> Result<CommandType, FieldError> {
@@ -90,8 +131,10 @@ pub(super) struct PartialEnvelope {
 
 /// Reads every valid part, whatever else is invalid.
 pub(super) fn read_partial(message: &Object<'_, '_>) -> PartialEnvelope {
-    let [source, id, kind, parent, state, data] =
-        message.fields(["source", "id", "type", TRACEPARENT, TRACESTATE, "data"]);
+    let [source, id, kind, parent, state, data, encoded] =
+        message.fields(["source", "id", "type", TRACEPARENT, TRACESTATE, "data", "data_base64"]);
+    let decoded = encoded.given().and_then(|encoded| encoded.base64_json().ok());
+    let data = decoded.as_ref().map_or(data, Node::data);
     let named: Option<CommandId> = kind.text().ok();
     let key = source.text().ok().zip(id.text().ok());
     PartialEnvelope {

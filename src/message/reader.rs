@@ -76,6 +76,11 @@ impl<'v, 'p> Node<'v, 'p> {
         Self { value: Some(document.text()), path: Path::Message }
     }
 
+    /// The decoded content of `data_base64`: errors name its fields as those of `data`.
+    pub(super) fn data(document: &'v Document) -> Self {
+        Self { value: Some(document.text()), path: Path::Field(&Path::Message, "data") }
+    }
+
     /// The node, if it has a value.
     pub(super) fn given(self) -> Option<Self> {
         self.value.map(|_| self)
@@ -112,6 +117,15 @@ impl<'v, 'p> Node<'v, 'p> {
             return serde_json::from_str(written).ok().map(Cow::Owned);
         }
         Some(Cow::Borrowed(text))
+    }
+
+    /// JSON in base64 (RFC 4648, section 4), padded or not.
+    pub(super) fn base64_json(&self) -> Result<Document, FieldError> {
+        let encoded = self.str().ok_or_else(|| self.fault("base64"))?;
+        Document::parse_base64(&encoded).map_err(|error| match error.is_io() {
+            true => self.fault("base64"),
+            false => self.fault(format_args!("base64 of JSON ({error})")),
+        })
     }
 
     /// A string parsed by the rule of its type.

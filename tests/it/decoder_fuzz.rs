@@ -136,7 +136,8 @@ proptest! {
     ) {
         for (in_data, pick) in picks {
             let from = if in_data { &right["data"] } else { &right };
-            let members = from.as_object().unwrap();
+            // What is in base64 has no members.
+            let Some(members) = from.as_object() else { continue };
             let (name, value) = members.iter().nth(pick.index(members.len())).unwrap();
             let into = if in_data { &mut left["data"] } else { &mut left };
             if into.is_object() {

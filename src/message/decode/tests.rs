@@ -197,3 +197,82 @@ fn the_decoder_asks_for_exactly_the_fields_the_schema_describes() {
         assert_eq!(asked, known, "{command_type}");
     }
 }
+
+/// The message with its `data` as `data_base64`.
+fn in_base64(mut message: Value, encoded: &str) -> Value {
+    message.as_object_mut().unwrap().remove("data");
+    message["data_base64"] = json!(encoded);
+    message
+}
+
+#[test]
+fn data_in_base64_is_the_same_command_with_the_same_digest() {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+    let plain = decode(&reserve().to_string()).unwrap();
+    let encoded = BASE64_STANDARD.encode(reserve()["data"].to_string());
+    assert!(encoded.ends_with('='), "with padding: {encoded}");
+    for encoded in [encoded.as_str(), encoded.trim_end_matches('=')] {
+        let decoded = decode(&in_base64(reserve(), encoded).to_string()).unwrap();
+        assert_eq!(decoded, plain);
+    }
+}
+
+#[test]
+fn faulty_base64_names_its_field_and_what_it_holds_names_datas() {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+    let message_of = |body: &Value| refused(body).rejection.message;
+    for (encoded, expected) in
+        [("%", "data_base64: expected base64"), ("_w==", "data_base64: expected base64")]
+    {
+        assert_eq!(message_of(&in_base64(reserve(), encoded)), expected, "{encoded}");
+    }
+    for no_json in [&b"{"[..], b"{} {}", b"\xff", b"{\"event_id\":\"\xff\"}"] {
+        let reported = message_of(&in_base64(reserve(), &BASE64_STANDARD.encode(no_json)));
+        assert!(reported.starts_with("data_base64: expected base64 of JSON ("), "{reported}");
+    }
+    let seats = r#"{"event_id":42,"user_id":"u-7","seats":["A-1",""]}"#;
+    let reported = refused(&in_base64(reserve(), &BASE64_STANDARD.encode(seats)));
+    assert!(reported.rejection.message.starts_with("data.seats[1]: "), "{reported}");
+    assert_eq!(reported.pool, Some(PoolId::Event(42)), "the pool is known all the same");
+    let mut both = reserve();
+    both["data_base64"] = json!("e30=");
+    assert_eq!(message_of(&both), "data_base64: expected data or data_base64, not both");
+    assert_eq!(message_of(&in_base64(reserve(), "e30=")), "data: expected event_id or store_id");
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let plain = reserve().to_string();
+    assert_eq!(decode(&format!("\u{feff}{plain}")).unwrap(), decode(&plain).unwrap());
+    assert!(decode(&format!("\u{feff}\u{feff}{plain}")).is_err());
+}
+
+#[test]
+fn the_envelope_of_another_service_is_refused_with_the_way_to_deliver_without_it() {
+    let inner = reserve().to_string();
+    let sns = json!({
+        "Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:eu-west-1:1:t",
+        "Message": inner,
+    });
+    let event_bridge = json!({
+        "version": "0", "id": "e", "detail-type": "Reserve", "source": "shop",
+        "time": "2026-11-22T10:00:00Z", "detail": reserve(),
+    });
+    let lambda = json!({"Records": [{"messageId": "m", "body": inner, "eventSource": "aws:sqs"}]});
+    for (body, service, way) in [
+        (sns, "SNS", "raw message delivery"),
+        (event_bridge, "EventBridge", "$.detail"),
+        (lambda, "Lambda", "the body of each record"),
+    ] {
+        let reported = refused(&body).rejection;
+        assert_eq!(reported.code, RejectionCode::InvalidMessage);
+        assert!(reported.message.starts_with("message: expected a command, not the envelope of"));
+        assert!(reported.message.contains(service), "{}", reported.message);
+        assert!(reported.message.contains(way), "{}", reported.message);
+    }
+    let mut own = reserve();
+    own["Records"] = json!([]);
+    assert!(decode(&own.to_string()).is_ok(), "an unknown member of a command is ignored");
+}

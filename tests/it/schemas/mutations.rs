@@ -87,11 +87,14 @@ fn apply(message: &mut Value, change: Change) {
     }
 }
 
-/// The valid commands in ASCII, small enough to change at every place.
+/// The valid commands in ASCII with `data`, small enough to change everywhere. What is in base64 a
+/// schema cannot check.
 fn bases() -> BTreeMap<String, Value> {
     let mut bases = valid_commands();
-    bases
-        .retain(|name, example| name != "reserve-the-most-seats" && example.to_string().is_ascii());
+    bases.retain(|name, example| {
+        let is_small = name != "reserve-the-most-seats";
+        is_small && example["data"].is_object() && example.to_string().is_ascii()
+    });
     bases
 }
 

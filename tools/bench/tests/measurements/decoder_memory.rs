@@ -31,6 +31,23 @@ fn a_hostile_body_costs_no_more_than_a_few_times_its_length() {
 }
 
 #[test]
+fn a_hostile_body_in_base64_costs_no_more() {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+    // Base64 is a third longer than what it encodes.
+    let bodies = hostile::bodies(MESSAGE_BYTES_MAX / 4 * 3 - 1024);
+    let wrapped = |(name, body): &(&'static str, String)| {
+        let message = serde_json::json!({
+            "specversion": "1.0", "id": "1", "source": "/s", "type": "inventory.reserve.v1",
+            "data_base64": BASE64_STANDARD.encode(body),
+        });
+        dear(name, &message.to_string())
+    };
+    let dear: Vec<String> = bodies.iter().filter_map(wrapped).collect();
+    assert!(dear.is_empty(), "{dear:#?}");
+}
+
+#[test]
 fn a_command_takes_what_is_reckoned_for_it_at_most() {
     let seat = |n: usize| format!("{{\"seat_number\":\"{n:x}\"}}");
     let labels = "\"section\":\"a\",\"row_number\":\"b\",\"seat_type\":\"c\",\"price\":\"1\"";
