@@ -38,7 +38,7 @@ use crate::{
 };
 
 pub use command::PreparedCommand;
-pub use ledger::{LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError};
+pub use ledger::{DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError};
 use sender::Sender;
 pub use sender::{PostError, Posted};
 pub use subscription::ResultSubscription;
@@ -146,7 +146,8 @@ impl Client {
         action: Action,
     ) -> Result<PreparedCommand, Box<Undecodable>> {
         let time = self.clock.now();
-        let command = OutgoingCommand { key, time, pool, action, traceparent: None };
+        let command =
+            OutgoingCommand { key, time, deadline: None, pool, action, traceparent: None };
         PreparedCommand::encode(&command, group)
     }
 

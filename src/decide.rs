@@ -8,26 +8,29 @@ mod bounds;
 mod cancel;
 mod confirm;
 mod expire;
+mod extend;
+mod fulfil;
 mod holdings;
+mod modify;
 mod reserve;
 mod restock;
 mod state;
 
 use crate::domain::{
     Action, Command, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId,
-    ReservationStatus, Timestamp, UserId,
+    ReservationStatus, Restock, Timestamp, UserId,
 };
 
-pub use bounds::Limits;
-pub use restock::{OverBound, RestockEntries, apply_entries};
-pub use state::{Change, ItemKey, Oversold, State};
+pub use bounds::{AS_OF_AHEAD_SECONDS_DEFAULT, Limits};
+pub use restock::{AppliedEntries, InapplicableLine, RestockEntries, apply_entries, restocked};
+pub use state::{Change, ItemKey, Oversold, State, listed};
 
 /// The decision on a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The outcome.
     pub outcome: Outcome,
-    /// Unchanged items that the verdict depends on, if there are several: they were read at
+    /// Unchanged items that the verdict depends on, if it depends on several items: they were read at
     /// different moments, so the commit must check their versions.
     pub read_dependencies: Vec<ItemKey>,
 }
@@ -74,17 +77,49 @@ pub fn decide(
     limits: &Limits,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
+    if let Err(rejection) = check_deadline(command, now) {
+        return Ok(rejection.into());
+    }
+    let pool = &command.pool;
     let decided = match &command.action {
-        Action::Reserve(reserve) => reserve::decide(state, &command.pool, reserve, limits, now),
-        Action::Confirm(confirm) => confirm::decide(state, &command.pool, confirm, now),
-        Action::Cancel(cancel) => cancel::decide(state, &command.pool, cancel, now),
-        Action::Expire(expire) => expire::decide(state, &command.pool, expire, now),
-        Action::Restock(restock) => restock::decide(state, &command.pool, restock, now),
+        Action::Reserve(reserve) => reserve::decide(state, command, reserve, limits, now),
+        Action::Extend(extend) => extend::decide(state, pool, extend, limits, now),
+        Action::Modify(modify) => modify::decide(state, pool, modify, limits, now),
+        Action::Confirm(confirm) => confirm::decide(state, pool, confirm, now),
+        Action::Fulfil(fulfil) => fulfil::decide(state, pool, fulfil, now),
+        Action::Cancel(cancel) => cancel::decide(state, pool, cancel, now),
+        Action::Expire(expire) => expire::decide(state, pool, expire, now),
+        Action::Restock(restock) => restock::decide(state, pool, restock, limits, now),
     };
     match decided {
         Err(DecideError::Rejected(rejection)) => Ok(rejection.into()),
         decided => decided,
     }
+}
+
+/// Rejects a command that is decided after its `expirytime`.
+fn check_deadline(command: &Command, now: Timestamp) -> Result<(), Rejection> {
+    match command.deadline {
+        Some(deadline) if now > deadline && !injected_bug!(DecideExpiredCommand) => {
+            let message = format!("the command was to be decided by its expirytime, {deadline}");
+            Err(Rejection::new(RejectionCode::CommandExpired, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks what forbids a whole restock, before its first chunk: `expirytime` and `as_of`.
+///
+/// # Errors
+/// [`DecideError::Rejected`]
+pub fn check_before(
+    command: &Command,
+    restock: &Restock,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<(), DecideError> {
+    check_deadline(command, now)?;
+    bounds::check_as_of(restock.as_of, limits, now)
 }
 
 /// Finds the reservation by id. Rejects one that is not in the pool or that belongs to a user other
@@ -117,7 +152,7 @@ fn find_owned(
 /// The rejection for a reservation whose status or expiry forbids the command.
 fn status_rejection(reservation: &Reservation) -> Rejection {
     let code = match reservation.status {
-        // An ACTIVE reservation forbids a command only after it has run out.
+        // An ACTIVE reservation forbids these commands only after it has run out.
         ReservationStatus::Active | ReservationStatus::Expired => RejectionCode::ReservationExpired,
         ReservationStatus::Confirmed => RejectionCode::ReservationConfirmed,
         ReservationStatus::Cancelled => RejectionCode::ReservationCancelled,
@@ -130,4 +165,20 @@ fn status_rejection(reservation: &Reservation) -> Rejection {
         status => format!("reservation {id} is {}", status.as_str()),
     };
     Rejection::new(code, message)
+}
+
+/// Finds the reservation like [`find_owned`], and rejects one that is not ACTIVE or has run out.
+fn find_held(
+    state: &State,
+    pool: &PoolId,
+    id: ReservationId,
+    user_id: Option<&UserId>,
+    now: Timestamp,
+) -> Result<Reservation, DecideError> {
+    let reservation = find_owned(state, pool, id, user_id)?;
+    let has_run_out = bounds::has_run_out(&reservation, now) && !injected_bug!(ExtendAfterEnd);
+    match reservation.status == ReservationStatus::Active && !has_run_out {
+        true => Ok(reservation),
+        false => Err(status_rejection(&reservation).into()),
+    }
 }

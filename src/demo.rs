@@ -33,6 +33,7 @@ use tokio::time::Instant;
 use crate::{
     app::{embedded::Embedded, worker_group::WorkerGroup},
     audit::{AuditOptions, audit},
+    domain::SeatStatus,
     ports::{CommitError, Table},
     sweeper,
     terminal::Output,
@@ -215,7 +216,7 @@ async fn examine(
 
 fn contention(summary: &DemoSummary, cast: &Cast) -> scenes::Scene {
     let lost = summary.rejections.get("SEATS_UNAVAILABLE").copied().unwrap_or(0);
-    let sold = summary.seats.get("BOOKED").copied().unwrap_or(0);
+    let sold = summary.seats.get(&SeatStatus::Booked).copied().unwrap_or(0);
     let all: u64 = summary.seats.values().sum();
     scenes::Scene {
         title: "The rush",

@@ -12,15 +12,17 @@ pub mod stock;
 pub mod time;
 
 pub use command::{
-    Action, Cancel, Command, CommandType, Confirm, Digest, Expire, Reserve, Restock, RestockMode,
-    SeatChange,
+    Action, Cancel, Command, CommandType, Confirm, Digest, Expire, Extend, Fulfil, Holdings,
+    LineChange, Modify, Reserve, Restock, RestockMode, SeatChange,
 };
 pub use ids::{
-    BookingId, CommandId, CommandKey, GroupId, InvalidText, Label, PoolId, Reason, ReservationId,
-    SeatKey, SeatNumber, Sku, Source, StoreId, UserId,
+    BookingId, CommandId, CommandKey, GroupId, InvalidText, Label, PoolId, Reason, Reference,
+    ReservationId, SeatKey, SeatNumber, Sku, Source, StoreId, UserId,
 };
-pub use outcome::{LineShortfall, Outcome, Rejection, RejectionCode, RestockSummary};
-pub use reservation::{OrderLine, Reservation, ReservationStatus};
-pub use seat::{Price, RestockStatus, Seat, SeatDetails, SeatState};
+pub use outcome::{
+    Changes, ItemState, Outcome, RejectedLine, Rejection, RejectionCode, RestockSummary,
+};
+pub use reservation::{Goods, OrderLine, Reservation, ReservationStatus};
+pub use seat::{Price, RestockStatus, Seat, SeatDetails, SeatState, SeatStatus};
 pub use stock::{LineKey, ON_HAND_MAX, QUANTITY_MAX, StockLevel};
 pub use time::Timestamp;

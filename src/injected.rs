@@ -134,6 +134,28 @@ bugs! {
     SetForgetsReserved = "set-forgets-reserved",
     /// An older `as_of` is applied over a newer.
     ApplyOlder = "apply-older",
+    /// A command is decided after its `expirytime`.
+    DecideExpiredCommand = "decide-expired-command",
+    /// The ceiling of a hold in all is not checked.
+    IgnoreHoldTotal = "ignore-hold-total",
+    /// A hold that has run out is extended or modified.
+    ExtendAfterEnd = "extend-after-end",
+    /// A late confirm books a seat that has been sold.
+    LateConfirmTakesSold = "late-confirm-takes-sold",
+    /// A modify takes what it adds and releases nothing.
+    ModifyOnlyTakes = "modify-only-takes",
+    /// A negative `add` may take available below zero.
+    AddBelowZero = "add-below-zero",
+    /// An `as_of` in the future is taken.
+    TakeFutureAsOf = "take-future-as-of",
+    /// A reservation is fulfilled a second time.
+    FulfilTwice = "fulfil-twice",
+    /// The mark of a withheld seat is forgotten.
+    ForgetWithheld = "forget-withheld",
+    /// The refund of a fulfilled reservation returns its goods twice.
+    RefundTwice = "refund-twice",
+    /// `expected_version` is not compared.
+    IgnoreExpectedVersion = "ignore-expected-version",
     /// No worker has a sweeper.
     NeverSweep = "never-sweep",
     /// An expiry is posted before the end of its hold, by the margin it should wait after it.

@@ -190,12 +190,7 @@ impl Storm {
         let deadline = Instant::now() + READY_WITHIN;
         let pool = self.probed_pool(&*client.entropy);
         while Instant::now() < deadline {
-            let cancel = Cancel {
-                reservation_id: ReservationId(client.entropy.uuid()),
-                user_id: None,
-                reason: None,
-                refund: false,
-            };
+            let cancel = Cancel::new(ReservationId(client.entropy.uuid()));
             let requested = client.request(&pool, None, |_| Action::Cancel(cancel));
             if let Ok(result) = tokio::time::timeout(PROBE, requested).await
                 && result.context("the first command")?.is_some()

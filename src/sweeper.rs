@@ -209,7 +209,8 @@ fn expiry(hold: &ExpiredHold, now: Timestamp) -> Option<OutgoingMessage> {
     let deduplication_id = Some(format!("{id}:{}", step(hold, now)));
     let key = CommandKey { source: SOURCE.parse().ok()?, id: id.parse().ok()? };
     let pool = hold.pool.clone();
-    let command = OutgoingCommand { key, time: now, pool, action, traceparent: None };
+    let command =
+        OutgoingCommand { key, time: now, deadline: None, pool, action, traceparent: None };
     let body = message::encode_command(&command);
     Some(OutgoingMessage { group, body, deduplication_id, attributes: BTreeMap::new() })
 }

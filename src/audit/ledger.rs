@@ -212,7 +212,7 @@ async fn check_sum(
     checked: &mut CheckedRecord,
 ) -> Result<(), PortError> {
     let OutcomeEntry { key, outcome, decided_at } = *entry;
-    let Outcome::Restocked { restock } = outcome else { return Ok(()) };
+    let Outcome::Restocked { restock, .. } = outcome else { return Ok(()) };
     let first = loaded.ledger.get(&LedgerKey::Chunk(key.clone(), 0)).and_then(Option::as_ref);
     let Some(begun) = first.and_then(begun_at).filter(|_| decided_at > audit.kept_since()) else {
         return Ok(());

@@ -16,10 +16,11 @@ use super::{
 use crate::{
     config::{Flags, SendConfig},
     domain::{
-        Action, BookingId, Cancel, CommandId, Confirm, GroupId, InvalidText, Label, OrderLine,
-        PoolId, Price, QUANTITY_MAX, Reason, ReservationId, Reserve, Restock, RestockMode,
-        RestockStatus, SeatChange, SeatNumber, Source, StoreId, Timestamp, UserId,
-        command::HOLD_SECONDS_MAX, ids::EVENT_ID_MAX,
+        Action, BookingId, Cancel, CommandId, Confirm, Extend, Fulfil, Goods, GroupId, Holdings,
+        InvalidText, Label, LineChange, Modify, OrderLine, PoolId, Price, QUANTITY_MAX, Reason,
+        Reference, ReservationId, Reserve, Restock, RestockMode, RestockStatus, SeatChange,
+        SeatNumber, Sku, Source, StoreId, Timestamp, UserId, command::HOLD_SECONDS_MAX,
+        ids::EVENT_ID_MAX,
     },
     message,
 };
@@ -48,8 +49,14 @@ pub struct SendArgs {
 pub enum SendCommand {
     /// Hold seats and lines
     Reserve(Box<ReserveArgs>),
+    /// Hold for longer
+    Extend(Box<ExtendArgs>),
+    /// Add to a hold, and release part of it, in one step
+    Modify(Box<ModifyArgs>),
     /// Turn a hold into a sale
     Confirm(Box<ConfirmArgs>),
+    /// Record that sold goods, confirmed with --goods stay, have left
+    Fulfil(Box<FulfilArgs>),
     /// Give a hold back, or a sale with --refund
     Cancel(Box<CancelArgs>),
     /// Create or update seats and lines
@@ -104,6 +111,9 @@ pub struct AddressArgs {
         default_value = "/inventory-cli"
     )]
     pub source: Source,
+    /// Refuse the command if it is decided after this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub expiry_time: Option<Timestamp>,
     /// The message group [default: one a pool]
     #[arg(long, value_name = "GROUP")]
     pub group: Option<GroupId>,
@@ -145,6 +155,75 @@ pub struct ReserveArgs {
     pub delivery: DeliveryArgs,
 }
 
+/// Arguments of `send extend`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES)]
+pub struct ExtendArgs {
+    /// Which pool, and under which identity.
+    #[command(flatten)]
+    pub address: AddressArgs,
+    /// The reservation
+    #[arg(long = "reservation", value_name = "UUID")]
+    reservation_id: ReservationId,
+    /// How long from now, seconds; never shortens the hold
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_SECONDS_MAX)))]
+    hold_seconds: u32,
+    /// The owner, to be checked
+    #[arg(long = "user", value_name = "USER_ID")]
+    user_id: Option<UserId>,
+    /// How to post.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
+}
+
+/// Arguments of `send modify`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["add_seats", "add_lines", "remove_seats", "remove_lines"]))]
+pub struct ModifyArgs {
+    /// Which pool, and under which identity.
+    #[command(flatten)]
+    pub address: AddressArgs,
+    /// The reservation
+    #[arg(long = "reservation", value_name = "UUID")]
+    reservation_id: ReservationId,
+    /// A seat to add; repeatable, or comma-separated
+    #[arg(long = "add-seat", value_name = "SEAT", value_delimiter = ',')]
+    add_seats: Vec<SeatNumber>,
+    /// A line to add, as SKU=QUANTITY; repeatable
+    #[arg(long = "add-line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    add_lines: Vec<OrderLine>,
+    /// A seat to release; repeatable, or comma-separated
+    #[arg(long = "remove-seat", value_name = "SEAT", value_delimiter = ',')]
+    remove_seats: Vec<SeatNumber>,
+    /// A line to release, as SKU=QUANTITY; repeatable
+    #[arg(long = "remove-line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    remove_lines: Vec<OrderLine>,
+    /// The owner, to be checked
+    #[arg(long = "user", value_name = "USER_ID")]
+    user_id: Option<UserId>,
+    /// How to post.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
+}
+
+/// Arguments of `send fulfil`.
+#[derive(Args)]
+#[command(after_help = AWS_VARIABLES)]
+pub struct FulfilArgs {
+    /// Which pool, and under which identity.
+    #[command(flatten)]
+    pub address: AddressArgs,
+    /// The reservation
+    #[arg(long = "reservation", value_name = "UUID")]
+    reservation_id: ReservationId,
+    /// The owner, to be checked
+    #[arg(long = "user", value_name = "USER_ID")]
+    user_id: Option<UserId>,
+    /// How to post.
+    #[command(flatten)]
+    pub delivery: DeliveryArgs,
+}
+
 /// Arguments of `send confirm`.
 #[derive(Args)]
 #[command(after_help = AWS_VARIABLES)]
@@ -161,6 +240,12 @@ pub struct ConfirmArgs {
     /// The owner, to be checked
     #[arg(long = "user", value_name = "USER_ID")]
     user_id: Option<UserId>,
+    /// Whether the goods leave with the sale, or stay, as committed, until a fulfil
+    #[arg(long, default_value = "leave")]
+    goods: GoodsArg,
+    /// Book a reservation that has run out, if everything it held is still free
+    #[arg(long)]
+    allow_expired: bool,
     /// How to post.
     #[command(flatten)]
     pub delivery: DeliveryArgs,
@@ -185,6 +270,9 @@ pub struct CancelArgs {
     /// Allow a CONFIRMED reservation to be cancelled: its seats go back on sale
     #[arg(long)]
     refund: bool,
+    /// What the seats become
+    #[arg(long, default_value = "available")]
+    seats_to: StatusArg,
     /// How to post.
     #[command(flatten)]
     pub delivery: DeliveryArgs,
@@ -215,15 +303,22 @@ pub struct RestockArgs {
     /// Whether the seats given are on sale [default: as they are; a new seat is available]
     #[arg(long, requires = "seats")]
     status: Option<StatusArg>,
-    /// A line, as SKU=QUANTITY; repeatable
+    /// A line, as SKU=QUANTITY, or SKU=QUANTITY@VERSION to be applied only if the line is at that
+    /// version (0: the SKU must not exist); repeatable
     #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_stock, requires = "mode")]
-    lines: Vec<OrderLine>,
-    /// Whether on hand becomes the quantity, or the quantity is added to it
+    lines: Vec<LineChange>,
+    /// Whether on hand becomes the quantity, or the quantity, possibly negative, is added to it
     #[arg(long, requires = "lines")]
     mode: Option<ModeArg>,
     /// When the quantities were counted (RFC 3339); an older set is skipped
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<Reason>,
+    /// The document behind the change
+    #[arg(long, value_name = "URI")]
+    reference: Option<Reference>,
     /// How to post.
     #[command(flatten)]
     pub delivery: DeliveryArgs,
@@ -236,6 +331,24 @@ pub enum StatusArg {
     Available,
     /// Off sale.
     Blocked,
+}
+
+impl From<StatusArg> for RestockStatus {
+    fn from(status: StatusArg) -> Self {
+        match status {
+            StatusArg::Available => Self::Available,
+            StatusArg::Blocked => Self::Blocked,
+        }
+    }
+}
+
+/// Whether goods leave in `send confirm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GoodsArg {
+    /// They leave with the sale.
+    Leave,
+    /// They stay until a fulfil.
+    Stay,
 }
 
 /// What quantities mean in `send restock`.
@@ -253,7 +366,10 @@ impl SendCommand {
     pub fn address(&self) -> &AddressArgs {
         match self {
             Self::Reserve(args) => &args.address,
+            Self::Extend(args) => &args.address,
+            Self::Modify(args) => &args.address,
             Self::Confirm(args) => &args.address,
+            Self::Fulfil(args) => &args.address,
             Self::Cancel(args) => &args.address,
             Self::Restock(args) => &args.address,
         }
@@ -264,7 +380,10 @@ impl SendCommand {
     pub fn delivery(&self) -> &DeliveryArgs {
         match self {
             Self::Reserve(args) => &args.delivery,
+            Self::Extend(args) => &args.delivery,
+            Self::Modify(args) => &args.delivery,
             Self::Confirm(args) => &args.delivery,
+            Self::Fulfil(args) => &args.delivery,
             Self::Cancel(args) => &args.delivery,
             Self::Restock(args) => &args.delivery,
         }
@@ -281,9 +400,32 @@ impl SendCommand {
                 lines: args.lines.clone(),
                 hold_seconds: args.hold_seconds,
             }),
+            Self::Extend(args) => Action::Extend(Extend {
+                reservation_id: args.reservation_id,
+                hold_seconds: args.hold_seconds,
+                user_id: args.user_id.clone(),
+            }),
+            Self::Modify(args) => Action::Modify(Modify {
+                reservation_id: args.reservation_id,
+                add: Holdings { seats: args.add_seats.clone(), lines: args.add_lines.clone() },
+                remove: Holdings {
+                    seats: args.remove_seats.clone(),
+                    lines: args.remove_lines.clone(),
+                },
+                user_id: args.user_id.clone(),
+            }),
             Self::Confirm(args) => Action::Confirm(Confirm {
                 reservation_id: args.reservation_id,
                 booking_id: args.booking_id.clone(),
+                user_id: args.user_id.clone(),
+                goods: match args.goods {
+                    GoodsArg::Leave => Goods::Leave,
+                    GoodsArg::Stay => Goods::Stay,
+                },
+                allow_expired: args.allow_expired,
+            }),
+            Self::Fulfil(args) => Action::Fulfil(Fulfil {
+                reservation_id: args.reservation_id,
                 user_id: args.user_id.clone(),
             }),
             Self::Cancel(args) => Action::Cancel(Cancel {
@@ -291,6 +433,7 @@ impl SendCommand {
                 user_id: args.user_id.clone(),
                 reason: args.reason.clone(),
                 refund: args.refund,
+                seats_to: args.seats_to.into(),
             }),
             Self::Restock(args) => Action::Restock(args.restock()),
         }
@@ -305,10 +448,7 @@ impl RestockArgs {
             row_number: self.row_number.clone(),
             seat_type: self.seat_type.clone(),
             price: self.price,
-            status: self.status.map(|status| match status {
-                StatusArg::Available => RestockStatus::Available,
-                StatusArg::Blocked => RestockStatus::Blocked,
-            }),
+            status: self.status.map(RestockStatus::from),
         };
         Restock {
             seats: self.seats.iter().map(change).collect(),
@@ -318,6 +458,8 @@ impl RestockArgs {
                 Some(ModeArg::Set) | None => RestockMode::Set,
             },
             as_of: self.as_of,
+            reason: self.reason.clone(),
+            reference: self.reference.clone(),
         }
     }
 }
@@ -332,21 +474,36 @@ fn source(text: &str) -> Result<Source, String> {
 }
 
 fn line_to_hold(text: &str) -> Result<OrderLine, String> {
-    line(text, 1)
+    let wrong = || format!("expected SKU=QUANTITY, the quantity from 1 to {QUANTITY_MAX}");
+    let (sku, quantity) = sku_and_rest(text).ok_or_else(wrong)?;
+    let quantity: u64 = quantity.parse().map_err(|_| wrong())?;
+    if !(1..=QUANTITY_MAX).contains(&quantity) {
+        return Err(wrong());
+    }
+    Ok(OrderLine { sku: sku?, quantity })
 }
 
-fn line_to_stock(text: &str) -> Result<OrderLine, String> {
-    line(text, 0)
+fn line_to_stock(text: &str) -> Result<LineChange, String> {
+    let wrong = || {
+        format!(
+            "expected SKU=QUANTITY or SKU=QUANTITY@VERSION, the quantity at most {QUANTITY_MAX}"
+        )
+    };
+    let (sku, rest) = sku_and_rest(text).ok_or_else(wrong)?;
+    let (quantity, version) = match rest.split_once('@') {
+        Some((quantity, version)) => (quantity, Some(version)),
+        None => (rest, None),
+    };
+    let quantity: i64 = quantity.parse().map_err(|_| wrong())?;
+    if quantity.unsigned_abs() > QUANTITY_MAX {
+        return Err(wrong());
+    }
+    let expected_version = version.map(str::parse).transpose().map_err(|_| wrong())?;
+    Ok(LineChange { sku: sku?, quantity, expected_version })
 }
 
 /// Splits at the last `=`: a SKU may contain others.
-fn line(text: &str, least: u64) -> Result<OrderLine, String> {
-    let wrong = || format!("expected SKU=QUANTITY, the quantity from {least} to {QUANTITY_MAX}");
-    let (sku, quantity) = text.rsplit_once('=').ok_or_else(wrong)?;
-    let sku = sku.parse().map_err(|invalid| format!("the SKU: {invalid}"))?;
-    let quantity: u64 = quantity.parse().map_err(|_| wrong())?;
-    if !(least..=QUANTITY_MAX).contains(&quantity) {
-        return Err(wrong());
-    }
-    Ok(OrderLine { sku, quantity })
+fn sku_and_rest(text: &str) -> Option<(Result<Sku, String>, &str)> {
+    let (sku, rest) = text.rsplit_once('=')?;
+    Some((sku.parse().map_err(|invalid| format!("the SKU: {invalid}")), rest))
 }

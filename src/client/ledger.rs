@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    domain::{Command, CommandKey, Outcome, Timestamp},
+    domain::{Changes, Command, CommandKey, Outcome, Timestamp},
     ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore},
 };
 
@@ -25,15 +25,21 @@ pub struct LedgerPolling {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerOutcome {
     /// The command's outcome.
-    Decided {
-        /// The outcome.
-        outcome: Box<Outcome>,
-        /// When it was decided.
-        decided_at: Timestamp,
-    },
+    Decided(Box<DecidedOutcome>),
     /// The identity belongs to a command with other content, which this one cannot replace: its
     /// result will be `COMMAND_ID_REUSED`.
     IdReused,
+}
+
+/// An outcome in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedOutcome {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The seats and lines that the command changed.
+    pub changes: Changes,
+    /// When it was decided.
+    pub decided_at: Timestamp,
 }
 
 /// Outcomes that did not arrive.
@@ -137,10 +143,11 @@ fn outcome_of(command: &Command, record: &LedgerRecord) -> Option<LedgerOutcome>
         return Some(LedgerOutcome::IdReused);
     }
     match record {
-        LedgerRecord::Outcome { outcome, decided_at, .. } => Some(LedgerOutcome::Decided {
-            outcome: Box::new(outcome.clone()),
-            decided_at: *decided_at,
-        }),
+        LedgerRecord::Outcome { outcome, changes, decided_at, .. } => {
+            let (outcome, changes) = (outcome.clone(), changes.clone());
+            let decided = DecidedOutcome { outcome, changes, decided_at: *decided_at };
+            Some(LedgerOutcome::Decided(Box::new(decided)))
+        }
         LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => None,
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{AwsConfig, Reader, Section, Setting, aws, parse, reader};
 use crate::{
     decide::Limits,
-    domain::command::{HOLD_SECONDS_MAX, RESERVE_ENTRIES_MAX},
+    domain::command::{HOLD_SECONDS_MAX, HOLD_TOTAL_SECONDS_MAX, RESERVE_ENTRIES_MAX},
     ports::queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     sweeper,
     worker::{self, LockMode},
@@ -42,6 +42,9 @@ impl Default for worker::Settings {
         reader::defaults()
     }
 }
+
+/// The furthest that an `as_of` may be allowed into the future, seconds: a day.
+const AS_OF_AHEAD_SECONDS_MAX: u32 = 86_400;
 
 fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
     // A receive takes permits for all it may return before it is sent: with less than one receive
@@ -80,6 +83,12 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         limits: Limits {
             hold_seconds_max: reader.value(&settings::MAX_HOLD, 1, |text| {
                 parse::whole(text, 1..=HOLD_SECONDS_MAX, "seconds")
+            }),
+            hold_total_seconds_max: reader.value(&settings::MAX_HOLD_TOTAL, 1, |text| {
+                parse::whole(text, 1..=HOLD_TOTAL_SECONDS_MAX, "seconds")
+            }),
+            as_of_ahead_seconds_max: reader.value(&settings::MAX_AS_OF_AHEAD, 0, |text| {
+                parse::whole(text, 0..=AS_OF_AHEAD_SECONDS_MAX, "seconds")
             }),
             reserve_entries_max: count(
                 reader,

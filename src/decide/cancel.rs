@@ -2,7 +2,8 @@
 
 use super::{Change, DecideError, State, Verdict, bounds, find_owned, holdings, status_rejection};
 use crate::domain::{
-    Cancel, LineShortfall, Outcome, PoolId, Reservation, ReservationStatus, Timestamp,
+    Cancel, Outcome, PoolId, RejectedLine, Rejection, RejectionCode, Reservation,
+    ReservationStatus, Timestamp,
 };
 
 /// Checks in the contract's order: found in this pool, owner, status. A reservation that has run
@@ -15,22 +16,50 @@ pub(super) fn decide(
 ) -> Result<Verdict, DecideError> {
     let reservation = find_owned(state, pool, cancel.reservation_id, cancel.user_id.as_ref())?;
     let lines = match reservation.status {
-        ReservationStatus::Active => holdings::release_lines(state, &reservation, now)?,
-        ReservationStatus::Confirmed if cancel.refund => {
-            holdings::change_lines(state, &reservation, now, |available, reserved, quantity| {
-                (available.saturating_add(quantity), reserved)
-            })?
+        ReservationStatus::Active => {
+            holdings::release_lines(state, &reservation, &reservation.lines, now)?
+        }
+        ReservationStatus::Confirmed if cancel.refund => return_lines(state, &reservation, now)?,
+        ReservationStatus::Confirmed if reservation.fulfilled_at.is_some() => {
+            return Err(already_fulfilled(&reservation).into());
         }
         _ => return Err(status_rejection(&reservation).into()),
     };
     check_on_hand(state, &reservation, &lines)?;
-    let (mut changes, read_dependencies) = holdings::release_seats(state, &reservation, now)?;
+    let (seats, to) = (&reservation.seats, cancel.seats_to);
+    let (mut changes, read_dependencies) =
+        holdings::release_seats(state, &reservation, seats, to, now)?;
     changes.extend(lines);
     let cancelled = end(reservation, ReservationStatus::Cancelled, now);
     changes.push(Change::Reservation(cancelled.clone()));
     state.apply(changes);
     let outcome = Outcome::Cancelled { reservation: cancelled, reason: cancel.reason.clone() };
     Ok(Verdict { outcome, read_dependencies })
+}
+
+/// Puts sold lines back on sale: from committed, or if they had left, back on hand.
+fn return_lines(
+    state: &State,
+    reservation: &Reservation,
+    now: Timestamp,
+) -> Result<Vec<Change>, DecideError> {
+    let is_committed = reservation.has_committed_goods();
+    holdings::change_lines(state, reservation, &reservation.lines, now, |line, quantity| {
+        let quantity = match reservation.fulfilled_at.is_some() && injected_bug!(RefundTwice) {
+            true => quantity.saturating_mul(2),
+            false => quantity,
+        };
+        line.available = line.available.saturating_add(quantity);
+        if is_committed {
+            line.committed = line.committed.saturating_sub(quantity);
+        }
+    })
+}
+
+fn already_fulfilled(reservation: &Reservation) -> Rejection {
+    let id = reservation.reservation_id;
+    let message = format!("reservation {id} is fulfilled: only a refund cancels it");
+    Rejection::new(RejectionCode::ReservationFulfilled, message)
 }
 
 /// The reservation after its end.
@@ -58,11 +87,8 @@ fn check_on_hand(
     for (change, request) in changes.iter().zip(&reservation.lines) {
         let Change::Line(key, line) = change else { continue };
         if bounds::is_beyond_on_hand_max(line) {
-            over.push(LineShortfall {
-                sku: request.sku.clone(),
-                requested: request.quantity,
-                available: state.line(key)?.map_or(0, |before| before.available),
-            });
+            let before = state.line(key)?.map_or(0, |before| before.available);
+            over.push(RejectedLine::quantity(&request.sku, request.quantity, before));
         }
     }
     match over.is_empty() {

@@ -1,14 +1,14 @@
 //! Confirm: a hold becomes a sale.
 
 use super::{
-    Change, DecideError, ItemKey, State, Verdict, bounds, find_owned, holdings, status_rejection,
+    Change, DecideError, State, Verdict, bounds, find_owned, holdings, reserve, status_rejection,
 };
 use crate::domain::{
-    Confirm, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationStatus, SeatKey,
-    SeatState, Timestamp,
+    Confirm, Goods, LineKey, Outcome, PoolId, RejectedLine, Reservation, ReservationStatus,
+    SeatKey, SeatState, Timestamp,
 };
 
-/// Checks in the contract's order: found in this pool, owner, status, expiry.
+/// Checks in the contract's order: found in this pool, owner, status, expiry, what it held.
 pub(super) fn decide(
     state: &mut State,
     pool: &PoolId,
@@ -18,6 +18,7 @@ pub(super) fn decide(
     let reservation = find_owned(state, pool, confirm.reservation_id, confirm.user_id.as_ref())?;
     match reservation.status {
         ReservationStatus::Active => {}
+        ReservationStatus::Expired if confirm.allow_expired => {}
         ReservationStatus::Confirmed
             if reservation.booking_id.as_ref() == Some(&confirm.booking_id) =>
         {
@@ -25,33 +26,20 @@ pub(super) fn decide(
         }
         _ => return Err(status_rejection(&reservation).into()),
     }
-    if bounds::has_run_out(&reservation, now) && !injected_bug!(ConfirmExpired) {
+    let is_late = bounds::has_run_out(&reservation, now);
+    if is_late && !confirm.allow_expired && !injected_bug!(ConfirmExpired) {
         return Err(status_rejection(&reservation).into());
     }
-    let (booked, lost) = book_seats(state, &reservation, confirm, now)?;
-    if !lost.is_empty() {
-        // Seat and reservation were read at different moments: the seat may be from before the
-        // reservation was made or from after it was cancelled. The seat was taken over only if both
-        // still stand as read.
-        let read_dependencies = std::iter::once(ItemKey::Reservation(reservation.reservation_id))
-            .chain(lost.iter().cloned().map(ItemKey::Seat))
-            .collect();
-        let outcome = Outcome::Rejected { rejection: taken_over(&reservation, lost) };
-        return Ok(Verdict { outcome, read_dependencies });
+    let (mut changes, lost_seats) = book_seats(state, &reservation, confirm, now)?;
+    let lost_lines = lost_lines(state, &reservation)?;
+    if !lost_seats.is_empty() || !lost_lines.is_empty() {
+        return Ok(not_held(&reservation, lost_seats, lost_lines));
     }
-    let mut changes = booked;
-    changes.extend(holdings::change_lines(
-        state,
-        &reservation,
-        now,
-        |available, reserved, quantity| {
-            let leaving = if injected_bug!(ConfirmKeepsLines) { 0 } else { quantity };
-            (available, reserved.saturating_sub(leaving))
-        },
-    )?);
+    changes.extend(sell_lines(state, &reservation, confirm.goods, now)?);
     let confirmed = Reservation {
         status: ReservationStatus::Confirmed,
         booking_id: Some(confirm.booking_id.clone()),
+        goods: Some(confirm.goods),
         version: reservation.version.saturating_add(1),
         ..reservation
     };
@@ -60,7 +48,8 @@ pub(super) fn decide(
     Ok(Outcome::Confirmed { reservation: confirmed }.into())
 }
 
-/// The seats as BOOKED, and those that the reservation no longer owns.
+/// The seats as BOOKED, and those that cannot be booked: not the reservation's own, nor free where
+/// an expired reservation is allowed.
 fn book_seats(
     state: &State,
     reservation: &Reservation,
@@ -69,12 +58,14 @@ fn book_seats(
 ) -> Result<(Vec<Change>, Vec<SeatKey>), DecideError> {
     let mut booked = Vec::with_capacity(reservation.seats.len());
     let mut lost = Vec::new();
-    for key in holdings::seat_keys(reservation)? {
-        let own = state.seat(&key)?.filter(|seat| {
-            seat.occupancy.reservation_id() == Some(reservation.reservation_id)
-                || injected_bug!(ConfirmLostSeats)
+    let may_be_free = confirm.allow_expired && bounds::has_run_out(reservation, now);
+    for key in holdings::seat_keys(&reservation.pool, &reservation.seats)? {
+        let found = state.seat(&key)?.filter(|seat| {
+            let is_free = seat.is_available_at(now) || injected_bug!(LateConfirmTakesSold);
+            let is_own = holdings::is_own(reservation, seat) || injected_bug!(ConfirmLostSeats);
+            is_own || may_be_free && is_free
         });
-        let Some(seat) = own else {
+        let Some(seat) = found else {
             lost.push(key);
             continue;
         };
@@ -88,15 +79,59 @@ fn book_seats(
     Ok((booked, lost))
 }
 
-fn taken_over(reservation: &Reservation, seats: Vec<SeatKey>) -> Rejection {
-    Rejection {
-        code: RejectionCode::ReservationExpired,
-        message: format!(
-            "{} seats of reservation {} were taken over after its hold ran out",
-            seats.len(),
-            reservation.reservation_id
-        ),
-        seats: seats.into_iter().map(|key| key.number).collect(),
-        lines: Vec::new(),
+/// The lines of an EXPIRED reservation that have less available than it held. An ACTIVE reservation
+/// still has its lines reserved.
+fn lost_lines(
+    state: &State,
+    reservation: &Reservation,
+) -> Result<Vec<(LineKey, RejectedLine)>, DecideError> {
+    let mut lost = Vec::new();
+    if reservation.status != ReservationStatus::Expired {
+        return Ok(lost);
     }
+    for request in &reservation.lines {
+        let key = LineKey { pool: reservation.pool.clone(), sku: request.sku.clone() };
+        let line = state.line(&key)?;
+        if reserve::is_short(request, line) {
+            let available = line.map_or(0, |line| line.available);
+            lost.push((key, RejectedLine::quantity(&request.sku, request.quantity, available)));
+        }
+    }
+    Ok(lost)
+}
+
+fn not_held(
+    reservation: &Reservation,
+    seats: Vec<SeatKey>,
+    lines: Vec<(LineKey, RejectedLine)>,
+) -> Verdict {
+    if lines.is_empty() {
+        return holdings::taken_over(reservation, seats);
+    }
+    let message = format!(
+        "{} seats and {} lines of reservation {} were taken after its hold ran out",
+        seats.len(),
+        lines.len(),
+        reservation.reservation_id
+    );
+    holdings::gone(reservation, seats, lines, message)
+}
+
+/// The lines after the sale: from reserved, or of an EXPIRED reservation from available, they leave
+/// or become committed.
+fn sell_lines(
+    state: &State,
+    reservation: &Reservation,
+    goods: Goods,
+    now: Timestamp,
+) -> Result<Vec<Change>, DecideError> {
+    let is_released = reservation.status == ReservationStatus::Expired;
+    holdings::change_lines(state, reservation, &reservation.lines, now, |line, quantity| {
+        let quantity = if injected_bug!(ConfirmKeepsLines) { 0 } else { quantity };
+        let from = if is_released { &mut line.available } else { &mut line.reserved };
+        *from = from.saturating_sub(quantity);
+        if goods == Goods::Stay {
+            line.committed = line.committed.saturating_add(quantity);
+        }
+    })
 }

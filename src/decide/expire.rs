@@ -4,7 +4,7 @@ use super::{
     Change, DecideError, State, Verdict, bounds, cancel, find_owned, holdings, status_rejection,
 };
 use crate::domain::{
-    Expire, Outcome, PoolId, Rejection, RejectionCode, ReservationStatus, Timestamp,
+    Expire, Outcome, PoolId, Rejection, RejectionCode, ReservationStatus, RestockStatus, Timestamp,
 };
 
 /// Takes effect only after the hold has run out, whatever the source of the command.
@@ -28,8 +28,11 @@ pub(super) fn decide(
         )
         .into());
     }
-    let (mut changes, read_dependencies) = holdings::release_seats(state, &reservation, now)?;
-    changes.extend(holdings::release_lines(state, &reservation, now)?);
+    let (seats, lines) = (&reservation.seats, &reservation.lines);
+    let to = RestockStatus::Available;
+    let (mut changes, read_dependencies) =
+        holdings::release_seats(state, &reservation, seats, to, now)?;
+    changes.extend(holdings::release_lines(state, &reservation, lines, now)?);
     let expired = cancel::end(reservation, ReservationStatus::Expired, now);
     changes.push(Change::Reservation(expired.clone()));
     state.apply(changes);

@@ -2,7 +2,7 @@
 
 use super::{Change, DecideError, Limits, State, Verdict, bounds, holdings};
 use crate::domain::{
-    LineKey, LineShortfall, OrderLine, Outcome, PoolId, Rejection, RejectionCode, Reservation,
+    Command, LineKey, OrderLine, Outcome, RejectedLine, Rejection, RejectionCode, Reservation,
     ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
 };
 
@@ -10,12 +10,13 @@ use crate::domain::{
 /// sufficient. A failed check names every offender.
 pub(super) fn decide(
     state: &mut State,
-    pool: &PoolId,
+    command: &Command,
     reserve: &Reserve,
     limits: &Limits,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
-    let expires_at = bounds::hold_end(reserve, limits, now)?;
+    bounds::check_entries(reserve.seats.len().saturating_add(reserve.lines.len()), limits)?;
+    let expires_at = bounds::hold_end(reserve.hold_seconds, limits, now)?;
     if state.reservation(reserve.reservation_id)?.is_some() {
         return Err(Rejection::new(
             RejectionCode::ReservationExists,
@@ -25,43 +26,52 @@ pub(super) fn decide(
     }
     let reservation = Reservation {
         reservation_id: reserve.reservation_id,
-        pool: pool.clone(),
+        pool: command.pool.clone(),
+        source: command.key.source.clone(),
         user_id: reserve.user_id.clone(),
         status: ReservationStatus::Active,
         version: 1,
         seats: reserve.seats.clone(),
         lines: reserve.lines.clone(),
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: now,
         expires_at,
         ended_at: None,
     };
-    let changes = take(state, &reservation, now)?;
+    let mut changes = take(state, &reservation, &reserve.seats, &reserve.lines, now)?;
+    changes.push(Change::Reservation(reservation.clone()));
     state.apply(changes);
     Ok(Outcome::Reserved { reservation }.into())
 }
 
-fn take(
+/// Takes seats and lines for the reservation: all of them, or none. A failed check names every
+/// offender.
+pub(super) fn take(
     state: &State,
     reservation: &Reservation,
+    seats: &[SeatNumber],
+    lines: &[OrderLine],
     now: Timestamp,
 ) -> Result<Vec<Change>, DecideError> {
-    let mut seats = Vec::with_capacity(reservation.seats.len());
-    for key in holdings::seat_keys(reservation)? {
+    let mut found_seats = Vec::with_capacity(seats.len());
+    for key in holdings::seat_keys(&reservation.pool, seats)? {
         let seat = state.seat(&key)?;
-        seats.push((key, seat));
+        found_seats.push((key, seat));
     }
-    let mut lines = Vec::with_capacity(reservation.lines.len());
-    for request in &reservation.lines {
+    let mut found_lines = Vec::with_capacity(lines.len());
+    for request in lines {
         let key = LineKey { pool: reservation.pool.clone(), sku: request.sku.clone() };
         let line = state.line(&key)?;
-        lines.push((key, request, line));
+        found_lines.push((key, request, line));
     }
-    if let Some(rejection) = obstacle(&seats, &lines, now) {
+    if let Some(rejection) = obstacle(&found_seats, &found_lines, now) {
         return Err(rejection.into());
     }
+    // One more than needed, for the reservation.
     let mut changes = Vec::with_capacity(seats.len().saturating_add(lines.len()).saturating_add(1));
-    for (key, seat) in seats {
+    for (key, seat) in found_seats {
         let Some(seat) = seat else { continue };
         let occupancy = SeatState::Reserved {
             reservation_id: reservation.reservation_id,
@@ -70,10 +80,10 @@ fn take(
         };
         changes.push(Change::Seat(key, holdings::with_occupancy(seat, occupancy, now)));
     }
-    changes.extend(holdings::change_lines(state, reservation, now, |available, reserved, n| {
-        (available.saturating_sub(n), reserved.saturating_add(n))
+    changes.extend(holdings::change_lines(state, reservation, lines, now, |line, quantity| {
+        line.available = line.available.saturating_sub(quantity);
+        line.reserved = line.reserved.saturating_add(quantity);
     })?);
-    changes.push(Change::Reservation(reservation.clone()));
     Ok(changes)
 }
 
@@ -88,7 +98,7 @@ fn obstacle(
     let seats_that = |fails: &dyn Fn(Option<&Seat>) -> bool| -> Vec<SeatNumber> {
         seats.iter().filter(|(_, seat)| fails(*seat)).map(|(key, _)| key.number.clone()).collect()
     };
-    let lines_that = |fails: &dyn Fn(&Requested<'_>) -> bool| -> Vec<LineShortfall> {
+    let lines_that = |fails: &dyn Fn(&Requested<'_>) -> bool| -> Vec<RejectedLine> {
         lines.iter().filter(|requested| fails(requested)).map(shortfall).collect()
     };
     let missing_seats = seats_that(&|seat| seat.is_none());
@@ -99,30 +109,32 @@ fn obstacle(
     if !missing_lines.is_empty() {
         return Some(named(RejectionCode::SkuNotFound, Vec::new(), missing_lines));
     }
-    let is_taken = |seat: &Seat| !seat.occupancy.is_available_at(now);
+    let is_taken = |seat: &Seat| !seat.is_available_at(now);
     let taken = seats_that(&|seat| seat.is_some_and(is_taken));
     if !taken.is_empty() {
         return Some(named(RejectionCode::SeatsUnavailable, taken, Vec::new()));
     }
-    let short = lines_that(&|requested| {
-        let shortfall = shortfall(requested);
-        i64::try_from(shortfall.requested).is_ok_and(|wanted| wanted > shortfall.available)
-    });
+    let short = lines_that(&|(_, request, line)| is_short(request, *line));
     if !short.is_empty() && !injected_bug!(Oversell) {
         return Some(named(RejectionCode::InsufficientStock, Vec::new(), short));
     }
     None
 }
 
-fn shortfall((key, request, line): &Requested<'_>) -> LineShortfall {
-    LineShortfall {
-        sku: key.sku.clone(),
-        requested: request.quantity,
-        available: line.map_or(0, |line| line.available),
-    }
+/// Whether the line has less available than the quantity.
+pub(super) fn is_short(request: &OrderLine, line: Option<&StockLevel>) -> bool {
+    i64::try_from(request.quantity).is_ok_and(|wanted| wanted > available(line))
 }
 
-fn named(code: RejectionCode, seats: Vec<SeatNumber>, lines: Vec<LineShortfall>) -> Rejection {
+fn available(line: Option<&StockLevel>) -> i64 {
+    line.map_or(0, |line| line.available)
+}
+
+fn shortfall((_, request, line): &Requested<'_>) -> RejectedLine {
+    RejectedLine::quantity(&request.sku, request.quantity, available(*line))
+}
+
+fn named(code: RejectionCode, seats: Vec<SeatNumber>, lines: Vec<RejectedLine>) -> Rejection {
     let message = match code {
         RejectionCode::SeatNotFound => format!("{} of the seats do not exist", seats.len()),
         RejectionCode::SeatsUnavailable => format!("{} of the seats are not free", seats.len()),

@@ -2,15 +2,17 @@
 
 use std::ops::Range;
 
-use super::{Change, DecideError, State, Verdict, bounds};
+use super::{Change, DecideError, ItemKey, Limits, State, Verdict, bounds};
 use crate::domain::{
-    LineKey, LineShortfall, OrderLine, Outcome, PoolId, Restock, RestockMode, RestockSummary, Seat,
-    SeatChange, SeatDetails, SeatKey, SeatState, StockLevel, Timestamp,
+    LineChange, LineKey, Outcome, PoolId, RejectedLine, Rejection, RejectionCode, Restock,
+    RestockMode, RestockStatus, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, SeatState,
+    StockLevel, Timestamp,
 };
 
-/// How to treat a line that would exceed the bound of on hand.
+/// How to treat a line that is not at its expected version, or would go below zero or beyond the
+/// bound of on hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OverBound {
+pub enum InapplicableLine {
     /// Reject the command, naming every such line.
     Reject,
     /// Leave the line unchanged and count it as skipped: other chunks of the command have already
@@ -18,16 +20,40 @@ pub enum OverBound {
     Skip,
 }
 
-/// Decides a restock that fits one transaction.
+/// Decides a restock that fits one transaction. Checks in the contract's order: `as_of`, expected
+/// versions, stock to remove, bound of on hand.
 pub(super) fn decide(
     state: &mut State,
     pool: &PoolId,
     restock: &Restock,
+    limits: &Limits,
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
+    bounds::check_as_of(restock.as_of, limits, now)?;
     let range = 0..restock.entries();
-    let entries = RestockEntries { pool, restock, range, over_bound: OverBound::Reject };
-    Ok(Outcome::Restocked { restock: apply_entries(state, &entries, now)? }.into())
+    let inapplicable = InapplicableLine::Reject;
+    let entries = RestockEntries { pool, restock, range, inapplicable };
+    let applied = apply_entries(state, &entries, now)?;
+    Ok(Verdict {
+        outcome: restocked(restock, applied.summary),
+        read_dependencies: applied.read_dependencies,
+    })
+}
+
+/// The outcome of a restock that was applied.
+#[must_use]
+pub fn restocked(command: &Restock, restock: RestockSummary) -> Outcome {
+    let Restock { reason, reference, .. } = command;
+    Outcome::Restocked { restock, reason: reason.clone(), reference: reference.clone() }
+}
+
+/// The effects of entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppliedEntries {
+    /// The numbers applied and skipped.
+    pub summary: RestockSummary,
+    /// Lines that are at their expected version and that the entries do not change.
+    pub read_dependencies: Vec<ItemKey>,
 }
 
 /// Entries of a restock.
@@ -39,22 +65,21 @@ pub struct RestockEntries<'a> {
     pub restock: &'a Restock,
     /// The range of its entries to apply, counted over the seats and then the lines.
     pub range: Range<usize>,
-    /// How to treat a line that would exceed the bound of on hand.
-    pub over_bound: OverBound,
+    /// How to treat a line that cannot be applied.
+    pub inapplicable: InapplicableLine,
 }
 
 /// Applies the entries. An entry that changes nothing counts as applied and is not written.
 ///
 /// # Errors
-/// [`DecideError`]; [`DecideError::Rejected`] only with [`OverBound::Reject`].
+/// [`DecideError`]; [`DecideError::Rejected`] only with [`InapplicableLine::Reject`].
 pub fn apply_entries(
     state: &mut State,
     entries: &RestockEntries<'_>,
     now: Timestamp,
-) -> Result<RestockSummary, DecideError> {
-    let RestockEntries { pool, restock, range, over_bound } = entries;
-    let mut pass =
-        Pass { now, summary: RestockSummary::default(), changes: Vec::new(), over: Vec::new() };
+) -> Result<AppliedEntries, DecideError> {
+    let RestockEntries { pool, restock, range, inapplicable } = entries;
+    let mut pass = Pass { now, ..Pass::default() };
     let seats_end = restock.seats.len();
     for change in slice(&restock.seats, range.start, range.end) {
         pass.seat(state, pool, change)?;
@@ -67,17 +92,12 @@ pub fn apply_entries(
     for request in lines {
         pass.line(state, pool, restock, request)?;
     }
-    if !pass.over.is_empty() {
-        match over_bound {
-            OverBound::Reject => return Err(bounds::beyond_on_hand_max(pass.over).into()),
-            OverBound::Skip => pass.over.into_iter().for_each(|line| {
-                pass.summary.lines_skipped = pass.summary.lines_skipped.saturating_add(1);
-                note_skipped(&mut pass.summary, line.sku.as_str());
-            }),
-        }
+    match inapplicable {
+        InapplicableLine::Reject => pass.inapplicable.reject()?,
+        InapplicableLine::Skip => pass.skip_inapplicable(),
     }
     state.apply(pass.changes);
-    Ok(pass.summary)
+    Ok(AppliedEntries { summary: pass.summary, read_dependencies: pass.read_dependencies })
 }
 
 fn slice<T>(entries: &[T], start: usize, end: usize) -> &[T] {
@@ -91,11 +111,45 @@ fn note_skipped(summary: &mut RestockSummary, name: &str) {
     }
 }
 
+/// Lines that cannot be applied, by the check that failed.
+#[derive(Default)]
+struct InapplicableLines {
+    versions: Vec<RejectedLine>,
+    short: Vec<RejectedLine>,
+    over: Vec<RejectedLine>,
+}
+
+impl InapplicableLines {
+    /// Rejects the command for the first check that failed.
+    fn reject(&self) -> Result<(), DecideError> {
+        let rejection = |code, message, lines: &[RejectedLine]| Rejection {
+            code,
+            message,
+            seats: Vec::new(),
+            lines: lines.to_vec(),
+        };
+        if !self.versions.is_empty() {
+            let message = format!("{} lines are not at expected_version", self.versions.len());
+            return Err(rejection(RejectionCode::VersionMismatch, message, &self.versions).into());
+        }
+        if !self.short.is_empty() {
+            let message = format!("{} of the lines have too little available", self.short.len());
+            return Err(rejection(RejectionCode::InsufficientStock, message, &self.short).into());
+        }
+        match self.over.is_empty() {
+            true => Ok(()),
+            false => Err(bounds::beyond_on_hand_max(self.over.clone()).into()),
+        }
+    }
+}
+
+#[derive(Default)]
 struct Pass {
     now: Timestamp,
     summary: RestockSummary,
     changes: Vec<Change>,
-    over: Vec<LineShortfall>,
+    read_dependencies: Vec<ItemKey>,
+    inapplicable: InapplicableLines,
 }
 
 impl Pass {
@@ -114,9 +168,13 @@ impl Pass {
             Some(seat)
                 if seat.occupancy.reservation_id().is_some() && !injected_bug!(RestockReserved) =>
             {
-                self.summary.seats_skipped = self.summary.seats_skipped.saturating_add(1);
-                note_skipped(&mut self.summary, change.number.as_str());
-                return Ok(());
+                let Some(withheld) = withheld(seat, change) else {
+                    self.skip_seat(change);
+                    return Ok(());
+                };
+                let version = seat.version.saturating_add(1);
+                let marked = Seat { withheld, version, updated_at: self.now, ..seat.clone() };
+                Some(marked).filter(|marked| marked.withheld != seat.withheld)
             }
             Some(seat) => Some(updated_seat(seat, change, self.now)).filter(|updated| {
                 updated.details != seat.details || updated.occupancy != seat.occupancy
@@ -127,41 +185,81 @@ impl Pass {
         Ok(())
     }
 
+    fn skip_seat(&mut self, change: &SeatChange) {
+        self.summary.seats_skipped = self.summary.seats_skipped.saturating_add(1);
+        note_skipped(&mut self.summary, change.number.as_str());
+    }
+
+    fn skip_line(&mut self, sku: &str) {
+        self.summary.lines_skipped = self.summary.lines_skipped.saturating_add(1);
+        note_skipped(&mut self.summary, sku);
+    }
+
+    fn skip_inapplicable(&mut self) {
+        let InapplicableLines { versions, short, over } = std::mem::take(&mut self.inapplicable);
+        for line in versions.iter().chain(&short).chain(&over) {
+            self.skip_line(line.sku().as_str());
+        }
+    }
+
     fn line(
         &mut self,
         state: &State,
         pool: &PoolId,
         restock: &Restock,
-        request: &OrderLine,
+        request: &LineChange,
     ) -> Result<(), DecideError> {
         let key = LineKey { pool: pool.clone(), sku: request.sku.clone() };
         let found = state.line(&key)?;
+        let actual = found.map_or(0, |line| line.version);
+        let mismatch = request.expected_version.filter(|expected| *expected != actual);
+        if let Some(expected) = mismatch.filter(|_| !injected_bug!(IgnoreExpectedVersion)) {
+            let sku = request.sku.clone();
+            self.inapplicable.versions.push(RejectedLine::Version { sku, expected, actual });
+            return Ok(());
+        }
         let is_late = |line: &StockLevel| match (line.as_of, restock.as_of) {
             (Some(newest), Some(this)) => newest > this && !injected_bug!(ApplyOlder),
             _ => false,
         };
         if restock.mode == RestockMode::Set && found.is_some_and(is_late) {
-            self.summary.lines_skipped = self.summary.lines_skipped.saturating_add(1);
-            note_skipped(&mut self.summary, request.sku.as_str());
+            self.skip_line(request.sku.as_str());
             return Ok(());
         }
-        let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
-        let line = restocked_line(found, quantity, restock, self.now);
+        let line = restocked_line(found, request.quantity, restock, self.now);
+        let rejected = || RejectedLine::Quantity {
+            sku: request.sku.clone(),
+            requested: request.quantity,
+            available: found.map_or(0, |line| line.available),
+        };
+        let takes = restock.mode == RestockMode::Add && request.quantity < 0;
+        if takes && line.available < 0 && !injected_bug!(AddBelowZero) {
+            self.inapplicable.short.push(rejected());
+            return Ok(());
+        }
         if bounds::is_beyond_on_hand_max(&line) {
-            self.over.push(LineShortfall {
-                sku: request.sku.clone(),
-                requested: request.quantity,
-                available: found.map_or(0, |line| line.available),
-            });
+            self.inapplicable.over.push(rejected());
             return Ok(());
         }
         let is_change = found
             .is_none_or(|found| (found.available, found.as_of) != (line.available, line.as_of));
         if is_change {
             self.changes.push(Change::Line(key, line));
+        } else if request.expected_version.is_some() {
+            self.read_dependencies.push(ItemKey::Line(key));
         }
         self.summary.lines_applied = self.summary.lines_applied.saturating_add(1);
         Ok(())
+    }
+}
+
+/// Whether a RESERVED or BOOKED seat is withheld after the change; `None` if the change leaves such
+/// a seat alone.
+fn withheld(seat: &Seat, change: &SeatChange) -> Option<bool> {
+    match change.status {
+        Some(RestockStatus::Blocked) => Some(true),
+        Some(RestockStatus::Available) if seat.withheld => Some(false),
+        _ => None,
     }
 }
 
@@ -169,6 +267,7 @@ fn new_seat(change: &SeatChange, now: Timestamp) -> Seat {
     Seat {
         details: merged(&SeatDetails::default(), change),
         occupancy: change.status.map_or(SeatState::Available, SeatState::from),
+        withheld: false,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -179,6 +278,7 @@ fn updated_seat(seat: &Seat, change: &SeatChange, now: Timestamp) -> Seat {
     Seat {
         details: merged(&seat.details, change),
         occupancy: change.status.map_or_else(|| seat.occupancy.clone(), SeatState::from),
+        withheld: false,
         version: seat.version.saturating_add(1),
         created_at: seat.created_at,
         updated_at: now,
@@ -202,11 +302,12 @@ fn restocked_line(
     now: Timestamp,
 ) -> StockLevel {
     let reserved = found.map_or(0, |line| line.reserved);
+    let committed = found.map_or(0, |line| line.committed);
     let known_as_of = found.and_then(|line| line.as_of);
     let (available, as_of) = match restock.mode {
         RestockMode::Set => {
             let held = if injected_bug!(SetForgetsReserved) { 0 } else { reserved };
-            (quantity.saturating_sub(held), restock.as_of.or(known_as_of))
+            (quantity.saturating_sub(held).saturating_sub(committed), restock.as_of.or(known_as_of))
         }
         RestockMode::Add => {
             (found.map_or(0, |line| line.available).saturating_add(quantity), known_as_of)
@@ -215,6 +316,7 @@ fn restocked_line(
     StockLevel {
         available,
         reserved,
+        committed,
         as_of,
         version: found.map_or(1, |line| line.version.saturating_add(1)),
         updated_at: now,

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use super::DecideError;
-use crate::domain::{LineKey, Reservation, ReservationId, Seat, SeatKey, StockLevel};
+use crate::domain::{
+    Changes, ItemState, LineKey, Reservation, ReservationId, Seat, SeatKey, SeatState, StockLevel,
+};
 
 /// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +59,31 @@ impl Change {
             Self::Line(_, line) => line.version,
         }
     }
+}
+
+/// The changed seats and lines, in order, as a result lists them.
+#[must_use]
+pub fn listed(changes: &[Change]) -> Changes {
+    let states = changes.iter().filter_map(|change| match change {
+        Change::Reservation(_) => None,
+        Change::Seat(key, seat) => Some(ItemState::Seat {
+            seat_number: key.number.clone(),
+            version: seat.version,
+            status: seat.occupancy.status(),
+            reserved_until: match seat.occupancy {
+                SeatState::Reserved { until, .. } => Some(until),
+                _ => None,
+            },
+        }),
+        Change::Line(key, line) => Some(ItemState::Line {
+            sku: key.sku.clone(),
+            version: line.version,
+            on_hand: line.on_hand(),
+            available: line.available,
+            reserved: line.reserved,
+        }),
+    });
+    Changes::Listed(states.collect())
 }
 
 /// Lines whose available crossed zero, counted per direction so that one does not hide the other.

@@ -8,8 +8,8 @@ use super::{
     venue::text,
 };
 use crate::domain::{
-    Action, Cancel, Confirm, GroupId, OrderLine, Outcome, PoolId, Reservation, ReservationId,
-    Reserve, Restock, RestockMode,
+    Action, Cancel, Confirm, GroupId, LineChange, OrderLine, Outcome, PoolId, Reservation,
+    ReservationId, Reserve, Restock, RestockMode,
 };
 
 /// A customer, or a manager who restocks.
@@ -118,10 +118,10 @@ impl Customer {
         reservation: &Reservation,
         expected: ExpectedOutcomes,
     ) -> anyhow::Result<()> {
+        let booking_id = text(format!("booking-{}", self.name))?;
         let confirm = Confirm {
-            reservation_id: reservation.reservation_id,
-            booking_id: text(format!("booking-{}", self.name))?,
             user_id: Some(text(&self.name)?),
+            ..Confirm::new(reservation.reservation_id, booking_id)
         };
         let command = self.next(Action::Confirm(confirm), expected);
         self.request(command).await.map(|_| ())
@@ -135,10 +135,9 @@ impl Customer {
         expected: ExpectedOutcomes,
     ) -> anyhow::Result<()> {
         let cancel = Cancel {
-            reservation_id: reservation.reservation_id,
-            user_id: None,
             reason: Some(text("changed my mind")?),
             refund,
+            ..Cancel::new(reservation.reservation_id)
         };
         let command = self.next(Action::Cancel(cancel), expected);
         self.request(command).await.map(|_| ())
@@ -153,8 +152,7 @@ impl Customer {
     }
 
     /// Adds to lines of the pool.
-    pub async fn add(&mut self, lines: Vec<OrderLine>) -> anyhow::Result<()> {
-        let mode = RestockMode::Add;
-        self.restock(Restock { seats: Vec::new(), lines, mode, as_of: None }).await
+    pub async fn add(&mut self, lines: Vec<LineChange>) -> anyhow::Result<()> {
+        self.restock(Restock::new(Vec::new(), lines, RestockMode::Add)).await
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        CommandKey, LineKey, OrderLine, PoolId, Reservation, ReservationId, ReservationStatus,
+        CommandKey, LineChange, LineKey, PoolId, Reservation, ReservationId, ReservationStatus,
         SeatNumber, Timestamp,
     },
     message::DecodedResult,
@@ -98,7 +98,7 @@ pub struct Expectations {
     commands: BTreeMap<CommandKey, ExpectedCommand>,
     reservations: BTreeMap<ReservationId, TrackedReservation>,
     running_out: BTreeSet<ReservationId>,
-    stock: BTreeMap<LineKey, u64>,
+    stock: BTreeMap<LineKey, i64>,
 }
 
 impl Expectations {
@@ -114,7 +114,7 @@ impl Expectations {
     }
 
     /// Records the quantities that were put on sale or added.
-    pub fn stocked(&mut self, pool: &PoolId, lines: &[OrderLine]) {
+    pub fn stocked(&mut self, pool: &PoolId, lines: &[LineChange]) {
         for line in lines {
             let key = LineKey { pool: pool.clone(), sku: line.sku.clone() };
             *self.stock.entry(key).or_default() += line.quantity;

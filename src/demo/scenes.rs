@@ -11,6 +11,7 @@ use super::{
     expectations::result,
     venue::{self, BLOCKED, STORE_SKUS, line, sku, text},
 };
+use crate::domain::LineChange;
 
 /// A scene that was played.
 #[derive(Clone, Debug)]
@@ -234,7 +235,7 @@ async fn store(client: &Arc<DemoClient>) -> Played {
         kim.confirm(&held, &[result::CONFIRMED]).await?;
     }
     kim.reserve(&[], &[line("no-such-sku", 1)?], None, &["SKU_NOT_FOUND"]).await?;
-    kiosk.add(basket(5)?).await?;
+    kiosk.add(basket(5)?.into_iter().map(LineChange::from).collect()).await?;
     if let Some(held) = kim.reserve(&[], &basket(2)?, None, &[result::RESERVED]).await? {
         kim.confirm(&held, &[result::CONFIRMED]).await?;
     }

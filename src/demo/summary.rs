@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt::Write as _, io};
 use serde::Serialize;
 
 use super::{expectations::result, scenes::Scene};
-use crate::terminal::{Output, Table};
+use crate::{
+    domain::SeatStatus,
+    terminal::{Output, Table},
+};
 
 /// The results of the demo.
 #[derive(Clone, Debug, Serialize)]
@@ -40,7 +43,7 @@ pub struct DemoSummary {
     /// Messages in the dead-letter queues at the end.
     pub dead_letters: usize,
     /// Seats of the event by status at the end.
-    pub seats: BTreeMap<&'static str, u64>,
+    pub seats: BTreeMap<SeatStatus, u64>,
     /// From the first command to the last result.
     pub seconds: f64,
     /// The problems; empty if all is well.

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use crate::domain::{
-    InvalidText, OrderLine, PoolId, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber,
+    InvalidText, LineChange, OrderLine, PoolId, Restock, RestockMode, RestockStatus, SeatChange,
+    SeatNumber,
 };
 
 /// The event's id.
@@ -90,16 +91,17 @@ pub fn event_restock() -> Result<Restock, InvalidText> {
             }
         }
     }
-    let lines = [LAWN, PARKING].map(|(sku, quantity)| line(sku, quantity));
+    let lines = [LAWN, PARKING].map(|(sku, quantity)| line(sku, quantity).map(LineChange::from));
     let lines = lines.into_iter().collect::<Result<_, _>>()?;
-    Ok(Restock { seats, lines, mode: RestockMode::Set, as_of: None })
+    Ok(Restock::new(seats, lines, RestockMode::Set))
 }
 
 /// The restock that fills the store.
 pub fn store_restock() -> Result<Restock, InvalidText> {
-    let lines = (1..=STORE_SKUS).map(|number| line(&sku(number), STORE_QUANTITY));
+    let lines =
+        (1..=STORE_SKUS).map(|number| line(&sku(number), STORE_QUANTITY).map(LineChange::from));
     let lines = lines.collect::<Result<_, _>>()?;
-    Ok(Restock { seats: Vec::new(), lines, mode: RestockMode::Set, as_of: None })
+    Ok(Restock::new(Vec::new(), lines, RestockMode::Set))
 }
 
 /// A SKU of the store, counted from 1.

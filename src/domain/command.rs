@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    BookingId, CommandKey, Label, OrderLine, PoolId, Price, Reason, ReservationId, RestockStatus,
-    SeatNumber, Timestamp, UserId,
+    BookingId, CommandKey, Goods, Label, OrderLine, PoolId, Price, Reason, Reference,
+    ReservationId, RestockStatus, SeatNumber, Sku, Timestamp, UserId,
 };
 
 /// The default length of a hold, seconds.
@@ -17,6 +17,9 @@ pub const RESERVE_ENTRIES_MAX: usize = 97;
 /// The most seats and lines in one restock.
 pub const RESTOCK_ENTRIES_MAX: usize = 10_000;
 
+/// The most that the setting for the longest hold in all may say, seconds: a year.
+pub const HOLD_TOTAL_SECONDS_MAX: u32 = 31_622_400;
+
 /// One requested change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -24,6 +27,9 @@ pub struct Command {
     pub key: CommandKey,
     /// The digest of its content, to distinguish a repetition from a reuse of its identity.
     pub digest: Digest,
+    /// CloudEvents' `expirytime`: a command decided later is rejected `COMMAND_EXPIRED`. Not part of
+    /// the digest.
+    pub deadline: Option<Timestamp>,
     /// The pool it names.
     pub pool: PoolId,
     /// The requested change.
@@ -35,8 +41,14 @@ pub struct Command {
 pub enum Action {
     /// Hold seats and lines.
     Reserve(Reserve),
+    /// Hold for longer.
+    Extend(Extend),
+    /// Change what is held.
+    Modify(Modify),
     /// Turn a hold into a sale.
     Confirm(Confirm),
+    /// Record that sold goods have left.
+    Fulfil(Fulfil),
     /// Release a hold, or with `refund` a sale.
     Cancel(Cancel),
     /// Create or update seats and lines.
@@ -51,7 +63,10 @@ impl Action {
     pub fn command_type(&self) -> CommandType {
         match self {
             Self::Reserve(_) => CommandType::Reserve,
+            Self::Extend(_) => CommandType::Extend,
+            Self::Modify(_) => CommandType::Modify,
             Self::Confirm(_) => CommandType::Confirm,
+            Self::Fulfil(_) => CommandType::Fulfil,
             Self::Cancel(_) => CommandType::Cancel,
             Self::Restock(_) => CommandType::Restock,
             Self::Expire(_) => CommandType::Expire,
@@ -64,8 +79,14 @@ impl Action {
 pub enum CommandType {
     /// `inventory.reserve.v1`
     Reserve,
+    /// `inventory.extend.v1`
+    Extend,
+    /// `inventory.modify.v1`
+    Modify,
     /// `inventory.confirm.v1`
     Confirm,
+    /// `inventory.fulfil.v1`
+    Fulfil,
     /// `inventory.cancel.v1`
     Cancel,
     /// `inventory.restock.v1`
@@ -76,15 +97,26 @@ pub enum CommandType {
 
 impl CommandType {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Reserve, Self::Confirm, Self::Cancel, Self::Restock, Self::Expire];
+    pub const ALL: [Self; 8] = [
+        Self::Reserve,
+        Self::Extend,
+        Self::Modify,
+        Self::Confirm,
+        Self::Fulfil,
+        Self::Cancel,
+        Self::Restock,
+        Self::Expire,
+    ];
 
     /// The CloudEvents `type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reserve => "inventory.reserve.v1",
+            Self::Extend => "inventory.extend.v1",
+            Self::Modify => "inventory.modify.v1",
             Self::Confirm => "inventory.confirm.v1",
+            Self::Fulfil => "inventory.fulfil.v1",
             Self::Cancel => "inventory.cancel.v1",
             Self::Restock => "inventory.restock.v1",
             Self::Expire => "inventory.expire.v1",
@@ -115,6 +147,48 @@ pub struct Reserve {
     pub hold_seconds: Option<u32>,
 }
 
+/// `inventory.extend.v1`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extend {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The remaining hold, seconds, 1…[`HOLD_SECONDS_MAX`]. Never shortens the hold.
+    pub hold_seconds: u32,
+    /// The expected owner, if the sender wants it checked.
+    pub user_id: Option<UserId>,
+}
+
+/// `inventory.modify.v1`. Adds and removes 1…[`RESERVE_ENTRIES_MAX`] seats and lines in all, none
+/// twice; seats only if the pool is an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Modify {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// What it takes in addition.
+    pub add: Holdings,
+    /// What it releases.
+    pub remove: Holdings,
+    /// The expected owner, if the sender wants it checked.
+    pub user_id: Option<UserId>,
+}
+
+/// Seats and lines of one reservation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Seats.
+    pub seats: Vec<SeatNumber>,
+    /// Lines.
+    pub lines: Vec<OrderLine>,
+}
+
+impl Holdings {
+    /// Seats and lines together.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.seats.len().saturating_add(self.lines.len())
+    }
+}
+
 /// `inventory.confirm.v1`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirm {
@@ -123,6 +197,29 @@ pub struct Confirm {
     /// The booking it becomes.
     pub booking_id: BookingId,
     /// The owner, if the sender wants it checked.
+    pub user_id: Option<UserId>,
+    /// Whether the goods of its lines leave with the sale.
+    pub goods: Goods,
+    /// Whether a reservation that has run out is booked all the same, if everything it held is still
+    /// free or its own.
+    pub allow_expired: bool,
+}
+
+impl Confirm {
+    /// A confirm for any owner, whose goods leave.
+    #[must_use]
+    pub fn new(reservation_id: ReservationId, booking_id: BookingId) -> Self {
+        let (goods, allow_expired) = (Goods::Leave, false);
+        Self { reservation_id, booking_id, user_id: None, goods, allow_expired }
+    }
+}
+
+/// `inventory.fulfil.v1`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fulfil {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The expected owner, if the sender wants it checked.
     pub user_id: Option<UserId>,
 }
 
@@ -137,6 +234,17 @@ pub struct Cancel {
     pub reason: Option<Reason>,
     /// Whether a CONFIRMED reservation may be cancelled.
     pub refund: bool,
+    /// What its seats become; BLOCKED for an event that is called off.
+    pub seats_to: RestockStatus,
+}
+
+impl Cancel {
+    /// A cancel of a hold by anyone, whose seats go back on sale.
+    #[must_use]
+    pub fn new(reservation_id: ReservationId) -> Self {
+        let (refund, seats_to) = (false, RestockStatus::Available);
+        Self { reservation_id, user_id: None, reason: None, refund, seats_to }
+    }
 }
 
 /// `inventory.expire.v1`
@@ -152,15 +260,50 @@ pub struct Expire {
 pub struct Restock {
     /// Seats to create or update.
     pub seats: Vec<SeatChange>,
-    /// Lines to set or add to; a quantity may be 0.
-    pub lines: Vec<OrderLine>,
+    /// Lines to set or add to.
+    pub lines: Vec<LineChange>,
     /// The meaning of the quantities. Without lines it has no effect.
     pub mode: RestockMode,
     /// When the quantities were counted.
     pub as_of: Option<Timestamp>,
+    /// The reason for the change, repeated in the result.
+    pub reason: Option<Reason>,
+    /// The document behind the change, repeated in the result.
+    pub reference: Option<Reference>,
+}
+
+/// A line to set or add to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineChange {
+    /// The line's SKU.
+    pub sku: Sku,
+    /// With `set`: 0…[`super::QUANTITY_MAX`]. With `add` possibly negative, for damage or theft.
+    pub quantity: i64,
+    /// The version that the line must be at; 0 for a SKU that must not exist.
+    pub expected_version: Option<u64>,
+}
+
+impl LineChange {
+    /// A change at any version.
+    #[must_use]
+    pub fn new(sku: Sku, quantity: i64) -> Self {
+        Self { sku, quantity, expected_version: None }
+    }
+}
+
+impl From<OrderLine> for LineChange {
+    fn from(line: OrderLine) -> Self {
+        Self::new(line.sku, i64::try_from(line.quantity).unwrap_or(i64::MAX))
+    }
 }
 
 impl Restock {
+    /// A restock without `as_of`, reason and reference.
+    #[must_use]
+    pub fn new(seats: Vec<SeatChange>, lines: Vec<LineChange>, mode: RestockMode) -> Self {
+        Self { seats, lines, mode, as_of: None, reason: None, reference: None }
+    }
+
     /// The number of seats and lines together.
     #[must_use]
     pub fn entries(&self) -> usize {

@@ -46,6 +46,15 @@ fn checked_store(text: &str, max_bytes: usize) -> Result<Arc<str>, InvalidText> 
     Ok(Arc::from(text))
 }
 
+fn checked_reference(text: &str, max_bytes: usize) -> Result<Arc<str>, InvalidText> {
+    // RFC 3986, section 2: the characters of a URI are these of ASCII.
+    let in_uri = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b);
+    if text.is_empty() || text.len() > max_bytes || !text.bytes().all(in_uri) {
+        return Err(InvalidText { expected: format!("a URI of 1 to {max_bytes} characters") });
+    }
+    Ok(Arc::from(text))
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $max_bytes:literal, $check:ident) => {
         $(#[$doc])*
@@ -108,8 +117,10 @@ text_id!(/// The booking that a confirmation belongs to.
     BookingId, 128, checked);
 text_id!(/// A section, row number or seat type.
     Label, 128, checked);
-text_id!(/// Why a reservation was cancelled.
+text_id!(/// Why a reservation was cancelled, or stock changed.
     Reason, 256, checked);
+text_id!(/// The document behind a change of stock: a URI or a relative reference (RFC 3986).
+    Reference, 512, checked_reference);
 text_id!(/// The CloudEvents `source` of a command.
     Source, 512, checked);
 text_id!(/// The CloudEvents `id` of a command, unique within its source.

@@ -1,8 +1,12 @@
 //! Reservations: seats and lines held for one user.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
-use super::{BookingId, PoolId, ReservationId, SeatNumber, Sku, Timestamp, UserId};
+use super::{
+    BookingId, InvalidText, PoolId, ReservationId, SeatNumber, Sku, Source, Timestamp, UserId,
+};
 
 /// Seats and/or lines held for one user until `expires_at`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -11,30 +15,46 @@ pub struct Reservation {
     pub reservation_id: ReservationId,
     /// The pool of the seats and lines.
     pub pool: PoolId,
+    /// The `source` of the command that made it.
+    pub source: Source,
     /// The user it is for.
     pub user_id: UserId,
     /// Its current status.
     pub status: ReservationStatus,
     /// Goes up by one at each change; 1 when created.
     pub version: u64,
-    /// The seats it was made for, in the order requested. Another reservation may since have taken
+    /// The seats it holds or held, in the order requested. Another reservation may since have taken
     /// them over.
     pub seats: Vec<SeatNumber>,
-    /// The lines it was made for, in the order requested.
+    /// The lines it holds or held, in the order requested.
     pub lines: Vec<OrderLine>,
     /// The booking id of the confirm; `None` before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booking_id: Option<BookingId>,
+    /// Whether the goods of its lines left when it was confirmed; `None` before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goods: Option<Goods>,
+    /// When goods that had stayed left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fulfilled_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When the hold runs out, a whole second.
     pub expires_at: Timestamp,
-    /// When it became CANCELLED or EXPIRED.
+    /// When it became CANCELLED or EXPIRED. A CONFIRMED reservation has one if it had expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
 }
 
 impl Reservation {
+    /// Whether its lines are sold and still there: `committed`.
+    #[must_use]
+    pub fn has_committed_goods(&self) -> bool {
+        self.status == ReservationStatus::Confirmed
+            && self.goods == Some(Goods::Stay)
+            && self.fulfilled_at.is_none()
+    }
+
     /// When its retention begins: when it was CANCELLED or EXPIRED. `None` while it is held, and
     /// for a sale, which is kept permanently.
     #[must_use]
@@ -43,6 +63,39 @@ impl Reservation {
             ReservationStatus::Cancelled | ReservationStatus::Expired => self.ended_at,
             ReservationStatus::Active | ReservationStatus::Confirmed => None,
         }
+    }
+}
+
+/// Whether sold goods leave with the sale.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Goods {
+    /// They leave when they are sold.
+    #[default]
+    Leave,
+    /// They stay, as `committed`, until `inventory.fulfil.v1`.
+    Stay,
+}
+
+impl Goods {
+    /// The contract's name of the value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leave => "leave",
+            Self::Stay => "stay",
+        }
+    }
+}
+
+impl FromStr for Goods {
+    type Err = InvalidText;
+
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let found = [Self::Leave, Self::Stay].into_iter().find(|goods| goods.as_str() == text);
+        found.ok_or_else(|| InvalidText { expected: "leave or stay".to_owned() })
     }
 }
 

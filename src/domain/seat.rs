@@ -14,6 +14,9 @@ pub struct Seat {
     pub details: SeatDetails,
     /// Its status and owner.
     pub occupancy: SeatState,
+    /// Whether a RESERVED or BOOKED seat becomes BLOCKED, not AVAILABLE, when it is released. Its
+    /// hold cannot be taken over after it has run out.
+    pub withheld: bool,
     /// Goes up by one at each change; 1 when created.
     pub version: u64,
     /// When it was created.
@@ -62,15 +65,57 @@ pub enum SeatState {
     Blocked,
 }
 
-impl SeatState {
-    /// The contract's name of the state.
+impl Seat {
+    /// Whether a reserve may take the seat at `now`: AVAILABLE, or RESERVED by a hold that has run
+    /// out and not withheld.
     #[must_use]
-    pub fn status(&self) -> &'static str {
+    pub fn is_available_at(&self, now: Timestamp) -> bool {
+        (!self.withheld || injected_bug!(ForgetWithheld)) && self.occupancy.is_available_at(now)
+    }
+}
+
+/// The status of a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SeatStatus {
+    /// On sale.
+    Available,
+    /// Held for a reservation.
+    Reserved,
+    /// Sold.
+    Booked,
+    /// Kept off sale.
+    Blocked,
+}
+
+impl SeatStatus {
+    /// The contract's name of the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Available => "AVAILABLE",
-            Self::Reserved { .. } => "RESERVED",
-            Self::Booked { .. } => "BOOKED",
+            Self::Reserved => "RESERVED",
+            Self::Booked => "BOOKED",
             Self::Blocked => "BLOCKED",
+        }
+    }
+}
+
+impl fmt::Display for SeatStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl SeatState {
+    /// The status, without the owner.
+    #[must_use]
+    pub fn status(&self) -> SeatStatus {
+        match self {
+            Self::Available => SeatStatus::Available,
+            Self::Reserved { .. } => SeatStatus::Reserved,
+            Self::Booked { .. } => SeatStatus::Booked,
+            Self::Blocked => SeatStatus::Blocked,
         }
     }
 
@@ -85,10 +130,8 @@ impl SeatState {
         }
     }
 
-    /// Whether a reserve may take the seat at `now`: AVAILABLE, or RESERVED by a hold that has run
-    /// out.
-    #[must_use]
-    pub fn is_available_at(&self, now: Timestamp) -> bool {
+    /// AVAILABLE, or RESERVED by a hold that has run out.
+    fn is_available_at(&self, now: Timestamp) -> bool {
         match self {
             Self::Available => true,
             Self::Reserved { until, .. } => *until <= now || injected_bug!(TakeHeldSeat),

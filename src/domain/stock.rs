@@ -17,13 +17,15 @@ pub struct LineKey {
     pub sku: Sku,
 }
 
-/// A counted quantity. `on_hand = available + reserved` holds by construction.
+/// A counted quantity. `on_hand = available + reserved + committed` holds by construction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StockLevel {
     /// May be sold. Below zero after a shortfall: nothing is sold until it is positive.
     pub available: i64,
     /// Held by ACTIVE reservations.
     pub reserved: i64,
+    /// Sold and still there, until a fulfil.
+    pub committed: i64,
     /// The newest `as_of` of an applied `set`.
     pub as_of: Option<Timestamp>,
     /// Goes up by one at each change; 1 when created.
@@ -33,9 +35,9 @@ pub struct StockLevel {
 }
 
 impl StockLevel {
-    /// The physical quantity, `available + reserved`.
+    /// The physical quantity, `available + reserved + committed`.
     #[must_use]
     pub fn on_hand(&self) -> i64 {
-        self.available.saturating_add(self.reserved)
+        self.available.saturating_add(self.reserved).saturating_add(self.committed)
     }
 }

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::trace::TraceContext;
 use crate::domain::{
-    Action, BookingId, CommandId, CommandKey, GroupId, Label, OrderLine, PoolId, Price, Reason,
-    ReservationId, Restock, RestockMode, RestockStatus, SeatChange, SeatNumber, Source, StoreId,
-    Timestamp, UserId,
+    Action, BookingId, Cancel, CommandId, CommandKey, Confirm, Goods, GroupId, Holdings, Label,
+    LineChange, Modify, OrderLine, PoolId, Price, Reason, Reference, ReservationId, Reserve,
+    Restock, RestockMode, RestockStatus, SeatChange, SeatNumber, Sku, Source, StoreId, Timestamp,
+    UserId,
 };
 
 /// A command to send.
@@ -16,6 +17,8 @@ pub struct OutgoingCommand {
     pub key: CommandKey,
     /// The CloudEvents `time`.
     pub time: Timestamp,
+    /// Decided later than this, it is rejected: `expirytime`.
+    pub deadline: Option<Timestamp>,
     /// The pool it names.
     pub pool: PoolId,
     /// The requested change.
@@ -51,6 +54,7 @@ pub fn encode_command(command: &OutgoingCommand) -> String {
         source: &command.key.source,
         r#type: command.action.command_type().as_str(),
         time: command.time,
+        expirytime: command.deadline,
         datacontenttype: "application/json",
         traceparent: command.traceparent.as_ref().map(TraceContext::traceparent),
         tracestate: command.traceparent.as_ref().and_then(TraceContext::tracestate),
@@ -79,6 +83,8 @@ struct CommandBody<'a> {
     source: &'a Source,
     r#type: &'static str,
     time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expirytime: Option<Timestamp>,
     datacontenttype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
@@ -102,14 +108,26 @@ struct CommandData<'a> {
     booking_id: Option<&'a BookingId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seats: Option<Seats<'a>>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    lines: &'a [OrderLine],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<Lines<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    add: Option<HoldingsBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remove: Option<HoldingsBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_seconds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    goods: Option<Goods>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_expired: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a Reference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     refund: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats_to: Option<RestockStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +139,56 @@ struct CommandData<'a> {
 enum Seats<'a> {
     Numbers(&'a [SeatNumber]),
     Changes(Vec<ChangeBody<'a>>),
+}
+
+impl<'a> Seats<'a> {
+    fn named(seats: &'a [SeatNumber]) -> Option<Self> {
+        (!seats.is_empty()).then_some(Self::Numbers(seats))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Lines<'a> {
+    Ordered(&'a [OrderLine]),
+    Changes(Vec<LineChangeBody<'a>>),
+}
+
+impl<'a> Lines<'a> {
+    fn ordered(lines: &'a [OrderLine]) -> Option<Self> {
+        (!lines.is_empty()).then_some(Self::Ordered(lines))
+    }
+}
+
+#[derive(Serialize)]
+struct LineChangeBody<'a> {
+    sku: &'a Sku,
+    quantity: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_version: Option<u64>,
+}
+
+impl<'a> From<&'a LineChange> for LineChangeBody<'a> {
+    fn from(change: &'a LineChange) -> Self {
+        let LineChange { sku, quantity, expected_version } = change;
+        Self { sku, quantity: *quantity, expected_version: *expected_version }
+    }
+}
+
+#[derive(Serialize)]
+struct HoldingsBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<Seats<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<Lines<'a>>,
+}
+
+impl<'a> HoldingsBody<'a> {
+    fn of(holdings: &'a Holdings) -> Option<Self> {
+        let body =
+            Self { seats: Seats::named(&holdings.seats), lines: Lines::ordered(&holdings.lines) };
+        (holdings.entries() > 0).then_some(body)
+    }
 }
 
 #[derive(Serialize)]
@@ -158,43 +226,83 @@ impl<'a> CommandData<'a> {
             PoolId::Store(id) => Self { store_id: Some(id), ..Self::default() },
         };
         match action {
-            Action::Reserve(reserve) => Self {
-                reservation_id: Some(reserve.reservation_id),
-                user_id: Some(&reserve.user_id),
-                seats: (!reserve.seats.is_empty()).then_some(Seats::Numbers(&reserve.seats)),
-                lines: &reserve.lines,
-                hold_seconds: reserve.hold_seconds,
+            Action::Reserve(reserve) => data.reserve(reserve),
+            Action::Extend(extend) => Self {
+                reservation_id: Some(extend.reservation_id),
+                user_id: extend.user_id.as_ref(),
+                hold_seconds: Some(extend.hold_seconds),
                 ..data
             },
-            Action::Confirm(confirm) => Self {
-                reservation_id: Some(confirm.reservation_id),
-                booking_id: Some(&confirm.booking_id),
-                user_id: confirm.user_id.as_ref(),
+            Action::Modify(modify) => data.modify(modify),
+            Action::Confirm(confirm) => data.confirm(confirm),
+            Action::Fulfil(fulfil) => Self {
+                reservation_id: Some(fulfil.reservation_id),
+                user_id: fulfil.user_id.as_ref(),
                 ..data
             },
-            Action::Cancel(cancel) => Self {
-                reservation_id: Some(cancel.reservation_id),
-                user_id: cancel.user_id.as_ref(),
-                reason: cancel.reason.as_ref(),
-                refund: cancel.refund.then_some(true),
-                ..data
-            },
+            Action::Cancel(cancel) => data.cancel(cancel),
             Action::Restock(restock) => data.restock(restock),
             Action::Expire(expire) => Self { reservation_id: Some(expire.reservation_id), ..data },
         }
     }
 
+    fn reserve(self, reserve: &'a Reserve) -> Self {
+        Self {
+            reservation_id: Some(reserve.reservation_id),
+            user_id: Some(&reserve.user_id),
+            seats: Seats::named(&reserve.seats),
+            lines: Lines::ordered(&reserve.lines),
+            hold_seconds: reserve.hold_seconds,
+            ..self
+        }
+    }
+
+    fn modify(self, modify: &'a Modify) -> Self {
+        Self {
+            reservation_id: Some(modify.reservation_id),
+            user_id: modify.user_id.as_ref(),
+            add: HoldingsBody::of(&modify.add),
+            remove: HoldingsBody::of(&modify.remove),
+            ..self
+        }
+    }
+
+    fn confirm(self, confirm: &'a Confirm) -> Self {
+        Self {
+            reservation_id: Some(confirm.reservation_id),
+            booking_id: Some(&confirm.booking_id),
+            user_id: confirm.user_id.as_ref(),
+            goods: (confirm.goods != Goods::Leave).then_some(confirm.goods),
+            allow_expired: confirm.allow_expired.then_some(true),
+            ..self
+        }
+    }
+
+    fn cancel(self, cancel: &'a Cancel) -> Self {
+        Self {
+            reservation_id: Some(cancel.reservation_id),
+            user_id: cancel.user_id.as_ref(),
+            reason: cancel.reason.as_ref(),
+            refund: cancel.refund.then_some(true),
+            seats_to: (cancel.seats_to != RestockStatus::Available).then_some(cancel.seats_to),
+            ..self
+        }
+    }
+
     fn restock(self, restock: &'a Restock) -> Self {
         let changes = || restock.seats.iter().map(ChangeBody::from).collect();
+        let lines = || restock.lines.iter().map(LineChangeBody::from).collect();
         let mode = match restock.mode {
             RestockMode::Set => (!restock.lines.is_empty()).then_some("set"),
             RestockMode::Add => Some("add"),
         };
         Self {
             seats: (!restock.seats.is_empty()).then(|| Seats::Changes(changes())),
-            lines: &restock.lines,
+            lines: (!restock.lines.is_empty()).then(|| Lines::Changes(lines())),
             mode,
             as_of: restock.as_of,
+            reason: restock.reason.as_ref(),
+            reference: restock.reference.as_ref(),
             ..self
         }
     }

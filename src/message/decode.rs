@@ -4,8 +4,8 @@ use super::{
     action,
     canonical::Document,
     digest, envelope,
-    envelope::{PartialEnvelope, Payload},
-    reader::{FieldError, Node, Path},
+    envelope::{Envelope, PartialEnvelope, Payload},
+    reader::{FieldError, Node, Object, Path},
     trace::TraceContext,
 };
 use crate::{
@@ -61,14 +61,15 @@ impl Undecodable {
 ///
 /// # Errors
 /// [`Undecodable`] if the body is not a valid command, naming the first fault: of the envelope in
-/// the order `specversion`, `id`, `source`, `type`, `time`, `datacontenttype`, then of `data`.
+/// the order `specversion`, `id`, `source`, `type`, `time`, `expirytime`, `datacontenttype`, then of
+/// `data`.
 pub fn decode(body: &str) -> Result<Decoded, Box<Undecodable>> {
-    let document =
-        parse(body).map_err(|fault| undecodable(fault, body, PartialEnvelope::default()))?;
-    read(&document).map_err(|fault| {
-        let message = Node::message(&document).object();
-        let partial = message.map(|message| envelope::read_partial(&message)).unwrap_or_default();
-        undecodable(fault, body, partial)
+    let undecodable_whole = |fault| undecodable(fault, body, PartialEnvelope::default());
+    let document = parse(body).map_err(undecodable_whole)?;
+    let message = Node::message(&document).object().map_err(undecodable_whole)?;
+    let payload = envelope::read_payload(&message);
+    read(&document, &message, payload.as_ref()).map_err(|fault| {
+        undecodable(fault, body, envelope::read_partial(&message, payload.as_ref().ok()))
     })
 }
 
@@ -119,23 +120,20 @@ fn parse(body: &str) -> Result<Document, FieldError> {
         .map_err(|error| FieldError::at(&Path::Message, format_args!("JSON ({error})")))
 }
 
-fn read(document: &Document) -> Result<Decoded, FieldError> {
-    let message = Node::message(document).object()?;
-    let (envelope, payload) = envelope::read(&message)?;
-    let decoded;
-    let (document, data) = match payload {
-        Payload::Json(data) => (document, data),
-        Payload::Base64(encoded) => {
-            decoded = encoded.base64_json()?;
-            (&decoded, Node::data(&decoded))
-        }
-    };
-    let data = data.object()?;
+fn read(
+    document: &Document,
+    message: &Object<'_, '_>,
+    payload: Result<&Payload<'_, '_>, &FieldError>,
+) -> Result<Decoded, FieldError> {
+    let Envelope { key, command_type, deadline, traceparent } = envelope::read(message)?;
+    let payload = payload.map_err(FieldError::clone)?;
+    let data = payload.data().object()?;
     let pool = envelope::read_pool(&data)?;
-    let action = action::read(envelope.command_type, &data, &pool, &envelope.key)?;
-    let digest = digest::of_content(envelope.command_type, document, data.text());
-    let command = Command { key: envelope.key, digest, pool, action };
-    Ok(Decoded { command, traceparent: envelope.traceparent })
+    let action = action::read(command_type, &data, &pool, &key)?;
+    let document = payload.document().unwrap_or(document);
+    let digest = digest::of_content(command_type, document, data.text());
+    let command = Command { key, digest, deadline, pool, action };
+    Ok(Decoded { command, traceparent })
 }
 
 fn undecodable(fault: FieldError, body: &str, partial: PartialEnvelope) -> Box<Undecodable> {

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::{
+    action::GOODS,
     canonical::Document,
     envelope,
     reader::{FieldError, Node, Object, Path},
@@ -11,8 +12,9 @@ use super::{
 };
 use crate::{
     domain::{
-        CommandId, CommandKey, LineShortfall, OrderLine, Outcome, PoolId, QUANTITY_MAX, Rejection,
-        RejectionCode, Reservation, ReservationId, ReservationStatus, RestockSummary, Timestamp,
+        Changes, CommandId, CommandKey, ItemState, OrderLine, Outcome, PoolId, QUANTITY_MAX,
+        RejectedLine, Rejection, RejectionCode, Reservation, ReservationId, ReservationStatus,
+        RestockSummary, SeatStatus, Timestamp,
     },
     ports::queue::MESSAGE_BYTES_MAX,
 };
@@ -30,6 +32,8 @@ pub struct DecodedResult {
     pub pool: Option<PoolId>,
     /// The outcome. A rejection's lists and message are as the publisher cut them to fit.
     pub outcome: Outcome,
+    /// The seats and lines that the command changed, in their states after it.
+    pub changes: Changes,
     /// Its trace context, if any.
     pub traceparent: Option<TraceContext>,
 }
@@ -122,24 +126,31 @@ fn read(document: &Document) -> Result<DecodedResult, FieldError> {
             .ok_or_else(|| subject.fault("the pool that data names"))?;
     }
     let outcome = read_outcome(kind, &data, pool.as_ref(), time)?;
+    let changes = read_changes(&data)?;
     let traceparent = envelope::read_traceparent(parent, state);
-    Ok(DecodedResult { id, time, command, pool, outcome, traceparent })
+    Ok(DecodedResult { id, time, command, pool, outcome, changes, traceparent })
 }
 
 /// The types of results.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Reserved,
+    Extended,
+    Modified,
     Confirmed,
+    Fulfilled,
     Cancelled,
     Expired,
     Restocked,
     Rejected,
 }
 
-const KINDS: [(&str, Kind); 6] = [
+const KINDS: [(&str, Kind); 9] = [
     ("inventory.reserved.v1", Kind::Reserved),
+    ("inventory.extended.v1", Kind::Extended),
+    ("inventory.modified.v1", Kind::Modified),
     ("inventory.confirmed.v1", Kind::Confirmed),
+    ("inventory.fulfilled.v1", Kind::Fulfilled),
     ("inventory.cancelled.v1", Kind::Cancelled),
     ("inventory.expired.v1", Kind::Expired),
     ("inventory.restocked.v1", Kind::Restocked),
@@ -181,21 +192,26 @@ fn read_outcome(
     pool: Option<&PoolId>,
     time: Timestamp,
 ) -> Result<Outcome, FieldError> {
-    let [reservation, reason, restock, rejection] =
-        data.fields(["reservation", "reason", "restock", "rejection"]);
+    let [reservation, reason, reference, restock, rejection] =
+        data.fields(["reservation", "reason", "reference", "restock", "rejection"]);
+    let reason = || reason.given().map(|reason| reason.text()).transpose();
     let reservation = || {
         let pool = pool.ok_or_else(|| data.fault("event_id or store_id"))?;
         read_reservation(&reservation.object()?, pool, time)
     };
     Ok(match kind {
         Kind::Reserved => Outcome::Reserved { reservation: reservation()? },
+        Kind::Extended => Outcome::Extended { reservation: reservation()? },
+        Kind::Modified => Outcome::Modified { reservation: reservation()? },
         Kind::Confirmed => Outcome::Confirmed { reservation: reservation()? },
+        Kind::Fulfilled => Outcome::Fulfilled { reservation: reservation()? },
         Kind::Expired => Outcome::Expired { reservation: reservation()? },
-        Kind::Cancelled => Outcome::Cancelled {
-            reservation: reservation()?,
-            reason: reason.given().map(|reason| reason.text()).transpose()?,
+        Kind::Cancelled => Outcome::Cancelled { reservation: reservation()?, reason: reason()? },
+        Kind::Restocked => Outcome::Restocked {
+            restock: read_restock(&restock.object()?)?,
+            reason: reason()?,
+            reference: reference.given().map(|reference| reference.text()).transpose()?,
         },
-        Kind::Restocked => Outcome::Restocked { restock: read_restock(&restock.object()?)? },
         Kind::Rejected => Outcome::Rejected { rejection: read_rejection(&rejection.object()?)? },
     })
 }
@@ -205,29 +221,32 @@ fn read_reservation(
     pool: &PoolId,
     time: Timestamp,
 ) -> Result<Reservation, FieldError> {
-    let [id, user, status, version, seats, lines, booking, created_at, expires_at] = reservation
-        .fields([
-            "reservation_id",
-            "user_id",
-            "status",
-            "version",
-            "seats",
-            "lines",
-            "booking_id",
-            "created_at",
-            "expires_at",
-        ]);
+    let [id, source, user, status, version, seats, lines, booking] = reservation.fields([
+        "reservation_id",
+        "source",
+        "user_id",
+        "status",
+        "version",
+        "seats",
+        "lines",
+        "booking_id",
+    ]);
+    let [goods, fulfilled_at, created_at, expires_at] =
+        reservation.fields(["goods", "fulfilled_at", "created_at", "expires_at"]);
     let status = status.word(&STATUSES.map(|status| (status.as_str(), status)))?;
     let has_ended = matches!(status, ReservationStatus::Cancelled | ReservationStatus::Expired);
     Ok(Reservation {
         reservation_id: ReservationId(uuid(id)?),
         pool: pool.clone(),
+        source: source.text()?,
         user_id: user.text()?,
         status,
         version: version.integer(0..=u64::MAX)?,
         seats: seats.array()?.read(|seat| seat.text())?,
         lines: lines.array()?.read(read_line)?,
         booking_id: booking.given().map(|booking| booking.text()).transpose()?,
+        goods: goods.given().map(|goods| goods.word(&GOODS)).transpose()?,
+        fulfilled_at: fulfilled_at.given().map(|at| at.timestamp()).transpose()?,
         created_at: created_at.timestamp()?,
         expires_at: expires_at.timestamp()?,
         ended_at: has_ended.then_some(time),
@@ -273,7 +292,7 @@ fn read_rejection(rejection: &Object<'_, '_>) -> Result<Rejection, FieldError> {
     let code = code.word(&RejectionCode::ALL.map(|code| (code.as_str(), code)))?;
     let message = string(message)?;
     let seats = seats.given().map(|seats| seats.array()?.read(|seat| seat.text())).transpose()?;
-    let lines = lines.given().map(|lines| lines.array()?.read(read_shortfall)).transpose()?;
+    let lines = lines.given().map(|lines| lines.array()?.read(read_rejected_line)).transpose()?;
     Ok(Rejection {
         code,
         message,
@@ -282,13 +301,50 @@ fn read_rejection(rejection: &Object<'_, '_>) -> Result<Rejection, FieldError> {
     })
 }
 
-fn read_shortfall(line: Node<'_, '_>) -> Result<LineShortfall, FieldError> {
+fn read_rejected_line(line: Node<'_, '_>) -> Result<RejectedLine, FieldError> {
     let line = line.object()?;
-    let [sku, requested, available] = line.fields(["sku", "requested", "available"]);
-    Ok(LineShortfall {
+    let [sku, requested, available, expected, actual] =
+        line.fields(["sku", "requested", "available", "expected", "actual"]);
+    let sku = sku.text()?;
+    if expected.given().is_some() {
+        let (expected, actual) = (expected.integer(0..=u64::MAX)?, actual.integer(0..=u64::MAX)?);
+        return Ok(RejectedLine::Version { sku, expected, actual });
+    }
+    let (requested, available) = (requested.signed_integer()?, available.signed_integer()?);
+    Ok(RejectedLine::Quantity { sku, requested, available })
+}
+
+fn read_changes(data: &Object<'_, '_>) -> Result<Changes, FieldError> {
+    let [changes, omitted] = data.fields(["changes", "changes_omitted"]);
+    if omitted.given().map_or(Ok(false), |omitted| omitted.boolean())? {
+        return Ok(Changes::Omitted);
+    }
+    let listed = changes.given().map(|changes| changes.array()?.read(read_change)).transpose()?;
+    Ok(Changes::Listed(listed.unwrap_or_default()))
+}
+
+fn read_change(change: Node<'_, '_>) -> Result<ItemState, FieldError> {
+    const STATUSES: [SeatStatus; 4] =
+        [SeatStatus::Available, SeatStatus::Reserved, SeatStatus::Booked, SeatStatus::Blocked];
+    let change = change.object()?;
+    let [seat_number, version, status, reserved_until, sku] =
+        change.fields(["seat_number", "version", "status", "reserved_until", "sku"]);
+    let version = version.integer(0..=u64::MAX)?;
+    if seat_number.given().is_some() {
+        return Ok(ItemState::Seat {
+            seat_number: seat_number.text()?,
+            version,
+            status: status.word(&STATUSES.map(|status| (status.as_str(), status)))?,
+            reserved_until: reserved_until.given().map(|at| at.timestamp()).transpose()?,
+        });
+    }
+    let [on_hand, available, reserved] = change.fields(["on_hand", "available", "reserved"]);
+    Ok(ItemState::Line {
         sku: sku.text()?,
-        requested: requested.integer(0..=u64::MAX)?,
+        version,
+        on_hand: on_hand.signed_integer()?,
         available: available.signed_integer()?,
+        reserved: reserved.signed_integer()?,
     })
 }
 

@@ -1,10 +1,13 @@
 //! The CloudEvents envelope of a command.
 
 use super::{
+    canonical::Document,
     reader::{FieldError, Node, Object},
     trace::{TRACEPARENT, TRACESTATE, TraceContext},
 };
-use crate::domain::{CommandId, CommandKey, CommandType, PoolId, StoreId, ids::EVENT_ID_MAX};
+use crate::domain::{
+    CommandId, CommandKey, CommandType, PoolId, StoreId, Timestamp, ids::EVENT_ID_MAX,
+};
 
 /// The longest `type`, bytes. A longer one is `INVALID_MESSAGE`, not `UNSUPPORTED_TYPE`, so that
 /// the result that names it stays small. Otherwise a `type` follows the rule of an `id`.
@@ -14,44 +17,63 @@ pub const COMMAND_TYPE_BYTES_MAX: usize = CommandId::MAX_BYTES;
 pub(super) struct Envelope {
     pub(super) key: CommandKey,
     pub(super) command_type: CommandType,
+    /// CloudEvents' extension "expiry time": `expirytime`.
+    pub(super) deadline: Option<Timestamp>,
     pub(super) traceparent: Option<TraceContext>,
 }
 
-/// The member that has the command's content.
+/// A command's content.
 pub(super) enum Payload<'v, 'm> {
     /// `data`.
     Json(Node<'v, 'm>),
-    /// `data_base64`, which the CloudEvents SDKs make of bytes (CloudEvents JSON format, section
-    /// 3.1.1).
-    Base64(Node<'v, 'm>),
+    /// `data_base64`, decoded, which the CloudEvents SDKs make of bytes (CloudEvents JSON format,
+    /// section 3.1.1).
+    Base64(Document),
 }
 
-impl<'v, 'm> Payload<'v, 'm> {
-    fn of(data: Node<'v, 'm>, encoded: Node<'v, 'm>) -> Result<Self, FieldError> {
-        match (data.given(), encoded.given()) {
-            (Some(_), Some(encoded)) => Err(encoded.fault("data or data_base64, not both")),
-            (None, Some(encoded)) => Ok(Self::Base64(encoded)),
-            (_, None) => Ok(Self::Json(data)),
+impl Payload<'_, '_> {
+    /// The content: `data`.
+    pub(super) fn data(&self) -> Node<'_, '_> {
+        match self {
+            Self::Json(data) => *data,
+            Self::Base64(document) => Node::data(document),
+        }
+    }
+
+    /// The document of its own that the content is in, if it is not in the message's.
+    pub(super) fn document(&self) -> Option<&Document> {
+        match self {
+            Self::Json(_) => None,
+            Self::Base64(document) => Some(document),
         }
     }
 }
 
-/// Checks the envelope, and finds the content.
-pub(super) fn read<'v, 'm>(
+/// Finds the content: `data` or `data_base64`.
+pub(super) fn read_payload<'v, 'm>(
     message: &'m Object<'v, '_>,
-) -> Result<(Envelope, Payload<'v, 'm>), FieldError> {
-    let [version, id, source, kind, time, content_type, parent, state, data, encoded] = message
-        .fields([
+) -> Result<Payload<'v, 'm>, FieldError> {
+    let [data, encoded] = message.fields(["data", "data_base64"]);
+    match (data.given(), encoded.given()) {
+        (Some(_), Some(encoded)) => Err(encoded.fault("data or data_base64, not both")),
+        (None, Some(encoded)) => encoded.base64_json().map(Payload::Base64),
+        (_, None) => Ok(Payload::Json(data)),
+    }
+}
+
+/// Checks the envelope.
+pub(super) fn read(message: &Object<'_, '_>) -> Result<Envelope, FieldError> {
+    let [version, id, source, kind, time, deadline, content_type, parent, state] =
+        message.fields([
             "specversion",
             "id",
             "source",
             "type",
             "time",
+            "expirytime",
             "datacontenttype",
             TRACEPARENT,
             TRACESTATE,
-            "data",
-            "data_base64",
         ]);
     if version.given().is_none() {
         refuse_foreign_envelope(message)?;
@@ -62,16 +84,16 @@ pub(super) fn read<'v, 'm>(
     if let Some(time) = time.attribute() {
         time.timestamp()?;
     }
+    let deadline = deadline.attribute().map(|at| at.timestamp()).transpose()?;
     if let Some(content_type) = content_type.attribute() {
         let is_json = content_type.str().is_some_and(|name| is_json(&name));
         is_json.then_some(()).ok_or_else(|| content_type.fault("application/json"))?;
     }
     let traceparent = read_traceparent(parent, state);
-    Ok((Envelope { key, command_type, traceparent }, Payload::of(data, encoded)?))
+    Ok(Envelope { key, command_type, deadline, traceparent })
 }
 
-/// Refuses the envelopes that other services put around a message, and names the setting that
-/// delivers the message without one.
+/// Refuses what other services wrap messages in, and says how to have them delivered as they are.
 fn refuse_foreign_envelope(message: &Object<'_, '_>) -> Result<(), FieldError> {
     let [topic, wrapped, detail_type, detail, records] =
         message.fields(["TopicArn", "Message", "detail-type", "detail", "Records"]);
@@ -130,17 +152,19 @@ pub(super) struct PartialEnvelope {
 }
 
 /// Reads every valid part, whatever else is invalid.
-pub(super) fn read_partial(message: &Object<'_, '_>) -> PartialEnvelope {
-    let [source, id, kind, parent, state, data, encoded] =
-        message.fields(["source", "id", "type", TRACEPARENT, TRACESTATE, "data", "data_base64"]);
-    let decoded = encoded.given().and_then(|encoded| encoded.base64_json().ok());
-    let data = decoded.as_ref().map_or(data, Node::data);
+pub(super) fn read_partial(
+    message: &Object<'_, '_>,
+    payload: Option<&Payload<'_, '_>>,
+) -> PartialEnvelope {
+    let [source, id, kind, parent, state] =
+        message.fields(["source", "id", "type", TRACEPARENT, TRACESTATE]);
+    let data = payload.and_then(|payload| payload.data().object().ok());
     let named: Option<CommandId> = kind.text().ok();
     let key = source.text().ok().zip(id.text().ok());
     PartialEnvelope {
         key: key.map(|(source, id)| CommandKey { source, id }),
         command_type: named.map(|name| name.to_string()),
-        pool: data.object().ok().and_then(|data| read_pool(&data).ok()),
+        pool: data.and_then(|data| read_pool(&data).ok()),
         traceparent: read_traceparent(parent, state),
     }
 }

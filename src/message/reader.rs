@@ -150,8 +150,15 @@ impl<'v, 'p> Node<'v, 'p> {
 
     /// An integer within the range.
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, FieldError> {
-        let number = || self.value.and_then(|value| serde_json::from_str(value).ok());
-        let given = number().as_ref().and_then(integral);
+        let given = self.number().as_ref().and_then(integral);
+        given.filter(|number| range.contains(number)).ok_or_else(|| {
+            self.fault(format_args!("an integer from {} to {}", range.start(), range.end()))
+        })
+    }
+
+    /// An integer within the range, possibly negative.
+    pub(super) fn signed(&self, range: RangeInclusive<i64>) -> Result<i64, FieldError> {
+        let given = self.number().as_ref().and_then(signed_integral);
         given.filter(|number| range.contains(number)).ok_or_else(|| {
             self.fault(format_args!("an integer from {} to {}", range.start(), range.end()))
         })
@@ -159,8 +166,11 @@ impl<'v, 'p> Node<'v, 'p> {
 
     /// A 64-bit integer, possibly negative.
     pub(super) fn signed_integer(&self) -> Result<i64, FieldError> {
-        let given = self.value.and_then(|value| serde_json::from_str(value).ok());
-        given.ok_or_else(|| self.fault("an integer of 64 bits"))
+        self.signed(i64::MIN..=i64::MAX).map_err(|_| self.fault("an integer of 64 bits"))
+    }
+
+    fn number(&self) -> Option<Number> {
+        self.value.and_then(|value| serde_json::from_str(value).ok())
     }
 
     /// `true` or `false`.
@@ -204,6 +214,16 @@ fn integral(number: &Number) -> Option<u64> {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let fits = |float: &f64| float.fract() == 0.0 && (0.0..=EXACT_MAX).contains(float);
     number.as_u64().or_else(|| number.as_f64().filter(fits).map(|float| float as u64))
+}
+
+/// As [`integral`], below zero too.
+fn signed_integral(number: &Number) -> Option<i64> {
+    number.as_i64().or_else(|| {
+        let float = number.as_f64()?;
+        let magnitude = Number::from_f64(float.abs()).as_ref().and_then(integral)?;
+        let magnitude = i64::try_from(magnitude).ok()?;
+        Some(if float < 0.0 { -magnitude } else { magnitude })
+    })
 }
 
 /// The parts of an array or object in canonical form, in order: values, or for an object

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     domain::{
-        BookingId, CommandId, CommandKey, Digest, GroupId, LineShortfall, OrderLine, Outcome,
-        PoolId, Reason, Rejection, RejectionCode, Reservation, ReservationId, ReservationStatus,
-        RestockSummary, SeatNumber, Source, StoreId, Timestamp, UserId,
+        BookingId, Changes, CommandId, CommandKey, Digest, Goods, GroupId, ItemState, OrderLine,
+        Outcome, PoolId, Reason, Reference, RejectedLine, Rejection, RejectionCode, Reservation,
+        ReservationId, ReservationStatus, RestockSummary, SeatNumber, Source, StoreId, Timestamp,
+        UserId,
     },
     ports::{Publication, publisher::PUBLISH_BYTES_MAX},
 };
@@ -40,6 +41,8 @@ pub struct ResultMessage<'a> {
     pub pool: Option<&'a PoolId>,
     /// The outcome of the command.
     pub outcome: &'a Outcome,
+    /// The seats and lines that it changed.
+    pub changes: &'a Changes,
     /// When the outcome was decided: from the ledger for a replayed outcome.
     pub decided_at: Timestamp,
     /// The digest of the command, or of an unreadable message.
@@ -77,7 +80,8 @@ pub fn result_id(
 
 /// The result to publish. Never fails and never exceeds [`RESULT_BYTES_MAX`]: the lists that may
 /// grow beyond it (`restock.skipped`, and `seats` and `lines` of a rejection) are cut from the end
-/// to fit. A rejection with cut lists states so in its message.
+/// to fit. A rejection with cut lists states so in its message. `changes` are of one transaction and
+/// always fit.
 #[must_use]
 pub fn encode_result(result: &ResultMessage<'_>) -> Publication {
     let whole = Lists::of(result.outcome);
@@ -112,6 +116,11 @@ fn publish(result: &ResultMessage<'_>, lists: Lists<'_>) -> Publication {
             event_id,
             store_id,
             detail: Detail::new(result.outcome, lists),
+            changes: match result.changes {
+                Changes::Listed(changes) => changes,
+                Changes::Omitted => &[],
+            },
+            changes_omitted: *result.changes == Changes::Omitted,
         },
     });
     Publication { id, group: result.group.clone(), body, attributes: attributes(result) }
@@ -130,6 +139,8 @@ fn attributes(result: &ResultMessage<'_>) -> BTreeMap<&'static str, String> {
         PoolId::Event(id) => ("event_id", id.to_string()),
         PoolId::Store(id) => ("store_id", id.to_string()),
     });
+    let reservation = result.outcome.reservation();
+    let made_by = reservation.map(|made| ("reservation_source", made.source.to_string()));
     let traceparent = result.traceparent.map(|trace| (TRACEPARENT, trace.to_string()));
     let tracestate = result.traceparent.and_then(TraceContext::tracestate);
     let tracestate = tracestate.map(|state| (TRACESTATE, state.to_owned()));
@@ -137,7 +148,7 @@ fn attributes(result: &ResultMessage<'_>) -> BTreeMap<&'static str, String> {
         ("type", result.outcome.result_type().to_owned()),
         ("command_source", result.key.source.to_string()),
     ];
-    always.into_iter().chain(pool).chain(traceparent).chain(tracestate).collect()
+    always.into_iter().chain(pool).chain(made_by).chain(traceparent).chain(tracestate).collect()
 }
 
 /// The lists of a result that may be cut.
@@ -145,13 +156,13 @@ fn attributes(result: &ResultMessage<'_>) -> BTreeMap<&'static str, String> {
 struct Lists<'a> {
     skipped: &'a [String],
     seats: &'a [SeatNumber],
-    lines: &'a [LineShortfall],
+    lines: &'a [RejectedLine],
 }
 
 impl<'a> Lists<'a> {
     fn of(outcome: &'a Outcome) -> Self {
         match outcome {
-            Outcome::Restocked { restock } => {
+            Outcome::Restocked { restock, .. } => {
                 let shown = restock.skipped.len().min(RestockSummary::SKIPPED_MAX);
                 Self {
                     skipped: restock.skipped.get(..shown).unwrap_or_default(),
@@ -213,6 +224,10 @@ struct ResultData<'a> {
     store_id: Option<&'a StoreId>,
     #[serde(flatten)]
     detail: Detail<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    changes: &'a [ItemState],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    changes_omitted: bool,
 }
 
 #[derive(Serialize)]
@@ -236,6 +251,10 @@ enum Detail<'a> {
     },
     Restock {
         restock: RestockBody<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a Reason>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a Reference>,
     },
     Rejection {
         rejection: RejectionBody<'a>,
@@ -246,16 +265,21 @@ impl<'a> Detail<'a> {
     fn new(outcome: &'a Outcome, lists: Lists<'a>) -> Self {
         match outcome {
             Outcome::Reserved { reservation }
+            | Outcome::Extended { reservation }
+            | Outcome::Modified { reservation }
             | Outcome::Confirmed { reservation }
+            | Outcome::Fulfilled { reservation }
             | Outcome::Expired { reservation } => {
                 Self::Reservation { reservation: reservation.into(), reason: None }
             }
             Outcome::Cancelled { reservation, reason } => {
                 Self::Reservation { reservation: reservation.into(), reason: reason.as_ref() }
             }
-            Outcome::Restocked { restock } => {
-                Self::Restock { restock: RestockBody::new(restock, lists) }
-            }
+            Outcome::Restocked { restock, reason, reference } => Self::Restock {
+                restock: RestockBody::new(restock, lists),
+                reason: reason.as_ref(),
+                reference: reference.as_ref(),
+            },
             Outcome::Rejected { rejection } => {
                 Self::Rejection { rejection: RejectionBody::new(rejection, lists) }
             }
@@ -267,6 +291,7 @@ impl<'a> Detail<'a> {
 #[derive(Serialize)]
 struct ReservationBody<'a> {
     reservation_id: ReservationId,
+    source: &'a Source,
     user_id: &'a UserId,
     status: ReservationStatus,
     version: u64,
@@ -274,6 +299,10 @@ struct ReservationBody<'a> {
     lines: &'a [OrderLine],
     #[serde(skip_serializing_if = "Option::is_none")]
     booking_id: Option<&'a BookingId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goods: Option<Goods>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fulfilled_at: Option<Timestamp>,
     created_at: Timestamp,
     expires_at: Timestamp,
 }
@@ -282,12 +311,15 @@ impl<'a> From<&'a Reservation> for ReservationBody<'a> {
     fn from(reservation: &'a Reservation) -> Self {
         Self {
             reservation_id: reservation.reservation_id,
+            source: &reservation.source,
             user_id: &reservation.user_id,
             status: reservation.status,
             version: reservation.version,
             seats: &reservation.seats,
             lines: &reservation.lines,
             booking_id: reservation.booking_id.as_ref(),
+            goods: reservation.goods,
+            fulfilled_at: reservation.fulfilled_at,
             created_at: reservation.created_at,
             expires_at: reservation.expires_at,
         }
@@ -322,7 +354,7 @@ struct RejectionBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     seats: &'a [SeatNumber],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    lines: &'a [LineShortfall],
+    lines: &'a [RejectedLine],
 }
 
 /// The most bytes that [`RejectionBody::new`] adds to a message: 36 and two numbers.

@@ -146,12 +146,8 @@ impl OnSale {
                     price: "49.50".parse().ok(),
                     status: None,
                 };
-                let restock = Restock {
-                    seats: seats.iter().map(change).collect(),
-                    lines: Vec::new(),
-                    mode: RestockMode::Set,
-                    as_of: None,
-                };
+                let seats = seats.iter().map(change).collect();
+                let restock = Restock::new(seats, Vec::new(), RestockMode::Set);
                 let (client, pool) = (Arc::clone(client), venue.pool.clone());
                 stocking.spawn(async move {
                     client.request(&pool, None, |_| Action::Restock(restock)).await
@@ -272,14 +268,15 @@ impl HeldReservation<'_> {
 
     async fn confirm(&self) -> anyhow::Result<()> {
         let booking_id: BookingId = format!("booking-{}", self.reservation_id).parse()?;
-        let (reservation_id, user_id) = (self.reservation_id, Some(self.user.clone()));
-        let confirm = Confirm { reservation_id, booking_id, user_id };
+        let user_id = Some(self.user.clone());
+        let confirm = Confirm { user_id, ..Confirm::new(self.reservation_id, booking_id) };
         self.request(Action::Confirm(confirm)).await
     }
 
     async fn cancel(&self, refund: bool) -> anyhow::Result<()> {
-        let (reservation_id, user_id) = (self.reservation_id, Some(self.user.clone()));
-        self.request(Action::Cancel(Cancel { reservation_id, user_id, reason: None, refund })).await
+        let user_id = Some(self.user.clone());
+        let cancel = Cancel { user_id, refund, ..Cancel::new(self.reservation_id) };
+        self.request(Action::Cancel(cancel)).await
     }
 
     async fn request(&self, action: Action) -> anyhow::Result<()> {

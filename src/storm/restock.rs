@@ -7,10 +7,10 @@ use fastrand::Rng;
 use tokio::{sync::Mutex, task::JoinSet, time::Instant};
 
 use super::load_client::LoadClient;
-use crate::domain::{Action, OrderLine, PoolId, Restock, RestockMode, Sku, StoreId};
+use crate::domain::{Action, LineChange, PoolId, Restock, RestockMode, Sku, StoreId};
 
 /// The exclusive upper bound of the quantities set.
-const QUANTITY_BELOW: u64 = 1_000;
+const QUANTITY_BELOW: i64 = 1_000;
 
 /// The load of a restock storm.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,16 +79,10 @@ impl Restocks {
                     let store = stores.get(rng.usize(..stores.len())).context("no store")?;
                     let from = rng.usize(..skus.len());
                     let lines = skus.iter().cycle().skip(from).take(lines);
-                    let lines = lines.map(|sku| OrderLine {
-                        sku: sku.clone(),
-                        quantity: rng.u64(..QUANTITY_BELOW),
-                    });
-                    let restock = Restock {
-                        seats: Vec::new(),
-                        lines: lines.collect(),
-                        mode: RestockMode::Set,
-                        as_of: None,
-                    };
+                    let lines = lines
+                        .map(|sku| LineChange::new(sku.clone(), rng.i64(..QUANTITY_BELOW)))
+                        .collect();
+                    let restock = Restock::new(Vec::new(), lines, RestockMode::Set);
                     client.request(store, None, |_| Action::Restock(restock)).await?;
                 }
             });

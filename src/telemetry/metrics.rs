@@ -74,7 +74,9 @@ impl Metrics {
             Outcome::Rejected { rejection } => {
                 self.rejections.with_label_values(&[rejection.code.as_str()]).inc();
             }
-            Outcome::Restocked { restock } => self.restock_lines.inc_by(restock.lines_applied),
+            Outcome::Restocked { restock, .. } => {
+                self.restock_lines.inc_by(restock.lines_applied);
+            }
             _ => {}
         }
     }
@@ -157,7 +159,10 @@ impl Observer for Metrics {
 fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Reserved { .. } => "reserved",
+        Outcome::Extended { .. } => "extended",
+        Outcome::Modified { .. } => "modified",
         Outcome::Confirmed { .. } => "confirmed",
+        Outcome::Fulfilled { .. } => "fulfilled",
         Outcome::Cancelled { .. } => "cancelled",
         Outcome::Expired { .. } => "expired",
         Outcome::Restocked { .. } => "restocked",

@@ -17,8 +17,11 @@ use super::{
     plan::{self, DecidedCommand},
 };
 use crate::{
-    decide::{self, Change, OverBound, RestockEntries, State},
-    domain::{Action, Command, CommandType, Outcome, PoolId, Restock, RestockSummary, Timestamp},
+    decide::{self, Change, DecideError, InapplicableLine, RestockEntries, State},
+    domain::{
+        Action, Changes, Command, CommandType, Outcome, PoolId, Rejection, Restock, RestockSummary,
+        Timestamp,
+    },
     ports::{
         CommitError, LedgerKey, LedgerRecord, LoadRequest, ReadStore, Transaction, Write, store,
     },
@@ -78,6 +81,17 @@ impl<'a> Chunked<'a> {
             .collect()
     }
 
+    fn outcome_record(&self, outcome: Outcome, changes: Changes, now: Timestamp) -> LedgerRecord {
+        LedgerRecord::Outcome {
+            digest: self.command.digest,
+            command_type: CommandType::Restock,
+            pool: self.command.pool.clone(),
+            outcome,
+            changes,
+            decided_at: now,
+        }
+    }
+
     fn check_lease(&self, context: &WorkerContext) -> Result<(), Failure> {
         decided::check_leases(context, std::slice::from_ref(self.leased))
     }
@@ -115,7 +129,7 @@ pub(super) async fn commit(
     chunked: &Chunked<'_>,
 ) -> Result<Decided, Failure> {
     let (chunk_ends, begun_at) = match begin(context, chunked).await? {
-        IntentState::Known(decided) => return Ok(decided),
+        IntentState::Known(decided) => return Ok(*decided),
         IntentState::Chunks { chunk_ends, begun_at } => (chunk_ends, begun_at),
     };
     let markers = load_markers(&*context.store, chunked, &chunk_ends, begun_at).await?;
@@ -144,7 +158,7 @@ fn usize_of(index: u32) -> usize {
 }
 
 enum IntentState {
-    Known(Decided),
+    Known(Box<Decided>),
     Chunks { chunk_ends: Vec<u32>, begun_at: Timestamp },
 }
 
@@ -164,26 +178,68 @@ async fn begin(context: &WorkerContext, chunked: &Chunked<'_>) -> Result<IntentS
             }
             Some(record) => {
                 return decided::found_in_ledger(chunked.command, &record, now)
-                    .map(IntentState::Known);
+                    .map(|decided| IntentState::Known(Box::new(decided)));
             }
             None => {}
         }
-        let chunk_ends = chunked.chunk_ends();
-        let record = LedgerRecord::Intent {
-            digest: chunked.command.digest,
-            chunk_ends: chunk_ends.clone(),
-            decided_at: now,
-        };
-        let intent = single(Write::Ledger { key: chunked.key(), record });
+        let first = first_entry(context, chunked, now)?;
+        let entry =
+            single(Write::Ledger { key: chunked.key(), record: first.record(chunked, now) });
         chunked.check_lease(context)?;
-        match commit_once(context, &intent).await? {
-            Applied::Yes => return Ok(IntentState::Chunks { chunk_ends, begun_at: now }),
+        match commit_once(context, &entry).await? {
+            Applied::Yes => return Ok(first.into_state(now)),
             Applied::Conflict(what) => {
                 if !backoff.wait(&*context.entropy).await {
                     return Err(Failure::Contention(format!("conflicts without end: {what}")));
                 }
             }
         }
+    }
+}
+
+/// The first ledger entry of a restock.
+enum FirstEntry {
+    Intent { chunk_ends: Vec<u32> },
+    Rejected(Rejection),
+}
+
+impl FirstEntry {
+    fn record(&self, chunked: &Chunked<'_>, now: Timestamp) -> LedgerRecord {
+        match self {
+            Self::Intent { chunk_ends } => LedgerRecord::Intent {
+                digest: chunked.command.digest,
+                chunk_ends: chunk_ends.clone(),
+                decided_at: now,
+            },
+            Self::Rejected(rejection) => {
+                let outcome = Outcome::Rejected { rejection: rejection.clone() };
+                chunked.outcome_record(outcome, Changes::NONE, now)
+            }
+        }
+    }
+
+    fn into_state(self, now: Timestamp) -> IntentState {
+        match self {
+            Self::Intent { chunk_ends } => IntentState::Chunks { chunk_ends, begun_at: now },
+            Self::Rejected(rejection) => {
+                let decided = Decided::unrecorded(Outcome::Rejected { rejection }, now);
+                IntentState::Known(Box::new(decided))
+            }
+        }
+    }
+}
+
+/// Checks what forbids the whole restock before its first chunk.
+fn first_entry(
+    context: &WorkerContext,
+    chunked: &Chunked<'_>,
+    now: Timestamp,
+) -> Result<FirstEntry, Failure> {
+    let limits = &context.settings.limits;
+    match decide::check_before(chunked.command, chunked.restock, limits, now) {
+        Ok(()) => Ok(FirstEntry::Intent { chunk_ends: chunked.chunk_ends() }),
+        Err(DecideError::Rejected(rejection)) => Ok(FirstEntry::Rejected(rejection)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -227,9 +283,9 @@ async fn apply_chunk(
             pool: &chunked.command.pool,
             restock: chunked.restock,
             range: range.clone(),
-            over_bound: OverBound::Skip,
+            inapplicable: InapplicableLine::Skip,
         };
-        let summary = decide::apply_entries(&mut state, &entries, now)?;
+        let summary = decide::apply_entries(&mut state, &entries, now)?.summary;
         let record = LedgerRecord::Chunk {
             digest: chunked.command.digest,
             begun_at,
@@ -275,7 +331,7 @@ fn name_entries(wanted: &mut LoadRequest, pool: &PoolId, restock: &Restock, rang
     let first = range.start.saturating_sub(seats.len());
     let end = range.end.saturating_sub(seats.len());
     let lines = restock.lines.iter().skip(first).take(end.saturating_sub(first));
-    loading::name_lines(wanted, pool, lines);
+    loading::name_lines(wanted, pool, lines.map(|line| &line.sku));
 }
 
 fn chunk_transaction(key: LedgerKey, record: LedgerRecord, changes: Vec<Change>) -> Transaction {
@@ -327,19 +383,14 @@ async fn finish(
 ) -> Result<Decided, Failure> {
     chunked.check_lease(context)?;
     let now = context.clock.now();
-    let outcome = Outcome::Restocked { restock };
-    let record = LedgerRecord::Outcome {
-        digest: chunked.command.digest,
-        command_type: CommandType::Restock,
-        pool: chunked.command.pool.clone(),
-        outcome: outcome.clone(),
-        decided_at: now,
-    };
+    let outcome = decide::restocked(chunked.restock, restock);
+    let changes = Changes::Omitted;
+    let record = chunked.outcome_record(outcome.clone(), changes.clone(), now);
     let write = Write::LedgerOverIntent { key: chunked.command.key.clone(), begun_at, record };
     match commit_once(context, &single(write)).await? {
-        Applied::Yes => Ok(Decided { outcome, decided_at: now, is_replay: false }),
+        Applied::Yes => Ok(Decided { outcome, changes, decided_at: now, is_replay: false }),
         Applied::Conflict(what) => match begin(context, chunked).await? {
-            IntentState::Known(decided) => Ok(decided),
+            IntentState::Known(decided) => Ok(*decided),
             IntentState::Chunks { .. } => {
                 Err(Failure::Contention(format!("outcome not written: {what}")))
             }

@@ -265,7 +265,9 @@ fn decide_one(
     }
     let verdict = decide::decide(state, command, limits, now)?;
     let (changes, oversold) = (state.take_changes(), state.take_oversold());
-    let decided = Decided { outcome: verdict.outcome, decided_at: now, is_replay: false };
+    let listed = decide::listed(&changes);
+    let decided =
+        Decided { outcome: verdict.outcome, changes: listed, decided_at: now, is_replay: false };
     let rejection = decided.outcome.rejection();
     let is_unrecorded = rejection.is_some_and(|rejection| rejection.code.is_unrecorded());
     if is_unrecorded && !injected_bug!(LedgerNotYetExpired) {
@@ -276,6 +278,7 @@ fn decide_one(
         command_type: command.action.command_type(),
         pool: command.pool.clone(),
         outcome: decided.outcome.clone(),
+        changes: decided.changes.clone(),
         decided_at: now,
     };
     let checks = verdict

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{WorkerContext, failure::Failure, lease::Lease};
 use crate::{
-    domain::{Command, Outcome, Rejection, RejectionCode, Timestamp},
+    domain::{Changes, Command, Outcome, Rejection, RejectionCode, Timestamp},
     ports::{LedgerKey, LedgerRecord},
 };
 
@@ -22,10 +22,19 @@ pub struct Leased<'a> {
 pub struct Decided {
     /// The outcome, or an answer that is not recorded as one.
     pub outcome: Outcome,
+    /// The seats and lines that it changed; for a replay, the first time.
+    pub changes: Changes,
     /// When it was decided; for a replay, the first time.
     pub decided_at: Timestamp,
     /// Whether it was found in the ledger or earlier in the batch.
     pub is_replay: bool,
+}
+
+impl Decided {
+    /// An answer that changed nothing.
+    pub(super) fn unrecorded(outcome: Outcome, decided_at: Timestamp) -> Self {
+        Self { outcome, changes: Changes::NONE, decided_at, is_replay: false }
+    }
 }
 
 /// Ledger entries by key, `None` where there is none.
@@ -56,12 +65,15 @@ pub(super) fn found_in_ledger(
             "another command came under the same source and id before: its outcome stands",
         );
         let outcome = Outcome::Rejected { rejection };
-        return Ok(Decided { outcome, decided_at: now, is_replay: false });
+        return Ok(Decided::unrecorded(outcome, now));
     }
     match record {
-        LedgerRecord::Outcome { outcome, decided_at, .. } => {
-            Ok(Decided { outcome: outcome.clone(), decided_at: *decided_at, is_replay: true })
-        }
+        LedgerRecord::Outcome { outcome, changes, decided_at, .. } => Ok(Decided {
+            outcome: outcome.clone(),
+            changes: changes.clone(),
+            decided_at: *decided_at,
+            is_replay: true,
+        }),
         LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => Err(Failure::Poison(format!(
             "the ledger has a chunked restock under {}, which fits one transaction",
             command.key

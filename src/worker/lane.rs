@@ -31,7 +31,7 @@ use super::{
     trace::{self, Step, Traced, TracedMessage},
 };
 use crate::{
-    domain::{Outcome, Rejection},
+    domain::{Changes, Outcome, Rejection},
     message::{self, Decoded, ResultMessage, TraceContext, Undecodable},
     ports::{Delivery, Publication, ReceiptHandle},
 };
@@ -287,6 +287,7 @@ impl LaneContext {
             group: &held.delivery.group,
             pool: Some(&command.pool),
             outcome: &decided.outcome,
+            changes: &decided.changes,
             decided_at: decided.decided_at,
             message_digest: command.digest,
             traceparent: context.as_ref(),
@@ -316,6 +317,7 @@ impl LaneContext {
                 group: &held.delivery.group,
                 pool: undecodable.pool.as_ref(),
                 outcome: &outcome,
+                changes: &Changes::NONE,
                 decided_at: self.context.clock.now(),
                 message_digest: undecodable.digest,
                 traceparent: context.as_ref(),

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     decide::State,
     domain::{
-        Action, Command, LineKey, OrderLine, PoolId, Reservation, ReservationId, ReservationStatus,
-        SeatKey, SeatNumber,
+        Action, Command, LineKey, PoolId, Reservation, ReservationId, ReservationStatus, SeatKey,
+        SeatNumber, Sku,
     },
     ports::{LedgerKey, LoadRequest, ReadStore},
 };
@@ -55,10 +55,10 @@ async fn load_once(
         let reservation = reservation_of(command)
             .filter(|_| !is_in(&loaded.ledger, command))
             .and_then(|id| loaded.reservations.get(&id)?.as_ref())
-            .filter(|found| holds_something(found));
+            .filter(|found| may_touch_holdings(command, found));
         if let Some(found) = reservation {
             name_seats(&mut held, &found.pool, &found.seats);
-            name_lines(&mut held, &found.pool, &found.lines);
+            name_lines(&mut held, &found.pool, found.lines.iter().map(|line| &line.sku));
         }
     }
     held.seats.retain(|key| !loaded.seats.contains_key(key));
@@ -78,30 +78,51 @@ fn name(wanted: &mut LoadRequest, command: &Command) {
         Action::Reserve(reserve) => {
             wanted.reservations.insert(reserve.reservation_id);
             name_seats(wanted, &command.pool, &reserve.seats);
-            name_lines(wanted, &command.pool, &reserve.lines);
+            name_lines(wanted, &command.pool, reserve.lines.iter().map(|line| &line.sku));
+        }
+        Action::Modify(modify) => {
+            wanted.reservations.insert(modify.reservation_id);
+            for holdings in [&modify.add, &modify.remove] {
+                name_seats(wanted, &command.pool, &holdings.seats);
+                let skus = holdings.lines.iter().map(|line| &line.sku);
+                name_lines(wanted, &command.pool, skus);
+            }
         }
         Action::Restock(restock) => {
             name_seats(wanted, &command.pool, restock.seats.iter().map(|seat| &seat.number));
-            name_lines(wanted, &command.pool, &restock.lines);
+            name_lines(wanted, &command.pool, restock.lines.iter().map(|line| &line.sku));
         }
-        Action::Confirm(_) | Action::Cancel(_) | Action::Expire(_) => {
+        Action::Extend(_)
+        | Action::Confirm(_)
+        | Action::Fulfil(_)
+        | Action::Cancel(_)
+        | Action::Expire(_) => {
             wanted.reservations.extend(reservation_of(command));
         }
     }
 }
 
-/// The reservation that the command ends or confirms.
+/// The reservation whose holdings the command may change without naming them.
 fn reservation_of(command: &Command) -> Option<ReservationId> {
     match &command.action {
+        Action::Extend(extend) => Some(extend.reservation_id),
         Action::Confirm(confirm) => Some(confirm.reservation_id),
+        Action::Fulfil(fulfil) => Some(fulfil.reservation_id),
         Action::Cancel(cancel) => Some(cancel.reservation_id),
         Action::Expire(expire) => Some(expire.reservation_id),
-        Action::Reserve(_) | Action::Restock(_) => None,
+        Action::Reserve(_) | Action::Modify(_) | Action::Restock(_) => None,
     }
 }
 
-fn holds_something(reservation: &Reservation) -> bool {
-    matches!(reservation.status, ReservationStatus::Active | ReservationStatus::Confirmed)
+/// Whether the command may depend on the holdings of the reservation.
+fn may_touch_holdings(command: &Command, reservation: &Reservation) -> bool {
+    match reservation.status {
+        ReservationStatus::Active | ReservationStatus::Confirmed => true,
+        ReservationStatus::Expired => {
+            matches!(&command.action, Action::Confirm(confirm) if confirm.allow_expired)
+        }
+        ReservationStatus::Cancelled => false,
+    }
 }
 
 /// Adds seats to the request; a store has none.
@@ -119,9 +140,8 @@ pub(super) fn name_seats<'a>(
 pub(super) fn name_lines<'a>(
     wanted: &mut LoadRequest,
     pool: &PoolId,
-    lines: impl IntoIterator<Item = &'a OrderLine>,
+    skus: impl IntoIterator<Item = &'a Sku>,
 ) {
-    let keys =
-        lines.into_iter().map(|request| LineKey { pool: pool.clone(), sku: request.sku.clone() });
+    let keys = skus.into_iter().map(|sku| LineKey { pool: pool.clone(), sku: sku.clone() });
     wanted.lines.extend(keys);
 }

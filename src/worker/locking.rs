@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{WorkerContext, events::Event};
 use crate::{
-    domain::{Action, Command},
+    domain::{Action, Command, ReservationId, SeatNumber, Sku},
     ports::PortError,
     retry::Policy,
 };
@@ -30,26 +30,51 @@ impl Names {
             let names = names.entry(command.pool.to_string()).or_default();
             match &command.action {
                 Action::Reserve(reserve) => {
-                    names.extend(reserve.seats.iter().map(|seat| format!("seat:{seat}")));
-                    names.extend(reserve.lines.iter().map(|line| format!("line:{}", line.sku)));
+                    names.extend(reserve.seats.iter().map(seat));
+                    names.extend(reserve.lines.iter().map(|asked| line(&asked.sku)));
                 }
                 Action::Restock(restock) => {
-                    names.extend(restock.seats.iter().map(|seat| format!("seat:{}", seat.number)));
-                    names.extend(restock.lines.iter().map(|line| format!("line:{}", line.sku)));
+                    names.extend(restock.seats.iter().map(|change| seat(&change.number)));
+                    names.extend(restock.lines.iter().map(|change| line(&change.sku)));
+                }
+                Action::Modify(modify) => {
+                    names.insert(reservation(modify.reservation_id));
+                    for holdings in [&modify.add, &modify.remove] {
+                        names.extend(holdings.seats.iter().map(seat));
+                        names.extend(holdings.lines.iter().map(|held| line(&held.sku)));
+                    }
+                }
+                Action::Extend(extend) => {
+                    names.insert(reservation(extend.reservation_id));
                 }
                 Action::Confirm(confirm) => {
-                    names.insert(format!("reservation:{}", confirm.reservation_id));
+                    names.insert(reservation(confirm.reservation_id));
+                }
+                Action::Fulfil(fulfil) => {
+                    names.insert(reservation(fulfil.reservation_id));
                 }
                 Action::Cancel(cancel) => {
-                    names.insert(format!("reservation:{}", cancel.reservation_id));
+                    names.insert(reservation(cancel.reservation_id));
                 }
                 Action::Expire(expire) => {
-                    names.insert(format!("reservation:{}", expire.reservation_id));
+                    names.insert(reservation(expire.reservation_id));
                 }
             }
         }
         Self(names.into_iter().map(|(pool, names)| (pool, names.into_iter().collect())).collect())
     }
+}
+
+fn seat(number: &SeatNumber) -> String {
+    format!("seat:{number}")
+}
+
+fn line(sku: &Sku) -> String {
+    format!("line:{sku}")
+}
+
+fn reservation(id: ReservationId) -> String {
+    format!("reservation:{id}")
 }
 
 /// The locks held, possibly fewer than requested.

@@ -12,6 +12,7 @@ use crate::{
 type Decode = fn(&str) -> Result<Decoded, Box<Undecodable>>;
 
 /// A parsed message.
+#[expect(clippy::large_enum_variant, reason = "almost every message is a command")]
 pub(super) enum ParsedMessage {
     Command(Decoded),
     Unreadable(Box<Undecodable>),

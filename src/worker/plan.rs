@@ -14,7 +14,7 @@ pub struct DecidedCommand {
     pub changes: Vec<Change>,
     /// The outcome for the ledger; `None` for a replay or an answer that is not recorded.
     pub ledger: Option<(LedgerKey, LedgerRecord)>,
-    /// Items it depends on without changing them, with their expected state. Never a line.
+    /// Items it depends on without changing them, with their expected state.
     pub checks: Vec<(ItemKey, Expected)>,
     /// Lines it took below zero, and lines it brought back.
     pub oversold: Oversold,
@@ -120,13 +120,10 @@ impl Open {
         }
         let ledger = self.ledger.into_iter().map(|(key, record)| Write::Ledger { key, record });
         transaction.writes.extend(ledger);
-        let checks = self.checks.into_iter().filter_map(|(key, expected)| match key {
-            ItemKey::Reservation(reservation_id) => {
-                Some(Check::Reservation { reservation_id, expected })
-            }
-            ItemKey::Seat(key) => Some(Check::Seat { key, expected }),
-            // A line that a command depends on is always one it writes.
-            ItemKey::Line(_) => None,
+        let checks = self.checks.into_iter().map(|(key, expected)| match key {
+            ItemKey::Reservation(reservation_id) => Check::Reservation { reservation_id, expected },
+            ItemKey::Seat(key) => Check::Seat { key, expected },
+            ItemKey::Line(key) => Check::Line { key, expected },
         });
         transaction.checks.extend(checks);
         let is_empty = transaction.writes.is_empty();
@@ -144,8 +141,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection, RejectionCode,
-        Reservation, ReservationId, ReservationStatus, StockLevel, Timestamp,
+        Changes, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection,
+        RejectionCode, Reservation, ReservationId, ReservationStatus, StockLevel, Timestamp,
     };
 
     fn line(sku: &str, version: u64) -> Change {
@@ -153,7 +150,14 @@ mod tests {
         let updated_at = Timestamp::UNIX_EPOCH;
         Change::Line(
             key,
-            StockLevel { available: 0, reserved: 0, as_of: None, version, updated_at },
+            StockLevel {
+                available: 0,
+                reserved: 0,
+                committed: 0,
+                as_of: None,
+                version,
+                updated_at,
+            },
         )
     }
 
@@ -161,12 +165,15 @@ mod tests {
         Change::Reservation(Reservation {
             reservation_id: id,
             pool: PoolId::Event(1),
+            source: "/test".parse().unwrap(),
             user_id: "u".parse().unwrap(),
             status: ReservationStatus::Active,
             version,
             seats: Vec::new(),
             lines: Vec::new(),
             booking_id: None,
+            goods: None,
+            fulfilled_at: None,
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH,
             ended_at: None,
@@ -182,6 +189,7 @@ mod tests {
             command_type: CommandType::Reserve,
             pool: PoolId::Event(1),
             outcome: Outcome::Rejected { rejection },
+            changes: Changes::NONE,
             decided_at: Timestamp::UNIX_EPOCH,
         };
         Some((LedgerKey::Command(key), record))

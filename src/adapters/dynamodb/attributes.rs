@@ -77,6 +77,20 @@ impl<'a> Reader<'a> {
             .ok_or(Unreadable { attribute, expected: "an integer in range (N)" })
     }
 
+    /// Whether the attribute is present, with any value.
+    pub(super) fn has(self, attribute: &'static str) -> bool {
+        self.0.contains_key(attribute)
+    }
+
+    /// A flag that is written only if it is true.
+    pub(super) fn flag(self, attribute: &'static str) -> Result<bool, Unreadable> {
+        match self.0.get(attribute) {
+            None => Ok(false),
+            Some(AttributeValue::Bool(true)) => Ok(true),
+            Some(_) => Err(Unreadable { attribute, expected: "true, if present (BOOL)" }),
+        }
+    }
+
     /// A time in seconds since 1970.
     pub(super) fn epoch_seconds(self, attribute: &'static str) -> Result<Timestamp, Unreadable> {
         self.0

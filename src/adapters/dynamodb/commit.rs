@@ -119,6 +119,7 @@ impl DynamoStore {
                 (ItemKey::Reservation(*reservation_id), expected)
             }
             Check::Seat { key, expected } => (ItemKey::Seat(key.clone()), expected),
+            Check::Line { key, expected } => (ItemKey::Line(key.clone()), expected),
         };
         let table = key.table();
         let terms = Condition::from(*expected).terms(table, self.clock.now());

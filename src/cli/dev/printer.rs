@@ -70,14 +70,17 @@ fn line(result: &DecodedResult, style: Style) -> String {
 
 fn detail(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Reserved { reservation } => {
+        Outcome::Reserved { reservation }
+        | Outcome::Extended { reservation }
+        | Outcome::Modified { reservation } => {
             let until = reservation.expires_at.strftime("%H:%M:%S");
             reservation_detail(reservation, &format!(" until {until}"))
         }
         Outcome::Confirmed { reservation }
+        | Outcome::Fulfilled { reservation }
         | Outcome::Cancelled { reservation, .. }
         | Outcome::Expired { reservation } => reservation_detail(reservation, ""),
-        Outcome::Restocked { restock } => {
+        Outcome::Restocked { restock, .. } => {
             let (seats, lines) = (restock.seats_applied, restock.lines_applied);
             let skipped = restock.seats_skipped + restock.lines_skipped;
             format!(" seats {seats}, lines {lines}, skipped {skipped}")
@@ -102,7 +105,7 @@ fn reservation_detail(reservation: &Reservation, until: &str) -> String {
 fn rejection_detail(rejection: &Rejection) -> String {
     let seats = rejection.seats.iter().map(SeatNumber::as_str);
     let named: Vec<&str> =
-        seats.chain(rejection.lines.iter().map(|line| line.sku.as_str())).collect();
+        seats.chain(rejection.lines.iter().map(|line| line.sku().as_str())).collect();
     let named = if named.is_empty() { String::new() } else { format!(" [{}]", named.join(" ")) };
     format!(" {}: {}{named}", rejection.code.as_str(), rejection.message)
 }

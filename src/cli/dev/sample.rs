@@ -1,7 +1,7 @@
 //! The sample data: an event and a store.
 
 use crate::domain::{
-    Action, CommandKey, InvalidText, OrderLine, PoolId, Restock, RestockMode, SeatChange,
+    Action, CommandKey, InvalidText, LineChange, PoolId, Restock, RestockMode, SeatChange,
 };
 
 /// The sections, with their rows and the price of a seat.
@@ -9,8 +9,8 @@ const SECTIONS: [(&str, [&str; 4], &str); 2] =
     [("Stalls", ["A", "B", "C", "D"], "79.00"), ("Balcony", ["E", "F", "G", "H"], "49.50")];
 const ROW_SEATS: usize = 20;
 /// General admission.
-const LAWN: (&str, u64) = ("lawn", 200);
-const STOCK: [(&str, u64); 4] = [("apple", 120), ("bread", 40), ("cheese", 25), ("umbrella", 3)];
+const LAWN: (&str, i64) = ("lawn", 200);
+const STOCK: [(&str, i64); 4] = [("apple", 120), ("bread", 40), ("cheese", 25), ("umbrella", 3)];
 
 /// The sample in one sentence.
 pub(super) const WORDS: &str = "event 1: seats A-1 to H-20, and 200 places of `lawn`; \
@@ -51,11 +51,10 @@ fn event() -> Result<Restock, InvalidText> {
     restock(seats, &[LAWN])
 }
 
-fn restock(seats: Vec<SeatChange>, lines: &[(&str, u64)]) -> Result<Restock, InvalidText> {
-    let line =
-        |(sku, quantity): &(&str, u64)| Ok(OrderLine { sku: sku.parse()?, quantity: *quantity });
+fn restock(seats: Vec<SeatChange>, lines: &[(&str, i64)]) -> Result<Restock, InvalidText> {
+    let line = |(sku, quantity): &(&str, i64)| Ok(LineChange::new(sku.parse()?, *quantity));
     let lines = lines.iter().map(line).collect::<Result<_, InvalidText>>()?;
-    Ok(Restock { seats, lines, mode: RestockMode::Set, as_of: None })
+    Ok(Restock::new(seats, lines, RestockMode::Set))
 }
 
 #[cfg(test)]

@@ -198,7 +198,8 @@ impl Poster<'_> {
 
     fn post_command(&self, key: CommandKey, pool: PoolId, action: Action) -> anyhow::Result<()> {
         let time = self.embedded.backends.clock.now();
-        let command = OutgoingCommand { key, time, pool, action, traceparent: None };
+        let command =
+            OutgoingCommand { key, time, deadline: None, pool, action, traceparent: None };
         let command = PreparedCommand::encode(&command, None)?;
         self.push(&command).map(|_| ()).map_err(anyhow::Error::msg)
     }

@@ -57,7 +57,8 @@ impl CommandBuilder<'_> {
         let queue = self.queue_for(&action);
         let span = self.span(&queue, &key, &action, self.caller.as_ref());
         let traceparent = self.context_of(span.as_ref());
-        let command = OutgoingCommand { key, time, pool, action, traceparent };
+        let deadline = address.expiry_time;
+        let command = OutgoingCommand { key, time, deadline, pool, action, traceparent };
         let command =
             PreparedCommand::encode(&command, address.group.clone()).map_err(bad_command)?;
         Ok(RoutedCommand { command, queue, span })

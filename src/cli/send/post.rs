@@ -16,8 +16,12 @@ use crate::{
     adapters::{sqs, system::SystemClock},
     app,
     cli::{CliContext, ExitCode},
-    client::{LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError, PreparedCommand},
-    domain::{Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp},
+    client::{
+        DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError, PreparedCommand,
+    },
+    domain::{
+        Changes, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp,
+    },
     message::{self, ResultMessage},
     ports::{
         Clock, OutgoingMessage, Queue, ReadStore,
@@ -77,9 +81,9 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         (Ok(()), Some(seconds)) => {
             let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
-            let report = |prepared: &PreparedCommand, outcome: &Outcome, decided_at| {
+            let report = |prepared: &PreparedCommand, decided: &DecidedOutcome| {
                 let json = delivery.format.json;
-                bar.suspend(|| print(prepared, outcome, decided_at, json, context))
+                bar.suspend(|| print(prepared, decided, json, context))
             };
             wait(&*store, &commands, within, &bar, report).await
         }
@@ -190,7 +194,7 @@ async fn wait(
     commands: &[RoutedCommand],
     within: Duration,
     bar: &ProgressBar,
-    mut report: impl FnMut(&PreparedCommand, &Outcome, Timestamp) -> std::io::Result<()>,
+    mut report: impl FnMut(&PreparedCommand, &DecidedOutcome) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let awaited = commands.iter().map(|routed| &routed.command.command);
     let polling = LedgerPolling { interval: POLL_INTERVAL, within };
@@ -199,15 +203,15 @@ async fn wait(
     while wait.pending() > 0 {
         bar.set_message(format!("{} without an outcome yet", wait.pending()));
         for (place, outcome) in wait.next().await.map_err(unwrapped)? {
-            let (outcome, decided_at) = match outcome {
-                LedgerOutcome::Decided { outcome, decided_at } => (*outcome, decided_at),
-                LedgerOutcome::IdReused => (id_reused(), SystemClock.now()),
+            let decided = match outcome {
+                LedgerOutcome::Decided(decided) => *decided,
+                LedgerOutcome::IdReused => id_reused(SystemClock.now()),
             };
-            if outcome.rejection().is_some() {
+            if decided.outcome.rejection().is_some() {
                 code = ExitCode::Rejected;
             }
             let routed = commands.get(place).context("a command for every outcome")?;
-            report(&routed.command, &outcome, decided_at)?;
+            report(&routed.command, &decided)?;
         }
     }
     Ok(code)
@@ -222,19 +226,21 @@ fn unwrapped(error: LedgerWaitError) -> anyhow::Error {
 }
 
 /// The outcome that the worker publishes; the ledger keeps the first command's.
-fn id_reused() -> Outcome {
+fn id_reused(decided_at: Timestamp) -> DecidedOutcome {
     let message = "another command came under the same source and id before";
-    Outcome::Rejected { rejection: Rejection::new(RejectionCode::CommandIdReused, message) }
+    let rejection = Rejection::new(RejectionCode::CommandIdReused, message);
+    let outcome = Outcome::Rejected { rejection };
+    DecidedOutcome { outcome, changes: Changes::NONE, decided_at }
 }
 
 fn print(
     prepared: &PreparedCommand,
-    outcome: &Outcome,
-    decided_at: Timestamp,
+    decided: &DecidedOutcome,
     json: bool,
     context: &CliContext,
 ) -> std::io::Result<()> {
     let command = &prepared.command;
+    let DecidedOutcome { outcome, changes, decided_at } = decided;
     if json {
         let result = message::encode_result(&ResultMessage {
             key: &command.key,
@@ -243,7 +249,8 @@ fn print(
             group: &prepared.group,
             pool: Some(&command.pool),
             outcome,
-            decided_at,
+            changes,
+            decided_at: *decided_at,
             message_digest: command.digest,
             traceparent: None,
         });
@@ -253,15 +260,12 @@ fn print(
     let line = match outcome {
         Outcome::Rejected { rejection } => {
             let named = rejection.seats.iter().map(ToString::to_string);
-            let short = rejection
-                .lines
-                .iter()
-                .map(|line| format!("{} ({} of {})", line.sku, line.available, line.requested));
-            let offenders: Vec<String> = named.chain(short).collect();
+            let lines = rejection.lines.iter().map(ToString::to_string);
+            let offenders: Vec<String> = named.chain(lines).collect();
             let code = style.bad(rejection.code.as_str());
             format!("{code}  {}  {}", rejection.message, offenders.join(", "))
         }
-        Outcome::Restocked { restock } => format!(
+        Outcome::Restocked { restock, .. } => format!(
             "{}  {} seats and {} lines, {} and {} left alone",
             style.good("restocked"),
             restock.seats_applied,
@@ -270,7 +274,10 @@ fn print(
             restock.lines_skipped
         ),
         Outcome::Reserved { reservation }
+        | Outcome::Extended { reservation }
+        | Outcome::Modified { reservation }
         | Outcome::Confirmed { reservation }
+        | Outcome::Fulfilled { reservation }
         | Outcome::Cancelled { reservation, .. }
         | Outcome::Expired { reservation } => format!(
             "{}  {}  {}",

@@ -159,9 +159,27 @@ pub(super) static MAX_HOLD: Setting = Setting::new(
     "max-hold-seconds",
     "INVENTORY_MAX_HOLD_SECONDS",
     "SECONDS",
-    "The longest hold a reserve may ask for",
+    "The longest hold that a reserve or extend may ask for",
 )
 .or("14400");
+
+pub(super) static MAX_HOLD_TOTAL: Setting = Setting::new(
+    LIMITS,
+    "max-hold-total-seconds",
+    "INVENTORY_MAX_HOLD_TOTAL_SECONDS",
+    "SECONDS",
+    "The longest hold in all, from the creation of the reservation, however often it is extended",
+)
+.or("14400");
+
+pub(super) static MAX_AS_OF_AHEAD: Setting = Setting::new(
+    LIMITS,
+    "max-as-of-ahead-seconds",
+    "INVENTORY_MAX_AS_OF_AHEAD_SECONDS",
+    "SECONDS",
+    "How far the as_of of a restock may be in the future",
+)
+.or("60");
 
 pub(super) static MAX_ENTRIES: Setting = Setting::new(
     LIMITS,
@@ -218,7 +236,7 @@ pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
 .or("2");
 
 /// The worker's settings, in the order of `--help`.
-pub(super) static WORKER: [&Setting; 21] = [
+pub(super) static WORKER: [&Setting; 23] = [
     &VISIBILITY,
     &HEARTBEAT,
     &LEASE_MARGIN,
@@ -239,6 +257,8 @@ pub(super) static WORKER: [&Setting; 21] = [
     &GRACE,
     &FLUSH,
     &MAX_HOLD,
+    &MAX_HOLD_TOTAL,
+    &MAX_AS_OF_AHEAD,
     &MAX_ENTRIES,
 ];
 

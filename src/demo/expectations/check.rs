@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::{Expectations, ExpectedSeat, TrackedReservation};
 use crate::{
     demo::venue,
-    domain::{LineKey, ReservationStatus, Seat, SeatNumber, SeatState, StockLevel, Timestamp},
+    domain::{
+        LineKey, ReservationStatus, Seat, SeatNumber, SeatState, SeatStatus, StockLevel, Timestamp,
+    },
     ports::{Page, PageCursor, PortError, Record, ScanStore, Table},
 };
 
@@ -66,7 +68,7 @@ impl Expectations {
 
     /// Records every seat and line of the tables that differs from the results. Returns the number
     /// of seats by status.
-    pub fn compare(&mut self, tables: Vec<Record>) -> BTreeMap<&'static str, u64> {
+    pub fn compare(&mut self, tables: Vec<Record>) -> BTreeMap<SeatStatus, u64> {
         let mut by_status = BTreeMap::new();
         let expected = self.seats();
         let mut lines = 0;

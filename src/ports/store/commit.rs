@@ -97,6 +97,13 @@ pub enum Check {
         /// The condition.
         expected: Expected,
     },
+    /// The line still exists in this version, or is still absent.
+    Line {
+        /// The line's key.
+        key: LineKey,
+        /// The condition.
+        expected: Expected,
+    },
 }
 
 /// Writes that are applied together or not at all. Distinct items, including the checks at most

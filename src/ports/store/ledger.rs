@@ -1,6 +1,8 @@
 //! Entries of the ledger.
 
-use crate::domain::{CommandKey, CommandType, Digest, Outcome, PoolId, RestockSummary, Timestamp};
+use crate::domain::{
+    Changes, CommandKey, CommandType, Digest, Outcome, PoolId, RestockSummary, Timestamp,
+};
 
 /// The key of a ledger entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +15,7 @@ pub enum LedgerKey {
 
 /// A ledger entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "almost every entry is an outcome")]
 pub enum LedgerRecord {
     /// A command's outcome, which never changes.
     Outcome {
@@ -24,6 +27,8 @@ pub enum LedgerRecord {
         pool: PoolId,
         /// The decided outcome.
         outcome: Outcome,
+        /// The seats and lines that the command changed.
+        changes: Changes,
         /// When it was decided.
         decided_at: Timestamp,
     },

@@ -153,7 +153,10 @@ impl Metrics {
 fn outcome_of(command: CommandType) -> &'static str {
     match command {
         CommandType::Reserve => "reserved",
+        CommandType::Extend => "extended",
+        CommandType::Modify => "modified",
         CommandType::Confirm => "confirmed",
+        CommandType::Fulfil => "fulfilled",
         CommandType::Cancel => "cancelled",
         CommandType::Expire => "expired",
         CommandType::Restock => "restocked",

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    domain::{CommandType, Digest},
+    domain::{Changes, CommandType, Digest},
     ports::{LedgerKey, LedgerRecord},
 };
 
@@ -21,6 +21,8 @@ pub(in super::super) const KIND: &str = "kind";
 /// The outcome of the command's content.
 pub(in super::super) const DIGEST: &str = "digest";
 
+/// The seats and lines that the command changed, as in its result.
+const CHANGES: &str = "changes";
 /// When the outcome was decided.
 pub(in super::super) const COMMITTED_AT: &str = "committed_at";
 /// Of a chunk's marker: when its intent was decided.
@@ -45,11 +47,12 @@ pub(in super::super) struct Unwritable(#[from] serde_json::Error);
 pub(in super::super) fn write(key: &LedgerKey, record: &LedgerRecord) -> Result<Item, Unwritable> {
     let builder = ItemBuilder::new(&ItemKey::Ledger(key.clone())).with("format", n(FORMAT));
     let (builder, kind, digest, decided_at) = match record {
-        LedgerRecord::Outcome { digest, command_type, pool, outcome, decided_at } => {
+        LedgerRecord::Outcome { digest, command_type, pool, outcome, changes, decided_at } => {
             let builder = builder
                 .with("command_type", s(command_type.as_str()))
                 .with("pool", s(pool.to_string()))
-                .with("outcome", json(outcome)?);
+                .with("outcome", json(outcome)?)
+                .maybe(CHANGES, write_changes(changes)?);
             (builder, KIND_OUTCOME, digest, decided_at)
         }
         LedgerRecord::Intent { digest, chunk_ends, decided_at } => {
@@ -69,6 +72,18 @@ pub(in super::super) fn write(key: &LedgerKey, record: &LedgerRecord) -> Result<
         .with(COMMITTED_AT, s(decided_at.to_string()))
         .with(TTL, super::ttl(*decided_at))
         .build())
+}
+
+/// Absent if the command changed no seats and lines.
+fn write_changes(changes: &Changes) -> Result<Option<AttributeValue>, Unwritable> {
+    (*changes != Changes::NONE).then(|| json(changes)).transpose()
+}
+
+fn read_changes(item: Reader<'_>) -> Result<Changes, Unreadable> {
+    match item.has(CHANGES) {
+        true => from_json(item, CHANGES, "changed seats and lines as JSON (S)"),
+        false => Ok(Changes::NONE),
+    }
 }
 
 fn json(value: &impl Serialize) -> Result<AttributeValue, Unwritable> {
@@ -98,6 +113,7 @@ pub(super) fn read(item: Reader<'_>) -> Result<Option<LedgerRecord>, Unreadable>
             })?,
             pool: item.parsed("pool", "event#<integer> or store#<store id> (S)")?,
             outcome: from_json(item, "outcome", "an outcome as JSON (S)")?,
+            changes: read_changes(item)?,
             decided_at,
         },
         KIND_INTENT => {

@@ -35,12 +35,15 @@ pub(in super::super) fn write(reservation: &Reservation) -> Item {
     let seats = reservation.seats.iter().map(|seat| s(seat.as_str())).collect();
     ItemBuilder::new(&ItemKey::Reservation(id))
         .with("pool", s(reservation.pool.to_string()))
+        .with("source", s(reservation.source.as_str()))
         .with("user_id", s(reservation.user_id.as_str()))
         .with("status", s(status.as_str()))
         .with("version", n(reservation.version))
         .with("seats", AttributeValue::L(seats))
         .with("lines", AttributeValue::L(reservation.lines.iter().map(write_line).collect()))
         .maybe("booking_id", reservation.booking_id.as_ref().map(|id| s(id.as_str())))
+        .maybe("goods", reservation.goods.map(|goods| s(goods.as_str())))
+        .maybe("fulfilled_at", reservation.fulfilled_at.map(|at| s(at.to_string())))
         .with("created_at", s(reservation.created_at.to_string()))
         .with(EXPIRES_AT, epoch_seconds(reservation.expires_at))
         .maybe("ended_at", reservation.ended_at.map(|at| s(at.to_string())))
@@ -67,12 +70,15 @@ pub(super) fn read(item: Reader<'_>) -> Result<Reservation, Unreadable> {
     Ok(Reservation {
         reservation_id: keys::read_reservation_id(item)?,
         pool: item.parsed("pool", "event#<integer> or store#<store id> (S)")?,
+        source: item.parsed("source", "the source of a command (S)")?,
         user_id: item.parsed("user_id", "a user id (S)")?,
         status,
         version: item.integer("version")?,
         seats: item.list("seats", "a list of seat numbers (L of S)", parsed)?,
         lines: item.list("lines", "a list of maps {sku, quantity} (L of M)", read_line)?,
         booking_id: item.optional("booking_id", "a booking id (S)")?,
+        goods: item.optional("goods", "leave or stay (S)")?,
+        fulfilled_at: item.optional_time("fulfilled_at")?,
         created_at: item.time("created_at")?,
         expires_at: item.epoch_seconds(EXPIRES_AT)?,
         ended_at: item.optional_time("ended_at")?,

@@ -1,5 +1,7 @@
 //! Seats.
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use crate::domain::{Seat, SeatDetails, SeatKey, SeatState};
 
 use super::{
@@ -19,7 +21,8 @@ pub(in super::super) fn write(key: &SeatKey, seat: &Seat) -> Item {
         .maybe("seat_type", label(&details.seat_type))
         // A string: a number would lose the zero of "49.50".
         .maybe("price", details.price.map(|price| s(price.to_string())))
-        .with("status", s(seat.occupancy.status()))
+        .with("status", s(seat.occupancy.status().as_str()))
+        .maybe("withheld", seat.withheld.then_some(AttributeValue::Bool(true)))
         .with("version", n(seat.version))
         .with("created_at", s(seat.created_at.to_string()))
         .with("updated_at", s(seat.updated_at.to_string()));
@@ -47,6 +50,7 @@ pub(super) fn read(item: Reader<'_>) -> Result<Seat, Unreadable> {
             price: item.optional("price", "a decimal text such as \"49.50\" (S)")?,
         },
         occupancy: read_occupancy(item)?,
+        withheld: item.flag("withheld")?,
         version: item.integer("version")?,
         created_at: item.time("created_at")?,
         updated_at: item.time("updated_at")?,

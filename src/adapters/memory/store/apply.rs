@@ -50,6 +50,7 @@ pub(super) fn validate(transaction: &Transaction) -> Result<(), CommitError> {
     let checks = transaction.checks.iter().map(|check| match check {
         Check::Reservation { reservation_id, .. } => Item::Reservation(*reservation_id),
         Check::Seat { key, .. } => Item::Seat(key),
+        Check::Line { key, .. } => Item::Line(key),
     });
     let distinct: BTreeSet<Item<'_>> =
         transaction.writes.iter().map(written).chain(checks).collect();
@@ -109,6 +110,9 @@ impl Tables {
                 }
                 Check::Seat { key, expected } => {
                     ("seats", stands(*expected, self.seats.get(key).map(|seat| seat.version)))
+                }
+                Check::Line { key, expected } => {
+                    ("stock", stands(*expected, self.lines.get(key).map(|line| line.version)))
                 }
             };
             if !holds {

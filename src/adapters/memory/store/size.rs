@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::{Tables, is_put};
 use crate::{
     domain::{
-        LineKey, Outcome, Reservation, ReservationStatus, Seat, SeatKey, SeatState, StockLevel,
+        Changes, ItemState, LineKey, Outcome, Reservation, ReservationStatus, Seat, SeatKey,
+        SeatState, StockLevel,
     },
     ports::{Check, Consumed, LedgerKey, LedgerRecord, Table, Transaction, Write},
 };
@@ -81,6 +82,9 @@ pub(super) fn consumed(tables: &Tables, transaction: &Transaction) -> Consumed {
             Check::Seat { key, .. } => {
                 (Table::Seats, tables.seats.get(key).map_or(0, |seat| seat_bytes(key, seat)))
             }
+            Check::Line { key, .. } => {
+                (Table::Stock, tables.lines.get(key).map_or(0, |line| line_bytes(key, line)))
+            }
         };
         add(table, of_item(bytes));
     }
@@ -129,11 +133,11 @@ fn seat_bytes(key: &SeatKey, seat: &Seat) -> usize {
 }
 
 fn line_bytes(key: &LineKey, line: &StockLevel) -> usize {
-    // Pool; SKU; on hand, available, reserved, version; updated; as of.
+    // Pool; SKU; on hand, available, reserved, committed, version; updated; as of.
     FIELD
         + pool_bytes(&key.pool)
         + key.sku.as_str().len()
-        + 4 * NUMBER
+        + 5 * NUMBER
         + INSTANT
         + line.as_of.map_or(0, |_| INSTANT)
 }
@@ -150,8 +154,11 @@ fn reservation_bytes(reservation: &Reservation) -> usize {
     let seats = reservation.seats.iter().map(|seat| seat.as_str().len() + 4);
     let lines = reservation.lines.iter().map(|line| line.sku.as_str().len() + 2 * FIELD);
     let booking = reservation.booking_id.as_ref().map_or(0, |id| FIELD + id.as_str().len());
-    // Id; status and version; created, expires, ended.
-    ID + pool_bytes(&reservation.pool)
+    let goods = reservation.goods.map_or(0, |goods| FIELD + goods.as_str().len());
+    // Id; source; status and version; created, expires, ended or fulfilled.
+    ID + FIELD
+        + reservation.source.as_str().len()
+        + pool_bytes(&reservation.pool)
         + FIELD
         + reservation.user_id.as_str().len()
         + FIELD
@@ -160,6 +167,7 @@ fn reservation_bytes(reservation: &Reservation) -> usize {
         + seats.sum::<usize>()
         + lines.sum::<usize>()
         + booking
+        + goods
 }
 
 fn ledger_bytes(key: &LedgerKey, record: &LedgerRecord) -> usize {
@@ -179,8 +187,8 @@ fn record_bytes(record: &LedgerRecord) -> usize {
     let common = FIELD + 66 + INSTANT + NUMBER;
     common
         + match record {
-            LedgerRecord::Outcome { pool, outcome, .. } => {
-                FIELD * 2 + pool_bytes(pool) + outcome_bytes(outcome)
+            LedgerRecord::Outcome { pool, outcome, changes, .. } => {
+                FIELD * 2 + pool_bytes(pool) + outcome_bytes(outcome) + changes_bytes(changes)
             }
             LedgerRecord::Intent { chunk_ends, .. } => FIELD + chunk_ends.len() * 6,
             LedgerRecord::Chunk { summary, .. } => INSTANT + summary_bytes(summary),
@@ -190,16 +198,23 @@ fn record_bytes(record: &LedgerRecord) -> usize {
 fn outcome_bytes(outcome: &Outcome) -> usize {
     let content = match outcome {
         Outcome::Reserved { reservation }
+        | Outcome::Extended { reservation }
+        | Outcome::Modified { reservation }
+        | Outcome::Fulfilled { reservation }
         | Outcome::Confirmed { reservation }
         | Outcome::Expired { reservation } => reservation_bytes(reservation),
         Outcome::Cancelled { reservation, reason } => {
             let reason = reason.as_ref().map_or(0, |reason| FIELD + reason.as_str().len());
             reservation_bytes(reservation) + reason
         }
-        Outcome::Restocked { restock } => summary_bytes(restock),
+        Outcome::Restocked { restock, reason, reference } => {
+            let reason = reason.as_ref().map_or(0, |reason| FIELD + reason.as_str().len());
+            let reference = reference.as_ref().map_or(0, |text| FIELD + text.as_str().len());
+            summary_bytes(restock) + reason + reference
+        }
         Outcome::Rejected { rejection } => {
             let seats = rejection.seats.iter().map(|seat| seat.as_str().len() + 4);
-            let lines = rejection.lines.iter().map(|line| line.sku.as_str().len() + 3 * FIELD);
+            let lines = rejection.lines.iter().map(|line| line.sku().as_str().len() + 3 * FIELD);
             2 * FIELD
                 + rejection.code.as_str().len()
                 + rejection.message.len()
@@ -208,6 +223,19 @@ fn outcome_bytes(outcome: &Outcome) -> usize {
         }
     };
     FIELD + content
+}
+
+fn changes_bytes(changes: &Changes) -> usize {
+    let item = |item: &ItemState| match item {
+        ItemState::Seat { seat_number, reserved_until, .. } => {
+            seat_number.as_str().len() + 3 * FIELD + reserved_until.map_or(0, |_| INSTANT)
+        }
+        ItemState::Line { sku, .. } => sku.as_str().len() + 5 * FIELD,
+    };
+    match changes {
+        Changes::Listed(items) => items.iter().map(item).sum(),
+        Changes::Omitted => FIELD,
+    }
 }
 
 fn summary_bytes(summary: &crate::domain::RestockSummary) -> usize {
