@@ -67,7 +67,7 @@ const USUAL_BYTES: usize = 768;
 
 /// Serializes a value that cannot fail: derived, of texts, numbers and lists, with texts as member
 /// names.
-pub(super) fn to_json<T: Serialize>(value: &T) -> String {
+pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
     let mut json = Vec::with_capacity(USUAL_BYTES);
     let written = serde_json::to_writer(&mut json, value).map_err(|error| error.to_string());
     match written.and_then(|()| String::from_utf8(json).map_err(|error| error.to_string())) {
