@@ -1,5 +1,5 @@
 use inventory_worker::domain::{
-    Action, Confirm, RejectionCode, Reservation, ReservationStatus, SeatState,
+    Action, Confirm, Goods, RejectionCode, Reservation, ReservationStatus, SeatState,
 };
 
 use super::{Show, held};
@@ -28,6 +28,7 @@ fn a_confirm_books_the_seats_and_lets_the_lines_leave_the_building() {
         status: ReservationStatus::Confirmed,
         version: 2,
         booking_id: Some(booking("b-1")),
+        goods: Some(Goods::Leave),
         ..active
     };
     assert_eq!(ran.reservation(), &expected);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use inventory_worker::{
-    domain::{CommandKey, Digest, Outcome, PoolId, RejectionCode},
+    domain::{Changes, CommandKey, Digest, Outcome, PoolId, RejectionCode},
     message::{ResultMessage, TraceContext, catalog, decode, decode_result, encode_result},
 };
 use serde_json::{Value, json};
@@ -52,6 +52,7 @@ fn every_valid_result_is_what_the_encoder_writes() {
             group: &"g".parse().unwrap(),
             pool: pool.as_ref(),
             outcome: &outcome,
+            changes: &Changes::NONE,
             decided_at: text(&example["time"]).parse().unwrap(),
             message_digest: Digest([0; 32]),
             traceparent: traceparent.as_ref(),
@@ -76,6 +77,7 @@ fn every_valid_result_is_decoded_and_nothing_of_it_is_lost() {
             group: &"g".parse().unwrap(),
             pool: result.pool.as_ref(),
             outcome: &result.outcome,
+            changes: &result.changes,
             decided_at: result.time,
             message_digest: Digest([0; 32]),
             traceparent: result.traceparent.as_ref(),

@@ -1,7 +1,7 @@
 //! The encoders' output against schemas and decoder.
 
 use inventory_worker::{
-    domain::{CommandType, Digest, Outcome},
+    domain::{Changes, CommandType, Digest, Outcome},
     message::{
         RESULT_BYTES_MAX, ResultMessage, decode, default_group, encode_command, encode_result,
     },
@@ -15,6 +15,9 @@ use super::{assert_matches, schema_of, strategies};
 fn command_of(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Reserved { .. } | Outcome::Rejected { .. } => CommandType::Reserve.as_str(),
+        Outcome::Extended { .. } => CommandType::Extend.as_str(),
+        Outcome::Modified { .. } => CommandType::Modify.as_str(),
+        Outcome::Fulfilled { .. } => CommandType::Fulfil.as_str(),
         Outcome::Confirmed { .. } => CommandType::Confirm.as_str(),
         Outcome::Cancelled { .. } => CommandType::Cancel.as_str(),
         Outcome::Expired { .. } => CommandType::Expire.as_str(),
@@ -58,6 +61,7 @@ proptest! {
             group: &group.parse().unwrap(),
             pool: Some(&pool).filter(|_| pool_is_known),
             outcome: &outcome,
+            changes: &Changes::NONE,
             decided_at,
             message_digest: Digest([1; 32]),
             traceparent: traceparent.as_ref(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use inventory_worker::{
     domain::{
-        Action, Cancel, CommandKey, Confirm, Expire, LineShortfall, OrderLine, Outcome, PoolId,
-        Price, QUANTITY_MAX, Rejection, RejectionCode, Reservation, ReservationId,
+        Action, Cancel, CommandKey, Confirm, Expire, LineChange, OrderLine, Outcome, PoolId, Price,
+        QUANTITY_MAX, RejectedLine, Rejection, RejectionCode, Reservation, ReservationId,
         ReservationStatus, Reserve, Restock, RestockMode, RestockStatus, RestockSummary,
         SeatChange, SeatNumber, Timestamp, command::HOLD_SECONDS_MAX, ids::EVENT_ID_MAX,
     },
@@ -91,13 +91,18 @@ fn reserve() -> impl Strategy<Value = Reserve> {
 
 fn restock() -> impl Strategy<Value = Restock> {
     let mode = select(vec![RestockMode::Set, RestockMode::Add]);
-    (changes(), lines(20, 0), mode, option::of(time()))
-        .prop_map(|(seats, lines, mode, as_of)| Restock { seats, lines, mode, as_of })
+    (changes(), lines(20, 0), mode, option::of(time())).prop_map(|(seats, lines, mode, as_of)| {
+        let lines = lines.into_iter().map(LineChange::from).collect();
+        Restock { as_of, ..Restock::new(seats, lines, mode) }
+    })
 }
 
 fn action() -> impl Strategy<Value = Action> {
     let confirm = (reservation_id(), text(), option::of(text())).prop_map(
-        |(reservation_id, booking_id, user_id)| Confirm { reservation_id, booking_id, user_id },
+        |(reservation_id, booking_id, user_id)| Confirm {
+            user_id,
+            ..Confirm::new(reservation_id, booking_id)
+        },
     );
     let cancel = (reservation_id(), option::of(text()), option::of(text()), any::<bool>())
         .prop_map(|(reservation_id, user_id, reason, refund)| Cancel {
@@ -105,6 +110,7 @@ fn action() -> impl Strategy<Value = Action> {
             user_id,
             reason,
             refund,
+            ..Cancel::new(reservation_id)
         });
     prop_oneof![
         reserve().prop_map(Action::Reserve),
@@ -118,14 +124,14 @@ fn action() -> impl Strategy<Value = Action> {
 /// Adapts an action to its pool: only events have seats, and at least one entry is named.
 fn allowed(pool: &PoolId, action: Action) -> Action {
     let no_seats = pool.event_id().is_none();
-    let line = |quantity| OrderLine { sku: "S-1".parse().unwrap(), quantity };
+    let line = || "S-1".parse().unwrap();
     match action {
         Action::Reserve(mut reserve) => {
             if no_seats {
                 reserve.seats.clear();
             }
             if reserve.seats.is_empty() && reserve.lines.is_empty() {
-                reserve.lines.push(line(1));
+                reserve.lines.push(OrderLine { sku: line(), quantity: 1 });
             }
             Action::Reserve(reserve)
         }
@@ -134,7 +140,7 @@ fn allowed(pool: &PoolId, action: Action) -> Action {
                 restock.seats.clear();
             }
             if restock.entries() == 0 {
-                restock.lines.push(line(0));
+                restock.lines.push(LineChange::new(line(), 0));
             }
             Action::Restock(restock)
         }
@@ -159,6 +165,7 @@ pub fn command() -> impl Strategy<Value = OutgoingCommand> {
             time,
             action: allowed(&pool, action),
             pool,
+            deadline: None,
             traceparent,
         },
     )
@@ -172,12 +179,15 @@ fn reservation() -> impl Strategy<Value = Reservation> {
             Reservation {
                 reservation_id,
                 pool,
+                source: "/services/booking".parse().unwrap(),
                 user_id,
                 status: ReservationStatus::Active,
                 version,
                 seats,
                 lines,
                 booking_id: Some(booking),
+                goods: None,
+                fulfilled_at: None,
                 created_at,
                 expires_at: end,
                 ended_at: Some(end),
@@ -187,8 +197,9 @@ fn reservation() -> impl Strategy<Value = Reservation> {
 }
 
 fn rejection() -> impl Strategy<Value = Rejection> {
-    let shortfall = (text(), any::<u64>(), any::<i64>())
-        .prop_map(|(sku, requested, available)| LineShortfall { sku, requested, available });
+    let shortfall = (text(), any::<i64>(), any::<i64>()).prop_map(|(sku, requested, available)| {
+        RejectedLine::Quantity { sku, requested, available }
+    });
     (select(RejectionCode::ALL.to_vec()), ".{0,64}", seats(97), collection::vec(shortfall, 0..97))
         .prop_map(|(code, message, seats, lines)| Rejection { code, message, seats, lines })
 }
@@ -222,7 +233,7 @@ pub fn outcome() -> impl Strategy<Value = Outcome> {
             .prop_map(|(reservation, reason)| Outcome::Cancelled { reservation, reason }),
         of(ReservationStatus::Expired, false)
             .prop_map(|reservation| Outcome::Expired { reservation }),
-        summary().prop_map(|restock| Outcome::Restocked { restock }),
+        summary().prop_map(|restock| Outcome::Restocked { restock, reason: None, reference: None }),
         rejection().prop_map(|rejection| Outcome::Rejected { rejection }),
     ]
 }
