@@ -109,7 +109,7 @@ async fn every_command_on_seats_has_its_result(stack: Stack) {
             "RESERVATION_EXISTS",
         ),
         (
-            on(&pool, "restock", "skipped", json!({ "seats": [seat("A-1", "BLOCKED")] })),
+            on(&pool, "restock", "skipped", json!({ "seats": [seat("A-1", "AVAILABLE")] })),
             "restocked",
         ),
     ];
