@@ -80,7 +80,7 @@ impl Show {
     }
 
     fn status(&self, seat: &str) -> &'static str {
-        self.seat(seat).occupancy.status()
+        self.seat(seat).occupancy.status().as_str()
     }
 
     fn line(&self, name: &str) -> StockLevel {

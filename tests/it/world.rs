@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use inventory_worker::{
     decide::{self, Change, ItemKey, Limits, State, Verdict},
     domain::{
-        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, LineKey,
-        OrderLine, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId, Reserve,
-        Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatKey, SeatNumber, Sku,
+        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, LineChange,
+        LineKey, OrderLine, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId,
+        Reserve, Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatKey, SeatNumber, Sku,
         StockLevel, Timestamp, UserId,
     },
 };
@@ -138,13 +138,8 @@ pub fn state_of(universe: &Universe, items: &Items) -> State {
 impl Ran {
     /// The reservation of an outcome that carries one.
     pub fn reservation(&self) -> &Reservation {
-        match &self.verdict.outcome {
-            Outcome::Reserved { reservation }
-            | Outcome::Confirmed { reservation }
-            | Outcome::Cancelled { reservation, .. }
-            | Outcome::Expired { reservation } => reservation,
-            other => panic!("no reservation in {other:?}"),
-        }
+        let outcome = &self.verdict.outcome;
+        outcome.reservation().unwrap_or_else(|| panic!("no reservation in {outcome:?}"))
     }
 
     /// The rejection, after checking that it changed nothing.
@@ -167,7 +162,7 @@ pub fn command(count: u32, pool: &PoolId, action: Action) -> Command {
     };
     let mut digest = [0; 32];
     digest[..4].copy_from_slice(&count.to_be_bytes());
-    Command { key, digest: Digest(digest), pool: pool.clone(), action }
+    Command { key, digest: Digest(digest), deadline: None, pool: pool.clone(), action }
 }
 
 /// An instant of one day: `at("10:00:00")`.
@@ -230,11 +225,11 @@ pub fn reserve(id: u32, by: &str, seats: &[&str], lines: &[(&str, u64)]) -> Rese
 }
 
 pub fn confirm(id: u32, booked: &str) -> Confirm {
-    Confirm { reservation_id: reservation_id(id), booking_id: booking(booked), user_id: None }
+    Confirm::new(reservation_id(id), booking(booked))
 }
 
 pub fn cancel(id: u32) -> Cancel {
-    Cancel { reservation_id: reservation_id(id), user_id: None, reason: None, refund: false }
+    Cancel::new(reservation_id(id))
 }
 
 pub fn refund(id: u32) -> Cancel {
@@ -248,11 +243,12 @@ pub fn expire(id: u32) -> Expire {
 /// A restock of seats without details.
 pub fn restock_seats(seats: &[&str]) -> Restock {
     let seats = seats.iter().map(|seat| seat_change(seat, None)).collect();
-    Restock { seats, lines: Vec::new(), mode: RestockMode::Set, as_of: None }
+    Restock::new(seats, Vec::new(), RestockMode::Set)
 }
 
-pub fn restock_lines(mode: RestockMode, lines: &[(&str, u64)]) -> Restock {
-    Restock { seats: Vec::new(), lines: quantities(lines), mode, as_of: None }
+pub fn restock_lines(mode: RestockMode, lines: &[(&str, i64)]) -> Restock {
+    let line = |(name, quantity): &(&str, i64)| LineChange::new(sku(name), *quantity);
+    Restock::new(Vec::new(), lines.iter().map(line).collect(), mode)
 }
 
 pub fn seat_change(seat: &str, status: Option<RestockStatus>) -> SeatChange {

@@ -1,5 +1,5 @@
 use inventory_worker::domain::{
-    Action, Cancel, LineShortfall, ON_HAND_MAX, Outcome, RejectionCode, Reservation,
+    Action, Cancel, ON_HAND_MAX, Outcome, RejectedLine, RejectionCode, Reservation,
     ReservationStatus,
 };
 
@@ -124,7 +124,7 @@ fn a_refund_that_would_take_on_hand_beyond_its_bound_is_refused_naming_every_lin
     show.plant_line("y", ON_HAND_MAX - 5, 3);
     let ran = show.cancel(refund(1), "10:06:00");
     assert_eq!(ran.code(), RejectionCode::LimitExceeded);
-    let over = |name: &str, available| LineShortfall { sku: sku(name), requested: 3, available };
+    let over = |name: &str, available| RejectedLine::quantity(&sku(name), 3, available);
     assert_eq!(ran.rejection().lines, [over("x", ON_HAND_MAX - 2), over("y", ON_HAND_MAX - 5)]);
     show.plant_line("x", ON_HAND_MAX - 3, 0);
     show.plant_line("y", ON_HAND_MAX - 6, 3);

@@ -1,7 +1,7 @@
 use inventory_worker::{
     decide::Limits,
     domain::{
-        Action, LineShortfall, RejectionCode, Reservation, ReservationStatus, Reserve, RestockMode,
+        Action, RejectedLine, RejectionCode, Reservation, ReservationStatus, Reserve, RestockMode,
     },
 };
 
@@ -11,8 +11,8 @@ use crate::world::{
     restock_lines, sku, store, user,
 };
 
-fn short(name: &str, requested: u64, available: i64) -> LineShortfall {
-    LineShortfall { sku: sku(name), requested, available }
+fn short(name: &str, requested: u64, available: i64) -> RejectedLine {
+    RejectedLine::quantity(&sku(name), requested, available)
 }
 
 #[test]
@@ -22,12 +22,15 @@ fn a_reserve_holds_every_seat_and_line_it_names() {
     let expected = Reservation {
         reservation_id: reservation_id(1),
         pool: event(EVENT),
+        source: "/tests".parse().unwrap(),
         user_id: user("ann"),
         status: ReservationStatus::Active,
         version: 1,
         seats: numbers(&["A-2", "A-1"]),
         lines: quantities(&[("x", 3)]),
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: at("10:00:00"),
         expires_at: at("10:10:00"),
         ended_at: None,
