@@ -1,7 +1,7 @@
 //! The encoders' output against schemas and decoder.
 
 use inventory_worker::{
-    domain::{Changes, CommandType, Digest, Outcome},
+    domain::{CommandType, Digest, Outcome},
     message::{
         RESULT_BYTES_MAX, ResultMessage, decode, default_group, encode_command, encode_result,
     },
@@ -34,6 +34,7 @@ proptest! {
         let read = decode(&body).map_err(|reported| TestCaseError::fail(format!("{reported}: {body}")))?;
         prop_assert_eq!(&read.command.key, &sent.key);
         prop_assert_eq!(&read.command.pool, &sent.pool);
+        prop_assert_eq!(&read.command.deadline, &sent.deadline);
         prop_assert_eq!(&read.command.action, &sent.action);
         prop_assert_eq!(&read.traceparent, &sent.traceparent);
         let message: Value = serde_json::from_str(&body).unwrap();
@@ -46,7 +47,7 @@ proptest! {
 
     #[test]
     fn a_result_matches_its_schema_and_describes_no_more(
-        outcome in strategies::outcome(),
+        (outcome, changes) in strategies::decided(),
         (key, group, pool) in (strategies::key(), "[!-~]{1,128}", strategies::pool()),
         decided_at in strategies::time(),
         traceparent in option::of(strategies::traceparent()),
@@ -61,7 +62,7 @@ proptest! {
             group: &group.parse().unwrap(),
             pool: Some(&pool).filter(|_| pool_is_known),
             outcome: &outcome,
-            changes: &Changes::NONE,
+            changes: &changes,
             decided_at,
             message_digest: Digest([1; 32]),
             traceparent: traceparent.as_ref(),
