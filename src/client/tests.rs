@@ -323,7 +323,7 @@ fn a_trace_goes_beside_a_body_that_carries_none() {
     let with = |body| PreparedCommand::from_body(body).unwrap().with_trace(Some(&context));
     let beside = with(body("")).message().attributes;
     let expected = [("traceparent", parent), ("tracestate", "a=1")];
-    assert_eq!(beside, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    assert_eq!(beside, expected.map(|(name, value)| (name.to_owned(), value.into())).into());
     let own = format!(r#","traceparent":"{parent}""#);
     assert_eq!(with(body(&own)).message().attributes, BTreeMap::new());
 }
