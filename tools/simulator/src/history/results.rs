@@ -4,11 +4,17 @@ use serde::Deserialize;
 
 use super::{History, message::TrackedMessage};
 use crate::{
-    checks::{Violation, ensure, model::Model, oracle},
+    checks::{
+        Violation,
+        changes::{self, Listed},
+        ensure,
+        model::Model,
+        oracle,
+    },
     topology::QUEUES,
 };
 use inventory_worker::{
-    domain::{Command, Outcome, RejectionCode, Timestamp},
+    domain::{Changes, Command, Outcome, RejectionCode, ReservationId, Timestamp},
     message::{self, ResultMessage},
     ports::{LedgerKey, LedgerRecord, Publication},
 };
@@ -29,6 +35,18 @@ struct ResultData<'a> {
     command: CommandRef<'a>,
     #[serde(default)]
     rejection: Option<RejectionRef>,
+    #[serde(default)]
+    reservation: Option<ReservationRef>,
+    #[serde(default)]
+    changes: Vec<Listed>,
+    #[serde(default)]
+    changes_omitted: bool,
+}
+
+#[derive(Deserialize)]
+struct ReservationRef {
+    reservation_id: ReservationId,
+    source: String,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +99,7 @@ impl History {
                     .as_ref()
                     .is_some_and(|key| key.source.as_str() == source && key.id.as_str() == id)
         };
-        let code = body.data.rejection.map(|rejection| rejection.code);
+        let code = body.data.rejection.as_ref().map(|rejection| rejection.code);
         // Messages of one identity and group may have the same sequence number in both queues: if
         // both could have this result, they are indistinguishable.
         let answer = Answer { publication, sequence, code, time: body.time };
@@ -110,12 +128,63 @@ impl History {
             }
         }
         self.publications += 1;
+        self.judge_source(publication, body.data.reservation.as_ref())?;
+        if let Some(command) =
+            answered.first().and_then(|at| self.messages.get(at)?.command.clone())
+        {
+            self.judge_changes(&command, &body.data, code)?;
+        }
         let says = said(&publication.body, code);
         let first = self.results.entry(publication.id).or_insert_with(|| says.clone());
         if *first != says {
             return Err(wrong("the same id said something else before"));
         }
         Ok(())
+    }
+
+    /// A result about a reservation says which source made it, and no other does.
+    fn judge_source(
+        &self,
+        publication: &Publication,
+        reservation: Option<&ReservationRef>,
+    ) -> Result<(), Violation> {
+        let made_by = reservation.map(|shown| {
+            let maker = self.model.makers.get(&shown.reservation_id);
+            (maker.map(|source| source.as_str()), shown.source.as_str())
+        });
+        let attribute = publication.attributes.get("reservation_source").map(String::as_str);
+        let holds = match made_by {
+            Some((maker, shown)) => maker == Some(shown) && attribute == Some(shown),
+            None => attribute.is_none(),
+        };
+        ensure(holds, "source", || {
+            format!("made by and shown as {made_by:?}, with the attribute {attribute:?}")
+        })
+    }
+
+    /// A result lists exactly what its command changed, however often it is published.
+    fn judge_changes(
+        &mut self,
+        command: &Command,
+        data: &ResultData<'_>,
+        code: Option<RejectionCode>,
+    ) -> Result<(), Violation> {
+        let (listed, is_omitted) = (&data.changes, data.changes_omitted);
+        let is_unrecorded = code.is_some_and(RejectionCode::is_unrecorded);
+        let nothing = Some(Vec::new());
+        let changed = match is_unrecorded {
+            true => Some(&nothing),
+            false => self.model.changes.get(&command.key),
+        };
+        let holds = changed.is_some_and(|changed| match changed {
+            Some(changed) => !is_omitted && changes::is_same(listed, changed),
+            None => is_omitted && listed.is_empty(),
+        });
+        ensure(holds, "changes", || format!("changed {changed:?}, and its result lists others"))?;
+        match is_unrecorded {
+            true => Ok(()),
+            false => self.view.add(&command.key, &command.pool, listed),
+        }
     }
 
     /// Checks whether this may be the result of that message.
@@ -145,7 +214,7 @@ fn expected(
 ) -> Result<Option<Publication>, Violation> {
     let Answer { publication, sequence, code, time } = *answer;
     let record = model.ledger.get(&LedgerKey::Command(command.key.clone()));
-    let of = |outcome: &Outcome, decided_at: Timestamp| {
+    let of = |outcome: &Outcome, changes: &Changes, decided_at: Timestamp| {
         message::encode_result(&ResultMessage {
             key: &command.key,
             command_type: command.action.command_type().as_str(),
@@ -153,6 +222,7 @@ fn expected(
             group: &publication.group,
             pool: Some(&command.pool),
             outcome,
+            changes,
             decided_at,
             message_digest: command.digest,
             traceparent: None,
@@ -167,12 +237,12 @@ fn expected(
             }
             _ => Err(Violation::new("result", "the outcome of another command".to_owned())),
         },
-        (Some(LedgerRecord::Outcome { outcome, decided_at, .. }), _) => {
+        (Some(LedgerRecord::Outcome { outcome, changes, decided_at, .. }), _) => {
             // The answer to an early expiry may be published after that of a later, timely one.
             if code == Some(RejectionCode::NotYetExpired) {
                 return oracle::not_yet_expired(model, command, time).map(|()| None);
             }
-            Ok(Some(of(outcome, *decided_at)))
+            Ok(Some(of(outcome, changes, *decided_at)))
         }
         (_, Some(RejectionCode::NotYetExpired)) => {
             oracle::not_yet_expired(model, command, time).map(|()| None)

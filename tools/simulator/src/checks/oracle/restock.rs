@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
-use super::{Case, Violation};
+use jiff::SignedDuration;
+
+use super::{Case, Violation, ends::ON_HAND_MAX};
 use crate::checks::ensure;
 use inventory_worker::{
     domain::{
-        Action, OrderLine, Outcome, Restock, RestockMode, RestockStatus, RestockSummary, Seat,
-        SeatChange, SeatDetails, SeatState, StockLevel, Timestamp,
+        Action, LineChange, Outcome, RejectedLine, Rejection, RejectionCode, Restock, RestockMode,
+        RestockStatus, RestockSummary, Seat, SeatChange, SeatDetails, SeatState, StockLevel,
+        Timestamp,
     },
     ports::{LedgerKey, LedgerRecord},
 };
@@ -22,7 +25,7 @@ enum Made<T> {
     Next(T),
 }
 
-/// The contract for seats: RESERVED and BOOKED ones are left unchanged.
+/// The contract for seats: of RESERVED and BOOKED ones only the mark changes that withholds them.
 fn seat_made(found: Option<&Seat>, change: &SeatChange, now: Timestamp) -> Made<Seat> {
     let wanted = change.status.map(|status| match status {
         RestockStatus::Available => SeatState::Available,
@@ -39,15 +42,26 @@ fn seat_made(found: Option<&Seat>, change: &SeatChange, now: Timestamp) -> Made<
         return Made::Next(Seat {
             details,
             occupancy,
+            withheld: false,
             version: 1,
             created_at: now,
             updated_at: now,
         });
     };
-    if !matches!(found.occupancy, SeatState::Available | SeatState::Blocked) {
-        return Made::Skipped;
-    }
     let mut next = found.clone();
+    if !matches!(found.occupancy, SeatState::Available | SeatState::Blocked) {
+        next.withheld = match change.status {
+            Some(RestockStatus::Blocked) => true,
+            Some(RestockStatus::Available) if found.withheld => false,
+            _ => return Made::Skipped,
+        };
+        if next.withheld == found.withheld {
+            return Made::Same;
+        }
+        next.version += 1;
+        next.updated_at = now;
+        return Made::Next(next);
+    }
     if let Some(occupancy) = wanted {
         next.occupancy = occupancy;
     }
@@ -64,36 +78,131 @@ fn seat_made(found: Option<&Seat>, change: &SeatChange, now: Timestamp) -> Made<
     Made::Next(next)
 }
 
-/// The contract for lines: a `set` is skipped if a newer one was applied before.
+/// The contract for lines: why a line cannot be applied, or its next state. A `set` is skipped if a
+/// newer one was applied before.
 fn line_made(
     found: Option<&StockLevel>,
     restock: &Restock,
-    request: &OrderLine,
+    request: &LineChange,
     now: Timestamp,
-) -> Made<StockLevel> {
-    let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
-    let none = StockLevel { available: 0, reserved: 0, as_of: None, version: 0, updated_at: now };
+) -> Result<Made<StockLevel>, RejectionCode> {
+    let (available, reserved, committed, version) = (0, 0, 0, 0);
+    let none = StockLevel { available, reserved, committed, as_of: None, version, updated_at: now };
     let before = found.unwrap_or(&none);
+    if request.expected_version.is_some_and(|expected| expected != before.version) {
+        return Err(RejectionCode::VersionMismatch);
+    }
     let mut next = before.clone();
     match restock.mode {
-        RestockMode::Add => next.available += quantity,
+        RestockMode::Add => {
+            next.available += request.quantity;
+            if request.quantity < 0 && next.available < 0 {
+                return Err(RejectionCode::InsufficientStock);
+            }
+        }
         RestockMode::Set => {
             if before.as_of.zip(restock.as_of).is_some_and(|(newest, this)| newest > this) {
-                return Made::Skipped;
+                return Ok(Made::Skipped);
             }
-            next.available = quantity - before.reserved;
+            next.available = request.quantity - before.reserved - before.committed;
             next.as_of = restock.as_of.or(before.as_of);
         }
     }
+    if next.available + next.reserved + next.committed > ON_HAND_MAX {
+        return Err(RejectionCode::LimitExceeded);
+    }
     if found == Some(&next) {
-        return Made::Same;
+        return Ok(Made::Same);
     }
     next.version += 1;
     next.updated_at = now;
-    Made::Next(next)
+    Ok(Made::Next(next))
+}
+
+/// What a rejection must say of a line that fails with the code: the stated numbers, of the version
+/// or the quantity.
+fn is_stated(
+    line: &RejectedLine,
+    found: Option<&StockLevel>,
+    request: &LineChange,
+    code: RejectionCode,
+) -> bool {
+    let (version, available) = found.map_or((0, 0), |found| (found.version, found.available));
+    match line {
+        RejectedLine::Version { expected, actual, .. } => {
+            code == RejectionCode::VersionMismatch
+                && Some(*expected) == request.expected_version
+                && *actual == version
+        }
+        RejectedLine::Quantity { requested, available: stated, .. } => {
+            code != RejectionCode::VersionMismatch
+                && *requested == request.quantity
+                && *stated == available
+        }
+    }
+}
+
+/// The place of a code in the order of checks.
+fn place(code: RejectionCode) -> Option<usize> {
+    let order = [
+        RejectionCode::VersionMismatch,
+        RejectionCode::InsufficientStock,
+        RejectionCode::LimitExceeded,
+    ];
+    order.iter().position(|other| *other == code)
 }
 
 impl Case<'_> {
+    /// Whether `as_of` is further in the future than the operator allows.
+    fn is_too_far_ahead(&self, restock: &Restock) -> bool {
+        let ahead = SignedDuration::from_secs(i64::from(self.limits.as_of_ahead_seconds_max));
+        restock.as_of.is_some_and(|as_of| as_of > self.decided_at + ahead)
+    }
+
+    pub(super) fn restock_rejected(
+        &mut self,
+        restock: &Restock,
+        rejection: &Rejection,
+    ) -> Result<(), Violation> {
+        let is_too_far_ahead = self.is_too_far_ahead(restock);
+        if rejection.lines.is_empty() {
+            let holds = rejection.code == RejectionCode::LimitExceeded
+                && rejection.seats.is_empty()
+                && is_too_far_ahead;
+            return self.rejection(holds, rejection);
+        }
+        let Some(code_place) = place(rejection.code) else {
+            return self.rejection(false, rejection);
+        };
+        let named = |request: &LineChange| {
+            let mut named = rejection.lines.iter().filter(|line| *line.sku() == request.sku);
+            (named.next(), named.next().is_none())
+        };
+        let asked =
+            |line: &RejectedLine| restock.lines.iter().any(|request| request.sku == *line.sku());
+        let is_as_named = |request: &LineChange| {
+            let (named, is_once) = named(request);
+            let key = self.line_key(&request.sku);
+            let is_so = |found: Option<&StockLevel>| {
+                let made = line_made(found, restock, request, self.decided_at);
+                let failed = made.err().and_then(place);
+                match named {
+                    Some(line) => {
+                        failed == Some(code_place)
+                            && is_stated(line, found, request, rejection.code)
+                    }
+                    None => failed.is_none_or(|failed| failed > code_place),
+                }
+            };
+            is_once && self.line(&key, is_so)
+        };
+        let holds = !is_too_far_ahead
+            && rejection.seats.is_empty()
+            && rejection.lines.iter().all(asked)
+            && restock.lines.iter().all(is_as_named);
+        self.rejection(holds, rejection)
+    }
+
     /// Applies the entries of `range`, seats first.
     pub(super) fn restocked(
         &mut self,
@@ -101,6 +210,10 @@ impl Case<'_> {
         range: Range<usize>,
         shown: &RestockSummary,
     ) -> Result<(), Violation> {
+        let is_chunk = self.intent().is_some();
+        ensure(is_chunk || !self.is_too_far_ahead(restock), "as-of", || {
+            format!("{:?} was applied at {}", restock.as_of, self.decided_at)
+        })?;
         let mut counted = RestockSummary::default();
         let count = restock.seats.len();
         for (index, change) in restock.seats.iter().enumerate() {
@@ -141,7 +254,7 @@ impl Case<'_> {
             && let Made::Next(next) = seat_made(self.model.seats.last(&key), change, now)
         {
             ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
-            self.model.seats.put(&key, next, self.now, &self.command.key);
+            self.write_seat(&key, next);
             return Ok(());
         }
         let holds = self.seat(&key, is_as_shown);
@@ -151,7 +264,7 @@ impl Case<'_> {
     fn restock_line(
         &mut self,
         restock: &Restock,
-        request: &OrderLine,
+        request: &LineChange,
         shown: &RestockSummary,
         counted: &mut RestockSummary,
     ) -> Result<(), Violation> {
@@ -164,26 +277,41 @@ impl Case<'_> {
         } else {
             counted.lines_applied += 1;
         }
-        let is_as_shown = |line: Option<&StockLevel>| match line_made(line, restock, request, now) {
-            Made::Skipped => is_skipped,
-            Made::Same => !is_skipped,
-            Made::Next(_) => false,
+        // A chunk skips what rejects a whole restock.
+        let is_chunk = self.intent().is_some();
+        let made = |line: Option<&StockLevel>| match line_made(line, restock, request, now) {
+            Err(_) if is_chunk => Ok(Made::Skipped),
+            made => made,
+        };
+        let is_as_shown = |line: Option<&StockLevel>| match made(line) {
+            Ok(Made::Skipped) => is_skipped,
+            Ok(Made::Same) => !is_skipped,
+            Ok(Made::Next(_)) | Err(_) => false,
         };
         if self.guarded.lines.contains(&key) {
-            let made = line_made(self.model.lines.last(&key), restock, request, now);
-            if let Made::Next(next) = made {
-                ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
-                self.model.lines.put(&key, next, self.now, &self.command.key);
-                match restock.mode {
-                    RestockMode::Add => {
-                        let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
-                        self.model.move_goods(&key, quantity);
+            match made(self.model.lines.last(&key)) {
+                Ok(Made::Next(next)) => {
+                    ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
+                    self.write_line(&key, next);
+                    match restock.mode {
+                        RestockMode::Add => self.model.move_goods(&key, request.quantity),
+                        RestockMode::Set => drop(self.model.on_hand.insert(key, None)),
                     }
-                    RestockMode::Set => drop(self.model.on_hand.insert(key, None)),
+                    return Ok(());
                 }
-                return Ok(());
+                Err(code) => {
+                    let line = self.model.lines.last(&key);
+                    let what = format!("{key:?} is {line:?}, and {request:?} was applied");
+                    return self.wrong("restock", format!("{code:?}: {what}"));
+                }
+                Ok(Made::Skipped | Made::Same) => {}
             }
         }
+        // Nothing else keeps the line at the version that the command expects.
+        let is_expected = request.expected_version.is_some() && !is_skipped && !is_chunk;
+        ensure(!is_expected || self.guarded.lines.contains(&key), "effect", || {
+            format!("{key:?} is not guarded, and {request:?} counts as applied")
+        })?;
         let holds = self.line(&key, is_as_shown);
         ensure(holds, "restock", || format!("{key:?}: left as it was, which it never could be"))
     }
@@ -200,6 +328,10 @@ impl Case<'_> {
         let Action::Restock(restock) = &self.command.action else {
             return self.wrong("chunks", "an intent of no restock".to_owned());
         };
+        self.in_time()?;
+        ensure(!self.is_too_far_ahead(restock), "as-of", || {
+            format!("{:?} was begun at {}", restock.as_of, self.decided_at)
+        })?;
         let is_growing = chunk_ends.windows(2).all(|pair| match pair {
             [before, after] => before < after,
             _ => false,
@@ -232,6 +364,10 @@ impl Case<'_> {
         chunk_ends: &[u32],
         outcome: &Outcome,
     ) -> Result<(), Violation> {
+        let Action::Restock(restock) = &self.command.action else {
+            return self.wrong("chunks", "chunks of no restock".to_owned());
+        };
+        self.says_why(restock, outcome)?;
         let mut sum = RestockSummary::default();
         for (index, _) in (0_u32..).zip(chunk_ends) {
             let marker = LedgerKey::Chunk(self.command.key.clone(), index);
@@ -245,7 +381,7 @@ impl Case<'_> {
             sum.skipped.extend(summary.skipped.iter().cloned());
         }
         sum.skipped.truncate(RestockSummary::SKIPPED_MAX);
-        let holds = matches!(outcome, Outcome::Restocked { restock } if *restock == sum);
+        let holds = matches!(outcome, Outcome::Restocked { restock, .. } if *restock == sum);
         ensure(holds, "chunks", || format!("the outcome is {outcome:?}, the chunks make {sum:?}"))
     }
 }
