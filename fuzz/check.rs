@@ -36,6 +36,7 @@ fn reads_back(decoded: Decoded) {
     let sent = OutgoingCommand {
         key: command.key,
         time: Timestamp::UNIX_EPOCH,
+        deadline: command.deadline,
         pool: command.pool,
         action: command.action,
         traceparent,
@@ -54,10 +55,12 @@ fn reads_back(decoded: Decoded) {
     assert_eq!(again.command.key, sent.key);
     assert_eq!(again.command.pool, sent.pool);
     assert_eq!(again.command.action, sent.action);
+    assert_eq!(again.command.deadline, sent.deadline);
     assert_eq!(again.traceparent, sent.traceparent);
     let third = OutgoingCommand {
         key: again.command.key,
         time: sent.time,
+        deadline: again.command.deadline,
         pool: again.command.pool,
         action: again.command.action,
         traceparent: again.traceparent,

@@ -33,6 +33,7 @@ mod rfc3339;
 mod room;
 mod trace;
 
+pub(crate) use command::to_json;
 pub use command::{OutgoingCommand, default_group, encode_command};
 pub use decode::{
     Decoded, RESERVED_SOURCES, Undecodable, decode, decode_from_producer, is_reserved, not_reserved,

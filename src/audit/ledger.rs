@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     domain::{
-        CommandKey, CommandType, Outcome, PoolId, Reservation, RestockSummary, Timestamp,
-        command::RESTOCK_ENTRIES_MAX,
+        Changes, CommandKey, CommandType, ItemState, Outcome, PoolId, Reservation, RestockSummary,
+        Timestamp, command::RESTOCK_ENTRIES_MAX,
     },
     ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, ReadSet},
 };
@@ -38,9 +38,10 @@ pub(super) async fn check(
     match (key, record) {
         (
             LedgerKey::Command(key),
-            LedgerRecord::Outcome { command_type, pool, outcome, decided_at, .. },
+            LedgerRecord::Outcome { command_type, pool, outcome, changes, decided_at, .. },
         ) => {
-            for wrong in malformed(*command_type, pool, outcome) {
+            let wrong = malformed(*command_type, pool, outcome).into_iter();
+            for wrong in wrong.chain(malformed_changes(outcome, changes)) {
                 checked.findings.push(Finding::new(Invariant::LedgerEntryWellFormed, wrong));
             }
             let entry = OutcomeEntry { key, outcome, decided_at: *decided_at };
@@ -71,8 +72,15 @@ fn malformed(command_type: CommandType, pool: &PoolId, outcome: &Outcome) -> Vec
         (CommandType::Reserve, Outcome::Reserved { reservation }) => {
             (reservation.status, reservation.version) == (ReservationStatus::Active, 1)
         }
+        (CommandType::Extend, Outcome::Extended { reservation })
+        | (CommandType::Modify, Outcome::Modified { reservation }) => {
+            reservation.status == ReservationStatus::Active
+        }
         (CommandType::Confirm, Outcome::Confirmed { reservation }) => {
             reservation.status == ReservationStatus::Confirmed
+        }
+        (CommandType::Fulfil, Outcome::Fulfilled { reservation }) => {
+            reservation.status == ReservationStatus::Confirmed && reservation.fulfilled_at.is_some()
         }
         (CommandType::Cancel, Outcome::Cancelled { reservation, .. }) => {
             reservation.status == ReservationStatus::Cancelled
@@ -99,6 +107,25 @@ fn malformed(command_type: CommandType, pool: &PoolId, outcome: &Outcome) -> Vec
         wrong.push(format!("of {pool}, its reservation of {}", other.pool));
     }
     wrong
+}
+
+/// Why no command with this outcome can have left these changes.
+fn malformed_changes(outcome: &Outcome, changes: &Changes) -> Option<String> {
+    let Changes::Listed(changes) = changes else {
+        let is_restock = matches!(outcome, Outcome::Restocked { .. });
+        return (!is_restock).then(|| "its changes are omitted".to_owned());
+    };
+    let named = |change: &ItemState| match outcome {
+        Outcome::Rejected { .. } => false,
+        // A restock names no reservation, and a modify also changes what it removes.
+        Outcome::Restocked { .. } | Outcome::Modified { .. } => true,
+        other => other.reservation().is_some_and(|reservation| match change {
+            ItemState::Seat { seat_number, .. } => reservation.seats.contains(seat_number),
+            ItemState::Line { sku, .. } => reservation.lines.iter().any(|line| line.sku == *sku),
+        }),
+    };
+    let stray = changes.iter().filter(|change| !named(change)).count();
+    (stray > 0).then(|| format!("it changed {stray} seats and lines that it does not name"))
 }
 
 /// The ledger entry of a decided command.
@@ -137,18 +164,28 @@ fn check_reservation(
 fn disagreement(then: &Reservation, now: &Reservation) -> Option<String> {
     let lasting = |of: &Reservation| {
         let of = of.clone();
-        (of.pool, of.user_id, of.seats, of.lines, of.created_at, of.expires_at)
+        (of.pool, of.source, of.user_id, of.created_at)
     };
-    if lasting(then) != lasting(now) {
+    if lasting(then) != lasting(now) || then.expires_at > now.expires_at {
         return Some("it was made otherwise".to_owned());
     }
-    let is_booked_otherwise = then.booking_id.is_some() && then.booking_id != now.booking_id;
+    let holdings = |of: &Reservation| (of.seats.clone(), of.lines.clone(), of.expires_at);
+    // Only a hold is extended and modified.
+    let is_held_otherwise =
+        then.status != ReservationStatus::Active && holdings(then) != holdings(now);
+    let sale = |of: &Reservation| (of.booking_id.clone(), of.goods);
+    let is_booked_otherwise = then.booking_id.is_some() && sale(then) != sale(now);
     let may_follow = match (then.status, now.status) {
         _ if then == now => true,
-        (ReservationStatus::Active, _) => now.version > then.version,
-        (ReservationStatus::Confirmed, ReservationStatus::Cancelled) => {
-            now.version > then.version && !is_booked_otherwise
+        _ if now.version <= then.version || is_held_otherwise || is_booked_otherwise => false,
+        (ReservationStatus::Active, _) => true,
+        // By a confirm that allows an expired reservation, and a refund after it.
+        (ReservationStatus::Expired, _) => now.booking_id.is_some(),
+        // By a fulfil.
+        (ReservationStatus::Confirmed, ReservationStatus::Confirmed) => {
+            then.fulfilled_at.is_none() && now.fulfilled_at.is_some()
         }
+        (ReservationStatus::Confirmed, ReservationStatus::Cancelled) => true,
         _ => false,
     };
     let standing = || format!("it is {} in version {}", now.status.as_str(), now.version);

@@ -1,4 +1,4 @@
-//! Checks lines against the sums that ACTIVE reservations hold of them.
+//! Checks lines against the sums that reservations hold of them, and that are sold and still there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,9 @@ pub(super) fn check(line: &StockLevel, checked: &mut CheckedRecord) {
     if line.reserved < 0 {
         found(format!("{} reserved", line.reserved));
     }
+    if line.committed < 0 {
+        found(format!("{} committed", line.committed));
+    }
     if line.on_hand() > ON_HAND_MAX {
         found(format!("{} on hand", line.on_hand()));
     }
@@ -26,9 +29,23 @@ pub(super) fn check(line: &StockLevel, checked: &mut CheckedRecord) {
     }
 }
 
-/// The quantities that ACTIVE reservations hold, by line.
+/// What reservations hold of a line, and what they sold of it that is still there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    reserved: i128,
+    committed: i128,
+}
+
+impl Sum {
+    fn is_of(self, line: Standing) -> bool {
+        let Standing { reserved, committed, .. } = line;
+        self == Self { reserved: reserved.into(), committed: committed.into() }
+    }
+}
+
+/// The sums by line.
 #[derive(Default)]
-pub(super) struct Sums(BTreeMap<LineKey, i128>);
+pub(super) struct Sums(BTreeMap<LineKey, Sum>);
 
 impl Sums {
     pub(super) fn add(&mut self, reservation: &Reservation) {
@@ -36,20 +53,22 @@ impl Sums {
     }
 
     fn add_of(&mut self, reservation: &Reservation, counts: impl Fn(&LineKey) -> bool) {
-        if reservation.status != ReservationStatus::Active {
+        let is_held = reservation.status == ReservationStatus::Active;
+        if !is_held && !reservation.has_committed_goods() {
             return;
         }
         for request in &reservation.lines {
             let key = LineKey { pool: reservation.pool.clone(), sku: request.sku.clone() };
             if counts(&key) {
                 let sum = self.0.entry(key).or_default();
-                *sum = sum.saturating_add(i128::from(request.quantity));
+                let of = if is_held { &mut sum.reserved } else { &mut sum.committed };
+                *of = of.saturating_add(i128::from(request.quantity));
             }
         }
     }
 }
 
-/// Lines whose reserved differs from the sum.
+/// Lines whose reserved or committed differs from the sum.
 #[derive(Default)]
 pub(super) struct Unequal(BTreeSet<LineKey>);
 
@@ -57,8 +76,8 @@ impl Unequal {
     /// Removes the line's sum, and records the line if they differ.
     pub(super) fn compare(&mut self, record: &Record, sums: &mut Sums) {
         if let Record::Line(key, line) = record {
-            let sum = sums.0.remove(key).unwrap_or(0);
-            if sum != i128::from(line.reserved) {
+            let sum = sums.0.remove(key).unwrap_or_default();
+            if !sum.is_of(Standing::of(line)) {
                 self.0.insert(key.clone());
             }
         }
@@ -70,8 +89,9 @@ impl Unequal {
     }
 }
 
-/// A line whose version stayed the same during a whole scan of the reservations had the same ACTIVE
-/// reservations throughout, as each change to those changes the line: its sum is exact.
+/// A line whose version stayed the same during a whole scan of the reservations had the same
+/// reservations throughout, as each change to its reserved or committed changes the line: its sums
+/// are exact.
 pub(super) async fn settle(audit: &mut Audit<'_>, unequal: Unequal) -> Result<(), PortError> {
     let listed_max = audit.options.listed_max;
     let Unequal(mut unequal) = unequal;
@@ -96,25 +116,33 @@ pub(super) async fn settle(audit: &mut Audit<'_>, unequal: Unequal) -> Result<()
                 continue;
             }
             unequal.remove(&key);
-            let sum = sums.0.get(&key).copied().unwrap_or(0);
-            if sum != i128::from(line.reserved) {
-                audit.report.violated(violation(&key, line, sum), listed_max);
+            let sum = sums.0.get(&key).copied().unwrap_or_default();
+            for violation in violations(&key, line, sum) {
+                audit.report.violated(violation, listed_max);
             }
         }
     }
     for key in unequal {
         let detail = "changed during every scan of the reservations".to_owned();
-        let violation = Violation { detail, ..violation(&key, Standing::default(), 0) };
+        let violation =
+            Violation { invariant: Invariant::ReservedIsSum, subject: name(&key), detail };
         audit.report.not_settled(violation, listed_max);
     }
     Ok(())
 }
 
-/// A line's version and its reserved quantity; 0 if the line does not exist.
+/// A line's version, and its reserved and committed quantities; 0 if the line does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Standing {
     version: u64,
     reserved: i64,
+    committed: i64,
+}
+
+impl Standing {
+    fn of(line: &StockLevel) -> Self {
+        Self { version: line.version, reserved: line.reserved, committed: line.committed }
+    }
 }
 
 async fn standing(
@@ -123,17 +151,29 @@ async fn standing(
 ) -> Result<BTreeMap<LineKey, Standing>, PortError> {
     let wanted = LoadRequest { lines: keys.clone(), ..LoadRequest::default() };
     let loaded = audit.store.load(&wanted).await?;
-    let standing = |line: StockLevel| Standing { version: line.version, reserved: line.reserved };
-    let lines = loaded.lines.into_iter();
-    Ok(lines.map(|(key, line)| (key, line.map(standing).unwrap_or_default())).collect())
+    let standing = |line: Option<StockLevel>| line.as_ref().map(Standing::of).unwrap_or_default();
+    Ok(loaded.lines.into_iter().map(|(key, line)| (key, standing(line))).collect())
 }
 
-fn violation(key: &LineKey, line: Standing, sum: i128) -> Violation {
-    let detail = if line.version == 0 {
-        format!("does not exist, and ACTIVE reservations hold {sum}")
-    } else {
-        format!("{} reserved, and ACTIVE reservations hold {sum}", line.reserved)
-    };
-    let subject = format!("line {} of {}", key.sku, key.pool);
-    Violation { invariant: Invariant::ReservedIsSum, subject, detail }
+fn violations(key: &LineKey, line: Standing, sum: Sum) -> Vec<Violation> {
+    let sums = [
+        (Invariant::ReservedIsSum, "reserved", i128::from(line.reserved), sum.reserved),
+        (Invariant::CommittedIsSum, "committed", i128::from(line.committed), sum.committed),
+    ];
+    let differs =
+        sums.into_iter().filter(|(_, _, of_line, of_reservations)| of_line != of_reservations);
+    differs
+        .map(|(invariant, what, of_line, of_reservations)| Violation {
+            invariant,
+            subject: name(key),
+            detail: match line.version {
+                0 => format!("does not exist, and reservations have {of_reservations} {what}"),
+                _ => format!("{of_line} {what}, and reservations have {of_reservations}"),
+            },
+        })
+        .collect()
+}
+
+fn name(key: &LineKey) -> String {
+    format!("line {} of {}", key.sku, key.pool)
 }

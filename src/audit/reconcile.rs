@@ -28,8 +28,9 @@ enum Event {
     Ended,
 }
 
-/// One event of one reservation.
-type Entry = (Event, ReservationId);
+/// One event of one reservation, and when it was decided: a reservation that had expired, was
+/// confirmed late and refunded has ended twice.
+type Entry = (Event, ReservationId, Timestamp);
 
 /// The balance of a group: zero if its reservations and outcomes match.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -80,12 +81,17 @@ impl Reconciliation {
 }
 
 /// The group of an entry, and its summand in the group's sum.
-fn digest((event, id): Entry) -> (u16, u128) {
+fn digest((event, id, at): Entry) -> (u16, u128) {
     let what = match event {
         Event::Made => b'm',
         Event::Ended => b'e',
     };
-    let digest: [u8; 32] = Sha256::new().chain_update([what]).chain_update(id.0).finalize().into();
+    let digest: [u8; 32] = Sha256::new()
+        .chain_update([what])
+        .chain_update(id.0)
+        .chain_update(at.as_nanosecond().to_be_bytes())
+        .finalize()
+        .into();
     let (group, rest) = digest.split_at(2);
     let number =
         |bytes: &[u8]| bytes.iter().fold(0u128, |sum, byte| (sum << 8) | u128::from(*byte));
@@ -121,7 +127,7 @@ fn within(
     id: ReservationId,
     reported: impl Iterator<Item = (Event, Timestamp)>,
 ) -> Vec<Entry> {
-    reported.filter(|(_, at)| period.contains(*at)).map(|(event, _)| (event, id)).collect()
+    reported.filter(|(_, at)| period.contains(*at)).map(|(event, at)| (event, id, at)).collect()
 }
 
 /// The number of reservations and of outcomes that report an entry.
@@ -212,7 +218,7 @@ async fn count(
 
 /// [`Invariant::OutcomeNamesReservation`] or [`Invariant::OutcomeAgrees`] reports a single outcome
 /// without its reservation.
-fn violation((event, id): Entry, counted: Counted) -> Option<Violation> {
+fn violation((event, id, _): Entry, counted: Counted) -> Option<Violation> {
     let (invariant, what) = match event {
         Event::Made => (Invariant::MadeOnce, "made"),
         Event::Ended => (Invariant::EndedOnce, "ended"),

@@ -20,19 +20,24 @@ pub enum Invariant {
     SeatIsNamed,
     /// A seat and the reservation that owns it agree on user, booking and end of the hold.
     SeatAgrees,
+    /// Only a RESERVED or BOOKED seat is withheld.
+    WithheldSeatIsOwned,
     /// An ACTIVE reservation's seats are RESERVED by it, unless its hold has run out; a seat that a
     /// reservation names exists.
     ActiveReservationHolds,
     /// A CONFIRMED reservation's seats are BOOKED by it.
     ConfirmedReservationOwns,
-    /// A reservation is one that the contract's commands can make: status, version, booking, end,
-    /// seats and lines.
+    /// A reservation is one that the contract's commands can make: status, version, booking, goods,
+    /// end, seats and lines.
     ReservationWellFormed,
-    /// A line's reserved is not below zero, its on hand is within its bound, its version is at
-    /// least 1.
+    /// A line's reserved and committed are not below zero, its on hand is within its bound, its
+    /// version is at least 1.
     LineWithinBounds,
     /// A line's reserved is the sum of the quantities that ACTIVE reservations hold.
     ReservedIsSum,
+    /// A line's committed is the sum of the quantities that CONFIRMED reservations whose goods stay
+    /// have not fulfilled.
+    CommittedIsSum,
     /// One command made the reservation, and the ledger has it.
     MadeOnce,
     /// One command ended an ended reservation, and the ledger has it.
@@ -51,17 +56,19 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every invariant.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::SeatVersion,
         Self::ReservedSeatIsHeld,
         Self::BookedSeatIsSold,
         Self::SeatIsNamed,
         Self::SeatAgrees,
+        Self::WithheldSeatIsOwned,
         Self::ActiveReservationHolds,
         Self::ConfirmedReservationOwns,
         Self::ReservationWellFormed,
         Self::LineWithinBounds,
         Self::ReservedIsSum,
+        Self::CommittedIsSum,
         Self::MadeOnce,
         Self::EndedOnce,
         Self::OutcomeNamesReservation,
@@ -80,11 +87,13 @@ impl Invariant {
             Self::BookedSeatIsSold => "booked_seat_is_sold",
             Self::SeatIsNamed => "seat_is_named",
             Self::SeatAgrees => "seat_agrees",
+            Self::WithheldSeatIsOwned => "withheld_seat_is_owned",
             Self::ActiveReservationHolds => "active_reservation_holds",
             Self::ConfirmedReservationOwns => "confirmed_reservation_owns",
             Self::ReservationWellFormed => "reservation_well_formed",
             Self::LineWithinBounds => "line_within_bounds",
             Self::ReservedIsSum => "reserved_is_sum",
+            Self::CommittedIsSum => "committed_is_sum",
             Self::MadeOnce => "made_once",
             Self::EndedOnce => "ended_once",
             Self::OutcomeNamesReservation => "outcome_names_reservation",

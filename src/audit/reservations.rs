@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     domain::{
-        QUANTITY_MAX, Reservation, Seat, SeatKey, SeatNumber, SeatState,
-        command::{HOLD_SECONDS_MAX, RESERVE_ENTRIES_MAX},
+        Goods, QUANTITY_MAX, Reservation, Seat, SeatKey, SeatNumber, SeatState,
+        command::{HOLD_TOTAL_SECONDS_MAX, RESERVE_ENTRIES_MAX},
     },
     ports::{LoadRequest, ReadSet},
 };
@@ -90,23 +90,35 @@ fn malformed(reservation: &Reservation) -> Vec<String> {
     let (status, version) = (reservation.status.as_str(), reservation.version);
     let is_booked = reservation.booking_id.is_some();
     let due = match reservation.status {
-        ReservationStatus::Active => version == 1 && !is_booked,
-        ReservationStatus::Confirmed => version == 2 && is_booked,
-        ReservationStatus::Expired => version == 2 && !is_booked,
+        // Each extend and modify of a hold adds a version.
+        ReservationStatus::Active => version >= 1 && !is_booked,
+        ReservationStatus::Confirmed => version >= 2 && is_booked,
+        ReservationStatus::Expired => version >= 2 && !is_booked,
         // Cancelled as a hold, or as a sale by a refund.
-        ReservationStatus::Cancelled => version == if is_booked { 3 } else { 2 },
+        ReservationStatus::Cancelled => version >= if is_booked { 3 } else { 2 },
     };
     let mut wrong = Vec::new();
     if !due {
         let booking = if is_booked { "with" } else { "without" };
         wrong.push(format!("{status} in version {version} {booking} a booking"));
     }
-    if reservation.ended_at.is_some() == has_seats(reservation) {
-        let ended = if has_seats(reservation) { "with" } else { "without" };
-        wrong.push(format!("{status} {ended} ended_at"));
+    let may_have_ended = reservation.status != ReservationStatus::Active;
+    let must_have_ended = !has_seats(reservation);
+    match reservation.ended_at {
+        Some(_) if !may_have_ended => wrong.push(format!("{status} with ended_at")),
+        None if must_have_ended => wrong.push(format!("{status} without ended_at")),
+        _ => {}
+    }
+    let is_fulfilled = reservation.fulfilled_at.is_some();
+    if reservation.goods.is_some() != is_booked
+        || is_fulfilled && reservation.goods != Some(Goods::Stay)
+    {
+        let goods = reservation.goods.map_or("none", Goods::as_str);
+        let fulfilled = if is_fulfilled { "" } else { "not " };
+        wrong.push(format!("{status} with goods {goods}, {fulfilled}fulfilled"));
     }
     let held_for = reservation.expires_at.duration_since(reservation.created_at);
-    let longest = SignedDuration::from_secs(i64::from(HOLD_SECONDS_MAX).saturating_add(1));
+    let longest = SignedDuration::from_secs(i64::from(HOLD_TOTAL_SECONDS_MAX).saturating_add(1));
     let is_whole = reservation.expires_at.subsec_nanosecond() == 0;
     if held_for < SignedDuration::from_secs(1) || held_for >= longest || !is_whole {
         wrong

@@ -21,6 +21,10 @@ pub(super) fn check(key: &SeatKey, seat: &Seat, loaded: &ReadSet, checked: &mut 
         let status = seat.occupancy.status();
         found(Invariant::SeatVersion, format!("{status} in version {}", seat.version));
     }
+    if seat.withheld && id.is_none() {
+        let status = seat.occupancy.status();
+        found(Invariant::WithheldSeatIsOwned, format!("{status} and withheld"));
+    }
     checked.versions.push(seat.version);
     let Some(id) = id else { return };
     let holder = loaded.reservations.get(&id).and_then(Option::as_ref);

@@ -1,14 +1,12 @@
 //! A command in the form in which it is posted.
 
-use std::collections::BTreeMap;
-
 use crate::{
     domain::{Command, GroupId},
     message::{
         self, Decoded, OutgoingCommand, TRACEPARENT, TRACESTATE, TraceContext, Undecodable,
         default_group, encode_command,
     },
-    ports::{Entropy, OutgoingMessage},
+    ports::{Entropy, OutgoingMessage, queue::MessageAttributes},
 };
 
 /// A command ready to be posted, checked as the worker checks it.
@@ -23,7 +21,7 @@ pub struct PreparedCommand {
     /// `None` for the first post: the queue then uses the digest of the body.
     pub deduplication_id: Option<String>,
     /// The trace context, if the body has none.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: MessageAttributes,
     /// The trace context that the body carries.
     pub traceparent: Option<TraceContext>,
 }
@@ -53,7 +51,7 @@ impl PreparedCommand {
     pub fn from_body(body: String) -> Result<Self, Box<Undecodable>> {
         let Decoded { command, traceparent } = message::decode_from_producer(&body)?;
         let group = default_group(&command.pool, &command.action);
-        let (deduplication_id, attributes) = (None, BTreeMap::new());
+        let (deduplication_id, attributes) = (None, MessageAttributes::new());
         Ok(Self { command, group, body, deduplication_id, attributes, traceparent })
     }
 
@@ -62,8 +60,8 @@ impl PreparedCommand {
     pub fn with_trace(self, context: Option<&TraceContext>) -> Self {
         let context = context.filter(|_| self.traceparent.is_none());
         let attributes = context.into_iter().flat_map(|context| {
-            let state = context.tracestate().map(|state| (TRACESTATE.to_owned(), state.to_owned()));
-            [(TRACEPARENT.to_owned(), context.to_string())].into_iter().chain(state)
+            let state = context.tracestate().map(|state| (TRACESTATE.to_owned(), state.into()));
+            [(TRACEPARENT.to_owned(), context.to_string().into())].into_iter().chain(state)
         });
         Self { attributes: attributes.collect(), ..self }
     }
@@ -95,7 +93,7 @@ impl PreparedCommand {
 
 /// A message's size as counted towards [`crate::ports::queue::MESSAGE_BYTES_MAX`]: the body, and
 /// attributes with their names and types.
-pub(super) fn message_bytes(body: &str, attributes: &BTreeMap<String, String>) -> usize {
-    let of = |(name, value): (&String, &String)| name.len() + value.len() + "String".len();
-    body.len() + attributes.iter().map(of).sum::<usize>()
+pub(super) fn message_bytes(body: &str, attributes: &MessageAttributes) -> usize {
+    let attributes = attributes.iter().map(|(name, attribute)| attribute.bytes(name));
+    body.len() + attributes.sum::<usize>()
 }

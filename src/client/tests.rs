@@ -12,7 +12,8 @@ use crate::{
         system::Random,
     },
     domain::{
-        Cancel, Command, CommandType, Outcome, Rejection, RejectionCode, ReservationId, Timestamp,
+        Cancel, Changes, Command, CommandType, Outcome, Rejection, RejectionCode, ReservationId,
+        Timestamp,
     },
     message::{AnsweredCommand, ResultMessage, encode_result},
     ports::{
@@ -41,12 +42,7 @@ fn key(id: &str) -> CommandKey {
 
 /// A cancel, whose content is the reservation's number.
 fn cancel(client: &Client, id: &str, content: u128) -> PreparedCommand {
-    let action = Action::Cancel(Cancel {
-        reservation_id: ReservationId(uuid::Uuid::from_u128(content)),
-        user_id: None,
-        reason: None,
-        refund: false,
-    });
+    let action = Action::Cancel(Cancel::new(ReservationId(uuid::Uuid::from_u128(content))));
     client.prepare(key(id), PoolId::Event(1), None, action).unwrap()
 }
 
@@ -64,6 +60,7 @@ fn result_of(command: &Command, code: RejectionCode) -> DecodedResult {
         command: AnsweredCommand { key: command_key, command_type: None, sequence: None },
         pool: Some(command.pool.clone()),
         outcome: rejected(code),
+        changes: Changes::NONE,
         traceparent: None,
     }
 }
@@ -338,6 +335,7 @@ fn entry(command: &PreparedCommand, digest: Digest) -> Record {
         command_type: CommandType::Cancel,
         pool: PoolId::Event(1),
         outcome: rejected(NOT_FOUND),
+        changes: Changes::NONE,
         decided_at: Timestamp::UNIX_EPOCH,
     };
     Record::Ledger(LedgerKey::Command(command.command.key.clone()), record)
@@ -363,10 +361,11 @@ async fn outcomes_come_from_the_ledger_as_they_are_decided() {
     store.insert([entry(second, second.command.digest), intent(third)]);
     let awaited = commands.iter().map(|prepared| &prepared.command);
     let mut wait = LedgerWait::new(&store, awaited, POLLING);
-    let decided = LedgerOutcome::Decided {
-        outcome: Box::new(rejected(NOT_FOUND)),
+    let decided = LedgerOutcome::Decided(Box::new(DecidedOutcome {
+        outcome: rejected(NOT_FOUND),
+        changes: Changes::NONE,
         decided_at: Timestamp::UNIX_EPOCH,
-    };
+    }));
     assert_eq!(wait.next().await.unwrap(), [(1, decided.clone())]);
     assert_eq!(wait.pending(), 2, "an intent is no outcome");
     let begun = Instant::now();
@@ -420,6 +419,7 @@ async fn a_subscription_hands_over_every_result_once_and_names_what_it_cannot_re
         group: &"g".parse().unwrap(),
         pool: Some(&command.pool),
         outcome: &rejected(NOT_FOUND),
+        changes: &Changes::NONE,
         decided_at: Timestamp::UNIX_EPOCH,
         message_digest: command.digest,
         traceparent: None,

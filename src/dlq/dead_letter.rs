@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{GroupId, Timestamp, time},
-    ports::{Delivery, OutgoingMessage},
+    ports::{Delivery, OutgoingMessage, queue::text_attribute},
     retention::{LEDGER_DAYS, LEDGER_SAFE, LEDGER_SAFE_DAYS, QUEUE_RETENTION},
     worker::dead_letters::{
         self, DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE,
@@ -50,7 +50,7 @@ impl DeadLetter {
     /// Reads the properties from a delivery of the dead-letter queue, without the body.
     #[must_use]
     pub fn of(delivery: &Delivery) -> Self {
-        let attribute = |name: &str| delivery.attributes.get(name).cloned();
+        let attribute = |name: &str| text_attribute(&delivery.attributes, name).map(str::to_owned);
         Self {
             id: delivery.message_id.clone(),
             group: delivery.group.as_str().to_owned(),
@@ -69,7 +69,7 @@ impl DeadLetter {
 /// The attribute is the worker's own, but a producer may have set it too: a value that is not a
 /// time, or is later than this message was sent, is ignored.
 fn first_sent_at(delivery: &Delivery) -> Timestamp {
-    let stated = delivery.attributes.get(FIRST_SENT_AT);
+    let stated = text_attribute(&delivery.attributes, FIRST_SENT_AT);
     let stated = stated.and_then(|text| text.parse::<Timestamp>().ok());
     stated.map_or(delivery.sent_at, |at| at.min(delivery.sent_at))
 }
@@ -129,7 +129,8 @@ pub(super) fn send_back(
         return Err(Refusal::OlderThanLedger);
     }
     let stated = (FIRST_SENT_AT, first_sent_at.to_string());
-    let attributes = dead_letters::fitting(&delivery.body, [stated], delivery, bytes_max);
+    let added = dead_letters::Added { first: vec![stated], last: Vec::new() };
+    let attributes = dead_letters::fitting(added, delivery, bytes_max);
     if !attributes.contains_key(FIRST_SENT_AT) {
         return Err(Refusal::NoRoomForAge);
     }

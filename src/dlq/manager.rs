@@ -15,7 +15,7 @@ use super::{
 use crate::{
     ports::{
         Clock, Delivery, Entropy, EntryError, PortError, Queue, ReceiptHandle, ReceiveRequest,
-        queue::BATCH_ENTRIES_MAX,
+        queue::{BATCH_ENTRIES_MAX, text_attribute},
     },
     worker::dead_letters::ORIGINAL_MESSAGE_ID,
 };
@@ -313,7 +313,7 @@ impl<'a> Scan<'a> {
     /// Whether the message is one that this run sent and that was dead-lettered again: under its
     /// old id if SQS moved it; under its own new id, naming the old one, if it is a copy.
     fn came_back(&self, delivery: &Delivery) -> bool {
-        let original = delivery.attributes.get(ORIGINAL_MESSAGE_ID);
+        let original = text_attribute(&delivery.attributes, ORIGINAL_MESSAGE_ID);
         self.sent.contains(original.unwrap_or(&delivery.message_id))
     }
 

@@ -11,7 +11,10 @@ macro_rules! embedded {
 
 const COMMANDS: &[(&str, &str)] = embedded![
     "commands" / "inventory.reserve.v1",
+    "commands" / "inventory.extend.v1",
+    "commands" / "inventory.modify.v1",
     "commands" / "inventory.confirm.v1",
+    "commands" / "inventory.fulfil.v1",
     "commands" / "inventory.cancel.v1",
     "commands" / "inventory.restock.v1",
     "commands" / "inventory.expire.v1",
@@ -19,7 +22,10 @@ const COMMANDS: &[(&str, &str)] = embedded![
 
 const RESULTS: &[(&str, &str)] = embedded![
     "results" / "inventory.reserved.v1",
+    "results" / "inventory.extended.v1",
+    "results" / "inventory.modified.v1",
     "results" / "inventory.confirmed.v1",
+    "results" / "inventory.fulfilled.v1",
     "results" / "inventory.cancelled.v1",
     "results" / "inventory.expired.v1",
     "results" / "inventory.restocked.v1",

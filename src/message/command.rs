@@ -67,7 +67,7 @@ const USUAL_BYTES: usize = 768;
 
 /// Serializes a value that cannot fail: derived, of texts, numbers and lists, with texts as member
 /// names.
-pub(super) fn to_json<T: Serialize>(value: &T) -> String {
+pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
     let mut json = Vec::with_capacity(USUAL_BYTES);
     let written = serde_json::to_writer(&mut json, value).map_err(|error| error.to_string());
     match written.and_then(|()| String::from_utf8(json).map_err(|error| error.to_string())) {
@@ -323,6 +323,7 @@ mod tests {
             time: "2026-11-22T10:00:00Z".parse().unwrap(),
             pool: pool.parse().unwrap(),
             action,
+            deadline: None,
             traceparent: None,
         })
     }
@@ -341,19 +342,14 @@ mod tests {
 
     #[test]
     fn what_stays_at_its_default_is_left_out() {
-        let cancel = Cancel { reservation_id: id(), user_id: None, reason: None, refund: false };
+        let cancel = Cancel::new(id());
         insta::assert_snapshot!(sent("store#s", Action::Cancel(cancel)), @r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1","time":"2026-11-22T10:00:00Z","datacontenttype":"application/json","data":{"store_id":"s","reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}"#);
     }
 
     #[test]
     fn a_group_is_the_pools_and_an_expirys_its_own() {
         let expire = Action::Expire(Expire { reservation_id: id() });
-        let cancel = Action::Cancel(Cancel {
-            reservation_id: id(),
-            user_id: None,
-            reason: None,
-            refund: false,
-        });
+        let cancel = Action::Cancel(Cancel::new(id()));
         let group = |pool: &str, action| default_group(&pool.parse().unwrap(), action).to_string();
         assert_eq!(group("event#42", &cancel), "event-42");
         assert_eq!(group("store#store-1", &cancel), "store-store-1");

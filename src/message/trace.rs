@@ -1,8 +1,11 @@
 //! Trace context, propagated from a command to its result.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
-use crate::domain::InvalidText;
+use crate::{
+    domain::InvalidText,
+    ports::queue::{MessageAttributes, text_attribute},
+};
 
 /// The name of a traceparent: as a CloudEvents extension ("Distributed Tracing"), and as a message
 /// attribute.
@@ -64,9 +67,9 @@ impl TraceContext {
     /// Reads it from a message's attributes, where instrumented clients put it. `None` if it is
     /// absent or malformed.
     #[must_use]
-    pub fn from_attributes(attributes: &BTreeMap<String, String>) -> Option<Self> {
-        let context: Self = attributes.get(TRACEPARENT)?.parse().ok()?;
-        Some(context.with_tracestate(attributes.get(TRACESTATE).map(String::as_str)))
+    pub fn from_attributes(attributes: &MessageAttributes) -> Option<Self> {
+        let context: Self = text_attribute(attributes, TRACEPARENT)?.parse().ok()?;
+        Some(context.with_tracestate(text_attribute(attributes, TRACESTATE)))
     }
 }
 
@@ -216,13 +219,12 @@ mod tests {
     #[test]
     fn attributes_carry_a_context_as_instrumented_clients_put_it() {
         let traceparent = format!("00-{TRACE}-{PARENT}-01");
-        let mut attributes: BTreeMap<String, String> =
-            [(TRACESTATE.to_owned(), "a=1".to_owned())].into();
+        let mut attributes: MessageAttributes = [(TRACESTATE.to_owned(), "a=1".into())].into();
         assert_eq!(TraceContext::from_attributes(&attributes), None);
-        attributes.insert(TRACEPARENT.to_owned(), traceparent.clone());
+        attributes.insert(TRACEPARENT.to_owned(), traceparent.as_str().into());
         let read = TraceContext::from_attributes(&attributes).unwrap();
         assert_eq!((read.traceparent(), read.tracestate()), (traceparent.as_str(), Some("a=1")));
-        attributes.insert(TRACEPARENT.to_owned(), "00-nothing".to_owned());
+        attributes.insert(TRACEPARENT.to_owned(), "00-nothing".into());
         assert_eq!(TraceContext::from_attributes(&attributes), None);
     }
 }

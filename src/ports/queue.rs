@@ -1,6 +1,6 @@
 //! A FIFO queue with leases.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -9,6 +9,10 @@ use crate::{
     domain::{GroupId, Timestamp},
     retention::QUEUE_RETENTION,
 };
+
+mod attributes;
+
+pub use attributes::{AttributeContent, MessageAttribute, MessageAttributes, text_attribute};
 
 /// SQS: "up to 10 messages" in a receive and in every batch call.
 pub const BATCH_ENTRIES_MAX: usize = 10;
@@ -43,8 +47,8 @@ pub struct Delivery {
     pub receive_count: u32,
     /// The body as the producer sent it.
     pub body: String,
-    /// The message attributes of type string.
-    pub attributes: BTreeMap<String, String>,
+    /// The message attributes.
+    pub attributes: MessageAttributes,
 }
 
 /// A message to send.
@@ -56,8 +60,8 @@ pub struct OutgoingMessage {
     pub body: String,
     /// The deduplication id; `None` for the digest of the body.
     pub deduplication_id: Option<String>,
-    /// Message attributes, all strings.
-    pub attributes: BTreeMap<String, String>,
+    /// The message attributes.
+    pub attributes: MessageAttributes,
 }
 
 /// The parameters of a receive.

@@ -2,9 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde::{Deserialize, Serialize};
+
 use crate::{
     domain::RejectionCode,
-    ports::{Delivery, OutgoingMessage, queue},
+    message::{self, TRACEPARENT, TRACESTATE},
+    ports::{
+        Delivery, OutgoingMessage,
+        queue::{
+            AttributeContent, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes,
+            text_attribute,
+        },
+    },
 };
 
 /// When the message was first sent, RFC 3339. Kept through every redrive, so that no message older
@@ -55,15 +65,19 @@ impl Reason {
     }
 }
 
+/// The attributes of the producer that have no room among the ten that SQS takes, as a JSON object:
+/// `{"<name>": {"type": "Number", "value": "7"}}`, a `Binary` with `base64` in place of `value`.
+pub const PRODUCER_ATTRIBUTES: &str = "producer_attributes";
+
 /// The attributes that the worker adds to a copy; the others are the producer's.
 const OWN: [&str; 5] = [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_MESSAGE_ID];
 
-/// A complete copy of the message, in its group.
+/// A complete copy of the message, in its group, with all attributes of its producer.
 ///
 /// If body and attributes together exceed `bytes_max`, the queue's limit, attributes are dropped,
-/// down to the body alone, which fitted a message before. The time it was first sent has the
-/// highest priority, since it decides whether the message may be redriven; the producer's
-/// attributes have the lowest.
+/// down to the body alone, which fitted a message before. The trace context has the highest
+/// priority, then the time the message was first sent, since it decides whether the message may be
+/// redriven; the details of the reason have the lowest.
 pub(super) fn copy(
     delivery: &Delivery,
     source_queue: &str,
@@ -71,44 +85,118 @@ pub(super) fn copy(
     detail: &str,
     bytes_max: usize,
 ) -> OutgoingMessage {
-    let first_sent_at = delivery
-        .attributes
-        .get(FIRST_SENT_AT)
-        .cloned()
-        .unwrap_or_else(|| delivery.sent_at.to_string());
-    let own = [
+    let first_sent_at = text_attribute(&delivery.attributes, FIRST_SENT_AT)
+        .map_or_else(|| delivery.sent_at.to_string(), str::to_owned);
+    let first = vec![
         (FIRST_SENT_AT, first_sent_at),
         (REASON, reason.as_str().to_owned()),
-        (DETAIL, detail.to_owned()),
         (SOURCE_QUEUE, source_queue.to_owned()),
         (ORIGINAL_MESSAGE_ID, delivery.message_id.clone()),
     ];
+    let added = Added { first, last: vec![(DETAIL, detail.to_owned())] };
     OutgoingMessage {
         group: delivery.group.clone(),
         body: delivery.body.clone(),
         deduplication_id: Some(delivery.message_id.clone()),
-        attributes: fitting(&delivery.body, own, delivery, bytes_max),
+        attributes: fitting(added, delivery, bytes_max),
     }
 }
 
-/// The given attributes and then the producer's, in that priority, as many as fit beside the body
-/// in a message of `bytes_max`.
-pub(crate) fn fitting<'a>(
-    body: &str,
-    own: impl IntoIterator<Item = (&'a str, String)>,
-    delivery: &'a Delivery,
-    bytes_max: usize,
-) -> BTreeMap<String, String> {
-    let producers = delivery.attributes.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    let producers = producers.filter(|(name, _)| !OWN.contains(name));
-    let mut room = bytes_max.saturating_sub(body.len());
-    let mut attributes = BTreeMap::new();
-    for (name, value) in own.into_iter().chain(producers).filter(|(_, value)| !value.is_empty()) {
-        let size = name.len() + value.len() + "String".len();
-        if size <= room && attributes.len() < queue::MESSAGE_ATTRIBUTES_MAX {
-            room -= size;
-            attributes.insert(name.to_owned(), value);
+/// Attributes that are added to those of the producer: before them in priority, and after them.
+pub(crate) struct Added {
+    pub(crate) first: Vec<(&'static str, String)>,
+    pub(crate) last: Vec<(&'static str, String)>,
+}
+
+/// The added attributes and the producer's, as many as fit beside the body in a message of
+/// `bytes_max`. Those of the producer beyond the number that SQS takes are in
+/// [`PRODUCER_ATTRIBUTES`].
+pub(crate) fn fitting(added: Added, delivery: &Delivery, bytes_max: usize) -> MessageAttributes {
+    let (trace, others) = of_producer(delivery);
+    let added_count = added.first.len().saturating_add(added.last.len());
+    let room = MESSAGE_ATTRIBUTES_MAX.saturating_sub(added_count).saturating_sub(trace.len());
+    let named = |(name, text): (&str, String)| (name.to_owned(), MessageAttribute::from(text));
+    let by_priority = trace
+        .into_iter()
+        .chain(added.first.into_iter().map(named))
+        .chain(packed(others, room))
+        .chain(added.last.into_iter().map(named));
+    let mut bytes = bytes_max.saturating_sub(delivery.body.len());
+    let mut attributes = MessageAttributes::new();
+    for (name, attribute) in by_priority.filter(|(_, attribute)| !is_empty(attribute)) {
+        let size = attribute.bytes(&name);
+        if size <= bytes {
+            bytes -= size;
+            attributes.insert(name, attribute);
         }
     }
     attributes
+}
+
+/// SQS refuses an empty value.
+fn is_empty(attribute: &MessageAttribute) -> bool {
+    matches!(&attribute.value, AttributeContent::Text(text) if text.is_empty())
+}
+
+/// The producer's attributes: its trace context, and the others.
+fn of_producer(delivery: &Delivery) -> (MessageAttributes, MessageAttributes) {
+    let mut all = delivery.attributes.clone();
+    all.retain(|name, _| !OWN.contains(&name.as_str()));
+    let packed = text_attribute(&all, PRODUCER_ATTRIBUTES).and_then(unpacked);
+    if let Some(packed) = packed {
+        all.remove(PRODUCER_ATTRIBUTES);
+        for (name, attribute) in packed {
+            all.entry(name).or_insert(attribute);
+        }
+    }
+    all.into_iter().partition(|(name, _)| [TRACEPARENT, TRACESTATE].contains(&name.as_str()))
+}
+
+/// The attributes in at most `room`: the last of them packed into one if they are more.
+fn packed(attributes: MessageAttributes, room: usize) -> MessageAttributes {
+    if attributes.len() <= room {
+        return attributes;
+    }
+    let mut attributes = attributes.into_iter();
+    let mut fitting: MessageAttributes = attributes.by_ref().take(room.saturating_sub(1)).collect();
+    let rest: BTreeMap<String, PackedAttribute> =
+        attributes.map(|(name, attribute)| (name, attribute.into())).collect();
+    fitting.insert(PRODUCER_ATTRIBUTES.to_owned(), message::to_json(&rest).into());
+    fitting
+}
+
+/// The attributes in the text; `None` if a producer gave it another form.
+fn unpacked(text: &str) -> Option<MessageAttributes> {
+    let packed: BTreeMap<String, PackedAttribute> = serde_json::from_str(text).ok()?;
+    packed.into_iter().map(|(name, packed)| Some((name, packed.attribute()?))).collect()
+}
+
+#[derive(Serialize, Deserialize)]
+struct PackedAttribute {
+    r#type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+impl From<MessageAttribute> for PackedAttribute {
+    fn from(attribute: MessageAttribute) -> Self {
+        let (value, base64) = match attribute.value {
+            AttributeContent::Text(text) => (Some(text), None),
+            AttributeContent::Binary(bytes) => (None, Some(BASE64_STANDARD.encode(bytes))),
+        };
+        Self { r#type: attribute.data_type, value, base64 }
+    }
+}
+
+impl PackedAttribute {
+    fn attribute(self) -> Option<MessageAttribute> {
+        let value = match (self.value, self.base64) {
+            (Some(text), None) => AttributeContent::Text(text),
+            (None, Some(base64)) => AttributeContent::Binary(BASE64_STANDARD.decode(base64).ok()?),
+            _ => return None,
+        };
+        Some(MessageAttribute { data_type: self.r#type, value })
+    }
 }

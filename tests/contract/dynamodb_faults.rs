@@ -24,9 +24,9 @@ use inventory_worker::{
         system::Random,
     },
     domain::{
-        CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection, RejectionCode,
-        Reservation, ReservationId, ReservationStatus, Seat, SeatDetails, SeatKey, SeatState,
-        StockLevel, Timestamp,
+        Changes, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection,
+        RejectionCode, Reservation, ReservationId, ReservationStatus, Seat, SeatDetails, SeatKey,
+        SeatState, StockLevel, Timestamp,
     },
     ports::{
         Attempt, AttemptStore, Check, CommitError, CommitStore, Ended, Expected, ExpiryIndex,
@@ -100,6 +100,7 @@ fn seat(version: u64) -> Seat {
     Seat {
         details: SeatDetails::default(),
         occupancy: SeatState::Available,
+        withheld: false,
         version,
         created_at: now(),
         updated_at: now(),
@@ -114,12 +115,15 @@ fn reservation(version: u64) -> Reservation {
     Reservation {
         reservation_id: ReservationId(Uuid::from_u128(7)),
         pool: event(),
+        source: "/services/booking".parse().unwrap(),
         user_id: "u-7".parse().unwrap(),
         status: ReservationStatus::Active,
         version,
         seats: vec!["A-1".parse().unwrap()],
         lines: vec![],
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: now(),
         expires_at: at("2026-11-22T10:10:01Z"),
         ended_at: None,
@@ -141,13 +145,21 @@ fn outcome() -> LedgerRecord {
         command_type: CommandType::Reserve,
         pool: event(),
         outcome: Outcome::Rejected { rejection },
+        changes: Changes::NONE,
         decided_at: now(),
     }
 }
 
 /// A write of every kind, and a check.
 fn one_of_each() -> Transaction {
-    let line = StockLevel { available: 5, reserved: 0, as_of: None, version: 4, updated_at: now() };
+    let line = StockLevel {
+        available: 5,
+        reserved: 0,
+        committed: 0,
+        as_of: None,
+        version: 4,
+        updated_at: now(),
+    };
     let over = CommandKey { id: "c-2".parse().unwrap(), ..command() };
     Transaction {
         writes: vec![

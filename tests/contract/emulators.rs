@@ -217,6 +217,8 @@ fn unnumbered(message: Message) -> Delivery {
         sent_at: Timestamp::UNIX_EPOCH,
         receive_count: 1,
         body: message.body.unwrap(),
-        attributes: attributes.map(|(name, value)| (name, value.string_value.unwrap())).collect(),
+        attributes: attributes
+            .map(|(name, value)| (name, value.string_value.unwrap().into()))
+            .collect(),
     }
 }

@@ -105,6 +105,7 @@ fn seat(version: u64, by: u64) -> Seat {
             ..SeatDetails::default()
         },
         occupancy: SeatState::Available,
+        withheld: false,
         version,
         created_at: at,
         updated_at: at,
@@ -181,12 +182,15 @@ fn held_until(id: u128, expires_at: &str, status: ReservationStatus) -> Reservat
         // The last four bytes pick the shard: the same for all.
         reservation_id: ReservationId(Uuid::from_u128(id << 32)),
         pool: "store#s-1".parse().unwrap(),
+        source: "/services/booking".parse().unwrap(),
         user_id: "ü/\"7\"".parse().unwrap(),
         status,
         version: u64::MAX,
         seats: vec![],
         lines: vec![OrderLine { sku: "席 1".parse().unwrap(), quantity: 1_000_000_000 }],
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: "2026-11-22T09:00:00.123456789Z".parse().unwrap(),
         expires_at: expires_at.parse().unwrap(),
         ended_at: None,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use inventory_worker::ports::{
     PortError, Publication, Publisher, Queue, publisher::PUBLISH_BYTES_MAX,
+    queue::MessageAttributes,
 };
 use uuid::Uuid;
 
@@ -109,8 +110,8 @@ pub async fn attributes_are_delivered(harness: &dyn PublisherHarness) {
         &[("type", "inventory.reserved.v1"), ("event_id", "42"), ("command_source", "/s/ä")],
     );
     publish(&topic, std::slice::from_ref(&sent)).await;
-    let expected: BTreeMap<String, String> =
-        sent.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let expected: MessageAttributes =
+        sent.attributes.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     assert_eq!(receive(&queues[0]).await[0].attributes, expected);
 }
 

@@ -192,7 +192,7 @@ async fn every_entry_of_a_send_has_its_own_answer() {
     .await;
     let mut messages = ["a", "b", "c", "abcd"].map(message);
     messages[1].deduplication_id = Some("d-1".to_owned());
-    messages[1].attributes.insert("reason".to_owned(), "why".to_owned());
+    messages[1].attributes.insert("reason".to_owned(), "why".into());
     let answers = queue.send(&messages).await.unwrap();
     assert_eq!(answers.len(), 4);
     assert!(matches!(answers[0], Err(EntryError::Refused(_))), "{answers:?}");

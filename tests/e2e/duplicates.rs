@@ -81,7 +81,7 @@ async fn an_id_used_for_another_command_is_refused_and_the_first_outcome_stands(
     assert_ne!(of_id[0].id(), of_id[2].id());
     assert_eq!(of_id[0].body["data"]["reservation"]["reservation_id"], reservation("id"));
     assert!(of_id[3..].iter().all(|one| one.id() == of_id[0].id()), "the replay's is the first's");
-    assert_eq!(world.seat("A-2").await.occupancy.status(), "AVAILABLE");
+    assert_eq!(world.seat("A-2").await.occupancy.status().as_str(), "AVAILABLE");
     assert!(world.ledger(LedgerKey::Command(key("id"))).await.is_some());
     worker.stop().await;
     world.audit().await;

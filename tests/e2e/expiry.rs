@@ -40,9 +40,13 @@ async fn a_hold_that_ran_out_is_released_by_the_sweeper(stack: Stack) {
         assert_eq!(result.group, format!("expire/{}", reservation(held)));
     }
     for seat in ["A-1", "A-2"] {
-        assert_eq!(world.seat(seat).await.occupancy.status(), "AVAILABLE");
+        assert_eq!(world.seat(seat).await.occupancy.status().as_str(), "AVAILABLE");
     }
-    assert_eq!(world.seat("A-3").await.occupancy.status(), "RESERVED", "its hold has not run out");
+    assert_eq!(
+        world.seat("A-3").await.occupancy.status().as_str(),
+        "RESERVED",
+        "its hold has not run out"
+    );
     assert_eq!(world.line("tea").await, (10, 0));
     assert!(worker.figure("inventory_expirations_enqueued_total").await >= 2.0);
     world.drained().await;
@@ -80,7 +84,7 @@ async fn a_seat_whose_hold_ran_out_is_sold_before_any_sweep(stack: Stack) {
     assert_eq!(words, ["RESERVATION_EXPIRED", "expired"]);
     let owner = world.seat("A-1").await.occupancy.reservation_id().unwrap().to_string();
     assert_eq!(owner, reservation(&sold), "the expiry released only what was still its own");
-    assert_eq!(world.seat("A-2").await.occupancy.status(), "AVAILABLE");
+    assert_eq!(world.seat("A-2").await.occupancy.status().as_str(), "AVAILABLE");
     worker.stop().await;
     world.audit().await;
 }

@@ -40,6 +40,7 @@ mod duplicates;
 mod expiry;
 #[cfg(feature = "embedded")]
 mod faults;
+mod holds;
 mod lifecycle;
 mod poison;
 mod redis;

@@ -9,7 +9,10 @@ mod translate;
 use std::collections::BTreeMap;
 
 use inventory_worker::{
-    decide::{DecideError, ItemKey, Limits, OverBound, RestockEntries, apply_entries},
+    decide::{
+        AppliedEntries, DecideError, InapplicableLine, ItemKey, Limits, RestockEntries,
+        apply_entries,
+    },
     domain::{Outcome, RejectionCode, RestockSummary, SeatKey, SeatNumber, Timestamp},
 };
 use proptest::{
@@ -48,7 +51,11 @@ pub fn play(
     mut each: impl FnMut(&Decided) -> Result<(), String>,
 ) -> Result<(), String> {
     let mut world = World::empty(translate::universe());
-    world.limits = Limits { hold_seconds_max: HOLD_SECONDS_MAX, reserve_entries_max: ENTRIES_MAX };
+    world.limits = Limits {
+        hold_seconds_max: HOLD_SECONDS_MAX,
+        reserve_entries_max: ENTRIES_MAX,
+        ..Limits::default()
+    };
     let mut model = Model::default();
     let mut reported = String::new();
     let mut now_ms = 0;
@@ -191,8 +198,8 @@ proptest! {
 
         let mut whole = state_of(&universe, &items);
         let entries = restock.entries();
-        let part = |range, over_bound| RestockEntries { pool: &pool, restock, range, over_bound };
-        let at_once = apply_entries(&mut whole, &part(0..entries, OverBound::Reject), now);
+        let part = |range, inapplicable| RestockEntries { pool: &pool, restock, range, inapplicable };
+        let at_once = apply_entries(&mut whole, &part(0..entries, InapplicableLine::Reject), now);
         // Exceeding a bound is another rule.
         prop_assume!(!matches!(at_once, Err(DecideError::Rejected(_))));
         let at_once = at_once.unwrap();
@@ -200,8 +207,8 @@ proptest! {
         let mut in_chunks = state_of(&universe, &items);
         let mut sum = RestockSummary::default();
         for chunk in shuffled(chunks(&cuts, entries), order) {
-            let summary =
-                apply_entries(&mut in_chunks, &part(chunk, OverBound::Skip), now).unwrap();
+            let AppliedEntries { summary, .. } =
+                apply_entries(&mut in_chunks, &part(chunk, InapplicableLine::Skip), now).unwrap();
             sum.seats_applied += summary.seats_applied;
             sum.lines_applied += summary.lines_applied;
             sum.seats_skipped += summary.seats_skipped;
@@ -212,7 +219,7 @@ proptest! {
             summary.skipped.sort();
             summary
         };
-        prop_assert_eq!(sorted(sum), sorted(at_once));
+        prop_assert_eq!(sorted(sum), sorted(at_once.summary));
         let by_key = |mut changes: Vec<inventory_worker::decide::Change>| {
             changes.sort_by_key(inventory_worker::decide::Change::key);
             changes

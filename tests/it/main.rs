@@ -25,5 +25,7 @@ mod schemas;
 #[cfg(feature = "embedded")]
 mod storm;
 #[cfg(feature = "embedded")]
+mod subscriber;
+#[cfg(feature = "embedded")]
 mod worker;
 mod world;

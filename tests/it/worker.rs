@@ -1,6 +1,7 @@
 //! The worker on in-memory ports.
 
 mod calls;
+mod dead_letters;
 mod failures;
 mod fixture;
 mod last_chance;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use inventory_worker::{
     decide::{self, Change, ItemKey, Limits, State, Verdict},
     domain::{
-        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, LineKey,
-        OrderLine, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId, Reserve,
-        Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatKey, SeatNumber, Sku,
-        StockLevel, Timestamp, UserId,
+        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, Extend, Fulfil,
+        Goods, Holdings, LineChange, LineKey, Modify, OrderLine, Outcome, PoolId, Rejection,
+        RejectionCode, Reservation, ReservationId, Reserve, Restock, RestockMode, RestockStatus,
+        Seat, SeatChange, SeatKey, SeatNumber, Sku, StockLevel, Timestamp, UserId,
     },
 };
 use uuid::Uuid;
@@ -99,8 +99,19 @@ impl World {
 
     /// Decides a command.
     pub fn run(&mut self, pool: &PoolId, action: Action, now: Timestamp) -> Ran {
+        self.run_by(pool, action, None, now)
+    }
+
+    /// Decides a command with an `expirytime`.
+    pub fn run_by(
+        &mut self,
+        pool: &PoolId,
+        action: Action,
+        deadline: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Ran {
         self.commands += 1;
-        let command = command(self.commands, pool, action);
+        let command = Command { deadline, ..command(self.commands, pool, action) };
         let verdict = decide::decide(&mut self.state, &command, &self.limits, now)
             .unwrap_or_else(|error| panic!("{command:?} at {now}: {error}"));
         Ran { command, verdict, changes: self.state.take_changes() }
@@ -138,13 +149,8 @@ pub fn state_of(universe: &Universe, items: &Items) -> State {
 impl Ran {
     /// The reservation of an outcome that carries one.
     pub fn reservation(&self) -> &Reservation {
-        match &self.verdict.outcome {
-            Outcome::Reserved { reservation }
-            | Outcome::Confirmed { reservation }
-            | Outcome::Cancelled { reservation, .. }
-            | Outcome::Expired { reservation } => reservation,
-            other => panic!("no reservation in {other:?}"),
-        }
+        let outcome = &self.verdict.outcome;
+        outcome.reservation().unwrap_or_else(|| panic!("no reservation in {outcome:?}"))
     }
 
     /// The rejection, after checking that it changed nothing.
@@ -167,7 +173,7 @@ pub fn command(count: u32, pool: &PoolId, action: Action) -> Command {
     };
     let mut digest = [0; 32];
     digest[..4].copy_from_slice(&count.to_be_bytes());
-    Command { key, digest: Digest(digest), pool: pool.clone(), action }
+    Command { key, digest: Digest(digest), deadline: None, pool: pool.clone(), action }
 }
 
 /// An instant of one day: `at("10:00:00")`.
@@ -189,9 +195,16 @@ pub fn reservation_id(count: u32) -> ReservationId {
 
 /// The items a verdict on a reservation of event 42 depends on if it has lost these seats.
 pub fn read_dependencies(count: u32, lost: &[&str]) -> Vec<ItemKey> {
+    dependencies(count, lost, &[])
+}
+
+/// The items a verdict on a reservation of event 42 depends on if these seats and lines forbid it.
+pub fn dependencies(count: u32, seats: &[&str], skus: &[&str]) -> Vec<ItemKey> {
     let seat = |seat: &&str| ItemKey::Seat(SeatKey { event_id: 42, number: number(seat) });
+    let line = |name: &&str| ItemKey::Line(LineKey { pool: event(42), sku: sku(name) });
     let reservation = ItemKey::Reservation(reservation_id(count));
-    std::iter::once(reservation).chain(lost.iter().map(seat)).collect()
+    let items = seats.iter().map(seat).chain(skus.iter().map(line));
+    std::iter::once(reservation).chain(items).collect()
 }
 
 pub fn number(seat: &str) -> SeatNumber {
@@ -230,11 +243,37 @@ pub fn reserve(id: u32, by: &str, seats: &[&str], lines: &[(&str, u64)]) -> Rese
 }
 
 pub fn confirm(id: u32, booked: &str) -> Confirm {
-    Confirm { reservation_id: reservation_id(id), booking_id: booking(booked), user_id: None }
+    Confirm::new(reservation_id(id), booking(booked))
+}
+
+/// A confirm whose goods stay.
+pub fn confirm_stay(id: u32, booked: &str) -> Confirm {
+    Confirm { goods: Goods::Stay, ..confirm(id, booked) }
+}
+
+/// A confirm of a hold that may have run out.
+pub fn confirm_late(id: u32, booked: &str) -> Confirm {
+    Confirm { allow_expired: true, ..confirm(id, booked) }
+}
+
+pub fn fulfil(id: u32) -> Fulfil {
+    Fulfil { reservation_id: reservation_id(id), user_id: None }
+}
+
+pub fn extend(id: u32, hold_seconds: u32) -> Extend {
+    Extend { reservation_id: reservation_id(id), hold_seconds, user_id: None }
+}
+
+pub fn holdings(seats: &[&str], lines: &[(&str, u64)]) -> Holdings {
+    Holdings { seats: numbers(seats), lines: quantities(lines) }
+}
+
+pub fn modify(id: u32, add: Holdings, remove: Holdings) -> Modify {
+    Modify { reservation_id: reservation_id(id), add, remove, user_id: None }
 }
 
 pub fn cancel(id: u32) -> Cancel {
-    Cancel { reservation_id: reservation_id(id), user_id: None, reason: None, refund: false }
+    Cancel::new(reservation_id(id))
 }
 
 pub fn refund(id: u32) -> Cancel {
@@ -248,11 +287,12 @@ pub fn expire(id: u32) -> Expire {
 /// A restock of seats without details.
 pub fn restock_seats(seats: &[&str]) -> Restock {
     let seats = seats.iter().map(|seat| seat_change(seat, None)).collect();
-    Restock { seats, lines: Vec::new(), mode: RestockMode::Set, as_of: None }
+    Restock::new(seats, Vec::new(), RestockMode::Set)
 }
 
-pub fn restock_lines(mode: RestockMode, lines: &[(&str, u64)]) -> Restock {
-    Restock { seats: Vec::new(), lines: quantities(lines), mode, as_of: None }
+pub fn restock_lines(mode: RestockMode, lines: &[(&str, i64)]) -> Restock {
+    let line = |(name, quantity): &(&str, i64)| LineChange::new(sku(name), *quantity);
+    Restock::new(Vec::new(), lines.iter().map(line).collect(), mode)
 }
 
 pub fn seat_change(seat: &str, status: Option<RestockStatus>) -> SeatChange {

@@ -175,6 +175,7 @@ fn write() -> Write {
     let line = StockLevel {
         available: 1,
         reserved: 0,
+        committed: 0,
         as_of: None,
         version: 1,
         updated_at: Timestamp::UNIX_EPOCH,

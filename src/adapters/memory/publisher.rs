@@ -146,7 +146,9 @@ fn raw_delivery(publication: &Publication, id: &str) -> OutgoingMessage {
         group: publication.group.clone(),
         body: publication.body.clone(),
         deduplication_id: Some(id.to_owned()),
-        attributes: attributes.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        attributes: attributes
+            .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
+            .collect(),
     }
 }
 

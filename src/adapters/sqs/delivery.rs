@@ -1,12 +1,15 @@
 //! Reading a received message.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::str::FromStr;
 
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName as Name};
 
 use crate::{
     domain::{GroupId, Timestamp},
-    ports::{Delivery, PortError, ReceiptHandle},
+    ports::{
+        Delivery, PortError, ReceiptHandle,
+        queue::{AttributeContent, MessageAttribute, MessageAttributes},
+    },
 };
 
 /// Reads a message, or reports what it lacks. Every FIFO queue gives all of it, so a missing part
@@ -46,7 +49,7 @@ pub(super) fn read(
     let mut body = message.body.ok_or_else(|| lacks("a body"))?;
     // The client library reserved space for the body with its escapes, twice the body or more.
     body.shrink_to_fit();
-    let attributes = strings(message.message_attributes.into_iter().flatten());
+    let attributes = attributes(message.message_attributes.into_iter().flatten());
     if id.is_empty() {
         return Err(lacks("a message id"));
     }
@@ -66,15 +69,17 @@ fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// The attributes that are strings, labelled ones (`String.<label>`) included.
-fn strings(
+/// The attributes with their types. SQS gives one a text or bytes, by its type.
+fn attributes(
     attributes: impl Iterator<Item = (String, MessageAttributeValue)>,
-) -> BTreeMap<String, String> {
+) -> MessageAttributes {
     attributes
-        .filter(|(_, value)| {
-            value.data_type() == "String" || value.data_type().starts_with("String.")
+        .filter_map(|(name, attribute)| {
+            let MessageAttributeValue { string_value, binary_value, data_type, .. } = attribute;
+            let binary = binary_value.map(|bytes| AttributeContent::Binary(bytes.into_inner()));
+            let value = string_value.map(AttributeContent::Text).or(binary)?;
+            Some((name, MessageAttribute { data_type, value }))
         })
-        .filter_map(|(name, value)| value.string_value.map(|text| (name, text)))
         .collect()
 }
 
@@ -99,12 +104,18 @@ mod tests {
         let attribute = |kind: &str| {
             MessageAttributeValue::builder().data_type(kind).string_value("1").build().unwrap()
         };
+        let binary = MessageAttributeValue::builder()
+            .data_type("Binary.png")
+            .binary_value(aws_sdk_sqs::primitives::Blob::new([0, 255]))
+            .build()
+            .unwrap();
         let mut message = message();
         message.message_attributes = Some(
             [
                 ("plain".to_owned(), attribute("String")),
                 ("labelled".to_owned(), attribute("String.reason")),
                 ("number".to_owned(), attribute("Number")),
+                ("binary".to_owned(), binary),
             ]
             .into(),
         );
@@ -113,8 +124,20 @@ mod tests {
         assert_eq!(delivery.sequence, "18870266000000000001");
         assert_eq!(delivery.sent_at.to_string(), "2026-11-22T10:00:00.123Z");
         assert_eq!(delivery.receive_count, 3);
-        let names: Vec<_> = delivery.attributes.keys().map(String::as_str).collect();
-        assert_eq!(names, ["labelled", "plain"]);
+        let read: Vec<_> = delivery
+            .attributes
+            .iter()
+            .map(|(name, read)| (name.as_str(), read.data_type.as_str(), read.text()))
+            .collect();
+        let expected = [
+            ("binary", "Binary.png", None),
+            ("labelled", "String.reason", Some("1")),
+            ("number", "Number", None),
+            ("plain", "String", Some("1")),
+        ];
+        assert_eq!(read, expected);
+        let bytes = AttributeContent::Binary(vec![0, 255]);
+        assert_eq!(delivery.attributes["binary"].value, bytes);
     }
 
     #[test]

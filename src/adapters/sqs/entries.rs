@@ -1,14 +1,16 @@
 //! The entries of batch calls: builds them, and classifies their failures.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_sqs::{
     error::BuildError,
+    primitives::Blob,
     types::{BatchResultErrorEntry, MessageAttributeValue},
 };
 
 use super::super::aws::{FailedEntry, bare};
-use crate::ports::{EntryError, PortError};
+use crate::ports::{
+    EntryError, PortError,
+    queue::{AttributeContent, MessageAttribute, MessageAttributes},
+};
 
 /// The entries of a request, or the SDK's error about a missing field.
 pub(super) fn built<T>(
@@ -21,17 +23,22 @@ pub(super) fn built<T>(
 }
 
 /// Message attributes in SQS's form; `None` if there are none.
-pub(super) fn attributes<M>(attributes: &BTreeMap<String, String>) -> Result<Option<M>, BuildError>
+pub(super) fn attributes<M>(attributes: &MessageAttributes) -> Result<Option<M>, BuildError>
 where
     M: FromIterator<(String, MessageAttributeValue)>,
 {
     if attributes.is_empty() {
         return Ok(None);
     }
-    let value = |text: &str| {
-        MessageAttributeValue::builder().data_type("String").string_value(text).build()
+    let value = |attribute: &MessageAttribute| {
+        let builder = MessageAttributeValue::builder().data_type(&attribute.data_type);
+        match &attribute.value {
+            AttributeContent::Text(text) => builder.string_value(text),
+            AttributeContent::Binary(bytes) => builder.binary_value(Blob::new(bytes.clone())),
+        }
+        .build()
     };
-    let values = attributes.iter().map(|(name, text)| Ok((name.clone(), value(text)?)));
+    let values = attributes.iter().map(|(name, attribute)| Ok((name.clone(), value(attribute)?)));
     values.collect::<Result<M, _>>().map(Some)
 }
 

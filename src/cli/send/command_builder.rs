@@ -165,7 +165,7 @@ mod tests {
         let sent = builder.prepare_body(body("")).unwrap();
         assert_eq!(sent.command.body, body(""), "it is sent as it is");
         let attributes = [("traceparent", parent), ("tracestate", "a=1")];
-        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.into()));
         assert_eq!(sent.command.attributes, attributes.into());
         let own =
             body(r#","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01""#);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    domain::{Outcome, Rejection, RejectionCode},
+    domain::{Changes, Outcome, Rejection, RejectionCode},
     message::AnsweredCommand,
 };
 
@@ -26,6 +26,7 @@ fn result_of(id: &str, time: u32, outcome: Outcome) -> DecodedResult {
         command,
         pool: Some(PoolId::Event(1)),
         outcome,
+        changes: Changes::NONE,
         traceparent: None,
     }
 }
@@ -45,12 +46,15 @@ fn seat_result(
     let reservation = |status| Reservation {
         reservation_id: reservation_id(reservation),
         pool: PoolId::Event(1),
+        source: "/services/booking".parse().unwrap(),
         user_id: "u".parse().unwrap(),
         status,
         version,
         seats: vec!["A-1".parse().unwrap()],
         lines: Vec::new(),
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: at(made),
         expires_at: at(made + EXPIRES),
         ended_at: None,

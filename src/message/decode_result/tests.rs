@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    domain::{Digest, LineShortfall},
+    domain::Digest,
     message::{ResultMessage, encode_result},
 };
 
@@ -17,12 +17,15 @@ fn reservation(status: ReservationStatus, pool: &PoolId) -> Reservation {
     Reservation {
         reservation_id: "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90".parse().unwrap(),
         pool: pool.clone(),
+        source: "/services/booking".parse().unwrap(),
         user_id: "u-\"7\"".parse().unwrap(),
         status,
         version: u64::MAX,
         seats: vec!["A-1".parse().unwrap(), "Z\\é".parse().unwrap()],
         lines: vec![OrderLine { sku: "GA".parse().unwrap(), quantity: QUANTITY_MAX }],
         booking_id: (status != ReservationStatus::Active).then(|| "b-1".parse().unwrap()),
+        goods: None,
+        fulfilled_at: None,
         created_at: "2026-11-22T10:00:00Z".parse().unwrap(),
         expires_at: "2026-11-22T10:10:00Z".parse().unwrap(),
         ended_at: has_ended.then(|| ENDED.parse().unwrap()),
@@ -32,8 +35,11 @@ fn reservation(status: ReservationStatus, pool: &PoolId) -> Reservation {
 /// Every type of result, and every code of a rejection.
 fn outcomes(pool: &PoolId) -> Vec<Outcome> {
     let reservation = |status| reservation(status, pool);
-    let shortfall =
-        LineShortfall { sku: "GA".parse().unwrap(), requested: u64::MAX, available: i64::MIN };
+    let shortfall = RejectedLine::Quantity {
+        sku: "GA".parse().unwrap(),
+        requested: i64::MAX,
+        available: i64::MIN,
+    };
     let rejections = RejectionCode::ALL.map(|code| Outcome::Rejected {
         rejection: Rejection {
             code,
@@ -56,8 +62,8 @@ fn outcomes(pool: &PoolId) -> Vec<Outcome> {
         Outcome::Cancelled { reservation: reservation(ReservationStatus::Cancelled), reason },
         Outcome::Cancelled { reservation: reservation(ReservationStatus::Cancelled), reason: None },
         Outcome::Expired { reservation: reservation(ReservationStatus::Expired) },
-        Outcome::Restocked { restock },
-        Outcome::Restocked { restock: RestockSummary::default() },
+        Outcome::Restocked { restock, reason: None, reference: None },
+        Outcome::Restocked { restock: RestockSummary::default(), reason: None, reference: None },
         Outcome::Rejected { rejection: Rejection::new(RejectionCode::NotOwner, "") },
     ];
     others.into_iter().chain(rejections).collect()
@@ -78,6 +84,7 @@ fn what_the_encoder_publishes_is_read_back_whole() {
                 group: &group,
                 pool: Some(&pool),
                 outcome: &outcome,
+                changes: &Changes::NONE,
                 decided_at: ENDED.parse().unwrap(),
                 message_digest: Digest([7; 32]),
                 traceparent: Some(&trace),
@@ -92,6 +99,7 @@ fn what_the_encoder_publishes_is_read_back_whole() {
                 },
                 pool: Some(pool.clone()),
                 outcome,
+                changes: Changes::NONE,
                 traceparent: Some(trace.clone()),
             };
             assert_eq!(decode_result(&publication.body).unwrap(), expected);
@@ -110,6 +118,7 @@ fn a_rejection_of_what_could_not_be_read_names_no_type_sequence_pool_or_trace() 
         group: &group,
         pool: None,
         outcome: &Outcome::Rejected { rejection: rejection.clone() },
+        changes: &Changes::NONE,
         decided_at: ENDED.parse().unwrap(),
         message_digest: Digest([7; 32]),
         traceparent: None,
@@ -130,7 +139,8 @@ fn valid() -> Value {
             "command": {"source": "/s", "id": "1", "type": "t", "sequence": "1"},
             "event_id": 42,
             "reservation": {
-                "reservation_id": "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90", "user_id": "u",
+                "reservation_id": "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90",
+                "source": "/services/booking", "user_id": "u",
                 "status": "ACTIVE", "version": 1, "seats": ["A-1"],
                 "lines": [{"sku": "GA", "quantity": 1}],
                 "created_at": ENDED, "expires_at": ENDED,

@@ -1,5 +1,7 @@
 use super::*;
 
+static NO_CHANGES: Changes = Changes::NONE;
+
 const WORST: &str = "\"";
 
 fn key() -> CommandKey {
@@ -10,12 +12,15 @@ fn reservation() -> Reservation {
     Reservation {
         reservation_id: "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90".parse().unwrap(),
         pool: PoolId::Event(42),
+        source: "/services/booking".parse().unwrap(),
         user_id: "u-7".parse().unwrap(),
         status: ReservationStatus::Active,
         version: 1,
         seats: vec!["A-1".parse().unwrap()],
         lines: Vec::new(),
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: "2026-11-22T10:00:00Z".parse().unwrap(),
         expires_at: "2026-11-22T10:10:00Z".parse().unwrap(),
         ended_at: None,
@@ -35,6 +40,7 @@ fn message<'a>(
         group,
         pool,
         outcome,
+        changes: &NO_CHANGES,
         decided_at: "2026-11-22T10:00:00.123Z".parse().unwrap(),
         message_digest: Digest([7; 32]),
         traceparent: None,
@@ -56,12 +62,13 @@ fn a_result_is_written_as_the_contract_shows_it() {
     let publication = encode_result(&ResultMessage { traceparent: Some(&trace), ..result });
     assert_eq!(publication.id, key.result_id());
     assert_eq!(publication.group, group);
-    insta::assert_snapshot!(publication.body, @r##"{"specversion":"1.0","id":"adca3e26-1718-52bf-818d-cd2c19e25fd9","source":"/inventory-worker","type":"inventory.reserved.v1","subject":"event#42","time":"2026-11-22T10:00:00.123Z","datacontenttype":"application/json","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","tracestate":"congo=t61rcWkgMzE","data":{"command":{"source":"/services/booking","id":"018f","type":"inventory.reserve.v1","sequence":"18870266134159999232"},"event_id":42,"reservation":{"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90","user_id":"u-7","status":"ACTIVE","version":1,"seats":["A-1"],"lines":[],"created_at":"2026-11-22T10:00:00Z","expires_at":"2026-11-22T10:10:00Z"}}}"##);
+    insta::assert_snapshot!(publication.body, @r##"{"specversion":"1.0","id":"adca3e26-1718-52bf-818d-cd2c19e25fd9","source":"/inventory-worker","type":"inventory.reserved.v1","subject":"event#42","time":"2026-11-22T10:00:00.123Z","datacontenttype":"application/json","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","tracestate":"congo=t61rcWkgMzE","data":{"command":{"source":"/services/booking","id":"018f","type":"inventory.reserve.v1","sequence":"18870266134159999232"},"event_id":42,"reservation":{"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90","source":"/services/booking","user_id":"u-7","status":"ACTIVE","version":1,"seats":["A-1"],"lines":[],"created_at":"2026-11-22T10:00:00Z","expires_at":"2026-11-22T10:10:00Z"}}}"##);
     assert_eq!(
         publication.attributes,
         BTreeMap::from([
             ("command_source", "/services/booking".to_owned()),
             ("event_id", "42".to_owned()),
+            ("reservation_source", "/services/booking".to_owned()),
             ("traceparent", trace.to_string()),
             ("tracestate", "congo=t61rcWkgMzE".to_owned()),
             ("type", "inventory.reserved.v1".to_owned()),
@@ -168,7 +175,7 @@ fn a_restock_with_500_names_left_alone_takes_half_a_message() {
         lines_applied: u64::MAX,
         skipped: (0..RestockSummary::SKIPPED_MAX).map(worst_name).collect(),
     };
-    let bytes = worst_bytes(&Outcome::Restocked { restock });
+    let bytes = worst_bytes(&Outcome::Restocked { restock, reason: None, reference: None });
     assert!(bytes <= PUBLISH_BYTES_MAX / 2, "{bytes}");
 }
 
@@ -178,7 +185,7 @@ fn of_more_than_500_names_left_alone_the_first_500_are_shown() {
         skipped: (0..501).map(|index| format!("{index}")).collect(),
         ..RestockSummary::default()
     };
-    let outcome = Outcome::Restocked { restock };
+    let outcome = Outcome::Restocked { restock, reason: None, reference: None };
     let (key, group) = (key(), "g".parse().unwrap());
     let body = encode_result(&message(&key, &group, None, &outcome)).body;
     let shown: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -188,9 +195,9 @@ fn of_more_than_500_names_left_alone_the_first_500_are_shown() {
 
 #[test]
 fn a_rejection_that_names_ten_thousand_lines_is_cut_to_what_fits() {
-    let lines = (0..10_000).map(|index| LineShortfall {
+    let lines = (0..10_000).map(|index| RejectedLine::Quantity {
         sku: worst_name(index).parse().unwrap(),
-        requested: u64::MAX,
+        requested: i64::MAX,
         available: i64::MIN,
     });
     let seats = (0..10).map(|index| worst_name(index).parse().unwrap());

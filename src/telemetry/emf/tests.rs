@@ -32,7 +32,7 @@ fn restocked(metrics: &Metrics, outcome: &Outcome) {
 
 fn applied() -> Outcome {
     let restock = RestockSummary { lines_applied: 5, ..RestockSummary::default() };
-    Outcome::Restocked { restock }
+    Outcome::Restocked { restock, reason: None, reference: None }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use inventory_worker::{
     ports::{
         Backlog, EntryError, OutgoingMessage, PortError, Queue, ReceiptHandle,
-        queue::MESSAGE_BYTES_MAX,
+        queue::{AttributeContent, MESSAGE_BYTES_MAX, MessageAttribute},
     },
     retention::QUEUE_RETENTION,
 };
@@ -19,8 +19,14 @@ const LOOKS_MAX: usize = 20;
 pub async fn what_was_sent_is_received(harness: &dyn QueueHarness) {
     let queue = harness.queue().await;
     let mut sent = message("event-42/section-A", "{\"text\":\"ä 日本 \\u0001 🎟\"}\n\t");
-    sent.attributes.insert("traceparent".to_owned(), "00-ab-cd-01".to_owned());
-    sent.attributes.insert("Other.name_1".to_owned(), "ä".to_owned());
+    sent.attributes.insert("traceparent".to_owned(), "00-ab-cd-01".into());
+    sent.attributes.insert("Other.name_1".to_owned(), "ä".into());
+    let number = AttributeContent::Text("-1.50".to_owned());
+    let binary = AttributeContent::Binary(vec![0, 255]);
+    for (data_type, value) in [("Number.cents", number), ("Binary.png", binary)] {
+        let attribute = MessageAttribute { data_type: data_type.to_owned(), value };
+        sent.attributes.insert(data_type.to_owned(), attribute);
+    }
     let answers = queue.send(std::slice::from_ref(&sent)).await.unwrap();
     let received = receive(&queue).await;
     assert_eq!(bodies(&received), [sent.body.as_str()]);

@@ -19,7 +19,7 @@ pub async fn the_same_content_is_sent_once(harness: &dyn QueueHarness) {
     send(&queue, "g", &["2", "3"]).await;
     // Attributes are not part of the content.
     let mut same = message("g", "3");
-    same.attributes.insert("name".to_owned(), "value".to_owned());
+    same.attributes.insert("name".to_owned(), "value".into());
     assert!(queue.send(&[same]).await.unwrap()[0].is_ok());
     assert_eq!(bodies(&receive_all(&queue, 3).await), ["1", "2", "3"]);
 }

@@ -15,8 +15,8 @@ fn days(days: u32) -> Duration {
 
 fn decided(record: LedgerRecord, at: Timestamp) -> LedgerRecord {
     match record {
-        LedgerRecord::Outcome { digest, command_type, pool, outcome, .. } => {
-            LedgerRecord::Outcome { digest, command_type, pool, outcome, decided_at: at }
+        LedgerRecord::Outcome { digest, command_type, pool, outcome, changes, .. } => {
+            LedgerRecord::Outcome { digest, command_type, pool, outcome, changes, decided_at: at }
         }
         LedgerRecord::Intent { digest, chunk_ends, .. } => {
             LedgerRecord::Intent { digest, chunk_ends, decided_at: at }

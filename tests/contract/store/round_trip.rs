@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use inventory_worker::{
     domain::{
-        CommandType, Digest, LineShortfall, ON_HAND_MAX, Outcome, PoolId, Rejection, RejectionCode,
-        Reservation, ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey, SeatState,
-        StockLevel,
+        Changes, CommandType, Digest, ON_HAND_MAX, Outcome, PoolId, RejectedLine, Rejection,
+        RejectionCode, Reservation, ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey,
+        SeatState, StockLevel,
     },
     ports::{Expected, LedgerKey, LedgerRecord, LoadRequest, Store, Write},
 };
@@ -140,6 +140,10 @@ pub async fn every_field_of_a_reservation_reads_back(harness: &dyn StoreHarness)
     }
 }
 
+fn restocked(restock: RestockSummary) -> Outcome {
+    Outcome::Restocked { restock, reason: None, reference: None }
+}
+
 /// One outcome of every kind, and a rejection of every code.
 fn outcomes() -> Vec<Outcome> {
     let ended = |status| Reservation {
@@ -166,12 +170,11 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Cancelled { reservation: cancelled.clone(), reason: None },
         Outcome::Cancelled { reservation: cancelled, reason: Some("\"ä\"".parse().unwrap()) },
         Outcome::Expired { reservation: ended(ReservationStatus::Expired) },
-        Outcome::Restocked { restock },
-        Outcome::Restocked { restock: RestockSummary::default() },
+        restocked(restock),
+        restocked(RestockSummary::default()),
     ];
     for code in RejectionCode::ALL {
-        let shortfall =
-            LineShortfall { sku: "sku".parse().unwrap(), requested: 1_000_000_000, available: -5 };
+        let shortfall = RejectedLine::quantity(&"sku".parse().unwrap(), 1_000_000_000, -5);
         let rejection = Rejection {
             seats: UNUSUAL.iter().map(|text| text.parse().unwrap()).collect(),
             lines: vec![shortfall],
@@ -192,7 +195,8 @@ pub async fn every_record_of_the_ledger_reads_back(harness: &dyn StoreHarness) {
             digest: Digest([number; 32]),
             command_type,
             pool: "store#a:b.c_d-e".parse().unwrap(),
-            outcome: Outcome::Restocked { restock: RestockSummary::default() },
+            outcome: restocked(RestockSummary::default()),
+            changes: Changes::NONE,
             decided_at: at("2026-11-22T10:00:00Z"),
         });
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use inventory_worker::{
     domain::{
-        CommandKey, CommandType, Digest, LineKey, OrderLine, Outcome, PoolId, Rejection,
+        Changes, CommandKey, CommandType, Digest, LineKey, OrderLine, Outcome, PoolId, Rejection,
         RejectionCode, Reservation, ReservationId, ReservationStatus, RestockSummary, Seat,
         SeatDetails, SeatKey, SeatState, StockLevel, Timestamp,
     },
@@ -27,6 +27,7 @@ pub fn seat(version: u64) -> Seat {
     Seat {
         details: SeatDetails::default(),
         occupancy: SeatState::Available,
+        withheld: false,
         version,
         created_at: at("2026-11-22T10:00:00Z"),
         updated_at: at("2026-11-22T10:00:00.123Z"),
@@ -45,6 +46,7 @@ pub fn line(version: u64) -> StockLevel {
     StockLevel {
         available: 7,
         reserved: 3,
+        committed: 0,
         as_of: None,
         version,
         updated_at: at("2026-11-22T10:00:00.123Z"),
@@ -64,12 +66,15 @@ pub fn reservation(number: u128, version: u64) -> Reservation {
     Reservation {
         reservation_id: reservation_id(number),
         pool: PoolId::Event(42),
+        source: "/services/booking".parse().unwrap(),
         user_id: "u-7".parse().unwrap(),
         status: ReservationStatus::Active,
         version,
         seats: vec!["A-2".parse().unwrap(), "A-1".parse().unwrap()],
         lines: vec![OrderLine { sku: "sku".parse().unwrap(), quantity: 3 }],
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: at("2026-11-22T10:00:00.123Z"),
         expires_at: at("2026-11-22T10:10:00Z"),
         ended_at: None,
@@ -94,6 +99,7 @@ pub fn outcome(digest: u8, outcome: Outcome) -> LedgerRecord {
         command_type: CommandType::Reserve,
         pool: PoolId::Event(42),
         outcome,
+        changes: Changes::NONE,
         decided_at: at("2026-11-22T10:00:00.123Z"),
     }
 }

@@ -97,7 +97,8 @@ pub async fn untold(world: &World) -> BTreeSet<String> {
 
 /// The result according to the ledger.
 fn reported(key: &CommandKey, record: &LedgerRecord, result: &Received) -> Value {
-    let LedgerRecord::Outcome { digest, command_type, pool, outcome, decided_at } = record else {
+    let LedgerRecord::Outcome { digest, command_type, pool, outcome, changes, decided_at } = record
+    else {
         panic!("{record:?} is no outcome");
     };
     let publication = encode_result(&ResultMessage {
@@ -107,6 +108,7 @@ fn reported(key: &CommandKey, record: &LedgerRecord, result: &Received) -> Value
         group: &result.group.parse().unwrap(),
         pool: Some(pool),
         outcome,
+        changes,
         decided_at: *decided_at,
         message_digest: *digest,
         traceparent: None,

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use inventory_worker::{
     adapters::memory::{MemoryStore, TokioClock},
     domain::{
-        Action, Command, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Reservation,
-        RestockMode, RestockSummary, Seat, SeatKey, StockLevel, Timestamp,
+        Action, Changes, Command, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId,
+        Reservation, RestockMode, RestockSummary, Seat, SeatKey, StockLevel, Timestamp,
     },
     ports::{LedgerKey, LedgerRecord, Record},
 };
@@ -86,6 +86,7 @@ impl Tables {
             command_type: command.action.command_type(),
             pool: command.pool.clone(),
             outcome,
+            changes: Changes::NONE,
             decided_at,
         };
         self.ledger.insert(LedgerKey::Command(command.key.clone()), record);
@@ -98,6 +99,7 @@ impl Tables {
             command_type,
             pool: event(EVENT),
             outcome,
+            changes: Changes::NONE,
             decided_at: at("10:20:00"),
         };
         self.ledger.insert(LedgerKey::Command(key(id)), record);
@@ -118,7 +120,11 @@ impl Tables {
             digest: Digest([1; 32]),
             ..command(0, &event(EVENT), restock)
         };
-        self.enter(&done, Outcome::Restocked { restock: sum }, at("10:20:01"));
+        self.enter(
+            &done,
+            Outcome::Restocked { restock: sum, reason: None, reference: None },
+            at("10:20:01"),
+        );
         let intent = LedgerRecord::Intent {
             digest: Digest([2; 32]),
             chunk_ends: vec![98, 196, 200],

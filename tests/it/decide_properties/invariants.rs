@@ -6,7 +6,7 @@ use inventory_worker::{
     decide::{Change, ItemKey},
     domain::{
         Action, LineKey, Outcome, Reservation, ReservationStatus, RestockMode, SeatKey, SeatState,
-        StockLevel,
+        SeatStatus, StockLevel,
     },
 };
 
@@ -69,7 +69,9 @@ fn reservations_have_their_seats(items: &Items) -> Checked {
             });
             let holds = match reservation.status {
                 ReservationStatus::Active => is_own || was_taken_over,
-                ReservationStatus::Confirmed => is_own && seat.occupancy.status() == "BOOKED",
+                ReservationStatus::Confirmed => {
+                    is_own && seat.occupancy.status() == SeatStatus::Booked
+                }
                 ReservationStatus::Cancelled | ReservationStatus::Expired => !is_own,
             };
             if !holds {
@@ -232,7 +234,7 @@ fn restocked(decided: &Decided, key: &LineKey, on_hand: i64) -> i64 {
     let Some(request) = restock.lines.iter().find(|request| request.sku == key.sku) else {
         return on_hand;
     };
-    let quantity = i64::try_from(request.quantity).unwrap();
+    let quantity = request.quantity;
     let newest = decided.before.lines.get(key).and_then(|line| line.as_of);
     match restock.mode {
         RestockMode::Add => on_hand + quantity,

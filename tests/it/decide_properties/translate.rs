@@ -1,9 +1,10 @@
 //! Translates between a history's plain numbers and domain types.
 
 use inventory_worker::domain::{
-    Action, Cancel, Confirm, Expire, LineKey, LineShortfall, OrderLine, Outcome, PoolId,
-    RejectionCode, Reservation, ReservationStatus, Reserve, Restock, RestockMode, RestockStatus,
-    RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, SeatState, StockLevel, Timestamp,
+    Action, Cancel, Confirm, Expire, Goods, LineChange, LineKey, OrderLine, Outcome, PoolId,
+    RejectedLine, RejectionCode, Reservation, ReservationStatus, Reserve, Restock, RestockMode,
+    RestockStatus, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, SeatState, StockLevel,
+    Timestamp,
 };
 
 use super::{
@@ -70,12 +71,14 @@ pub fn command(plain: &Plain) -> (PoolId, Action) {
             reservation_id: reservation_id(*id),
             booking_id: booking(&booking_name(*booked)),
             user_id: owner(*user),
+            ..Confirm::new(reservation_id(*id), booking(&booking_name(*booked)))
         }),
         Ask::Cancel { id, user, refund } => Action::Cancel(Cancel {
             reservation_id: reservation_id(*id),
             user_id: owner(*user),
             reason: None,
             refund: *refund,
+            ..Cancel::new(reservation_id(*id))
         }),
         Ask::Expire { id } => Action::Expire(Expire { reservation_id: reservation_id(*id) }),
         Ask::Restock { seats, add, lines, as_of_ms } => Action::Restock(Restock {
@@ -92,9 +95,11 @@ pub fn command(plain: &Plain) -> (PoolId, Action) {
                     }),
                 })
                 .collect(),
-            lines: requests(lines),
+            lines: requests(lines).into_iter().map(LineChange::from).collect(),
             mode: if *add { RestockMode::Add } else { RestockMode::Set },
             as_of: as_of_ms.map(time),
+            reason: None,
+            reference: None,
         }),
     };
     (pool(plain.pool), action)
@@ -122,6 +127,7 @@ fn reservation(id: u32, found: &ReservationModel) -> Reservation {
     Reservation {
         reservation_id: reservation_id(id),
         pool: pool(found.pool),
+        source: "/tests".parse().unwrap(),
         user_id: user(&user_name(found.user)),
         status: match found.status {
             "ACTIVE" => ReservationStatus::Active,
@@ -132,6 +138,8 @@ fn reservation(id: u32, found: &ReservationModel) -> Reservation {
         version: found.version,
         seats: found.seats.iter().map(|seat| number(&seat_name(*seat))).collect(),
         lines: requests(&found.lines),
+        goods: found.booking.map(|_| Goods::Leave),
+        fulfilled_at: None,
         booking_id: found.booking.map(|booked| booking(&booking_name(booked))),
         created_at: time(found.created_ms),
         expires_at: time(found.expires_ms),
@@ -164,6 +172,7 @@ fn seat(model: &Model, found: &SeatModel) -> Seat {
             price: found.price.map(|price| format!("{price}.00").parse().unwrap()),
         },
         occupancy,
+        withheld: false,
         version: found.version,
         created_at: time(found.created_ms),
         updated_at: time(found.updated_ms),
@@ -174,6 +183,7 @@ fn line(found: &LineModel) -> StockLevel {
     StockLevel {
         available: found.available,
         reserved: found.reserved,
+        committed: 0,
         as_of: found.as_of_ms.map(time),
         version: found.version,
         updated_at: time(found.updated_ms),
@@ -186,11 +196,12 @@ pub fn compare(outcome: &Outcome, expected: &Expected, model: &Model) -> Result<
     match (outcome, expected) {
         (Outcome::Rejected { rejection }, Expected::Rejected { code, seats, lines, .. }) => {
             let seats: Vec<_> = seats.iter().map(|seat| number(&seat_name(*seat))).collect();
-            let shortfall = |(name, requested, available): &(u8, i64, i64)| LineShortfall {
-                sku: sku(&sku_name(*name)),
-                requested: u64::try_from(*requested).unwrap(),
-                available: *available,
-            };
+            let shortfall =
+                |(name, requested, available): &(u8, i64, i64)| RejectedLine::Quantity {
+                    sku: sku(&sku_name(*name)),
+                    requested: *requested,
+                    available: *available,
+                };
             let lines: Vec<_> = lines.iter().map(shortfall).collect();
             let same = word(rejection.code) == *code
                 && rejection.seats == seats
@@ -198,7 +209,7 @@ pub fn compare(outcome: &Outcome, expected: &Expected, model: &Model) -> Result<
                 && !rejection.message.is_empty();
             if same { Ok(()) } else { differs() }
         }
-        (Outcome::Restocked { restock }, Expected::Restocked { seats, lines, skipped }) => {
+        (Outcome::Restocked { restock, .. }, Expected::Restocked { seats, lines, skipped }) => {
             let summary = RestockSummary {
                 seats_applied: seats.0,
                 lines_applied: lines.0,

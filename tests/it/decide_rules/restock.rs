@@ -1,7 +1,7 @@
 use inventory_worker::{
-    decide::{OverBound, RestockEntries, apply_entries},
+    decide::{InapplicableLine, RestockEntries, apply_entries},
     domain::{
-        Action, LineShortfall, ON_HAND_MAX, OrderLine, Outcome, QUANTITY_MAX, RejectionCode,
+        Action, LineChange, ON_HAND_MAX, Outcome, QUANTITY_MAX, RejectedLine, RejectionCode,
         Restock, RestockMode, RestockStatus, RestockSummary, SeatChange, SeatDetails,
     },
 };
@@ -12,11 +12,11 @@ use crate::world::{
     sku, state_of, store,
 };
 
-fn set(lines: &[(&str, u64)], as_of: Option<&str>) -> Restock {
+fn set(lines: &[(&str, i64)], as_of: Option<&str>) -> Restock {
     Restock { as_of: as_of.map(at), ..restock_lines(RestockMode::Set, lines) }
 }
 
-fn add(lines: &[(&str, u64)]) -> Restock {
+fn add(lines: &[(&str, i64)]) -> Restock {
     restock_lines(RestockMode::Add, lines)
 }
 
@@ -26,7 +26,7 @@ fn seats(changes: &[SeatChange]) -> Restock {
 
 fn summary(ran: &Ran) -> &RestockSummary {
     match &ran.verdict.outcome {
-        Outcome::Restocked { restock } => restock,
+        Outcome::Restocked { restock, .. } => restock,
         other => panic!("not restocked: {other:?}"),
     }
 }
@@ -45,7 +45,7 @@ fn a_seat_that_does_not_exist_is_created_on_sale_unless_it_says_otherwise() {
     let ran = show.restock(seats(&[reported, blocked]), "10:00:00");
     assert_eq!(summary(&ran), &RestockSummary { seats_applied: 2, ..RestockSummary::default() });
     let seat = show.seat("B-1");
-    assert_eq!((seat.occupancy.status(), seat.version), ("AVAILABLE", 1));
+    assert_eq!((seat.occupancy.status().as_str(), seat.version), ("AVAILABLE", 1));
     assert_eq!((seat.created_at, seat.updated_at), (at("10:00:00"), at("10:00:00")));
     let details = SeatDetails {
         section: Some("stalls".parse().unwrap()),
@@ -69,7 +69,7 @@ fn a_field_that_is_not_given_stays_as_it_is() {
         show.restock(seats(&[SeatChange { price, ..seat_change(name, None) }]), "10:01:00");
         let seat = show.seat(name);
         assert_eq!((&seat.details.section, seat.details.price), (&section, price));
-        assert_eq!((seat.occupancy.status(), seat.version), (was, 3));
+        assert_eq!((seat.occupancy.status().as_str(), seat.version), (was, 3));
         assert_eq!((seat.created_at, seat.updated_at), (at("09:00:00"), at("10:01:00")));
     }
 }
@@ -93,11 +93,11 @@ fn a_seat_that_is_held_or_booked_is_left_alone_even_when_its_hold_has_run_out() 
     show.reserve(reserve(2, "ann", &["A-2"], &[]), "10:00:00");
     show.confirm(confirm(2, "b"), "10:00:01");
     let (held, booked) = (show.seat("A-1"), show.seat("A-2"));
-    let block = |name: &str| SeatChange {
-        price: Some("1.00".parse().unwrap()),
-        ..seat_change(name, Some(RestockStatus::Blocked))
-    };
-    let ran = show.restock(seats(&[block("A-2"), block("A-3"), block("A-1")]), "12:00:00");
+    let price = Some("1.00".parse().unwrap());
+    let change = |name: &str, status| SeatChange { price, ..seat_change(name, status) };
+    let on_sale = change("A-1", Some(RestockStatus::Available));
+    let changes = [change("A-2", None), change("A-3", Some(RestockStatus::Blocked)), on_sale];
+    let ran = show.restock(seats(&changes), "12:00:00");
     let expected = RestockSummary {
         seats_applied: 1,
         seats_skipped: 2,
@@ -106,7 +106,7 @@ fn a_seat_that_is_held_or_booked_is_left_alone_even_when_its_hold_has_run_out() 
     };
     assert_eq!(summary(&ran), &expected);
     assert_eq!((show.seat("A-1"), show.seat("A-2")), (held, booked));
-    assert_eq!(show.status("A-3"), "BLOCKED");
+    assert_eq!((show.status("A-3"), show.seat("A-3").details.price), ("BLOCKED", price));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_sku_that_does_not_exist_is_created_by_set_and_by_add() {
     assert_eq!((line.as_of, line.updated_at), (Some(at("08:00:00")), at("10:00:00")));
     for lines in [add(&[("z", 4)]), add(&[("z", 0)]), set(&[("z", 0)], None)] {
         let mut show = Show::new();
-        let quantity = i64::try_from(lines.lines[0].quantity).unwrap();
+        let quantity = lines.lines[0].quantity;
         show.restock(lines, "10:00:00");
         assert_eq!((show.figures("z"), show.line("z").version), ((quantity, 0), 1));
     }
@@ -158,7 +158,7 @@ fn after_a_shortfall_nothing_is_sold_until_available_is_positive() {
     let one = |id| reserve(id, "ben", &[], &[("x", 1)]);
     let ran = show.reserve(one(2), "10:00:02");
     assert_eq!(ran.code(), RejectionCode::InsufficientStock);
-    let short = LineShortfall { sku: sku("x"), requested: 1, available: -3 };
+    let short = RejectedLine::quantity(&sku("x"), 1, -3);
     assert_eq!(ran.rejection().lines, [short]);
     show.restock(add(&[("x", 3)]), "10:00:03");
     assert_eq!(show.reserve(one(2), "10:00:04").code(), RejectionCode::InsufficientStock);
@@ -224,7 +224,7 @@ fn on_hand_beyond_its_bound_rejects_the_whole_restock_naming_every_line() {
     let ran = show.restock(beyond, "10:00:00");
     assert_eq!(ran.code(), RejectionCode::LimitExceeded);
     let over =
-        |name: &str, requested, available| LineShortfall { sku: sku(name), requested, available };
+        |name, requested, available| RejectedLine::quantity(&sku(name), requested, available);
     assert_eq!(ran.rejection().lines, [over("x", 4, ON_HAND_MAX - 4), over("y", 1, ON_HAND_MAX)]);
     show.restock(add(&[("x", 3), ("y", 0)]), "10:00:01");
     assert_eq!(show.line("x").on_hand(), ON_HAND_MAX);
@@ -233,7 +233,8 @@ fn on_hand_beyond_its_bound_rejects_the_whole_restock_naming_every_line() {
 #[test]
 fn a_line_takes_the_largest_quantity() {
     let mut show = Show::new();
-    for restock in [set(&[("x", QUANTITY_MAX)], None), add(&[("z", QUANTITY_MAX)])] {
+    let max = i64::try_from(QUANTITY_MAX).unwrap();
+    for restock in [set(&[("x", max)], None), add(&[("z", max)])] {
         let ran = show.restock(restock, "10:00:00");
         assert_eq!(summary(&ran).lines_applied, 1);
     }
@@ -253,7 +254,7 @@ fn only_the_first_five_hundred_skipped_are_named_and_all_are_counted() {
     let names: Vec<String> = (0..600).map(|n| format!("S-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = crate::world::World::empty(Universe::of(&[event(EVENT)], &[], &names, 1));
-    let all: Vec<(&str, u64)> = names.iter().map(|name| (*name, 1)).collect();
+    let all: Vec<(&str, i64)> = names.iter().map(|name| (*name, 1)).collect();
     world.run(&event(EVENT), Action::Restock(set(&all, Some("10:00:00"))), at("10:00:00"));
     let ran =
         world.run(&event(EVENT), Action::Restock(set(&all, Some("09:00:00"))), at("10:00:01"));
@@ -271,15 +272,15 @@ fn a_chunk_applies_its_own_entries_alone_and_skips_a_line_beyond_the_bound() {
     restock.seats = seats(&[seat_change("A-1", None), seat_change("A-2", None)]).seats;
     let mut apply = |restock: &Restock, range| {
         let pool = &event(EVENT);
-        let entries = RestockEntries { pool, restock, range, over_bound: OverBound::Skip };
-        apply_entries(&mut state, &entries, at("10:00:00")).unwrap()
+        let entries = RestockEntries { pool, restock, range, inapplicable: InapplicableLine::Skip };
+        apply_entries(&mut state, &entries, at("10:00:00")).unwrap().summary
     };
     let summary = apply(&restock, 1..3);
     assert_eq!((summary.seats_applied, summary.lines_applied), (1, 1));
     for _ in 0..9 {
         // A quantity that no message may carry, to approach the bound in few steps.
         let near = 1_000_000_000_000_000;
-        let lines = vec![OrderLine { sku: sku("y"), quantity: near }];
+        let lines = vec![LineChange::new(sku("y"), near)];
         apply(&Restock { lines, ..add(&[]) }, 0..1);
     }
     let summary = apply(&restock, 3..5);

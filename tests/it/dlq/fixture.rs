@@ -185,8 +185,10 @@ impl Place {
         deduplication_id: &str,
         attributes: &[(&str, String)],
     ) -> String {
-        let attributes =
-            attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let attributes = attributes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
+            .collect();
         let message = OutgoingMessage {
             group: group.parse().unwrap(),
             body: body.to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use inventory_worker::{
-    domain::{CommandKey, Digest, Outcome, PoolId, RejectionCode},
+    domain::{Changes, CommandKey, Digest, Outcome, PoolId, RejectionCode},
     message::{ResultMessage, TraceContext, catalog, decode, decode_result, encode_result},
 };
 use serde_json::{Value, json};
@@ -52,6 +52,7 @@ fn every_valid_result_is_what_the_encoder_writes() {
             group: &"g".parse().unwrap(),
             pool: pool.as_ref(),
             outcome: &outcome,
+            changes: &changes(&example),
             decided_at: text(&example["time"]).parse().unwrap(),
             message_digest: Digest([0; 32]),
             traceparent: traceparent.as_ref(),
@@ -76,6 +77,7 @@ fn every_valid_result_is_decoded_and_nothing_of_it_is_lost() {
             group: &"g".parse().unwrap(),
             pool: result.pool.as_ref(),
             outcome: &result.outcome,
+            changes: &result.changes,
             decided_at: result.time,
             message_digest: Digest([0; 32]),
             traceparent: result.traceparent.as_ref(),
@@ -91,7 +93,7 @@ fn outcome(example: &Value) -> Outcome {
     let kind = example["type"].as_str().unwrap();
     let kind = kind.strip_prefix("inventory.").and_then(|kind| kind.strip_suffix(".v1")).unwrap();
     let mut outcome = json!({"kind": kind});
-    for field in ["reservation", "reason", "restock", "rejection"] {
+    for field in ["reservation", "reason", "reference", "restock", "rejection"] {
         if let Some(value) = example["data"].get(field) {
             outcome[field] = value.clone();
         }
@@ -100,6 +102,16 @@ fn outcome(example: &Value) -> Outcome {
         outcome["reservation"]["pool"] = example["subject"].clone();
     }
     serde_json::from_value(outcome).unwrap()
+}
+
+/// The changes of a result, in the domain's form.
+fn changes(example: &Value) -> Changes {
+    match &example["data"] {
+        data if data["changes_omitted"] == true => Changes::Omitted,
+        data => data
+            .get("changes")
+            .map_or(Changes::NONE, |changes| serde_json::from_value(changes.clone()).unwrap()),
+    }
 }
 
 #[test]
@@ -130,6 +142,18 @@ fn the_schema_refuses_what_it_can_tell_and_nothing_is_marked_in_vain() {
         let can_tell = example.get("schema_can_tell").is_none_or(|can| can == true);
         assert_eq!(accepted, !can_tell, "{name}");
     }
+}
+
+#[test]
+fn every_command_has_an_example_in_base64() {
+    let examples: BTreeSet<_> = valid_commands()
+        .into_values()
+        .filter(|example| example["data_base64"].is_string())
+        .map(|example| example["type"].as_str().unwrap().to_owned())
+        .collect();
+    let known: BTreeSet<_> =
+        catalog::commands().iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(examples, known);
 }
 
 #[test]

@@ -15,6 +15,9 @@ use super::{assert_matches, schema_of, strategies};
 fn command_of(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Reserved { .. } | Outcome::Rejected { .. } => CommandType::Reserve.as_str(),
+        Outcome::Extended { .. } => CommandType::Extend.as_str(),
+        Outcome::Modified { .. } => CommandType::Modify.as_str(),
+        Outcome::Fulfilled { .. } => CommandType::Fulfil.as_str(),
         Outcome::Confirmed { .. } => CommandType::Confirm.as_str(),
         Outcome::Cancelled { .. } => CommandType::Cancel.as_str(),
         Outcome::Expired { .. } => CommandType::Expire.as_str(),
@@ -31,6 +34,7 @@ proptest! {
         let read = decode(&body).map_err(|reported| TestCaseError::fail(format!("{reported}: {body}")))?;
         prop_assert_eq!(&read.command.key, &sent.key);
         prop_assert_eq!(&read.command.pool, &sent.pool);
+        prop_assert_eq!(&read.command.deadline, &sent.deadline);
         prop_assert_eq!(&read.command.action, &sent.action);
         prop_assert_eq!(&read.traceparent, &sent.traceparent);
         let message: Value = serde_json::from_str(&body).unwrap();
@@ -43,7 +47,7 @@ proptest! {
 
     #[test]
     fn a_result_matches_its_schema_and_describes_no_more(
-        outcome in strategies::outcome(),
+        (outcome, changes) in strategies::decided(),
         (key, group, pool) in (strategies::key(), "[!-~]{1,128}", strategies::pool()),
         decided_at in strategies::time(),
         traceparent in option::of(strategies::traceparent()),
@@ -58,6 +62,7 @@ proptest! {
             group: &group.parse().unwrap(),
             pool: Some(&pool).filter(|_| pool_is_known),
             outcome: &outcome,
+            changes: &changes,
             decided_at,
             message_digest: Digest([1; 32]),
             traceparent: traceparent.as_ref(),

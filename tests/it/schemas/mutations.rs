@@ -14,19 +14,44 @@ use super::{
 /// Why a decoder may refuse what the schema accepts, for messages in ASCII. Determined from the
 /// message itself, not from the decoder.
 fn schema_cannot_tell(message: &Value) -> bool {
-    let entries = |name: &str| message["data"][name].as_array().map_or(&[][..], Vec::as_slice);
-    let repeated = |entries: &[Value], name: &str| {
-        let names: Vec<_> = entries.iter().filter_map(|entry| entry[name].as_str()).collect();
+    let data = &message["data"];
+    match message["type"].as_str() {
+        Some("inventory.reserve.v1") => entries(data) > 97 || repeats(data),
+        Some("inventory.restock.v1") => entries(data) > 10_000 || repeats(data),
+        Some("inventory.modify.v1") => {
+            let (add, remove) = (&data["add"], &data["remove"]);
+            entries(add) + entries(remove) > 97
+                || repeats(add)
+                || repeats(remove)
+                || !names(add).is_disjoint(&names(remove))
+        }
+        _ => false,
+    }
+}
+
+fn list<'v>(of: &'v Value, name: &str) -> &'v [Value] {
+    of[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Seats and lines together.
+fn entries(of: &Value) -> usize {
+    list(of, "seats").len() + list(of, "lines").len()
+}
+
+/// Whether a SKU, or the number of a seat with fields, comes twice.
+fn repeats(of: &Value) -> bool {
+    [("lines", "sku"), ("seats", "seat_number")].into_iter().any(|(entries, name)| {
+        let names: Vec<_> =
+            list(of, entries).iter().filter_map(|entry| entry[name].as_str()).collect();
         names.iter().collect::<BTreeSet<_>>().len() < names.len()
-    };
-    let most = match message["type"].as_str() {
-        Some("inventory.reserve.v1") => 97,
-        Some("inventory.restock.v1") => 10_000,
-        _ => return false,
-    };
-    entries("seats").len() + entries("lines").len() > most
-        || repeated(entries("lines"), "sku")
-        || repeated(entries("seats"), "seat_number")
+    })
+}
+
+/// The seats and SKUs of one side of a modify.
+fn names(of: &Value) -> BTreeSet<(&str, &str)> {
+    let seats = list(of, "seats").iter().filter_map(|seat| Some(("seat", seat.as_str()?)));
+    let lines = list(of, "lines").iter().filter_map(|line| Some(("sku", line["sku"].as_str()?)));
+    seats.chain(lines).collect()
 }
 
 fn assert_agreement(message: &Value) {

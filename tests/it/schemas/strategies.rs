@@ -1,16 +1,19 @@
 //! Strategies for every possible command and outcome.
 
+mod outcomes;
+
 use std::collections::BTreeMap;
 
 use inventory_worker::{
     domain::{
-        Action, Cancel, CommandKey, Confirm, Expire, LineShortfall, OrderLine, Outcome, PoolId,
-        Price, QUANTITY_MAX, Rejection, RejectionCode, Reservation, ReservationId,
-        ReservationStatus, Reserve, Restock, RestockMode, RestockStatus, RestockSummary,
-        SeatChange, SeatNumber, Timestamp, command::HOLD_SECONDS_MAX, ids::EVENT_ID_MAX,
+        Action, Cancel, CommandKey, Confirm, Expire, Extend, Fulfil, Goods, Holdings, LineChange,
+        Modify, OrderLine, PoolId, Price, QUANTITY_MAX, Reference, ReservationId, Reserve, Restock,
+        RestockMode, RestockStatus, SeatChange, SeatNumber, Timestamp, command::HOLD_SECONDS_MAX,
+        ids::EVENT_ID_MAX,
     },
     message::{OutgoingCommand, TraceContext},
 };
+pub use outcomes::decided;
 use proptest::{collection, option, prelude::*, sample::select};
 use uuid::Uuid;
 
@@ -59,10 +62,21 @@ fn price() -> impl Strategy<Value = Price> {
     "(0|[1-9][0-9]{0,17})(\\.[0-9]{1,9})?".prop_map(|text| text.parse().unwrap())
 }
 
+fn reference() -> impl Strategy<Value = Reference> {
+    "[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]{1,64}".prop_map(|text| text.parse().unwrap())
+}
+
+fn goods() -> impl Strategy<Value = Goods> {
+    select(vec![Goods::Leave, Goods::Stay])
+}
+
+fn status() -> impl Strategy<Value = RestockStatus> {
+    select(vec![RestockStatus::Available, RestockStatus::Blocked])
+}
+
 fn changes() -> impl Strategy<Value = Vec<SeatChange>> {
     let label = || option::of(text());
-    let status = option::of(select(vec![RestockStatus::Available, RestockStatus::Blocked]));
-    let fields = (label(), label(), label(), option::of(price()), status);
+    let fields = (label(), label(), label(), option::of(price()), option::of(status()));
     collection::btree_map(text::<SeatNumber>(), fields, 0..8).prop_map(|seats| {
         let change = |(number, (section, row_number, seat_type, price, status))| SeatChange {
             number,
@@ -89,27 +103,90 @@ fn reserve() -> impl Strategy<Value = Reserve> {
     )
 }
 
-fn restock() -> impl Strategy<Value = Restock> {
-    let mode = select(vec![RestockMode::Set, RestockMode::Add]);
-    (changes(), lines(20, 0), mode, option::of(time()))
-        .prop_map(|(seats, lines, mode, as_of)| Restock { seats, lines, mode, as_of })
+/// Seats and lines, each in `add` or in `remove`.
+fn modify() -> impl Strategy<Value = Modify> {
+    let sides = || collection::vec(any::<bool>(), 48);
+    let entries = (seats(48), sides(), lines(48, 1), sides());
+    (reservation_id(), option::of(text()), entries).prop_map(
+        |(reservation_id, user_id, (seats, seat_sides, lines, line_sides))| {
+            let (mut add, mut remove) = (Holdings::default(), Holdings::default());
+            for (seat, is_added) in seats.into_iter().zip(seat_sides) {
+                if is_added { &mut add } else { &mut remove }.seats.push(seat);
+            }
+            for (line, is_added) in lines.into_iter().zip(line_sides) {
+                if is_added { &mut add } else { &mut remove }.lines.push(line);
+            }
+            Modify { reservation_id, add, remove, user_id }
+        },
+    )
 }
 
-fn action() -> impl Strategy<Value = Action> {
-    let confirm = (reservation_id(), text(), option::of(text())).prop_map(
-        |(reservation_id, booking_id, user_id)| Confirm { reservation_id, booking_id, user_id },
-    );
-    let cancel = (reservation_id(), option::of(text()), option::of(text()), any::<bool>())
-        .prop_map(|(reservation_id, user_id, reason, refund)| Cancel {
+/// Quantities below zero with `add` only.
+fn line_changes() -> impl Strategy<Value = (RestockMode, Vec<LineChange>)> {
+    let most = QUANTITY_MAX.cast_signed();
+    let fields = (-most..=most, option::of(0..=EVENT_ID_MAX));
+    let lines = collection::btree_map(text(), fields, 0..20);
+    (select(vec![RestockMode::Set, RestockMode::Add]), lines).prop_map(|(mode, lines)| {
+        let change = |(sku, (quantity, expected_version)): (_, (i64, _))| {
+            let quantity = if mode == RestockMode::Set { quantity.abs() } else { quantity };
+            LineChange { sku, quantity, expected_version }
+        };
+        (mode, lines.into_iter().map(change).collect())
+    })
+}
+
+fn restock() -> impl Strategy<Value = Restock> {
+    let documents = (option::of(text()), option::of(reference()));
+    (changes(), line_changes(), option::of(time()), documents).prop_map(
+        |(seats, (mode, lines), as_of, (reason, reference))| Restock {
+            seats,
+            lines,
+            mode,
+            as_of,
+            reason,
+            reference,
+        },
+    )
+}
+
+fn confirm() -> impl Strategy<Value = Confirm> {
+    (reservation_id(), text(), option::of(text()), goods(), any::<bool>()).prop_map(
+        |(reservation_id, booking_id, user_id, goods, allow_expired)| Confirm {
+            reservation_id,
+            booking_id,
+            user_id,
+            goods,
+            allow_expired,
+        },
+    )
+}
+
+fn cancel() -> impl Strategy<Value = Cancel> {
+    let texts = (option::of(text()), option::of(text()));
+    (reservation_id(), texts, any::<bool>(), status()).prop_map(
+        |(reservation_id, (user_id, reason), refund, seats_to)| Cancel {
             reservation_id,
             user_id,
             reason,
             refund,
-        });
+            seats_to,
+        },
+    )
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let extend = (reservation_id(), 1..=HOLD_SECONDS_MAX, option::of(text())).prop_map(
+        |(reservation_id, hold_seconds, user_id)| Extend { reservation_id, hold_seconds, user_id },
+    );
+    let fulfil = (reservation_id(), option::of(text()))
+        .prop_map(|(reservation_id, user_id)| Fulfil { reservation_id, user_id });
     prop_oneof![
         reserve().prop_map(Action::Reserve),
-        confirm.prop_map(Action::Confirm),
-        cancel.prop_map(Action::Cancel),
+        extend.prop_map(Action::Extend),
+        modify().prop_map(Action::Modify),
+        confirm().prop_map(Action::Confirm),
+        fulfil.prop_map(Action::Fulfil),
+        cancel().prop_map(Action::Cancel),
         restock().prop_map(Action::Restock),
         reservation_id().prop_map(|reservation_id| Action::Expire(Expire { reservation_id })),
     ]
@@ -134,9 +211,19 @@ fn allowed(pool: &PoolId, action: Action) -> Action {
                 restock.seats.clear();
             }
             if restock.entries() == 0 {
-                restock.lines.push(line(0));
+                restock.lines.push(LineChange::from(line(0)));
             }
             Action::Restock(restock)
+        }
+        Action::Modify(mut modify) => {
+            if no_seats {
+                modify.add.seats.clear();
+                modify.remove.seats.clear();
+            }
+            if modify.add.entries() == 0 && modify.remove.entries() == 0 {
+                modify.add.lines.push(line(1));
+            }
+            Action::Modify(modify)
         }
         other => other,
     }
@@ -153,76 +240,14 @@ pub fn traceparent() -> impl Strategy<Value = TraceContext> {
 }
 
 pub fn command() -> impl Strategy<Value = OutgoingCommand> {
-    (key(), time(), pool(), action(), option::of(traceparent())).prop_map(
-        |(key, time, pool, action, traceparent)| OutgoingCommand {
+    (key(), (time(), option::of(time())), pool(), action(), option::of(traceparent())).prop_map(
+        |(key, (time, deadline), pool, action, traceparent)| OutgoingCommand {
             key,
             time,
+            deadline,
             action: allowed(&pool, action),
             pool,
             traceparent,
         },
     )
-}
-
-fn reservation() -> impl Strategy<Value = Reservation> {
-    let texts = (text(), text());
-    let versions = 1..=u64::from(u32::MAX);
-    (reservation_id(), pool(), texts, versions, seats(48), lines(49, 1), time(), time()).prop_map(
-        |(reservation_id, pool, (user_id, booking), version, seats, lines, created_at, end)| {
-            Reservation {
-                reservation_id,
-                pool,
-                user_id,
-                status: ReservationStatus::Active,
-                version,
-                seats,
-                lines,
-                booking_id: Some(booking),
-                created_at,
-                expires_at: end,
-                ended_at: Some(end),
-            }
-        },
-    )
-}
-
-fn rejection() -> impl Strategy<Value = Rejection> {
-    let shortfall = (text(), any::<u64>(), any::<i64>())
-        .prop_map(|(sku, requested, available)| LineShortfall { sku, requested, available });
-    (select(RejectionCode::ALL.to_vec()), ".{0,64}", seats(97), collection::vec(shortfall, 0..97))
-        .prop_map(|(code, message, seats, lines)| Rejection { code, message, seats, lines })
-}
-
-fn summary() -> impl Strategy<Value = RestockSummary> {
-    let counts = [0..=10_000u64, 0..=10_000, 0..=10_000, 0..=10_000];
-    let names = collection::vec(text::<SeatNumber>().prop_map(|name| name.to_string()), 0..600);
-    (counts, names).prop_map(|([a, b, c, d], skipped)| RestockSummary {
-        seats_applied: a,
-        lines_applied: b,
-        seats_skipped: c,
-        lines_skipped: d,
-        skipped,
-    })
-}
-
-pub fn outcome() -> impl Strategy<Value = Outcome> {
-    let of = |status, booked: bool| {
-        reservation().prop_map(move |reservation| Reservation {
-            status,
-            booking_id: reservation.booking_id.filter(|_| booked),
-            ..reservation
-        })
-    };
-    prop_oneof![
-        of(ReservationStatus::Active, false)
-            .prop_map(|reservation| Outcome::Reserved { reservation }),
-        of(ReservationStatus::Confirmed, true)
-            .prop_map(|reservation| Outcome::Confirmed { reservation }),
-        (of(ReservationStatus::Cancelled, true), option::of(text()))
-            .prop_map(|(reservation, reason)| Outcome::Cancelled { reservation, reason }),
-        of(ReservationStatus::Expired, false)
-            .prop_map(|reservation| Outcome::Expired { reservation }),
-        summary().prop_map(|restock| Outcome::Restocked { restock }),
-        rejection().prop_map(|rejection| Outcome::Rejected { rejection }),
-    ]
 }

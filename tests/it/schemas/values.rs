@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 /// Member names of both levels, each known in some message.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 28] = [
     "specversion",
     "id",
     "source",
     "type",
     "time",
+    "expirytime",
     "datacontenttype",
     "traceparent",
     "tracestate",
@@ -20,9 +21,15 @@ pub const NAMES: [&str; 21] = [
     "reservation_id",
     "seats",
     "lines",
+    "add",
+    "remove",
     "hold_seconds",
+    "goods",
+    "allow_expired",
     "reason",
+    "reference",
     "refund",
+    "seats_to",
     "mode",
     "as_of",
 ];
@@ -67,6 +74,11 @@ const TEXTS: &[&str] = &[
     "set",
     "add",
     "Set",
+    "leave",
+    "stay",
+    "https://erp.example/counts/4?day=1#a",
+    "urn:erp:%zz[",
+    "a<b>",
     "AVAILABLE",
     "BLOCKED",
     "RESERVED",
@@ -91,7 +103,10 @@ const TEXTS: &[&str] = &[
     "text/plain",
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     "inventory.reserve.v1",
+    "inventory.extend.v1",
+    "inventory.modify.v1",
     "inventory.confirm.v1",
+    "inventory.fulfil.v1",
     "inventory.cancel.v1",
     "inventory.restock.v1",
     "inventory.expire.v1",
@@ -114,6 +129,9 @@ const NUMBERS: &[&str] = &[
     "14401",
     "1000000000",
     "1000000001",
+    "-1000000000",
+    "-1000000001",
+    "-600.0",
     "9007199254740991",
     "9007199254740992",
     "1e300",
@@ -127,8 +145,10 @@ pub fn values() -> Vec<Value> {
 }
 
 fn shapes() -> Vec<Value> {
-    let line = |quantity: u64| json!({"sku": "S-1", "quantity": quantity});
-    let seats = |count: usize| (0..count).map(|n| json!(format!("S-{n}"))).collect();
+    let line = |quantity: i64| json!({"sku": "S-1", "quantity": quantity});
+    let many = |count: usize| Value::Array((0..count).map(|n| json!(format!("S-{n}"))).collect());
+    let versioned =
+        |version: i64| json!([{"sku": "S-1", "quantity": 1, "expected_version": version}]);
     vec![
         json!(null),
         json!(true),
@@ -141,13 +161,27 @@ fn shapes() -> Vec<Value> {
         json!(["A-1", "A-1"]),
         json!(["A-1", "a-1"]),
         json!([""]),
-        Value::Array(seats(97)),
-        Value::Array(seats(98)),
+        many(97),
+        many(98),
         json!([line(0)]),
         json!([line(1)]),
         json!([line(1), line(1)]),
         json!([line(1), line(2)]),
         json!([line(1_000_000_001)]),
+        json!([line(-1)]),
+        json!([line(-1_000_000_001)]),
+        versioned(-1),
+        versioned(0),
+        versioned(9_007_199_254_740_992),
+        json!({"seats": []}),
+        json!({"seats": ["A-1"]}),
+        json!({"seats": ["A-1", "A-1"]}),
+        json!({"seats": ["A-3"], "lines": [line(1)]}),
+        json!({"lines": [line(0)]}),
+        json!({"lines": [line(1), line(2)]}),
+        json!({"lines": null}),
+        json!({"seats": many(97), "lines": [line(1)]}),
+        json!({"seats": many(98)}),
         json!([{"seat_number": "A-1"}]),
         json!([{"seat_number": "A-1", "price": "1.5", "status": "BLOCKED"}]),
         json!([{"seat_number": "A-1"}, {"seat_number": "A-1", "section": "A"}]),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use inventory_worker::{
     domain::SeatState,
-    ports::{AttemptStore, Clock},
+    ports::{AttemptStore, Clock, queue::text_attribute},
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -92,7 +92,7 @@ async fn a_message_the_store_never_takes_is_dead_lettered_alone_and_its_follower
     assert_eq!(reserved(&world), 1);
     let dead = world.dead_letters.messages();
     assert_eq!(dead.len(), 1);
-    assert_eq!(dead[0].attributes["dlq_reason"], "POISON");
+    assert_eq!(text_attribute(&dead[0].attributes, "dlq_reason").unwrap(), "POISON");
     assert!(dead[0].body.contains("poison"));
 }
 
@@ -108,8 +108,11 @@ async fn a_result_the_topic_never_takes_is_dead_lettered_and_its_followers_get_t
     assert_eq!(reserved(&world), 1);
     let dead = world.dead_letters.messages();
     assert_eq!(dead.len(), 1);
-    assert_eq!(dead[0].attributes["dlq_reason"], "POISON");
-    assert!(dead[0].attributes["dlq_detail"].contains("cannot be published"), "{dead:?}");
+    assert_eq!(text_attribute(&dead[0].attributes, "dlq_reason").unwrap(), "POISON");
+    assert!(
+        text_attribute(&dead[0].attributes, "dlq_detail").unwrap().contains("cannot be published"),
+        "{dead:?}"
+    );
     let seats = world.store.snapshot().seats;
     assert!(seats.values().all(|seat| seat.version == 2), "both are held");
 }

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use inventory_worker::{adapters::memory::MemoryQueue, retention::QUEUE_RETENTION};
+use inventory_worker::{
+    adapters::memory::MemoryQueue, ports::queue::text_attribute, retention::QUEUE_RETENTION,
+};
 use serde_json::json;
 
 use super::fixture::{COMMANDS, World, until};
@@ -75,8 +77,8 @@ async fn what_has_no_outcome_is_copied_before_its_retention_ends_with_its_follow
         assert_eq!(dead.len(), 3);
         for (n, letter) in dead.iter().enumerate() {
             assert!(letter.body.contains(&format!("stuck-{n}")), "in order");
-            assert_eq!(letter.attributes["dlq_reason"], "RETENTION");
-            assert_eq!(letter.attributes["first_sent_at"], sent_at);
+            assert_eq!(text_attribute(&letter.attributes, "dlq_reason").unwrap(), "RETENTION");
+            assert_eq!(text_attribute(&letter.attributes, "first_sent_at").unwrap(), sent_at);
         }
         assert_eq!(world.outcomes().last().unwrap().0, "behind");
     }
@@ -138,8 +140,8 @@ async fn a_crash_loop_hands_what_it_held_to_the_dead_letters_with_all_that_is_kn
     let dead = world.dead_letters.messages();
     assert!(!dead.is_empty(), "nothing was received often enough");
     for letter in &dead {
-        assert_eq!(letter.attributes["dlq_reason"], "RECEIVES");
-        assert_eq!(letter.attributes["first_sent_at"], sent_at);
+        assert_eq!(text_attribute(&letter.attributes, "dlq_reason").unwrap(), "RECEIVES");
+        assert_eq!(text_attribute(&letter.attributes, "first_sent_at").unwrap(), sent_at);
     }
     let answered = world.outcomes().iter().filter(|(id, _)| id.starts_with("r-")).count();
     assert_eq!(answered + dead.len(), 30);

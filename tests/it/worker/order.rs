@@ -1,8 +1,6 @@
 //! Order inside a group, and answers to unreadable messages.
 
-use std::collections::BTreeMap;
-
-use inventory_worker::ports::{OutgoingMessage, queue::MESSAGE_BYTES_MAX};
+use inventory_worker::ports::queue::text_attribute;
 use serde_json::json;
 
 use super::fixture::{Fault, World, until};
@@ -64,42 +62,13 @@ async fn what_cannot_be_read_is_answered_and_copied_and_stops_nobody() {
         .messages()
         .into_iter()
         .map(|dead| {
-            (dead.attributes["dlq_reason"].clone(), dead.attributes["source_queue"].clone())
+            let text = |name| text_attribute(&dead.attributes, name).unwrap().to_owned();
+            (text("dlq_reason"), text("source_queue"))
         })
         .collect();
     let from = |reason: &str| (reason.to_owned(), super::fixture::COMMANDS.to_owned());
     let expected = ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "INVALID_MESSAGE"].map(from);
     assert_eq!(dead, expected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dead_letter_has_the_attributes_of_its_producer_as_far_as_there_is_room() {
-    let world = World::new();
-    let producers: BTreeMap<String, String> =
-        (0..10).map(|n| (format!("p-{n}"), n.to_string())).collect();
-    let message = |body: String, attributes| OutgoingMessage {
-        group: "g".parse().unwrap(),
-        deduplication_id: None,
-        body,
-        attributes,
-    };
-    let few: BTreeMap<String, String> = producers.clone().into_iter().take(5).collect();
-    world.queue.push(&message("few".to_owned(), few.clone())).unwrap();
-    world.queue.push(&message("many".to_owned(), producers.clone())).unwrap();
-    // With the producer's own attribute the message has the maximum size.
-    let large = "x".repeat(MESSAGE_BYTES_MAX - "p-0String0".len());
-    let one: BTreeMap<String, String> = producers.clone().into_iter().take(1).collect();
-    world.queue.push(&message(large.clone(), BTreeMap::clone(&one))).unwrap();
-    world.settle().await;
-    let dead = world.dead_letters.messages();
-    let own = ["dlq_detail", "dlq_reason", "first_sent_at", "original_message_id", "source_queue"];
-    for dead in &dead[..2] {
-        assert_eq!(dead.attributes.len(), 10);
-        assert!(own.iter().all(|name| dead.attributes.contains_key(*name)), "{dead:?}");
-        assert!(few.iter().all(|(name, value)| dead.attributes.get(name) == Some(value)));
-    }
-    assert_eq!(dead[2].body, large);
-    assert_eq!(dead[2].attributes, one, "nothing else fits beside such a body");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,6 @@
 //! The worker's calls to a tracer, and its behaviour without one.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use inventory_worker::{
     domain::Outcome,
@@ -147,7 +144,7 @@ async fn without_a_tracer_a_result_carries_the_context_of_its_command_wherever_t
         group: "event-1".parse().unwrap(),
         body: body.to_string(),
         deduplication_id: None,
-        attributes: BTreeMap::from(attributes),
+        attributes: attributes.map(|(name, value)| (name, value.into())).into(),
     };
     world.queue.push(&message).unwrap();
     world.settle().await;

@@ -16,8 +16,8 @@ use super::{
 use inventory_worker::{
     adapters::system::Random,
     domain::{
-        Action, Command, CommandType, Outcome, Reservation, ReservationStatus, Reserve, Seat,
-        SeatKey, SeatState, command::HOLD_SECONDS_DEFAULT, time,
+        Action, Changes, Command, CommandType, Outcome, Reservation, ReservationStatus, Reserve,
+        Seat, SeatKey, SeatState, command::HOLD_SECONDS_DEFAULT, time,
     },
     message::{self, Decoded, ResultMessage},
     ports::{
@@ -89,6 +89,7 @@ impl Recipe {
             group: &delivery.group,
             pool: Some(&command.pool),
             outcome: &outcome,
+            changes: &Changes::NONE,
             decided_at: self.clock.now(),
             message_digest: command.digest,
             traceparent: None,
@@ -108,12 +109,15 @@ impl Recipe {
         let reservation = Reservation {
             reservation_id: reserve.reservation_id,
             pool: command.pool.clone(),
+            source: command.key.source.clone(),
             user_id: reserve.user_id.clone(),
             status: ReservationStatus::Active,
             version: 1,
             seats: reserve.seats.clone(),
             lines: Vec::new(),
             booking_id: None,
+            goods: None,
+            fulfilled_at: None,
             created_at: now,
             expires_at: until,
             ended_at: None,
@@ -137,6 +141,7 @@ impl Recipe {
                 command_type: CommandType::Reserve,
                 pool: command.pool.clone(),
                 outcome: outcome.clone(),
+                changes: Changes::NONE,
                 decided_at: now,
             },
         });

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use inventory_worker::{
     domain::{
-        Action, CommandKey, GroupId, InvalidText, Label, OrderLine, PoolId, Price, Reservation,
+        Action, CommandKey, GroupId, InvalidText, Label, LineChange, PoolId, Price, Reservation,
         ReservationId, ReservationStatus, Reserve, Restock, RestockMode, Seat, SeatDetails,
         SeatKey, SeatNumber, SeatState, Timestamp,
     },
@@ -18,7 +18,7 @@ use inventory_worker::{
 pub(super) const EVENT: u64 = 1;
 
 /// The producer's `source`.
-const SOURCE: &str = "/services/booking";
+pub(super) const SOURCE: &str = "/services/booking";
 
 /// The number of a seat, with a section and a row as in a real venue.
 pub(super) fn seat_number(number: usize) -> Result<SeatNumber, InvalidText> {
@@ -40,7 +40,8 @@ pub(super) fn seat(number: usize, now: Timestamp) -> Result<Seat, InvalidText> {
         price: "49.50".parse::<Price>().ok(),
     };
     let occupancy = SeatState::Available;
-    Ok(Seat { details, occupancy, version: 1, created_at: now, updated_at: now })
+    let (version, created_at, updated_at) = (1, now, now);
+    Ok(Seat { details, occupancy, withheld: false, version, created_at, updated_at })
 }
 
 /// The first seats of the event, on sale.
@@ -74,7 +75,8 @@ pub(super) fn message(
     now: Timestamp,
 ) -> Result<OutgoingMessage, InvalidText> {
     let key = command_key(number)?;
-    let command = OutgoingCommand { key, time: now, pool, action, traceparent: None };
+    let command =
+        OutgoingCommand { key, time: now, deadline: None, pool, action, traceparent: None };
     let body = message::encode_command(&command);
     Ok(OutgoingMessage {
         group: group.clone(),
@@ -95,11 +97,11 @@ pub(super) fn reserve_message(
 
 /// A restock of a store, as a message.
 pub(super) fn restock_message(skus: usize, now: Timestamp) -> Result<OutgoingMessage, InvalidText> {
-    let lines: Result<Vec<OrderLine>, InvalidText> = (0..skus)
-        .map(|number| Ok(OrderLine { sku: format!("sku-{number:05}").parse()?, quantity: 100 }))
+    let lines: Result<Vec<LineChange>, InvalidText> = (0..skus)
+        .map(|number| Ok(LineChange::new(format!("sku-{number:05}").parse()?, 100)))
         .collect();
-    let (mode, as_of) = (RestockMode::Set, Some(now));
-    let action = Action::Restock(Restock { seats: Vec::new(), lines: lines?, mode, as_of });
+    let restock = Restock::new(Vec::new(), lines?, RestockMode::Set);
+    let action = Action::Restock(Restock { as_of: Some(now), ..restock });
     let pool = PoolId::Store("store-1".parse()?);
     message(0, &message::default_group(&pool, &action), pool, action, now)
 }
@@ -119,12 +121,15 @@ pub(super) fn hold(
     let reservation = Reservation {
         reservation_id: id,
         pool: PoolId::Event(EVENT),
+        source: SOURCE.parse()?,
         user_id: reserve.user_id,
         status: ReservationStatus::Active,
         version: 1,
         seats: reserve.seats,
         lines: Vec::new(),
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: since,
         expires_at: until,
         ended_at: None,

@@ -231,8 +231,7 @@ impl World {
 
     /// Whether the message exceeds the queue's size limit, where that is below SQS's maximum.
     pub(super) fn is_too_long(&self, message: &OutgoingMessage) -> bool {
-        let attributes = message.attributes.iter();
-        let attributes = attributes.map(|(name, value)| name.len() + "String".len() + value.len());
+        let attributes = message.attributes.iter().map(|(name, attribute)| attribute.bytes(name));
         let bytes = message.body.len() + attributes.sum::<usize>();
         self.profile.rate(Fault::SmallQueue) > 0 && bytes > QUEUE_BYTES_MAX
     }

@@ -9,9 +9,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        CommandKey, CommandType, Digest, LineKey, LineShortfall, OrderLine, Outcome, PoolId,
-        Rejection, RejectionCode, Reservation, ReservationId, ReservationStatus, RestockSummary,
-        Seat, SeatDetails, SeatKey, SeatState, StockLevel, ids::EVENT_ID_MAX,
+        Changes, CommandKey, CommandType, Digest, Goods, ItemState, LineKey, OrderLine, Outcome,
+        PoolId, RejectedLine, Rejection, RejectionCode, Reservation, ReservationId,
+        ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey, SeatState, SeatStatus,
+        StockLevel, ids::EVENT_ID_MAX,
     },
     ports::{LedgerKey, LedgerRecord, store::expiry_shard},
 };
@@ -95,19 +96,21 @@ fn any_details() -> impl Strategy<Value = SeatDetails> {
 
 fn any_seat() -> impl Strategy<Value = Record> {
     let key = (0..=EVENT_ID_MAX, text());
-    (key, any_details(), any_occupancy(), any::<u64>(), any_time(), any_time()).prop_map(
-        |((event_id, number), details, occupancy, version, created_at, updated_at)| {
-            let seat = Seat { details, occupancy, version, created_at, updated_at };
+    let state = (any_occupancy(), any::<bool>());
+    (key, any_details(), state, any::<u64>(), any_time(), any_time()).prop_map(
+        |((event_id, number), details, (occupancy, withheld), version, created_at, updated_at)| {
+            let seat = Seat { details, occupancy, withheld, version, created_at, updated_at };
             Record::Seat(SeatKey { event_id, number }, seat)
         },
     )
 }
 
 fn any_line() -> impl Strategy<Value = Record> {
-    let figures = (-(1i64 << 53)..1 << 53, -(1i64 << 53)..1 << 53);
-    (any_pool(), text(), figures, option::of(any_time()), any::<u64>(), any_time()).prop_map(
-        |(pool, sku, (available, reserved), as_of, version, updated_at)| {
-            let line = StockLevel { available, reserved, as_of, version, updated_at };
+    let quantity = || -(1i64 << 53)..1 << 53;
+    let quantities = (quantity(), quantity(), quantity());
+    (any_pool(), text(), quantities, option::of(any_time()), any::<u64>(), any_time()).prop_map(
+        |(pool, sku, (available, reserved, committed), as_of, version, updated_at)| {
+            let line = StockLevel { available, reserved, committed, as_of, version, updated_at };
             Record::Line(LineKey { pool, sku }, line)
         },
     )
@@ -128,20 +131,26 @@ fn any_status() -> impl Strategy<Value = ReservationStatus> {
 
 fn any_reservation() -> impl Strategy<Value = Reservation> {
     let what = (vec(text(), 0..5), vec(any_request(), 0..5));
-    let whose = (any_reservation_id(), any_pool(), text(), option::of(text()));
+    let whose = (any_reservation_id(), any_pool(), text(), text());
+    let goods = option::of(prop::sample::select(&[Goods::Leave, Goods::Stay]));
+    let sale = (option::of(text()), goods, option::of(any_time()));
     let when = (any_time(), any_time(), option::of(any_time()));
-    (whose, what, any_status(), any::<u64>(), when).prop_map(
-        |(whose, (seats, lines), status, version, (created_at, expires_at, ended_at))| {
-            let (reservation_id, pool, user_id, booking_id) = whose;
+    (whose, what, (any_status(), any::<u64>()), sale, when).prop_map(
+        |(whose, (seats, lines), (status, version), sale, (created_at, expires_at, ended_at))| {
+            let (reservation_id, pool, source, user_id) = whose;
+            let (booking_id, goods, fulfilled_at) = sale;
             Reservation {
                 reservation_id,
                 pool,
+                source,
                 user_id,
                 status,
                 version,
                 seats,
                 lines,
                 booking_id,
+                goods,
+                fulfilled_at,
                 created_at,
                 expires_at,
                 ended_at,
@@ -158,23 +167,63 @@ fn any_summary() -> impl Strategy<Value = RestockSummary> {
 }
 
 fn any_rejection() -> impl Strategy<Value = Rejection> {
-    let line = (text(), any::<u64>(), any::<i64>())
-        .prop_map(|(sku, requested, available)| LineShortfall { sku, requested, available });
+    let line = prop_oneof![
+        (text(), any::<i64>(), any::<i64>()).prop_map(|(sku, requested, available)| {
+            RejectedLine::Quantity { sku, requested, available }
+        }),
+        (text(), any::<u64>(), any::<u64>())
+            .prop_map(|(sku, expected, actual)| RejectedLine::Version { sku, expected, actual }),
+    ];
     let code = prop::sample::select(&RejectionCode::ALL);
     (code, ".{0,20}", vec(text(), 0..4), vec(line, 0..4))
         .prop_map(|(code, message, seats, lines)| Rejection { code, message, seats, lines })
 }
 
-fn any_outcome() -> impl Strategy<Value = Outcome> {
-    let reservation = any_reservation;
+/// Boxed, as are the largest others: the strategies' types would fill a test's stack.
+fn any_outcome() -> BoxedStrategy<Outcome> {
+    let reservation = || any_reservation().boxed();
     prop_oneof![
         reservation().prop_map(|reservation| Outcome::Reserved { reservation }),
+        reservation().prop_map(|reservation| Outcome::Extended { reservation }),
+        reservation().prop_map(|reservation| Outcome::Modified { reservation }),
         reservation().prop_map(|reservation| Outcome::Confirmed { reservation }),
+        reservation().prop_map(|reservation| Outcome::Fulfilled { reservation }),
         (reservation(), option::of(text()))
             .prop_map(|(reservation, reason)| Outcome::Cancelled { reservation, reason }),
         reservation().prop_map(|reservation| Outcome::Expired { reservation }),
-        any_summary().prop_map(|restock| Outcome::Restocked { restock }),
+        (any_summary(), option::of(text()), option::of("[a-z]{1,8}:[a-z0-9/]{1,20}")).prop_map(
+            |(restock, reason, reference)| {
+                let reference = reference.map(|uri| uri.parse().unwrap());
+                Outcome::Restocked { restock, reason, reference }
+            }
+        ),
         any_rejection().prop_map(|rejection| Outcome::Rejected { rejection }),
+    ]
+    .boxed()
+}
+
+fn any_changes() -> impl Strategy<Value = Changes> {
+    let status = prop::sample::select(vec![
+        SeatStatus::Available,
+        SeatStatus::Reserved,
+        SeatStatus::Booked,
+        SeatStatus::Blocked,
+    ]);
+    let seat = (text(), any::<u64>(), status, option::of(any_time())).prop_map(
+        |(seat_number, version, status, reserved_until)| ItemState::Seat {
+            seat_number,
+            version,
+            status,
+            reserved_until,
+        },
+    );
+    let line = (text(), any::<u64>(), any::<[i64; 3]>()).prop_map(|(sku, version, quantities)| {
+        let [on_hand, available, reserved] = quantities;
+        ItemState::Line { sku, version, on_hand, available, reserved }
+    });
+    prop_oneof![
+        Just(Changes::Omitted),
+        vec(prop_oneof![seat, line], 0..5).prop_map(Changes::Listed),
     ]
 }
 
@@ -182,12 +231,13 @@ fn any_ledger_record() -> impl Strategy<Value = LedgerRecord> {
     let digest = || any::<[u8; 32]>().prop_map(Digest);
     let kind = prop::sample::select(&CommandType::ALL);
     prop_oneof![
-        (digest(), kind, any_pool(), any_outcome(), any_time()).prop_map(
-            |(digest, command_type, pool, outcome, decided_at)| LedgerRecord::Outcome {
+        (digest(), kind, any_pool(), any_outcome(), any_changes(), any_time()).prop_map(
+            |(digest, command_type, pool, outcome, changes, decided_at)| LedgerRecord::Outcome {
                 digest,
                 command_type,
                 pool,
                 outcome,
+                changes,
                 decided_at
             }
         ),
@@ -224,10 +274,10 @@ fn any_ledger_entry() -> impl Strategy<Value = Record> {
 
 fn any_record() -> impl Strategy<Value = Record> {
     prop_oneof![
-        any_seat(),
-        any_line(),
-        any_reservation().prop_map(Record::Reservation),
-        any_ledger_entry(),
+        any_seat().boxed(),
+        any_line().boxed(),
+        any_reservation().prop_map(Record::Reservation).boxed(),
+        any_ledger_entry().boxed(),
     ]
 }
 
@@ -249,7 +299,7 @@ proptest! {
             let without = read_back(&record, &item);
             prop_assert_ne!(without, Ok(Some(record.clone())), "without {}", attribute);
 
-            item.insert(attribute.clone(), AttributeValue::Bool(true));
+            item.insert(attribute.clone(), AttributeValue::Null(true));
             let error = read_back(&record, &item).unwrap_err().to_string();
             let named = format!("attribute `{attribute}`");
             prop_assert!(error.contains(&named), "{}: {}", attribute, error);
@@ -273,12 +323,15 @@ fn reservation(status: ReservationStatus, ended_at: Option<&str>) -> Reservation
     Reservation {
         reservation_id: ReservationId(Uuid::from_u128(7)),
         pool: PoolId::Event(42),
+        source: "/services/booking".parse().unwrap(),
         user_id: "u-7".parse().unwrap(),
         status,
         version: 3,
         seats: vec!["A-1".parse().unwrap(), "A-2".parse().unwrap()],
         lines: vec![OrderLine { sku: "ga".parse().unwrap(), quantity: 2 }],
         booking_id: Some("b-1".parse().unwrap()),
+        goods: Some(Goods::Stay),
+        fulfilled_at: Some("2026-11-22T10:04:00Z".parse().unwrap()),
         created_at: "2026-11-22T10:00:00.123456789Z".parse().unwrap(),
         expires_at: "2026-11-22T10:10:01Z".parse().unwrap(),
         ended_at: ended_at.map(|at| at.parse().unwrap()),
@@ -313,6 +366,7 @@ fn shape(item: &Item) -> String {
     let kind = |value: &AttributeValue| match value {
         AttributeValue::S(text) => format!("S {text}"),
         AttributeValue::N(number) => format!("N {number}"),
+        AttributeValue::Bool(flag) => format!("BOOL {flag}"),
         AttributeValue::L(list) => format!("L of {}", list.len()),
         _ => "?".to_owned(),
     };
@@ -328,10 +382,13 @@ fn a_reservation_has_these_attributes() {
     created_at: S 2026-11-22T10:00:00.123456789Z
     expires_at: N 1795342201
     expiry_shard: N 7
+    fulfilled_at: S 2026-11-22T10:04:00Z
+    goods: S stay
     lines: L of 1
     pool: S event#42
     reservation_id: S 00000000-0000-0000-0000-000000000007
     seats: L of 2
+    source: S /services/booking
     status: S ACTIVE
     user_id: S u-7
     version: N 3
@@ -352,6 +409,7 @@ fn a_seat_has_these_attributes() {
             by: "u-7".parse().unwrap(),
             until: "2026-11-22T10:10:01Z".parse().unwrap(),
         },
+        withheld: true,
         version: 2,
         created_at: "2026-11-22T10:00:00Z".parse().unwrap(),
         updated_at: "2026-11-22T10:00:00.123Z".parse().unwrap(),
@@ -371,6 +429,7 @@ fn a_seat_has_these_attributes() {
     status: S RESERVED
     updated_at: S 2026-11-22T10:00:00.123Z
     version: N 2
+    withheld: BOOL true
     "#);
 }
 
@@ -379,6 +438,7 @@ fn a_line_has_these_attributes() {
     let line = StockLevel {
         available: -3,
         reserved: 5,
+        committed: 2,
         as_of: Some("2026-11-22T09:00:00Z".parse().unwrap()),
         version: 4,
         updated_at: "2026-11-22T10:00:00.123Z".parse().unwrap(),
@@ -387,7 +447,8 @@ fn a_line_has_these_attributes() {
     insta::assert_snapshot!(shape(&stock::write(&key, &line)), @r#"
     as_of: S 2026-11-22T09:00:00Z
     available: N -3
-    on_hand: N 2
+    committed: N 2
+    on_hand: N 4
     pool: S store#s-1
     reserved: N 5
     sku: S sku-1
@@ -405,7 +466,17 @@ fn a_ledger_entry_has_these_attributes() {
         digest,
         command_type: CommandType::Restock,
         pool: PoolId::Event(42),
-        outcome: Outcome::Restocked { restock: RestockSummary::default() },
+        outcome: Outcome::Restocked {
+            restock: RestockSummary::default(),
+            reason: None,
+            reference: None,
+        },
+        changes: Changes::Listed(vec![ItemState::Seat {
+            seat_number: "A-1".parse().unwrap(),
+            version: 1,
+            status: SeatStatus::Available,
+            reserved_until: None,
+        }]),
         decided_at,
     };
     let intent = LedgerRecord::Intent { digest, chunk_ends: vec![99, 198], decided_at };
@@ -416,6 +487,7 @@ fn a_ledger_entry_has_these_attributes() {
         shape(&ledger::write(&key, record).unwrap()).replace('\u{1f}', "<US>")
     };
     insta::assert_snapshot!(shape_of(LedgerKey::Command(command.clone()), &outcome), @r#"
+    changes: S [{"seat_number":"A-1","version":1,"status":"AVAILABLE"}]
     command: S /s<US>1
     command_type: S inventory.restock.v1
     committed_at: S 2026-11-22T10:00:00.123Z

@@ -6,7 +6,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ports::{
     EntryError, OutgoingMessage, PortError, ReceiveRequest,
-    queue::{BATCH_ENTRIES_MAX, MESSAGE_ATTRIBUTES_MAX, MESSAGE_BYTES_MAX, VISIBILITY_MAX},
+    queue::{
+        AttributeContent, BATCH_ENTRIES_MAX, MESSAGE_ATTRIBUTES_MAX, MESSAGE_BYTES_MAX,
+        MessageAttribute, VISIBILITY_MAX,
+    },
 };
 
 /// SQS: "MessageDeduplicationId … can contain up to 128 alphanumeric characters … and
@@ -82,12 +85,15 @@ pub(super) fn message(message: &OutgoingMessage, bytes_max: usize) -> Result<(),
     if message.attributes.len() > MESSAGE_ATTRIBUTES_MAX {
         return refused("more than 10 message attributes");
     }
-    for (name, value) in &message.attributes {
+    for (name, attribute) in &message.attributes {
         if !is_attribute_name(name) {
             return refused("a message attribute's name is not one SQS takes");
         }
-        if value.is_empty() || !value.chars().all(is_carried) {
-            return refused("a message attribute is empty or holds a character SQS does not carry");
+        if !is_attribute(attribute) {
+            return refused(
+                "a message attribute is empty, holds a character SQS does not carry, or has no \
+                 type of SQS",
+            );
         }
     }
     if bytes(message) > bytes_max {
@@ -108,9 +114,20 @@ pub(super) fn content_id(body: &str) -> String {
 
 /// What counts towards [`MESSAGE_BYTES_MAX`]: body, and attributes' names, types and values.
 fn bytes(message: &OutgoingMessage) -> usize {
-    let attributes = message.attributes.iter();
-    let attributes = attributes.map(|(name, value)| name.len() + "String".len() + value.len());
+    let attributes = message.attributes.iter().map(|(name, attribute)| attribute.bytes(name));
     message.body.len() + attributes.sum::<usize>()
+}
+
+/// SQS: a type is `String`, `Number` or `Binary`, possibly with a label after a dot.
+fn is_attribute(attribute: &MessageAttribute) -> bool {
+    let kind = attribute.data_type.split('.').next();
+    match &attribute.value {
+        AttributeContent::Text(text) => {
+            let is_type = matches!(kind, Some("String" | "Number"));
+            is_type && !text.is_empty() && text.chars().all(is_carried)
+        }
+        AttributeContent::Binary(bytes) => kind == Some("Binary") && !bytes.is_empty(),
+    }
 }
 
 fn is_id(text: &str) -> bool {
@@ -158,7 +175,7 @@ mod tests {
         }
         for name in ["", ".a", "a.", "a..b", "a b", "AWS.x", "amazon.x", "ä"] {
             let mut wrong = outgoing("x");
-            wrong.attributes.insert(name.to_owned(), "v".to_owned());
+            wrong.attributes.insert(name.to_owned(), "v".into());
             assert!(message(&wrong, MESSAGE_BYTES_MAX).is_err(), "{name:?}");
         }
         let group = OutgoingMessage { group: "grüppe".parse().unwrap(), ..outgoing("x") };
@@ -168,7 +185,7 @@ mod tests {
     #[test]
     fn a_message_of_one_mebibyte_with_its_attributes_is_the_longest() {
         let mut longest = outgoing(&"x".repeat(MESSAGE_BYTES_MAX - 10));
-        longest.attributes.insert("nam".to_owned(), "v".to_owned());
+        longest.attributes.insert("nam".to_owned(), "v".into());
         assert_eq!(message(&longest, MESSAGE_BYTES_MAX), Ok(()));
         longest.body.push('x');
         assert!(message(&longest, MESSAGE_BYTES_MAX).is_err());

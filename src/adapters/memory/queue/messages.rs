@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::super::after;
-use crate::domain::{GroupId, Timestamp};
+use crate::{
+    domain::{GroupId, Timestamp},
+    ports::queue::MessageAttributes,
+};
 
 /// SQS: "FIFO queues scan the first 120,000 messages to determine available message groups."
 const SCANNED_MAX: usize = 120_000;
@@ -21,7 +24,7 @@ pub(super) struct Message {
     pub(super) id: String,
     pub(super) group: GroupId,
     pub(super) body: String,
-    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) attributes: MessageAttributes,
     /// When it was first sent.
     pub(super) sent_at: Timestamp,
     /// When it entered this queue. Retention counts from here: SQS resets it when a FIFO message is

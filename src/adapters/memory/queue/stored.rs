@@ -1,9 +1,10 @@
 //! A queue's contents, for tests and checkers.
 
-use std::collections::BTreeMap;
-
 use super::messages::{Message, Messages};
-use crate::domain::{GroupId, Timestamp};
+use crate::{
+    domain::{GroupId, Timestamp},
+    ports::queue::MessageAttributes,
+};
 
 /// A message stored in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct StoredMessage {
     /// The message body.
     pub body: String,
     /// Its message attributes.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: MessageAttributes,
     /// When it was sent.
     pub sent_at: Timestamp,
     /// How many times it was received.

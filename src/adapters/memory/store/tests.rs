@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     adapters::memory::TokioClock,
     domain::{
-        CommandKey, CommandType, Digest, Outcome, ReservationStatus, RestockSummary, SeatDetails,
-        SeatState,
+        Changes, CommandKey, CommandType, Digest, Outcome, ReservationStatus, RestockSummary,
+        SeatDetails, SeatState,
     },
     ports::{Expected, Write},
 };
@@ -22,12 +22,15 @@ fn reservation(number: u128, version: u64) -> Reservation {
     Reservation {
         reservation_id: ReservationId(Uuid::from_u128(number)),
         pool: PoolId::Event(42),
+        source: "/services/booking".parse().unwrap(),
         user_id: "u-7".parse().unwrap(),
         status: ReservationStatus::Active,
         version,
         seats: vec!["A-1".parse().unwrap()],
         lines: Vec::new(),
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: at("2026-11-22T10:00:00Z"),
         expires_at: at("2026-11-22T10:10:00Z"),
         ended_at: None,
@@ -39,6 +42,7 @@ fn seat_write() -> Write {
     let seat = Seat {
         details: SeatDetails::default(),
         occupancy: SeatState::Available,
+        withheld: false,
         version: 1,
         created_at: at("2026-11-22T10:00:00Z"),
         updated_at: at("2026-11-22T10:00:00Z"),
@@ -56,6 +60,7 @@ fn ledger_write(id: &str, outcome: Outcome) -> Write {
         command_type: CommandType::Reserve,
         pool: PoolId::Event(42),
         outcome,
+        changes: Changes::NONE,
         decided_at: at("2026-11-22T10:00:00Z"),
     };
     Write::Ledger { key: ledger_key(id), record }
@@ -98,8 +103,12 @@ async fn an_item_costs_by_the_kilobyte_and_its_larger_self() {
     assert_eq!(third.write_units[&Table::Reservations], 1.0);
 }
 
+fn restocked(restock: RestockSummary) -> Outcome {
+    Outcome::Restocked { restock, reason: None, reference: None }
+}
+
 fn two_items() -> Vec<Write> {
-    vec![seat_write(), ledger_write("1", Outcome::Restocked { restock: RestockSummary::default() })]
+    vec![seat_write(), ledger_write("1", restocked(RestockSummary::default()))]
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +140,7 @@ async fn an_item_beyond_400_kilobytes_is_invalid() {
         skipped: (0..4_000).map(|n| format!("{n:0>128}")).collect(),
         ..RestockSummary::default()
     };
-    let writes = vec![ledger_write("1", Outcome::Restocked { restock })];
+    let writes = vec![ledger_write("1", restocked(restock))];
     let result = store().commit(&Transaction { writes, checks: Vec::new() }, Uuid::nil()).await;
     assert!(matches!(result, Err(CommitError::Invalid(_))), "{result:?}");
 }
@@ -169,8 +178,7 @@ async fn what_ended_ninety_days_ago_is_dropped_when_asked_for() {
     let ended = Reservation { status: ReservationStatus::Expired, ended_at, ..reservation(1, 2) };
     let put = |reservation| Write::Reservation { expected: Expected::Absent, reservation };
     let restock = RestockSummary::default();
-    let writes =
-        vec![put(ended), put(reservation(2, 1)), ledger_write("1", Outcome::Restocked { restock })];
+    let writes = vec![put(ended), put(reservation(2, 1)), ledger_write("1", restocked(restock))];
     commit(&store, writes, 1).await;
     store.record_attempt("message-1", at("2026-11-22T10:00:00Z")).await.unwrap();
 

@@ -21,7 +21,8 @@ const CROSSING_MAX: SignedDuration = SignedDuration::from_secs(60);
 impl History {
     /// Records a copy to a dead-letter queue: allowed only for unreadable or poison messages.
     pub(super) fn dead_lettered(&mut self, copy: &OutgoingMessage, now: Timestamp) {
-        let attribute = |name: &str| copy.attributes.get(name).cloned().unwrap_or_default();
+        let attribute =
+            |name: &str| text_attribute(&copy.attributes, name).unwrap_or_default().to_owned();
         let id = self.original(copy);
         let reason = attribute(dead_letters::REASON);
         let attempts = self.attempts.get(&id).cloned().unwrap_or_default();
@@ -49,8 +50,8 @@ impl History {
         let is_collateral = message.is_abandoned && !message.is_poison();
         let is_whole = message.body == copy.body
             && message.group == copy.group
-            && (message.attributes.get(dead_letters::FIRST_SENT_AT))
-                .is_none_or(|first| *first == attribute(dead_letters::FIRST_SENT_AT));
+            && text_attribute(&message.attributes, dead_letters::FIRST_SENT_AT)
+                .is_none_or(|first| first == attribute(dead_letters::FIRST_SENT_AT));
         let is_deserved = match reason.as_str() {
             POISON_REASON => message.is_poison() || crashes >= attempts_max,
             reason => message.is_deserved(reason, self.redrive_after, now),
@@ -100,8 +101,8 @@ impl History {
     /// The id of the copied message: from the copy's attributes, or, if there was no room for that,
     /// from its deduplication id or its content.
     fn original(&self, copy: &OutgoingMessage) -> String {
-        if let Some(id) = copy.attributes.get(dead_letters::ORIGINAL_MESSAGE_ID) {
-            return id.clone();
+        if let Some(id) = text_attribute(&copy.attributes, dead_letters::ORIGINAL_MESSAGE_ID) {
+            return id.to_owned();
         }
         let by_dedup = copy.deduplication_id.clone().filter(|id| self.by_id.contains_key(id));
         by_dedup.unwrap_or_else(|| {

@@ -10,7 +10,7 @@ use crate::{
 };
 use inventory_worker::{
     domain::{Command, CommandKey, GroupId, Timestamp},
-    ports::ReceiptHandle,
+    ports::{ReceiptHandle, queue::MessageAttributes},
 };
 
 /// No message younger than this is copied because of its retention.
@@ -20,7 +20,7 @@ const RETENTION_ENDS: SignedDuration = SignedDuration::from_hours(13 * 24 - 12);
 pub(super) struct TrackedMessage {
     pub(super) group: GroupId,
     pub(super) body: String,
-    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) attributes: MessageAttributes,
     /// The command; `None` if the message is no command.
     pub(super) command: Option<Arc<Command>>,
     /// The command's identity, if readable.
