@@ -538,7 +538,7 @@ async fn only_what_is_to_blame_goes_to_the_dead_letters() {
             deduplication_id: None,
             attributes: attributes
                 .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .map(|(name, value)| (name.to_owned(), value.into()))
                 .collect(),
         };
         reported.history.sent(

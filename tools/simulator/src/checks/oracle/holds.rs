@@ -78,12 +78,6 @@ impl Case<'_> {
         seat.and_then(|seat| seat.occupancy.reservation_id()) == Some(id)
     }
 
-    /// Whether a confirm may book seats that are free: the reservation has run out, and that is
-    /// allowed.
-    fn is_allowed_late(&self, confirm: &Confirm, found: &Reservation) -> bool {
-        confirm.allow_expired && found.expires_at <= self.decided_at
-    }
-
     /// Why the reservation cannot be confirmed, apart from its seats and lines.
     fn confirm_code(
         &self,
@@ -124,7 +118,9 @@ impl Case<'_> {
             return Ok(());
         }
         let found = self.own(id, confirm.user_id.as_ref())?;
-        let is_late = self.is_allowed_late(confirm, &found);
+        // Free seats do, whether or not the hold has run out by this worker's clock: it had by that
+        // of the worker that took them over.
+        let is_late = confirm.allow_expired;
         let is_expired = found.status == ReservationStatus::Expired && confirm.allow_expired;
         ensure(is_active(&found) || is_expired, "outcome", || {
             format!("confirmed what is {:?}", found.status)
@@ -204,7 +200,7 @@ impl Case<'_> {
         let Some(named_lines) = quantities(rejection) else {
             return self.rejection(false, rejection);
         };
-        let is_late = self.is_allowed_late(confirm, &found);
+        let is_late = confirm.allow_expired;
         let mut holds = rejection.code == RejectionCode::ReservationExpired
             && found.status != ReservationStatus::Confirmed
             && self.confirm_code(confirm, Some(&found)).is_none()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::injector::Injector;
@@ -20,6 +21,57 @@ impl BuggyTopic {
     }
 }
 
+/// Rewrites what a result says.
+fn rewrite(publication: &mut Publication) {
+    if inventory_worker::injected_bug!(PadChanges) {
+        with_data(publication, pad_changes);
+    }
+    if inventory_worker::injected_bug!(ChangesAhead) {
+        with_data(publication, |data| {
+            let changes = data.get_mut("changes").and_then(Value::as_array_mut);
+            for version in changes.into_iter().flatten().filter_map(|it| it.get_mut("version")) {
+                *version = version.as_u64().map_or(0, |number| number + 1).into();
+            }
+        });
+    }
+    if inventory_worker::injected_bug!(SourceOfCommand) {
+        let source = publication.attributes.get("command_source").cloned().unwrap_or_default();
+        if let Some(attribute) = publication.attributes.get_mut("reservation_source") {
+            attribute.clone_from(&source);
+        }
+        with_data(publication, |data| {
+            if let Some(shown) = data.pointer_mut("/reservation/source") {
+                *shown = source.into();
+            }
+        });
+    }
+}
+
+fn with_data(publication: &mut Publication, change: impl FnOnce(&mut Value)) {
+    let Ok(mut body) = serde_json::from_str::<Value>(&publication.body) else { return };
+    if let Some(data) = body.get_mut("data") {
+        change(data);
+        publication.body = body.to_string();
+    }
+}
+
+/// Adds the seats of the reservation that are not listed, in the first state they can have had.
+fn pad_changes(data: &mut Value) {
+    if data.pointer("/command/type").and_then(Value::as_str) != Some("inventory.modify.v1") {
+        return;
+    }
+    let until = data.pointer("/reservation/expires_at").cloned().unwrap_or_default();
+    let seats = data.pointer("/reservation/seats").and_then(Value::as_array).cloned();
+    let Some(changes) = data.get_mut("changes").and_then(Value::as_array_mut) else { return };
+    for seat in seats.unwrap_or_default() {
+        if !changes.iter().any(|change| change.get("seat_number") == Some(&seat)) {
+            changes.push(json!({
+                "seat_number": seat, "version": 2, "status": "RESERVED", "reserved_until": until,
+            }));
+        }
+    }
+}
+
 #[async_trait]
 impl Publisher for BuggyTopic {
     async fn publish(&self, batch: &[Publication]) -> Result<BatchAnswer, PortError> {
@@ -28,6 +80,7 @@ impl Publisher for BuggyTopic {
             let id = || self.injector.with_rng(|rng| Uuid::from_u128(rng.u128(..)));
             batch.iter_mut().for_each(|publication| publication.id = id());
         }
+        batch.iter_mut().for_each(rewrite);
         if inventory_worker::injected_bug!(ReverseOrder) {
             batch.reverse();
         }
