@@ -162,9 +162,8 @@ bugs! {
     ExtendKeepsSeats = "extend-keeps-seats",
     /// The goods of a confirm that says they stay are not counted as committed.
     ForgetCommitted = "forget-committed",
-    /// A restock is applied to a line that another command changes at the same moment, although it
-    /// expects a version and writes nothing.
-    ExpectUnchecked = "expect-unchecked",
+    /// The read dependencies of a restock are not checked on commit.
+    RestockUnchecked = "restock-unchecked",
     /// The read dependencies of a modify are not checked on commit.
     ModifyUnchecked = "modify-unchecked",
     /// The result of a modify lists all seats of the reservation as changed.

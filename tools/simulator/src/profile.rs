@@ -334,10 +334,10 @@ fn draw_limits(rng: &mut Rng) -> Limits {
     if rng.bool() {
         return Limits::default();
     }
-    let hold_seconds_max = rng.u32(20..=60);
+    let hold_seconds_max = rng.u32(15..=60);
     Limits {
         hold_seconds_max,
-        hold_total_seconds_max: hold_seconds_max + rng.u32(0..=60),
+        hold_total_seconds_max: hold_seconds_max + rng.u32(0..=15),
         as_of_ahead_seconds_max: rng.u32(0..=60),
         ..Limits::default()
     }
@@ -376,7 +376,7 @@ fn draw_rollout(rng: &mut Rng, base: &Settings) -> Settings {
         let hold_seconds_max = rng.u32(5..=30);
         Limits {
             hold_seconds_max,
-            hold_total_seconds_max: hold_seconds_max + rng.u32(0..=60),
+            hold_total_seconds_max: hold_seconds_max + rng.u32(0..=20),
             reserve_entries_max: rng.usize(1..=4),
             as_of_ahead_seconds_max: rng.u32(0..=90),
         }

@@ -274,10 +274,10 @@ impl Maker {
         all
     }
 
-    /// The `expirytime` of one command in five: past, soon (so that it is over where the queue is
+    /// The `expirytime` of one command in six: past, soon (so that it is over where the queue is
     /// behind), or far.
     fn deadline(&mut self, at: Duration) -> Option<Timestamp> {
-        if self.rng.u32(0..5) > 0 {
+        if self.rng.u32(0..6) > 0 {
             return None;
         }
         let off_ms = match self.rng.u32(0..8) {

@@ -96,8 +96,10 @@ impl Maker {
 
     pub(super) fn extend(&mut self) -> (PoolId, Action, GroupId) {
         let target = self.target();
-        let hold_seconds = match self.rng.u32(0..8) {
+        let hold_seconds = match self.rng.u32(0..16) {
             0 => self.rng.u32(60..=14_400),
+            // Too long in all for a hold of a few seconds.
+            1..=2 => self.rng.u32(14_395..=14_400),
             _ => self.rng.u32(1..=self.hold_max.saturating_mul(2)),
         };
         let user_id = self.maybe_user(target.user);

@@ -122,7 +122,7 @@ fn replacements(transaction: &Transaction) -> impl Iterator<Item = Transaction> 
         || decides(transaction, CommandType::Modify)
             && inventory_worker::injected_bug!(ModifyUnchecked)
         || decides(transaction, CommandType::Restock)
-            && inventory_worker::injected_bug!(ExpectUnchecked)
+            && inventory_worker::injected_bug!(RestockUnchecked)
     {
         first.checks.clear();
     }
