@@ -5,9 +5,11 @@
 //! have been right at some moment since the command was sent, including the effects of the earlier
 //! commands in its group.
 
+mod chunks;
 mod ends;
 mod extend;
 mod holds;
+mod made;
 mod modify;
 mod reserve;
 mod restock;

@@ -1,5 +1,9 @@
 //! The checks can fail: hand-made histories that violate them.
 
+mod changes;
+mod reservations;
+mod restocks;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
@@ -22,7 +26,9 @@ use inventory_worker::{
         SeatState, StockLevel, Timestamp,
     },
     message::{self, ResultMessage},
-    ports::{Expected, LedgerKey, LedgerRecord, OutgoingMessage, Record, Transaction, Write},
+    ports::{
+        Expected, LedgerKey, LedgerRecord, OutgoingMessage, Publication, Record, Transaction, Write,
+    },
     worker::dead_letters,
 };
 
@@ -430,24 +436,34 @@ impl Told {
     }
 
     fn publish(&mut self, sequence: u64, command: &Command, outcome: &Outcome) {
-        let publication = message::encode_result(&ResultMessage {
-            key: &command.key,
-            command_type: command.action.command_type().as_str(),
-            sequence: Some(&sequence.to_string()),
-            group: &"g".parse().unwrap(),
-            pool: Some(&command.pool),
-            outcome,
-            changes: &Changes::NONE,
-            decided_at: at(1),
-            message_digest: command.digest,
-            traceparent: None,
-        });
+        let publication = publication(sequence, command, outcome, &Changes::NONE);
         self.history.published(&publication, false);
     }
 
     fn failed(&self) -> Option<&'static str> {
         self.history.violation().map(|violation| violation.check)
     }
+}
+
+/// The result of a command decided in second 1.
+fn publication(
+    sequence: u64,
+    command: &Command,
+    outcome: &Outcome,
+    changes: &Changes,
+) -> Publication {
+    message::encode_result(&ResultMessage {
+        key: &command.key,
+        command_type: command.action.command_type().as_str(),
+        sequence: Some(&sequence.to_string()),
+        group: &"g".parse().unwrap(),
+        pool: Some(&command.pool),
+        outcome,
+        changes,
+        decided_at: at(1),
+        message_digest: command.digest,
+        traceparent: None,
+    })
 }
 
 fn not_found(id: &str) -> (String, Command, Outcome, Transaction) {

@@ -64,10 +64,17 @@ struct RejectionRef {
 /// A publication, and the fields that the checks read.
 struct Answer<'a> {
     publication: &'a Publication,
-    sequence: &'a str,
+    data: &'a ResultData<'a>,
     /// The code of a rejection.
     code: Option<RejectionCode>,
     time: Timestamp,
+}
+
+impl Answer<'_> {
+    /// Whether it answers a message rather than being the command's outcome.
+    fn is_unrecorded(&self) -> bool {
+        self.code.is_some_and(RejectionCode::is_unrecorded)
+    }
 }
 
 impl History {
@@ -102,7 +109,7 @@ impl History {
         let code = body.data.rejection.as_ref().map(|rejection| rejection.code);
         // Messages of one identity and group may have the same sequence number in both queues: if
         // both could have this result, they are indistinguishable.
-        let answer = Answer { publication, sequence, code, time: body.time };
+        let answer = Answer { publication, data: &body.data, code, time: body.time };
         let mut answered = Vec::new();
         let mut fault = wrong("of no message that was sent");
         for at in (0..QUEUES.len()).map(|queue| (queue, number)) {
@@ -128,11 +135,9 @@ impl History {
             }
         }
         self.publications += 1;
-        self.judge_source(publication, body.data.reservation.as_ref())?;
-        if let Some(command) =
-            answered.first().and_then(|at| self.messages.get(at)?.command.clone())
-        {
-            self.judge_changes(&command, &body.data, code)?;
+        let command = answered.first().and_then(|at| self.messages.get(at)?.command.clone());
+        if let Some(command) = command.filter(|_| !answer.is_unrecorded()) {
+            self.view.add(&command.key, &command.pool, &body.data.changes)?;
         }
         let says = said(&publication.body, code);
         let first = self.results.entry(publication.id).or_insert_with(|| says.clone());
@@ -143,16 +148,13 @@ impl History {
     }
 
     /// A result about a reservation says which source made it, and no other does.
-    fn judge_source(
-        &self,
-        publication: &Publication,
-        reservation: Option<&ReservationRef>,
-    ) -> Result<(), Violation> {
-        let made_by = reservation.map(|shown| {
+    fn judge_source(&self, answer: &Answer<'_>) -> Result<(), Violation> {
+        let made_by = answer.data.reservation.as_ref().map(|shown| {
             let maker = self.model.makers.get(&shown.reservation_id);
             (maker.map(|source| source.as_str()), shown.source.as_str())
         });
-        let attribute = publication.attributes.get("reservation_source").map(String::as_str);
+        let attributes = &answer.publication.attributes;
+        let attribute = attributes.get("reservation_source").map(String::as_str);
         let holds = match made_by {
             Some((maker, shown)) => maker == Some(shown) && attribute == Some(shown),
             None => attribute.is_none(),
@@ -163,28 +165,18 @@ impl History {
     }
 
     /// A result lists exactly what its command changed, however often it is published.
-    fn judge_changes(
-        &mut self,
-        command: &Command,
-        data: &ResultData<'_>,
-        code: Option<RejectionCode>,
-    ) -> Result<(), Violation> {
-        let (listed, is_omitted) = (&data.changes, data.changes_omitted);
-        let is_unrecorded = code.is_some_and(RejectionCode::is_unrecorded);
+    fn judge_changes(&self, command: &Command, answer: &Answer<'_>) -> Result<(), Violation> {
+        let (listed, is_omitted) = (&answer.data.changes, answer.data.changes_omitted);
         let nothing = Some(Vec::new());
-        let changed = match is_unrecorded {
+        let changed = match answer.is_unrecorded() {
             true => Some(&nothing),
             false => self.model.changes.get(&command.key),
         };
-        let holds = changed.is_some_and(|changed| match changed {
+        let holds = changed.is_none_or(|changed| match changed {
             Some(changed) => !is_omitted && changes::is_same(listed, changed),
             None => is_omitted && listed.is_empty(),
         });
-        ensure(holds, "changes", || format!("changed {changed:?}, and its result lists others"))?;
-        match is_unrecorded {
-            true => Ok(()),
-            false => self.view.add(&command.key, &command.pool, listed),
-        }
+        ensure(holds, "changes", || format!("changed {changed:?}, and its result lists {listed:?}"))
     }
 
     /// Checks whether this may be the result of that message.
@@ -196,6 +188,8 @@ impl History {
             );
             return ensure(is_answer, "result", || "an outcome of what is no command".to_owned());
         };
+        self.judge_source(answer)?;
+        self.judge_changes(command, answer)?;
         match expected(&self.model, command, answer)? {
             Some(expected) if expected != *answer.publication => {
                 let detail = format!("not what the ledger says, which is {}", expected.body);
@@ -212,13 +206,13 @@ fn expected(
     command: &Command,
     answer: &Answer<'_>,
 ) -> Result<Option<Publication>, Violation> {
-    let Answer { publication, sequence, code, time } = *answer;
+    let Answer { publication, data, code, time } = *answer;
     let record = model.ledger.get(&LedgerKey::Command(command.key.clone()));
     let of = |outcome: &Outcome, changes: &Changes, decided_at: Timestamp| {
         message::encode_result(&ResultMessage {
             key: &command.key,
             command_type: command.action.command_type().as_str(),
-            sequence: Some(sequence),
+            sequence: Some(data.command.sequence),
             group: &publication.group,
             pool: Some(&command.pool),
             outcome,
