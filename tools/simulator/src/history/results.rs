@@ -156,7 +156,10 @@ impl History {
         let attributes = &answer.publication.attributes;
         let attribute = attributes.get("reservation_source").map(String::as_str);
         let holds = match made_by {
-            Some((maker, shown)) => maker == Some(shown) && attribute == Some(shown),
+            // A reservation that nobody made is no durable outcome either.
+            Some((maker, shown)) => {
+                maker.is_none_or(|maker| maker == shown) && attribute == Some(shown)
+            }
             None => attribute.is_none(),
         };
         ensure(holds, "source", || {
