@@ -28,48 +28,53 @@ fn rewrite(publication: &mut Publication) {
     }
     if inventory_worker::injected_bug!(ChangesAhead) {
         with_data(publication, |data| {
-            let changes = data.get_mut("changes").and_then(Value::as_array_mut);
-            for version in changes.into_iter().flatten().filter_map(|it| it.get_mut("version")) {
-                *version = version.as_u64().map_or(0, |number| number + 1).into();
+            let changes = data.get_mut("changes")?.as_array_mut()?;
+            for version in changes.iter_mut().filter_map(|change| change.get_mut("version")) {
+                *version = (version.as_u64()? + 1).into();
             }
+            Some(())
         });
     }
     if inventory_worker::injected_bug!(SourceOfCommand) {
         let source = publication.attributes.get("command_source").cloned().unwrap_or_default();
-        if let Some(attribute) = publication.attributes.get_mut("reservation_source") {
+        let attribute = publication.attributes.get_mut("reservation_source");
+        if let Some(attribute) = attribute.filter(|attribute| **attribute != source) {
             attribute.clone_from(&source);
+            with_data(publication, |data| {
+                *data.pointer_mut("/reservation/source")? = source.into();
+                Some(())
+            });
         }
-        with_data(publication, |data| {
-            if let Some(shown) = data.pointer_mut("/reservation/source") {
-                *shown = source.into();
-            }
-        });
     }
 }
 
-fn with_data(publication: &mut Publication, change: impl FnOnce(&mut Value)) {
+/// Changes the data of a result. A result that the change does not concern stays as it is, to the
+/// order of its fields.
+fn with_data(publication: &mut Publication, change: impl FnOnce(&mut Value) -> Option<()>) {
     let Ok(mut body) = serde_json::from_str::<Value>(&publication.body) else { return };
-    if let Some(data) = body.get_mut("data") {
-        change(data);
+    if body.get_mut("data").and_then(change).is_some() {
         publication.body = body.to_string();
     }
 }
 
-/// Adds the seats of the reservation that are not listed, in the first state they can have had.
-fn pad_changes(data: &mut Value) {
-    if data.pointer("/command/type").and_then(Value::as_str) != Some("inventory.modify.v1") {
-        return;
+/// Adds the seats of a modified reservation that are not listed, in the first state they can have
+/// had.
+fn pad_changes(data: &mut Value) -> Option<()> {
+    if data.pointer("/command/type")?.as_str()? != "inventory.modify.v1" {
+        return None;
     }
-    let until = data.pointer("/reservation/expires_at").cloned().unwrap_or_default();
-    let seats = data.pointer("/reservation/seats").and_then(Value::as_array).cloned();
-    let Some(changes) = data.get_mut("changes").and_then(Value::as_array_mut) else { return };
-    for seat in seats.unwrap_or_default() {
+    let until = data.pointer("/reservation/expires_at")?.clone();
+    let seats = data.pointer("/reservation/seats")?.as_array()?.clone();
+    let changes = data.get_mut("changes")?.as_array_mut()?;
+    let count = changes.len();
+    for seat in seats {
         if !changes.iter().any(|change| change.get("seat_number") == Some(&seat)) {
             changes.push(json!({
                 "seat_number": seat, "version": 2, "status": "RESERVED", "reserved_until": until,
             }));
         }
     }
+    (changes.len() > count).then_some(())
 }
 
 #[async_trait]
