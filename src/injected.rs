@@ -150,12 +150,30 @@ bugs! {
     TakeFutureAsOf = "take-future-as-of",
     /// A reservation is fulfilled a second time.
     FulfilTwice = "fulfil-twice",
-    /// The mark of a withheld seat is forgotten.
+    /// A withheld seat goes back on sale when it is released.
     ForgetWithheld = "forget-withheld",
+    /// A withheld seat can be taken over after its hold has run out.
+    TakeWithheld = "take-withheld",
     /// The refund of a fulfilled reservation returns its goods twice.
     RefundTwice = "refund-twice",
     /// `expected_version` is not compared.
     IgnoreExpectedVersion = "ignore-expected-version",
+    /// The hold of a seat keeps its old end when its reservation is extended.
+    ExtendKeepsSeats = "extend-keeps-seats",
+    /// The goods of a confirm that says they stay are not counted as committed.
+    ForgetCommitted = "forget-committed",
+    /// The read dependencies of a restock are not checked on commit.
+    RestockUnchecked = "restock-unchecked",
+    /// The read dependencies of a modify are not checked on commit.
+    ModifyUnchecked = "modify-unchecked",
+    /// The result of a modify lists all seats of the reservation as changed.
+    PadChanges = "pad-changes",
+    /// A result lists its changes one version ahead.
+    ChangesAhead = "changes-ahead",
+    /// The ledger keeps no changes: a repetition says that nothing was changed.
+    DropChanges = "drop-changes",
+    /// A result names the source of its own command as that of the reservation.
+    SourceOfCommand = "source-of-command",
     /// No worker has a sweeper.
     NeverSweep = "never-sweep",
     /// An expiry is posted before the end of its hold, by the margin it should wait after it.

@@ -130,7 +130,7 @@ fn sell_lines(
         let quantity = if injected_bug!(ConfirmKeepsLines) { 0 } else { quantity };
         let from = if is_released { &mut line.available } else { &mut line.reserved };
         *from = from.saturating_sub(quantity);
-        if goods == Goods::Stay {
+        if goods == Goods::Stay && !injected_bug!(ForgetCommitted) {
             line.committed = line.committed.saturating_add(quantity);
         }
     })

@@ -29,7 +29,7 @@ pub(super) fn decide(
             let occupancy = SeatState::Reserved {
                 reservation_id: reservation.reservation_id,
                 by: reservation.user_id.clone(),
-                until: end,
+                until: if injected_bug!(ExtendKeepsSeats) { reservation.expires_at } else { end },
             };
             Change::Seat(key, holdings::with_occupancy(seat, occupancy, now))
         })

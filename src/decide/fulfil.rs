@@ -28,7 +28,8 @@ pub(super) fn decide(
     }
     let lines = &reservation.lines;
     let mut changes = holdings::change_lines(state, &reservation, lines, now, |line, quantity| {
-        line.committed = line.committed.saturating_sub(quantity);
+        let left = if injected_bug!(FulfilTwice) { quantity.min(line.committed) } else { quantity };
+        line.committed = line.committed.saturating_sub(left);
     })?;
     let version = reservation.version.saturating_add(1);
     let fulfilled = Reservation { fulfilled_at: Some(now), version, ..reservation };

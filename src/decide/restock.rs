@@ -79,7 +79,7 @@ pub fn apply_entries(
     now: Timestamp,
 ) -> Result<AppliedEntries, DecideError> {
     let RestockEntries { pool, restock, range, inapplicable } = entries;
-    let mut pass = Pass { now, ..Pass::default() };
+    let mut pass = Pass { now, skips: *inapplicable == InapplicableLine::Skip, ..Pass::default() };
     let seats_end = restock.seats.len();
     for change in slice(&restock.seats, range.start, range.end) {
         pass.seat(state, pool, change)?;
@@ -92,10 +92,7 @@ pub fn apply_entries(
     for request in lines {
         pass.line(state, pool, restock, request)?;
     }
-    match inapplicable {
-        InapplicableLine::Reject => pass.inapplicable.reject()?,
-        InapplicableLine::Skip => pass.skip_inapplicable(),
-    }
+    pass.inapplicable.reject()?;
     state.apply(pass.changes);
     Ok(AppliedEntries { summary: pass.summary, read_dependencies: pass.read_dependencies })
 }
@@ -111,7 +108,7 @@ fn note_skipped(summary: &mut RestockSummary, name: &str) {
     }
 }
 
-/// Lines that cannot be applied, by the check that failed.
+/// Lines that cannot be applied and are not skipped, by the check that failed.
 #[derive(Default)]
 struct InapplicableLines {
     versions: Vec<RejectedLine>,
@@ -146,6 +143,8 @@ impl InapplicableLines {
 #[derive(Default)]
 struct Pass {
     now: Timestamp,
+    /// Whether a line that cannot be applied is skipped: in its place among those skipped.
+    skips: bool,
     summary: RestockSummary,
     changes: Vec<Change>,
     read_dependencies: Vec<ItemKey>,
@@ -195,13 +194,6 @@ impl Pass {
         note_skipped(&mut self.summary, sku);
     }
 
-    fn skip_inapplicable(&mut self) {
-        let InapplicableLines { versions, short, over } = std::mem::take(&mut self.inapplicable);
-        for line in versions.iter().chain(&short).chain(&over) {
-            self.skip_line(line.sku().as_str());
-        }
-    }
-
     fn line(
         &mut self,
         state: &State,
@@ -214,6 +206,10 @@ impl Pass {
         let actual = found.map_or(0, |line| line.version);
         let mismatch = request.expected_version.filter(|expected| *expected != actual);
         if let Some(expected) = mismatch.filter(|_| !injected_bug!(IgnoreExpectedVersion)) {
+            if self.skips {
+                self.skip_line(request.sku.as_str());
+                return Ok(());
+            }
             let sku = request.sku.clone();
             self.inapplicable.versions.push(RejectedLine::Version { sku, expected, actual });
             return Ok(());
@@ -227,18 +223,20 @@ impl Pass {
             return Ok(());
         }
         let line = restocked_line(found, request.quantity, restock, self.now);
-        let rejected = || RejectedLine::Quantity {
-            sku: request.sku.clone(),
-            requested: request.quantity,
-            available: found.map_or(0, |line| line.available),
-        };
         let takes = restock.mode == RestockMode::Add && request.quantity < 0;
-        if takes && line.available < 0 && !injected_bug!(AddBelowZero) {
-            self.inapplicable.short.push(rejected());
-            return Ok(());
-        }
-        if bounds::is_beyond_on_hand_max(&line) {
-            self.inapplicable.over.push(rejected());
+        let is_short = takes && line.available < 0 && !injected_bug!(AddBelowZero);
+        if is_short || bounds::is_beyond_on_hand_max(&line) {
+            if self.skips {
+                self.skip_line(request.sku.as_str());
+                return Ok(());
+            }
+            let InapplicableLines { short, over, .. } = &mut self.inapplicable;
+            let lines = if is_short { short } else { over };
+            lines.push(RejectedLine::Quantity {
+                sku: request.sku.clone(),
+                requested: request.quantity,
+                available: found.map_or(0, |line| line.available),
+            });
             return Ok(());
         }
         let is_change = found

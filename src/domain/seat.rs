@@ -70,7 +70,7 @@ impl Seat {
     /// out and not withheld.
     #[must_use]
     pub fn is_available_at(&self, now: Timestamp) -> bool {
-        (!self.withheld || injected_bug!(ForgetWithheld)) && self.occupancy.is_available_at(now)
+        (!self.withheld || injected_bug!(TakeWithheld)) && self.occupancy.is_available_at(now)
     }
 }
 

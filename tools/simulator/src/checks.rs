@@ -1,8 +1,10 @@
 //! The invariants, written independently of the worker and of `decide`.
 //!
 //! [`model`] restates the contract in a naive form; [`oracle`] checks every outcome against it at
-//! its place in commit order; [`tables`] checks the tables alone.
+//! its place in commit order; [`tables`] checks the tables alone; [`changes`] checks what results
+//! say was changed.
 
+pub(super) mod changes;
 pub(super) mod model;
 pub(super) mod oracle;
 pub(super) mod tables;

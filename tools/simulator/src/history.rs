@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::{
-    checks::{Violation, model::Model, oracle::Sent},
+    checks::{Violation, changes::View, model::Model, oracle::Sent},
     fault::Fault,
     profile::{Class, Profile, REDRIVE_AFTER},
     progress::UnaffectedMessages,
@@ -44,6 +44,8 @@ pub(super) struct History {
     /// The content of each result by its id, without the message's own place.
     results: BTreeMap<Uuid, String>,
     seen_bodies: BTreeSet<String>,
+    /// The seats and lines as the results show them.
+    view: View,
     /// Attempts that are still counted, by message, with the incarnation that made each.
     attempts: BTreeMap<String, Vec<Incarnation>>,
     crashed: BTreeSet<Incarnation>,
@@ -81,6 +83,7 @@ impl History {
             model: Model::with_clocks_off_by(profile.skew_max_ms()),
             results: BTreeMap::new(),
             seen_bodies: BTreeSet::new(),
+            view: View::default(),
             attempts: BTreeMap::new(),
             crashed: BTreeSet::new(),
             commits: 0,
@@ -183,6 +186,7 @@ impl History {
     /// identities are free.
     pub(super) fn forget(&mut self, now: Timestamp) {
         self.model.forget(now);
+        self.view.forget();
         self.messages.clear();
         self.by_id.clear();
         self.by_key.clear();

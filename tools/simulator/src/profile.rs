@@ -91,7 +91,8 @@ impl Profile {
         let rng = &mut stream(seed, "profile");
         let rates = draw_rates(rng, &options.without);
         let is_on = |fault| rates.iter().any(|(other, rate)| *other == fault && *rate > 0);
-        let base = draw_settings(rng);
+        let limits = draw_limits(&mut stream(seed, "limits"));
+        let base = Settings { limits, ..draw_settings(rng) };
         let workers = rng.usize(2..=4);
         let is_newer = (0..workers).map(|_| rng.bool() && is_on(Fault::Rollout)).collect();
         let settings = (0..workers)
@@ -327,6 +328,21 @@ fn draw_rates(rng: &mut Rng, without: &BTreeSet<Fault>) -> Vec<(Fault, u32)> {
     rates
 }
 
+/// Half of all histories have the contract's limits; the others, a ceiling for all that a hold is
+/// extended by and less tolerance for the clocks of those who count.
+fn draw_limits(rng: &mut Rng) -> Limits {
+    if rng.bool() {
+        return Limits::default();
+    }
+    let hold_seconds_max = rng.u32(15..=60);
+    Limits {
+        hold_seconds_max,
+        hold_total_seconds_max: hold_seconds_max + rng.u32(0..=15),
+        as_of_ahead_seconds_max: rng.u32(0..=60),
+        ..Limits::default()
+    }
+}
+
 /// Settings that pass the checks of a real worker's start.
 fn draw_settings(rng: &mut Rng) -> Settings {
     let visibility_s = rng.u64(8..=30);
@@ -357,7 +373,13 @@ fn draw_settings(rng: &mut Rng) -> Settings {
 fn draw_rollout(rng: &mut Rng, base: &Settings) -> Settings {
     let other = draw_settings(rng);
     let limits = if rng.bool() {
-        Limits { hold_seconds_max: rng.u32(5..=30), reserve_entries_max: rng.usize(1..=4) }
+        let hold_seconds_max = rng.u32(5..=30);
+        Limits {
+            hold_seconds_max,
+            hold_total_seconds_max: hold_seconds_max + rng.u32(0..=20),
+            reserve_entries_max: rng.usize(1..=4),
+            as_of_ahead_seconds_max: rng.u32(0..=90),
+        }
     } else {
         base.limits
     };

@@ -2,12 +2,13 @@
 
 mod crossing;
 pub(super) mod crowd;
+mod reservations;
+mod restocks;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
 use jiff::SignedDuration;
-use uuid::Uuid;
 
 use super::{
     fault::{CRASH_TRIGGER, Fault, POISON},
@@ -17,9 +18,9 @@ use super::{
 };
 use inventory_worker::{
     domain::{
-        Action, Cancel, CommandKey, Confirm, Expire, GroupId, LineKey, OrderLine, PoolId,
-        ReservationId, Reserve, Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatDetails,
-        SeatKey, SeatNumber, SeatState, Sku, StockLevel, Timestamp, time::saturating_add,
+        Action, CommandKey, GroupId, LineKey, ON_HAND_MAX, PoolId, ReservationId, Restock, Seat,
+        SeatDetails, SeatKey, SeatNumber, SeatState, Sku, StockLevel, Timestamp,
+        time::saturating_add,
     },
     message::{self, OutgoingCommand},
     ports::{OutgoingMessage, Record},
@@ -85,8 +86,8 @@ pub(super) fn with_other_content(posting: &Posting) -> Option<Posting> {
     let Action::Restock(mut restock) = command.action else { return None };
     restock.lines.iter_mut().for_each(|line| line.quantity += 1);
     let (key, pool, action) = (command.key, command.pool, Action::Restock(restock));
-    let time = Timestamp::UNIX_EPOCH;
-    let command = OutgoingCommand { key, time, pool, action, traceparent: None };
+    let (time, deadline, traceparent) = (Timestamp::UNIX_EPOCH, command.deadline, None);
+    let command = OutgoingCommand { key, time, deadline, pool, action, traceparent };
     let message = OutgoingMessage {
         body: message::encode_command(&command),
         deduplication_id: None,
@@ -107,8 +108,21 @@ struct Maker {
     /// Whether restocks may be so large that few of them fit one transaction.
     has_bulk: bool,
     is_burst: bool,
-    made: Vec<(ReservationId, PoolId, &'static str, GroupId)>,
+    made: Vec<Target>,
+    /// Reservations that were confirmed with goods that stay.
+    sold: Vec<Target>,
     sent: Vec<Posting>,
+}
+
+/// A requested reservation.
+#[derive(Clone)]
+struct Target {
+    id: ReservationId,
+    pool: PoolId,
+    user: &'static str,
+    group: GroupId,
+    seats: Vec<SeatNumber>,
+    skus: Vec<Sku>,
 }
 
 const USERS: [&str; 3] = ["ada", "bob", "cy"];
@@ -145,6 +159,7 @@ impl Maker {
             has_bulk: rng.u32(0..8) == 0,
             is_burst: rng.bool(),
             made: Vec::new(),
+            sold: Vec::new(),
             sent: Vec::new(),
             pools,
             seats,
@@ -166,10 +181,7 @@ impl Maker {
                     _ => SeatState::Available,
                 };
                 let key = SeatKey { event_id, number: number.clone() };
-                let details = SeatDetails::default();
-                let seat =
-                    Seat { details, occupancy, version: 1, created_at: now, updated_at: now };
-                records.push(Record::Seat(key, seat));
+                records.push(Record::Seat(key, new_seat(occupancy, now)));
             }
         }
         for (pool, skus) in &self.skus {
@@ -178,10 +190,10 @@ impl Maker {
                     continue;
                 }
                 let key = LineKey { pool: pool.clone(), sku: sku.clone() };
-                let available = self.rng.i64(0..=8);
-                let line =
-                    StockLevel { available, reserved: 0, as_of: None, version: 1, updated_at: now };
-                records.push(Record::Line(key, line));
+                // A few lines are so full that a little more is too much.
+                let full = if self.rng.u32(0..40) == 0 { ON_HAND_MAX - 9 } else { 0 };
+                let available = full + self.rng.i64(0..=8);
+                records.push(Record::Line(key, new_line(available, now)));
             }
         }
         records
@@ -213,12 +225,15 @@ impl Maker {
         let source = one_of(&mut self.rng, &["/web", "/app"]).copied().unwrap_or("/web");
         let key = key(source, &format!("{prefix}{number}"));
         let (pool, action, group) = match choice {
-            0..=20 if self.has_bulk => self.restock(at),
-            0..=50 => self.reserve(&key),
-            51..=68 => self.confirm(),
-            69..=82 => self.cancel(),
-            83..=87 => self.expire(),
-            _ => self.restock(at),
+            0..=20 if self.has_bulk => self.restock(number, at),
+            0..=39 => self.reserve(&key),
+            40..=51 => self.confirm(),
+            52..=60 => self.cancel(),
+            61..=64 => self.expire(),
+            65..=74 => self.restock(number, at),
+            75..=83 => self.extend(),
+            84..=93 => self.modify(),
+            _ => self.fulfil(),
         };
         let is_restock = matches!(action, Action::Restock(_));
         let is_chunked =
@@ -229,8 +244,9 @@ impl Maker {
             false => key,
         };
         let queue = if is_restock && self.rng.u32(0..4) > 0 { RESTOCK_QUEUE } else { 0 };
-        let command =
-            OutgoingCommand { key, time: Timestamp::UNIX_EPOCH, pool, action, traceparent: None };
+        let (deadline, traceparent) = (self.deadline(at), None);
+        let time = Timestamp::UNIX_EPOCH;
+        let command = OutgoingCommand { key, time, deadline, pool, action, traceparent };
         Posting { at, queue, message: outgoing(group, message::encode_command(&command)) }
     }
 
@@ -258,139 +274,18 @@ impl Maker {
         all
     }
 
-    fn reserve(&mut self, key: &CommandKey) -> (PoolId, Action, GroupId) {
-        let pool = self.pool();
-        let (all_seats, all_skus) = (
-            self.seats.get(&pool).cloned().unwrap_or_default(),
-            self.skus.get(&pool).cloned().unwrap_or_default(),
-        );
-        let wants = self.rng.u32(0..4);
-        let mut seats = Vec::new();
-        if wants < 3 && !all_seats.is_empty() {
-            seats = self.some_of(&all_seats, 3);
+    /// The `expirytime` of one command in six: past, soon (so that it is over where the queue is
+    /// behind), or far.
+    fn deadline(&mut self, at: Duration) -> Option<Timestamp> {
+        if self.rng.u32(0..6) > 0 {
+            return None;
         }
-        let mut lines = Vec::new();
-        if wants > 1 || seats.is_empty() {
-            let rng_lines = self.some_of(&all_skus, 2);
-            let quantity = self.rng.u64(1..=3);
-            lines = rng_lines.into_iter().map(|sku| OrderLine { sku, quantity }).collect();
-        }
-        let reservation_id = match self.rng.u32(0..30) {
-            0 => self.made.last().map_or(key.default_reservation_id(), |made| made.0),
-            1..=10 => key.default_reservation_id(),
-            _ => ReservationId(Uuid::from_u128(self.rng.u128(..))),
+        let off_ms = match self.rng.u32(0..8) {
+            0 => self.rng.i64(-60_000..=-1),
+            1..=4 => self.rng.i64(0..=8_000),
+            _ => self.rng.i64(60_000..=86_400_000),
         };
-        let user = one_of(&mut self.rng, &USERS).copied().unwrap_or("ada");
-        let hold_seconds = match self.rng.u32(0..10) {
-            0 => None,
-            _ => Some(self.rng.u32(1..=self.hold_max)),
-        };
-        let group = self.group(&pool);
-        self.made.push((reservation_id, pool.clone(), user, group.clone()));
-        let user_id = user.parse().unwrap_or_else(|_| unreachable!("a user's name is plain"));
-        let reserve = Reserve { reservation_id, user_id, seats, lines, hold_seconds };
-        (pool, Action::Reserve(reserve), group)
-    }
-
-    /// A requested reservation, probably a recent one; sometimes one that never existed.
-    fn target(&mut self) -> (ReservationId, PoolId, &'static str, GroupId) {
-        let recent = self.made.iter().rev().take(6).cloned().collect::<Vec<_>>();
-        let all = self.made.clone();
-        let from = if self.rng.u32(0..5) > 0 { recent } else { all };
-        let found = one_of(&mut self.rng, &from).cloned();
-        let (id, pool, user, group) = match found.filter(|_| self.rng.u32(0..40) > 0) {
-            Some(made) => made,
-            None => {
-                let pool = self.pool();
-                let group = self.group(&pool);
-                (ReservationId(Uuid::from_u128(self.rng.u128(..))), pool, "ada", group)
-            }
-        };
-        let pool = if self.rng.u32(0..40) == 0 { self.pool() } else { pool };
-        let group = if self.rng.u32(0..3) == 0 { self.group(&pool) } else { group };
-        (id, pool, user, group)
-    }
-
-    fn user(&mut self) -> inventory_worker::domain::UserId {
-        let user = one_of(&mut self.rng, &USERS).copied().unwrap_or("ada");
-        user.parse().unwrap_or_else(|_| unreachable!("a user's name is plain"))
-    }
-
-    fn maybe_user(&mut self, owner: &str) -> Option<inventory_worker::domain::UserId> {
-        match self.rng.u32(0..10) {
-            0 => one_of(&mut self.rng, &USERS).and_then(|user| user.parse().ok()),
-            1..=4 => owner.parse().ok(),
-            _ => None,
-        }
-    }
-
-    fn confirm(&mut self) -> (PoolId, Action, GroupId) {
-        let (reservation_id, pool, owner, group) = self.target();
-        let booking = format!("b{}", self.rng.u32(0..3));
-        let booking_id =
-            booking.parse().unwrap_or_else(|_| unreachable!("a booking's name is plain"));
-        let user_id = self.maybe_user(owner);
-        (pool, Action::Confirm(Confirm { reservation_id, booking_id, user_id }), group)
-    }
-
-    fn cancel(&mut self) -> (PoolId, Action, GroupId) {
-        let (reservation_id, pool, owner, group) = self.target();
-        let user_id = self.maybe_user(owner);
-        let reason = if self.rng.bool() { "changed my mind".parse().ok() } else { None };
-        let refund = self.rng.u32(0..3) == 0;
-        (pool, Action::Cancel(Cancel { reservation_id, user_id, reason, refund }), group)
-    }
-
-    fn expire(&mut self) -> (PoolId, Action, GroupId) {
-        let (reservation_id, pool, _, group) = self.target();
-        (pool, Action::Expire(Expire { reservation_id }), group)
-    }
-
-    fn restock(&mut self, at: Duration) -> (PoolId, Action, GroupId) {
-        let pool = self.pool();
-        let group = self.group(&pool);
-        let all_seats = self.seats.get(&pool).cloned().unwrap_or_default();
-        let mut all_skus = self.skus.get(&pool).cloned().unwrap_or_default();
-        let is_chunked = self.has_chunks && self.rng.u32(0..4) == 0;
-        if is_chunked {
-            let many = self.rng.usize(100..=220);
-            all_skus.extend((0..many).filter_map(|number| format!("y{number}").parse().ok()));
-        }
-        let is_bulk = !is_chunked && self.has_bulk && self.rng.u32(0..4) > 0;
-        if is_bulk {
-            let first = self.rng.usize(0..150);
-            let last = first + self.rng.usize(50..=90);
-            all_skus.extend((first..last).filter_map(|number| format!("y{number}").parse().ok()));
-        }
-        let mut seats = Vec::new();
-        if !all_seats.is_empty() && self.rng.bool() {
-            let numbers = self.some_of(&all_seats, 4);
-            seats = numbers.into_iter().map(|number| self.seat_change(number)).collect();
-        }
-        let mut lines = Vec::new();
-        if is_chunked || is_bulk || seats.is_empty() || self.rng.bool() {
-            let skus = if is_chunked || is_bulk { all_skus } else { self.some_of(&all_skus, 3) };
-            let request = |sku| OrderLine { sku, quantity: self.rng.u64(0..=9) };
-            lines = skus.into_iter().map(request).collect();
-        }
-        let mode = if self.rng.bool() { RestockMode::Set } else { RestockMode::Add };
-        let epoch: Timestamp = EPOCH.parse().unwrap_or(Timestamp::UNIX_EPOCH);
-        let as_of = self.rng.bool().then(|| {
-            let off = i64::try_from(at.as_secs()).unwrap_or(0) + self.rng.i64(-5..=5);
-            saturating_add(epoch, SignedDuration::from_secs(off))
-        });
-        (pool, Action::Restock(Restock { seats, lines, mode, as_of }), group)
-    }
-
-    fn seat_change(&mut self, number: SeatNumber) -> SeatChange {
-        let status = match self.rng.u32(0..5) {
-            0 => Some(RestockStatus::Blocked),
-            1..=3 => Some(RestockStatus::Available),
-            _ => None,
-        };
-        let section = if self.rng.bool() { "stalls".parse().ok() } else { None };
-        let price = ["49.50", "20"].get(self.rng.usize(0..4)).and_then(|price| price.parse().ok());
-        SeatChange { number, section, row_number: None, seat_type: None, price, status }
+        Some(then(at, off_ms))
     }
 
     /// A message that is no command.
@@ -425,6 +320,7 @@ impl Maker {
         let command = OutgoingCommand {
             key: decoded.command.key,
             time: Timestamp::UNIX_EPOCH,
+            deadline: None,
             pool,
             action,
             traceparent: None,
@@ -440,8 +336,10 @@ impl Maker {
         }
         let mut copy = first.clone();
         copy.at += Duration::from_millis(self.rng.u64(0..8_000));
-        match self.rng.u32(0..4) {
+        match self.rng.u32(0..5) {
             0 => {}
+            // A retry may have longer; the first decision stands.
+            4 => copy.message.body = self.with_other_deadline(&copy)?,
             1 => copy.message.deduplication_id = Some(format!("again-{}", self.rng.u32(..))),
             2 => copy.queue = 1 - first.queue.min(1),
             _ => {
@@ -451,6 +349,34 @@ impl Maker {
         }
         Some(copy)
     }
+
+    /// The same command to be decided by another time.
+    fn with_other_deadline(&mut self, posting: &Posting) -> Option<String> {
+        let command = message::decode(&posting.message.body).ok()?.command;
+        let deadline = self.deadline(posting.at);
+        let time = Timestamp::UNIX_EPOCH;
+        let (key, pool, action) = (command.key, command.pool, command.action);
+        let command = OutgoingCommand { key, time, deadline, pool, action, traceparent: None };
+        Some(message::encode_command(&command))
+    }
+}
+
+/// The time that long after the beginning of the history, and `off_ms` milliseconds later.
+fn then(at: Duration, off_ms: i64) -> Timestamp {
+    let epoch: Timestamp = EPOCH.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+    let after_ms = i64::try_from(at.as_millis()).unwrap_or(0);
+    saturating_add(epoch, SignedDuration::from_millis(after_ms + off_ms))
+}
+
+fn new_seat(occupancy: SeatState, at: Timestamp) -> Seat {
+    let details = SeatDetails::default();
+    let (withheld, version) = (false, 1);
+    Seat { details, occupancy, withheld, version, created_at: at, updated_at: at }
+}
+
+fn new_line(available: i64, at: Timestamp) -> StockLevel {
+    let (reserved, committed) = (0, 0);
+    StockLevel { available, reserved, committed, as_of: None, version: 1, updated_at: at }
 }
 
 fn key(source: &str, id: &str) -> CommandKey {

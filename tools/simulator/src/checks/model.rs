@@ -7,10 +7,12 @@ use std::{
 
 use jiff::SignedDuration;
 
+use super::changes::Listed;
 use crate::profile::SKEW_MAX_MS;
 use inventory_worker::{
     domain::{
-        CommandKey, LineKey, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp,
+        CommandKey, LineKey, Reservation, ReservationId, ReservationStatus, Seat, SeatKey, Source,
+        StockLevel, Timestamp,
     },
     ports::{LedgerKey, LedgerRecord, Record},
 };
@@ -21,6 +23,14 @@ pub(crate) fn decided_at(record: &LedgerRecord) -> Timestamp {
         LedgerRecord::Outcome { decided_at, .. }
         | LedgerRecord::Intent { decided_at, .. }
         | LedgerRecord::Chunk { decided_at, .. } => *decided_at,
+    }
+}
+
+/// When a reservation was given back. A late confirm of an EXPIRED one sells it after all.
+fn ended_at(reservation: &Reservation) -> Option<Timestamp> {
+    match reservation.status {
+        ReservationStatus::Cancelled | ReservationStatus::Expired => reservation.ended_at,
+        ReservationStatus::Active | ReservationStatus::Confirmed => None,
     }
 }
 
@@ -130,6 +140,13 @@ impl<K: Ord + Clone, T> Table<K, T> {
         self.0.retain(|_, versions| versions.last().is_none_or(&is_kept));
     }
 
+    /// Every version of every item, with the command that wrote it; `None` for an initial one.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (&K, Option<&CommandKey>, &T)> {
+        self.0.iter().flat_map(|(key, versions)| {
+            versions.0.iter().map(move |version| (key, version.by.as_ref(), &version.item))
+        })
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
         self.0.iter().filter_map(|(key, versions)| Some((key, versions.last()?)))
     }
@@ -144,6 +161,13 @@ pub(crate) struct Model {
     pub(crate) ledger: BTreeMap<LedgerKey, LedgerRecord>,
     /// The position of each command in the order of decisions.
     pub(crate) decided: BTreeMap<CommandKey, u64>,
+    /// The seats and lines that each command changed, as its result must list them; `None` for a
+    /// chunked restock, whose result lists none.
+    pub(crate) changes: BTreeMap<CommandKey, Option<Vec<Listed>>>,
+    /// Restocks that were applied in chunks.
+    pub(crate) chunked: BTreeSet<CommandKey>,
+    /// The source of the command that made each reservation.
+    pub(crate) makers: BTreeMap<ReservationId, Source>,
     /// Each line's initial quantity plus its movements; `None` once it was set.
     pub(crate) on_hand: BTreeMap<LineKey, Option<i64>>,
     /// The clock error allowed beyond [`SKEW_MAX_MS`], milliseconds.
@@ -175,7 +199,8 @@ impl Model {
         self.ledger.retain(|_, record| is_kept(decided_at(record)));
         let ledger = &self.ledger;
         self.decided.retain(|key, _| ledger.contains_key(&LedgerKey::Command(key.clone())));
-        self.reservations.retain(|reservation| reservation.ended_at.is_none_or(is_kept));
+        self.changes.retain(|key, _| ledger.contains_key(&LedgerKey::Command(key.clone())));
+        self.reservations.retain(|reservation| ended_at(reservation).is_none_or(is_kept));
     }
 
     /// Whether a ledger entry counts, even if the table still has it.
@@ -185,7 +210,7 @@ impl Model {
 
     /// Whether a reservation counts, even if the table still has it.
     pub(crate) fn is_there(&self, reservation: &Reservation) -> bool {
-        reservation.ended_at.is_none_or(|at| self.is_kept(at))
+        ended_at(reservation).is_none_or(|at| self.is_kept(at))
     }
 
     fn is_kept(&self, at: Timestamp) -> bool {
@@ -203,6 +228,7 @@ impl Model {
             }
             Record::Reservation(reservation) => {
                 let id = reservation.reservation_id;
+                self.makers.insert(id, reservation.source.clone());
                 self.reservations.set_up(&id, reservation.clone(), before);
             }
             Record::Ledger(key, record) => drop(self.ledger.insert(key.clone(), record.clone())),

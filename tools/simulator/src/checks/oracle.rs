@@ -5,7 +5,12 @@
 //! have been right at some moment since the command was sent, including the effects of the earlier
 //! commands in its group.
 
+mod chunks;
+mod ends;
+mod extend;
 mod holds;
+mod made;
+mod modify;
 mod reserve;
 mod restock;
 
@@ -17,14 +22,17 @@ use std::{
 use jiff::SignedDuration;
 
 use super::{
-    Violation, ensure,
+    Violation,
+    changes::{self, Listed},
+    ensure,
     model::{Model, Since, decided_at},
 };
 use inventory_worker::{
     decide::Limits,
     domain::{
-        Action, Command, CommandKey, Digest, LineKey, Outcome, Rejection, Reservation,
-        ReservationId, ReservationStatus, Seat, SeatKey, SeatNumber, StockLevel, Timestamp,
+        Action, Changes, Command, CommandKey, Digest, LineKey, Outcome, Rejection, RejectionCode,
+        Reservation, ReservationId, ReservationStatus, Restock, Seat, SeatKey, SeatNumber,
+        StockLevel, Timestamp,
     },
     ports::{Check, LedgerKey, LedgerRecord, Transaction, Write},
 };
@@ -34,6 +42,8 @@ use inventory_worker::{
 pub(crate) struct Sent {
     pub(crate) command: Arc<Command>,
     pub(crate) at: Timestamp,
+    /// The `expirytime` of each message with this content.
+    pub(crate) deadlines: BTreeSet<Option<Timestamp>>,
 }
 
 type AllSent = BTreeMap<CommandKey, Vec<Sent>>;
@@ -68,6 +78,7 @@ impl Guarded {
                     guarded.reservations.insert(*reservation_id);
                 }
                 Check::Seat { key, .. } => drop(guarded.seats.insert(key.clone())),
+                Check::Line { key, .. } => drop(guarded.lines.insert(key.clone())),
             }
         }
         guarded
@@ -81,6 +92,9 @@ struct Case<'a> {
     command: &'a Command,
     limits: &'a Limits,
     since: Since<'a>,
+    deadlines: &'a BTreeSet<Option<Timestamp>>,
+    /// What it changed so far.
+    changed: Vec<Listed>,
     /// When it was decided, by the worker's clock.
     decided_at: Timestamp,
     /// When it was committed.
@@ -118,7 +132,17 @@ pub(crate) fn transaction(
         check_time(&key, decided_at, found.at, now, model.skew())?;
         let command = &*found.command;
         let since = Since { at: found.at, after: before.get(command_key).unwrap_or(&none) };
-        let mut case = Case { model, guarded: &guarded, command, limits, since, decided_at, now };
+        let mut case = Case {
+            model,
+            guarded: &guarded,
+            command,
+            limits,
+            since,
+            deadlines: &found.deadlines,
+            changed: Vec::new(),
+            decided_at,
+            now,
+        };
         let judged = case.oracle(&key, record);
         judged.map_err(|Violation { check, detail }| {
             Violation::new(check, format!("{:?} {}: {detail}", command.action, command.key.id))
@@ -192,6 +216,9 @@ pub(crate) fn not_yet_expired(
     let Action::Expire(expire) = &command.action else {
         return Err(Violation::new("result", "NOT_YET_EXPIRED of no expire".to_owned()));
     };
+    ensure(!is_after(decided_at, command.deadline), "deadline", || {
+        format!("NOT_YET_EXPIRED at {decided_at} of a command to be decided by its expirytime")
+    })?;
     let was_on = |found: Option<&Reservation>| {
         found.is_some_and(|found| {
             found.pool == command.pool && is_active(found) && decided_at < found.expires_at
@@ -211,9 +238,10 @@ impl Case<'_> {
                 let LedgerKey::Chunk(_, index) = key else {
                     return self.wrong("ledger", "a marker in an outcome's place".to_owned());
                 };
+                self.model.chunked.insert(self.command.key.clone());
                 self.judge_chunk(*index, summary)
             }
-            LedgerRecord::Outcome { outcome, pool, command_type, .. } => {
+            LedgerRecord::Outcome { outcome, pool, command_type, changes, .. } => {
                 let is_its = *pool == self.command.pool
                     && *command_type == self.command.action.command_type();
                 ensure(is_its, "ledger", || "names another pool or type".to_owned())?;
@@ -221,49 +249,111 @@ impl Case<'_> {
                 if let Some(chunk_ends) = begun {
                     self.judge_chunked(&chunk_ends, outcome)?;
                     self.model.ledger.insert(key.clone(), record.clone());
-                    return Ok(());
+                    self.model.changes.insert(self.command.key.clone(), None);
+                    return ensure(*changes == Changes::Omitted, "changes", || {
+                        "a chunked restock lists what it changed".to_owned()
+                    });
                 }
-                self.judge_outcome(outcome)
+                self.judge_outcome(outcome)?;
+                self.judge_changes(changes)
             }
         }
     }
 
+    /// The ledger lists exactly what the outcome changed, in the state it left.
+    fn judge_changes(&mut self, changes: &Changes) -> Result<(), Violation> {
+        let changed = std::mem::take(&mut self.changed);
+        let listed: Option<Vec<Listed>> = match changes {
+            Changes::Listed(states) => Some(states.iter().map(Listed::from).collect()),
+            Changes::Omitted => None,
+        };
+        let holds = listed.as_ref().is_some_and(|listed| changes::is_same(listed, &changed));
+        ensure(holds, "changes", || format!("lists {listed:?} and changed {changed:?}"))?;
+        self.model.changes.insert(self.command.key.clone(), Some(changed));
+        Ok(())
+    }
+
     fn judge_outcome(&mut self, outcome: &Outcome) -> Result<(), Violation> {
         let command = self.command;
-        if outcome.rejection().is_some_and(|rejection| rejection.code.is_unrecorded()) {
+        let rejection = outcome.rejection();
+        if rejection.is_some_and(|rejection| rejection.code.is_unrecorded()) {
             return self.wrong("ledger", "what is no outcome is in the ledger".to_owned());
         }
+        if let Some(rejection) = rejection {
+            return self.judge_rejection(rejection);
+        }
+        self.in_time()?;
         match (&command.action, outcome) {
             (Action::Reserve(reserve), Outcome::Reserved { reservation }) => {
                 self.reserved(reserve, reservation)
             }
-            (Action::Reserve(reserve), Outcome::Rejected { rejection }) => {
-                self.reserve_rejected(reserve, rejection)
+            (Action::Extend(extend), Outcome::Extended { reservation }) => {
+                self.extended(extend, reservation)
+            }
+            (Action::Modify(modify), Outcome::Modified { reservation }) => {
+                self.modified(modify, reservation)
             }
             (Action::Confirm(confirm), Outcome::Confirmed { reservation }) => {
                 self.confirmed(confirm, reservation)
             }
-            (Action::Confirm(confirm), Outcome::Rejected { rejection }) => {
-                self.confirm_rejected(confirm, rejection)
+            (Action::Fulfil(fulfil), Outcome::Fulfilled { reservation }) => {
+                self.fulfilled(fulfil, reservation)
             }
             (Action::Cancel(cancel), Outcome::Cancelled { reservation, reason }) => {
                 ensure(*reason == cancel.reason, "outcome", || "another reason".to_owned())?;
                 self.cancelled(cancel, reservation)
             }
-            (Action::Cancel(cancel), Outcome::Rejected { rejection }) => {
-                self.cancel_rejected(cancel, rejection)
-            }
             (Action::Expire(expire), Outcome::Expired { reservation }) => {
                 self.expired(expire, reservation)
             }
-            (Action::Expire(expire), Outcome::Rejected { rejection }) => {
-                self.expire_rejected(expire, rejection)
-            }
-            (Action::Restock(restock), Outcome::Restocked { restock: summary }) => {
+            (Action::Restock(restock), Outcome::Restocked { restock: summary, .. }) => {
+                self.says_why(restock, outcome)?;
                 self.restocked(restock, 0..restock.entries(), summary)
             }
             _ => self.wrong("outcome", format!("{outcome:?} does not follow")),
         }
+    }
+
+    fn judge_rejection(&mut self, rejection: &Rejection) -> Result<(), Violation> {
+        if rejection.code == RejectionCode::CommandExpired {
+            let is_late = |deadline: &Option<Timestamp>| is_after(self.decided_at, *deadline);
+            let holds = self.deadlines.iter().any(is_late)
+                && rejection.seats.is_empty()
+                && rejection.lines.is_empty();
+            return ensure(holds, "deadline", || {
+                format!("expired at {}, of {:?}", self.decided_at, self.deadlines)
+            });
+        }
+        self.in_time()?;
+        let command = self.command;
+        match &command.action {
+            Action::Reserve(reserve) => self.reserve_rejected(reserve, rejection),
+            Action::Extend(extend) => self.extend_rejected(extend, rejection),
+            Action::Modify(modify) => self.modify_rejected(modify, rejection),
+            Action::Confirm(confirm) => self.confirm_rejected(confirm, rejection),
+            Action::Fulfil(fulfil) => self.fulfil_rejected(fulfil, rejection),
+            Action::Cancel(cancel) => self.cancel_rejected(cancel, rejection),
+            Action::Restock(restock) => self.restock_rejected(restock, rejection),
+            Action::Expire(expire) => self.expire_rejected(expire, rejection),
+        }
+    }
+
+    /// Decided no later than the `expirytime` of some message of the command.
+    fn in_time(&self) -> Result<(), Violation> {
+        let is_late = |deadline: &Option<Timestamp>| is_after(self.decided_at, *deadline);
+        ensure(!self.deadlines.iter().all(is_late), "deadline", || {
+            format!("decided at {}, after {:?}", self.decided_at, self.deadlines)
+        })
+    }
+
+    /// A restock's outcome repeats its reason and its reference.
+    fn says_why(&self, restock: &Restock, outcome: &Outcome) -> Result<(), Violation> {
+        let holds = matches!(
+            outcome,
+            Outcome::Restocked { reason, reference, .. }
+                if *reason == restock.reason && *reference == restock.reference
+        );
+        ensure(holds, "outcome", || format!("another reason or reference: {outcome:?}"))
     }
 
     fn wrong<T>(&self, check: &'static str, detail: String) -> Result<T, Violation> {
@@ -311,6 +401,11 @@ impl Case<'_> {
         let mut seat =
             Seat { version: seat.version + 1, updated_at: self.decided_at, ..seat.clone() };
         change(&mut seat);
+        self.write_seat(key, seat);
+    }
+
+    fn write_seat(&mut self, key: &SeatKey, seat: Seat) {
+        self.changed.push(Listed::seat(key, &seat));
         self.model.seats.put(key, seat, self.now, &self.command.key);
     }
 
@@ -320,6 +415,11 @@ impl Case<'_> {
         let mut line =
             StockLevel { version: line.version + 1, updated_at: self.decided_at, ..line.clone() };
         change(&mut line);
+        self.write_line(key, line);
+    }
+
+    fn write_line(&mut self, key: &LineKey, line: StockLevel) {
+        self.changed.push(Listed::line(key, &line));
         self.model.lines.put(key, line, self.now, &self.command.key);
     }
 
@@ -337,6 +437,15 @@ impl Case<'_> {
     fn rejection(&self, holds: bool, rejection: &Rejection) -> Result<(), Violation> {
         ensure(holds, "rejection", || format!("never true since it was sent: {rejection:?}"))
     }
+}
+
+/// Whether the time is after the deadline, if there is one.
+fn is_after(time: Timestamp, deadline: Option<Timestamp>) -> bool {
+    deadline.is_some_and(|deadline| time > deadline)
+}
+
+fn signed(quantity: u64) -> i64 {
+    i64::try_from(quantity).unwrap_or(i64::MAX)
 }
 
 /// Whether the hold is active from its owner's view.

@@ -6,7 +6,8 @@ use super::{Violation, ensure, model::Model};
 use inventory_worker::{
     adapters::memory::Tables,
     domain::{
-        LineKey, Reservation, ReservationId, ReservationStatus, SeatKey, SeatState, Timestamp,
+        Goods, LineKey, Reservation, ReservationId, ReservationStatus, SeatKey, SeatState,
+        Timestamp,
     },
     ports::{Transaction, Write, store::expiry_shard},
 };
@@ -71,7 +72,11 @@ pub(crate) fn check_touched(
 
 fn check_seat(tables: &Tables, key: &SeatKey) -> Result<(), Violation> {
     let Some(seat) = tables.seats.get(key) else { return Ok(()) };
-    let Some(id) = seat.occupancy.reservation_id() else { return Ok(()) };
+    let owner = seat.occupancy.reservation_id();
+    ensure(!seat.withheld || owner.is_some(), "withheld", || {
+        format!("{key:?} is {} and withheld", seat.occupancy.status())
+    })?;
+    let Some(id) = owner else { return Ok(()) };
     let wanted = match seat.occupancy {
         SeatState::Booked { .. } => ReservationStatus::Confirmed,
         _ => ReservationStatus::Active,
@@ -121,7 +126,8 @@ fn check_reservation(
     Ok(())
 }
 
-/// `reserved` is the sum of what ACTIVE reservations hold.
+/// `reserved` is the sum of what ACTIVE reservations hold, and `committed` of what CONFIRMED ones
+/// have sold and not handed over yet.
 fn check_lines(tables: &Tables, only: Option<&BTreeSet<LineKey>>) -> Result<(), Violation> {
     let mut held: BTreeMap<LineKey, i64> = BTreeMap::new();
     let active = |id: &ReservationId| tables.reservations.get(id);
@@ -131,15 +137,29 @@ fn check_lines(tables: &Tables, only: Option<&BTreeSet<LineKey>>) -> Result<(), 
             *held.entry(key).or_default() += i64::try_from(line.quantity).unwrap_or(i64::MAX);
         }
     }
+    let mut sold: BTreeMap<LineKey, i64> = BTreeMap::new();
+    let stays = |it: &&Reservation| it.goods == Some(Goods::Stay) && it.fulfilled_at.is_none();
+    let confirmed = |it: &&Reservation| it.status == ReservationStatus::Confirmed;
+    for reservation in tables.reservations.values().filter(confirmed).filter(stays) {
+        for line in &reservation.lines {
+            let key = LineKey { pool: reservation.pool.clone(), sku: line.sku.clone() };
+            *sold.entry(key).or_default() += i64::try_from(line.quantity).unwrap_or(i64::MAX);
+        }
+    }
     let check = |key: &LineKey| {
         let reserved = tables.lines.get(key).map_or(0, |line| line.reserved);
         let sum = held.get(key).copied().unwrap_or(0);
         ensure(reserved == sum, "reserved", || {
             format!("{key:?}: reserved is {reserved}, ACTIVE reservations hold {sum}")
+        })?;
+        let committed = tables.lines.get(key).map_or(0, |line| line.committed);
+        let sum = sold.get(key).copied().unwrap_or(0);
+        ensure(committed == sum, "committed", || {
+            format!("{key:?}: committed is {committed}, CONFIRMED reservations have {sum}")
         })
     };
     match only {
         Some(keys) => keys.iter().try_for_each(check),
-        None => held.keys().chain(tables.lines.keys()).try_for_each(check),
+        None => held.keys().chain(sold.keys()).chain(tables.lines.keys()).try_for_each(check),
     }
 }

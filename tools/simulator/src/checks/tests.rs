@@ -1,5 +1,9 @@
 //! The checks can fail: hand-made histories that violate them.
 
+mod changes;
+mod reservations;
+mod restocks;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
@@ -17,12 +21,14 @@ use inventory_worker::{
     adapters::memory::{MemoryStore, Tables, TokioClock},
     decide::Limits,
     domain::{
-        Command, CommandKey, LineKey, Outcome, PoolId, Rejection, RejectionCode, Reservation,
-        ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey, SeatState, StockLevel,
-        Timestamp,
+        Changes, Command, CommandKey, Goods, ItemState, LineKey, Outcome, PoolId, Rejection,
+        RejectionCode, Reservation, ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey,
+        SeatState, StockLevel, Timestamp,
     },
     message::{self, ResultMessage},
-    ports::{Expected, LedgerKey, LedgerRecord, OutgoingMessage, Record, Transaction, Write},
+    ports::{
+        Expected, LedgerKey, LedgerRecord, OutgoingMessage, Publication, Record, Transaction, Write,
+    },
     worker::dead_letters,
 };
 
@@ -60,11 +66,11 @@ fn line_key() -> LineKey {
 
 fn seat(occupancy: SeatState, version: u64, updated_at: Timestamp) -> Seat {
     let details = SeatDetails::default();
-    Seat { details, occupancy, version, created_at: at(0), updated_at }
+    Seat { details, occupancy, withheld: false, version, created_at: at(0), updated_at }
 }
 
 fn line(available: i64, reserved: i64, version: u64, updated_at: Timestamp) -> StockLevel {
-    StockLevel { available, reserved, as_of: None, version, updated_at }
+    StockLevel { available, reserved, committed: 0, as_of: None, version, updated_at }
 }
 
 fn held() -> SeatState {
@@ -77,19 +83,48 @@ fn reservation() -> Reservation {
     Reservation {
         reservation_id: RESERVATION.parse().unwrap(),
         pool: PoolId::Event(1),
+        source: "/t".parse().unwrap(),
         user_id: "ada".parse().unwrap(),
         status: ReservationStatus::Active,
         version: 1,
         seats: vec!["A".parse().unwrap()],
         lines: vec![inventory_worker::domain::OrderLine { sku: "x".parse().unwrap(), quantity: 2 }],
         booking_id: None,
+        goods: None,
+        fulfilled_at: None,
         created_at: at(1),
         expires_at: at(11),
         ended_at: None,
     }
 }
 
+/// The ledger entry of an outcome that changed nothing.
 fn outcome(command: &Command, outcome: Outcome, decided_at: Timestamp) -> Write {
+    changed(command, outcome, Vec::new(), decided_at)
+}
+
+fn seat_state(seat: &Seat) -> ItemState {
+    let reserved_until = match seat.occupancy {
+        SeatState::Reserved { until, .. } => Some(until),
+        _ => None,
+    };
+    let (version, status) = (seat.version, seat.occupancy.status());
+    ItemState::Seat { seat_number: seat_key().number, version, status, reserved_until }
+}
+
+fn line_state(line: &StockLevel) -> ItemState {
+    let StockLevel { available, reserved, committed, version, .. } = *line;
+    let on_hand = available + reserved + committed;
+    ItemState::Line { sku: line_key().sku, version, on_hand, available, reserved }
+}
+
+/// The ledger entry of an outcome, which lists what it changed.
+fn changed(
+    command: &Command,
+    outcome: Outcome,
+    changes: Vec<ItemState>,
+    decided_at: Timestamp,
+) -> Write {
     Write::Ledger {
         key: LedgerKey::Command(command.key.clone()),
         record: LedgerRecord::Outcome {
@@ -97,9 +132,15 @@ fn outcome(command: &Command, outcome: Outcome, decided_at: Timestamp) -> Write 
             command_type: command.action.command_type(),
             pool: command.pool.clone(),
             outcome,
+            changes: Changes::Listed(changes),
             decided_at,
         },
     }
+}
+
+/// The seat and the line as the reserve leaves them.
+fn taken() -> Vec<ItemState> {
+    vec![seat_state(&seat(held(), 2, at(1))), line_state(&line(3, 2, 2, at(1)))]
 }
 
 /// A correct transaction: the reserve, decided and committed in second 1.
@@ -117,7 +158,7 @@ fn reserved(command: &Command) -> Transaction {
                 expected: Expected::Version(1),
                 line: line(3, 2, 2, at(1)),
             },
-            outcome(command, Outcome::Reserved { reservation: reservation() }, at(1)),
+            changed(command, Outcome::Reserved { reservation: reservation() }, taken(), at(1)),
         ],
         checks: Vec::new(),
     }
@@ -140,7 +181,8 @@ impl Judged {
 
     fn send(&mut self, body: &str) -> Command {
         let command = command(body);
-        let sent = Sent { command: Arc::new(command.clone()), at: at(0) };
+        let deadlines = [command.deadline].into();
+        let sent = Sent { command: Arc::new(command.clone()), at: at(0), deadlines };
         self.sent.entry(command.key.clone()).or_default().push(sent);
         command
     }
@@ -236,10 +278,12 @@ fn a_rejection_must_see_what_was_done_before_it_in_its_group() {
         }
         let free = seat(SeatState::Available, 2, at(1));
         let summary = RestockSummary { seats_applied: 1, ..RestockSummary::default() };
+        let changes = vec![seat_state(&free)];
+        let outcome_of = Outcome::Restocked { restock: summary, reason: None, reference: None };
         let restocked = Transaction {
             writes: vec![
                 Write::Seat { key: seat_key(), expected: Expected::Version(1), seat: free },
-                outcome(&restock, Outcome::Restocked { restock: summary }, at(1)),
+                changed(&restock, outcome_of, changes, at(1)),
             ],
             checks: Vec::new(),
         };
@@ -266,6 +310,7 @@ fn nothing_is_confirmed_after_it_ran_out() {
             status: ReservationStatus::Confirmed,
             version: 2,
             booking_id: Some("b".parse().unwrap()),
+            goods: Some(Goods::Leave),
             ..reservation()
         };
         let booked = SeatState::Booked {
@@ -274,23 +319,17 @@ fn nothing_is_confirmed_after_it_ran_out() {
             booking_id: "b".parse().unwrap(),
         };
         let now = at(second);
+        let (booked, sold) = (seat(booked, 3, now), line(3, 0, 3, now));
+        let changes = vec![seat_state(&booked), line_state(&sold)];
         let transaction = Transaction {
             writes: vec![
                 Write::Reservation {
                     expected: Expected::Version(1),
                     reservation: confirmed.clone(),
                 },
-                Write::Seat {
-                    key: seat_key(),
-                    expected: Expected::Version(2),
-                    seat: seat(booked, 3, now),
-                },
-                Write::Line {
-                    key: line_key(),
-                    expected: Expected::Version(2),
-                    line: line(3, 0, 3, now),
-                },
-                outcome(&confirm, Outcome::Confirmed { reservation: confirmed.clone() }, now),
+                Write::Seat { key: seat_key(), expected: Expected::Version(2), seat: booked },
+                Write::Line { key: line_key(), expected: Expected::Version(2), line: sold },
+                changed(&confirm, Outcome::Confirmed { reservation: confirmed }, changes, now),
             ],
             checks: Vec::new(),
         };
@@ -397,23 +436,34 @@ impl Told {
     }
 
     fn publish(&mut self, sequence: u64, command: &Command, outcome: &Outcome) {
-        let publication = message::encode_result(&ResultMessage {
-            key: &command.key,
-            command_type: command.action.command_type().as_str(),
-            sequence: Some(&sequence.to_string()),
-            group: &"g".parse().unwrap(),
-            pool: Some(&command.pool),
-            outcome,
-            decided_at: at(1),
-            message_digest: command.digest,
-            traceparent: None,
-        });
+        let publication = publication(sequence, command, outcome, &Changes::NONE);
         self.history.published(&publication, false);
     }
 
     fn failed(&self) -> Option<&'static str> {
         self.history.violation().map(|violation| violation.check)
     }
+}
+
+/// The result of a command decided in second 1.
+fn publication(
+    sequence: u64,
+    command: &Command,
+    outcome: &Outcome,
+    changes: &Changes,
+) -> Publication {
+    message::encode_result(&ResultMessage {
+        key: &command.key,
+        command_type: command.action.command_type().as_str(),
+        sequence: Some(&sequence.to_string()),
+        group: &"g".parse().unwrap(),
+        pool: Some(&command.pool),
+        outcome,
+        changes,
+        decided_at: at(1),
+        message_digest: command.digest,
+        traceparent: None,
+    })
 }
 
 fn not_found(id: &str) -> (String, Command, Outcome, Transaction) {
@@ -504,7 +554,7 @@ async fn only_what_is_to_blame_goes_to_the_dead_letters() {
             deduplication_id: None,
             attributes: attributes
                 .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .map(|(name, value)| (name.to_owned(), value.into()))
                 .collect(),
         };
         reported.history.sent(

@@ -8,7 +8,7 @@ use super::{History, message::TrackedMessage};
 use crate::{profile::REDRIVE_AFTER, topology::Incarnation};
 use inventory_worker::{
     domain::{RejectionCode, Timestamp},
-    ports::{LedgerKey, LedgerRecord, OutgoingMessage},
+    ports::{LedgerKey, LedgerRecord, OutgoingMessage, queue::text_attribute},
     worker::dead_letters,
 };
 

@@ -13,7 +13,10 @@ use inventory_worker::{
 impl History {
     /// Checks what must hold once all work is done.
     pub(crate) fn finish(&mut self, store: &MemoryStore) {
-        let checked = store.inspect(|tables| tables::check(tables, &self.model));
+        let checked = store.inspect(|tables| {
+            tables::check(tables, &self.model)?;
+            self.view.check(tables, &self.model)
+        });
         self.check(checked);
         let left: Vec<String> = self
             .messages

@@ -1,6 +1,6 @@
 //! What is known of a sent message.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 

@@ -4,11 +4,17 @@ use serde::Deserialize;
 
 use super::{History, message::TrackedMessage};
 use crate::{
-    checks::{Violation, ensure, model::Model, oracle},
+    checks::{
+        Violation,
+        changes::{self, Listed},
+        ensure,
+        model::Model,
+        oracle,
+    },
     topology::QUEUES,
 };
 use inventory_worker::{
-    domain::{Command, Outcome, RejectionCode, Timestamp},
+    domain::{Changes, Command, Outcome, RejectionCode, ReservationId, Timestamp},
     message::{self, ResultMessage},
     ports::{LedgerKey, LedgerRecord, Publication},
 };
@@ -29,6 +35,18 @@ struct ResultData<'a> {
     command: CommandRef<'a>,
     #[serde(default)]
     rejection: Option<RejectionRef>,
+    #[serde(default)]
+    reservation: Option<ReservationRef>,
+    #[serde(default)]
+    changes: Vec<Listed>,
+    #[serde(default)]
+    changes_omitted: bool,
+}
+
+#[derive(Deserialize)]
+struct ReservationRef {
+    reservation_id: ReservationId,
+    source: String,
 }
 
 #[derive(Deserialize)]
@@ -46,10 +64,17 @@ struct RejectionRef {
 /// A publication, and the fields that the checks read.
 struct Answer<'a> {
     publication: &'a Publication,
-    sequence: &'a str,
+    data: &'a ResultData<'a>,
     /// The code of a rejection.
     code: Option<RejectionCode>,
     time: Timestamp,
+}
+
+impl Answer<'_> {
+    /// Whether it answers a message rather than being the command's outcome.
+    fn is_unrecorded(&self) -> bool {
+        self.code.is_some_and(RejectionCode::is_unrecorded)
+    }
 }
 
 impl History {
@@ -81,10 +106,10 @@ impl History {
                     .as_ref()
                     .is_some_and(|key| key.source.as_str() == source && key.id.as_str() == id)
         };
-        let code = body.data.rejection.map(|rejection| rejection.code);
+        let code = body.data.rejection.as_ref().map(|rejection| rejection.code);
         // Messages of one identity and group may have the same sequence number in both queues: if
         // both could have this result, they are indistinguishable.
-        let answer = Answer { publication, sequence, code, time: body.time };
+        let answer = Answer { publication, data: &body.data, code, time: body.time };
         let mut answered = Vec::new();
         let mut fault = wrong("of no message that was sent");
         for at in (0..QUEUES.len()).map(|queue| (queue, number)) {
@@ -110,12 +135,51 @@ impl History {
             }
         }
         self.publications += 1;
+        let command = answered.first().and_then(|at| self.messages.get(at)?.command.clone());
+        if let Some(command) = command.filter(|_| !answer.is_unrecorded()) {
+            self.view.add(&command.key, &command.pool, &body.data.changes)?;
+        }
         let says = said(&publication.body, code);
         let first = self.results.entry(publication.id).or_insert_with(|| says.clone());
         if *first != says {
             return Err(wrong("the same id said something else before"));
         }
         Ok(())
+    }
+
+    /// A result about a reservation says which source made it, and no other does.
+    fn judge_source(&self, answer: &Answer<'_>) -> Result<(), Violation> {
+        let made_by = answer.data.reservation.as_ref().map(|shown| {
+            let maker = self.model.makers.get(&shown.reservation_id);
+            (maker.map(|source| source.as_str()), shown.source.as_str())
+        });
+        let attributes = &answer.publication.attributes;
+        let attribute = attributes.get("reservation_source").map(String::as_str);
+        let holds = match made_by {
+            // A reservation that nobody made is no durable outcome either.
+            Some((maker, shown)) => {
+                maker.is_none_or(|maker| maker == shown) && attribute == Some(shown)
+            }
+            None => attribute.is_none(),
+        };
+        ensure(holds, "source", || {
+            format!("made by and shown as {made_by:?}, with the attribute {attribute:?}")
+        })
+    }
+
+    /// A result lists exactly what its command changed, however often it is published.
+    fn judge_changes(&self, command: &Command, answer: &Answer<'_>) -> Result<(), Violation> {
+        let (listed, is_omitted) = (&answer.data.changes, answer.data.changes_omitted);
+        let nothing = Some(Vec::new());
+        let changed = match answer.is_unrecorded() {
+            true => Some(&nothing),
+            false => self.model.changes.get(&command.key),
+        };
+        let holds = changed.is_none_or(|changed| match changed {
+            Some(changed) => !is_omitted && changes::is_same(listed, changed),
+            None => is_omitted && listed.is_empty(),
+        });
+        ensure(holds, "changes", || format!("changed {changed:?}, and its result lists {listed:?}"))
     }
 
     /// Checks whether this may be the result of that message.
@@ -127,6 +191,8 @@ impl History {
             );
             return ensure(is_answer, "result", || "an outcome of what is no command".to_owned());
         };
+        self.judge_source(answer)?;
+        self.judge_changes(command, answer)?;
         match expected(&self.model, command, answer)? {
             Some(expected) if expected != *answer.publication => {
                 let detail = format!("not what the ledger says, which is {}", expected.body);
@@ -143,16 +209,17 @@ fn expected(
     command: &Command,
     answer: &Answer<'_>,
 ) -> Result<Option<Publication>, Violation> {
-    let Answer { publication, sequence, code, time } = *answer;
+    let Answer { publication, data, code, time } = *answer;
     let record = model.ledger.get(&LedgerKey::Command(command.key.clone()));
-    let of = |outcome: &Outcome, decided_at: Timestamp| {
+    let of = |outcome: &Outcome, changes: &Changes, decided_at: Timestamp| {
         message::encode_result(&ResultMessage {
             key: &command.key,
             command_type: command.action.command_type().as_str(),
-            sequence: Some(sequence),
+            sequence: Some(data.command.sequence),
             group: &publication.group,
             pool: Some(&command.pool),
             outcome,
+            changes,
             decided_at,
             message_digest: command.digest,
             traceparent: None,
@@ -167,12 +234,12 @@ fn expected(
             }
             _ => Err(Violation::new("result", "the outcome of another command".to_owned())),
         },
-        (Some(LedgerRecord::Outcome { outcome, decided_at, .. }), _) => {
+        (Some(LedgerRecord::Outcome { outcome, changes, decided_at, .. }), _) => {
             // The answer to an early expiry may be published after that of a later, timely one.
             if code == Some(RejectionCode::NotYetExpired) {
                 return oracle::not_yet_expired(model, command, time).map(|()| None);
             }
-            Ok(Some(of(outcome, *decided_at)))
+            Ok(Some(of(outcome, changes, *decided_at)))
         }
         (_, Some(RejectionCode::NotYetExpired)) => {
             oracle::not_yet_expired(model, command, time).map(|()| None)

@@ -18,6 +18,12 @@ pub(crate) struct Sending<'a> {
     pub(crate) at: Timestamp,
 }
 
+/// The `expirytime` of a message, read apart from the worker's decoder.
+fn deadline(body: &str) -> Option<Timestamp> {
+    let envelope: serde_json::Value = serde_json::from_str(body).ok()?;
+    envelope.get("expirytime")?.as_str()?.parse().ok()
+}
+
 impl History {
     /// Records a message that a queue accepted. Returns whether it is new.
     pub(crate) fn sent(&mut self, place: Place, sending: &Sending<'_>) -> bool {
@@ -41,9 +47,20 @@ impl History {
         let (command, key) = match message::decode(&message.body) {
             Ok(decoded) => {
                 let command = Arc::new(decoded.command);
+                let deadline = deadline(&message.body);
+                if deadline != command.deadline {
+                    let decoded = command.deadline;
+                    self.fail("deadline", format!("{deadline:?} was read as {decoded:?}"));
+                }
                 let all = self.sent.entry(command.key.clone()).or_default();
-                if !all.iter().any(|sent| sent.command.digest == command.digest) {
-                    all.push(Sent { command: Arc::clone(&command), at: now });
+                let known = all.iter_mut().find(|sent| sent.command.digest == command.digest);
+                match known {
+                    Some(sent) => drop(sent.deadlines.insert(deadline)),
+                    None => all.push(Sent {
+                        command: Arc::clone(&command),
+                        at: now,
+                        deadlines: [deadline].into(),
+                    }),
                 }
                 let key = command.key.clone();
                 (Some(command), Some(key))

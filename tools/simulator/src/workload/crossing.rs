@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{Maker, Posting, key, outgoing};
 use inventory_worker::{
     domain::{
-        Action, Cancel, Expire, GroupId, PoolId, ReservationId, Reserve, Restock, RestockMode,
-        SeatNumber, Timestamp,
+        Action, Cancel, Confirm, Expire, Extend, GroupId, Holdings, Modify, PoolId, ReservationId,
+        Reserve, Restock, RestockMode, SeatNumber, Timestamp,
     },
     message::{self, OutgoingCommand},
 };
@@ -34,26 +34,19 @@ impl Maker {
         };
         let refused = Reserve {
             reservation_id: ReservationId(Uuid::from_u128(self.rng.u128(..))),
-            seats: vec![seat, absent.clone()],
+            seats: vec![seat.clone(), absent.clone()],
             ..hold.clone()
         };
         let refused_too = refused.clone();
-        let end = match self.rng.bool() {
-            true => Action::Expire(Expire { reservation_id }),
-            false => Action::Cancel(Cancel {
-                reservation_id,
-                user_id: None,
-                reason: None,
-                refund: false,
-            }),
-        };
+        let end = self.crossing_end(reservation_id, &seat);
         let (one, other) =
             (group(&format!("event-1/x{number}")), group(&format!("event-1/y{number}")));
         let apart = Duration::from_millis(self.rng.u64(0..=400));
         let both = at + Duration::from_millis(self.rng.u64(0..=400));
         let made = |at: Duration, group: &GroupId, key, action| {
             let (time, pool) = (Timestamp::UNIX_EPOCH, pool.clone());
-            let command = OutgoingCommand { key, time, pool, action, traceparent: None };
+            let (deadline, traceparent) = (None, None);
+            let command = OutgoingCommand { key, time, deadline, pool, action, traceparent };
             let message = outgoing(group.clone(), message::encode_command(&command));
             Posting { at, queue: 0, message }
         };
@@ -67,12 +60,7 @@ impl Maker {
         if let Ok(new) = format!("N-{number}").parse::<SeatNumber>() {
             let (third, change) =
                 (group(&format!("event-1/z{number}")), self.seat_change(new.clone()));
-            let restock = Restock {
-                seats: vec![change],
-                lines: Vec::new(),
-                mode: RestockMode::Add,
-                as_of: None,
-            };
+            let restock = Restock::new(vec![change], Vec::new(), RestockMode::Add);
             let late = at + Duration::from_millis(self.rng.u64(50..=1_500));
             let seats = vec![new, absent];
             let id = ReservationId(Uuid::from_u128(self.rng.u128(..)));
@@ -82,6 +70,35 @@ impl Maker {
             all.push(made(late, &third, key("/web", &other), Action::Reserve(refused)));
         }
         all
+    }
+
+    /// A command that ends or changes the hold of a seat.
+    fn crossing_end(&mut self, reservation_id: ReservationId, seat: &SeatNumber) -> Action {
+        let booking = || "b1".parse().unwrap_or_else(|_| unreachable!("a booking's name is plain"));
+        match self.rng.u32(0..8) {
+            0..=1 => Action::Expire(Expire { reservation_id }),
+            2..=3 => Action::Cancel(Cancel::new(reservation_id)),
+            4 => {
+                let hold_seconds = self.rng.u32(2..=10);
+                Action::Extend(Extend { reservation_id, hold_seconds, user_id: None })
+            }
+            5 => {
+                let add = Holdings { seats: vec![seat.clone()], lines: Vec::new() };
+                let remove = Holdings::default();
+                Action::Modify(Modify { reservation_id, add, remove, user_id: None })
+            }
+            6 => {
+                let remove = Holdings { seats: vec![seat.clone()], lines: Vec::new() };
+                let others = self.seats.get(&PoolId::Event(1)).into_iter().flatten();
+                let seats = others.filter(|other| *other != seat).take(1).cloned().collect();
+                let add = Holdings { seats, lines: Vec::new() };
+                Action::Modify(Modify { reservation_id, add, remove, user_id: None })
+            }
+            _ => Action::Confirm(Confirm {
+                allow_expired: self.rng.bool(),
+                ..Confirm::new(reservation_id, booking())
+            }),
+        }
     }
 }
 

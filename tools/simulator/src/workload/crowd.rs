@@ -6,7 +6,7 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::{Posting, USERS, key, outgoing};
+use super::{Posting, USERS, key, new_line, new_seat, outgoing};
 use crate::{
     fault::{Fault, POISON},
     rng::one_of,
@@ -16,7 +16,7 @@ use crate::{
 use inventory_worker::{
     domain::{
         Action, Cancel, LineKey, OrderLine, Reservation, ReservationId, ReservationStatus, Reserve,
-        Seat, SeatDetails, SeatKey, SeatNumber, SeatState, Sku, StockLevel, Timestamp, UserId,
+        SeatKey, SeatNumber, SeatState, Sku, StockLevel, Timestamp, UserId,
     },
     message::{self, OutgoingCommand},
     ports::{Record, store::EXPIRY_SHARDS},
@@ -44,8 +44,7 @@ pub(super) fn draw(
     let reserved = holds.iter().map(|hold| hold.lines.len() as i64).sum();
     for (sku, reserved) in [(TROUBLED, reserved), (SOUND, 0)] {
         let key = line_key(sku);
-        let line =
-            StockLevel { available: PLENTY, reserved, as_of: None, version: 1, updated_at: now };
+        let line = StockLevel { reserved, ..new_line(PLENTY, now) };
         records.push(Record::Line(key, line));
     }
     for hold in holds {
@@ -95,12 +94,15 @@ fn holds(rng: &mut Rng, trouble: &Trouble) -> Vec<Reservation> {
         Reservation {
             reservation_id: ReservationId(Uuid::from_u128(bits)),
             pool: POOL,
+            source: key("/crowd", "hold").source,
             user_id: user(rng),
             status: ReservationStatus::Active,
             version: 1,
             seats: if by_seat { vec![seat_number(number)] } else { Vec::new() },
             lines,
             booking_id: None,
+            goods: None,
+            fulfilled_at: None,
             created_at: epoch - SignedDuration::from_secs(ended_s + 600),
             expires_at: epoch - SignedDuration::from_secs(ended_s),
             ended_at: None,
@@ -116,9 +118,7 @@ fn held_seat(hold: &Reservation, number: &SeatNumber) -> Record {
         by: hold.user_id.clone(),
         until: hold.expires_at,
     };
-    let at = hold.created_at;
-    let details = SeatDetails::default();
-    Record::Seat(key, Seat { details, occupancy, version: 1, created_at: at, updated_at: at })
+    Record::Seat(key, new_seat(occupancy, hold.created_at))
 }
 
 fn posting(rng: &mut Rng, trouble: &Trouble, horizon: Duration, number: usize) -> Posting {
@@ -127,12 +127,7 @@ fn posting(rng: &mut Rng, trouble: &Trouble, horizon: Duration, number: usize) -
     let prefix = if trouble.kind == Fault::Poison { POISON } else { "crowd-" };
     let key = key("/crowd", &format!("{prefix}{number}"));
     let action = match trouble.kind {
-        Fault::Flood => Action::Cancel(Cancel {
-            reservation_id: ReservationId(Uuid::from_u128(rng.u128(..))),
-            user_id: None,
-            reason: None,
-            refund: false,
-        }),
+        Fault::Flood => Action::Cancel(Cancel::new(ReservationId(Uuid::from_u128(rng.u128(..))))),
         kind => {
             let is_troubled = matches!(kind, Fault::Damaged | Fault::ThrottledItems);
             let sku = sku_of(if is_troubled { TROUBLED } else { SOUND });
@@ -146,8 +141,8 @@ fn posting(rng: &mut Rng, trouble: &Trouble, horizon: Duration, number: usize) -
             })
         }
     };
-    let time = Timestamp::UNIX_EPOCH;
-    let command = OutgoingCommand { key, time, pool: POOL, action, traceparent: None };
+    let (time, deadline, traceparent) = (Timestamp::UNIX_EPOCH, None, None);
+    let command = OutgoingCommand { key, time, deadline, pool: POOL, action, traceparent };
     let mut body = message::encode_command(&command);
     if matches!(trouble.kind, Fault::SmallQueue | Fault::LongOutage) {
         body = "{\"not\": json".to_owned();

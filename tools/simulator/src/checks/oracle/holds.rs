@@ -1,16 +1,20 @@
-//! The contract of confirm, cancel and expire.
+//! What the commands on a reservation have in common, and the contract of confirm.
 
 use std::collections::BTreeSet;
 
-use super::{Case, Violation, is_active};
+use super::{
+    Case, Violation, is_active,
+    reserve::{is_free, quantities},
+    signed,
+};
 use crate::checks::ensure;
 use inventory_worker::domain::{
-    BookingId, Cancel, Confirm, Expire, PoolId, Rejection, RejectionCode, Reservation,
-    ReservationId, ReservationStatus, SeatKey, SeatNumber, SeatState, UserId,
+    Confirm, Goods, PoolId, Rejection, RejectionCode, Reservation, ReservationId,
+    ReservationStatus, SeatKey, SeatNumber, SeatState, Timestamp, UserId,
 };
 
-/// The checks common to confirm, cancel and expire: why the reservation is refused.
-fn obstacle(
+/// The checks common to all commands on a reservation: why it is refused.
+pub(super) fn obstacle(
     found: Option<&Reservation>,
     pool: &PoolId,
     user_id: Option<&UserId>,
@@ -25,9 +29,30 @@ fn obstacle(
     }
 }
 
+/// Why a hold cannot be extended or modified.
+pub(super) fn held_code(
+    found: Option<&Reservation>,
+    pool: &PoolId,
+    user_id: Option<&UserId>,
+    now: Timestamp,
+) -> Option<RejectionCode> {
+    obstacle(found, pool, user_id).or_else(|| match found?.status {
+        ReservationStatus::Active if now < found?.expires_at => None,
+        ReservationStatus::Active | ReservationStatus::Expired => {
+            Some(RejectionCode::ReservationExpired)
+        }
+        ReservationStatus::Cancelled => Some(RejectionCode::ReservationCancelled),
+        ReservationStatus::Confirmed => Some(RejectionCode::ReservationConfirmed),
+    })
+}
+
 impl Case<'_> {
     /// The current reservation, if the command may change it.
-    fn own(&self, id: ReservationId, user_id: Option<&UserId>) -> Result<Reservation, Violation> {
+    pub(super) fn own(
+        &self,
+        id: ReservationId,
+        user_id: Option<&UserId>,
+    ) -> Result<Reservation, Violation> {
         let found = self.model.reservations.last(&id);
         match (found, obstacle(found, &self.command.pool, user_id)) {
             (Some(found), None) => Ok(found.clone()),
@@ -35,9 +60,44 @@ impl Case<'_> {
         }
     }
 
-    fn is_own_seat(&self, key: &SeatKey, id: ReservationId) -> bool {
+    /// The same, for a rejection that depends on the reservation and on what it names: the
+    /// reservation must be guarded.
+    pub(super) fn guarded_own(
+        &self,
+        id: ReservationId,
+        user_id: Option<&UserId>,
+        rejection: &Rejection,
+    ) -> Result<Reservation, Violation> {
+        let is_guarded = self.guarded.reservations.contains(&id);
+        ensure(is_guarded, "rejection", || format!("{id} is not guarded: {rejection:?}"))?;
+        self.own(id, user_id)
+    }
+
+    pub(super) fn is_own_seat(&self, key: &SeatKey, id: ReservationId) -> bool {
         let seat = self.model.seats.last(key);
         seat.and_then(|seat| seat.occupancy.reservation_id()) == Some(id)
+    }
+
+    /// Why the reservation cannot be confirmed, apart from its seats and lines.
+    fn confirm_code(
+        &self,
+        confirm: &Confirm,
+        found: Option<&Reservation>,
+    ) -> Option<RejectionCode> {
+        let is_late_allowed = confirm.allow_expired;
+        obstacle(found, &self.command.pool, confirm.user_id.as_ref()).or_else(|| {
+            let found = found?;
+            match found.status {
+                ReservationStatus::Active if self.decided_at < found.expires_at => None,
+                ReservationStatus::Active | ReservationStatus::Expired => {
+                    (!is_late_allowed).then_some(RejectionCode::ReservationExpired)
+                }
+                ReservationStatus::Cancelled => Some(RejectionCode::ReservationCancelled),
+                ReservationStatus::Confirmed => (found.booking_id.as_ref()
+                    != Some(&confirm.booking_id))
+                .then_some(RejectionCode::ReservationConfirmed),
+            }
+        })
     }
 
     pub(super) fn confirmed(
@@ -50,8 +110,7 @@ impl Case<'_> {
         let is_echo = |found: Option<&Reservation>| {
             found.is_some_and(|found| {
                 found.status == ReservationStatus::Confirmed
-                    && found.booking_id.as_ref() == Some(&confirm.booking_id)
-                    && obstacle(Some(found), &self.command.pool, confirm.user_id.as_ref()).is_none()
+                    && self.confirm_code(confirm, Some(found)).is_none()
                     && found == shown
             })
         };
@@ -59,33 +118,62 @@ impl Case<'_> {
             return Ok(());
         }
         let found = self.own(id, confirm.user_id.as_ref())?;
-        ensure(is_active(&found), "outcome", || format!("confirmed what is {:?}", found.status))?;
-        ensure(self.decided_at < found.expires_at, "expiry", || {
+        // Free seats do, whether or not the hold has run out by this worker's clock: it had by that
+        // of the worker that took them over.
+        let is_late = confirm.allow_expired;
+        let is_expired = found.status == ReservationStatus::Expired && confirm.allow_expired;
+        ensure(is_active(&found) || is_expired, "outcome", || {
+            format!("confirmed what is {:?}", found.status)
+        })?;
+        ensure(is_late || self.decided_at < found.expires_at, "expiry", || {
             format!("confirmed at {}, after it ran out at {}", self.decided_at, found.expires_at)
         })?;
         for number in &found.seats {
             let key = self.seat_key(number)?;
-            ensure(self.is_own_seat(&key, id), "oversold", || {
-                format!("seat {number} was not its own: {:?}", self.model.seats.last(&key))
+            let seat = self.model.seats.last(&key);
+            let is_free = is_late && is_free(seat, self.decided_at);
+            ensure(self.is_own_seat(&key, id) || is_free, "oversold", || {
+                format!("seat {number} was not its own: {seat:?}")
             })?;
             let (by, booking_id) = (found.user_id.clone(), confirm.booking_id.clone());
             self.put_seat(&key, |seat| {
                 seat.occupancy = SeatState::Booked { reservation_id: id, by, booking_id };
             });
         }
-        for request in &found.lines {
-            let key = self.line_key(&request.sku);
-            let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
-            self.put_line(&key, |line| line.reserved -= quantity);
-            self.model.move_goods(&key, -quantity);
-        }
+        self.sell_lines(confirm, &found)?;
         let next = Reservation {
             status: ReservationStatus::Confirmed,
             version: found.version + 1,
             booking_id: Some(confirm.booking_id.clone()),
+            goods: Some(confirm.goods),
             ..found
         };
         self.put_reservation(next, shown)
+    }
+
+    /// Takes the lines from reserved, or of an EXPIRED reservation from available: they leave, or
+    /// stay committed.
+    fn sell_lines(&mut self, confirm: &Confirm, found: &Reservation) -> Result<(), Violation> {
+        for request in &found.lines {
+            let key = self.line_key(&request.sku);
+            let quantity = signed(request.quantity);
+            let is_reserved = is_active(found);
+            let line = self.model.lines.last(&key);
+            let is_there = line.is_some_and(|line| is_reserved || line.available >= quantity);
+            ensure(is_there, "oversold", || {
+                format!("{quantity} of {} were not there: {line:?}", request.sku)
+            })?;
+            let stays = confirm.goods == Goods::Stay;
+            self.put_line(&key, |line| {
+                line.reserved -= if is_reserved { quantity } else { 0 };
+                line.available -= if is_reserved { 0 } else { quantity };
+                line.committed += if stays { quantity } else { 0 };
+            });
+            if !stays {
+                self.model.move_goods(&key, -quantity);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn confirm_rejected(
@@ -93,154 +181,56 @@ impl Case<'_> {
         confirm: &Confirm,
         rejection: &Rejection,
     ) -> Result<(), Violation> {
-        let id = confirm.reservation_id;
-        if !rejection.seats.is_empty() {
-            return self.taken_over(id, confirm, rejection);
+        if !rejection.seats.is_empty() || !rejection.lines.is_empty() {
+            return self.confirm_gone(confirm, rejection);
         }
-        let now = self.decided_at;
-        let status = |found: &Reservation, booking: &BookingId| match found.status {
-            ReservationStatus::Active if now < found.expires_at => None,
-            ReservationStatus::Active | ReservationStatus::Expired => {
-                Some(RejectionCode::ReservationExpired)
-            }
-            ReservationStatus::Cancelled => Some(RejectionCode::ReservationCancelled),
-            ReservationStatus::Confirmed if found.booking_id.as_ref() == Some(booking) => None,
-            ReservationStatus::Confirmed => Some(RejectionCode::ReservationConfirmed),
-        };
-        let user_id = confirm.user_id.as_ref();
-        let holds = self.reservation(id, |found| {
-            let code = obstacle(found, &self.command.pool, user_id)
-                .or_else(|| found.and_then(|found| status(found, &confirm.booking_id)));
-            code == Some(rejection.code)
+        let holds = self.reservation(confirm.reservation_id, |found| {
+            self.confirm_code(confirm, found) == Some(rejection.code)
         });
         self.rejection(holds, rejection)
     }
 
-    /// For a taken-over hold: the reservation is unchanged and guarded, and the named seats belong
-    /// to another.
-    fn taken_over(
-        &mut self,
-        id: ReservationId,
-        confirm: &Confirm,
-        rejection: &Rejection,
-    ) -> Result<(), Violation> {
-        let is_guarded = self.guarded.reservations.contains(&id);
-        ensure(is_guarded, "rejection", || format!("{id} is not guarded: {rejection:?}"))?;
-        let found = self.own(id, confirm.user_id.as_ref())?;
+    /// For a hold of which something is gone: the reservation is unchanged and guarded. The named
+    /// seats belong to another, or are not free either where that would do; of the named lines of
+    /// an EXPIRED reservation too little is available.
+    fn confirm_gone(&mut self, confirm: &Confirm, rejection: &Rejection) -> Result<(), Violation> {
+        let id = confirm.reservation_id;
+        let found = self.guarded_own(id, confirm.user_id.as_ref(), rejection)?;
         let named: BTreeSet<&SeatNumber> = rejection.seats.iter().collect();
+        let Some(named_lines) = quantities(rejection) else {
+            return self.rejection(false, rejection);
+        };
+        let is_late = confirm.allow_expired;
         let mut holds = rejection.code == RejectionCode::ReservationExpired
-            && is_active(&found)
-            && self.decided_at < found.expires_at
-            && rejection.seats.iter().all(|number| found.seats.contains(number));
+            && found.status != ReservationStatus::Confirmed
+            && self.confirm_code(confirm, Some(&found)).is_none()
+            && rejection.seats.iter().all(|number| found.seats.contains(number))
+            && named_lines.keys().all(|sku| found.lines.iter().any(|line| line.sku == **sku));
         for number in &found.seats {
             let key = self.seat_key(number)?;
             let is_named = named.contains(number);
             holds &= self.seat(&key, |seat| {
                 let owner = seat.and_then(|seat| seat.occupancy.reservation_id());
-                (owner == Some(id)) != is_named
+                let is_there = owner == Some(id) || is_late && is_free(seat, self.decided_at);
+                is_there != is_named
             });
-        }
-        self.rejection(holds, rejection)
-    }
-
-    pub(super) fn cancelled(
-        &mut self,
-        cancel: &Cancel,
-        shown: &Reservation,
-    ) -> Result<(), Violation> {
-        let found = self.own(cancel.reservation_id, cancel.user_id.as_ref())?;
-        let is_refund = found.status == ReservationStatus::Confirmed && cancel.refund;
-        ensure(is_active(&found) || is_refund, "outcome", || {
-            format!("cancelled what is {:?}", found.status)
-        })?;
-        self.give_back(found, ReservationStatus::Cancelled, shown)
-    }
-
-    pub(super) fn cancel_rejected(
-        &mut self,
-        cancel: &Cancel,
-        rejection: &Rejection,
-    ) -> Result<(), Violation> {
-        let holds = self.reservation(cancel.reservation_id, |found| {
-            let code = obstacle(found, &self.command.pool, cancel.user_id.as_ref())
-                .or_else(|| ended_code(found?, cancel.refund));
-            code == Some(rejection.code)
-        });
-        self.rejection(holds && rejection.seats.is_empty(), rejection)
-    }
-
-    pub(super) fn expired(
-        &mut self,
-        expire: &Expire,
-        shown: &Reservation,
-    ) -> Result<(), Violation> {
-        let found = self.own(expire.reservation_id, None)?;
-        ensure(is_active(&found), "outcome", || format!("expired what is {:?}", found.status))?;
-        ensure(found.expires_at <= self.decided_at, "expiry", || {
-            format!("expired at {}, before it ran out at {}", self.decided_at, found.expires_at)
-        })?;
-        self.give_back(found, ReservationStatus::Expired, shown)
-    }
-
-    pub(super) fn expire_rejected(
-        &mut self,
-        expire: &Expire,
-        rejection: &Rejection,
-    ) -> Result<(), Violation> {
-        let holds = self.reservation(expire.reservation_id, |found| {
-            let code =
-                obstacle(found, &self.command.pool, None).or_else(|| ended_code(found?, false));
-            code == Some(rejection.code)
-        });
-        self.rejection(holds && rejection.seats.is_empty(), rejection)
-    }
-
-    /// Puts what the reservation still owns back on sale.
-    fn give_back(
-        &mut self,
-        found: Reservation,
-        status: ReservationStatus,
-        shown: &Reservation,
-    ) -> Result<(), Violation> {
-        let id = found.reservation_id;
-        for number in &found.seats {
-            let key = self.seat_key(number)?;
-            if self.is_own_seat(&key, id) {
-                ensure(self.guarded.seats.contains(&key), "effect", || {
-                    format!("its seat {number} was not given back")
-                })?;
-                self.put_seat(&key, |seat| seat.occupancy = SeatState::Available);
-            }
         }
         for request in &found.lines {
             let key = self.line_key(&request.sku);
-            let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
-            let was_sold = found.status == ReservationStatus::Confirmed;
-            self.put_line(&key, |line| {
-                line.available += quantity;
-                line.reserved -= if was_sold { 0 } else { quantity };
-            });
-            if was_sold {
-                self.model.move_goods(&key, quantity);
-            }
+            let wanted = signed(request.quantity);
+            holds &= match named_lines.get(&request.sku) {
+                Some((requested, stated)) => {
+                    *requested == wanted
+                        && *stated < wanted
+                        && !is_active(&found)
+                        && self.line(&key, |line| line.map_or(0, |line| line.available) == *stated)
+                }
+                None => {
+                    let is_enough = |available: i64| is_active(&found) || available >= wanted;
+                    self.line(&key, |line| line.is_some_and(|line| is_enough(line.available)))
+                }
+            };
         }
-        let next = Reservation {
-            status,
-            version: found.version + 1,
-            ended_at: Some(self.decided_at),
-            ..found
-        };
-        self.put_reservation(next, shown)
-    }
-}
-
-/// Why an ended reservation cannot end again; `None` if it can.
-fn ended_code(found: &Reservation, refund: bool) -> Option<RejectionCode> {
-    match found.status {
-        ReservationStatus::Active => None,
-        ReservationStatus::Confirmed if refund => None,
-        ReservationStatus::Confirmed => Some(RejectionCode::ReservationConfirmed),
-        ReservationStatus::Cancelled => Some(RejectionCode::ReservationCancelled),
-        ReservationStatus::Expired => Some(RejectionCode::ReservationExpired),
+        self.rejection(holds, rejection)
     }
 }

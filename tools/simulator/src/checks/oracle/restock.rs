@@ -2,98 +2,69 @@
 
 use std::ops::Range;
 
-use super::{Case, Violation};
+use jiff::SignedDuration;
+
+use super::{
+    Case, Violation,
+    made::{Made, is_stated, line_made, place, seat_made},
+};
 use crate::checks::ensure;
-use inventory_worker::{
-    domain::{
-        Action, OrderLine, Outcome, Restock, RestockMode, RestockStatus, RestockSummary, Seat,
-        SeatChange, SeatDetails, SeatState, StockLevel, Timestamp,
-    },
-    ports::{LedgerKey, LedgerRecord},
+use inventory_worker::domain::{
+    LineChange, RejectedLine, Rejection, RejectionCode, Restock, RestockMode, RestockSummary, Seat,
+    SeatChange, StockLevel,
 };
 
-/// The effect of a restock entry on an item.
-enum Made<T> {
-    /// The item is left unchanged and reported as skipped.
-    Skipped,
-    /// The item already has the requested state.
-    Same,
-    /// The item's next state.
-    Next(T),
-}
-
-/// The contract for seats: RESERVED and BOOKED ones are left unchanged.
-fn seat_made(found: Option<&Seat>, change: &SeatChange, now: Timestamp) -> Made<Seat> {
-    let wanted = change.status.map(|status| match status {
-        RestockStatus::Available => SeatState::Available,
-        RestockStatus::Blocked => SeatState::Blocked,
-    });
-    let Some(found) = found else {
-        let details = SeatDetails {
-            section: change.section.clone(),
-            row_number: change.row_number.clone(),
-            seat_type: change.seat_type.clone(),
-            price: change.price,
-        };
-        let occupancy = wanted.unwrap_or(SeatState::Available);
-        return Made::Next(Seat {
-            details,
-            occupancy,
-            version: 1,
-            created_at: now,
-            updated_at: now,
-        });
-    };
-    if !matches!(found.occupancy, SeatState::Available | SeatState::Blocked) {
-        return Made::Skipped;
-    }
-    let mut next = found.clone();
-    if let Some(occupancy) = wanted {
-        next.occupancy = occupancy;
-    }
-    let details = &mut next.details;
-    details.section = change.section.clone().or(details.section.take());
-    details.row_number = change.row_number.clone().or(details.row_number.take());
-    details.seat_type = change.seat_type.clone().or(details.seat_type.take());
-    details.price = change.price.or(details.price);
-    if next == *found {
-        return Made::Same;
-    }
-    next.version += 1;
-    next.updated_at = now;
-    Made::Next(next)
-}
-
-/// The contract for lines: a `set` is skipped if a newer one was applied before.
-fn line_made(
-    found: Option<&StockLevel>,
-    restock: &Restock,
-    request: &OrderLine,
-    now: Timestamp,
-) -> Made<StockLevel> {
-    let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
-    let none = StockLevel { available: 0, reserved: 0, as_of: None, version: 0, updated_at: now };
-    let before = found.unwrap_or(&none);
-    let mut next = before.clone();
-    match restock.mode {
-        RestockMode::Add => next.available += quantity,
-        RestockMode::Set => {
-            if before.as_of.zip(restock.as_of).is_some_and(|(newest, this)| newest > this) {
-                return Made::Skipped;
-            }
-            next.available = quantity - before.reserved;
-            next.as_of = restock.as_of.or(before.as_of);
-        }
-    }
-    if found == Some(&next) {
-        return Made::Same;
-    }
-    next.version += 1;
-    next.updated_at = now;
-    Made::Next(next)
-}
-
 impl Case<'_> {
+    /// Whether `as_of` is further in the future than the operator allows.
+    pub(super) fn is_too_far_ahead(&self, restock: &Restock) -> bool {
+        let ahead = SignedDuration::from_secs(i64::from(self.limits.as_of_ahead_seconds_max));
+        restock.as_of.is_some_and(|as_of| as_of > self.decided_at + ahead)
+    }
+
+    pub(super) fn restock_rejected(
+        &mut self,
+        restock: &Restock,
+        rejection: &Rejection,
+    ) -> Result<(), Violation> {
+        let is_too_far_ahead = self.is_too_far_ahead(restock);
+        if rejection.lines.is_empty() {
+            let holds = rejection.code == RejectionCode::LimitExceeded
+                && rejection.seats.is_empty()
+                && is_too_far_ahead;
+            return self.rejection(holds, rejection);
+        }
+        let Some(code_place) = place(rejection.code) else {
+            return self.rejection(false, rejection);
+        };
+        let named = |request: &LineChange| {
+            let mut named = rejection.lines.iter().filter(|line| *line.sku() == request.sku);
+            (named.next(), named.next().is_none())
+        };
+        let asked =
+            |line: &RejectedLine| restock.lines.iter().any(|request| request.sku == *line.sku());
+        let is_as_named = |request: &LineChange| {
+            let (named, is_once) = named(request);
+            let key = self.line_key(&request.sku);
+            let is_so = |found: Option<&StockLevel>| {
+                let made = line_made(found, restock, request, self.decided_at);
+                let failed = made.err().and_then(place);
+                match named {
+                    Some(line) => {
+                        failed == Some(code_place)
+                            && is_stated(line, found, request, rejection.code)
+                    }
+                    None => failed.is_none_or(|failed| failed > code_place),
+                }
+            };
+            is_once && self.line(&key, is_so)
+        };
+        let holds = !is_too_far_ahead
+            && rejection.seats.is_empty()
+            && rejection.lines.iter().all(asked)
+            && restock.lines.iter().all(is_as_named);
+        self.rejection(holds, rejection)
+    }
+
     /// Applies the entries of `range`, seats first.
     pub(super) fn restocked(
         &mut self,
@@ -101,6 +72,10 @@ impl Case<'_> {
         range: Range<usize>,
         shown: &RestockSummary,
     ) -> Result<(), Violation> {
+        let is_chunk = self.intent().is_some();
+        ensure(is_chunk || !self.is_too_far_ahead(restock), "as-of", || {
+            format!("{:?} was applied at {}", restock.as_of, self.decided_at)
+        })?;
         let mut counted = RestockSummary::default();
         let count = restock.seats.len();
         for (index, change) in restock.seats.iter().enumerate() {
@@ -141,7 +116,7 @@ impl Case<'_> {
             && let Made::Next(next) = seat_made(self.model.seats.last(&key), change, now)
         {
             ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
-            self.model.seats.put(&key, next, self.now, &self.command.key);
+            self.write_seat(&key, next);
             return Ok(());
         }
         let holds = self.seat(&key, is_as_shown);
@@ -151,7 +126,7 @@ impl Case<'_> {
     fn restock_line(
         &mut self,
         restock: &Restock,
-        request: &OrderLine,
+        request: &LineChange,
         shown: &RestockSummary,
         counted: &mut RestockSummary,
     ) -> Result<(), Violation> {
@@ -164,88 +139,42 @@ impl Case<'_> {
         } else {
             counted.lines_applied += 1;
         }
-        let is_as_shown = |line: Option<&StockLevel>| match line_made(line, restock, request, now) {
-            Made::Skipped => is_skipped,
-            Made::Same => !is_skipped,
-            Made::Next(_) => false,
+        // A chunk skips what rejects a whole restock.
+        let is_chunk = self.intent().is_some();
+        let made = |line: Option<&StockLevel>| match line_made(line, restock, request, now) {
+            Err(_) if is_chunk => Ok(Made::Skipped),
+            made => made,
+        };
+        let is_as_shown = |line: Option<&StockLevel>| match made(line) {
+            Ok(Made::Skipped) => is_skipped,
+            Ok(Made::Same) => !is_skipped,
+            Ok(Made::Next(_)) | Err(_) => false,
         };
         if self.guarded.lines.contains(&key) {
-            let made = line_made(self.model.lines.last(&key), restock, request, now);
-            if let Made::Next(next) = made {
-                ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
-                self.model.lines.put(&key, next, self.now, &self.command.key);
-                match restock.mode {
-                    RestockMode::Add => {
-                        let quantity = i64::try_from(request.quantity).unwrap_or(i64::MAX);
-                        self.model.move_goods(&key, quantity);
+            match made(self.model.lines.last(&key)) {
+                Ok(Made::Next(next)) => {
+                    ensure(!is_skipped, "outcome", || format!("{key:?} was skipped"))?;
+                    self.write_line(&key, next);
+                    match restock.mode {
+                        RestockMode::Add => self.model.move_goods(&key, request.quantity),
+                        RestockMode::Set => drop(self.model.on_hand.insert(key, None)),
                     }
-                    RestockMode::Set => drop(self.model.on_hand.insert(key, None)),
+                    return Ok(());
                 }
-                return Ok(());
+                Err(code) => {
+                    let line = self.model.lines.last(&key);
+                    let what = format!("{key:?} is {line:?}, and {request:?} was applied");
+                    return self.wrong("restock", format!("{code:?}: {what}"));
+                }
+                Ok(Made::Skipped | Made::Same) => {}
             }
         }
+        // Nothing else keeps the line at the version that the command expects.
+        let is_expected = request.expected_version.is_some() && !is_skipped && !is_chunk;
+        ensure(!is_expected || self.guarded.lines.contains(&key), "effect", || {
+            format!("{key:?} is not guarded, and {request:?} counts as applied")
+        })?;
         let holds = self.line(&key, is_as_shown);
         ensure(holds, "restock", || format!("{key:?}: left as it was, which it never could be"))
-    }
-
-    /// The chunk boundaries while the restock is in progress.
-    pub(super) fn intent(&self) -> Option<Vec<u32>> {
-        match self.model.ledger.get(&LedgerKey::Command(self.command.key.clone())) {
-            Some(LedgerRecord::Intent { chunk_ends, .. }) => Some(chunk_ends.clone()),
-            _ => None,
-        }
-    }
-
-    pub(super) fn judge_intent(&self, chunk_ends: &[u32]) -> Result<(), Violation> {
-        let Action::Restock(restock) = &self.command.action else {
-            return self.wrong("chunks", "an intent of no restock".to_owned());
-        };
-        let is_growing = chunk_ends.windows(2).all(|pair| match pair {
-            [before, after] => before < after,
-            _ => false,
-        });
-        let is_whole = chunk_ends.last().is_some_and(|end| *end as usize == restock.entries());
-        ensure(is_growing && is_whole, "chunks", || format!("boundaries {chunk_ends:?}"))
-    }
-
-    pub(super) fn judge_chunk(
-        &mut self,
-        index: u32,
-        summary: &RestockSummary,
-    ) -> Result<(), Violation> {
-        let command = self.command;
-        let (Action::Restock(restock), Some(chunk_ends)) = (&command.action, self.intent()) else {
-            return self.wrong("chunks", format!("chunk {index} of nothing that was begun"));
-        };
-        let at = |index: usize| chunk_ends.get(index).map(|end| *end as usize);
-        let index = index as usize;
-        let Some(end) = at(index) else {
-            return self.wrong("chunks", format!("there is no chunk {index}"));
-        };
-        let start = index.checked_sub(1).and_then(at).unwrap_or(0);
-        self.restocked(restock, start..end, summary)
-    }
-
-    /// The outcome follows every chunk, and is their sum.
-    pub(super) fn judge_chunked(
-        &self,
-        chunk_ends: &[u32],
-        outcome: &Outcome,
-    ) -> Result<(), Violation> {
-        let mut sum = RestockSummary::default();
-        for (index, _) in (0_u32..).zip(chunk_ends) {
-            let marker = LedgerKey::Chunk(self.command.key.clone(), index);
-            let Some(LedgerRecord::Chunk { summary, .. }) = self.model.ledger.get(&marker) else {
-                return self.wrong("chunks", format!("the outcome came before chunk {index}"));
-            };
-            sum.seats_applied += summary.seats_applied;
-            sum.lines_applied += summary.lines_applied;
-            sum.seats_skipped += summary.seats_skipped;
-            sum.lines_skipped += summary.lines_skipped;
-            sum.skipped.extend(summary.skipped.iter().cloned());
-        }
-        sum.skipped.truncate(RestockSummary::SKIPPED_MAX);
-        let holds = matches!(outcome, Outcome::Restocked { restock } if *restock == sum);
-        ensure(holds, "chunks", || format!("the outcome is {outcome:?}, the chunks make {sum:?}"))
     }
 }

@@ -15,7 +15,8 @@ use crate::{injector::Injector, topology::Port};
 use inventory_worker::{
     ports::{
         Backlog, BatchAnswer, Delivery, OutgoingMessage, PortError, Queue, QueueLimits,
-        ReceiptHandle, ReceiveRequest, queue::BATCH_ENTRIES_MAX,
+        ReceiptHandle, ReceiveRequest,
+        queue::{BATCH_ENTRIES_MAX, text_attribute},
     },
     worker::{
         QueuePair,
@@ -171,11 +172,12 @@ impl BuggyDeadLetters {
         &self,
         copy: &OutgoingMessage,
     ) -> (Vec<OutgoingMessage>, Vec<ReceiptHandle>) {
-        let original = copy.attributes.get(ORIGINAL_MESSAGE_ID);
+        let original = text_attribute(&copy.attributes, ORIGINAL_MESSAGE_ID);
         let followers = original.map(|id| self.queue.followers(id)).unwrap_or_default();
         let copy_of = |follower: Delivery| {
             let mut attributes = copy.attributes.clone();
-            attributes.insert(ORIGINAL_MESSAGE_ID.to_owned(), follower.message_id.clone());
+            let original = follower.message_id.as_str().into();
+            attributes.insert(ORIGINAL_MESSAGE_ID.to_owned(), original);
             let copy = OutgoingMessage {
                 group: follower.group,
                 body: follower.body,
@@ -189,7 +191,7 @@ impl BuggyDeadLetters {
 }
 
 fn has_reason(copy: &OutgoingMessage, reasons: &[Reason]) -> bool {
-    let stated = copy.attributes.get(REASON);
+    let stated = text_attribute(&copy.attributes, REASON);
     reasons.iter().any(|reason| stated.is_some_and(|stated| stated == reason.as_str()))
 }
 

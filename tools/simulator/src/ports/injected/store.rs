@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::injector::Injector;
 use inventory_worker::{
-    domain::{CommandKey, CommandType, Timestamp},
+    domain::{Changes, CommandKey, CommandType, Timestamp},
     ports::{
         Attempt, AttemptStore, CommitError, CommitStore, Consumed, ExpiredPage, ExpiryIndex,
         ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadSet, ReadStore, Store,
@@ -86,6 +86,13 @@ fn is_chunk(write: &Write) -> bool {
     matches!(write, Write::Ledger { key: LedgerKey::Chunk(..), .. })
 }
 
+/// An outcome without its changes.
+fn drop_changes(write: &mut Write) {
+    if let Write::Ledger { record: LedgerRecord::Outcome { changes, .. }, .. } = write {
+        *changes = Changes::NONE;
+    }
+}
+
 /// Whether the transaction has the outcome of a command of this type.
 fn decides(transaction: &Transaction, wanted: CommandType) -> bool {
     transaction.writes.iter().any(|write| {
@@ -112,8 +119,15 @@ fn replacements(transaction: &Transaction) -> impl Iterator<Item = Transaction> 
             && inventory_worker::injected_bug!(CancelUnchecked)
         || decides(transaction, CommandType::Expire)
             && inventory_worker::injected_bug!(ExpireUnchecked)
+        || decides(transaction, CommandType::Modify)
+            && inventory_worker::injected_bug!(ModifyUnchecked)
+        || decides(transaction, CommandType::Restock)
+            && inventory_worker::injected_bug!(RestockUnchecked)
     {
         first.checks.clear();
+    }
+    if inventory_worker::injected_bug!(DropChanges) {
+        first.writes.iter_mut().for_each(drop_changes);
     }
     first.writes.retain(|write| {
         !(is_outcome(write) && inventory_worker::injected_bug!(SkipLedger)
