@@ -49,7 +49,8 @@ pub(super) fn decide(
 }
 
 /// The seats as BOOKED, and those that cannot be booked: not the reservation's own, nor free where
-/// an expired reservation is allowed.
+/// an expired reservation is allowed. Whether the hold has run out is not asked of this worker's
+/// clock then: that a seat is no longer its own shows that it had by another's.
 fn book_seats(
     state: &State,
     reservation: &Reservation,
@@ -58,12 +59,11 @@ fn book_seats(
 ) -> Result<(Vec<Change>, Vec<SeatKey>), DecideError> {
     let mut booked = Vec::with_capacity(reservation.seats.len());
     let mut lost = Vec::new();
-    let may_be_free = confirm.allow_expired && bounds::has_run_out(reservation, now);
     for key in holdings::seat_keys(&reservation.pool, &reservation.seats)? {
         let found = state.seat(&key)?.filter(|seat| {
             let is_free = seat.is_available_at(now) || injected_bug!(LateConfirmTakesSold);
             let is_own = holdings::is_own(reservation, seat) || injected_bug!(ConfirmLostSeats);
-            is_own || may_be_free && is_free
+            is_own || confirm.allow_expired && is_free
         });
         let Some(seat) = found else {
             lost.push(key);

@@ -80,7 +80,7 @@ impl Restocks {
                     let from = rng.usize(..skus.len());
                     let lines = skus.iter().cycle().skip(from).take(lines);
                     let lines = lines
-                        .map(|sku| LineChange::new(sku.clone(), rng.i64(..QUANTITY_BELOW)))
+                        .map(|sku| LineChange::new(sku.clone(), rng.i64(0..QUANTITY_BELOW)))
                         .collect();
                     let restock = Restock::new(Vec::new(), lines, RestockMode::Set);
                     client.request(store, None, |_| Action::Restock(restock)).await?;

@@ -2,20 +2,30 @@
 
 mod cancel;
 mod confirm;
+mod confirm_late;
 mod expire;
+mod expirytime;
+mod extend;
+mod fulfil;
+mod modify;
+mod modify_refused;
 mod reserve;
 mod restock;
+mod restock_lines;
+mod withheld;
 
 use inventory_worker::{
-    decide::Change,
+    decide::{self, Change},
     domain::{
-        Action, Cancel, Confirm, Expire, LineKey, PoolId, Reserve, Restock, RestockMode,
-        RestockStatus, Seat, SeatKey, SeatState, StockLevel, Timestamp,
+        Action, Cancel, Changes, Confirm, Expire, Extend, Fulfil, ItemState, LineKey, Modify,
+        PoolId, Reserve, Restock, RestockMode, RestockStatus, Seat, SeatKey, SeatState, StockLevel,
+        Timestamp,
     },
 };
 
 use crate::world::{
-    Ran, Universe, World, at, event, number, restock_lines, restock_seats, seat_change, sku, store,
+    Ran, Universe, World, at, event, number, reserve, restock_lines, restock_seats, seat_change,
+    sku, store,
 };
 
 /// The event of every test, unless stated otherwise.
@@ -41,6 +51,18 @@ impl Show {
 
     fn reserve(&mut self, reserve: Reserve, now: &str) -> Ran {
         self.run(&event(EVENT), Action::Reserve(reserve), now)
+    }
+
+    fn extend(&mut self, extend: Extend, now: &str) -> Ran {
+        self.run(&event(EVENT), Action::Extend(extend), now)
+    }
+
+    fn modify(&mut self, modify: Modify, now: &str) -> Ran {
+        self.run(&event(EVENT), Action::Modify(modify), now)
+    }
+
+    fn fulfil(&mut self, fulfil: Fulfil, now: &str) -> Ran {
+        self.run(&event(EVENT), Action::Fulfil(fulfil), now)
     }
 
     fn confirm(&mut self, confirm: Confirm, now: &str) -> Ran {
@@ -87,6 +109,12 @@ impl Show {
         self.world.items().lines[&line_key(name)].clone()
     }
 
+    /// The available, reserved and committed quantities.
+    fn stock(&self, name: &str) -> [i64; 3] {
+        let line = self.line(name);
+        [line.available, line.reserved, line.committed]
+    }
+
     /// The available and reserved quantities.
     fn figures(&self, name: &str) -> (i64, i64) {
         let line = self.line(name);
@@ -98,6 +126,39 @@ impl Show {
         let line = StockLevel { available, reserved, ..self.line(name) };
         self.world.plant(Change::Line(line_key(name), line));
     }
+}
+
+/// Ann's reservation 1: and three of `x`, from 10:00 to 10:10.
+fn reserved() -> Show {
+    let mut show = Show::new();
+    show.reserve(reserve(1, "ann", &["A-1", "A-2"], &[("x", 3)]), "10:00:00").reservation();
+    show
+}
+
+/// Whether the seats become BLOCKED, or AVAILABLE.
+fn restock_status(seats: &[&str], status: RestockStatus) -> Restock {
+    let seats = seats.iter().map(|seat| seat_change(seat, Some(status))).collect();
+    Restock { seats, ..restock_seats(&[]) }
+}
+
+/// The changes as a result lists them, sorted: `A-1 v2 RESERVED until 10:10:00`, and for a line on
+/// hand, available and reserved.
+fn listed(ran: &Ran) -> Vec<String> {
+    let Changes::Listed(states) = decide::listed(&ran.changes) else { panic!("not listed") };
+    let text = |state: &ItemState| match state {
+        ItemState::Seat { seat_number, version, status, reserved_until: None } => {
+            format!("{seat_number} v{version} {status}")
+        }
+        ItemState::Seat { seat_number, version, status, reserved_until: Some(until) } => {
+            format!("{seat_number} v{version} {status} until {}", until.strftime("%H:%M:%S"))
+        }
+        ItemState::Line { sku, version, on_hand, available, reserved } => {
+            format!("{sku} v{version} {on_hand} {available} {reserved}")
+        }
+    };
+    let mut texts: Vec<String> = states.iter().map(text).collect();
+    texts.sort();
+    texts
 }
 
 fn version_of(items: &crate::world::Items, change: &Change) -> u64 {

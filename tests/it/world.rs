@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use inventory_worker::{
     decide::{self, Change, ItemKey, Limits, State, Verdict},
     domain::{
-        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, LineChange,
-        LineKey, OrderLine, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId,
-        Reserve, Restock, RestockMode, RestockStatus, Seat, SeatChange, SeatKey, SeatNumber, Sku,
-        StockLevel, Timestamp, UserId,
+        Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, Extend, Fulfil,
+        Goods, Holdings, LineChange, LineKey, Modify, OrderLine, Outcome, PoolId, Rejection,
+        RejectionCode, Reservation, ReservationId, Reserve, Restock, RestockMode, RestockStatus,
+        Seat, SeatChange, SeatKey, SeatNumber, Sku, StockLevel, Timestamp, UserId,
     },
 };
 use uuid::Uuid;
@@ -99,8 +99,19 @@ impl World {
 
     /// Decides a command.
     pub fn run(&mut self, pool: &PoolId, action: Action, now: Timestamp) -> Ran {
+        self.run_by(pool, action, None, now)
+    }
+
+    /// Decides a command with an `expirytime`.
+    pub fn run_by(
+        &mut self,
+        pool: &PoolId,
+        action: Action,
+        deadline: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Ran {
         self.commands += 1;
-        let command = command(self.commands, pool, action);
+        let command = Command { deadline, ..command(self.commands, pool, action) };
         let verdict = decide::decide(&mut self.state, &command, &self.limits, now)
             .unwrap_or_else(|error| panic!("{command:?} at {now}: {error}"));
         Ran { command, verdict, changes: self.state.take_changes() }
@@ -184,9 +195,16 @@ pub fn reservation_id(count: u32) -> ReservationId {
 
 /// The items a verdict on a reservation of event 42 depends on if it has lost these seats.
 pub fn read_dependencies(count: u32, lost: &[&str]) -> Vec<ItemKey> {
+    dependencies(count, lost, &[])
+}
+
+/// The items a verdict on a reservation of event 42 depends on if these seats and lines forbid it.
+pub fn dependencies(count: u32, seats: &[&str], skus: &[&str]) -> Vec<ItemKey> {
     let seat = |seat: &&str| ItemKey::Seat(SeatKey { event_id: 42, number: number(seat) });
+    let line = |name: &&str| ItemKey::Line(LineKey { pool: event(42), sku: sku(name) });
     let reservation = ItemKey::Reservation(reservation_id(count));
-    std::iter::once(reservation).chain(lost.iter().map(seat)).collect()
+    let items = seats.iter().map(seat).chain(skus.iter().map(line));
+    std::iter::once(reservation).chain(items).collect()
 }
 
 pub fn number(seat: &str) -> SeatNumber {
@@ -226,6 +244,32 @@ pub fn reserve(id: u32, by: &str, seats: &[&str], lines: &[(&str, u64)]) -> Rese
 
 pub fn confirm(id: u32, booked: &str) -> Confirm {
     Confirm::new(reservation_id(id), booking(booked))
+}
+
+/// A confirm whose goods stay.
+pub fn confirm_stay(id: u32, booked: &str) -> Confirm {
+    Confirm { goods: Goods::Stay, ..confirm(id, booked) }
+}
+
+/// A confirm of a hold that may have run out.
+pub fn confirm_late(id: u32, booked: &str) -> Confirm {
+    Confirm { allow_expired: true, ..confirm(id, booked) }
+}
+
+pub fn fulfil(id: u32) -> Fulfil {
+    Fulfil { reservation_id: reservation_id(id), user_id: None }
+}
+
+pub fn extend(id: u32, hold_seconds: u32) -> Extend {
+    Extend { reservation_id: reservation_id(id), hold_seconds, user_id: None }
+}
+
+pub fn holdings(seats: &[&str], lines: &[(&str, u64)]) -> Holdings {
+    Holdings { seats: numbers(seats), lines: quantities(lines) }
+}
+
+pub fn modify(id: u32, add: Holdings, remove: Holdings) -> Modify {
+    Modify { reservation_id: reservation_id(id), add, remove, user_id: None }
 }
 
 pub fn cancel(id: u32) -> Cancel {

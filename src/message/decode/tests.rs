@@ -184,7 +184,9 @@ fn the_decoder_asks_for_exactly_the_fields_the_schema_describes() {
             "data": {
                 "event_id": 42, "user_id": "u", "booking_id": "b", "mode": "set",
                 "reservation_id": "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90",
-                "seats": [seat], "lines": [line],
+                "seats": [seat], "lines": [line], "hold_seconds": 600,
+                "add": {"seats": ["A"], "lines": [line]},
+                "remove": {"seats": ["B"], "lines": [{"sku": "S-2", "quantity": 1}]},
             }
         });
         asked::take();

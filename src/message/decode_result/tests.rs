@@ -139,7 +139,8 @@ fn valid() -> Value {
             "command": {"source": "/s", "id": "1", "type": "t", "sequence": "1"},
             "event_id": 42,
             "reservation": {
-                "reservation_id": "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90", "user_id": "u",
+                "reservation_id": "9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90",
+                "source": "/services/booking", "user_id": "u",
                 "status": "ACTIVE", "version": 1, "seats": ["A-1"],
                 "lines": [{"sku": "GA", "quantity": 1}],
                 "created_at": ENDED, "expires_at": ENDED,

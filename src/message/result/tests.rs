@@ -62,12 +62,13 @@ fn a_result_is_written_as_the_contract_shows_it() {
     let publication = encode_result(&ResultMessage { traceparent: Some(&trace), ..result });
     assert_eq!(publication.id, key.result_id());
     assert_eq!(publication.group, group);
-    insta::assert_snapshot!(publication.body, @r##"{"specversion":"1.0","id":"adca3e26-1718-52bf-818d-cd2c19e25fd9","source":"/inventory-worker","type":"inventory.reserved.v1","subject":"event#42","time":"2026-11-22T10:00:00.123Z","datacontenttype":"application/json","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","tracestate":"congo=t61rcWkgMzE","data":{"command":{"source":"/services/booking","id":"018f","type":"inventory.reserve.v1","sequence":"18870266134159999232"},"event_id":42,"reservation":{"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90","user_id":"u-7","status":"ACTIVE","version":1,"seats":["A-1"],"lines":[],"created_at":"2026-11-22T10:00:00Z","expires_at":"2026-11-22T10:10:00Z"}}}"##);
+    insta::assert_snapshot!(publication.body, @r##"{"specversion":"1.0","id":"adca3e26-1718-52bf-818d-cd2c19e25fd9","source":"/inventory-worker","type":"inventory.reserved.v1","subject":"event#42","time":"2026-11-22T10:00:00.123Z","datacontenttype":"application/json","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","tracestate":"congo=t61rcWkgMzE","data":{"command":{"source":"/services/booking","id":"018f","type":"inventory.reserve.v1","sequence":"18870266134159999232"},"event_id":42,"reservation":{"reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90","source":"/services/booking","user_id":"u-7","status":"ACTIVE","version":1,"seats":["A-1"],"lines":[],"created_at":"2026-11-22T10:00:00Z","expires_at":"2026-11-22T10:10:00Z"}}}"##);
     assert_eq!(
         publication.attributes,
         BTreeMap::from([
             ("command_source", "/services/booking".to_owned()),
             ("event_id", "42".to_owned()),
+            ("reservation_source", "/services/booking".to_owned()),
             ("traceparent", trace.to_string()),
             ("tracestate", "congo=t61rcWkgMzE".to_owned()),
             ("type", "inventory.reserved.v1".to_owned()),

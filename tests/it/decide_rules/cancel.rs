@@ -1,19 +1,13 @@
 use inventory_worker::domain::{
-    Action, Cancel, ON_HAND_MAX, Outcome, RejectedLine, RejectionCode, Reservation,
-    ReservationStatus,
+    Action, Cancel, Goods, ON_HAND_MAX, Outcome, RejectedLine, RejectionCode, Reservation,
+    ReservationStatus, RestockStatus,
 };
 
-use super::{Show, held};
+use super::{Show, held, listed, reserved};
 use crate::world::{
-    at, cancel, confirm, event, expire, refund, reservation_id, reserve, sku, store, user,
+    at, cancel, confirm, confirm_stay, event, expire, fulfil, read_dependencies, refund,
+    reservation_id, reserve, sku, store, user,
 };
-
-/// Ann's reservation 1: and three of `x`, from 10:00 to 10:10.
-fn reserved() -> Show {
-    let mut show = Show::new();
-    show.reserve(reserve(1, "ann", &["A-1", "A-2"], &[("x", 3)]), "10:00:00").reservation();
-    show
-}
 
 fn confirmed() -> Show {
     let mut show = reserved();
@@ -131,6 +125,67 @@ fn a_refund_that_would_take_on_hand_beyond_its_bound_is_refused_naming_every_lin
     show.cancel(refund(1), "10:06:00").reservation();
     assert_eq!(show.line("x").on_hand(), ON_HAND_MAX);
     assert_eq!(show.line("y").on_hand(), ON_HAND_MAX);
+}
+
+#[test]
+fn the_seats_of_an_event_that_is_called_off_become_blocked() {
+    let blocked = |cancel| Cancel { seats_to: RestockStatus::Blocked, ..cancel };
+    let mut show = reserved();
+    let ran = show.cancel(blocked(cancel(1)), "10:05:00");
+    assert_eq!(listed(&ran), ["A-1 v3 BLOCKED", "A-2 v3 BLOCKED", "x v3 10 10 0"]);
+    let mut show = confirmed();
+    let ran = show.cancel(blocked(refund(1)), "10:06:00");
+    assert_eq!(listed(&ran), ["A-1 v4 BLOCKED", "A-2 v4 BLOCKED", "x v4 10 10 0"]);
+    let ran = show.reserve(reserve(2, "ben", &["A-1"], &[]), "10:07:00");
+    assert_eq!(ran.code(), RejectionCode::SeatsUnavailable);
+}
+
+#[test]
+fn a_cancel_blocks_only_what_is_still_its_own() {
+    let mut show = reserved();
+    show.reserve(reserve(2, "ben", &["A-1"], &[]), "10:10:00").reservation();
+    let blocked = Cancel { seats_to: RestockStatus::Blocked, ..cancel(1) };
+    let ran = show.cancel(blocked, "10:11:00");
+    assert_eq!(ran.verdict.read_dependencies, &read_dependencies(1, &["A-1"])[1..]);
+    assert_eq!(show.seat("A-1").occupancy, held(2, "ben", at("10:20:00")));
+    assert_eq!(show.status("A-2"), "BLOCKED");
+}
+
+#[test]
+fn a_refund_of_committed_goods_puts_them_back_on_sale_and_on_hand_stays() {
+    let mut show = reserved();
+    show.confirm(confirm_stay(1, "b-1"), "10:05:00").reservation();
+    assert_eq!(show.cancel(cancel(1), "10:06:00").code(), RejectionCode::ReservationConfirmed);
+    let ran = show.cancel(refund(1), "10:06:00");
+    assert_eq!(listed(&ran), ["A-1 v4 AVAILABLE", "A-2 v4 AVAILABLE", "x v4 10 10 0"]);
+    assert_eq!(show.stock("x"), [10, 0, 0]);
+    assert_eq!(ran.reservation().goods, Some(Goods::Stay));
+}
+
+#[test]
+fn a_refund_after_the_fulfil_brings_the_goods_back_once() {
+    let mut show = reserved();
+    show.confirm(confirm_stay(1, "b-1"), "10:05:00").reservation();
+    show.fulfil(fulfil(1), "10:06:00").reservation();
+    assert_eq!(show.line("x").on_hand(), 7);
+    let ran = show.cancel(cancel(1), "10:07:00");
+    assert_eq!(ran.code(), RejectionCode::ReservationFulfilled);
+    let ran = show.cancel(refund(1), "10:07:00");
+    assert_eq!((ran.reservation().version, show.stock("x")), (4, [10, 0, 0]));
+    assert_eq!(ran.reservation().fulfilled_at, Some(at("10:06:00")));
+    for again in [cancel(1), refund(1)] {
+        assert_eq!(show.cancel(again, "10:08:00").code(), RejectionCode::ReservationCancelled);
+    }
+}
+
+#[test]
+fn a_refund_of_committed_goods_meets_no_bound_since_they_are_on_hand_already() {
+    let mut show = reserved();
+    show.confirm(confirm_stay(1, "b-1"), "10:05:00").reservation();
+    show.plant_line("x", ON_HAND_MAX - 3, 0);
+    assert_eq!(show.line("x").on_hand(), ON_HAND_MAX);
+    show.cancel(refund(1), "10:06:00").reservation();
+    assert_eq!(show.stock("x"), [ON_HAND_MAX, 0, 0]);
 }
 
 #[test]

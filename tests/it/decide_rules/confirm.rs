@@ -1,19 +1,12 @@
 use inventory_worker::domain::{
-    Action, Confirm, RejectionCode, Reservation, ReservationStatus, SeatState,
+    Action, Confirm, Goods, RejectionCode, Reservation, ReservationStatus, SeatState,
 };
 
-use super::{Show, held};
+use super::{Show, held, listed, reserved};
 use crate::world::{
-    at, booking, cancel, confirm, event, expire, numbers, read_dependencies, reservation_id,
-    reserve, store, user,
+    at, booking, cancel, confirm, confirm_stay, event, expire, numbers, read_dependencies,
+    reservation_id, reserve, store, user,
 };
-
-/// Ann's reservation 1: and three of `x`, from 10:00 to 10:10.
-fn reserved() -> Show {
-    let mut show = Show::new();
-    show.reserve(reserve(1, "ann", &["A-1", "A-2"], &[("x", 3)]), "10:00:00").reservation();
-    show
-}
 
 fn confirm_by(id: u32, booked: &str, by: &str) -> Confirm {
     Confirm { user_id: Some(user(by)), ..confirm(id, booked) }
@@ -28,6 +21,7 @@ fn a_confirm_books_the_seats_and_lets_the_lines_leave_the_building() {
         status: ReservationStatus::Confirmed,
         version: 2,
         booking_id: Some(booking("b-1")),
+        goods: Some(Goods::Leave),
         ..active
     };
     assert_eq!(ran.reservation(), &expected);
@@ -45,6 +39,19 @@ fn a_confirm_books_the_seats_and_lets_the_lines_leave_the_building() {
     assert_eq!(show.figures("x"), (7, 0));
     assert_eq!(show.line("x").on_hand(), 7);
     assert_eq!(show.line("x").version, 3);
+    assert_eq!(listed(&ran), ["A-1 v3 BOOKED", "A-2 v3 BOOKED", "x v3 7 7 0"]);
+}
+
+#[test]
+fn goods_that_stay_are_committed_and_still_on_hand() {
+    let mut show = reserved();
+    let ran = show.confirm(confirm_stay(1, "b-1"), "10:05:00");
+    assert_eq!(ran.reservation().goods, Some(Goods::Stay));
+    assert_eq!(ran.reservation().fulfilled_at, None);
+    assert_eq!((show.stock("x"), show.line("x").on_hand()), ([7, 0, 3], 10));
+    assert_eq!(listed(&ran), ["A-1 v3 BOOKED", "A-2 v3 BOOKED", "x v3 10 7 0"]);
+    let ran = show.reserve(reserve(2, "ben", &[], &[("x", 8)]), "10:06:00");
+    assert_eq!(ran.code(), RejectionCode::InsufficientStock, "what is committed is not for sale");
 }
 
 #[test]

@@ -1,14 +1,7 @@
 use inventory_worker::domain::{Action, Outcome, RejectionCode, Reservation, ReservationStatus};
 
-use super::{Show, held};
+use super::{Show, held, reserved};
 use crate::world::{at, cancel, confirm, event, expire, reservation_id, reserve};
-
-/// Ann's reservation 1: and three of `x`, from 10:00 to 10:10.
-fn reserved() -> Show {
-    let mut show = Show::new();
-    show.reserve(reserve(1, "ann", &["A-1", "A-2"], &[("x", 3)]), "10:00:00").reservation();
-    show
-}
 
 #[test]
 fn an_expire_gives_back_a_hold_from_its_very_end_and_not_before() {

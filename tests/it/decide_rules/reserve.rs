@@ -5,10 +5,10 @@ use inventory_worker::{
     },
 };
 
-use super::{EVENT, Show, held};
+use super::{EVENT, Show, held, listed};
 use crate::world::{
-    at, cancel, confirm, event, expire, numbers, quantities, reservation_id, reserve,
-    restock_lines, sku, store, user,
+    at, cancel, confirm, confirm_stay, event, expire, extend, fulfil, holdings, modify, numbers,
+    quantities, refund, reservation_id, reserve, restock_lines, sku, store, user,
 };
 
 fn short(name: &str, requested: u64, available: i64) -> RejectedLine {
@@ -224,6 +224,31 @@ fn a_hold_that_ran_out_is_taken_over_from_its_very_end() {
     assert_eq!(show.seat("A-2").occupancy, held(1, "ann", at("10:10:00")));
     let old = show.world.items().reservations[&reservation_id(1)].clone();
     assert_eq!((old.status, old.version), (ReservationStatus::Active, 1));
+}
+
+#[test]
+fn a_reservation_keeps_the_source_of_the_command_that_made_it() {
+    let mut show = Show::new();
+    let reserved = show.reserve(reserve(1, "ann", &["A-1"], &[("x", 1)]), "10:00:00");
+    let source = reserved.command.key.source.clone();
+    assert_eq!(reserved.reservation().source, source);
+    let extended = show.extend(extend(1, 900), "10:01:00");
+    let modified = show.modify(modify(1, holdings(&["A-2"], &[]), holdings(&[], &[])), "10:02:00");
+    let confirmed = show.confirm(confirm_stay(1, "b-1"), "10:03:00");
+    let fulfilled = show.fulfil(fulfil(1), "10:04:00");
+    let cancelled = show.cancel(refund(1), "10:05:00");
+    for ran in [extended, modified, confirmed, fulfilled, cancelled] {
+        assert_eq!(ran.reservation().source, source);
+    }
+}
+
+#[test]
+fn the_changes_are_every_seat_and_line_in_the_state_they_were_left_in() {
+    let mut show = Show::new();
+    let ran = show.reserve(reserve(1, "ann", &["A-2", "A-1"], &[("x", 3)]), "10:00:00");
+    let changes =
+        ["A-1 v2 RESERVED until 10:10:00", "A-2 v2 RESERVED until 10:10:00", "x v2 10 7 3"];
+    assert_eq!(listed(&ran), changes);
 }
 
 #[test]

@@ -93,11 +93,11 @@ fn a_seat_that_is_held_or_booked_is_left_alone_even_when_its_hold_has_run_out() 
     show.reserve(reserve(2, "ann", &["A-2"], &[]), "10:00:00");
     show.confirm(confirm(2, "b"), "10:00:01");
     let (held, booked) = (show.seat("A-1"), show.seat("A-2"));
-    let block = |name: &str| SeatChange {
-        price: Some("1.00".parse().unwrap()),
-        ..seat_change(name, Some(RestockStatus::Blocked))
-    };
-    let ran = show.restock(seats(&[block("A-2"), block("A-3"), block("A-1")]), "12:00:00");
+    let price = Some("1.00".parse().unwrap());
+    let change = |name: &str, status| SeatChange { price, ..seat_change(name, status) };
+    let on_sale = change("A-1", Some(RestockStatus::Available));
+    let changes = [change("A-2", None), change("A-3", Some(RestockStatus::Blocked)), on_sale];
+    let ran = show.restock(seats(&changes), "12:00:00");
     let expected = RestockSummary {
         seats_applied: 1,
         seats_skipped: 2,
@@ -106,7 +106,7 @@ fn a_seat_that_is_held_or_booked_is_left_alone_even_when_its_hold_has_run_out() 
     };
     assert_eq!(summary(&ran), &expected);
     assert_eq!((show.seat("A-1"), show.seat("A-2")), (held, booked));
-    assert_eq!(show.status("A-3"), "BLOCKED");
+    assert_eq!((show.status("A-3"), show.seat("A-3").details.price), ("BLOCKED", price));
 }
 
 #[test]

@@ -52,6 +52,7 @@ pub fn of_their_seats() -> Vec<Tampered> {
                 reservation.status = ReservationStatus::Active;
                 reservation.version = 1;
                 reservation.booking_id = None;
+                reservation.goods = None;
             },
         ),
     ]
