@@ -1,3 +1,5 @@
+mod send_producers;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use clap::CommandFactory as _;

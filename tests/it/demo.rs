@@ -83,7 +83,7 @@ async fn the_demo_prints_its_summary_as_one_line_of_json_and_ends_with_0() {
 }
 
 /// A running `dev`, killed when dropped.
-struct Dev {
+pub struct Dev {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
@@ -92,11 +92,16 @@ struct Dev {
 
 impl Dev {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_inventory-worker"))
             .args(["dev", "--admin-port", "0"])
             .args(arguments)
             .env("RUST_LOG", "off")
             .env_remove("INVENTORY_DATA")
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -108,23 +113,28 @@ impl Dev {
         Self { child, stdin, lines, complaints }
     }
 
-    fn post(&mut self, line: &str) {
+    pub fn post(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// The next result of that command.
-    fn result_of(&self, id: &str) -> Value {
+    pub fn result_of(&self, id: &str) -> Value {
+        self.result_where(|of| of == id)
+    }
+
+    /// The next result of a command with such an id.
+    pub fn result_where(&self, is_it: impl Fn(&str) -> bool) -> Value {
         loop {
             let line = self.lines.recv_timeout(PATIENCE).unwrap();
             let result: Value = serde_json::from_str(&line).unwrap();
-            if result["data"]["command"]["id"] == id {
+            if result["data"]["command"]["id"].as_str().is_some_and(&is_it) {
                 return result;
             }
         }
     }
 
     /// Stops it; returns its exit code.
-    fn stop(&mut self) -> Option<i32> {
+    pub fn stop(&mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         self.child.wait().unwrap().code()

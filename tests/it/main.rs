@@ -20,6 +20,8 @@ mod dlq;
 mod documents;
 mod manifests;
 mod monitoring;
+#[cfg(feature = "embedded")]
+mod producers;
 mod rights;
 mod schemas;
 #[cfg(feature = "embedded")]

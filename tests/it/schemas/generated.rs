@@ -3,7 +3,8 @@
 use inventory_worker::{
     domain::{CommandType, Digest, Outcome},
     message::{
-        RESULT_BYTES_MAX, ResultMessage, decode, default_group, encode_command, encode_result,
+        RESULT_BYTES_MAX, ResultMessage, decode, decode_result, default_group, encode_command,
+        encode_result,
     },
 };
 use proptest::{option, prelude::*};
@@ -72,6 +73,12 @@ proptest! {
         prop_assert!(publication.bytes() <= RESULT_BYTES_MAX);
         prop_assert_eq!(&message["id"], &publication.id.to_string());
         prop_assert_eq!(message["type"].as_str(), publication.attributes.get("type").map(String::as_str));
+        let read = decode_result(&publication.body)
+            .map_err(|wrong| TestCaseError::fail(format!("{wrong}: {}", publication.body)))?;
+        prop_assert_eq!(&read.changes, &changes);
+        let source = outcome.reservation().map(|reservation| reservation.source.as_str());
+        prop_assert_eq!(publication.attributes.get("reservation_source").map(String::as_str), source);
+        prop_assert_eq!(read.outcome.reservation().map(|read| read.source.as_str()), source);
         let subject = message["subject"].as_str().map(str::to_owned);
         prop_assert_eq!(subject, pool_is_known.then(|| pool.to_string()));
     }
