@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 
 use inventory_worker::{
     decide::{
-        AppliedEntries, DecideError, InapplicableLine, ItemKey, Limits, RestockEntries,
-        apply_entries,
+        AppliedEntries, DecideError, InapplicableLine, Limits, RestockEntries, apply_entries,
     },
-    domain::{Outcome, RejectionCode, RestockSummary, SeatKey, SeatNumber, Timestamp},
+    domain::{Outcome, RejectionCode, RestockSummary, Timestamp},
 };
 use proptest::{
     prelude::*,
@@ -25,8 +24,9 @@ use crate::world::{Items, Ran, World, command, state_of};
 use history::{Plain, Step};
 use model::Model;
 
-/// The operator's limit in the random worlds.
+/// The operator's limits in the random worlds.
 pub const HOLD_SECONDS_MAX: u32 = 20;
+pub const HOLD_TOTAL_SECONDS_MAX: u32 = 30;
 pub const ENTRIES_MAX: usize = 4;
 
 /// A command of a history with its effects.
@@ -53,6 +53,7 @@ pub fn play(
     let mut world = World::empty(translate::universe());
     world.limits = Limits {
         hold_seconds_max: HOLD_SECONDS_MAX,
+        hold_total_seconds_max: HOLD_TOTAL_SECONDS_MAX,
         reserve_entries_max: ENTRIES_MAX,
         ..Limits::default()
     };
@@ -71,7 +72,8 @@ pub fn play(
         let expected = model.decide(&plain);
         let (pool, action) = translate::command(&plain);
         let now = translate::time(plain.now_ms);
-        let ran = world.run(&pool, action, now);
+        let deadline = plain.deadline_ms.map(translate::time);
+        let ran = world.run_by(&pool, action, deadline, now);
         let after = world.items();
         let decided = Decided { plain, now, ran, before, after, expected, model: model.clone() };
         each(&decided).map_err(|error| format!("{error}\nafter\n{reported}"))?;
@@ -79,34 +81,10 @@ pub fn play(
     Ok(())
 }
 
-/// Items that the verdict depends on without changing them: the seats that the reservation has
-/// lost, and the reservation itself if it is unchanged.
-fn read_dependencies(decided: &Decided) -> Vec<ItemKey> {
-    let (id, rejected) = match (&decided.expected, &decided.ran.verdict.outcome) {
-        (model::Expected::Rejected { read_dependencies: Some(id), .. }, _) => {
-            (crate::world::reservation_id(*id), true)
-        }
-        (_, Outcome::Cancelled { reservation, .. } | Outcome::Expired { reservation }) => {
-            (reservation.reservation_id, false)
-        }
-        _ => return Vec::new(),
-    };
-    let reservation = &decided.before.reservations[&id];
-    let event_id = reservation.pool.event_id().unwrap_or_default();
-    let key = |number: &SeatNumber| SeatKey { event_id, number: number.clone() };
-    let seats = reservation.seats.iter().map(key);
-    let lost = seats.filter(|key| decided.before.seats[key].occupancy.reservation_id() != Some(id));
-    rejected
-        .then_some(ItemKey::Reservation(id))
-        .into_iter()
-        .chain(lost.map(ItemKey::Seat))
-        .collect()
-}
-
 fn agrees_with_the_model(decided: &Decided) -> Result<(), String> {
     let verdict = &decided.ran.verdict;
     translate::compare(&verdict.outcome, &decided.expected, &decided.model)?;
-    let read_dependencies = read_dependencies(decided);
+    let read_dependencies = translate::rests_on(&decided.expected, decided.plain.pool);
     if verdict.read_dependencies != read_dependencies {
         return Err(format!(
             "rests on {:?}, expected {read_dependencies:?}",
@@ -135,7 +113,7 @@ proptest! {
 #[test]
 fn the_histories_meet_every_outcome_and_every_rejection() {
     let mut met: BTreeMap<&'static str, u32> = BTreeMap::new();
-    let mut takeovers = 0;
+    let (mut resting, mut late, mut withheld) = (0, 0, 0);
     let mut runner = TestRunner::deterministic();
     for _ in 0..100 {
         let steps = history::histories().new_tree(&mut runner).unwrap().current();
@@ -146,7 +124,9 @@ fn the_histories_meet_every_outcome_and_every_rejection() {
                 other => other.result_type(),
             };
             *met.entry(name).or_default() += 1;
-            takeovers += u32::from(!verdict.read_dependencies.is_empty());
+            resting += u32::from(!verdict.read_dependencies.is_empty());
+            late += u32::from(is_late(decided));
+            withheld += u32::from(decided.after.seats.values().any(|seat| seat.withheld));
             Ok(())
         })
         .unwrap();
@@ -157,12 +137,29 @@ fn the_histories_meet_every_outcome_and_every_rejection() {
         RejectionCode::CommandIdReused,
     ];
     let codes = RejectionCode::ALL.into_iter().filter(|code| !decided_elsewhere.contains(code));
-    let types = ["reserved", "confirmed", "cancelled", "expired", "restocked"];
+    let types = [
+        "reserved",
+        "extended",
+        "modified",
+        "confirmed",
+        "fulfilled",
+        "cancelled",
+        "expired",
+        "restocked",
+    ];
     let types = types.map(|word| format!("inventory.{word}.v1"));
     for name in codes.map(|code| code.as_str().to_owned()).chain(types) {
         assert!(met.get(name.as_str()).is_some_and(|count| *count >= 3), "{name} in {met:?}");
     }
-    assert!(takeovers >= 10, "{takeovers} confirms met a seat taken over");
+    assert!(resting >= 10, "{resting} verdicts rested on what they did not change");
+    assert!(late >= 10, "{late} confirms were late");
+    assert!(withheld >= 10, "a seat was withheld at {withheld} commands");
+}
+
+/// A confirm of a hold that had run out or expired.
+fn is_late(decided: &Decided) -> bool {
+    let Outcome::Confirmed { reservation } = &decided.ran.verdict.outcome else { return false };
+    reservation.expires_at <= decided.now && !decided.ran.changes.is_empty()
 }
 
 /// The stock before, the restock, and where it is split.

@@ -1,8 +1,10 @@
 //! Random commands over a small world, in plain numbers so that a shrunk history reads well.
 
-use proptest::{collection::vec, option, prelude::*, sample::subsequence};
+mod strategies;
 
-use super::model::{BOUND, Model};
+use super::model::Model;
+
+pub use strategies::{histories, large_restock};
 
 /// Two events and a store.
 pub const POOLS: u8 = 3;
@@ -21,17 +23,42 @@ pub const RESERVATIONS: u32 = 80;
 #[derive(Clone, Debug)]
 pub struct Plain {
     pub now_ms: i64,
+    /// Its `expirytime`.
+    pub deadline_ms: Option<i64>,
     pub pool: u8,
     pub ask: Ask,
 }
 
+/// Seats and lines, as (SKU, quantity).
+#[derive(Clone, Debug, Default)]
+pub struct Things {
+    pub seats: Vec<u8>,
+    pub lines: Vec<(u8, i64)>,
+}
+
+impl Things {
+    pub fn count(&self) -> usize {
+        self.seats.len() + self.lines.len()
+    }
+}
+
+/// How a confirm wants its goods, and whether it may be late.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    pub stays: bool,
+    pub late: bool,
+}
+
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Reserve { id: u32, user: u8, seats: Vec<u8>, lines: Vec<(u8, i64)>, hold_s: Option<u32> },
-    Confirm { id: u32, booking: u8, user: Option<u8> },
-    Cancel { id: u32, user: Option<u8>, refund: bool },
+    Reserve { id: u32, user: u8, things: Things, hold_s: Option<u32> },
+    Extend { id: u32, user: Option<u8>, hold_s: u32 },
+    Modify { id: u32, user: Option<u8>, add: Things, remove: Things },
+    Confirm { id: u32, user: Option<u8>, booking: u8, how: How },
+    Fulfil { id: u32, user: Option<u8> },
+    Cancel { id: u32, user: Option<u8>, refund: bool, block: bool },
     Expire { id: u32 },
-    Restock { seats: Vec<SeatAsk>, add: bool, lines: Vec<(u8, i64)>, as_of_ms: Option<i64> },
+    Restock { seats: Vec<SeatAsk>, add: bool, lines: Vec<LineAsk>, as_of_ms: Option<i64> },
 }
 
 #[derive(Clone, Debug)]
@@ -43,10 +70,19 @@ pub struct SeatAsk {
     pub on_sale: Option<bool>,
 }
 
+#[derive(Clone, Debug)]
+pub struct LineAsk {
+    pub sku: u8,
+    pub quantity: i64,
+    pub version: Option<u64>,
+}
+
 /// A step of a history, which refers to reservations relatively ("the latest").
 #[derive(Clone, Debug)]
 pub struct Step {
     pub time: Time,
+    /// How long after the step its `expirytime` is; negative if that has passed.
+    pub deadline: Option<i64>,
     pub what: What,
 }
 
@@ -62,7 +98,7 @@ pub enum Time {
 /// A reservation.
 #[derive(Clone, Debug)]
 pub enum Which {
-    /// The one made that many before the latest.
+    /// The one made that many before the latest, from the latest on again.
     Recent(usize),
     /// One that was never made.
     Unknown,
@@ -76,14 +112,40 @@ pub enum Who {
     Someone(u8),
 }
 
+/// The reservation of a command, whether it names another pool, and its sender.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub of: Which,
+    pub elsewhere: bool,
+    pub who: Who,
+}
+
+/// What a modify removes, by place in what is held.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    pub seats: Vec<usize>,
+    /// Places of lines, and quantities.
+    pub lines: Vec<(usize, i64)>,
+    /// A seat whether it is held or not.
+    pub seat: Option<u8>,
+}
+
+/// The `expected_version` of a line.
+#[derive(Clone, Debug)]
+pub enum Version {
+    Any,
+    Right,
+    TooHigh,
+    MustNotExist,
+}
+
 #[derive(Clone, Debug)]
 pub enum What {
     Reserve {
         pool: u8,
         again: Option<Which>,
         user: u8,
-        seats: Vec<u8>,
-        lines: Vec<(u8, i64)>,
+        things: Things,
         hold_s: Option<u32>,
     },
     /// Reserves the seats of another reservation.
@@ -91,28 +153,42 @@ pub enum What {
         of: Which,
         user: u8,
     },
+    Extend {
+        target: Target,
+        hold_s: u32,
+    },
+    Modify {
+        target: Target,
+        add: Things,
+        remove: Removal,
+    },
     Confirm {
-        of: Which,
-        elsewhere: bool,
+        target: Target,
         booking: u8,
-        who: Who,
+        how: How,
+    },
+    Fulfil {
+        target: Target,
     },
     Cancel {
-        of: Which,
-        elsewhere: bool,
-        who: Who,
+        target: Target,
         refund: bool,
+        block: bool,
     },
     Expire {
-        of: Which,
-        elsewhere: bool,
+        target: Target,
     },
     Restock {
         pool: u8,
         seats: Vec<SeatAsk>,
         add: bool,
-        lines: Vec<(u8, i64)>,
+        lines: Vec<(u8, i64, Version)>,
         age_ms: Option<i64>,
+    },
+    /// Says of the seats of a reservation whether they are on sale.
+    Report {
+        of: Which,
+        on_sale: bool,
     },
 }
 
@@ -123,10 +199,10 @@ pub fn opening(pool: u8) -> Plain {
     let ask = Ask::Restock {
         seats: (0..seats).map(seat).collect(),
         add: false,
-        lines: (0..SKUS - 1).map(|sku| (sku, 10)).collect(),
+        lines: (0..SKUS - 1).map(|sku| LineAsk { sku, quantity: 10, version: None }).collect(),
         as_of_ms: None,
     };
-    Plain { now_ms: 0, pool, ask }
+    Plain { now_ms: 0, deadline_ms: None, pool, ask }
 }
 
 impl Step {
@@ -139,193 +215,136 @@ impl Step {
                 .get(&id_of(which, model))
                 .map_or(now_ms, |found| found.expires_ms + beyond_ms),
         };
-        let (pool, ask) = match self.what.clone() {
-            What::Reserve { pool, again, user, seats, lines, hold_s } => {
-                let seats = if pool == STORE { Vec::new() } else { seats };
-                let lines = if seats.is_empty() && lines.is_empty() { vec![(0, 1)] } else { lines };
-                let id = again.map_or(model.made.len() as u32, |which| id_of(&which, model));
-                (pool, Ask::Reserve { id, user, seats, lines, hold_s })
-            }
-            What::TakeOver { of, user } => {
-                let found = model.reservations.get(&id_of(&of, model));
-                let (pool, seats) =
-                    found.map_or((0, vec![0]), |found| (found.pool, found.seats.clone()));
-                let lines = if seats.is_empty() { vec![(0, 1)] } else { Vec::new() };
-                let id = model.made.len() as u32;
-                (pool, Ask::Reserve { id, user, seats, lines, hold_s: None })
-            }
-            What::Confirm { of, elsewhere, booking, who } => {
-                let (pool, id, user) = named(model, &of, elsewhere, &who);
-                (pool, Ask::Confirm { id, booking, user })
-            }
-            What::Cancel { of, elsewhere, who, refund } => {
-                let (pool, id, user) = named(model, &of, elsewhere, &who);
-                (pool, Ask::Cancel { id, user, refund })
-            }
-            What::Expire { of, elsewhere } => {
-                let (pool, id, _) = named(model, &of, elsewhere, &Who::Nobody);
-                (pool, Ask::Expire { id })
-            }
-            What::Restock { pool, seats, add, lines, age_ms } => {
-                let seats = if pool == STORE { Vec::new() } else { seats };
-                let as_of_ms = age_ms.map(|age_ms| now_ms - age_ms);
-                (pool, Ask::Restock { seats, add, lines, as_of_ms })
-            }
-        };
-        Plain { now_ms, pool, ask }
+        let (pool, ask) = resolve(self.what.clone(), model, now_ms);
+        let deadline_ms = self.deadline.map(|after| now_ms + after);
+        Plain { now_ms, deadline_ms, pool, ask }
     }
+}
+
+fn resolve(what: What, model: &Model, now_ms: i64) -> (u8, Ask) {
+    match what {
+        What::Reserve { pool, again, user, things, hold_s } => {
+            let things = in_pool(pool, things);
+            let id = again.map_or(model.made.len() as u32, |which| id_of(&which, model));
+            (pool, Ask::Reserve { id, user, things, hold_s })
+        }
+        What::TakeOver { of, user } => {
+            let found = model.reservations.get(&id_of(&of, model));
+            let (pool, seats) =
+                found.map_or((0, vec![0]), |found| (found.pool, found.seats.clone()));
+            let things = in_pool(pool, Things { seats, lines: Vec::new() });
+            (pool, Ask::Reserve { id: model.made.len() as u32, user, things, hold_s: None })
+        }
+        What::Extend { target, hold_s } => {
+            let (pool, id, user) = named(model, &target);
+            (pool, Ask::Extend { id, user, hold_s })
+        }
+        What::Modify { target, add, remove } => {
+            let (pool, id, user) = named(model, &target);
+            let (add, remove) = modification(model, (pool, id), add, &remove);
+            (pool, Ask::Modify { id, user, add, remove })
+        }
+        What::Confirm { target, booking, how } => {
+            let (pool, id, user) = named(model, &target);
+            (pool, Ask::Confirm { id, user, booking, how })
+        }
+        What::Fulfil { target } => {
+            let (pool, id, user) = named(model, &target);
+            (pool, Ask::Fulfil { id, user })
+        }
+        What::Cancel { target, refund, block } => {
+            let (pool, id, user) = named(model, &target);
+            (pool, Ask::Cancel { id, user, refund, block })
+        }
+        What::Expire { target } => {
+            let (pool, id, _) = named(model, &target);
+            (pool, Ask::Expire { id })
+        }
+        What::Restock { pool, seats, add, lines, age_ms } => {
+            let seats = if pool == STORE { Vec::new() } else { seats };
+            let as_of_ms = age_ms.map(|age_ms| now_ms - age_ms);
+            let line = |(sku, quantity, version)| line_ask(model, (pool, sku), quantity, &version);
+            let lines = lines.into_iter().map(line).collect();
+            (pool, Ask::Restock { seats, add, lines, as_of_ms })
+        }
+        What::Report { of, on_sale } => {
+            let found = model.reservations.get(&id_of(&of, model));
+            let seat = |seat: &u8| SeatAsk {
+                seat: *seat,
+                section: None,
+                price: Some(0),
+                on_sale: Some(on_sale),
+            };
+            let seats = found.map_or(Vec::new(), |found| found.seats.iter().map(seat).collect());
+            let pool = found.map_or(0, |found| found.pool);
+            (pool, Ask::Restock { seats, add: false, lines: Vec::new(), as_of_ms: None })
+        }
+    }
+}
+
+/// At least one entry, and no seats in a store.
+fn in_pool(pool: u8, things: Things) -> Things {
+    let Things { seats, lines } = things;
+    let seats = if pool == STORE { Vec::new() } else { seats };
+    let lines = if seats.is_empty() && lines.is_empty() { vec![(0, 1)] } else { lines };
+    Things { seats, lines }
+}
+
+/// What a modify adds and removes: nothing twice, and at least one entry.
+fn modification(
+    model: &Model,
+    (pool, id): (u8, u32),
+    add: Things,
+    remove: &Removal,
+) -> (Things, Things) {
+    let mut removed = Things::default();
+    let mut add = if pool == STORE { Things { seats: Vec::new(), ..add } } else { add };
+    if let Some(found) = model.reservations.get(&id) {
+        let seats = remove.seats.iter().filter_map(|place| found.seats.get(*place));
+        removed.seats.extend(seats);
+        for (place, quantity) in &remove.lines {
+            removed.lines.extend(found.lines.get(*place).map(|(sku, _)| (*sku, *quantity)));
+        }
+    }
+    removed.seats.extend(remove.seat.filter(|_| pool != STORE));
+    removed.seats.sort_unstable();
+    removed.seats.dedup();
+    add.seats.retain(|seat| !removed.seats.contains(seat));
+    add.lines.retain(|(sku, _)| removed.lines.iter().all(|(gone, _)| gone != sku));
+    if add.count() + removed.count() == 0 {
+        add.lines.push((0, 1));
+    }
+    (add, removed)
+}
+
+fn line_ask(model: &Model, key: (u8, u8), quantity: i64, version: &Version) -> LineAsk {
+    let actual = model.lines.get(&key).map_or(0, |line| line.version);
+    let version = match version {
+        Version::Any => None,
+        Version::Right => Some(actual),
+        Version::TooHigh => Some(actual + 1),
+        Version::MustNotExist => Some(0),
+    };
+    LineAsk { sku: key.1, quantity, version }
 }
 
 fn id_of(which: &Which, model: &Model) -> u32 {
     match which {
-        Which::Recent(back) if *back < model.made.len() => model.made[model.made.len() - 1 - back],
+        Which::Recent(back) if !model.made.is_empty() => {
+            model.made[model.made.len() - 1 - back % model.made.len()]
+        }
         Which::Recent(_) | Which::Unknown => RESERVATIONS - 1,
     }
 }
 
-fn named(model: &Model, of: &Which, elsewhere: bool, who: &Who) -> (u8, u32, Option<u8>) {
-    let id = id_of(of, model);
+fn named(model: &Model, target: &Target) -> (u8, u32, Option<u8>) {
+    let id = id_of(&target.of, model);
     let found = model.reservations.get(&id);
     let pool = found.map_or(0, |found| found.pool);
-    let user = match who {
+    let user = match &target.who {
         Who::Nobody => None,
         Who::Owner => found.map(|found| found.user),
         Who::Someone(user) => Some(*user),
     };
-    (if elsewhere { (pool + 1) % POOLS } else { pool }, id, user)
-}
-
-/// Around 60 steps.
-pub fn histories() -> impl Strategy<Value = Vec<Step>> {
-    let one = step().prop_map(|step| vec![step]);
-    vec(prop_oneof![20 => one, 1 => late_confirm()], 1..=60)
-        .prop_map(|parts| parts.into_iter().flatten().collect())
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    (time(), what()).prop_map(|(time, what)| Step { time, what })
-}
-
-/// A hold is taken over around its end, and confirmed by a clock that is behind.
-fn late_confirm() -> impl Strategy<Value = Vec<Step>> {
-    (0..6usize, -1..=1i64, 0..USERS, -2..=0i64).prop_map(|(back, over_ms, user, confirm_ms)| {
-        let (before, after) = (Which::Recent(back), Which::Recent(back + 1));
-        let take_over = Step {
-            time: Time::ToEndOf(before.clone(), over_ms),
-            what: What::TakeOver { of: before, user },
-        };
-        let confirm = Step {
-            time: Time::ToEndOf(after.clone(), confirm_ms),
-            what: What::Confirm { of: after, elsewhere: false, booking: 0, who: Who::Nobody },
-        };
-        vec![take_over, confirm]
-    })
-}
-
-fn time() -> impl Strategy<Value = Time> {
-    prop_oneof![
-        4 => Just(Time::By(0)),
-        8 => (1..3_000i64).prop_map(Time::By),
-        2 => (3_000..25_000i64).prop_map(Time::By),
-        3 => (-2_000..0i64).prop_map(Time::By),
-        4 => (which(), -1..=1i64).prop_map(|(which, beyond)| Time::ToEndOf(which, beyond)),
-    ]
-}
-
-fn which() -> impl Strategy<Value = Which> {
-    prop_oneof![30 => (0..6usize).prop_map(Which::Recent), 1 => Just(Which::Unknown)]
-}
-
-fn who() -> impl Strategy<Value = Who> {
-    prop_oneof![
-        4 => Just(Who::Nobody),
-        4 => Just(Who::Owner),
-        1 => (0..USERS).prop_map(Who::Someone),
-    ]
-}
-
-fn elsewhere() -> impl Strategy<Value = bool> {
-    prop::bool::weighted(0.04)
-}
-
-fn pool() -> impl Strategy<Value = u8> {
-    prop_oneof![5 => Just(0), 2 => Just(1), 2 => Just(STORE)]
-}
-
-/// Seats of which the last, which may not exist, is rarely requested.
-fn some_seats() -> impl Strategy<Value = Vec<u8>> {
-    let usual: Vec<u8> = (0..SEATS - 1).collect();
-    let all: Vec<u8> = (0..SEATS).collect();
-    prop_oneof![9 => subsequence(usual, 0..=3), 1 => subsequence(all, 1..=3)].prop_shuffle()
-}
-
-fn some_lines(
-    quantity: impl Strategy<Value = i64> + Clone + 'static,
-) -> impl Strategy<Value = Vec<(u8, i64)>> {
-    let usual: Vec<u8> = (0..SKUS - 1).collect();
-    let all: Vec<u8> = (0..SKUS).collect();
-    prop_oneof![9 => subsequence(usual, 0..=2), 1 => subsequence(all, 1..=3)]
-        .prop_shuffle()
-        .prop_flat_map(move |skus| {
-            let count = skus.len();
-            (Just(skus), vec(quantity.clone(), count))
-        })
-        .prop_map(|(skus, quantities)| skus.into_iter().zip(quantities).collect())
-}
-
-fn some_seat_asks() -> impl Strategy<Value = Vec<SeatAsk>> {
-    let ask = (option::of(0..2u8), option::of(0..2u8), option::of(any::<bool>()));
-    let all: Vec<u8> = (0..SEATS).collect();
-    (subsequence(all, 0..=3).prop_shuffle(), vec(ask, 3)).prop_map(|(seats, asks)| {
-        let ask = |(seat, (section, price, on_sale))| SeatAsk { seat, section, price, on_sale };
-        seats.into_iter().zip(asks).map(ask).collect()
-    })
-}
-
-fn what() -> impl Strategy<Value = What> {
-    let hold = prop_oneof![
-        4 => (1..=20u32).prop_map(Some),
-        2 => Just(None),
-        1 => Just(Some(21)),
-    ];
-    let again = prop_oneof![12 => Just(None), 1 => which().prop_map(Some)];
-    let reserve = (pool(), again, 0..USERS, some_seats(), some_lines(1..6i64), hold).prop_map(
-        |(pool, again, user, seats, lines, hold_s)| What::Reserve {
-            pool,
-            again,
-            user,
-            seats,
-            lines,
-            hold_s,
-        },
-    );
-    let confirm = (which(), elsewhere(), 0..BOOKINGS, who())
-        .prop_map(|(of, elsewhere, booking, who)| What::Confirm { of, elsewhere, booking, who });
-    let cancel = (which(), elsewhere(), who(), any::<bool>())
-        .prop_map(|(of, elsewhere, who, refund)| What::Cancel { of, elsewhere, who, refund });
-    let expire = (which(), elsewhere()).prop_map(|(of, elsewhere)| What::Expire { of, elsewhere });
-    let quantity = prop_oneof![20 => 0..12i64, 1 => (0..3i64).prop_map(|less| BOUND - less)];
-    let age = option::of(0..5_000i64);
-    let restock = (pool(), some_seat_asks(), any::<bool>(), some_lines(quantity), age).prop_map(
-        |(pool, seats, add, lines, age_ms)| What::Restock { pool, seats, add, lines, age_ms },
-    );
-    prop_oneof![8 => reserve, 4 => confirm, 3 => cancel, 3 => expire, 3 => restock]
-}
-
-/// A restock of most of a pool.
-pub fn large_restock() -> impl Strategy<Value = Step> {
-    let ask = (option::of(0..2u8), option::of(0..2u8), option::of(any::<bool>()));
-    let seats: Vec<u8> = (0..SEATS).collect();
-    let skus: Vec<u8> = (0..SKUS).collect();
-    let seats = (subsequence(seats, 2..=SEATS as usize), vec(ask, SEATS as usize));
-    let lines = (subsequence(skus, 2..=SKUS as usize), vec(0..12i64, SKUS as usize));
-    (0..POOLS, seats, lines, any::<bool>(), option::of(0..5_000i64)).prop_map(
-        |(pool, (seats, asks), (skus, quantities), add, age_ms)| {
-            let ask = |(seat, (section, price, on_sale))| SeatAsk { seat, section, price, on_sale };
-            let seats = seats.into_iter().zip(asks).map(ask).collect();
-            let lines = skus.into_iter().zip(quantities).collect();
-            let what = What::Restock { pool, seats, add, lines, age_ms };
-            Step { time: Time::By(1), what }
-        },
-    )
+    (if target.elsewhere { (pool + 1) % POOLS } else { pool }, id, user)
 }

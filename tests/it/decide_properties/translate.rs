@@ -1,15 +1,18 @@
 //! Translates between a history's plain numbers and domain types.
 
-use inventory_worker::domain::{
-    Action, Cancel, Confirm, Expire, Goods, LineChange, LineKey, OrderLine, Outcome, PoolId,
-    RejectedLine, RejectionCode, Reservation, ReservationStatus, Reserve, Restock, RestockMode,
-    RestockStatus, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, SeatState, StockLevel,
-    Timestamp,
+use inventory_worker::{
+    decide::ItemKey,
+    domain::{
+        Action, Cancel, Confirm, Expire, Extend, Fulfil, Goods, Holdings, LineChange, LineKey,
+        Modify, OrderLine, Outcome, PoolId, RejectedLine, RejectionCode, Reservation,
+        ReservationStatus, Reserve, Restock, RestockMode, RestockStatus, RestockSummary, Seat,
+        SeatChange, SeatDetails, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
+    },
 };
 
 use super::{
-    history::{Ask, Plain, RESERVATIONS, SEATS, SKUS},
-    model::{Expected, LineModel, Model, ReservationModel, SeatModel},
+    history::{Ask, LineAsk, Plain, RESERVATIONS, SEATS, SKUS, SeatAsk, Things},
+    model::{self, Expected, Item, LineModel, LineOffence, Model, ReservationModel, SeatModel},
 };
 use crate::world::{Items, Universe, at, booking, event, number, reservation_id, sku, store, user};
 
@@ -57,52 +60,85 @@ fn requests(lines: &[(u8, i64)]) -> Vec<OrderLine> {
     lines.iter().map(request).collect()
 }
 
+fn seat_numbers(seats: &[u8]) -> Vec<SeatNumber> {
+    seats.iter().map(|seat| number(&seat_name(*seat))).collect()
+}
+
+fn holdings(things: &Things) -> Holdings {
+    Holdings { seats: seat_numbers(&things.seats), lines: requests(&things.lines) }
+}
+
 pub fn command(plain: &Plain) -> (PoolId, Action) {
     let owner = |user_number: Option<u8>| user_number.map(|name| user(&user_name(name)));
     let action = match &plain.ask {
-        Ask::Reserve { id, user: by, seats, lines, hold_s } => Action::Reserve(Reserve {
+        Ask::Reserve { id, user: by, things, hold_s } => Action::Reserve(Reserve {
             reservation_id: reservation_id(*id),
             user_id: user(&user_name(*by)),
-            seats: seats.iter().map(|seat| number(&seat_name(*seat))).collect(),
-            lines: requests(lines),
+            seats: seat_numbers(&things.seats),
+            lines: requests(&things.lines),
             hold_seconds: *hold_s,
         }),
-        Ask::Confirm { id, booking: booked, user } => Action::Confirm(Confirm {
+        Ask::Extend { id, user, hold_s } => Action::Extend(Extend {
+            reservation_id: reservation_id(*id),
+            hold_seconds: *hold_s,
+            user_id: owner(*user),
+        }),
+        Ask::Modify { id, user, add, remove } => Action::Modify(Modify {
+            reservation_id: reservation_id(*id),
+            add: holdings(add),
+            remove: holdings(remove),
+            user_id: owner(*user),
+        }),
+        Ask::Confirm { id, user, booking: booked, how } => Action::Confirm(Confirm {
             reservation_id: reservation_id(*id),
             booking_id: booking(&booking_name(*booked)),
             user_id: owner(*user),
-            ..Confirm::new(reservation_id(*id), booking(&booking_name(*booked)))
+            goods: goods(how.stays),
+            allow_expired: how.late,
         }),
-        Ask::Cancel { id, user, refund } => Action::Cancel(Cancel {
+        Ask::Fulfil { id, user } => {
+            Action::Fulfil(Fulfil { reservation_id: reservation_id(*id), user_id: owner(*user) })
+        }
+        Ask::Cancel { id, user, refund, block } => Action::Cancel(Cancel {
             reservation_id: reservation_id(*id),
             user_id: owner(*user),
             reason: None,
             refund: *refund,
-            ..Cancel::new(reservation_id(*id))
+            seats_to: if *block { RestockStatus::Blocked } else { RestockStatus::Available },
         }),
         Ask::Expire { id } => Action::Expire(Expire { reservation_id: reservation_id(*id) }),
         Ask::Restock { seats, add, lines, as_of_ms } => Action::Restock(Restock {
-            seats: seats
-                .iter()
-                .map(|ask| SeatChange {
-                    number: number(&seat_name(ask.seat)),
-                    section: ask.section.map(|name| format!("{name}").parse().unwrap()),
-                    row_number: None,
-                    seat_type: None,
-                    price: ask.price.map(|price| format!("{price}.00").parse().unwrap()),
-                    status: ask.on_sale.map(|on_sale| {
-                        if on_sale { RestockStatus::Available } else { RestockStatus::Blocked }
-                    }),
-                })
-                .collect(),
-            lines: requests(lines).into_iter().map(LineChange::from).collect(),
-            mode: if *add { RestockMode::Add } else { RestockMode::Set },
             as_of: as_of_ms.map(time),
-            reason: None,
-            reference: None,
+            ..Restock::new(
+                seats.iter().map(seat_change).collect(),
+                lines.iter().map(line_change).collect(),
+                if *add { RestockMode::Add } else { RestockMode::Set },
+            )
         }),
     };
     (pool(plain.pool), action)
+}
+
+fn goods(stays: bool) -> Goods {
+    if stays { Goods::Stay } else { Goods::Leave }
+}
+
+fn seat_change(ask: &SeatAsk) -> SeatChange {
+    SeatChange {
+        number: number(&seat_name(ask.seat)),
+        section: ask.section.map(|name| format!("{name}").parse().unwrap()),
+        row_number: None,
+        seat_type: None,
+        price: ask.price.map(|price| format!("{price}.00").parse().unwrap()),
+        status: ask
+            .on_sale
+            .map(|on_sale| if on_sale { RestockStatus::Available } else { RestockStatus::Blocked }),
+    }
+}
+
+fn line_change(ask: &LineAsk) -> LineChange {
+    let expected_version = ask.version;
+    LineChange { expected_version, ..LineChange::new(sku(&sku_name(ask.sku)), ask.quantity) }
 }
 
 /// The model's world in domain types.
@@ -136,10 +172,10 @@ fn reservation(id: u32, found: &ReservationModel) -> Reservation {
             _ => ReservationStatus::Expired,
         },
         version: found.version,
-        seats: found.seats.iter().map(|seat| number(&seat_name(*seat))).collect(),
+        seats: seat_numbers(&found.seats),
         lines: requests(&found.lines),
-        goods: found.booking.map(|_| Goods::Leave),
-        fulfilled_at: None,
+        goods: found.stays.map(goods),
+        fulfilled_at: found.fulfilled_ms.map(time),
         booking_id: found.booking.map(|booked| booking(&booking_name(booked))),
         created_at: time(found.created_ms),
         expires_at: time(found.expires_ms),
@@ -172,7 +208,7 @@ fn seat(model: &Model, found: &SeatModel) -> Seat {
             price: found.price.map(|price| format!("{price}.00").parse().unwrap()),
         },
         occupancy,
-        withheld: false,
+        withheld: found.withheld,
         version: found.version,
         created_at: time(found.created_ms),
         updated_at: time(found.updated_ms),
@@ -183,33 +219,53 @@ fn line(found: &LineModel) -> StockLevel {
     StockLevel {
         available: found.available,
         reserved: found.reserved,
-        committed: 0,
+        committed: found.committed,
         as_of: found.as_of_ms.map(time),
         version: found.version,
         updated_at: time(found.updated_ms),
     }
 }
 
+/// The items that a verdict rests on, in domain types.
+pub fn rests_on(expected: &Expected, pool_number: u8) -> Vec<ItemKey> {
+    let pool = pool(pool_number);
+    let key = |item: &Item| match item {
+        Item::Reservation(id) => ItemKey::Reservation(reservation_id(*id)),
+        Item::Seat(name) => {
+            let (event_id, number) = (pool.event_id().unwrap(), number(&seat_name(*name)));
+            ItemKey::Seat(SeatKey { event_id, number })
+        }
+        Item::Line(name) => {
+            ItemKey::Line(LineKey { pool: pool.clone(), sku: sku(&sku_name(*name)) })
+        }
+    };
+    expected.rests_on.iter().map(key).collect()
+}
+
+fn rejected_line(offence: &LineOffence) -> RejectedLine {
+    match *offence {
+        LineOffence::Quantity(name, requested, available) => {
+            RejectedLine::Quantity { sku: sku(&sku_name(name)), requested, available }
+        }
+        LineOffence::Version(name, expected, actual) => {
+            RejectedLine::Version { sku: sku(&sku_name(name)), expected, actual }
+        }
+    }
+}
+
 /// Whether the outcome is the expected one, except for the wording of its message.
 pub fn compare(outcome: &Outcome, expected: &Expected, model: &Model) -> Result<(), String> {
-    let differs = || Err(format!("expected {expected:?}\ngot {outcome:?}"));
-    match (outcome, expected) {
-        (Outcome::Rejected { rejection }, Expected::Rejected { code, seats, lines, .. }) => {
-            let seats: Vec<_> = seats.iter().map(|seat| number(&seat_name(*seat))).collect();
-            let shortfall =
-                |(name, requested, available): &(u8, i64, i64)| RejectedLine::Quantity {
-                    sku: sku(&sku_name(*name)),
-                    requested: *requested,
-                    available: *available,
-                };
-            let lines: Vec<_> = lines.iter().map(shortfall).collect();
-            let same = word(rejection.code) == *code
-                && rejection.seats == seats
-                && rejection.lines == lines
-                && !rejection.message.is_empty();
-            if same { Ok(()) } else { differs() }
+    let same = match (outcome, &expected.what) {
+        (Outcome::Rejected { rejection }, model::Outcome::Rejected { code, seats, lines }) => {
+            word(rejection.code) == *code
+                && rejection.seats == seat_numbers(seats)
+                && rejection.lines == lines.iter().map(rejected_line).collect::<Vec<_>>()
+                && !rejection.message.is_empty()
         }
-        (Outcome::Restocked { restock, .. }, Expected::Restocked { seats, lines, skipped }) => {
+        (
+            Outcome::Restocked { restock, reason: None, reference: None },
+            model::Outcome::Restocked { seats, lines, skipped },
+        ) => {
             let summary = RestockSummary {
                 seats_applied: seats.0,
                 lines_applied: lines.0,
@@ -217,21 +273,15 @@ pub fn compare(outcome: &Outcome, expected: &Expected, model: &Model) -> Result<
                 lines_skipped: lines.1,
                 skipped: skipped.clone(),
             };
-            if *restock == summary { Ok(()) } else { differs() }
+            *restock == summary
         }
-        (
-            Outcome::Reserved { reservation: found }
-            | Outcome::Confirmed { reservation: found }
-            | Outcome::Cancelled { reservation: found, .. }
-            | Outcome::Expired { reservation: found },
-            Expected::Done(result_type, id),
-        ) => {
-            let same = outcome.result_type() == *result_type
-                && *found == reservation(*id, &model.reservations[id]);
-            if same { Ok(()) } else { differs() }
+        (_, model::Outcome::Done(result_type, id)) => {
+            outcome.result_type() == *result_type
+                && outcome.reservation() == Some(&reservation(*id, &model.reservations[id]))
         }
-        _ => differs(),
-    }
+        _ => false,
+    };
+    if same { Ok(()) } else { Err(format!("expected {expected:?}\ngot {outcome:?}")) }
 }
 
 /// The contract's word for a code, from its JSON.
