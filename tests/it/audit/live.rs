@@ -230,7 +230,7 @@ async fn a_line_that_has_come_to_rest_is_judged() {
     assert_eq!(report.unsettled, []);
     assert_eq!(report.violations.len(), 1);
     assert_eq!(report.violations[0].invariant, Invariant::ReservedIsSum);
-    assert_eq!(report.violations[0].detail, "5 reserved, and ACTIVE reservations hold 2");
+    assert_eq!(report.violations[0].detail, "5 reserved, and reservations have 2");
 }
 
 #[tokio::test(start_paused = true)]

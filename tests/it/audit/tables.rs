@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use inventory_worker::{
     adapters::memory::{MemoryStore, TokioClock},
+    decide,
     domain::{
         Action, Changes, Command, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId,
         Reservation, RestockMode, RestockSummary, Seat, SeatKey, StockLevel, Timestamp,
@@ -12,8 +13,9 @@ use inventory_worker::{
 };
 
 use crate::world::{
-    Items, Universe, World, at, cancel, command, confirm, event, expire, number, refund,
-    reservation_id, reserve, restock_lines, restock_seats, sku,
+    Items, Universe, World, at, cancel, command, confirm, confirm_late, confirm_stay, event,
+    expire, extend, holdings, modify, number, refund, reservation_id, reserve, restock_lines,
+    restock_seats, sku,
 };
 
 /// When the show's tables are audited.
@@ -38,6 +40,8 @@ impl Tables {
     /// 4. EXPIRED: had A-4, three of `y`
     /// 5. ACTIVE, ended at 10:10, one seat of it taken over
     /// 6. CANCELLED by refund, after it took over A-5
+    /// 7. CONFIRMED with goods that stay, after it was extended and modified: A-8, two of `z`
+    /// 8. CONFIRMED after it had expired: one of `z`
     ///
     /// `y` has a negative available quantity. There are also a finished chunked restock and one in
     /// progress.
@@ -64,6 +68,16 @@ impl Tables {
             ("10:16:00", Action::Expire(expire(4))),
             ("10:20:00", Action::Restock(short)),
             ("10:30:00", Action::Reserve(reserve(1, "ann", &["A-1", "A-2"], &[("x", 2)]))),
+            ("10:20:00", Action::Reserve(reserve(7, "gil", &["A-7"], &[("z", 2)]))),
+            ("10:21:00", Action::Extend(extend(7, 900))),
+            (
+                "10:22:00",
+                Action::Modify(modify(7, holdings(&["A-8"], &[]), holdings(&["A-7"], &[]))),
+            ),
+            ("10:23:00", Action::Confirm(confirm_stay(7, "b-7"))),
+            ("10:01:00", Action::Reserve(reserve(8, "hal", &[], &[("z", 1)]))),
+            ("10:12:00", Action::Expire(expire(8))),
+            ("10:13:00", Action::Confirm(confirm_late(8, "b-8"))),
         ];
         for (time, action) in history {
             show.1.run(&mut show.0, &pool, action, at(time));
@@ -77,6 +91,9 @@ impl Tables {
         let ran = world.run(pool, action, now);
         self.items = world.items();
         self.enter(&ran.command, ran.verdict.outcome, now);
+        let entry = self.ledger.get_mut(&LedgerKey::Command(ran.command.key));
+        let Some(LedgerRecord::Outcome { changes, .. }) = entry else { panic!("{entry:?}") };
+        *changes = decide::listed(&ran.changes);
     }
 
     /// Adds an outcome to the ledger.
@@ -162,6 +179,13 @@ impl Tables {
 
     pub fn reservation(&mut self, id: u32) -> &mut Reservation {
         self.items.reservations.get_mut(&reservation_id(id)).unwrap()
+    }
+
+    /// The changes of an outcome in the ledger.
+    pub fn changes(&mut self, id: &str) -> &mut Changes {
+        let entry = self.ledger.get_mut(&LedgerKey::Command(key(id)));
+        let Some(LedgerRecord::Outcome { changes, .. }) = entry else { panic!("{entry:?}") };
+        changes
     }
 
     /// The first outcome of the ledger that `chosen` accepts.

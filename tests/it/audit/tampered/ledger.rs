@@ -1,8 +1,8 @@
 //! Ledgers that no command could have left.
 
 use inventory_worker::audit::Invariant::{
-    ChunkBelongs, ConfirmedReservationOwns, EndedOnce, LedgerEntryWellFormed, MadeOnce,
-    OutcomeAgrees, OutcomeNamesReservation, RestockIsSum, SeatAgrees,
+    ChunkBelongs, CommittedIsSum, ConfirmedReservationOwns, EndedOnce, LedgerEntryWellFormed,
+    MadeOnce, OutcomeAgrees, OutcomeNamesReservation, RestockIsSum, SeatAgrees,
 };
 
 use super::*;
@@ -77,6 +77,40 @@ pub fn of_outcomes() -> Vec<Tampered> {
                 let made = tables.outcome(|of| matches!(of, Outcome::Confirmed { .. })).clone();
                 tables.enter_new("odd", CommandType::Restock, made);
             },
+        ),
+        tampered(
+            "changes of what was rejected",
+            &[(LedgerEntryWellFormed, &command("odd"))],
+            |tables| {
+                let rejection = Rejection::new(RejectionCode::SkuNotFound, "unknown");
+                let outcome = Outcome::Rejected { rejection };
+                tables.enter_new("odd", CommandType::Reserve, outcome);
+                *tables.changes("odd") = tables.changes("command-2").clone();
+            },
+        ),
+        tampered(
+            "changes of what is another's",
+            &[(LedgerEntryWellFormed, &command("command-2"))],
+            |tables| *tables.changes("command-2") = tables.changes("command-3").clone(),
+        ),
+        tampered(
+            "changes of a sale left out",
+            &[(LedgerEntryWellFormed, &command("command-5"))],
+            |tables| *tables.changes("command-5") = Changes::Omitted,
+        ),
+        tampered(
+            "a sale whose goods left since without a fulfil",
+            &[(OutcomeAgrees, &command("command-18")), (CommittedIsSum, &line("z"))],
+            |tables| tables.reservation(7).goods = Some(Goods::Leave),
+        ),
+        tampered(
+            "a hold that was shortened",
+            &[
+                (OutcomeAgrees, &command("command-16")),
+                (OutcomeAgrees, &command("command-17")),
+                (OutcomeAgrees, &command("command-18")),
+            ],
+            |tables| tables.reservation(7).expires_at = at("10:35:00"),
         ),
         tampered("an answer kept for ever", &[(LedgerEntryWellFormed, &command("odd"))], |t| {
             let rejection = Rejection::new(RejectionCode::NotYetExpired, "too early");

@@ -1,6 +1,6 @@
 //! Lines that no command could have left.
 
-use inventory_worker::audit::Invariant::{LineWithinBounds, ReservedIsSum};
+use inventory_worker::audit::Invariant::{CommittedIsSum, LineWithinBounds, ReservedIsSum};
 
 use super::*;
 
@@ -22,6 +22,14 @@ pub fn all() -> Vec<Tampered> {
         }),
         tampered("stock given back twice", &[(ReservedIsSum, &line("y"))], |tables| {
             tables.line("y").reserved = 0;
+        }),
+        tampered(
+            "less than nothing committed",
+            &[(LineWithinBounds, &line("z")), (CommittedIsSum, &line("z"))],
+            |tables| tables.line("z").committed = -1,
+        ),
+        tampered("goods fulfilled twice", &[(CommittedIsSum, &line("z"))], |tables| {
+            tables.line("z").committed = 0;
         }),
         tampered("a line that vanished", &[(ReservedIsSum, &line("x"))], |tables| {
             tables.items.lines.remove(&line_key("x"));

@@ -60,9 +60,19 @@ pub fn of_their_seats() -> Vec<Tampered> {
 
 pub fn of_their_form() -> Vec<Tampered> {
     vec![
-        tampered("a version too many", &[(ReservationWellFormed, &reservation(1))], |tables| {
-            tables.reservation(1).version = 2
+        tampered(
+            "a sale in its first version",
+            &[(ReservationWellFormed, &reservation(2)), (OutcomeAgrees, &command("command-5"))],
+            |tables| tables.reservation(2).version = 1,
+        ),
+        tampered("a hold whose goods stay", &[(ReservationWellFormed, &reservation(1))], |t| {
+            t.reservation(1).goods = Some(Goods::Stay);
         }),
+        tampered(
+            "goods that left with the sale and once more",
+            &[(ReservationWellFormed, &reservation(2)), (OutcomeAgrees, &command("command-5"))],
+            |tables| tables.reservation(2).fulfilled_at = Some(at("10:20:00")),
+        ),
         tampered(
             "an ACTIVE reservation that ended",
             &[

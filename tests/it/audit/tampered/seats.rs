@@ -2,7 +2,7 @@
 
 use inventory_worker::audit::Invariant::{
     ActiveReservationHolds, BookedSeatIsSold, ConfirmedReservationOwns, ReservedSeatIsHeld,
-    SeatAgrees, SeatIsNamed, SeatVersion,
+    SeatAgrees, SeatIsNamed, SeatVersion, WithheldSeatIsOwned,
 };
 
 use super::*;
@@ -11,6 +11,9 @@ pub fn all() -> Vec<Tampered> {
     vec![
         tampered("a seat without a version", &[(SeatVersion, &seat("A-7"))], |tables| {
             tables.seat("A-7").version = 0;
+        }),
+        tampered("a free seat withheld", &[(WithheldSeatIsOwned, &seat("A-7"))], |tables| {
+            tables.seat("A-7").withheld = true;
         }),
         tampered("a seat held since it was made", &[(SeatVersion, &seat("A-1"))], |tables| {
             tables.seat("A-1").version = 1;
