@@ -71,6 +71,33 @@ fn every_error_is_reported_at_once() {
 }
 
 #[test]
+fn the_limits_of_holds_and_counts_are_read_within_their_bounds() {
+    let with = |total, ahead| {
+        let variables = [
+            ("INVENTORY_MAX_HOLD_TOTAL_SECONDS", total),
+            ("INVENTORY_MAX_AS_OF_AHEAD_SECONDS", ahead),
+        ];
+        load(&variables).map(|config| config.worker.limits)
+    };
+    for (total, ahead) in [("1", "0"), ("31622400", "86400")] {
+        let limits = with(total, ahead).unwrap();
+        assert_eq!(limits.hold_total_seconds_max.to_string(), total);
+        assert_eq!(limits.as_of_ahead_seconds_max.to_string(), ahead);
+    }
+    for (total, ahead) in [("0", "86401"), ("31622401", "-1"), ("1.5", "soon")] {
+        let all = with(total, ahead).unwrap_err().to_string();
+        let is_named = |variable: &str, bounds: &str| {
+            all.lines().any(|line| line.contains(variable) && line.contains(bounds))
+        };
+        assert!(is_named("INVENTORY_MAX_HOLD_TOTAL_SECONDS", "from 1 to 31622400"), "{all}");
+        assert!(is_named("INVENTORY_MAX_AS_OF_AHEAD_SECONDS", "from 0 to 86400"), "{all}");
+    }
+    let flags = ["--max-hold-total-seconds", "3600", "--max-as-of-ahead-seconds", "5"];
+    let limits = load_with_flags(&flags, &[]).unwrap().worker.limits;
+    assert_eq!((limits.hold_total_seconds_max, limits.as_of_ahead_seconds_max), (3_600, 5));
+}
+
+#[test]
 fn a_relation_names_every_setting_it_rests_on() {
     let all = problems(&[("INVENTORY_HEARTBEAT_SECONDS", "30")]);
     assert_eq!(

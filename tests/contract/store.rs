@@ -100,6 +100,7 @@ macro_rules! commit_store_contract {
                 all_writes_happen_or_none
                 a_check_guards_what_is_not_written
                 a_check_of_a_seat_guards_it_too
+                a_check_of_a_line_guards_it_too
                 the_ledger_keeps_its_first_entry
                 an_outcome_takes_the_place_of_its_intent
                 an_intent_of_other_content_stays

@@ -9,6 +9,8 @@
 )]
 
 mod audit;
+#[cfg(feature = "embedded")]
+mod cases;
 mod container;
 mod decide_properties;
 mod decide_rules;

@@ -1,15 +1,18 @@
 //! The worker on in-memory ports.
 
+mod batches;
 mod calls;
 mod dead_letters;
+mod expirytime;
 mod failures;
-mod fixture;
+pub mod fixture;
 mod last_chance;
 mod lifecycle;
 mod logs;
 mod order;
 mod progress;
 mod restock;
+mod results;
 mod retention;
 mod sweeper;
 mod traces;

@@ -6,6 +6,8 @@ use crate::{
     message::{catalog, reader::asked},
 };
 
+mod actions;
+
 fn reserve() -> Value {
     json!({
         "specversion": "1.0", "id": "1", "source": "/s", "type": "inventory.reserve.v1",

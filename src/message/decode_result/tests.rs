@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    domain::Digest,
+    domain::{Digest, Goods},
     message::{ResultMessage, encode_result},
 };
 
@@ -24,7 +24,7 @@ fn reservation(status: ReservationStatus, pool: &PoolId) -> Reservation {
         seats: vec!["A-1".parse().unwrap(), "Z\\é".parse().unwrap()],
         lines: vec![OrderLine { sku: "GA".parse().unwrap(), quantity: QUANTITY_MAX }],
         booking_id: (status != ReservationStatus::Active).then(|| "b-1".parse().unwrap()),
-        goods: None,
+        goods: (status == ReservationStatus::Confirmed).then_some(Goods::Leave),
         fulfilled_at: None,
         created_at: "2026-11-22T10:00:00Z".parse().unwrap(),
         expires_at: "2026-11-22T10:10:00Z".parse().unwrap(),
@@ -40,12 +40,14 @@ fn outcomes(pool: &PoolId) -> Vec<Outcome> {
         requested: i64::MAX,
         available: i64::MIN,
     };
+    let version =
+        RejectedLine::Version { sku: "GA".parse().unwrap(), expected: u64::MAX, actual: 0 };
     let rejections = RejectionCode::ALL.map(|code| Outcome::Rejected {
         rejection: Rejection {
             code,
             message: "line 1\n\"quoted\"".to_owned(),
             seats: vec!["A-1".parse().unwrap()],
-            lines: vec![shortfall.clone()],
+            lines: vec![shortfall.clone(), version.clone()],
         },
     });
     let restock = RestockSummary {
@@ -58,15 +60,52 @@ fn outcomes(pool: &PoolId) -> Vec<Outcome> {
     let reason = Some("changed my mind".parse().unwrap());
     let others = [
         Outcome::Reserved { reservation: reservation(ReservationStatus::Active) },
+        Outcome::Extended { reservation: reservation(ReservationStatus::Active) },
+        Outcome::Modified { reservation: reservation(ReservationStatus::Active) },
         Outcome::Confirmed { reservation: reservation(ReservationStatus::Confirmed) },
+        Outcome::Fulfilled {
+            reservation: Reservation {
+                goods: Some(Goods::Stay),
+                fulfilled_at: Some("2026-11-22T12:00:00.123Z".parse().unwrap()),
+                ..reservation(ReservationStatus::Confirmed)
+            },
+        },
         Outcome::Cancelled { reservation: reservation(ReservationStatus::Cancelled), reason },
         Outcome::Cancelled { reservation: reservation(ReservationStatus::Cancelled), reason: None },
         Outcome::Expired { reservation: reservation(ReservationStatus::Expired) },
-        Outcome::Restocked { restock, reason: None, reference: None },
+        Outcome::Restocked {
+            restock,
+            reason: Some("count".parse().unwrap()),
+            reference: Some("urn:doc:7".parse().unwrap()),
+        },
         Outcome::Restocked { restock: RestockSummary::default(), reason: None, reference: None },
         Outcome::Rejected { rejection: Rejection::new(RejectionCode::NotOwner, "") },
     ];
     others.into_iter().chain(rejections).collect()
+}
+
+/// None, omitted ones, and one of every status and a line.
+fn changes() -> [Changes; 3] {
+    let statuses =
+        [SeatStatus::Available, SeatStatus::Reserved, SeatStatus::Booked, SeatStatus::Blocked];
+    let seat = |status| ItemState::Seat {
+        seat_number: "Z\\é".parse().unwrap(),
+        version: u64::MAX,
+        status,
+        reserved_until: (status == SeatStatus::Reserved).then(|| ENDED.parse().unwrap()),
+    };
+    let line = ItemState::Line {
+        sku: "\"GA\"".parse().unwrap(),
+        version: 1,
+        on_hand: i64::MAX,
+        available: i64::MIN,
+        reserved: 0,
+    };
+    [
+        Changes::NONE,
+        Changes::Omitted,
+        Changes::Listed(statuses.into_iter().map(seat).chain([line]).collect()),
+    ]
 }
 
 #[test]
@@ -76,7 +115,7 @@ fn what_the_encoder_publishes_is_read_back_whole() {
     let trace = trace.with_tracestate(Some("congo=t61rcWkgMzE"));
     let (key, group) = (key(), "g".parse().unwrap());
     for pool in [PoolId::Event(42), PoolId::Store("store-1".parse().unwrap())] {
-        for outcome in outcomes(&pool) {
+        for (outcome, changes) in outcomes(&pool).into_iter().zip(changes().into_iter().cycle()) {
             let publication = encode_result(&ResultMessage {
                 key: &key,
                 command_type: "inventory.reserve.v1",
@@ -84,7 +123,7 @@ fn what_the_encoder_publishes_is_read_back_whole() {
                 group: &group,
                 pool: Some(&pool),
                 outcome: &outcome,
-                changes: &Changes::NONE,
+                changes: &changes,
                 decided_at: ENDED.parse().unwrap(),
                 message_digest: Digest([7; 32]),
                 traceparent: Some(&trace),
@@ -99,7 +138,7 @@ fn what_the_encoder_publishes_is_read_back_whole() {
                 },
                 pool: Some(pool.clone()),
                 outcome,
-                changes: Changes::NONE,
+                changes,
                 traceparent: Some(trace.clone()),
             };
             assert_eq!(decode_result(&publication.body).unwrap(), expected);
@@ -151,8 +190,19 @@ fn valid() -> Value {
             },
             "rejection": {
                 "code": "NOT_OWNER", "message": "no", "seats": ["A-1"],
-                "lines": [{"sku": "GA", "requested": 1, "available": -1}],
+                "lines": [
+                    {"sku": "GA", "requested": 1, "available": -1},
+                    {"sku": "GB", "expected": 0, "actual": 7},
+                ],
             },
+            "changes": [
+                {
+                    "seat_number": "A-1", "version": 2, "status": "RESERVED",
+                    "reserved_until": ENDED,
+                },
+                {"sku": "GA", "version": 2, "on_hand": 3, "available": -1, "reserved": 4},
+            ],
+            "changes_omitted": false,
         },
     })
 }
@@ -203,6 +253,19 @@ fn an_error_names_the_field() {
             json!(0.5),
             "data.rejection.lines[0].available",
         ),
+        ("rejected", "/data/rejection/lines/1/actual", json!(-1), "data.rejection.lines[1].actual"),
+        ("extended", "/data/reservation/source", json!(""), "data.reservation.source"),
+        ("modified", "/data/changes", json!({}), "data.changes"),
+        ("fulfilled", "/data/changes/0/status", json!("GONE"), "data.changes[0].status"),
+        (
+            "reserved",
+            "/data/changes/0/reserved_until",
+            json!("soon"),
+            "data.changes[0].reserved_until",
+        ),
+        ("restocked", "/data/changes/1/on_hand", json!(0.5), "data.changes[1].on_hand"),
+        ("restocked", "/data/changes/1/sku", json!(""), "data.changes[1].sku"),
+        ("restocked", "/data/changes_omitted", json!("yes"), "data.changes_omitted"),
     ] {
         let error = wrong(kind, pointer, value);
         assert_eq!(error.split(": ").next(), Some(field), "{error}");

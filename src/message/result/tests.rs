@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::SeatStatus;
 
 static NO_CHANGES: Changes = Changes::NONE;
 
@@ -77,6 +78,80 @@ fn a_result_is_written_as_the_contract_shows_it() {
 }
 
 #[test]
+fn changes_are_listed_or_said_to_be_omitted_or_neither() {
+    let (key, group, pool) = (key(), "event-42".parse().unwrap(), PoolId::Event(42));
+    let restock = RestockSummary { seats_applied: 2, lines_applied: 1, ..Default::default() };
+    let (reason, reference) = ("count".parse().ok(), "urn:doc:7".parse().ok());
+    let outcome = Outcome::Restocked { restock, reason, reference };
+    let body = |changes: &Changes| {
+        let result = message(&key, &group, Some(&pool), &outcome);
+        let body = encode_result(&ResultMessage { changes, ..result }).body;
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        body["data"].clone()
+    };
+    let seat = |number: &str, status, until: Option<&str>| ItemState::Seat {
+        seat_number: number.parse().unwrap(),
+        version: 2,
+        status,
+        reserved_until: until.map(|until| until.parse().unwrap()),
+    };
+    let line = ItemState::Line {
+        sku: "GA".parse().unwrap(),
+        version: 7,
+        on_hand: 12,
+        available: -1,
+        reserved: 3,
+    };
+    let held = seat("A-1", SeatStatus::Reserved, Some("2026-11-22T10:10:00Z"));
+    let listed = body(&Changes::Listed(vec![held, seat("A-2", SeatStatus::Blocked, None), line]));
+    let expected = serde_json::json!([
+        {
+            "seat_number": "A-1", "version": 2, "status": "RESERVED",
+            "reserved_until": "2026-11-22T10:10:00Z",
+        },
+        {"seat_number": "A-2", "version": 2, "status": "BLOCKED"},
+        {"sku": "GA", "version": 7, "on_hand": 12, "available": -1, "reserved": 3},
+    ]);
+    assert_eq!(listed["changes"], expected);
+    assert_eq!((&listed["reason"], &listed["reference"]), (&"count".into(), &"urn:doc:7".into()));
+    let fields = |data: serde_json::Value| {
+        let names = data.as_object().unwrap().keys().cloned();
+        names.filter(|name| name.starts_with("changes")).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(listed), ["changes"]);
+    assert_eq!(body(&Changes::Omitted)["changes_omitted"], true);
+    assert_eq!(fields(body(&Changes::Omitted)), ["changes_omitted"]);
+    assert_eq!(fields(body(&Changes::NONE)), [""; 0]);
+}
+
+#[test]
+fn every_result_about_a_reservation_names_the_source_that_made_it() {
+    let (key, group, pool) = (key(), "event-42".parse().unwrap(), PoolId::Event(42));
+    let made_by = Reservation { source: "/services/till".parse().unwrap(), ..reservation() };
+    let of = |outcome: &Outcome| {
+        let result = message(&key, &group, Some(&pool), outcome);
+        encode_result(&result).attributes.get("reservation_source").cloned()
+    };
+    let about = || made_by.clone();
+    for outcome in [
+        Outcome::Reserved { reservation: about() },
+        Outcome::Extended { reservation: about() },
+        Outcome::Modified { reservation: about() },
+        Outcome::Confirmed { reservation: about() },
+        Outcome::Fulfilled { reservation: about() },
+        Outcome::Cancelled { reservation: about(), reason: None },
+        Outcome::Expired { reservation: about() },
+    ] {
+        assert_eq!(of(&outcome).as_deref(), Some("/services/till"), "{outcome:?}");
+    }
+    let restock = RestockSummary::default();
+    let restocked = Outcome::Restocked { restock, reason: None, reference: None };
+    for outcome in [restocked, rejected(RejectionCode::NotOwner)] {
+        assert_eq!(of(&outcome), None);
+    }
+}
+
+#[test]
 fn a_result_of_an_unreadable_command_leaves_out_what_is_not_known() {
     let (key, group) = (key(), "g".parse().unwrap());
     let outcome = rejected(RejectionCode::InvalidMessage);
@@ -122,7 +197,7 @@ fn worst_name(index: usize) -> String {
     format!("{index:05}{}", WORST.repeat(SeatNumber::MAX_BYTES - 5))
 }
 
-fn worst_bytes(outcome: &Outcome) -> usize {
+fn worst_bytes(outcome: &Outcome, changes: &Changes) -> usize {
     let (key, group) = (worst_key(), WORST.repeat(128).parse().unwrap());
     let pool = PoolId::Store("s".repeat(StoreId::MAX_BYTES).parse().unwrap());
     let command_type = WORST.repeat(super::super::COMMAND_TYPE_BYTES_MAX);
@@ -132,13 +207,14 @@ fn worst_bytes(outcome: &Outcome) -> usize {
         command_type: &command_type,
         decided_at: Timestamp::MAX,
         traceparent: Some(&trace),
+        changes,
         ..message(&key, &group, Some(&pool), outcome)
     };
     encode_result(&result).bytes()
 }
 
 #[test]
-fn a_reservation_always_fits_a_message_seven_times() {
+fn a_reservation_with_its_changes_always_fits_a_message_three_times() {
     let entries = crate::domain::command::RESERVE_ENTRIES_MAX;
     let lines = |index| OrderLine {
         sku: worst_name(index).parse().unwrap(),
@@ -147,6 +223,9 @@ fn a_reservation_always_fits_a_message_seven_times() {
     let worst = Reservation {
         user_id: WORST.repeat(UserId::MAX_BYTES).parse().unwrap(),
         booking_id: Some(WORST.repeat(BookingId::MAX_BYTES).parse().unwrap()),
+        source: WORST.repeat(Source::MAX_BYTES).parse().unwrap(),
+        goods: Some(Goods::Leave),
+        fulfilled_at: Some(Timestamp::MAX),
         version: u64::MAX,
         status: ReservationStatus::Cancelled,
         created_at: Timestamp::MAX,
@@ -161,8 +240,24 @@ fn a_reservation_always_fits_a_message_seven_times() {
     let of_lines = Reservation { lines: (0..entries).map(lines).collect(), ..worst };
     let seats = Outcome::Cancelled { reservation: of_seats, reason: reason.clone() };
     let lines = Outcome::Cancelled { reservation: of_lines, reason };
-    for outcome in [seats, lines] {
-        assert!(worst_bytes(&outcome) <= 33_000, "{}", worst_bytes(&outcome));
+    let seat = |index| ItemState::Seat {
+        seat_number: worst_name(index).parse().unwrap(),
+        version: u64::MAX,
+        status: SeatStatus::Reserved,
+        reserved_until: Some(Timestamp::MAX),
+    };
+    let line = |index| ItemState::Line {
+        sku: worst_name(index).parse().unwrap(),
+        version: u64::MAX,
+        on_hand: i64::MIN,
+        available: i64::MIN,
+        reserved: i64::MIN,
+    };
+    let listed =
+        |state: &dyn Fn(usize) -> ItemState| Changes::Listed((0..entries).map(state).collect());
+    for (outcome, changes) in [(seats, listed(&seat)), (lines, listed(&line))] {
+        let bytes = worst_bytes(&outcome, &changes);
+        assert!(bytes <= PUBLISH_BYTES_MAX / 3, "{bytes}");
     }
 }
 
@@ -175,8 +270,13 @@ fn a_restock_with_500_names_left_alone_takes_half_a_message() {
         lines_applied: u64::MAX,
         skipped: (0..RestockSummary::SKIPPED_MAX).map(worst_name).collect(),
     };
-    let bytes = worst_bytes(&Outcome::Restocked { restock, reason: None, reference: None });
-    assert!(bytes <= PUBLISH_BYTES_MAX / 2, "{bytes}");
+    let reason = Some(WORST.repeat(Reason::MAX_BYTES).parse().unwrap());
+    let reference = Some("x".repeat(Reference::MAX_BYTES).parse().unwrap());
+    let outcome = Outcome::Restocked { restock, reason, reference };
+    let bytes = worst_bytes(&outcome, &Changes::Omitted);
+    // Beside the names, the longest reason and reference.
+    let texts = 2 * Reason::MAX_BYTES + Reference::MAX_BYTES;
+    assert!(bytes <= PUBLISH_BYTES_MAX / 2 + texts, "{bytes}");
 }
 
 #[test]

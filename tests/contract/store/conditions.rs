@@ -123,6 +123,31 @@ pub async fn a_check_of_a_seat_guards_it_too(harness: &dyn StoreHarness) {
     assert_eq!(seat_version(&store, "A-2").await, 0);
 }
 
+pub async fn a_check_of_a_line_guards_it_too(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    must_commit(&store, vec![write_line("x", Expected::Absent, 3)]).await;
+    let with = |written, (pool, sku): (&str, &str), expected| Transaction {
+        writes: vec![write_seat(written, Expected::Absent, 1)],
+        checks: vec![Check::Line { key: line_key(pool, sku), expected }],
+    };
+    let (known, unknown, elsewhere) = (("store#s", "x"), ("store#s", "y"), ("store#t", "x"));
+    for (checked, expected) in [
+        (known, Expected::Version(2)),
+        (known, Expected::Version(4)),
+        (known, Expected::Absent),
+        (unknown, Expected::Version(1)),
+        (elsewhere, Expected::Version(3)),
+    ] {
+        assert_conflict(&store.commit(&with("B-1", checked, expected), token()).await);
+        assert_eq!(seat_version(&store, "B-1").await, 0);
+    }
+    store.commit(&with("B-1", known, Expected::Version(3)), token()).await.unwrap();
+    store.commit(&with("B-2", unknown, Expected::Absent), token()).await.unwrap();
+    store.commit(&with("B-3", elsewhere, Expected::Absent), token()).await.unwrap();
+    assert_eq!(load_line(&store, &line_key("store#s", "x")).await, Some(line(3)));
+    assert_eq!(load_line(&store, &line_key("store#s", "y")).await, None);
+}
+
 pub async fn the_ledger_keeps_its_first_entry(harness: &dyn StoreHarness) {
     let store = harness.store().await;
     let key = command_key("/test", "1");

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use inventory_worker::{
     domain::{
-        Changes, CommandType, Digest, ON_HAND_MAX, Outcome, PoolId, RejectedLine, Rejection,
-        RejectionCode, Reservation, ReservationStatus, RestockSummary, Seat, SeatDetails, SeatKey,
-        SeatState, StockLevel,
+        Changes, CommandType, Digest, Goods, ItemState, ON_HAND_MAX, Outcome, PoolId, RejectedLine,
+        Rejection, RejectionCode, Reservation, ReservationStatus, RestockSummary, Seat,
+        SeatDetails, SeatKey, SeatState, SeatStatus, StockLevel,
     },
     ports::{Expected, LedgerKey, LedgerRecord, LoadRequest, Store, Write},
 };
@@ -58,7 +58,10 @@ pub async fn every_field_of_a_seat_reads_back(harness: &dyn StoreHarness) {
         },
     ];
     for (number, occupancy) in occupancies.into_iter().enumerate() {
-        seat_reads_back(&store, &format!("O-{number}"), Seat { occupancy, ..seat(3) }).await;
+        for withheld in [false, true] {
+            let seat = Seat { occupancy: occupancy.clone(), withheld, ..seat(3) };
+            seat_reads_back(&store, &format!("O-{number}-{withheld}"), seat).await;
+        }
     }
     let prices = ["49.50", "49.5", "0", "0.000000001", "100", "999999999999999999.999999999"];
     for price in prices {
@@ -88,6 +91,7 @@ pub async fn every_field_of_a_line_reads_back(harness: &dyn StoreHarness) {
         StockLevel { available: 0, reserved: 0, ..line(1) },
         StockLevel { available: -1_000_000_000, reserved: 1_000_000_000, ..line(2) },
         StockLevel { available: ON_HAND_MAX, reserved: 0, ..line(3) },
+        StockLevel { available: -3, reserved: 5, committed: 1_000_000_000, ..line(7) },
         // A command's times are kept to the nanosecond; the worker's clock is truncated.
         StockLevel { as_of: Some(at("2026-11-22T10:00:00.123456789Z")), ..line(4) },
         StockLevel { as_of: Some(at("2026-11-22T12:00:00+02:00")), ..line(5) },
@@ -133,6 +137,20 @@ pub async fn every_field_of_a_reservation_reads_back(harness: &dyn StoreHarness)
             pool: PoolId::Event(9_007_199_254_740_991),
             ..reservation(8, 1)
         },
+        Reservation {
+            source: "urn:ä\"🎟".parse().unwrap(),
+            status: ReservationStatus::Confirmed,
+            goods: Some(Goods::Leave),
+            // Confirmed after its expiry.
+            ended_at,
+            ..reservation(9, 3)
+        },
+        Reservation {
+            status: ReservationStatus::Confirmed,
+            goods: Some(Goods::Stay),
+            fulfilled_at: Some(at("2026-11-22T12:00:00.123Z")),
+            ..reservation(10, 3)
+        },
     ];
     for (number, reservation) in (1..).zip(reservations) {
         must_commit(&store, vec![write_reservation(Expected::Absent, reservation.clone())]).await;
@@ -166,23 +184,61 @@ fn outcomes() -> Vec<Outcome> {
     let cancelled = ended(ReservationStatus::Cancelled);
     let mut outcomes = vec![
         Outcome::Reserved { reservation: reservation(1, 1) },
-        Outcome::Confirmed { reservation: confirmed },
+        Outcome::Extended { reservation: reservation(1, 2) },
+        Outcome::Modified { reservation: reservation(1, 2) },
+        Outcome::Confirmed { reservation: confirmed.clone() },
+        Outcome::Fulfilled {
+            reservation: Reservation {
+                goods: Some(Goods::Stay),
+                fulfilled_at: Some(at("2026-11-22T12:00:00.123Z")),
+                ..confirmed
+            },
+        },
         Outcome::Cancelled { reservation: cancelled.clone(), reason: None },
         Outcome::Cancelled { reservation: cancelled, reason: Some("\"ä\"".parse().unwrap()) },
         Outcome::Expired { reservation: ended(ReservationStatus::Expired) },
         restocked(restock),
         restocked(RestockSummary::default()),
+        Outcome::Restocked {
+            restock: RestockSummary::default(),
+            reason: Some("\"ä\"".parse().unwrap()),
+            reference: Some("https://erp.example/counts/7?a=b#c".parse().unwrap()),
+        },
     ];
     for code in RejectionCode::ALL {
         let shortfall = RejectedLine::quantity(&"sku".parse().unwrap(), 1_000_000_000, -5);
         let rejection = Rejection {
             seats: UNUSUAL.iter().map(|text| text.parse().unwrap()).collect(),
-            lines: vec![shortfall],
+            lines: vec![
+                shortfall,
+                RejectedLine::Version { sku: "sku".parse().unwrap(), expected: 0, actual: 7 },
+            ],
             ..Rejection::new(code, "no ä, and no \"x\"")
         };
         outcomes.push(Outcome::Rejected { rejection });
     }
     outcomes
+}
+
+/// None, omitted ones, and one of every status and a line.
+fn changes() -> [Changes; 3] {
+    let seat = |(number, status): (&str, SeatStatus)| ItemState::Seat {
+        seat_number: number.parse().unwrap(),
+        version: 3,
+        status,
+        reserved_until: (status == SeatStatus::Reserved).then(|| at("2026-11-22T10:10:00Z")),
+    };
+    let statuses =
+        [SeatStatus::Available, SeatStatus::Reserved, SeatStatus::Booked, SeatStatus::Blocked];
+    let line = ItemState::Line {
+        sku: "ä \"1\"".parse().unwrap(),
+        version: u64::from(u32::MAX),
+        on_hand: ON_HAND_MAX,
+        available: -5,
+        reserved: 5,
+    };
+    let seats = UNUSUAL.into_iter().zip(statuses).map(seat);
+    [Changes::NONE, Changes::Omitted, Changes::Listed(seats.chain([line]).collect())]
 }
 
 pub async fn every_record_of_the_ledger_reads_back(harness: &dyn StoreHarness) {
@@ -197,6 +253,16 @@ pub async fn every_record_of_the_ledger_reads_back(harness: &dyn StoreHarness) {
             pool: "store#a:b.c_d-e".parse().unwrap(),
             outcome: restocked(RestockSummary::default()),
             changes: Changes::NONE,
+            decided_at: at("2026-11-22T10:00:00Z"),
+        });
+    }
+    for changes in changes() {
+        records.push(LedgerRecord::Outcome {
+            digest: Digest([0; 32]),
+            command_type: CommandType::Reserve,
+            pool: PoolId::Event(42),
+            outcome: Outcome::Reserved { reservation: reservation(1, 1) },
+            changes,
             decided_at: at("2026-11-22T10:00:00Z"),
         });
     }

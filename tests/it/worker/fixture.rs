@@ -512,7 +512,12 @@ pub struct World {
 impl World {
     /// Call inside a paused runtime.
     pub fn new() -> Self {
-        let clock = Arc::new(TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap()));
+        Self::starting_at("2026-11-22T10:00:00Z")
+    }
+
+    /// A world whose clock says `now`. Call inside a paused runtime.
+    pub fn starting_at(now: &str) -> Self {
+        let clock = Arc::new(TokioClock::new(now.parse().unwrap()));
         let passed_on: Arc<dyn Clock> = clock.clone();
         let broker = MemoryBroker::new(Arc::clone(&passed_on));
         let metrics = Arc::new(Metrics::new().unwrap());
