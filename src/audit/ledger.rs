@@ -170,9 +170,11 @@ fn disagreement(then: &Reservation, now: &Reservation) -> Option<String> {
         return Some("it was made otherwise".to_owned());
     }
     let holdings = |of: &Reservation| (of.seats.clone(), of.lines.clone(), of.expires_at);
-    // Only a hold is extended and modified.
-    let is_held_otherwise =
-        then.status != ReservationStatus::Active && holdings(then) != holdings(now);
+    // Only a hold is extended and modified, and neither ends it.
+    let is_active = |of: &Reservation| of.status == ReservationStatus::Active;
+    let is_next = now.version == then.version.saturating_add(1);
+    let may_differ = is_active(then) && (is_active(now) || !is_next);
+    let is_held_otherwise = !may_differ && holdings(then) != holdings(now);
     let sale = |of: &Reservation| (of.booking_id.clone(), of.goods);
     let is_booked_otherwise = then.booking_id.is_some() && sale(then) != sale(now);
     let may_follow = match (then.status, now.status) {

@@ -125,7 +125,7 @@ async fn what_is_older_than_the_ledger_is_not_looked_for_in_it() {
         report.violations.iter().filter(|found| found.invariant == Invariant::MadeOnce).count()
     };
     let now = at(NOW) + SignedDuration::from_hours(24 * 80);
-    assert_eq!(made_once(report(&tables.store(), now).await), 6);
+    assert_eq!(made_once(report(&tables.store(), now).await), 8);
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,7 +52,7 @@ pub fn of_outcomes() -> Vec<Tampered> {
                 let reservation = tables.reservation(3);
                 reservation.status = ReservationStatus::Confirmed;
                 reservation.booking_id = Some(booking("b"));
-                reservation.ended_at = None;
+                reservation.goods = Some(Goods::Leave);
             },
         ),
         tampered(

@@ -62,12 +62,18 @@ pub fn of_their_form() -> Vec<Tampered> {
     vec![
         tampered(
             "a sale in its first version",
-            &[(ReservationWellFormed, &reservation(2)), (OutcomeAgrees, &command("command-5"))],
+            &[
+                (ReservationWellFormed, &reservation(2)),
+                (OutcomeAgrees, &command("command-2")),
+                (OutcomeAgrees, &command("command-5")),
+            ],
             |tables| tables.reservation(2).version = 1,
         ),
-        tampered("a hold whose goods stay", &[(ReservationWellFormed, &reservation(1))], |t| {
-            t.reservation(1).goods = Some(Goods::Stay);
-        }),
+        tampered(
+            "a hold whose goods stay",
+            &[(ReservationWellFormed, &reservation(1)), (OutcomeAgrees, &command("command-14"))],
+            |tables| tables.reservation(1).goods = Some(Goods::Stay),
+        ),
         tampered(
             "goods that left with the sale and once more",
             &[(ReservationWellFormed, &reservation(2)), (OutcomeAgrees, &command("command-5"))],
