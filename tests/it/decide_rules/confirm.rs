@@ -2,7 +2,7 @@ use inventory_worker::domain::{
     Action, Confirm, Goods, RejectionCode, Reservation, ReservationStatus, SeatState,
 };
 
-use super::{Show, held, listed, reserved};
+use super::{held, listed, reserved};
 use crate::world::{
     at, booking, cancel, confirm, confirm_stay, event, expire, numbers, read_dependencies,
     reservation_id, reserve, store, user,

@@ -1,6 +1,6 @@
 use inventory_worker::domain::{Action, Outcome, RejectionCode, Reservation, ReservationStatus};
 
-use super::{Show, held, reserved};
+use super::{held, reserved};
 use crate::world::{at, cancel, confirm, event, expire, reservation_id, reserve};
 
 #[test]
