@@ -9,8 +9,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use inventory_worker::{
     decide::{self, Limits, State},
     domain::{
-        Command, Digest, GroupId, Outcome, Price, Rejection, RejectionCode, Seat, SeatDetails,
-        SeatKey, SeatState, Timestamp,
+        Changes, Command, Digest, GroupId, Outcome, Price, Rejection, RejectionCode, Seat,
+        SeatDetails, SeatKey, SeatState, Timestamp,
     },
     message::{self, ResultMessage},
 };
@@ -42,7 +42,8 @@ fn on_sale(command: &Command) -> State {
         price: "49.50".parse::<Price>().ok(),
     };
     let occupancy = SeatState::Available;
-    let seat = Seat { details, occupancy, version: 1, created_at: now(), updated_at: now() };
+    let (created_at, updated_at) = (now(), now());
+    let seat = Seat { details, occupancy, withheld: false, version: 1, created_at, updated_at };
     let event_id = command.pool.event_id().unwrap();
     let seats = reserve
         .seats
@@ -104,9 +105,13 @@ fn encode(criterion: &mut Criterion) {
         let mut state = on_sale(&command);
         let decided =
             decide::decide(&mut state, &command, &Limits::default(), now()).unwrap().outcome;
+        let changes = decide::listed(&state.take_changes());
         let rejection = Rejection::new(RejectionCode::SeatsUnavailable, "a seat is not free");
         let rejected = Outcome::Rejected { rejection };
-        for (what, outcome) in [(*name, &decided), ("rejected", &rejected)] {
+        let none = Changes::NONE;
+        for (what, outcome, changes) in
+            [(*name, &decided, &changes), ("rejected", &rejected, &none)]
+        {
             if what == "rejected" && *name != EXAMPLES[0].0 {
                 continue;
             }
@@ -117,6 +122,7 @@ fn encode(criterion: &mut Criterion) {
                 group: &group_id,
                 pool: Some(&command.pool),
                 outcome,
+                changes,
                 decided_at: now(),
                 message_digest: Digest([0; 32]),
                 traceparent: None,

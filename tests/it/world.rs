@@ -7,9 +7,9 @@ use inventory_worker::{
     decide::{self, Change, ItemKey, Limits, State, Verdict},
     domain::{
         Action, BookingId, Cancel, Command, CommandKey, Confirm, Digest, Expire, Extend, Fulfil,
-        Goods, Holdings, LineChange, LineKey, Modify, OrderLine, Outcome, PoolId, Rejection,
-        RejectionCode, Reservation, ReservationId, Reserve, Restock, RestockMode, RestockStatus,
-        Seat, SeatChange, SeatKey, SeatNumber, Sku, StockLevel, Timestamp, UserId,
+        Goods, Holdings, LineChange, LineKey, Modify, OrderLine, PoolId, Rejection, RejectionCode,
+        Reservation, ReservationId, Reserve, Restock, RestockMode, RestockStatus, Seat, SeatChange,
+        SeatKey, SeatNumber, Sku, StockLevel, Timestamp, UserId,
     },
 };
 use uuid::Uuid;

@@ -7,6 +7,7 @@ use crate::{
 };
 
 mod actions;
+mod round_trips;
 
 fn reserve() -> Value {
     json!({
