@@ -56,14 +56,13 @@ pub(super) fn check_entries(entries: usize, limits: &Limits) -> Result<(), Decid
     )))
 }
 
-/// The end of a new hold, rounded up to the whole second. Rejects a longer hold than the operator
-/// allows. The default hold is shortened to the operator's limit.
+/// The end of a hold, rounded up to the whole second. Rejects a longer hold than `max` seconds, to
+/// which the default hold is shortened.
 pub(super) fn hold_end(
     hold_seconds: Option<u32>,
-    limits: &Limits,
+    max: u32,
     now: Timestamp,
 ) -> Result<Timestamp, DecideError> {
-    let max = limits.hold_seconds_max;
     match hold_seconds {
         Some(asked) if asked > max => {
             Err(limit_exceeded(format!("hold_seconds {asked}: this deployment allows {max}")))

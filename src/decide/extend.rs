@@ -14,7 +14,7 @@ pub(super) fn decide(
 ) -> Result<Verdict, DecideError> {
     let user_id = extend.user_id.as_ref();
     let reservation = find_held(state, pool, extend.reservation_id, user_id, now)?;
-    let end = bounds::hold_end(Some(extend.hold_seconds), limits, now)?;
+    let end = bounds::hold_end(Some(extend.hold_seconds), limits.hold_seconds_max, now)?;
     if end <= reservation.expires_at {
         return Ok(Outcome::Extended { reservation }.into());
     }

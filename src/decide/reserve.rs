@@ -16,7 +16,8 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Result<Verdict, DecideError> {
     bounds::check_entries(reserve.seats.len().saturating_add(reserve.lines.len()), limits)?;
-    let expires_at = bounds::hold_end(reserve.hold_seconds, limits, now)?;
+    let longest = limits.hold_seconds_max.min(limits.hold_total_seconds_max);
+    let expires_at = bounds::hold_end(reserve.hold_seconds, longest, now)?;
     if state.reservation(reserve.reservation_id)?.is_some() {
         return Err(Rejection::new(
             RejectionCode::ReservationExists,

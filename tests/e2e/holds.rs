@@ -12,7 +12,8 @@ use crate::{
 };
 
 on_every_stack! {
-    a_hold_is_extended_modified_and_confirmed_late
+    a_hold_is_extended_and_modified
+    a_payment_that_came_too_late_books_what_is_still_free
     sold_goods_stay_until_they_are_fulfilled
     stock_is_corrected_and_compared
     a_seat_that_is_blocked_while_held_is_nobodys_afterwards
@@ -61,104 +62,95 @@ async fn runs_out(world: &mut World, id: &str) {
     until("the hold runs out", async || (SystemClock.now() >= expires_at).then_some(())).await;
 }
 
-async fn a_hold_is_extended_modified_and_confirmed_late(stack: Stack) {
-    let of = |id: &str, more: Value| {
-        let mut data = json!({ "reservation_id": reservation(id) });
-        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        data
-    };
-    let stock = ["A-1", "A-2", "A-3", "A-4"].map(|number| json!({ "seat_number": number }));
-    let reserve = |id: &str, seat: &str, seconds: u64| {
-        let data = json!({ "user_id": "u-1", "seats": [seat], "hold_seconds": seconds });
-        seats("reserve", id, data)
-    };
-    let mut late = seats("reserve", "too-old", json!({ "user_id": "u-1", "seats": ["A-4"] }));
+/// `data` about the reservation that the command of this id made.
+fn of(id: &str, more: Value) -> Value {
+    let mut data = json!({ "reservation_id": reservation(id) });
+    data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    data
+}
+
+fn reserve(id: &str, seat: &str, seconds: u64) -> Value {
+    let data = json!({ "user_id": "u-1", "seats": [seat], "hold_seconds": seconds });
+    seats("reserve", id, data)
+}
+
+fn stock(numbers: &[&str]) -> Step {
+    let stock: Vec<Value> = numbers.iter().map(|number| json!({ "seat_number": number })).collect();
+    (seats("restock", "stock", json!({ "seats": stock })), "restocked")
+}
+
+async fn a_hold_is_extended_and_modified(stack: Stack) {
+    let mut late = reserve("too-old", "A-2", 600);
     late["expirytime"] = json!("2026-11-22T10:00:05Z");
     let mut timely = reserve("hold", "A-1", 600);
     timely["expirytime"] = json!("2099-11-22T10:00:05Z");
+    let extend = |id: &str, seconds: u64| {
+        seats("extend", id, of("hold", json!({ "hold_seconds": seconds })))
+    };
+    let modify = |id: &str, data: Value| seats("modify", id, of("hold", data));
+    let swap = json!({ "add": { "seats": ["A-2"] }, "remove": { "seats": ["A-1"] } });
     let mut world = World::new(stack).await;
     let worker = world.worker(&SETTINGS).await;
     let steps = vec![
-        (seats("restock", "stock", json!({ "seats": stock })), "restocked"),
+        stock(&["A-1", "A-2"]),
         (late, "COMMAND_EXPIRED"),
         (timely, "reserved"),
-        (seats("extend", "longer", of("hold", json!({ "hold_seconds": 3600 }))), "extended"),
-        (seats("extend", "shorter", of("hold", json!({ "hold_seconds": 60 }))), "extended"),
-        (seats("extend", "beyond", of("hold", json!({ "hold_seconds": 14400 }))), "LIMIT_EXCEEDED"),
-        (
-            seats("modify", "not-held", of("hold", json!({ "remove": { "seats": ["A-2"] } }))),
-            "NOT_RESERVED",
-        ),
-        (
-            seats("modify", "all", of("hold", json!({ "remove": { "seats": ["A-1"] } }))),
-            "LIMIT_EXCEEDED",
-        ),
-        (
-            seats(
-                "modify",
-                "swap",
-                of("hold", json!({ "add": { "seats": ["A-2"] }, "remove": { "seats": ["A-1"] } })),
-            ),
-            "modified",
-        ),
+        (extend("longer", 3600), "extended"),
+        (extend("shorter", 60), "extended"),
+        (extend("beyond", 14400), "LIMIT_EXCEEDED"),
+        (modify("not-held", json!({ "remove": { "seats": ["A-2"] } })), "NOT_RESERVED"),
+        (modify("all", json!({ "remove": { "seats": ["A-1"] } })), "LIMIT_EXCEEDED"),
+        (modify("swap", swap), "modified"),
         (seats("fulfil", "unsold", of("hold", json!({}))), "RESERVATION_ACTIVE"),
-        (reserve("short", "A-3", 1), "reserved"),
     ];
     play(&mut world, "event-42", steps).await;
-    runs_out(&mut world, "short").await;
-    let sale = |more: Value| {
-        let mut data = of("short", json!({ "booking_id": "b-1" }));
-        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        data
-    };
-    let steps = vec![
-        (
-            seats("extend", "ended", of("short", json!({ "hold_seconds": 60 }))),
-            "RESERVATION_EXPIRED",
-        ),
-        (seats("confirm", "too-late", sale(json!({}))), "RESERVATION_EXPIRED"),
-        (seats("expire", "swept", of("short", json!({}))), "expired"),
-        (seats("confirm", "late", sale(json!({ "allow_expired": true }))), "confirmed"),
-        (reserve("short-2", "A-4", 1), "reserved"),
-    ];
-    play(&mut world, "event-42", steps).await;
-    runs_out(&mut world, "short-2").await;
-    let steps = vec![
-        (reserve("next", "A-4", 600), "reserved"),
-        (
-            seats(
-                "confirm",
-                "gone",
-                of("short-2", json!({ "booking_id": "b-2", "allow_expired": true })),
-            ),
-            "RESERVATION_EXPIRED",
-        ),
-    ];
-    play(&mut world, "event-42", steps).await;
-
     let longer = data(&mut world, "longer").await;
     assert_eq!(longer["changes"][0]["reserved_until"], longer["reservation"]["expires_at"]);
     assert_eq!(data(&mut world, "shorter").await["changes"], json!(null), "nothing changed");
     let swap = data(&mut world, "swap").await;
     assert_eq!(swap["reservation"]["seats"], json!(["A-2"]));
-    let changed: Vec<_> = swap["changes"].as_array().unwrap().iter().collect();
-    let names: Vec<_> = changed.iter().map(|one| (&one["seat_number"], &one["status"])).collect();
-    let expected = [(json!("A-2"), json!("RESERVED")), (json!("A-1"), json!("AVAILABLE"))];
-    assert_eq!(names, expected.iter().map(|(name, status)| (name, status)).collect::<Vec<_>>());
+    let changes = swap["changes"].as_array().unwrap();
+    let changed = changes.iter().map(|one| json!([one["seat_number"], one["status"]]));
+    let expected = [json!(["A-2", "RESERVED"]), json!(["A-1", "AVAILABLE"])];
+    assert_eq!(changed.collect::<Vec<_>>(), expected);
     assert_eq!(data(&mut world, "not-held").await["rejection"]["seats"], json!(["A-2"]));
-    assert_eq!(data(&mut world, "gone").await["rejection"]["seats"], json!(["A-4"]));
     let hold = world.results.one("hold").await;
     assert_eq!(hold.attributes["reservation_source"], hold.attributes["command_source"]);
     worker.stop().await;
     world.audit().await;
 }
 
+async fn a_payment_that_came_too_late_books_what_is_still_free(stack: Stack) {
+    let extend = seats("extend", "ended", of("short", json!({ "hold_seconds": 60 })));
+    let sale = json!({ "booking_id": "b-1" });
+    let late = json!({ "booking_id": "b-1", "allow_expired": true });
+    let mut world = World::new(stack).await;
+    let worker = world.worker(&SETTINGS).await;
+    let steps = vec![stock(&["A-1", "A-2"]), (reserve("short", "A-1", 1), "reserved")];
+    play(&mut world, "event-42", steps).await;
+    runs_out(&mut world, "short").await;
+    let steps = vec![
+        (extend, "RESERVATION_EXPIRED"),
+        (seats("confirm", "too-late", of("short", sale)), "RESERVATION_EXPIRED"),
+        (seats("expire", "swept", of("short", json!({}))), "expired"),
+        (seats("confirm", "late", of("short", late.clone())), "confirmed"),
+        (reserve("short-2", "A-2", 1), "reserved"),
+    ];
+    play(&mut world, "event-42", steps).await;
+    runs_out(&mut world, "short-2").await;
+    let steps = vec![
+        (reserve("next", "A-2", 600), "reserved"),
+        (seats("confirm", "gone", of("short-2", late)), "RESERVATION_EXPIRED"),
+    ];
+    play(&mut world, "event-42", steps).await;
+    assert_eq!(data(&mut world, "gone").await["rejection"]["seats"], json!(["A-2"]));
+    assert_eq!(world.seat("A-1").await.occupancy.status().as_str(), "BOOKED");
+    worker.stop().await;
+    world.audit().await;
+}
+
 async fn sold_goods_stay_until_they_are_fulfilled(stack: Stack) {
-    let of = |more: Value| {
-        let mut data = json!({ "reservation_id": reservation("hold") });
-        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        data
-    };
+    let of = |more: Value| of("hold", more);
     let bolts = |quantity: i64| json!([{ "sku": "bolt", "quantity": quantity }]);
     let count = |id: &str| lines("restock", id, json!({ "mode": "set", "lines": bolts(30) }));
     let mut world = World::new(stack).await;
@@ -230,28 +222,19 @@ async fn stock_is_corrected_and_compared(stack: Stack) {
 
 async fn a_seat_that_is_blocked_while_held_is_nobodys_afterwards(stack: Stack) {
     let block = |number: &str| json!({ "seats": [{ "seat_number": number, "status": "BLOCKED" }] });
-    let stock = ["E-1", "E-2", "E-3"].map(|number| json!({ "seat_number": number }));
-    let reserve = |id: &str, numbers: &[&str]| {
-        seats("reserve", id, json!({ "user_id": "u-1", "seats": numbers }))
-    };
-    let of = |id: &str, more: Value| {
-        let mut data = json!({ "reservation_id": reservation(id) });
-        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        data
-    };
     let called_off = json!({ "refund": true, "seats_to": "BLOCKED", "reason": "called off" });
     let mut world = World::new(stack).await;
     let worker = world.worker(&SETTINGS).await;
     let steps = vec![
-        (seats("restock", "stock", json!({ "seats": stock })), "restocked"),
-        (reserve("held", &["E-1"]), "reserved"),
-        (reserve("sold", &["E-2"]), "reserved"),
+        stock(&["E-1", "E-2"]),
+        (reserve("held", "E-1", 600), "reserved"),
+        (reserve("sold", "E-2", 600), "reserved"),
         (seats("confirm", "sell", of("sold", json!({ "booking_id": "b-1" }))), "confirmed"),
         (seats("restock", "block", block("E-1")), "restocked"),
         (seats("cancel", "back", of("held", json!({}))), "cancelled"),
-        (reserve("nobody", &["E-1"]), "SEATS_UNAVAILABLE"),
+        (reserve("nobody", "E-1", 600), "SEATS_UNAVAILABLE"),
         (seats("cancel", "refund", of("sold", called_off)), "cancelled"),
-        (reserve("nobody-2", &["E-2"]), "SEATS_UNAVAILABLE"),
+        (reserve("nobody-2", "E-2", 600), "SEATS_UNAVAILABLE"),
     ];
     play(&mut world, "event-42", steps).await;
     let block = data(&mut world, "block").await["restock"].clone();

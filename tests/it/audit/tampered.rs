@@ -67,10 +67,12 @@ fn everything() -> Vec<Tampered> {
     let all = [
         seats::all(),
         reservations::of_their_seats(),
+        reservations::of_their_sale(),
         reservations::of_their_form(),
         lines::all(),
         ledger::of_the_census(),
         ledger::of_outcomes(),
+        ledger::of_changes(),
         ledger::of_restocks(),
     ];
     all.into_iter().flatten().collect()

@@ -94,6 +94,17 @@ fn a_hold_beyond_the_operators_limit_is_refused_and_one_at_it_is_not() {
 }
 
 #[test]
+fn a_hold_is_never_longer_than_the_operator_allows_in_all() {
+    let mut show = Show::new();
+    show.world.limits = Limits { hold_total_seconds_max: 599, ..Limits::default() };
+    let ran = show.reserve(reserve(1, "ann", &["A-1"], &[]), "10:00:00");
+    assert_eq!(ran.code(), RejectionCode::LimitExceeded);
+    let open = Reserve { hold_seconds: None, ..reserve(1, "ann", &["A-1"], &[]) };
+    let ran = show.reserve(open, "10:00:00");
+    assert_eq!(ran.reservation().expires_at, at("10:09:59"));
+}
+
+#[test]
 fn seats_and_lines_count_together_towards_the_operators_limit() {
     let mut show = Show::new();
     show.world.limits = Limits { reserve_entries_max: 2, ..Limits::default() };

@@ -78,6 +78,24 @@ pub fn of_outcomes() -> Vec<Tampered> {
                 tables.enter_new("odd", CommandType::Restock, made);
             },
         ),
+        tampered("an answer kept for ever", &[(LedgerEntryWellFormed, &command("odd"))], |t| {
+            let rejection = Rejection::new(RejectionCode::NotYetExpired, "too early");
+            t.enter_new("odd", CommandType::Expire, Outcome::Rejected { rejection });
+        }),
+        tampered(
+            "an outcome of another pool",
+            &[(LedgerEntryWellFormed, &command("command-5"))],
+            |tables| {
+                let record = tables.ledger.get_mut(&LedgerKey::Command(key("command-5"))).unwrap();
+                let LedgerRecord::Outcome { pool, .. } = record else { panic!("{record:?}") };
+                *pool = event(43);
+            },
+        ),
+    ]
+}
+
+pub fn of_changes() -> Vec<Tampered> {
+    vec![
         tampered(
             "changes of what was rejected",
             &[(LedgerEntryWellFormed, &command("odd"))],
@@ -111,19 +129,6 @@ pub fn of_outcomes() -> Vec<Tampered> {
                 (OutcomeAgrees, &command("command-18")),
             ],
             |tables| tables.reservation(7).expires_at = at("10:35:00"),
-        ),
-        tampered("an answer kept for ever", &[(LedgerEntryWellFormed, &command("odd"))], |t| {
-            let rejection = Rejection::new(RejectionCode::NotYetExpired, "too early");
-            t.enter_new("odd", CommandType::Expire, Outcome::Rejected { rejection });
-        }),
-        tampered(
-            "an outcome of another pool",
-            &[(LedgerEntryWellFormed, &command("command-5"))],
-            |tables| {
-                let record = tables.ledger.get_mut(&LedgerKey::Command(key("command-5"))).unwrap();
-                let LedgerRecord::Outcome { pool, .. } = record else { panic!("{record:?}") };
-                *pool = event(43);
-            },
         ),
     ]
 }

@@ -58,7 +58,7 @@ pub fn of_their_seats() -> Vec<Tampered> {
     ]
 }
 
-pub fn of_their_form() -> Vec<Tampered> {
+pub fn of_their_sale() -> Vec<Tampered> {
     vec![
         tampered(
             "a sale in its first version",
@@ -79,6 +79,11 @@ pub fn of_their_form() -> Vec<Tampered> {
             &[(ReservationWellFormed, &reservation(2)), (OutcomeAgrees, &command("command-5"))],
             |tables| tables.reservation(2).fulfilled_at = Some(at("10:20:00")),
         ),
+    ]
+}
+
+pub fn of_their_form() -> Vec<Tampered> {
+    vec![
         tampered(
             "an ACTIVE reservation that ended",
             &[
