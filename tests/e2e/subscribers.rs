@@ -52,6 +52,7 @@ async fn a_subscriber_gets_what_its_filter_policy_lets_through(stack: Stack) {
     let expected = [
         ("command_source", "/services/booking"),
         ("event_id", "42"),
+        ("reservation_source", "/services/booking"),
         ("traceparent", trace),
         ("type", "inventory.reserved.v1"),
     ];
