@@ -5,6 +5,7 @@
 //! say was changed.
 
 pub(super) mod changes;
+pub(super) mod listed;
 pub(super) mod model;
 pub(super) mod oracle;
 pub(super) mod tables;

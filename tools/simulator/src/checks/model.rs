@@ -7,7 +7,7 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::changes::Listed;
+use super::listed::Listed;
 use crate::profile::SKEW_MAX_MS;
 use inventory_worker::{
     domain::{

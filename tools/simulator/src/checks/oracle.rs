@@ -22,9 +22,8 @@ use std::{
 use jiff::SignedDuration;
 
 use super::{
-    Violation,
-    changes::{self, Listed},
-    ensure,
+    Violation, ensure,
+    listed::{self, Listed},
     model::{Model, Since, decided_at},
 };
 use inventory_worker::{
@@ -267,7 +266,7 @@ impl Case<'_> {
             Changes::Listed(states) => Some(states.iter().map(Listed::from).collect()),
             Changes::Omitted => None,
         };
-        let holds = listed.as_ref().is_some_and(|listed| changes::is_same(listed, &changed));
+        let holds = listed.as_ref().is_some_and(|listed| listed::is_same(listed, &changed));
         ensure(holds, "changes", || format!("lists {listed:?} and changed {changed:?}"))?;
         self.model.changes.insert(self.command.key.clone(), Some(changed));
         Ok(())

@@ -5,9 +5,8 @@ use serde::Deserialize;
 use super::{History, message::TrackedMessage};
 use crate::{
     checks::{
-        Violation,
-        changes::{self, Listed},
-        ensure,
+        Violation, ensure,
+        listed::{self, Listed},
         model::Model,
         oracle,
     },
@@ -176,7 +175,7 @@ impl History {
             false => self.model.changes.get(&command.key),
         };
         let holds = changed.is_none_or(|changed| match changed {
-            Some(changed) => !is_omitted && changes::is_same(listed, changed),
+            Some(changed) => !is_omitted && listed::is_same(listed, changed),
             None => is_omitted && listed.is_empty(),
         });
         ensure(holds, "changes", || format!("changed {changed:?}, and its result lists {listed:?}"))

@@ -1,7 +1,7 @@
 //! What results say was changed, and by whom reservations were made.
 
 use super::*;
-use crate::checks::changes::{Listed, View};
+use crate::checks::{changes::View, listed::Listed};
 
 /// The changes of the reserve, changed.
 fn wrong_changes() -> Vec<Vec<ItemState>> {
