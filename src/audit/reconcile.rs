@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Audit, Invariant, Pages, Period, Violation};
 use crate::{
-    domain::{Outcome, Reservation, ReservationId, Timestamp},
+    domain::{Changes, Outcome, Reservation, ReservationId, ReservationStatus, Timestamp},
     ports::{LedgerRecord, PortError, Record, Table},
 };
 
@@ -29,7 +29,7 @@ enum Event {
 }
 
 /// One event of one reservation, and when it was decided: a reservation that had expired, was
-/// confirmed late and refunded has ended twice.
+/// confirmed late and refunded has ended twice, and the confirm took its first end back.
 type Entry = (Event, ReservationId, Timestamp);
 
 /// The balance of a group: zero if its reservations and outcomes match.
@@ -59,6 +59,9 @@ impl Reconciliation {
     pub(super) fn add_record(&mut self, record: &Record) {
         for entry in told_by_record(record, self.period) {
             self.enter(entry, false);
+        }
+        for entry in taken_back_by_record(record, self.period) {
+            self.enter(entry, true);
         }
     }
 
@@ -99,11 +102,13 @@ fn digest((event, id, at): Entry) -> (u16, u128) {
     (u16::try_from(number(group)).unwrap_or_default(), number(sum))
 }
 
-/// The entries that a reservation reports within the period: when it was made and ended.
+/// The entries that a reservation reports within the period: when it was made and ended. A sale has
+/// not ended, even if its hold had expired before it was confirmed.
 fn told_by_reservation(reservation: &Reservation, period: Period) -> Vec<Entry> {
     let id = reservation.reservation_id;
     let made = Some((Event::Made, reservation.created_at));
-    let ended = reservation.ended_at.map(|at| (Event::Ended, at));
+    let is_sale = reservation.status == ReservationStatus::Confirmed;
+    let ended = reservation.ended_at.filter(|_| !is_sale).map(|at| (Event::Ended, at));
     within(period, id, made.into_iter().chain(ended))
 }
 
@@ -120,6 +125,17 @@ fn told_by_record(record: &Record, period: Period) -> Vec<Entry> {
         _ => None,
     };
     within(period, reservation.reservation_id, reported.into_iter())
+}
+
+/// The end that a record takes back: a late confirm of a reservation that had expired. A repeated
+/// confirm changes nothing, and takes nothing back.
+fn taken_back_by_record(record: &Record, period: Period) -> Vec<Entry> {
+    let Record::Ledger(_, LedgerRecord::Outcome { outcome, changes, .. }) = record else {
+        return Vec::new();
+    };
+    let Outcome::Confirmed { reservation } = outcome else { return Vec::new() };
+    let ended = reservation.ended_at.filter(|_| *changes != Changes::NONE);
+    within(period, reservation.reservation_id, ended.map(|at| (Event::Ended, at)).into_iter())
 }
 
 fn within(
@@ -200,14 +216,17 @@ async fn count(
         let mut pages = Pages::of(table);
         while let Some(page) = pages.next(audit.store).await? {
             for record in &page.records {
-                let (entries, reservations, outcomes) = match record {
-                    Record::Reservation(found) => (told_by_reservation(found, period), 1, 0),
-                    other => (told_by_record(other, period), 0, 1),
+                let (of_reservations, of_outcomes) = match record {
+                    Record::Reservation(found) => (told_by_reservation(found, period), Vec::new()),
+                    other => (taken_back_by_record(other, period), told_by_record(other, period)),
                 };
-                for entry in entries.into_iter().filter(|entry| counts(*entry)) {
+                for entry in of_reservations.into_iter().filter(|entry| counts(*entry)) {
                     let sum = counted.entry(entry).or_default();
-                    sum.reservations = sum.reservations.saturating_add(reservations);
-                    sum.outcomes = sum.outcomes.saturating_add(outcomes);
+                    sum.reservations = sum.reservations.saturating_add(1);
+                }
+                for entry in of_outcomes.into_iter().filter(|entry| counts(*entry)) {
+                    let sum = counted.entry(entry).or_default();
+                    sum.outcomes = sum.outcomes.saturating_add(1);
                 }
             }
         }

@@ -1,8 +1,10 @@
 //! Cancel: releases a hold, or with `refund` a sale.
 
-use super::{Change, DecideError, State, Verdict, bounds, find_owned, holdings, status_rejection};
+use super::{
+    Change, DecideError, ItemKey, State, Verdict, bounds, find_owned, holdings, status_rejection,
+};
 use crate::domain::{
-    Cancel, Outcome, PoolId, RejectedLine, Rejection, RejectionCode, Reservation,
+    Cancel, LineKey, Outcome, PoolId, RejectedLine, Rejection, RejectionCode, Reservation,
     ReservationStatus, Timestamp,
 };
 
@@ -25,7 +27,10 @@ pub(super) fn decide(
         }
         _ => return Err(status_rejection(&reservation).into()),
     };
-    check_on_hand(state, &reservation, &lines)?;
+    let over = beyond_on_hand(state, &reservation, &lines)?;
+    if !over.is_empty() {
+        return Ok(too_much(&reservation, over));
+    }
     let (seats, to) = (&reservation.seats, cancel.seats_to);
     let (mut changes, read_dependencies) =
         holdings::release_seats(state, &reservation, seats, to, now)?;
@@ -76,23 +81,31 @@ pub(super) fn end(
     }
 }
 
-/// Rejects a command that would return more to a line than on hand may reach. Names what each such
-/// line had available before.
-fn check_on_hand(
+/// The lines to which the command would return more than on hand may reach, each with what it had
+/// available before.
+fn beyond_on_hand(
     state: &State,
     reservation: &Reservation,
     changes: &[Change],
-) -> Result<(), DecideError> {
+) -> Result<Vec<(LineKey, RejectedLine)>, DecideError> {
     let mut over = Vec::new();
     for (change, request) in changes.iter().zip(&reservation.lines) {
         let Change::Line(key, line) = change else { continue };
         if bounds::is_beyond_on_hand_max(line) {
             let before = state.line(key)?.map_or(0, |before| before.available);
-            over.push(RejectedLine::quantity(&request.sku, request.quantity, before));
+            let named = RejectedLine::quantity(&request.sku, request.quantity, before);
+            over.push((key.clone(), named));
         }
     }
-    match over.is_empty() {
-        true => Ok(()),
-        false => Err(bounds::beyond_on_hand_max(over).into()),
-    }
+    Ok(over)
+}
+
+/// The rejection for such lines. It depends on each of them, and on the reservation.
+fn too_much(reservation: &Reservation, over: Vec<(LineKey, RejectedLine)>) -> Verdict {
+    let (keys, lines): (Vec<_>, Vec<_>) = over.into_iter().unzip();
+    let read_dependencies = std::iter::once(ItemKey::Reservation(reservation.reservation_id))
+        .chain(keys.into_iter().map(ItemKey::Line))
+        .collect();
+    let outcome = Outcome::Rejected { rejection: bounds::beyond_on_hand_max(lines) };
+    Verdict { outcome, read_dependencies }
 }

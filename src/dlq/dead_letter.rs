@@ -129,7 +129,7 @@ pub(super) fn send_back(
         return Err(Refusal::OlderThanLedger);
     }
     let stated = (FIRST_SENT_AT, first_sent_at.to_string());
-    let added = dead_letters::Added { first: vec![stated], last: Vec::new() };
+    let added = dead_letters::Added { leading: vec![stated], ..Default::default() };
     let attributes = dead_letters::fitting(added, delivery, bytes_max);
     if !attributes.contains_key(FIRST_SENT_AT) {
         return Err(Refusal::NoRoomForAge);

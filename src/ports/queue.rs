@@ -12,7 +12,10 @@ use crate::{
 
 mod attributes;
 
-pub use attributes::{AttributeContent, MessageAttribute, MessageAttributes, text_attribute};
+pub use attributes::{
+    AttributeContent, MessageAttribute, MessageAttributes, is_attribute_name, is_carried,
+    text_attribute,
+};
 
 /// SQS: "up to 10 messages" in a receive and in every batch call.
 pub const BATCH_ENTRIES_MAX: usize = 10;

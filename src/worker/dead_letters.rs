@@ -12,7 +12,7 @@ use crate::{
         Delivery, OutgoingMessage,
         queue::{
             AttributeContent, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes,
-            text_attribute,
+            is_attribute_name, text_attribute,
         },
     },
 };
@@ -75,7 +75,7 @@ const OWN: [&str; 5] = [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_ME
 /// A complete copy of the message, in its group, with all attributes of its producer.
 ///
 /// If body and attributes together exceed `bytes_max`, the queue's limit, attributes are dropped,
-/// down to the body alone, which fitted a message before. The trace context has the highest
+/// down to the body alone, which fitted a message before. `traceparent` has the highest
 /// priority, then the time the message was first sent, since it decides whether the message may be
 /// redriven; the details of the reason have the lowest.
 pub(super) fn copy(
@@ -93,7 +93,8 @@ pub(super) fn copy(
         (SOURCE_QUEUE, source_queue.to_owned()),
         (ORIGINAL_MESSAGE_ID, delivery.message_id.clone()),
     ];
-    let added = Added { first, last: vec![(DETAIL, detail.to_owned())] };
+    let last = vec![(DETAIL, detail.to_owned())];
+    let added = Added { first, last, ..Added::default() };
     OutgoingMessage {
         group: delivery.group.clone(),
         body: delivery.body.clone(),
@@ -102,9 +103,14 @@ pub(super) fn copy(
     }
 }
 
-/// Attributes that are added to those of the producer: before them in priority, and after them.
+/// Attributes that are added to those of the producer, by priority.
+#[derive(Default)]
 pub(crate) struct Added {
+    /// Before everything.
+    pub(crate) leading: Vec<(&'static str, String)>,
+    /// After the producer's `traceparent`.
     pub(crate) first: Vec<(&'static str, String)>,
+    /// After everything.
     pub(crate) last: Vec<(&'static str, String)>,
 }
 
@@ -112,20 +118,23 @@ pub(crate) struct Added {
 /// `bytes_max`. Those of the producer beyond the number that SQS takes are in
 /// [`PRODUCER_ATTRIBUTES`].
 pub(crate) fn fitting(added: Added, delivery: &Delivery, bytes_max: usize) -> MessageAttributes {
-    let (trace, others) = of_producer(delivery);
-    let added_count = added.first.len().saturating_add(added.last.len());
-    let room = MESSAGE_ATTRIBUTES_MAX.saturating_sub(added_count).saturating_sub(trace.len());
+    let Added { leading, first, last } = added;
+    let mut producers = of_producer(delivery);
+    let traceparent = producers.remove_entry(TRACEPARENT);
+    let added_count = leading.len().saturating_add(first.len()).saturating_add(last.len());
+    let taken = added_count.saturating_add(usize::from(traceparent.is_some()));
+    let room = MESSAGE_ATTRIBUTES_MAX.saturating_sub(taken);
     let named = |(name, text): (&str, String)| (name.to_owned(), MessageAttribute::from(text));
-    let by_priority = trace
-        .into_iter()
-        .chain(added.first.into_iter().map(named))
-        .chain(packed(others, room))
-        .chain(added.last.into_iter().map(named));
+    let by_priority = (leading.into_iter().map(named))
+        .chain(traceparent)
+        .chain(first.into_iter().map(named))
+        .chain(packed(producers, room))
+        .chain(last.into_iter().map(named));
     let mut bytes = bytes_max.saturating_sub(delivery.body.len());
     let mut attributes = MessageAttributes::new();
-    for (name, attribute) in by_priority.filter(|(_, attribute)| !is_empty(attribute)) {
+    for (name, attribute) in by_priority.filter(|(_, attribute)| !attribute.is_empty()) {
         let size = attribute.bytes(&name);
-        if size <= bytes {
+        if size <= bytes && !attributes.contains_key(&name) {
             bytes -= size;
             attributes.insert(name, attribute);
         }
@@ -133,15 +142,9 @@ pub(crate) fn fitting(added: Added, delivery: &Delivery, bytes_max: usize) -> Me
     attributes
 }
 
-/// SQS refuses an empty value.
-fn is_empty(attribute: &MessageAttribute) -> bool {
-    matches!(&attribute.value, AttributeContent::Text(text) if text.is_empty())
-}
-
-/// The producer's attributes: its trace context, and the others.
-fn of_producer(delivery: &Delivery) -> (MessageAttributes, MessageAttributes) {
+/// The producer's attributes, those in [`PRODUCER_ATTRIBUTES`] included.
+fn of_producer(delivery: &Delivery) -> MessageAttributes {
     let mut all = delivery.attributes.clone();
-    all.retain(|name, _| !OWN.contains(&name.as_str()));
     let packed = text_attribute(&all, PRODUCER_ATTRIBUTES).and_then(unpacked);
     if let Some(packed) = packed {
         all.remove(PRODUCER_ATTRIBUTES);
@@ -149,26 +152,37 @@ fn of_producer(delivery: &Delivery) -> (MessageAttributes, MessageAttributes) {
             all.entry(name).or_insert(attribute);
         }
     }
-    all.into_iter().partition(|(name, _)| [TRACEPARENT, TRACESTATE].contains(&name.as_str()))
+    all.retain(|name, _| !OWN.contains(&name.as_str()));
+    all
 }
 
-/// The attributes in at most `room`: the last of them packed into one if they are more.
-fn packed(attributes: MessageAttributes, room: usize) -> MessageAttributes {
+/// The attributes in at most `room`, `tracestate` first: the last of them packed into one if they
+/// are more, and with them one that has the name of the packed ones.
+fn packed(mut attributes: MessageAttributes, room: usize) -> MessageAttributes {
     if attributes.len() <= room {
         return attributes;
     }
-    let mut attributes = attributes.into_iter();
-    let mut fitting: MessageAttributes = attributes.by_ref().take(room.saturating_sub(1)).collect();
-    let rest: BTreeMap<String, PackedAttribute> =
-        attributes.map(|(name, attribute)| (name, attribute.into())).collect();
+    let mut rest: BTreeMap<String, PackedAttribute> = BTreeMap::new();
+    let of_this_name = attributes.remove_entry(PRODUCER_ATTRIBUTES);
+    rest.extend(of_this_name.map(|(name, attribute)| (name, attribute.into())));
+    let tracestate = attributes.remove_entry(TRACESTATE);
+    let mut by_priority = tracestate.into_iter().chain(attributes);
+    let mut fitting: MessageAttributes =
+        by_priority.by_ref().take(room.saturating_sub(1)).collect();
+    rest.extend(by_priority.map(|(name, attribute)| (name, attribute.into())));
     fitting.insert(PRODUCER_ATTRIBUTES.to_owned(), message::to_json(&rest).into());
     fitting
 }
 
-/// The attributes in the text; `None` if a producer gave it another form.
+/// The attributes in the text; `None` if a producer gave it another form, or SQS would refuse one
+/// of them.
 fn unpacked(text: &str) -> Option<MessageAttributes> {
     let packed: BTreeMap<String, PackedAttribute> = serde_json::from_str(text).ok()?;
-    packed.into_iter().map(|(name, packed)| Some((name, packed.attribute()?))).collect()
+    let accepted = |(name, packed): (String, PackedAttribute)| {
+        let attribute = packed.attribute().filter(MessageAttribute::is_accepted)?;
+        is_attribute_name(&name).then_some((name, attribute))
+    };
+    packed.into_iter().map(accepted).collect()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -35,7 +35,7 @@ pub struct PlannedTransaction {
 ///
 /// An item touched by several commands of one transaction is written once, in its last state,
 /// conditioned on the version before the first. The 100-item limit also bounds the size: the
-/// largest item, a ledger entry that names every item of its command, is below 40 KB, because a
+/// largest item, a ledger entry that names every item of its command twice, is below 80 KB, because a
 /// command of more than 99 entries is a restock and is chunked. The 4 MB limit cannot be reached.
 #[must_use]
 pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {

@@ -41,14 +41,15 @@ impl Tables {
     /// 5. ACTIVE, ended at 10:10, one seat of it taken over
     /// 6. CANCELLED by refund, after it took over A-5
     /// 7. CONFIRMED with goods that stay, after it was extended and modified: A-8, two of `z`
-    /// 8. CONFIRMED after it had expired: one of `z`
+    /// 8. CONFIRMED after it had expired, twice: one of `z`
+    /// 10. CANCELLED by refund, after it had expired and was confirmed late
     ///
     /// `y` has a negative available quantity. There are also a finished chunked restock and one in
     /// progress.
     pub fn of_a_show() -> Self {
         let seats = ["A-1", "A-2", "A-3", "A-4", "A-5", "A-6", "A-7", "A-8"];
         let pool = event(EVENT);
-        let universe = Universe::of(std::slice::from_ref(&pool), &seats, &["x", "y", "z"], 10);
+        let universe = Universe::of(std::slice::from_ref(&pool), &seats, &["x", "y", "z"], 11);
         let mut show = (World::empty(universe), Self::default());
         let mut stock = restock_seats(&seats);
         stock.lines = restock_lines(RestockMode::Set, &[("x", 10), ("y", 10), ("z", 10)]).lines;
@@ -78,6 +79,11 @@ impl Tables {
             ("10:01:00", Action::Reserve(reserve(8, "hal", &[], &[("z", 1)]))),
             ("10:12:00", Action::Expire(expire(8))),
             ("10:13:00", Action::Confirm(confirm_late(8, "b-8"))),
+            ("10:14:00", Action::Confirm(confirm_late(8, "b-8"))),
+            ("10:01:00", Action::Reserve(reserve(10, "ida", &[], &[("z", 1)]))),
+            ("10:12:00", Action::Expire(expire(10))),
+            ("10:13:00", Action::Confirm(confirm_late(10, "b-10"))),
+            ("10:14:00", Action::Cancel(refund(10))),
         ];
         for (time, action) in history {
             show.1.run(&mut show.0, &pool, action, at(time));

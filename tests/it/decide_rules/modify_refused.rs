@@ -63,9 +63,9 @@ fn what_remains_counts_towards_the_operators_limit() {
     show.modify(exchange, "10:06:00").reservation();
     // A hold made before the limit was lowered.
     show.world.limits.reserve_entries_max = 1;
-    let ran = show.modify(remove(&["A-3"], &[]), "10:07:00");
-    assert_eq!(ran.code(), RejectionCode::LimitExceeded);
-    show.modify(remove(&["A-3", "A-2"], &[]), "10:07:00").reservation();
+    let grow = modify(1, holdings(&["A-1", "A-4"], &[]), holdings(&["A-3"], &[]));
+    assert_eq!(show.modify(grow, "10:07:00").code(), RejectionCode::LimitExceeded);
+    show.modify(remove(&["A-3"], &[]), "10:07:00").reservation();
 }
 
 #[test]

@@ -122,6 +122,52 @@ async fn a_redrive_gives_the_attributes_back_as_often_as_it_is_repeated() {
     }
 }
 
+/// What a producer puts under the reserved name cannot make SQS refuse the copy, nor speak for the
+/// worker.
+#[tokio::test(start_paused = true)]
+async fn packed_attributes_of_a_producer_are_unpacked_only_if_sqs_accepts_them() {
+    for refused in [
+        r#"{"x":{"type":"Bogus","value":"1"}}"#,
+        r#"{"a b":{"type":"String","value":"1"}}"#,
+        r#"{"AWS.x":{"type":"String","value":"1"}}"#,
+        r#"{"x":{"type":"Number","value":"abc"}}"#,
+        r#"{"x":{"type":"Binary","base64":""}}"#,
+        r#"{"x":{"type":"Binary","value":"1"}}"#,
+        r#"{"x":{"type":"String","value":"\u0001"}}"#,
+    ] {
+        let world = World::new();
+        let own: MessageAttributes = [(PRODUCER_ATTRIBUTES.to_owned(), refused.into())].into();
+        world.queue.push(&message("unreadable", &own)).unwrap();
+        world.settle().await;
+        let copy = only(&world.dead_letters);
+        assert_eq!(text_attribute(&copy, PRODUCER_ATTRIBUTES), Some(refused));
+    }
+    let world = World::new();
+    let forged = r#"{"dlq_reason":{"type":"String","value":"NONE"},
+        "first_sent_at":{"type":"String","value":"2099-01-01T00:00:00Z"},
+        "original_message_id":{"type":"String","value":"another"}}"#;
+    let own: MessageAttributes = [(PRODUCER_ATTRIBUTES.to_owned(), forged.into())].into();
+    world.queue.push(&message("unreadable", &own)).unwrap();
+    world.settle().await;
+    let copy = only(&world.dead_letters);
+    assert_eq!(text_attribute(&copy, REASON), Some("INVALID_MESSAGE"));
+    assert_ne!(text_attribute(&copy, ORIGINAL_MESSAGE_ID), Some("another"));
+    assert!(text_attribute(&copy, FIRST_SENT_AT).unwrap() < "2099");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attribute_under_the_reserved_name_is_packed_with_the_others() {
+    let world = World::new();
+    let mut own = producers(9);
+    own.insert(PRODUCER_ATTRIBUTES.to_owned(), "hello".into());
+    world.queue.push(&message("unreadable", &own)).unwrap();
+    world.settle().await;
+    let copy = only(&world.dead_letters);
+    assert_eq!(found(&copy), own);
+    assert_eq!(text_attribute(&copy, "traceparent"), Some(TRACE));
+    assert_eq!(text_attribute(&copy, "tracestate"), Some("vendor=1"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn attributes_that_have_no_room_beside_the_body_are_left_out() {
     let world = World::new();

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use crate::ports::{
     EntryError, OutgoingMessage, PortError, ReceiveRequest,
     queue::{
-        AttributeContent, BATCH_ENTRIES_MAX, MESSAGE_ATTRIBUTES_MAX, MESSAGE_BYTES_MAX,
-        MessageAttribute, VISIBILITY_MAX,
+        BATCH_ENTRIES_MAX, MESSAGE_ATTRIBUTES_MAX, MESSAGE_BYTES_MAX, VISIBILITY_MAX,
+        is_attribute_name, is_carried,
     },
 };
 
@@ -18,9 +18,6 @@ const ID_CHARACTERS_MAX: usize = 128;
 
 /// SQS: WaitTimeSeconds "0 to 20 (seconds)".
 const WAIT_MAX: Duration = Duration::from_secs(20);
-
-/// SQS: an attribute's name "can be up to 256 characters long".
-const ATTRIBUTE_NAME_MAX: usize = 256;
 
 /// A batch call takes 1…[`BATCH_ENTRIES_MAX`] entries.
 pub(super) fn batch(entries: usize) -> Result<(), PortError> {
@@ -89,7 +86,7 @@ pub(super) fn message(message: &OutgoingMessage, bytes_max: usize) -> Result<(),
         if !is_attribute_name(name) {
             return refused("a message attribute's name is not one SQS takes");
         }
-        if !is_attribute(attribute) {
+        if !attribute.is_accepted() {
             return refused(
                 "a message attribute is empty, holds a character SQS does not carry, or has no \
                  type of SQS",
@@ -118,38 +115,9 @@ fn bytes(message: &OutgoingMessage) -> usize {
     message.body.len() + attributes.sum::<usize>()
 }
 
-/// SQS: a type is `String`, `Number` or `Binary`, possibly with a label after a dot.
-fn is_attribute(attribute: &MessageAttribute) -> bool {
-    let kind = attribute.data_type.split('.').next();
-    match &attribute.value {
-        AttributeContent::Text(text) => {
-            let is_type = matches!(kind, Some("String" | "Number"));
-            is_type && !text.is_empty() && text.chars().all(is_carried)
-        }
-        AttributeContent::Binary(bytes) => kind == Some("Binary") && !bytes.is_empty(),
-    }
-}
-
 fn is_id(text: &str) -> bool {
     (1..=ID_CHARACTERS_MAX).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b.is_ascii_punctuation())
-}
-
-/// SQS: "A message can include only XML, JSON, and unformatted text. … #x9 | #xA | #xD | #x20 to
-/// #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF".
-fn is_carried(character: char) -> bool {
-    matches!(character,
-        '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-}
-
-/// SQS: letters, digits, `_`, `-` and `.`; no period at the beginning or end, nor two in a row; no
-/// name that begins with `AWS.` or `Amazon.` in any case.
-fn is_attribute_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    (1..=ATTRIBUTE_NAME_MAX).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-        && !(name.starts_with('.') || name.ends_with('.') || name.contains(".."))
-        && !(lower.starts_with("aws.") || lower.starts_with("amazon."))
 }
 
 #[cfg(test)]

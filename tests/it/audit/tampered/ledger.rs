@@ -28,6 +28,18 @@ pub fn of_the_census() -> Vec<Tampered> {
                 if reservation.reservation_id == reservation_id(3))
             });
         }),
+        tampered(
+            "a late confirm of what had not expired",
+            &[(EndedOnce, &reservation(10)), (EndedOnce, &reservation(8))],
+            |tables| {
+                let is_expiry = |record: &LedgerRecord| {
+                    matches!(record, LedgerRecord::Outcome {
+                        outcome: Outcome::Expired { reservation }, .. }
+                        if [8, 10].map(reservation_id).contains(&reservation.reservation_id))
+                };
+                tables.ledger.retain(|_, record| !is_expiry(record));
+            },
+        ),
         tampered("a reservation that two commands ended", &[(EndedOnce, &reservation(4))], |t| {
             let ended = t.outcome(|of| matches!(of, Outcome::Expired { .. })).clone();
             t.enter_new("again", CommandType::Expire, ended);

@@ -2,6 +2,7 @@
 
 use super::{
     BOUND, Decision, Expected, Item, LineOffence, Model, Outcome, ReservationModel, no, offenders,
+    resting_on,
 };
 
 impl Model {
@@ -33,7 +34,7 @@ impl Model {
             }
         }
         if !over.is_empty() {
-            return Err(offenders("LIMIT_EXCEEDED", Vec::new(), over));
+            return Err(resting_on(id, offenders("LIMIT_EXCEEDED", Vec::new(), over)));
         }
         let rests_on = self.give_back(now, id, &found, block);
         self.end(now, id, "CANCELLED");

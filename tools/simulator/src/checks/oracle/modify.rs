@@ -56,7 +56,10 @@ impl Case<'_> {
         }
         let (seats, lines) = left(found, modify);
         let entries = seats.len() + lines.len();
-        let is_within = (1..=ENTRIES_MAX.min(self.limits.reserve_entries_max)).contains(&entries)
+        // An operator's lower limit forbids a hold to grow, not to shrink.
+        let held = found.seats.len() + found.lines.len();
+        let entries_max = ENTRIES_MAX.min(self.limits.reserve_entries_max.max(held));
+        let is_within = (1..=entries_max).contains(&entries)
             && lines.iter().all(|line| line.quantity <= QUANTITY_MAX);
         (!is_within).then_some(RejectionCode::LimitExceeded)
     }
