@@ -105,7 +105,11 @@ async fn a_restock_worker_is_granted_what_it_calls() {
 async fn work(queue: &str, variables: &[(&str, &str)]) -> (Recorder, Placeholders) {
     let mut world = World::new(stack()).await;
     // Commits wait until a heartbeat was sent.
-    let hold = Hold { operation: "TransactWriteItems", until: "ChangeMessageVisibilityBatch" };
+    let hold = Hold {
+        operation: "TransactWriteItems",
+        until: "ChangeMessageVisibilityBatch",
+        queue: "-commands.fifo",
+    };
     let recorder = Recorder::of(&world.stack.endpoint, Some(hold)).await;
     // After two receives by another consumer, it is an isolated message.
     world.post("suspect", &[reserve_seats("suspect", EVENT, &["A-9"])]).await;

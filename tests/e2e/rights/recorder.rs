@@ -26,11 +26,13 @@ impl Call {
     }
 }
 
-/// Holds back one operation until another was sent.
+/// Holds back one operation until another was sent to a queue.
 #[derive(Clone, Copy)]
 pub struct Hold {
     pub operation: &'static str,
     pub until: &'static str,
+    /// The end of the queue's name: other queues are sent the same operation.
+    pub queue: &'static str,
 }
 
 /// A proxy of one server that records its calls. Its connections end with it.
@@ -92,9 +94,13 @@ async fn connect(
             let call = parse(&head, &body);
             let held = hold.filter(|hold| hold.operation == call.operation);
             recording.send_modify(|calls| calls.push(call));
-            if let Some(Hold { until, .. }) = held {
+            if let Some(Hold { until, queue, .. }) = held {
                 let mut calls = recording.subscribe();
-                let seen = |calls: &Vec<Call>| calls.iter().any(|call| call.operation == until);
+                let is_it = |call: &Call| {
+                    let url = call.text("QueueUrl").unwrap_or_default();
+                    call.operation == until && url.ends_with(queue)
+                };
+                let seen = |calls: &Vec<Call>| calls.iter().any(is_it);
                 // If it is never sent, the test reports what is missing.
                 let _ = tokio::time::timeout(DEADLINE, calls.wait_for(seen)).await;
             }
