@@ -241,9 +241,10 @@ impl Client {
 /// the content that it answers.
 fn may_answer(result: &DecodedResult, digest: Option<Digest>) -> bool {
     use crate::domain::RejectionCode::CommandIdReused;
-    let code = result.rejection().map(|rejection| rejection.code);
-    let Some(digest) = digest.filter(|_| code == Some(CommandIdReused)) else { return true };
-    result.id == result_id(&result.command.key, code, digest, result.time)
+    let rejection = result.rejection();
+    let is_reuse = rejection.is_some_and(|rejection| rejection.code == CommandIdReused);
+    let Some(digest) = digest.filter(|_| is_reuse) else { return true };
+    result.id == result_id(&result.command.key, rejection, digest, result.time)
 }
 
 #[cfg(test)]

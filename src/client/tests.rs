@@ -54,12 +54,13 @@ fn rejected(code: RejectionCode) -> Outcome {
 fn result_of(command: &Command, code: RejectionCode) -> DecodedResult {
     let (command_key, digest) = (command.key.clone(), command.digest);
     let time = Timestamp::UNIX_EPOCH;
+    let outcome = rejected(code);
     DecodedResult {
-        id: result_id(&command_key, Some(code), digest, time),
+        id: result_id(&command_key, outcome.rejection(), digest, time),
         time,
         command: AnsweredCommand { key: command_key, command_type: None, sequence: None },
         pool: Some(command.pool.clone()),
-        outcome: rejected(code),
+        outcome,
         changes: Changes::NONE,
         traceparent: None,
     }

@@ -53,27 +53,29 @@ pub struct ResultMessage<'a> {
 
 impl ResultMessage<'_> {
     fn id(&self) -> Uuid {
-        let code = self.outcome.rejection().map(|rejection| rejection.code);
-        result_id(self.key, code, self.message_digest, self.decided_at)
+        result_id(self.key, self.outcome.rejection(), self.message_digest, self.decided_at)
     }
 }
 
 /// The id of a command's result, the same for every delivery of the command.
 ///
 /// A rejection that answers a message rather than a command also derives its id from the message's
-/// digest, and `NOT_YET_EXPIRED` from the time.
+/// digest, and `NOT_YET_EXPIRED` from the time and from its message, which names the end of the
+/// hold: one batch may answer two deliveries of an expire, with an extend between them.
 #[must_use]
 pub fn result_id(
     key: &CommandKey,
-    code: Option<RejectionCode>,
+    rejection: Option<&Rejection>,
     message_digest: Digest,
     decided_at: Timestamp,
 ) -> Uuid {
     let by_command = key.result_id();
-    let Some(code) = code.filter(|code| code.is_unrecorded()) else { return by_command };
+    let unrecorded = rejection.filter(|rejection| rejection.code.is_unrecorded());
+    let Some(Rejection { code, message, .. }) = unrecorded else { return by_command };
     let mut name = message_digest.0.to_vec();
-    if code == RejectionCode::NotYetExpired {
+    if *code == RejectionCode::NotYetExpired {
         name.extend_from_slice(decided_at.to_string().as_bytes());
+        name.extend_from_slice(message.as_bytes());
     }
     Uuid::new_v5(&by_command, &name)
 }

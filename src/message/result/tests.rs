@@ -181,6 +181,11 @@ fn an_outcome_has_one_id_and_an_answer_to_a_message_one_a_message() {
         assert_eq!(id == key.result_id(), !code.is_unrecorded(), "{code:?}");
         assert_eq!(id == id_of_other, !code.is_unrecorded(), "{code:?}");
         assert_eq!(id == id_later, code != RejectionCode::NotYetExpired, "{code:?}");
+        // The same expire, again before the end of its hold, which was extended in between.
+        let another_end = Outcome::Rejected { rejection: Rejection::new(code, "no, until later") };
+        let id_of_another_end =
+            encode_result(&ResultMessage { outcome: &another_end, ..result }).id;
+        assert_eq!(id == id_of_another_end, code != RejectionCode::NotYetExpired, "{code:?}");
     }
 }
 
