@@ -155,7 +155,7 @@ struct Counted {
 
 impl Counted {
     fn is_balanced(self) -> bool {
-        self == Self { reservations: 1, outcomes: 1 }
+        self.reservations == self.outcomes
     }
 }
 

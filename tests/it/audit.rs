@@ -113,7 +113,7 @@ proptest! {
             let is_unrecorded =
                 outcome.rejection().is_some_and(|rejection| rejection.code.is_unrecorded());
             if !is_unrecorded {
-                tables.enter(&decided.ran.command, outcome.clone(), decided.now);
+                tables.enter_ran(&decided.ran, decided.now);
             }
             Ok(())
         })

@@ -13,7 +13,7 @@ use inventory_worker::{
 };
 
 use crate::world::{
-    Items, Universe, World, at, cancel, command, confirm, confirm_late, confirm_stay, event,
+    Items, Ran, Universe, World, at, cancel, command, confirm, confirm_late, confirm_stay, event,
     expire, extend, holdings, modify, number, refund, reservation_id, reserve, restock_lines,
     restock_seats, sku,
 };
@@ -96,8 +96,13 @@ impl Tables {
     fn run(&mut self, world: &mut World, pool: &PoolId, action: Action, now: Timestamp) {
         let ran = world.run(pool, action, now);
         self.items = world.items();
-        self.enter(&ran.command, ran.verdict.outcome, now);
-        let entry = self.ledger.get_mut(&LedgerKey::Command(ran.command.key));
+        self.enter_ran(&ran, now);
+    }
+
+    /// Adds the outcome of a command, with what it changed, to the ledger.
+    pub fn enter_ran(&mut self, ran: &Ran, now: Timestamp) {
+        self.enter(&ran.command, ran.verdict.outcome.clone(), now);
+        let entry = self.ledger.get_mut(&LedgerKey::Command(ran.command.key.clone()));
         let Some(LedgerRecord::Outcome { changes, .. }) = entry else { panic!("{entry:?}") };
         *changes = decide::listed(&ran.changes);
     }
