@@ -1,10 +1,8 @@
 //! Cancel: releases a hold, or with `refund` a sale.
 
-use super::{
-    Change, DecideError, ItemKey, State, Verdict, bounds, find_owned, holdings, status_rejection,
-};
+use super::{Change, DecideError, State, Verdict, bounds, find_owned, holdings, status_rejection};
 use crate::domain::{
-    Cancel, LineKey, Outcome, PoolId, RejectedLine, Rejection, RejectionCode, Reservation,
+    Cancel, Outcome, PoolId, RejectedLine, Rejection, RejectionCode, Reservation,
     ReservationStatus, Timestamp,
 };
 
@@ -29,7 +27,7 @@ pub(super) fn decide(
     };
     let over = beyond_on_hand(state, &reservation, &lines)?;
     if !over.is_empty() {
-        return Ok(too_much(&reservation, over));
+        return Ok(holdings::rests_on_named(&reservation, bounds::beyond_on_hand_max(over)));
     }
     let (seats, to) = (&reservation.seats, cancel.seats_to);
     let (mut changes, read_dependencies) =
@@ -87,25 +85,14 @@ fn beyond_on_hand(
     state: &State,
     reservation: &Reservation,
     changes: &[Change],
-) -> Result<Vec<(LineKey, RejectedLine)>, DecideError> {
+) -> Result<Vec<RejectedLine>, DecideError> {
     let mut over = Vec::new();
     for (change, request) in changes.iter().zip(&reservation.lines) {
         let Change::Line(key, line) = change else { continue };
         if bounds::is_beyond_on_hand_max(line) {
             let before = state.line(key)?.map_or(0, |before| before.available);
-            let named = RejectedLine::quantity(&request.sku, request.quantity, before);
-            over.push((key.clone(), named));
+            over.push(RejectedLine::quantity(&request.sku, request.quantity, before));
         }
     }
     Ok(over)
-}
-
-/// The rejection for such lines. It depends on each of them, and on the reservation.
-fn too_much(reservation: &Reservation, over: Vec<(LineKey, RejectedLine)>) -> Verdict {
-    let (keys, lines): (Vec<_>, Vec<_>) = over.into_iter().unzip();
-    let read_dependencies = std::iter::once(ItemKey::Reservation(reservation.reservation_id))
-        .chain(keys.into_iter().map(ItemKey::Line))
-        .collect();
-    let outcome = Outcome::Rejected { rejection: bounds::beyond_on_hand_max(lines) };
-    Verdict { outcome, read_dependencies }
 }

@@ -81,10 +81,7 @@ fn book_seats(
 
 /// The lines of an EXPIRED reservation that have less available than it held. An ACTIVE reservation
 /// still has its lines reserved.
-fn lost_lines(
-    state: &State,
-    reservation: &Reservation,
-) -> Result<Vec<(LineKey, RejectedLine)>, DecideError> {
+fn lost_lines(state: &State, reservation: &Reservation) -> Result<Vec<RejectedLine>, DecideError> {
     let mut lost = Vec::new();
     if reservation.status != ReservationStatus::Expired {
         return Ok(lost);
@@ -94,17 +91,13 @@ fn lost_lines(
         let line = state.line(&key)?;
         if reserve::is_short(request, line) {
             let available = line.map_or(0, |line| line.available);
-            lost.push((key, RejectedLine::quantity(&request.sku, request.quantity, available)));
+            lost.push(RejectedLine::quantity(&request.sku, request.quantity, available));
         }
     }
     Ok(lost)
 }
 
-fn not_held(
-    reservation: &Reservation,
-    seats: Vec<SeatKey>,
-    lines: Vec<(LineKey, RejectedLine)>,
-) -> Verdict {
+fn not_held(reservation: &Reservation, seats: Vec<SeatKey>, lines: Vec<RejectedLine>) -> Verdict {
     if lines.is_empty() {
         return holdings::taken_over(reservation, seats);
     }

@@ -61,24 +61,29 @@ pub(super) fn taken_over(reservation: &Reservation, lost: Vec<SeatKey>) -> Verdi
     gone(reservation, lost, Vec::new(), message)
 }
 
-/// The rejection for seats and lines that a reservation no longer has. It depends on each of them,
-/// and on the reservation.
+/// The rejection for seats and lines that a reservation no longer has.
 pub(super) fn gone(
     reservation: &Reservation,
     seats: Vec<SeatKey>,
-    lines: Vec<(LineKey, RejectedLine)>,
+    lines: Vec<RejectedLine>,
     message: String,
 ) -> Verdict {
-    let read_dependencies = std::iter::once(ItemKey::Reservation(reservation.reservation_id))
-        .chain(seats.iter().cloned().map(ItemKey::Seat))
-        .chain(lines.iter().map(|(key, _)| ItemKey::Line(key.clone())))
-        .collect();
-    let rejection = Rejection {
-        code: RejectionCode::ReservationExpired,
-        message,
-        seats: seats.into_iter().map(|key| key.number).collect(),
-        lines: lines.into_iter().map(|(_, line)| line).collect(),
-    };
+    let seats = seats.into_iter().map(|key| key.number).collect();
+    let code = RejectionCode::ReservationExpired;
+    rests_on_named(reservation, Rejection { code, message, seats, lines })
+}
+
+/// The rejection that depends on the reservation, and on each seat and line that it names.
+pub(super) fn rests_on_named(reservation: &Reservation, rejection: Rejection) -> Verdict {
+    let pool = &reservation.pool;
+    let seats = pool.event_id().into_iter().flat_map(|event_id| {
+        let key = move |number: &SeatNumber| SeatKey { event_id, number: number.clone() };
+        rejection.seats.iter().map(key).map(ItemKey::Seat)
+    });
+    let key = |line: &RejectedLine| LineKey { pool: pool.clone(), sku: line.sku().clone() };
+    let lines = rejection.lines.iter().map(key).map(ItemKey::Line);
+    let reservation = ItemKey::Reservation(reservation.reservation_id);
+    let read_dependencies = std::iter::once(reservation).chain(seats).chain(lines).collect();
     Verdict { outcome: Outcome::Rejected { rejection }, read_dependencies }
 }
 

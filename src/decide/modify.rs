@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Change, DecideError, ItemKey, Limits, State, Verdict, bounds, find_held, holdings, reserve,
-};
+use super::{Change, DecideError, Limits, State, Verdict, bounds, find_held, holdings, reserve};
 use crate::domain::{
-    Holdings, LineKey, Modify, OrderLine, Outcome, PoolId, RejectedLine, Rejection, RejectionCode,
-    Reservation, RestockStatus, SeatKey, SeatNumber, Timestamp,
+    Holdings, Modify, OrderLine, Outcome, PoolId, RejectedLine, Rejection, RejectionCode,
+    Reservation, RestockStatus, SeatNumber, Timestamp,
 };
 
 /// Checks in the contract's order: found in this pool, owner, status, expiry, held what is removed,
@@ -29,7 +27,9 @@ pub(super) fn decide(
     }
     let Holdings { seats, lines } = &modify.add;
     let mut changes = match reserve::take(state, &reservation, seats, lines, now) {
-        Err(DecideError::Rejected(rejection)) => return Ok(depends_on(&reservation, rejection)),
+        Err(DecideError::Rejected(rejection)) => {
+            return Ok(holdings::rests_on_named(&reservation, rejection));
+        }
         changes => changes?,
     };
     if !injected_bug!(ModifyOnlyTakes) {
@@ -42,20 +42,6 @@ pub(super) fn decide(
     changes.push(Change::Reservation(modified.clone()));
     state.apply(changes);
     Ok(Outcome::Modified { reservation: modified }.into())
-}
-
-/// The rejection of what is added. It depends on each offender, and on the reservation.
-fn depends_on(reservation: &Reservation, rejection: Rejection) -> Verdict {
-    let pool = &reservation.pool;
-    let seats = pool.event_id().into_iter().flat_map(|event_id| {
-        let key = move |number: &SeatNumber| SeatKey { event_id, number: number.clone() };
-        rejection.seats.iter().map(key).map(ItemKey::Seat)
-    });
-    let key = |line: &RejectedLine| LineKey { pool: pool.clone(), sku: line.sku().clone() };
-    let lines = rejection.lines.iter().map(key).map(ItemKey::Line);
-    let reservation = ItemKey::Reservation(reservation.reservation_id);
-    let read_dependencies = std::iter::once(reservation).chain(seats).chain(lines).collect();
-    Verdict { outcome: Outcome::Rejected { rejection }, read_dependencies }
 }
 
 /// Rejects the removal of seats, or of quantities, that the reservation does not hold.

@@ -118,25 +118,20 @@ struct InapplicableLines {
 
 impl InapplicableLines {
     /// Rejects the command for the first check that failed.
-    fn reject(&self) -> Result<(), DecideError> {
-        let rejection = |code, message, lines: &[RejectedLine]| Rejection {
-            code,
-            message,
-            seats: Vec::new(),
-            lines: lines.to_vec(),
+    fn reject(self) -> Result<(), DecideError> {
+        let Self { versions, short, over } = self;
+        let (code, message, lines) = if !versions.is_empty() {
+            let message = format!("{} lines are not at expected_version", versions.len());
+            (RejectionCode::VersionMismatch, message, versions)
+        } else if !short.is_empty() {
+            let message = format!("{} of the lines have too little available", short.len());
+            (RejectionCode::InsufficientStock, message, short)
+        } else if !over.is_empty() {
+            return Err(bounds::beyond_on_hand_max(over).into());
+        } else {
+            return Ok(());
         };
-        if !self.versions.is_empty() {
-            let message = format!("{} lines are not at expected_version", self.versions.len());
-            return Err(rejection(RejectionCode::VersionMismatch, message, &self.versions).into());
-        }
-        if !self.short.is_empty() {
-            let message = format!("{} of the lines have too little available", self.short.len());
-            return Err(rejection(RejectionCode::InsufficientStock, message, &self.short).into());
-        }
-        match self.over.is_empty() {
-            true => Ok(()),
-            false => Err(bounds::beyond_on_hand_max(self.over.clone()).into()),
-        }
+        Err(Rejection { code, message, seats: Vec::new(), lines }.into())
     }
 }
 
