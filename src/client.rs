@@ -5,7 +5,7 @@
 //!                      │ registers first                       │ results
 //!                      ▼                                       ▼
 //!                    Waiters ◄── Client::deliver ◄── ResultSubscription
-//! PreparedCommand ─► LedgerWait ─► the ledger            (an outcome by its digest)
+//! PreparedCommand ─► LedgerWait, OutcomePoller ─► the ledger   (an outcome by its digest)
 //! ```
 //!
 //! An outcome is awaited in one of two ways. By **result**: a queue that is subscribed to the topic
@@ -20,6 +20,7 @@
 
 mod command;
 mod ledger;
+mod outcomes;
 mod sender;
 mod subscription;
 mod waiters;
@@ -39,6 +40,7 @@ use crate::{
 
 pub use command::PreparedCommand;
 pub use ledger::{DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError};
+pub use outcomes::{OutcomePoller, PendingOutcome};
 use sender::Sender;
 pub use sender::{PostError, Posted};
 pub use subscription::ResultSubscription;

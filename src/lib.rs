@@ -43,6 +43,7 @@ pub mod decide;
 pub mod demo;
 pub mod dlq;
 pub mod domain;
+pub mod gateway;
 #[cfg(feature = "injected-bugs")]
 pub mod injected;
 pub mod message;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    domain::{Changes, Command, CommandKey, Outcome, Timestamp},
+    domain::{Changes, Command, CommandKey, Digest, Outcome, Timestamp},
     ports::{LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore},
 };
 
 /// The most entries that one call requests: those of one BatchGetItem.
-const KEYS_MAX: usize = 100;
+pub(super) const KEYS_MAX: usize = 100;
 
 /// Limits of polling the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl<'a> LedgerWait<'a> {
             let read = self.store.load(&LoadRequest { ledger, ..LoadRequest::default() }).await?;
             for (place, command) in part {
                 let record = read.ledger.get(&key(command)).and_then(Option::as_ref);
-                match record.and_then(|record| outcome_of(command, record)) {
+                match record.and_then(|record| outcome_of(command.digest, record)) {
                     Some(outcome) => settled.push((*place, outcome)),
                     None => pending.push((*place, *command)),
                 }
@@ -136,10 +136,10 @@ impl<'a> LedgerWait<'a> {
     }
 }
 
-/// The outcome in a record under the command's identity; `None` while a chunked restock is in
+/// The outcome in a record under the identity of a command with this content; `None` while a chunked restock is in
 /// progress.
-fn outcome_of(command: &Command, record: &LedgerRecord) -> Option<LedgerOutcome> {
-    if record.digest() != command.digest {
+pub(super) fn outcome_of(digest: Digest, record: &LedgerRecord) -> Option<LedgerOutcome> {
+    if record.digest() != digest {
         return Some(LedgerOutcome::IdReused);
     }
     match record {

@@ -1,0 +1,19 @@
+//! The gateway: answers callers over HTTP and gRPC. There is one write path, the queue; the gateway
+//! posts to it as any producer does, and answers once the outcome is in the ledger.
+//!
+//! ```text
+//! HTTP ─┐                       ┌─► commands ─► client ─► queue ─► (the workers)
+//!       ├─► caller ─► admission ┤                 └─ ledger ◄─────────┘
+//! gRPC ─┘                       └─► queries ─► tables
+//! ```
+//!
+//! `http` and `grpc` are thin faces on the same [`commands`] and queries; each maps errors in one
+//! file. Knows [`crate::client`], [`crate::message`], [`crate::domain`] and ports, never the worker
+//! or an adapter.
+
+pub mod caller;
+pub mod commands;
+pub mod http;
+
+pub use caller::{Caller, Scope, Scopes};
+pub use commands::{Answer, CommandError, CommandRequest, Commands, Decided};
