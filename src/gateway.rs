@@ -16,4 +16,7 @@ pub mod commands;
 pub mod http;
 
 pub use caller::{Caller, Scope, Scopes};
-pub use commands::{Answer, CommandError, CommandRequest, Commands, Decided};
+pub use commands::{
+    Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
+    Recorded,
+};
