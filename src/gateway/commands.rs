@@ -187,6 +187,12 @@ impl Commands {
         tokio::join!(self.parts.client.run(), self.parts.outcomes.run());
     }
 
+    /// The time that commands carry.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
     /// The identity of a command: the caller's idempotency key under its default source, or a new
     /// UUIDv7.
     ///
@@ -472,4 +478,4 @@ fn unreadable(key: &CommandKey, error: &PortError) -> CommandError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::gateway) mod tests;

@@ -15,14 +15,14 @@ const WAIT: Duration = Duration::from_secs(2);
 const NOW: &str = "2026-11-29T12:00:00Z";
 
 /// A gateway's commands on memory, and a worker that decides when the test says.
-struct World {
-    commands: Arc<Commands>,
+pub(in crate::gateway) struct World {
+    pub(in crate::gateway) commands: Arc<Commands>,
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
 }
 
 impl World {
-    fn start() -> Self {
+    pub(in crate::gateway) fn start() -> Self {
         Self::with_waiters(100)
     }
 
@@ -53,7 +53,7 @@ impl World {
     }
 
     /// The next posted command, once it is there.
-    async fn posted(&self) -> (Command, String, GroupId) {
+    pub(in crate::gateway) async fn posted(&self) -> (Command, String, GroupId) {
         let request = ReceiveRequest {
             max: 1,
             wait: Duration::from_secs(20),
@@ -65,7 +65,7 @@ impl World {
         (command, delivery.body, delivery.group)
     }
 
-    fn decide(&self, command: &Command) {
+    pub(in crate::gateway) fn decide(&self, command: &Command) {
         let rejection = Rejection::new(RejectionCode::SeatNotFound, "no seat");
         let record = LedgerRecord::Outcome {
             digest: command.digest,
@@ -100,7 +100,7 @@ impl World {
         self.commands.submit_event(&Caller::local(), event, WAIT, None).await
     }
 
-    fn is_untouched(&self) -> bool {
+    pub(in crate::gateway) fn is_untouched(&self) -> bool {
         self.queue.depth() == 0
     }
 }

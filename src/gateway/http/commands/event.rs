@@ -1,0 +1,89 @@
+//! CloudEvents' HTTP binding: structured mode, and binary mode as it.
+
+use axum::http::{HeaderMap, header};
+
+use super::CLOUDEVENTS_JSON;
+use crate::gateway::{commands::BinaryEvent, http::Problem};
+
+/// The prefix of the attributes' headers in binary mode.
+const ATTRIBUTE_PREFIX: &str = "ce-";
+
+/// The event in structured mode: the body, unless the headers hold the attributes.
+pub(super) fn structured(headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
+    let body = std::str::from_utf8(body)
+        .map_err(|_| Problem::new(BAD, "INVALID_MESSAGE", "message: expected UTF-8"))?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let is_binary = headers.contains_key("ce-specversion");
+    let is_json = media_type.eq_ignore_ascii_case("application/json");
+    match (is_binary, is_json, media_type.eq_ignore_ascii_case(CLOUDEVENTS_JSON)) {
+        (false, _, true) | (false, true, _) => Ok(body.to_owned()),
+        (true, true, _) => {
+            let attributes = attributes(headers)?;
+            let event = BinaryEvent { attributes, content_type, data: body };
+            Ok(event.structured()?)
+        }
+        _ => {
+            let detail = "Content-Type: expected application/cloudevents+json, or \
+                          application/json with the attributes as ce- headers";
+            let status = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            Err(Problem::new(status, "UNSUPPORTED_MEDIA_TYPE", detail))
+        }
+    }
+}
+
+const BAD: axum::http::StatusCode = axum::http::StatusCode::BAD_REQUEST;
+
+/// The attributes, percent-decoded (section 3.1.3.2 of the binding).
+fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem> {
+    let mut attributes: Vec<(String, String)> = Vec::new();
+    for (name, value) in headers {
+        let Some(attribute) = name.as_str().strip_prefix(ATTRIBUTE_PREFIX) else { continue };
+        let expected = |what| Problem::bad_request(format!("{name}: expected {what}"));
+        if attributes.iter().any(|(known, _)| known == attribute) {
+            return Err(expected("once"));
+        }
+        if attribute == "data" || attribute == "datacontenttype" {
+            return Err(expected("none: the body is the data, and Content-Type its type"));
+        }
+        let value = decoded(value.as_bytes()).ok_or_else(|| expected("UTF-8, percent-encoded"))?;
+        attributes.push((attribute.to_owned(), value));
+    }
+    Ok(attributes)
+}
+
+/// The text of percent-encoded bytes. A `%` that begins no escape stands for itself.
+fn decoded(bytes: &[u8]) -> Option<String> {
+    let mut text = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *first == b'%');
+        let escaped = digits
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        text.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    String::from_utf8(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_percent_decoded() {
+        for (encoded, text) in [
+            ("plain", "plain"),
+            ("Euro%20%E2%82%AC%20%F0%9F%98%80", "Euro € 😀"),
+            ("100%", "100%"),
+            ("%zz%4", "%zz%4"),
+            ("%25", "%"),
+        ] {
+            assert_eq!(decoded(encoded.as_bytes()).unwrap(), text);
+        }
+        assert_eq!(decoded(b"%ff"), None);
+    }
+}
