@@ -19,4 +19,7 @@ pub mod limits;
 pub mod server;
 
 pub use caller::{Caller, Scope, Scopes};
-pub use commands::{Answer, CommandError, CommandRequest, Commands, Decided};
+pub use commands::{
+    Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
+    Recorded,
+};
