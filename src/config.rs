@@ -11,6 +11,7 @@ pub mod aws;
 pub mod emf;
 pub mod environment;
 pub mod flags;
+pub mod gateway;
 pub mod issue;
 pub mod logs;
 mod parse;
@@ -26,6 +27,7 @@ pub use aws::{AwsConfig, QueueRef, TopicRef};
 pub use emf::EmfConfig;
 pub use environment::{Environment, ProcessEnvironment};
 pub use flags::Flags;
+pub use gateway::GatewayConfig;
 pub use issue::{ConfigError, ConfigIssue};
 pub use logs::{LogConfig, LogFormat};
 pub use reader::{Effective, Origin, Reader};
@@ -86,6 +88,46 @@ impl Section for Config {
             traces: TraceConfig::read(reader),
         };
         worker::check_room_for_pollers(&config.worker, &config.aws, reader);
+        config
+    }
+}
+
+/// What `serve` needs.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// Queues, topic and tables.
+    pub aws: AwsConfig,
+    /// How the gateway is reached, by whom, and how much it takes.
+    pub gateway: GatewayConfig,
+    /// The admin port.
+    pub admin: AdminConfig,
+    /// Metrics in the log, in CloudWatch's format.
+    pub emf: EmfConfig,
+    /// Where traces are exported.
+    pub traces: TraceConfig,
+}
+
+impl Section for ServeConfig {
+    fn settings() -> Vec<&'static Setting> {
+        [
+            AwsConfig::settings(),
+            GatewayConfig::settings(),
+            AdminConfig::settings(),
+            EmfConfig::settings(),
+            TraceConfig::settings(),
+        ]
+        .concat()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let config = Self {
+            aws: AwsConfig::read(reader),
+            gateway: GatewayConfig::read(reader),
+            admin: AdminConfig::read(reader),
+            emf: EmfConfig::read(reader),
+            traces: TraceConfig::read(reader),
+        };
+        gateway::check_admin_port(&config.gateway, &config.admin, reader);
         config
     }
 }

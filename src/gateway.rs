@@ -11,9 +11,12 @@
 //! file. Knows [`crate::client`], [`crate::message`], [`crate::domain`] and ports, never the worker
 //! or an adapter.
 
+pub mod auth;
 pub mod caller;
 pub mod commands;
 pub mod http;
+pub mod limits;
+pub mod server;
 
 pub use caller::{Caller, Scope, Scopes};
 pub use commands::{

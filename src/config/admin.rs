@@ -19,7 +19,7 @@ static HOST: Setting = ADMIN_HOST.or("0.0.0.0");
 
 static LOCAL_HOST: Setting = ADMIN_HOST.or("127.0.0.1");
 
-static PORT: Setting = Setting::new(
+pub(super) static PORT: Setting = Setting::new(
     HEADING,
     "admin-port",
     "ADMIN_PORT",

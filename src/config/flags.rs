@@ -58,6 +58,10 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
         .help_heading(setting.heading)
         .allow_negative_numbers(true)
         .value_parser(value_parser!(OsString));
+    let arg = match setting.is_switch {
+        true => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        false => arg,
+    };
     match setting.default {
         Some(default) => arg.default_value(default),
         None => arg,

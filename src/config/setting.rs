@@ -18,6 +18,8 @@ pub struct Setting {
     pub heading: &'static str,
     /// How to show a value that may carry a secret.
     pub mask: Option<fn(&str) -> String>,
+    /// Whether the flag may stand without a value, which then is `true`.
+    pub is_switch: bool,
 }
 
 impl PartialEq for Setting {
@@ -35,7 +37,16 @@ impl Setting {
         unit: &'static str,
         help: &'static str,
     ) -> Self {
-        Self { variable, flag: Some(flag), unit, default: None, help, heading, mask: None }
+        Self {
+            variable,
+            flag: Some(flag),
+            unit,
+            default: None,
+            help,
+            heading,
+            mask: None,
+            is_switch: false,
+        }
     }
 
     /// A setting that has a variable alone.
@@ -45,7 +56,16 @@ impl Setting {
         unit: &'static str,
         help: &'static str,
     ) -> Self {
-        Self { variable, flag: None, unit, default: None, help, heading, mask: None }
+        Self {
+            variable,
+            flag: None,
+            unit,
+            default: None,
+            help,
+            heading,
+            mask: None,
+            is_switch: false,
+        }
     }
 
     /// With a default.
@@ -57,6 +77,12 @@ impl Setting {
     /// With a value that may carry a secret: shown only through `mask`, and never in a message.
     pub(super) const fn masked(mut self, mask: fn(&str) -> String) -> Self {
         self.mask = Some(mask);
+        self
+    }
+
+    /// With a flag that may stand without a value.
+    pub(super) const fn switch(mut self) -> Self {
+        self.is_switch = true;
         self
     }
 

@@ -269,7 +269,7 @@ fn the_documents_name_every_setting_with_its_default() {
         documents.extend(folder.map(|entry| entry.unwrap().path()));
     }
     let documented = documented(&documents);
-    let declared = [Config::settings(), LogConfig::settings()].concat();
+    let declared = [Config::settings(), GatewayConfig::settings(), LogConfig::settings()].concat();
     let is_others = |variable: &str| variable.starts_with("AWS_") || variable.starts_with("OTEL_");
     for setting in declared.into_iter().filter(|setting| !is_others(setting.variable)) {
         let variable = setting.variable;
@@ -290,14 +290,19 @@ fn dev_keeps_its_admin_port_on_this_machine() {
     assert_eq!(config.admin.address().to_string(), "127.0.0.1:9090");
 }
 
-#[test]
-fn every_setting_is_read_and_shown_once() {
+fn assert_read_and_shown_once<S: Section>() {
     let empty: BTreeMap<&str, &str> = BTreeMap::new();
-    let (_, effective) = Flags::<Config>::none().load_reported(&empty).unwrap();
+    let (_, effective) = Flags::<S>::none().load_reported(&empty).unwrap();
     let mut read: Vec<&str> = effective.iter().map(|one| one.setting.variable).collect();
-    let declared = [Config::settings(), LogConfig::settings()].concat();
+    let declared = [S::settings(), LogConfig::settings()].concat();
     let mut declared: Vec<&str> = declared.iter().map(|setting| setting.variable).collect();
     read.sort_unstable();
     declared.sort_unstable();
     assert_eq!(read, declared);
+}
+
+#[test]
+fn every_setting_is_read_and_shown_once() {
+    assert_read_and_shown_once::<Config>();
+    assert_read_and_shown_once::<ServeConfig>();
 }

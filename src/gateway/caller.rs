@@ -138,7 +138,7 @@ impl Caller {
 }
 
 /// Whether the source is the prefix, or continues it at a `/`.
-fn is_below(source: &str, prefix: &str) -> bool {
+pub(super) fn is_below(source: &str, prefix: &str) -> bool {
     let Some(rest) = source.strip_prefix(prefix) else { return false };
     rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
 }

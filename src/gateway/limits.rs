@@ -1,0 +1,191 @@
+//! How much at once, and how often: lanes that shed before they queue, and a rate for each caller.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter, clock::Clock as GovernorClock, middleware::NoOpMiddleware,
+    state::keyed::DashMapStateStore,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// After so many requests, callers whose buckets are full again are forgotten.
+const FORGET_EVERY: u64 = 4_096;
+
+/// The rate of each caller, and what is in flight at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Requests of one caller each second, on average.
+    pub rate_per_second: NonZeroU32,
+    /// Requests of one caller at once.
+    pub burst: NonZeroU32,
+    /// Commands and point reads at once.
+    pub commands_in_flight_max: usize,
+    /// Lists at once.
+    pub lists_in_flight_max: usize,
+}
+
+/// Requests that share a bound, so that lists never keep commands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Commands and point reads.
+    Commands,
+    /// Lists, and the beginnings of streams.
+    Lists,
+}
+
+impl Lane {
+    /// The name of the lane in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Commands => "commands",
+            Self::Lists => "lists",
+        }
+    }
+}
+
+/// The bounds of what is in flight. A stream counts until it has begun: how many there are is
+/// bounded where they are kept.
+#[derive(Debug)]
+pub struct Lanes {
+    commands: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
+}
+
+/// A place in a lane, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lanes {
+    /// Lanes with nothing in them.
+    #[must_use]
+    pub fn new(settings: &LimitSettings) -> Self {
+        let of = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        Self {
+            commands: of(settings.commands_in_flight_max),
+            lists: of(settings.lists_in_flight_max),
+        }
+    }
+
+    /// A place in the lane; `None` where it is full.
+    #[must_use]
+    pub fn enter(&self, lane: Lane) -> Option<Place> {
+        let semaphore = match lane {
+            Lane::Commands => &self.commands,
+            Lane::Lists => &self.lists,
+        };
+        Arc::clone(semaphore).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
+    }
+}
+
+/// Tokio's clock, which tests pause.
+#[derive(Clone, Debug)]
+struct TokioTime(Instant);
+
+impl GovernorClock for TokioTime {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+type Buckets = RateLimiter<
+    String,
+    DashMapStateStore<String>,
+    TokioTime,
+    NoOpMiddleware<<TokioTime as GovernorClock>::Instant>,
+>;
+
+/// A token bucket for each caller.
+pub struct CallerRate {
+    buckets: Buckets,
+    clock: TokioTime,
+    requests: AtomicU64,
+}
+
+impl CallerRate {
+    /// Full buckets.
+    #[must_use]
+    pub fn new(settings: &LimitSettings) -> Self {
+        let quota = Quota::per_second(settings.rate_per_second).allow_burst(settings.burst);
+        let clock = TokioTime(Instant::now());
+        let buckets = RateLimiter::new(quota, DashMapStateStore::default(), clock.clone());
+        Self { buckets, clock, requests: AtomicU64::new(0) }
+    }
+
+    /// Counts a request of the caller.
+    ///
+    /// # Errors
+    ///
+    /// The bucket is empty: how long until the next request is accepted.
+    pub fn check(&self, subject: &str) -> Result<(), Duration> {
+        if self.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            self.buckets.retain_recent();
+        }
+        let checked = self.buckets.check_key(&subject.to_owned());
+        checked.map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(rate: u32, burst: u32) -> LimitSettings {
+        LimitSettings {
+            rate_per_second: NonZeroU32::new(rate).unwrap(),
+            burst: NonZeroU32::new(burst).unwrap(),
+            commands_in_flight_max: 2,
+            lists_in_flight_max: 1,
+        }
+    }
+
+    #[test]
+    fn a_full_lane_takes_no_more_and_keeps_none_out_of_the_other() {
+        let lanes = Lanes::new(&settings(1, 1));
+        let list = lanes.enter(Lane::Lists);
+        assert!(list.is_some() && lanes.enter(Lane::Lists).is_none());
+        let commands = (lanes.enter(Lane::Commands), lanes.enter(Lane::Commands));
+        assert!(commands.0.is_some() && commands.1.is_some());
+        assert!(lanes.enter(Lane::Commands).is_none());
+        drop(list);
+        assert!(lanes.enter(Lane::Lists).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_caller_has_a_bucket_of_its_own_that_fills_again() {
+        let rate = CallerRate::new(&settings(2, 3));
+        for _ in 0..3 {
+            assert_eq!(rate.check("one"), Ok(()));
+        }
+        assert_eq!(rate.check("one"), Err(Duration::from_millis(500)));
+        assert_eq!(rate.check("other"), Ok(()));
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert_eq!(rate.check("one"), Ok(()));
+        assert!(rate.check("one").is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_are_gone_are_forgotten() {
+        let rate = CallerRate::new(&settings(1_000, 1));
+        for caller in 0..FORGET_EVERY - 1 {
+            assert_eq!(rate.check(&caller.to_string()), Ok(()));
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(rate.check("last"), Ok(()));
+        assert_eq!(rate.buckets.len(), 1);
+    }
+}
