@@ -13,6 +13,7 @@
 
 pub mod caller;
 pub mod commands;
+pub mod grpc;
 pub mod http;
 
 pub use caller::{Caller, Scope, Scopes};
