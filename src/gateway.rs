@@ -17,4 +17,7 @@ pub mod grpc;
 pub mod http;
 
 pub use caller::{Caller, Scope, Scopes};
-pub use commands::{Answer, CommandError, CommandRequest, Commands, Decided};
+pub use commands::{
+    Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
+    Recorded,
+};

@@ -31,6 +31,25 @@ pub enum LedgerOutcome {
     IdReused,
 }
 
+impl LedgerOutcome {
+    /// What a record under a command's identity means for a command of this content; `None` while
+    /// a chunked restock is in progress.
+    #[must_use]
+    pub fn of(digest: Digest, record: &LedgerRecord) -> Option<Self> {
+        if record.digest() != digest {
+            return Some(Self::IdReused);
+        }
+        match record {
+            LedgerRecord::Outcome { outcome, changes, decided_at, .. } => {
+                let (outcome, changes) = (outcome.clone(), changes.clone());
+                let decided = DecidedOutcome { outcome, changes, decided_at: *decided_at };
+                Some(Self::Decided(Box::new(decided)))
+            }
+            LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => None,
+        }
+    }
+}
+
 /// An outcome in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecidedOutcome {
@@ -125,7 +144,7 @@ impl<'a> LedgerWait<'a> {
             let read = self.store.load(&LoadRequest { ledger, ..LoadRequest::default() }).await?;
             for (place, command) in part {
                 let record = read.ledger.get(&key(command)).and_then(Option::as_ref);
-                match record.and_then(|record| outcome_of(command.digest, record)) {
+                match record.and_then(|record| LedgerOutcome::of(command.digest, record)) {
                     Some(outcome) => settled.push((*place, outcome)),
                     None => pending.push((*place, *command)),
                 }
@@ -133,21 +152,5 @@ impl<'a> LedgerWait<'a> {
         }
         self.pending = pending;
         Ok(settled)
-    }
-}
-
-/// The outcome in a record under the identity of a command with this content; `None` while a chunked restock is in
-/// progress.
-pub(super) fn outcome_of(digest: Digest, record: &LedgerRecord) -> Option<LedgerOutcome> {
-    if record.digest() != digest {
-        return Some(LedgerOutcome::IdReused);
-    }
-    match record {
-        LedgerRecord::Outcome { outcome, changes, decided_at, .. } => {
-            let (outcome, changes) = (outcome.clone(), changes.clone());
-            let decided = DecidedOutcome { outcome, changes, decided_at: *decided_at };
-            Some(LedgerOutcome::Decided(Box::new(decided)))
-        }
-        LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. } => None,
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::ledger::{KEYS_MAX, LedgerOutcome, outcome_of};
+use super::ledger::{KEYS_MAX, LedgerOutcome};
 use crate::{
     domain::{CommandKey, Digest},
     ports::{LedgerKey, LoadRequest, PortError, ReadStore},
@@ -234,7 +234,7 @@ impl OutcomePoller {
             let waiters = std::mem::take(&mut entry.waiters);
             let waited = waiters.len();
             for waiter in waiters {
-                match outcome_of(waiter.digest, &record) {
+                match LedgerOutcome::of(waiter.digest, &record) {
                     // A caller that is gone left its waiter to be dropped here.
                     Some(outcome) => drop(waiter.outcome.send(outcome)),
                     None => entry.waiters.push(waiter),

@@ -1,15 +1,43 @@
 //! Commands of callers: checked, posted, and answered once they are decided.
+//!
+//! ```text
+//! register ─► ledger, if the caller gave a key ─► admission ─► post ─► await ─► compare digests
+//! ```
+//!
+//! The waiter is registered before the post, so that no outcome is missed. A caller that goes away
+//! changes nothing: the command is posted or it is not, and a retry with the same key finds out.
 
-use std::time::Duration;
+mod admission;
+mod event;
+mod group;
 
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+use uuid::Builder;
+
+use self::admission::Admission;
+pub use self::{
+    event::{BinaryEvent, EventAttributes},
+    group::group_of,
+};
 use crate::{
+    client::{Client, LedgerOutcome, OutcomePoller, PostError, PreparedCommand},
     domain::{
-        Action, Changes, CommandId, CommandKey, Digest, GroupId, Outcome, PoolId, Rejection,
-        ReservationId, Timestamp,
+        Action, Changes, Command, CommandId, CommandKey, CommandType, Digest, GroupId, Outcome,
+        PoolId, Rejection, RejectionCode, ReservationId, Timestamp, time::saturating_add,
     },
     gateway::{Caller, Scope},
-    message::TraceContext,
+    message::{OutgoingCommand, ResultMessage, TraceContext, encode_result},
+    ports::{Clock, Entropy, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore},
 };
+
+/// How much later than its caller's patience a reserve may be decided: the answer of a command that
+/// was decided in time is still on its way.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
+
+/// The least time a post may take, however short the caller's patience: a call to SQS.
+const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A command as a face builds it.
 #[derive(Clone, Debug)]
@@ -40,8 +68,6 @@ pub enum Answer {
         key: CommandKey,
         /// The reservation it is about.
         reservation_id: Option<ReservationId>,
-        /// Chunks applied, and all, of a chunked restock that has begun.
-        chunks: Option<(u32, u32)>,
     },
 }
 
@@ -93,23 +119,74 @@ pub enum CommandError {
     NotPosted {
         /// Its identity.
         key: CommandKey,
-        /// The cause.
-        reason: String,
+        /// The cause, without what the service said.
+        reason: &'static str,
     },
     /// The ledger cannot be read. A command that was posted may still take effect.
-    #[error("the ledger cannot be read: {reason}")]
+    #[error("the ledger cannot be read")]
     Unreadable {
         /// Its identity.
         key: CommandKey,
-        /// The cause.
-        reason: String,
     },
 }
 
+/// The ports and parts that commands need.
+pub struct CommandParts {
+    /// Posts to the queues. Polled by [`Commands::run`].
+    pub client: Client,
+    /// Awaits outcomes. Polled by [`Commands::run`].
+    pub outcomes: OutcomePoller,
+    /// The ledger.
+    pub store: Arc<dyn ReadStore>,
+    /// The time that commands carry.
+    pub clock: Arc<dyn Clock>,
+    /// Ids and deduplication ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// How commands are posted and admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandSettings {
+    /// The message groups that the reserves of one pool are spread over, at least 1.
+    pub groups: u16,
+    /// Reserves are refused while the oldest command waits for longer.
+    pub queue_age_max: Duration,
+}
+
 /// Posts commands of callers, and awaits their outcomes.
-pub struct Commands;
+pub struct Commands {
+    parts: CommandParts,
+    settings: CommandSettings,
+    admission: Admission,
+}
+
+/// What the ledger holds of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Its outcome.
+    Decided(Box<Decided>),
+    /// A chunked restock that has begun.
+    Running {
+        /// Chunks applied.
+        done: u32,
+        /// All its chunks.
+        chunks: u32,
+    },
+}
 
 impl Commands {
+    /// Commands on these ports. Nothing is posted until [`Self::run`] is polled.
+    #[must_use]
+    pub fn new(parts: CommandParts, settings: CommandSettings) -> Self {
+        let admission = Admission::new(settings.queue_age_max);
+        Self { parts, settings, admission }
+    }
+
+    /// Posts commands and polls for outcomes, for as long as it is polled.
+    pub async fn run(&self) {
+        tokio::join!(self.parts.client.run(), self.parts.outcomes.run());
+    }
+
     /// The identity of a command: the caller's idempotency key under its default source, or a new
     /// UUIDv7.
     ///
@@ -117,8 +194,27 @@ impl Commands {
     ///
     /// The caller's subject cannot be a part of a source.
     pub fn key(&self, caller: &Caller, id: Option<CommandId>) -> Result<CommandKey, CommandError> {
-        let _ = (caller, id);
-        Err(CommandError::TooManyWaiting)
+        let invalid = |message: String| {
+            CommandError::Invalid(Rejection::new(RejectionCode::InvalidMessage, message))
+        };
+        let source =
+            caller.default_source().map_err(|wrong| invalid(format!("source: {wrong}")))?;
+        let id = match id {
+            Some(id) => id,
+            None => self.new_id().map_err(|wrong| invalid(format!("id: {wrong}")))?,
+        };
+        Ok(CommandKey { source, id })
+    }
+
+    /// A new UUIDv7 (RFC 9562, section 5.7): ids of one gateway sort by time.
+    fn new_id(&self) -> Result<CommandId, crate::domain::InvalidText> {
+        let millis = u64::try_from(self.parts.clock.now().as_millisecond()).unwrap_or(0);
+        let mut random = [0; 10];
+        let bytes = self.parts.entropy.uuid().into_bytes();
+        // Bytes 6 and 8 hold a UUIDv4's version and variant.
+        let from = bytes.iter().enumerate().filter(|(place, _)| !matches!(place, 6 | 8));
+        random.iter_mut().zip(from).for_each(|(to, (_, byte))| *to = *byte);
+        Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string().parse()
     }
 
     /// Posts a command, and waits until it is decided or the caller's time is over.
@@ -126,13 +222,254 @@ impl Commands {
     /// # Errors
     ///
     /// It was not posted, as far as is known.
-    #[expect(clippy::unused_async, reason = "being built")]
     pub async fn submit(
         &self,
         caller: &Caller,
         request: CommandRequest,
     ) -> Result<Answer, CommandError> {
-        let _ = (caller, request);
-        Err(CommandError::TooManyWaiting)
+        let time = self.parts.clock.now();
+        let CommandRequest { key, pool, action, wait, group, traceparent } = request;
+        let deadline = matches!(action, Action::Reserve(_)).then(|| deadline(time, wait));
+        let outgoing = OutgoingCommand { key, time, deadline, pool, action, traceparent: None };
+        let prepared = PreparedCommand::encode(&outgoing, None)
+            .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
+        self.post_and_wait(caller, prepared.with_trace(traceparent.as_ref()), group, wait).await
+    }
+
+    /// Posts a CloudEvents message in structured mode as it came, with what it lacks: `source`,
+    /// `id`, `time`, and for a reserve `expirytime`.
+    ///
+    /// # Errors
+    ///
+    /// It was not posted, as far as is known.
+    pub async fn submit_event(
+        &self,
+        caller: &Caller,
+        event: &str,
+        wait: Duration,
+        traceparent: Option<TraceContext>,
+    ) -> Result<Answer, CommandError> {
+        let time = self.parts.clock.now();
+        let completed =
+            event::complete(event, time, deadline(time, wait), || self.key(caller, None))?;
+        let prepared = PreparedCommand::from_body(completed.body)
+            .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
+        let prepared = prepared.with_trace(traceparent.as_ref());
+        self.post_and_wait(caller, prepared, completed.group, wait).await
+    }
+
+    async fn post_and_wait(
+        &self,
+        caller: &Caller,
+        prepared: PreparedCommand,
+        group: Option<GroupId>,
+        wait: Duration,
+    ) -> Result<Answer, CommandError> {
+        let command = &prepared.command;
+        check_rights(caller, command)?;
+        let asked_at = Instant::now();
+        let queued = !matches!(command.action, Action::Restock(_));
+        let pending = self.parts.outcomes.register(&command.key, command.digest, queued);
+        let pending = pending.ok_or(CommandError::TooManyWaiting)?;
+        if let Some(recorded) = self.recorded(command).await? {
+            return Ok(recorded);
+        }
+        if matches!(command.action, Action::Reserve(_)) {
+            self.admission.admit(self.parts.outcomes.oldest())?;
+        }
+        let group =
+            group.unwrap_or_else(|| group_of(&command.pool, &command.action, self.settings.groups));
+        let outgoing = PreparedCommand { group, ..prepared.clone() };
+        let post =
+            timeout_at(asked_at + wait.max(POST_TIMEOUT), self.parts.client.post_again(&outgoing));
+        match post.await {
+            Ok(Ok(_)) => {}
+            // Whether the queue has it is not known.
+            Err(_) => return Ok(pending_answer(command)),
+            Ok(Err(error)) => return Err(not_posted(&command.key, &error)),
+        }
+        match timeout_at(asked_at + wait, pending.outcome()).await {
+            Ok(outcome) => Ok(answer(command, outcome)),
+            Err(_) => Ok(pending_answer(command)),
+        }
+    }
+
+    /// The outcome of an earlier delivery of the command, if there is one.
+    async fn recorded(&self, command: &Command) -> Result<Option<Answer>, CommandError> {
+        let key = LedgerKey::Command(command.key.clone());
+        let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
+        let read = self.parts.store.load(&wanted).await;
+        let mut read = read.map_err(|error| unreadable(&command.key, &error))?;
+        let record = read.ledger.remove(&key).flatten();
+        let outcome = record.and_then(|record| LedgerOutcome::of(command.digest, &record));
+        Ok(outcome.map(|outcome| answer(command, outcome)))
+    }
+
+    /// What the ledger holds of one of the caller's commands; `None` where it holds nothing, yet or
+    /// any more.
+    ///
+    /// # Errors
+    ///
+    /// The source is not the caller's, or the ledger cannot be read.
+    pub async fn lookup(
+        &self,
+        caller: &Caller,
+        key: &CommandKey,
+    ) -> Result<Option<Recorded>, CommandError> {
+        if !caller.may_use(&key.source) {
+            return Err(CommandError::ForeignSource);
+        }
+        let entry = LedgerKey::Command(key.clone());
+        let wanted = LoadRequest { ledger: [entry.clone()].into(), ..LoadRequest::default() };
+        let read = self.parts.store.load(&wanted).await;
+        let mut read = read.map_err(|error| unreadable(key, &error))?;
+        match read.ledger.remove(&entry).flatten() {
+            Some(LedgerRecord::Outcome {
+                digest,
+                command_type,
+                pool,
+                outcome,
+                changes,
+                decided_at,
+            }) => {
+                let key = key.clone();
+                let command_type = command_type.as_str();
+                let decided =
+                    Decided { key, command_type, digest, pool, outcome, changes, decided_at };
+                Ok(Some(Recorded::Decided(Box::new(decided))))
+            }
+            Some(LedgerRecord::Intent { chunk_ends, decided_at, .. }) => {
+                let chunks = u32::try_from(chunk_ends.len()).unwrap_or(u32::MAX);
+                let done = self.chunks_done(key, chunks, decided_at).await;
+                let done = done.map_err(|error| unreadable(key, &error))?;
+                Ok(Some(Recorded::Running { done, chunks }))
+            }
+            // A chunk's marker has a key of its own.
+            Some(LedgerRecord::Chunk { .. }) | None => Ok(None),
+        }
+    }
+
+    async fn chunks_done(
+        &self,
+        key: &CommandKey,
+        chunks: u32,
+        begun: Timestamp,
+    ) -> Result<u32, PortError> {
+        let ledger = (0..chunks).map(|chunk| LedgerKey::Chunk(key.clone(), chunk)).collect();
+        let wanted = LoadRequest { ledger, ..LoadRequest::default() };
+        let read = self.parts.store.load(&wanted).await?;
+        let is_done = |record: &LedgerRecord| matches!(record, LedgerRecord::Chunk { begun_at, .. } if *begun_at == begun);
+        let done = read.ledger.values().flatten().filter(|record| is_done(record)).count();
+        Ok(u32::try_from(done).unwrap_or(chunks))
     }
 }
+
+impl Decided {
+    /// The result as subscribers of the topic get it, without the command's sequence number and
+    /// trace.
+    #[must_use]
+    pub fn result_body(&self) -> String {
+        let group = group::of_pool(&self.pool);
+        encode_result(&ResultMessage {
+            key: &self.key,
+            command_type: self.command_type,
+            sequence: None,
+            group: &group,
+            pool: Some(&self.pool),
+            outcome: &self.outcome,
+            changes: &self.changes,
+            decided_at: self.decided_at,
+            message_digest: self.digest,
+            traceparent: None,
+        })
+        .body
+    }
+}
+
+/// The reservation that a command is about; `None` for a restock.
+#[must_use]
+pub fn reservation_of(action: &Action) -> Option<ReservationId> {
+    match action {
+        Action::Reserve(reserve) => Some(reserve.reservation_id),
+        Action::Extend(extend) => Some(extend.reservation_id),
+        Action::Modify(modify) => Some(modify.reservation_id),
+        Action::Confirm(confirm) => Some(confirm.reservation_id),
+        Action::Fulfil(fulfil) => Some(fulfil.reservation_id),
+        Action::Cancel(cancel) => Some(cancel.reservation_id),
+        Action::Expire(expire) => Some(expire.reservation_id),
+        Action::Restock(_) => None,
+    }
+}
+
+/// Checks the caller's scope and the command's source. An expire is the sweeper's alone.
+fn check_rights(caller: &Caller, command: &Command) -> Result<(), CommandError> {
+    let scope = match command.action {
+        Action::Expire(_) => {
+            let message =
+                format!("type: expected a command other than {}", CommandType::Expire.as_str());
+            return Err(CommandError::Invalid(Rejection::new(
+                RejectionCode::UnsupportedType,
+                message,
+            )));
+        }
+        Action::Restock(_) => Scope::Restock,
+        _ => Scope::Command,
+    };
+    if !caller.scopes.has(scope) {
+        return Err(CommandError::NoScope(scope));
+    }
+    if !caller.may_use(&command.key.source) {
+        return Err(CommandError::ForeignSource);
+    }
+    Ok(())
+}
+
+fn deadline(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = wait.saturating_add(DEADLINE_MARGIN);
+    saturating_add(now, jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::MAX))
+}
+
+fn answer(command: &Command, outcome: LedgerOutcome) -> Answer {
+    let (outcome, changes, decided_at) = match outcome {
+        LedgerOutcome::Decided(decided) => (decided.outcome, decided.changes, decided.decided_at),
+        LedgerOutcome::IdReused => {
+            let message =
+                "the id was used before for other content: use a new id for a new command";
+            let rejection = Rejection::new(RejectionCode::CommandIdReused, message);
+            (Outcome::Rejected { rejection }, Changes::NONE, Timestamp::UNIX_EPOCH)
+        }
+    };
+    Answer::Decided(Box::new(Decided {
+        key: command.key.clone(),
+        command_type: command.action.command_type().as_str(),
+        digest: command.digest,
+        pool: command.pool.clone(),
+        outcome,
+        changes,
+        decided_at,
+    }))
+}
+
+fn pending_answer(command: &Command) -> Answer {
+    let reservation_id = reservation_of(&command.action);
+    Answer::Pending { key: command.key.clone(), reservation_id }
+}
+
+fn not_posted(key: &CommandKey, error: &PostError) -> CommandError {
+    tracing::warn!(%error, "a command could not be posted");
+    let reason = match error {
+        PostError::Call(PortError::Throttled(_)) => "the queue throttles",
+        PostError::Call(PortError::Refused(_)) | PostError::Entry(_) => "the queue refused it",
+        PostError::Call(_) => "the queue does not answer",
+        PostError::Stopped => "the gateway is stopping",
+    };
+    CommandError::NotPosted { key: key.clone(), reason }
+}
+
+fn unreadable(key: &CommandKey, error: &PortError) -> CommandError {
+    tracing::warn!(%error, "the ledger cannot be read");
+    CommandError::Unreadable { key: key.clone() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -164,7 +164,7 @@ impl From<CommandError> for Problem {
             CommandError::NotPosted { key, .. } => {
                 Self::unavailable("QUEUE_UNAVAILABLE", detail).about(&key)
             }
-            CommandError::Unreadable { key, .. } => {
+            CommandError::Unreadable { key } => {
                 Self::unavailable("STORE_UNAVAILABLE", detail).about(&key)
             }
         }

@@ -1,0 +1,180 @@
+use async_trait::async_trait;
+
+use super::*;
+use crate::{
+    adapters::memory::{MemoryStore, TokioClock},
+    domain::{Changes, CommandType, Outcome, PoolId, Rejection, RejectionCode, Timestamp},
+    ports::{LedgerRecord, ReadSet, Record},
+};
+
+const MINE: Digest = Digest([1; 32]);
+const OTHER: Digest = Digest([2; 32]);
+
+/// A store that counts loads and their keys, and fails as many as the test says.
+struct CountedStore {
+    store: MemoryStore,
+    loads: Mutex<Vec<usize>>,
+    failures: Mutex<usize>,
+}
+
+#[async_trait]
+impl ReadStore for CountedStore {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
+        self.loads.lock().unwrap().push(wanted.len());
+        let fails = {
+            let mut failures = self.failures.lock().unwrap();
+            let fails = *failures > 0;
+            *failures = failures.saturating_sub(1);
+            fails
+        };
+        if fails {
+            Err(PortError::Unavailable("test".into()))
+        } else {
+            self.store.load(wanted).await
+        }
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+fn store() -> Arc<CountedStore> {
+    let store = MemoryStore::new(Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH)));
+    Arc::new(CountedStore { store, loads: Mutex::default(), failures: Mutex::default() })
+}
+
+fn poller(store: &Arc<CountedStore>, waiters_max: usize) -> Arc<OutcomePoller> {
+    let poller = Arc::new(OutcomePoller::new(store.clone(), waiters_max));
+    let running = Arc::clone(&poller);
+    tokio::spawn(async move { running.run().await });
+    poller
+}
+
+fn key(id: usize) -> CommandKey {
+    CommandKey { source: "/s".parse().unwrap(), id: id.to_string().parse().unwrap() }
+}
+
+fn decide(store: &CountedStore, key: &CommandKey, digest: Digest) {
+    let rejection = Rejection::new(RejectionCode::SeatNotFound, "no");
+    let record = LedgerRecord::Outcome {
+        digest,
+        command_type: CommandType::Reserve,
+        pool: PoolId::Event(1),
+        outcome: Outcome::Rejected { rejection },
+        changes: Changes::NONE,
+        decided_at: Timestamp::UNIX_EPOCH,
+    };
+    store.store.insert([Record::Ledger(LedgerKey::Command(key.clone()), record)]);
+}
+
+fn is_decided(outcome: &LedgerOutcome) -> bool {
+    matches!(outcome, LedgerOutcome::Decided(_))
+}
+
+#[tokio::test(start_paused = true)]
+async fn everyone_who_waits_shares_a_poll() {
+    let store = store();
+    let poller = poller(&store, 1_000);
+    let keys: Vec<_> = (0..150).map(key).collect();
+    let pending: Vec<_> =
+        keys.iter().map(|key| poller.register(key, MINE, true).unwrap()).collect();
+    keys.iter().for_each(|key| decide(&store, key, MINE));
+    for pending in pending {
+        assert!(is_decided(&pending.outcome().await));
+    }
+    assert_eq!(*store.loads.lock().unwrap(), [100, 50]);
+    assert_eq!((poller.waiters(), poller.oldest()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_whose_content_differs_is_told_that_the_id_was_used() {
+    let store = store();
+    let poller = poller(&store, 10);
+    let mine = poller.register(&key(1), MINE, true).unwrap();
+    let other = poller.register(&key(1), OTHER, true).unwrap();
+    decide(&store, &key(1), MINE);
+    assert!(is_decided(&mine.outcome().await));
+    assert_eq!(other.outcome().await, LedgerOutcome::IdReused);
+    assert_eq!(poller.waiters(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restock_in_progress_is_awaited_until_its_outcome() {
+    let store = store();
+    let poller = poller(&store, 10);
+    let pending = poller.register(&key(1), MINE, false).unwrap();
+    let intent = LedgerRecord::Intent {
+        digest: MINE,
+        chunk_ends: vec![98],
+        decided_at: Timestamp::UNIX_EPOCH,
+    };
+    store.store.insert([Record::Ledger(LedgerKey::Command(key(1)), intent)]);
+    let mut waiting = std::pin::pin!(pending.outcome());
+    assert!(tokio::time::timeout(Duration::from_secs(5), &mut waiting).await.is_err());
+    assert_eq!(poller.oldest(), None, "a restock tells nothing of the queue");
+    decide(&store, &key(1), MINE);
+    assert!(is_decided(&waiting.await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_nobody_awaits_tells_the_queues_age_until_it_is_decided() {
+    let store = store();
+    let poller = poller(&store, 10);
+    drop(poller.register(&key(1), MINE, true).unwrap());
+    assert_eq!(poller.waiters(), 0);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(poller.oldest().unwrap() >= Duration::from_secs(9));
+    decide(&store, &key(1), MINE);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(poller.oldest(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_never_decided_is_forgotten() {
+    let store = store();
+    let poller = poller(&store, 10);
+    for id in 0..200 {
+        drop(poller.register(&key(id), MINE, true).unwrap());
+    }
+    assert_eq!(poller.lock().by_key.len(), ABANDONED_MAX);
+    tokio::time::sleep(ABANDONED_TIMEOUT + Duration::from_secs(2)).await;
+    let entries = poller.lock();
+    assert_eq!((entries.by_key.len(), entries.abandoned), (0, 0));
+    drop(entries);
+    assert_eq!(poller.oldest(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_awaited_than_may_be() {
+    let store = store();
+    let poller = poller(&store, 1);
+    let first = poller.register(&key(1), MINE, true).unwrap();
+    assert!(poller.register(&key(2), MINE, true).is_none());
+    drop(first);
+    assert!(poller.register(&key(2), MINE, true).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_failed_is_repeated() {
+    let store = store();
+    *store.failures.lock().unwrap() = 3;
+    let poller = poller(&store, 10);
+    let pending = poller.register(&key(1), MINE, true).unwrap();
+    decide(&store, &key(1), MINE);
+    assert!(is_decided(&pending.outcome().await));
+    assert_eq!(store.loads.lock().unwrap().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_comes_back_is_answered() {
+    let store = store();
+    let poller = poller(&store, 10);
+    drop(poller.register(&key(1), MINE, true).unwrap());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let again = poller.register(&key(1), MINE, true).unwrap();
+    assert!(poller.oldest().unwrap() >= Duration::from_secs(3), "it waits since its first post");
+    decide(&store, &key(1), MINE);
+    assert!(is_decided(&again.outcome().await));
+    assert_eq!(poller.lock().abandoned, 0);
+}

@@ -1,0 +1,105 @@
+//! CloudEvents as callers send them: completed, and from binary mode to structured.
+
+use serde_json::{Map, Value};
+
+use super::CommandError;
+use crate::{
+    domain::{CommandKey, CommandType, GroupId, Rejection, RejectionCode, Timestamp},
+    message::to_json,
+};
+
+/// A message that has everything a command needs.
+pub(super) struct Completed {
+    pub(super) body: String,
+    /// CloudEvents' `partitionkey`.
+    pub(super) group: Option<GroupId>,
+}
+
+/// The attributes of an event in binary mode, by name without `ce-`.
+pub type EventAttributes = Vec<(String, String)>;
+
+/// An event in binary mode (CloudEvents' HTTP binding, section 3.1).
+#[derive(Clone, Debug)]
+pub struct BinaryEvent<'a> {
+    /// The attributes from the headers, percent-decoded.
+    pub attributes: EventAttributes,
+    /// `Content-Type`.
+    pub content_type: &'a str,
+    /// The body, which is `data`.
+    pub data: &'a str,
+}
+
+impl BinaryEvent<'_> {
+    /// The event in structured mode.
+    ///
+    /// # Errors
+    ///
+    /// The body is not JSON.
+    pub fn structured(&self) -> Result<String, CommandError> {
+        let data: Value =
+            serde_json::from_str(self.data).map_err(|error| not_json("data", &error))?;
+        let text = |(name, value): &(String, String)| (name.clone(), Value::from(value.clone()));
+        let mut event: Map<String, Value> = self.attributes.iter().map(text).collect();
+        event.insert("datacontenttype".to_owned(), self.content_type.into());
+        event.insert("data".to_owned(), data);
+        Ok(to_json(&event))
+    }
+}
+
+/// Adds what the event lacks and the gateway knows. What is there stays: `data` as it is, and with
+/// it the digest.
+pub(super) fn complete(
+    event: &str,
+    now: Timestamp,
+    deadline: Timestamp,
+    new_key: impl FnOnce() -> Result<CommandKey, CommandError>,
+) -> Result<Completed, CommandError> {
+    let event = event.strip_prefix('\u{feff}').unwrap_or(event);
+    let parsed: Value = serde_json::from_str(event).map_err(|error| not_json("message", &error))?;
+    let Value::Object(mut fields) = parsed else {
+        return Err(invalid("message: expected an object".to_owned()));
+    };
+    let group = match fields.remove("partitionkey") {
+        None | Some(Value::Null) => None,
+        Some(key) => {
+            let group = key.as_str().and_then(|text| text.parse().ok()).filter(is_group);
+            Some(group.ok_or_else(|| invalid(PARTITION_KEY_EXPECTED.to_owned()))?)
+        }
+    };
+    let lacks = |fields: &Map<String, Value>, name| fields.get(name).is_none_or(Value::is_null);
+    if lacks(&fields, "source") || lacks(&fields, "id") {
+        let key = new_key()?;
+        for (name, value) in [("source", key.source.as_str()), ("id", key.id.as_str())] {
+            if lacks(&fields, name) {
+                fields.insert(name.to_owned(), value.into());
+            }
+        }
+    }
+    if lacks(&fields, "time") {
+        fields.insert("time".to_owned(), now.to_string().into());
+    }
+    let is_reserve =
+        fields.get("type").and_then(Value::as_str) == Some(CommandType::Reserve.as_str());
+    if is_reserve && lacks(&fields, "expirytime") {
+        fields.insert("expirytime".to_owned(), deadline.to_string().into());
+    }
+    Ok(Completed { body: to_json(&fields), group })
+}
+
+const PARTITION_KEY_EXPECTED: &str =
+    "partitionkey: expected 1 to 128 ASCII letters, digits and punctuation";
+
+/// SQS: a message group id is of ASCII letters, digits and punctuation.
+fn is_group(group: &GroupId) -> bool {
+    group.as_str().bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn not_json(place: &str, error: &serde_json::Error) -> CommandError {
+    // The category, line and column: never the text.
+    let (line, column) = (error.line(), error.column());
+    invalid(format!("{place}: expected JSON (line {line}, column {column})"))
+}
+
+fn invalid(message: String) -> CommandError {
+    CommandError::Invalid(Rejection::new(RejectionCode::InvalidMessage, message))
+}

@@ -1,0 +1,357 @@
+use super::*;
+use crate::{
+    adapters::{
+        memory::{MemoryQueue, MemoryStore, TokioClock},
+        system::Random,
+    },
+    client::{ClientLimits, ClientPorts},
+    domain::{Cancel, Reserve, Restock, RestockMode},
+    gateway::{Scopes, caller::Sources},
+    message::decode_from_producer,
+    ports::{Queue, Record, queue::ReceiveRequest},
+};
+
+const WAIT: Duration = Duration::from_secs(2);
+const NOW: &str = "2026-11-29T12:00:00Z";
+
+/// A gateway's commands on memory, and a worker that decides when the test says.
+struct World {
+    commands: Arc<Commands>,
+    queue: Arc<MemoryQueue>,
+    store: Arc<MemoryStore>,
+}
+
+impl World {
+    fn start() -> Self {
+        Self::with_waiters(100)
+    }
+
+    fn with_waiters(waiters: usize) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(NOW.parse().unwrap()));
+        let queue = Arc::new(MemoryQueue::new("commands.fifo", Arc::clone(&clock)));
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+        let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(1));
+        let ports = ClientPorts {
+            commands: queue.clone(),
+            restocks: queue.clone(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        };
+        let limits = ClientLimits { in_flight: 100, deadline: WAIT };
+        let parts = CommandParts {
+            client: Client::new(ports, limits),
+            outcomes: OutcomePoller::new(store.clone(), waiters),
+            store: store.clone(),
+            clock,
+            entropy,
+        };
+        let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
+        let commands = Arc::new(Commands::new(parts, settings));
+        let running = Arc::clone(&commands);
+        tokio::spawn(async move { running.run().await });
+        Self { commands, queue, store }
+    }
+
+    /// The next posted command, once it is there.
+    async fn posted(&self) -> (Command, String, GroupId) {
+        let request = ReceiveRequest {
+            max: 1,
+            wait: Duration::from_secs(20),
+            visibility: Duration::from_secs(1_000),
+            attempt_id: uuid::Uuid::new_v4().to_string(),
+        };
+        let delivery = self.queue.receive(&request).await.unwrap().pop().unwrap();
+        let command = decode_from_producer(&delivery.body).unwrap().command;
+        (command, delivery.body, delivery.group)
+    }
+
+    fn decide(&self, command: &Command) {
+        let rejection = Rejection::new(RejectionCode::SeatNotFound, "no seat");
+        let record = LedgerRecord::Outcome {
+            digest: command.digest,
+            command_type: command.action.command_type(),
+            pool: command.pool.clone(),
+            outcome: Outcome::Rejected { rejection },
+            changes: Changes::NONE,
+            decided_at: NOW.parse().unwrap(),
+        };
+        self.store.insert([Record::Ledger(LedgerKey::Command(command.key.clone()), record)]);
+    }
+
+    async fn submit(
+        &self,
+        caller: &Caller,
+        id: &str,
+        action: Action,
+    ) -> Result<Answer, CommandError> {
+        let key = self.commands.key(caller, Some(id.parse().unwrap()))?;
+        let request = CommandRequest {
+            key,
+            pool: PoolId::Event(42),
+            action,
+            wait: WAIT,
+            group: None,
+            traceparent: None,
+        };
+        self.commands.submit(caller, request).await
+    }
+
+    async fn event(&self, event: &str) -> Result<Answer, CommandError> {
+        self.commands.submit_event(&Caller::local(), event, WAIT, None).await
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.queue.depth() == 0
+    }
+}
+
+fn reserve(seat: &str) -> Action {
+    Action::Reserve(Reserve {
+        reservation_id: ReservationId(uuid::Uuid::from_u128(7)),
+        user_id: "u".parse().unwrap(),
+        seats: vec![seat.parse().unwrap()],
+        lines: Vec::new(),
+        hold_seconds: None,
+    })
+}
+
+fn cancel() -> Action {
+    Action::Cancel(Cancel::new(ReservationId(uuid::Uuid::from_u128(7))))
+}
+
+fn caller(scopes: &[Scope]) -> Caller {
+    let sources = Sources::Own { prefixes: vec!["/checkout".to_owned()] };
+    let scopes: Scopes = scopes.iter().copied().collect();
+    Caller { subject: "shop".to_owned(), scopes, sources }
+}
+
+fn code(answer: &Answer) -> Option<RejectionCode> {
+    match answer {
+        Answer::Decided(decided) => decided.outcome.rejection().map(|rejection| rejection.code),
+        Answer::Pending { .. } => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_is_answered_with_its_outcome() {
+    let world = World::start();
+    let local = Caller::local();
+    let worker = async {
+        let (command, _, group) = world.posted().await;
+        assert_eq!(command.key.source.as_str(), "/callers/local");
+        assert!(group.as_str().starts_with("event-42/"), "{group}");
+        world.decide(&command);
+    };
+    let (answer, ()) = tokio::join!(world.submit(&local, "k1", reserve("A-1")), worker);
+    assert_eq!(code(&answer.unwrap()), Some(RejectionCode::SeatNotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_is_not_decided_long_after_its_caller_gave_up() {
+    let world = World::start();
+    let local = Caller::local();
+    let (answer, (command, _, _)) =
+        tokio::join!(world.submit(&local, "k1", reserve("A-1")), world.posted());
+    let expected = Answer::Pending {
+        key: command.key.clone(),
+        reservation_id: Some(ReservationId(uuid::Uuid::from_u128(7))),
+    };
+    assert_eq!(answer, Ok(expected));
+    assert_eq!(command.deadline, Some("2026-11-29T12:00:03Z".parse().unwrap()));
+    let (_, (confirm, _, _)) = tokio::join!(world.submit(&local, "k2", cancel()), world.posted());
+    assert_eq!(confirm.deadline, None, "only a reserve holds anything");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_of_a_decided_command_is_answered_from_the_ledger() {
+    let world = World::start();
+    let local = Caller::local();
+    let worker = async {
+        let (command, _, _) = world.posted().await;
+        world.decide(&command);
+    };
+    let (first, ()) = tokio::join!(world.submit(&local, "k1", cancel()), worker);
+    let depth = world.queue.depth();
+    assert_eq!(world.submit(&local, "k1", cancel()).await, first);
+    assert_eq!(world.queue.depth(), depth, "it is not posted again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_used_for_other_content_shows_no_other_commands_outcome() {
+    let world = World::start();
+    let local = Caller::local();
+    let worker = async {
+        let (command, _, _) = world.posted().await;
+        world.decide(&command);
+    };
+    let (first, ()) = tokio::join!(world.submit(&local, "k1", reserve("A-1")), worker);
+    assert_eq!(code(&first.unwrap()), Some(RejectionCode::SeatNotFound));
+    let reused = world.submit(&local, "k1", reserve("A-2")).await.unwrap();
+    assert_eq!(code(&reused), Some(RejectionCode::CommandIdReused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_before_the_outcome_is_posted_past_the_queues_deduplication() {
+    let world = World::start();
+    let local = Caller::local();
+    let _ = tokio::join!(world.submit(&local, "k1", cancel()), world.posted());
+    assert_eq!(world.queue.depth(), 1);
+    assert!(matches!(world.submit(&local, "k1", cancel()).await, Ok(Answer::Pending { .. })));
+    assert_eq!(world.queue.depth(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rights_are_checked_before_anything_is_posted() {
+    let world = World::start();
+    let reader = caller(&[Scope::Read]);
+    let restocker = caller(&[Scope::Restock]);
+    let restock = Action::Restock(Restock::new(
+        Vec::new(),
+        vec![crate::domain::LineChange::new("x".parse().unwrap(), 1)],
+        RestockMode::Set,
+    ));
+    let refused = |scope| Err(CommandError::NoScope(scope));
+    assert_eq!(world.submit(&reader, "1", cancel()).await, refused(Scope::Command));
+    assert_eq!(world.submit(&restocker, "1", cancel()).await, refused(Scope::Command));
+    assert_eq!(world.submit(&reader, "1", restock.clone()).await, refused(Scope::Restock));
+    assert!(world.is_untouched());
+    let (answer, _) = tokio::join!(world.submit(&restocker, "1", restock), world.posted());
+    assert!(matches!(answer, Ok(Answer::Pending { .. })));
+}
+
+const CANCEL_EVENT: &str = r#"{"specversion":"1.0","id":"e1","source":"/checkout/web",
+    "type":"inventory.cancel.v1","data":{"event_id":42,
+    "reservation_id":"00000000-0000-0000-0000-000000000007","later_field":1e2}}"#;
+
+#[tokio::test(start_paused = true)]
+async fn an_event_keeps_its_content_and_gets_what_it_lacks() {
+    let world = World::start();
+    let sent = decode_from_producer(CANCEL_EVENT).unwrap().command;
+    let (_, (posted, body, _)) = tokio::join!(world.event(CANCEL_EVENT), world.posted());
+    assert_eq!((posted.key, posted.digest), (sent.key, sent.digest));
+    assert!(body.contains(r#""time":"2026-11-29T12:00:00Z""#), "{body}");
+
+    let without = r#"{"specversion":"1.0","type":"inventory.reserve.v1","partitionkey":"g-1",
+        "data":{"event_id":42,"user_id":"u","seats":["A-1"]}}"#;
+    let (answer, (posted, body, group)) = tokio::join!(world.event(without), world.posted());
+    assert_eq!(posted.key.source.as_str(), "/callers/local");
+    assert_eq!(posted.deadline, Some("2026-11-29T12:00:05Z".parse().unwrap()), "{body}");
+    assert_eq!(group.as_str(), "g-1");
+    let Ok(Answer::Pending { key, reservation_id }) = answer else { panic!("{answer:?}") };
+    assert_eq!(reservation_id, Some(key.default_reservation_id()));
+    let id = uuid::Uuid::parse_str(key.id.as_str()).unwrap();
+    assert_eq!(id.get_version_num(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_never_posted() {
+    let world = World::start();
+    let reserved = CANCEL_EVENT.replace("/checkout/web", "/inventory-worker/x");
+    let expire = CANCEL_EVENT.replace("cancel", "expire");
+    let no_group = CANCEL_EVENT.replacen('{', r#"{"partitionkey":"a b","#, 1);
+    let cases = [
+        ("{", RejectionCode::InvalidMessage, "message: "),
+        ("[]", RejectionCode::InvalidMessage, "message: "),
+        ("{}", RejectionCode::InvalidMessage, "specversion: "),
+        (reserved.as_str(), RejectionCode::InvalidMessage, "source: "),
+        (expire.as_str(), RejectionCode::UnsupportedType, "type: "),
+        (no_group.as_str(), RejectionCode::InvalidMessage, "partitionkey: "),
+    ];
+    for (event, code, begins) in cases {
+        let Err(CommandError::Invalid(rejection)) = world.event(event).await else {
+            panic!("{event}")
+        };
+        assert_eq!(rejection.code, code, "{event}");
+        assert!(rejection.message.starts_with(begins), "{}", rejection.message);
+    }
+    assert!(world.is_untouched());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_posts_under_its_own_sources_and_looks_up_no_others() {
+    let world = World::start();
+    let shop = caller(&[Scope::Command]);
+    let foreign = CANCEL_EVENT.replace("/checkout/web", "/other");
+    let refused = world.commands.submit_event(&shop, &foreign, WAIT, None).await;
+    assert_eq!(refused, Err(CommandError::ForeignSource));
+    let own = world.commands.submit_event(&shop, CANCEL_EVENT, WAIT, None);
+    let (answer, (command, _, _)) = tokio::join!(own, world.posted());
+    assert!(matches!(answer, Ok(Answer::Pending { .. })));
+    assert_eq!(world.commands.lookup(&shop, &command.key).await, Ok(None));
+    world.decide(&command);
+    let found = world.commands.lookup(&shop, &command.key).await.unwrap().unwrap();
+    assert!(matches!(found, Recorded::Decided(_)));
+    let key = CommandKey { source: "/other".parse().unwrap(), id: command.key.id };
+    let looked_up = world.commands.lookup(&shop, &key).await;
+    assert_eq!(looked_up, Err(CommandError::ForeignSource));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_tells_how_far_a_chunked_restock_is() {
+    let world = World::start();
+    let key = world.commands.key(&Caller::local(), Some("r".parse().unwrap())).unwrap();
+    let digest = Digest([1; 32]);
+    let begun: Timestamp = "2026-11-29T11:59:00Z".parse().unwrap();
+    let chunk = |place: u32, begun_at| {
+        let summary = crate::domain::RestockSummary::default();
+        let record = LedgerRecord::Chunk { digest, begun_at, summary, decided_at: begun_at };
+        Record::Ledger(LedgerKey::Chunk(key.clone(), place), record)
+    };
+    let intent = LedgerRecord::Intent { digest, chunk_ends: vec![98, 196, 200], decided_at: begun };
+    let records = [
+        Record::Ledger(LedgerKey::Command(key.clone()), intent),
+        chunk(0, begun),
+        chunk(1, Timestamp::UNIX_EPOCH),
+    ];
+    world.store.insert(records);
+    let found = world.commands.lookup(&Caller::local(), &key).await;
+    assert_eq!(found, Ok(Some(Recorded::Running { done: 1, chunks: 3 })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserves_are_shed_while_the_queue_is_behind_and_cancels_pass() {
+    let world = World::start();
+    let local = Caller::local();
+    for id in ["1", "2", "3"] {
+        let answer = world.submit(&local, id, cancel()).await;
+        assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+    }
+    let probe = world.submit(&local, "4", reserve("A-1"));
+    let shed = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        world.submit(&local, "5", reserve("A-2")).await
+    };
+    let (probe, shed) = tokio::join!(probe, shed);
+    assert!(matches!(probe, Ok(Answer::Pending { .. })), "{probe:?}");
+    assert!(matches!(shed, Err(CommandError::Behind { .. })), "{shed:?}");
+    assert!(matches!(world.submit(&local, "6", cancel()).await, Ok(Answer::Pending { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_commands_wait_than_may() {
+    let world = World::with_waiters(1);
+    let local = Caller::local();
+    let (first, second) =
+        tokio::join!(world.submit(&local, "1", cancel()), world.submit(&local, "2", cancel()));
+    assert!(matches!(first, Ok(Answer::Pending { .. })));
+    assert_eq!(second, Err(CommandError::TooManyWaiting));
+}
+
+#[test]
+fn a_binary_event_is_the_structured_one() {
+    let attributes = [
+        ("specversion", "1.0"),
+        ("id", "e1"),
+        ("source", "/checkout/web"),
+        ("type", "inventory.cancel.v1"),
+    ];
+    let data = r#"{"event_id":42,"reservation_id":"00000000-0000-0000-0000-000000000007",
+        "later_field":100}"#;
+    let event = BinaryEvent {
+        attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        content_type: "application/json",
+        data,
+    };
+    let structured = decode_from_producer(&event.structured().unwrap()).unwrap();
+    assert_eq!(structured, decode_from_producer(CANCEL_EVENT).unwrap());
+}
