@@ -14,6 +14,7 @@
 pub mod auth;
 pub mod caller;
 pub mod commands;
+pub mod grpc;
 pub mod http;
 pub mod limits;
 pub mod server;
