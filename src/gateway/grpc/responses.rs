@@ -30,6 +30,7 @@ pub(super) fn pool(pool: &PoolId) -> proto::Pool {
     }
 }
 
+#[expect(dead_code, reason = "being built")]
 pub(super) fn seat_status(status: SeatStatus) -> proto::SeatStatus {
     match status {
         SeatStatus::Available => proto::SeatStatus::Available,
