@@ -25,16 +25,18 @@ COPY Cargo.toml Cargo.lock ./
 COPY tools/bench/Cargo.toml tools/bench/
 COPY tools/simulator/Cargo.toml tools/simulator/
 RUN mkdir -p benches src/bin tools/bench/src tools/simulator/src tools/simulator/tests/injected_bugs \
-    && echo 'fn main() {}' | tee src/main.rs src/bin/dynamodb-emulator.rs benches/core.rs \
+    && echo 'fn main() {}' | tee build.rs src/main.rs src/bin/dynamodb-emulator.rs benches/core.rs \
         tools/simulator/tests/injected_bugs/main.rs >/dev/null \
     && touch src/lib.rs tools/bench/src/lib.rs tools/simulator/src/lib.rs \
     && cargo build --release --locked --no-default-features --bin inventory-worker
+COPY build.rs ./
+COPY proto proto
 COPY schemas schemas
 COPY src src
 # What `build_info` and the labels say is running.
 ARG REVISION=unknown
 # The stubs are newer than the sources where these were checked out earlier.
-RUN touch src/lib.rs src/main.rs \
+RUN touch build.rs src/lib.rs src/main.rs \
     && INVENTORY_BUILD_REVISION="${REVISION}" \
         cargo build --release --locked --no-default-features --bin inventory-worker
 

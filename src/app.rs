@@ -2,6 +2,8 @@
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod gateway;
+pub mod monitoring;
 pub mod service;
 pub mod signals;
 pub mod worker_group;

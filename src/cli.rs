@@ -11,6 +11,7 @@ pub mod health;
 pub mod run;
 pub mod schema;
 pub mod send;
+pub mod serve;
 pub mod storm;
 
 use std::{ffi::OsString, io};
@@ -98,6 +99,8 @@ pub struct Cli {
 pub enum Command {
     /// The worker: consume, decide, commit, publish; sweeps expired holds too
     Run(Box<run::RunArgs>),
+    /// The gateway: answers callers over HTTP and gRPC
+    Serve(Box<serve::ServeArgs>),
     /// Everything in one process, with a sample event and store: no AWS, no Docker, no Redis
     Dev(Box<dev::DevArgs>),
     /// Create or verify queues, topic and tables; changes nothing it was not asked to
@@ -175,6 +178,7 @@ pub fn conclude(result: anyhow::Result<ExitCode>, context: &CliContext) -> ExitC
 async fn dispatch(command: Command, context: &CliContext) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(*args, context).await,
+        Command::Serve(args) => serve::run(*args, context).await,
         Command::Dev(args) => dev::run(*args, context).await,
         Command::Bootstrap(args) => bootstrap::run(*args, context).await,
         Command::Send(args) => send::run(*args, context).await,

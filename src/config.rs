@@ -158,6 +158,8 @@ pub struct DevConfig {
     pub worker: crate::worker::Settings,
     /// How the sweeper works.
     pub sweeper: sweeper::Settings,
+    /// The gateway, on this machine alone and without authentication.
+    pub gateway: GatewayConfig,
     /// The admin port.
     pub admin: AdminConfig,
 }
@@ -167,17 +169,21 @@ impl Section for DevConfig {
         [
             crate::worker::Settings::settings(),
             sweeper::Settings::settings(),
+            gateway::local_settings(),
             admin::local_settings(),
         ]
         .concat()
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
+        let config = Self {
             worker: Section::read(reader),
             sweeper: Section::read(reader),
+            gateway: gateway::read_local(reader),
             admin: admin::read_local(reader),
-        }
+        };
+        gateway::check_admin_port(&config.gateway, &config.admin, reader);
+        config
     }
 }
 

@@ -14,8 +14,11 @@
 pub mod auth;
 pub mod caller;
 pub mod commands;
+pub mod grpc;
+pub mod guard;
 pub mod http;
 pub mod limits;
+pub mod observer;
 pub mod server;
 
 pub use caller::{Caller, Scope, Scopes};

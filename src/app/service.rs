@@ -2,31 +2,27 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Backends, signals::StopSignals, worker_group::WorkerGroup};
+use super::{
+    Backends,
+    monitoring::{Monitoring, MonitoringConfig},
+    signals::StopSignals,
+    worker_group::WorkerGroup,
+};
 use crate::{
-    adapters::system::SystemClock,
-    admin::{Admin, AdminServer},
-    config::{AdminConfig, EmfConfig, TraceConfig},
     ports::PortError,
     sweeper,
-    telemetry::{Metrics, Readiness, TelemetryObserver, Traces, emf},
+    telemetry::{Readiness, TelemetryObserver},
     worker::{Observer, Settings},
 };
 
 /// The interval of readiness checks.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
-
-/// The timeout for exporting the last spans, if the grace leaves more, and if it is over: a
-/// collector that hangs does not hold up a stopping worker.
-const TRACES_FLUSH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// What the service runs, besides the backends.
 pub struct Service {
@@ -34,12 +30,8 @@ pub struct Service {
     pub worker: Settings,
     /// The sweeper's settings; `None` leaves expired holds to other processes.
     pub sweeper: Option<sweeper::Settings>,
-    /// The admin port's configuration.
-    pub admin: AdminConfig,
-    /// Whether metrics are written to the log, and under which namespace.
-    pub emf: EmfConfig,
-    /// Whether and where traces are exported.
-    pub traces: TraceConfig,
+    /// Admin port, metrics and traces.
+    pub monitoring: MonitoringConfig,
 }
 
 impl Service {
@@ -53,25 +45,7 @@ impl Service {
         connect: impl Future<Output = anyhow::Result<Backends>>,
         mut signals: StopSignals,
     ) -> anyhow::Result<()> {
-        let metrics = Arc::new(Metrics::new()?);
-        let traces = Traces::start(&self.traces)?.map(Arc::new);
-        let readiness = Readiness::of(["queues", "store"]);
-        let admin = Admin {
-            metrics: Arc::clone(&metrics),
-            readiness: readiness.clone(),
-            clock: Arc::new(SystemClock),
-        };
-        let address = self.admin.address();
-        let server = AdminServer::bind(address, admin)
-            .await
-            .with_context(|| format!("the admin port {address} (ADMIN_PORT)"))?;
-        info!(address = %server.address(), "admin port");
-        let serving_ends = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(serving_ends.clone()));
-        let writing = self.emf.namespace.clone().map(|namespace| {
-            let clock = Arc::new(SystemClock);
-            tokio::spawn(emf::run(namespace, Arc::clone(&metrics), clock, serving_ends.clone()))
-        });
+        let monitoring = Monitoring::start(&self.monitoring, ["queues", "store"]).await?;
         let connected = tokio::select! {
             biased;
             _ = signals.next() => None,
@@ -79,21 +53,15 @@ impl Service {
         };
         let worked = match connected {
             Some(backends) => {
-                let watch = TelemetryObserver { metrics, traces: traces.clone() };
+                let metrics = Arc::clone(&monitoring.metrics);
+                let watch = TelemetryObserver { metrics, traces: monitoring.traces.clone() };
+                let readiness = monitoring.readiness.clone();
                 self.work(&backends, Arc::new(watch), readiness, signals).await
             }
             None => Ok(Instant::now()),
         };
-        if let Some(traces) = traces {
-            let grace_ends = worked.as_ref().map_or_else(|_| Instant::now(), |ends| *ends);
-            let left = grace_ends.saturating_duration_since(Instant::now());
-            traces.flush(left.clamp(TRACES_FLUSH.0, TRACES_FLUSH.1)).await;
-        }
-        serving_ends.cancel();
-        serving.await.context("the admin port's task")?;
-        if let Some(writing) = writing {
-            writing.await.context("the task that writes metrics")?;
-        }
+        let grace_ends = worked.as_ref().map_or_else(|_| Instant::now(), |ends| *ends);
+        monitoring.stop(grace_ends).await?;
         worked.map(|_| ())
     }
 

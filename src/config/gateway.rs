@@ -105,6 +105,17 @@ impl Section for GatewayConfig {
     }
 }
 
+/// The settings of a gateway on this machine alone.
+pub(super) fn local_settings() -> Vec<&'static Setting> {
+    vec![&settings::PORT, &settings::GRPC_PORT]
+}
+
+/// Reads [`local_settings`]; the others have their defaults.
+pub(super) fn read_local(reader: &mut Reader<'_>) -> GatewayConfig {
+    let (port, grpc_port) = ports(reader);
+    GatewayConfig { port, grpc_port, ..GatewayConfig::default() }
+}
+
 /// The gateway's ports are not the admin port's, which is on an address of its own but may be on
 /// the same one.
 pub(super) fn check_admin_port(

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
-    TextEncoder, proto::MetricFamily,
+    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry, TextEncoder, proto::MetricFamily,
 };
 use tokio::time::Instant;
 
@@ -21,8 +21,10 @@ use crate::{
 
 mod build;
 mod oldest;
+mod requests;
 
-/// The metrics of one process, in their own registry, fed by the events of worker and sweeper.
+/// The metrics of one process, in their own registry, fed by the events of worker and sweeper, and by
+/// the requests of the gateway.
 pub struct Metrics {
     registry: Registry,
     commands: IntCounterVec,
@@ -49,6 +51,9 @@ pub struct Metrics {
     lines_recovered: IntCounter,
     dynamodb_capacity_units: CounterVec,
     restock_lines: IntCounter,
+    request_duration: HistogramVec,
+    requests_in_flight: IntGaugeVec,
+    requests_shed: IntCounterVec,
 }
 
 impl Metrics {

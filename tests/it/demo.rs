@@ -97,7 +97,7 @@ impl Dev {
 
     pub fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_inventory-worker"))
-            .args(["dev", "--admin-port", "0"])
+            .args(["dev", "--admin-port", "0", "--port", "0", "--grpc-port", "0"])
             .args(arguments)
             .env("RUST_LOG", "off")
             .env_remove("INVENTORY_DATA")

@@ -9,7 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::{printer::Printer, sample};
 use crate::{
     admin::{Admin, AdminServer},
-    app::{embedded::Embedded, signals::StopSignals, worker_group::WorkerGroup},
+    app::{
+        embedded::Embedded,
+        gateway::{Gateway, GatewayBackends},
+        signals::StopSignals,
+        worker_group::WorkerGroup,
+    },
     cli::{CliContext, ExitCode},
     client::{PreparedCommand, ResultSubscription},
     config::DevConfig,
@@ -46,6 +51,7 @@ impl Session<'_> {
         let metrics = Arc::new(Metrics::new()?);
         let readiness = Readiness::of(["worker"]);
         let admin = self.admin(&embedded, &metrics, &readiness).await?;
+        let gateway = self.gateway(&embedded, &metrics).await?;
         let observer: Arc<dyn Observer> = metrics;
         let mut group = WorkerGroup::start(
             &embedded.backends,
@@ -61,25 +67,27 @@ impl Session<'_> {
             out: &self.context.out,
             json: self.json,
         };
-        self.introduce(&admin)?;
+        self.introduce(&admin, &gateway)?;
         let mut poster = Poster { embedded: &embedded, posted: BTreeMap::new() };
         for (key, pool, action) in sample::commands()? {
             poster.post_command(key, pool, action)?;
         }
 
         let (admin_stop, done) = (CancellationToken::new(), CancellationToken::new());
+        let gateway_stop = CancellationToken::new();
         let work = async {
             poster.until_idle().await;
             readiness.set("worker", Ok(()));
             self.follow(&mut lines, &mut signals, &mut group, &mut poster).await?;
             readiness.drain();
+            gateway_stop.cancel();
             group.drain().await;
             done.cancel();
             admin_stop.cancel();
             Ok(())
         };
         let serving = async {
-            admin.serve(admin_stop.clone()).await;
+            tokio::join!(admin.serve(admin_stop.clone()), gateway.serve(gateway_stop.clone()));
             Ok(())
         };
         tokio::try_join!(work, printer.run(&done), serving)?;
@@ -102,6 +110,21 @@ impl Session<'_> {
         AdminServer::bind(address, admin).await.with_context(|| {
             format!("the admin port cannot listen on {address} (--admin-port 0 takes a free one)")
         })
+    }
+
+    async fn gateway(
+        &self,
+        embedded: &Embedded,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Gateway> {
+        let backends = GatewayBackends {
+            commands: embedded.commands().clone(),
+            restocks: embedded.restocks().clone(),
+            store: embedded.store.clone(),
+            clock: Arc::clone(&embedded.backends.clock),
+            entropy: Arc::clone(&embedded.backends.entropy),
+        };
+        Gateway::bind(&self.config.gateway, &backends, metrics.clone()).await
     }
 
     /// Posts lines until a signal comes.
@@ -137,7 +160,7 @@ impl Session<'_> {
     }
 
     /// Prints to stderr where stdout is for results in JSON.
-    fn introduce(&self, admin: &AdminServer) -> std::io::Result<()> {
+    fn introduce(&self, admin: &AdminServer, gateway: &Gateway) -> std::io::Result<()> {
         let out: &Output = if self.json { &self.context.errors } else { &self.context.out };
         let style = out.style();
         let tables = match &self.data {
@@ -151,11 +174,15 @@ impl Session<'_> {
             "{}: worker, sweeper and everything they need, in one process\n\n\
              queues   in memory, with the rules of SQS FIFO; so are topic and locks\n\
              tables   {tables}\n\
+             http     http://{}\n\
+             grpc     {}\n\
              admin    http://{}/metrics\n\
              sample   {}\n\n\
              Paste a command, one JSON a line; results appear as they are published, times in \
              UTC.\nCtrl-C ends it. To begin with:\n\n{}\n",
             style.heading("inventory-worker dev"),
+            gateway.http_address(),
+            gateway.grpc_address(),
             admin.address(),
             sample::WORDS,
             sample::EXAMPLE,

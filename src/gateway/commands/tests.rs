@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 use crate::{
     adapters::{
@@ -19,6 +21,7 @@ pub(in crate::gateway) struct World {
     pub(in crate::gateway) commands: Arc<Commands>,
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
+    receives: AtomicU64,
 }
 
 impl World {
@@ -49,7 +52,7 @@ impl World {
         let commands = Arc::new(Commands::new(parts, settings));
         let running = Arc::clone(&commands);
         tokio::spawn(async move { running.run().await });
-        Self { commands, queue, store }
+        Self { commands, queue, store, receives: AtomicU64::new(0) }
     }
 
     /// The next posted command, once it is there.
@@ -58,7 +61,7 @@ impl World {
             max: 1,
             wait: Duration::from_secs(20),
             visibility: Duration::from_secs(1_000),
-            attempt_id: uuid::Uuid::new_v4().to_string(),
+            attempt_id: self.receives.fetch_add(1, Ordering::Relaxed).to_string(),
         };
         let delivery = self.queue.receive(&request).await.unwrap().pop().unwrap();
         let command = decode_from_producer(&delivery.body).unwrap().command;

@@ -25,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Problem {
     status: StatusCode,
     retry_after: Option<Duration>,
-    body: Body,
+    body: Box<Body>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,7 +58,7 @@ impl Problem {
             lines: Vec::new(),
             command: None,
         };
-        Self { status, retry_after: None, body }
+        Self { status, retry_after: None, body: Box::new(body) }
     }
 
     /// 400: a path, parameter or header that is wrong; `detail` names it and what was expected.

@@ -9,6 +9,7 @@ use super::{Metrics, oldest::OldestAges};
 use crate::{
     build_info,
     domain::{CommandType, RejectionCode},
+    gateway::{limits::Lane, observer::ShedReason},
     ports::Table,
     worker::{Deferral, dead_letters::Reason, failure::Failure},
 };
@@ -43,6 +44,9 @@ const DEGRADED: &str = "Batches that went on without locks they wanted";
 const IN_FLIGHT: &str = "Messages received and not yet deleted or released";
 const OLDEST: &str =
     "Age of the oldest message received in the last two minutes, 0 where none was, by queue";
+const REQUESTS: &str = "From a request's head to its answer's, by protocol, operation and status";
+const REQUESTS_IN_FLIGHT: &str = "Requests being answered by the gateway, by lane";
+const REQUESTS_SHED: &str = "Requests refused before they were looked at, by reason";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const RELEASED: &str =
     "Messages given back to their queue without an outcome, to be received again, by reason";
@@ -109,6 +113,15 @@ impl Metrics {
                 register(r, CounterVec::new(opts, &["table"])?)?
             },
             restock_lines: counter(r, "restock_lines_total", RESTOCKED)?,
+            request_duration: {
+                let opts = histogram_opts("request_duration_seconds", REQUESTS, &CALL_SECONDS);
+                register(r, HistogramVec::new(opts, &["protocol", "operation", "code"])?)?
+            },
+            requests_in_flight: {
+                let opts = opts("requests_in_flight", REQUESTS_IN_FLIGHT);
+                register(r, IntGaugeVec::new(opts, &["lane"])?)?
+            },
+            requests_shed: counters(r, "requests_shed_total", REQUESTS_SHED, &["reason"])?,
             registry,
         };
         metrics.begin()?;
@@ -142,6 +155,12 @@ impl Metrics {
         }
         for table in Table::ALL {
             self.dynamodb_capacity_units.with_label_values(&[table.as_str()]);
+        }
+        for lane in Lane::ALL {
+            self.requests_in_flight.with_label_values(&[lane.as_str()]);
+        }
+        for reason in ShedReason::ALL {
+            self.requests_shed.with_label_values(&[reason.as_str()]);
         }
         let build = IntGaugeVec::new(opts("build_info", BUILD), &["version", "revision"])?;
         build.with_label_values(&[build_info::VERSION, build_info::REVISION]).set(1);

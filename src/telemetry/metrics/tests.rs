@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     domain::{Rejection, RejectionCode},
+    gateway::observer::{AnsweredRequest, Protocol, RequestObserver as _},
     ports::Table,
 };
 
@@ -143,6 +144,12 @@ fn documented() -> Vec<(String, Vec<String>, String)> {
 fn exposed(metrics: &Metrics) -> Vec<(String, Vec<String>)> {
     let oldest_age = Duration::from_secs(3);
     metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
+    metrics.answered(&AnsweredRequest {
+        protocol: Protocol::Http,
+        operation: "GET /commands",
+        code: 200,
+        took: oldest_age,
+    });
     let families = metrics.gather();
     let exposed = families.iter().map(|family| {
         let labels = family.get_metric()[0].get_label();

@@ -1,0 +1,177 @@
+//! The gateway on its backends: HTTP and gRPC, from bound to drained.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{aws, connect_queue, store};
+use crate::{
+    adapters::{
+        sqs,
+        system::{Random, SystemClock},
+    },
+    client::{Client, ClientLimits, ClientPorts, OutcomePoller},
+    config::{AwsConfig, GatewayConfig},
+    gateway::{
+        CommandParts, CommandSettings, Commands,
+        auth::Authenticator,
+        grpc::{self, Face, Serving},
+        guard::Guard,
+        http,
+        limits::{CallerRate, Lanes},
+        observer::{Protocol, RequestObserver},
+        server::{Server, ServerOptions},
+    },
+    ports::{Clock, Entropy, Queue, ScanStore},
+};
+
+/// Commands that may await their outcomes at once, in one process.
+const WAITERS_MAX: usize = 10_000;
+
+/// The adapters behind a gateway's ports. It cannot write but to the queues.
+#[derive(Clone)]
+pub struct GatewayBackends {
+    /// The queue of reserves, confirms and cancels.
+    pub commands: Arc<dyn Queue>,
+    /// The queue of restocks; it may be the same.
+    pub restocks: Arc<dyn Queue>,
+    /// The tables, to be read.
+    pub store: Arc<dyn ScanStore>,
+    /// The clock of every answer and deadline.
+    pub clock: Arc<dyn Clock>,
+    /// Ids, jitter.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Connects to AWS, or to stand-ins under the same protocols.
+///
+/// # Errors
+///
+/// A queue cannot be found: the error names it and says what creates it.
+pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
+    let sdk = aws().await;
+    let sqs = sqs::client(&sdk);
+    let queues = config.command_queues();
+    let first = queues.first().context("no queue but that of expiries (INVENTORY_QUEUES)")?;
+    let second = queues.get(1).unwrap_or(first);
+    Ok(GatewayBackends {
+        commands: Arc::new(connect_queue(&sqs, first.as_str()).await?),
+        restocks: Arc::new(connect_queue(&sqs, second.as_str()).await?),
+        store: store(&sdk, config),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(Random::new()),
+    })
+}
+
+/// A gateway that has its ports and does not answer yet.
+pub struct Gateway {
+    commands: Arc<Commands>,
+    authenticator: Arc<Authenticator>,
+    serving: Serving,
+    http: Server,
+    grpc: Server,
+    grace: Duration,
+}
+
+impl Gateway {
+    /// Takes the ports.
+    ///
+    /// # Errors
+    ///
+    /// A port is taken, or a file of certificates or keys is not as it should be.
+    pub async fn bind(
+        config: &GatewayConfig,
+        backends: &GatewayBackends,
+        observer: Arc<dyn RequestObserver>,
+    ) -> anyhow::Result<Self> {
+        let commands = Arc::new(commands(config, backends));
+        let clock = Arc::clone(&backends.clock);
+        let authenticator =
+            Authenticator::start(config.auth.clone(), config.callers.clone(), Arc::clone(&clock));
+        let authenticator = Arc::new(authenticator.await.context("the keys of callers' tokens")?);
+        let guard = Guard {
+            protocol: Protocol::Http,
+            authenticator: Arc::clone(&authenticator),
+            lanes: Arc::new(Lanes::new(&config.limits)),
+            rate: Arc::new(CallerRate::new(&config.limits)),
+            observer,
+        };
+        let serving = Serving::start().await;
+        let routes = http::router(http::HttpState {
+            commands: Arc::clone(&commands),
+            clock: Arc::clone(&clock),
+        });
+        let face = Face { commands: commands.clone(), clock, serving: serving.clone() };
+        let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
+        let options = ServerOptions {
+            tls: config.tls.clone(),
+            max_connection_age: config.max_connection_age,
+            entropy: Arc::clone(&backends.entropy),
+        };
+        let bind = async |address: SocketAddr, router, options, port: &str| {
+            let server = Server::bind(address, router, options).await;
+            server.with_context(|| format!("the address {address} ({port})"))
+        };
+        let http = bind(config.http_address(), guard.protect(routes), options.clone(), "PORT");
+        let http = http.await?;
+        let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
+        let grace = config.grace;
+        Ok(Self { commands, authenticator, serving, http, grpc, grace })
+    }
+
+    /// Where HTTP is served.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http.address()
+    }
+
+    /// Where gRPC is served.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc.address()
+    }
+
+    /// Answers until `stop` is cancelled; then says so to health checks, accepts no more, and gives
+    /// requests under way the grace.
+    pub async fn serve(self, stop: CancellationToken) {
+        let drained = CancellationToken::new();
+        let servers = async {
+            let draining = async {
+                stop.cancelled().await;
+                self.serving.stop().await;
+            };
+            let http = self.http.serve(stop.clone(), self.grace);
+            let grpc = self.grpc.serve(stop.clone(), self.grace);
+            tokio::join!(draining, http, grpc);
+            drained.cancel();
+        };
+        let parts = async {
+            tokio::select! {
+                () = drained.cancelled() => {}
+                () = self.commands.run() => {}
+            }
+        };
+        tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
+    }
+}
+
+fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {
+    let ports = ClientPorts {
+        commands: Arc::clone(&backends.commands),
+        restocks: Arc::clone(&backends.restocks),
+        clock: Arc::clone(&backends.clock),
+        entropy: Arc::clone(&backends.entropy),
+    };
+    // Neither limits what is posted without awaiting its result.
+    let limits = ClientLimits { in_flight: WAITERS_MAX, deadline: Duration::from_secs(20) };
+    let parts = CommandParts {
+        client: Client::new(ports, limits),
+        outcomes: OutcomePoller::new(backends.store.clone(), WAITERS_MAX),
+        store: backends.store.clone(),
+        clock: Arc::clone(&backends.clock),
+        entropy: Arc::clone(&backends.entropy),
+    };
+    let settings = CommandSettings { groups: config.groups, queue_age_max: config.queue_age_max };
+    Commands::new(parts, settings)
+}

@@ -1,0 +1,158 @@
+//! Calls that change something: one command each, or one for each reservation.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use tonic::{Extensions, Request, Status};
+
+use super::{
+    CommandPort,
+    fields::{self, Violation},
+    metadata, proto,
+    proto::reservation_result::Result as Became,
+    requests::{Requested, RequestedMany},
+    responses, status,
+};
+use crate::{
+    domain::{CommandKey, ReservationId},
+    gateway::{Answer, Caller, CommandError, CommandRequest, Decided},
+    message::TraceContext,
+};
+
+/// The caller of a request, whom the server has authenticated.
+pub(super) fn caller(extensions: &Extensions) -> Result<&Caller, Status> {
+    let caller = extensions.get::<Caller>();
+    caller.ok_or_else(|| status::unauthenticated("the caller is not authenticated"))
+}
+
+/// A call, apart from its message.
+pub(super) struct Call<'a> {
+    commands: &'a dyn CommandPort,
+    caller: Caller,
+    /// The identity of its command, or what those of several begin with.
+    pub(super) key: CommandKey,
+    wait: Duration,
+    traceparent: Option<TraceContext>,
+}
+
+impl<'a> Call<'a> {
+    /// The call and its message.
+    pub(super) fn read<M>(
+        commands: &'a dyn CommandPort,
+        request: Request<M>,
+    ) -> Result<(Self, M), Status> {
+        let (metadata, extensions, message) = request.into_parts();
+        let caller = caller(&extensions)?.clone();
+        let key = commands.key(&caller, metadata::idempotency_key(&metadata)?)?;
+        let wait = metadata::wait(&metadata);
+        let wait = wait.map_err(|wrong| metadata::about(wrong.into(), &key))?;
+        let traceparent = metadata::trace_context(&metadata);
+        Ok((Self { commands, caller, key, wait, traceparent }, message))
+    }
+
+    /// The outcome of the call's command, which is no rejection. Errors name the command.
+    pub(super) async fn submit(
+        &self,
+        requested: Result<Requested, Violation>,
+    ) -> Result<Decided, Status> {
+        let requested = requested.map_err(|wrong| self.fail(wrong))?;
+        let request = self.command(self.key.clone(), requested);
+        match self.commands.submit(&self.caller, request).await {
+            Err(error) => Err(self.fail(error)),
+            Ok(Answer::Pending { reservation_id, .. }) => {
+                Err(status::pending(&self.key, reservation_id))
+            }
+            Ok(Answer::Decided(decided)) => match decided.outcome.rejection() {
+                Some(rejection) => Err(self.fail(status::rejected(rejection))),
+                None => Ok(*decided),
+            },
+        }
+    }
+
+    /// The reservation as the call's command left it.
+    pub(super) async fn submit_for_reservation(
+        &self,
+        requested: Result<Requested, Violation>,
+    ) -> Result<proto::Reservation, Status> {
+        let decided = self.submit(requested).await?;
+        let reservation = decided.outcome.reservation().map(responses::reservation);
+        reservation.ok_or_else(|| self.unexpected())
+    }
+
+    /// What became of each reservation, in the order requested. Fails if no command was answered.
+    pub(super) async fn submit_each(
+        &self,
+        requested: Result<RequestedMany, Violation>,
+    ) -> Result<Vec<proto::ReservationResult>, Status> {
+        let RequestedMany { pool, actions, group } = requested.map_err(|wrong| self.fail(wrong))?;
+        let mut requests = Vec::with_capacity(actions.len());
+        for (id, action) in actions {
+            let key = self.key_of(id).map_err(|wrong| self.fail(wrong))?;
+            let (pool, group) = (pool.clone(), group.clone());
+            requests.push((id, self.command(key, Requested { pool, action, group })));
+        }
+        let answers = join_all(requests.into_iter().map(|(id, request)| async move {
+            let key = request.key.clone();
+            (id, key, self.commands.submit(&self.caller, request).await)
+        }));
+        let answers = answers.await;
+        let is_answered = answers.iter().any(|(_, _, answer)| answer.is_ok());
+        let mut results = Vec::with_capacity(answers.len());
+        for (id, key, answer) in answers {
+            let result = match answer {
+                Err(error) if !is_answered => return Err(self.fail(error)),
+                answer => became(answer).ok_or_else(|| self.unexpected())?,
+            };
+            results.push(proto::ReservationResult {
+                reservation_id: id.to_string(),
+                command_id: key.id.to_string(),
+                result: Some(result),
+            });
+        }
+        Ok(results)
+    }
+
+    /// The answer for an outcome of another kind than the command's.
+    pub(super) fn unexpected(&self) -> Status {
+        self.fail(status::internal("the command has an outcome of another kind"))
+    }
+
+    fn fail(&self, error: impl Into<Status>) -> Status {
+        metadata::about(error.into(), &self.key)
+    }
+
+    /// The identity of the command on one of several reservations.
+    fn key_of(&self, reservation: ReservationId) -> Result<CommandKey, Violation> {
+        let id = format!("{}/{reservation}", self.key.id);
+        let id = fields::text(metadata::IDEMPOTENCY_KEY, &id).map_err(|_| {
+            let expected = "at most 219 bytes: ids of reservations follow it";
+            Violation::new(metadata::IDEMPOTENCY_KEY, expected)
+        })?;
+        Ok(CommandKey { source: self.key.source.clone(), id })
+    }
+
+    fn command(&self, key: CommandKey, requested: Requested) -> CommandRequest {
+        let Requested { pool, action, group } = requested;
+        let (wait, traceparent) = (self.wait, self.traceparent.clone());
+        CommandRequest { key, pool, action, wait, group, traceparent }
+    }
+}
+
+/// What became of one reservation of several; `None` for an outcome of another kind.
+fn became(answer: Result<Answer, CommandError>) -> Option<Became> {
+    Some(match answer {
+        Ok(Answer::Pending { .. }) => Became::Pending(proto::Pending {}),
+        Ok(Answer::Decided(decided)) => match decided.outcome.rejection() {
+            Some(rejection) => Became::Rejection(responses::rejection(rejection, usize::MAX)),
+            None => Became::Reservation(responses::reservation(decided.outcome.reservation()?)),
+        },
+        Err(CommandError::Invalid(rejection)) => {
+            Became::Rejection(responses::rejection(&rejection, usize::MAX))
+        }
+        Err(error) => {
+            let status = Status::from(error);
+            let (status_code, message) = (status.code().into(), status.message().to_owned());
+            Became::Failure(proto::Failure { status_code, message })
+        }
+    })
+}

@@ -1,0 +1,112 @@
+//! The calls of `inventory.v1.InventoryService`.
+
+use async_trait::async_trait;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Face,
+    calls::Call,
+    proto::{self, inventory_service_server::InventoryService},
+    requests, responses,
+};
+use crate::domain::Outcome;
+
+/// The name of the service in `HealthCheck`.
+const SERVICE: &str = "inventory-worker";
+
+#[async_trait]
+impl InventoryService for Face {
+    async fn get_available_seats(
+        &self,
+        _request: Request<proto::GetAvailableSeatsRequest>,
+    ) -> Result<Response<proto::GetAvailableSeatsResponse>, Status> {
+        Err(Status::unimplemented("being built"))
+    }
+
+    async fn get_seat(
+        &self,
+        _request: Request<proto::GetSeatRequest>,
+    ) -> Result<Response<proto::GetSeatResponse>, Status> {
+        Err(Status::unimplemented("being built"))
+    }
+
+    async fn get_reservation(
+        &self,
+        _request: Request<proto::GetReservationRequest>,
+    ) -> Result<Response<proto::GetReservationResponse>, Status> {
+        Err(Status::unimplemented("being built"))
+    }
+
+    async fn reserve_seats(
+        &self,
+        request: Request<proto::ReserveSeatsRequest>,
+    ) -> Result<Response<proto::ReserveSeatsResponse>, Status> {
+        let (call, message) = Call::read(&*self.commands, request)?;
+        let requested = requests::reserve(&message, &call.key);
+        let reservation = Some(call.submit_for_reservation(requested).await?);
+        let (command_id, command_source) = responses::identity(&call.key);
+        let response = proto::ReserveSeatsResponse { reservation, command_id, command_source };
+        Ok(Response::new(response))
+    }
+
+    async fn confirm_reservations(
+        &self,
+        request: Request<proto::ConfirmReservationsRequest>,
+    ) -> Result<Response<proto::ConfirmReservationsResponse>, Status> {
+        let (call, message) = Call::read(&*self.commands, request)?;
+        let results = call.submit_each(requests::confirm(&message)).await?;
+        let (command_id, command_source) = responses::identity(&call.key);
+        let response = proto::ConfirmReservationsResponse { results, command_id, command_source };
+        Ok(Response::new(response))
+    }
+
+    async fn cancel_reservations(
+        &self,
+        request: Request<proto::CancelReservationsRequest>,
+    ) -> Result<Response<proto::CancelReservationsResponse>, Status> {
+        let (call, message) = Call::read(&*self.commands, request)?;
+        let results = call.submit_each(requests::cancel(&message)).await?;
+        let (command_id, command_source) = responses::identity(&call.key);
+        let response = proto::CancelReservationsResponse { results, command_id, command_source };
+        Ok(Response::new(response))
+    }
+
+    async fn extend_reservation(
+        &self,
+        request: Request<proto::ExtendReservationRequest>,
+    ) -> Result<Response<proto::ExtendReservationResponse>, Status> {
+        let (call, message) = Call::read(&*self.commands, request)?;
+        let reservation = Some(call.submit_for_reservation(requests::extend(&message)).await?);
+        let (command_id, command_source) = responses::identity(&call.key);
+        let response = proto::ExtendReservationResponse { reservation, command_id, command_source };
+        Ok(Response::new(response))
+    }
+
+    async fn restock(
+        &self,
+        request: Request<proto::RestockRequest>,
+    ) -> Result<Response<proto::RestockResponse>, Status> {
+        let (call, message) = Call::read(&*self.commands, request)?;
+        let decided = call.submit(requests::restock(&message)).await?;
+        let Outcome::Restocked { restock, .. } = decided.outcome else {
+            return Err(call.unexpected());
+        };
+        Ok(Response::new(responses::restock(restock, &call.key)))
+    }
+
+    async fn health_check(
+        &self,
+        _request: Request<proto::HealthCheckRequest>,
+    ) -> Result<Response<proto::HealthCheckResponse>, Status> {
+        let status = if self.serving.is_serving() {
+            proto::ServingStatus::Serving
+        } else {
+            proto::ServingStatus::NotServing
+        };
+        Ok(Response::new(proto::HealthCheckResponse {
+            status: status.into(),
+            service: SERVICE.to_owned(),
+            timestamp: Some(responses::timestamp(self.clock.now())),
+        }))
+    }
+}

@@ -1,0 +1,212 @@
+//! What every request passes before its handler: a place in its lane, who calls, and how often.
+//!
+//! A full lane refuses at once: what cannot be answered soon waits nowhere.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{Method, StatusCode},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use tokio::time::Instant;
+
+use super::{
+    auth::{AuthError, Authenticator},
+    grpc::status,
+    http::Problem,
+    limits::{CallerRate, Lane, Lanes, Place},
+    observer::{AnsweredRequest, Protocol, RequestObserver, ShedReason},
+    server::PeerCertificates,
+};
+
+/// When to try again where the issuer's keys have not been read yet.
+const KEYS_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Guards the requests of one face. Clones share lanes and rates.
+#[derive(Clone)]
+pub struct Guard {
+    /// How the requests come.
+    pub protocol: Protocol,
+    /// Says who calls.
+    pub authenticator: Arc<Authenticator>,
+    /// Bounds what is in flight.
+    pub lanes: Arc<Lanes>,
+    /// Bounds each caller.
+    pub rate: Arc<CallerRate>,
+    /// Measures.
+    pub observer: Arc<dyn RequestObserver>,
+}
+
+impl Guard {
+    /// The routes, guarded. Each handler finds its [`super::Caller`] in the request's extensions,
+    /// but for those that need none.
+    pub fn protect(self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self, pass))
+    }
+
+    /// What is said to a request that does not pass.
+    fn refusal(&self, refused: Refused) -> Response {
+        match self.protocol {
+            Protocol::Http => problem_of(refused).into_response(),
+            Protocol::Grpc => status_of(refused).into_http(),
+        }
+    }
+
+    /// The lane of a request; `None` for what everyone may ask at any time.
+    fn lane_of(&self, path: &str, route: Option<&str>) -> Option<Lane> {
+        match self.protocol {
+            Protocol::Http => http_lane(route?),
+            Protocol::Grpc => grpc_lane(path),
+        }
+    }
+}
+
+enum Refused {
+    Full,
+    Unknown(AuthError),
+    TooOften(Duration),
+}
+
+fn problem_of(refused: Refused) -> Problem {
+    match refused {
+        Refused::Full => {
+            Problem::unavailable("OVERLOADED", "too many requests are under way: try again")
+        }
+        Refused::Unknown(error @ AuthError::KeysUnavailable) => {
+            Problem::unavailable("KEYS_UNAVAILABLE", error.to_string())
+        }
+        Refused::Unknown(error) => Problem::unauthenticated(error.to_string()),
+        Refused::TooOften(after) => {
+            let detail = "too many requests of this caller: slow down";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)
+                .with_retry_after(after)
+        }
+    }
+}
+
+fn status_of(refused: Refused) -> tonic::Status {
+    match refused {
+        Refused::Full => status::overloaded(),
+        Refused::Unknown(error @ AuthError::KeysUnavailable) => {
+            status::unavailable("KEYS_UNAVAILABLE", error.to_string(), KEYS_RETRY_AFTER)
+        }
+        Refused::Unknown(error) => status::unauthenticated(error.to_string()),
+        Refused::TooOften(after) => status::rate_limited(after),
+    }
+}
+
+/// A page, a health check or a document that holds nothing of anyone's has no lane, and neither has
+/// a route that does not exist.
+fn http_lane(route: &str) -> Option<Lane> {
+    match route {
+        "/health" | "/openapi.json" => None,
+        "/events/{id}/seats/{number}" => Some(Lane::Commands),
+        _ if route.starts_with("/events/") || route.starts_with("/inventory/store/") => {
+            Some(Lane::Lists)
+        }
+        _ => Some(Lane::Commands),
+    }
+}
+
+/// The prefix of the calls that need a caller; health and reflection are others.
+const INVENTORY_SERVICE: &str = "/inventory.v1.InventoryService/";
+
+fn grpc_lane(path: &str) -> Option<Lane> {
+    match path.strip_prefix(INVENTORY_SERVICE)? {
+        "HealthCheck" => None,
+        "GetAvailableSeats" => Some(Lane::Lists),
+        _ => Some(Lane::Commands),
+    }
+}
+
+/// A place in a lane that is counted.
+struct InLane {
+    lane: Lane,
+    observer: Arc<dyn RequestObserver>,
+    _place: Place,
+}
+
+impl Drop for InLane {
+    fn drop(&mut self) {
+        self.observer.in_flight(self.lane, -1);
+    }
+}
+
+async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = match guard.lane_of(&path, route) {
+        None => next.run(request).await,
+        Some(lane) => match admit(&guard, lane, &mut request).await {
+            Ok(in_lane) => {
+                let response = next.run(request).await;
+                drop(in_lane);
+                response
+            }
+            Err(refused) => guard.refusal(refused),
+        },
+    };
+    let operation = operation(guard.protocol, &method, &path, route);
+    let code = code(guard.protocol, &response);
+    let took = began.elapsed();
+    let protocol = guard.protocol;
+    // The names of calls that do not exist are the caller's.
+    let exists = protocol == Protocol::Http || code != GRPC_UNIMPLEMENTED;
+    let operation = if exists { operation.as_str() } else { UNKNOWN };
+    guard.observer.answered(&AnsweredRequest { protocol, operation, code, took });
+    response
+}
+
+/// Lets a request in, and notes who calls.
+async fn admit(guard: &Guard, lane: Lane, request: &mut Request) -> Result<InLane, Refused> {
+    let Some(place) = guard.lanes.enter(lane) else {
+        guard.observer.shed(ShedReason::LaneFull);
+        return Err(Refused::Full);
+    };
+    guard.observer.in_flight(lane, 1);
+    let in_lane = InLane { lane, observer: Arc::clone(&guard.observer), _place: place };
+    let certificates = request.extensions().get::<PeerCertificates>();
+    let caller = guard.authenticator.authenticate(request.headers(), certificates).await;
+    let caller = caller.map_err(Refused::Unknown)?;
+    guard.rate.check(&caller.subject).map_err(|after| {
+        guard.observer.shed(ShedReason::Rate);
+        Refused::TooOften(after)
+    })?;
+    request.extensions_mut().insert(caller);
+    Ok(in_lane)
+}
+
+const UNKNOWN: &str = "unknown";
+const GRPC_UNIMPLEMENTED: u16 = 12;
+
+fn operation(protocol: Protocol, method: &Method, path: &str, route: Option<&str>) -> String {
+    match (protocol, route) {
+        (Protocol::Http, Some(route)) if is_usual(method) => format!("{method} {route}"),
+        (Protocol::Http, _) => UNKNOWN.to_owned(),
+        (Protocol::Grpc, _) => path.rsplit('/').next().unwrap_or(UNKNOWN).to_owned(),
+    }
+}
+
+/// A method may be any token.
+fn is_usual(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::OPTIONS].contains(method)
+}
+
+/// The status; gRPC's is in the head where there is no body, and else success as far as is known.
+fn code(protocol: Protocol, response: &Response) -> u16 {
+    match protocol {
+        Protocol::Http => response.status().as_u16(),
+        Protocol::Grpc => {
+            let status = response.headers().get("grpc-status");
+            status.and_then(|code| code.to_str().ok()?.parse().ok()).unwrap_or(0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

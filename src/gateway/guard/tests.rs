@@ -1,0 +1,149 @@
+use std::{num::NonZeroU32, sync::Mutex};
+
+use axum::{
+    Extension,
+    body::Body,
+    routing::{get, post},
+};
+use tokio::sync::Notify;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::gateway::{Caller, limits::LimitSettings};
+
+/// Notes what it is told.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<String>>);
+
+impl Recorder {
+    fn note(&self, what: String) {
+        self.0.lock().unwrap().push(what);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl RequestObserver for Recorder {
+    fn answered(&self, request: &AnsweredRequest<'_>) {
+        let AnsweredRequest { protocol, operation, code, .. } = request;
+        self.note(format!("{} {operation} {code}", protocol.as_str()));
+    }
+
+    fn shed(&self, reason: ShedReason) {
+        self.note(format!("shed {}", reason.as_str()));
+    }
+
+    fn in_flight(&self, lane: Lane, change: i64) {
+        self.note(format!("{} {change:+}", lane.as_str()));
+    }
+}
+
+fn guard(protocol: Protocol, lists: usize, burst: u32) -> (Guard, Arc<Recorder>) {
+    let settings = LimitSettings {
+        rate_per_second: NonZeroU32::MIN,
+        burst: NonZeroU32::new(burst).unwrap(),
+        commands_in_flight_max: 10,
+        lists_in_flight_max: lists,
+    };
+    let recorder = Arc::new(Recorder::default());
+    let guard = Guard {
+        protocol,
+        authenticator: Arc::new(Authenticator::None),
+        lanes: Arc::new(Lanes::new(&settings)),
+        rate: Arc::new(CallerRate::new(&settings)),
+        observer: recorder.clone(),
+    };
+    (guard, recorder)
+}
+
+async fn send(router: &Router, method: &str, path: &str) -> Response {
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    router.clone().oneshot(request).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_knows_the_caller_and_the_observer_the_route() {
+    let (guard, recorder) = guard(Protocol::Http, 10, 10);
+    let who = async |Extension(caller): Extension<Caller>| caller.subject;
+    let router = guard.protect(Router::new().route("/events/{id}/seats/{number}", get(who)));
+    assert_eq!(send(&router, "GET", "/events/1/seats/A-1").await.status(), 200);
+    assert_eq!(
+        recorder.take(),
+        ["commands +1", "commands -1", "http GET /events/{id}/seats/{number} 200"]
+    );
+    assert_eq!(send(&router, "GET", "/secret").await.status(), 404);
+    assert_eq!(recorder.take(), ["http unknown 404"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_lane_refuses_at_once_and_leaves_the_other_alone() {
+    let (guard, recorder) = guard(Protocol::Http, 1, 10);
+    let release = Arc::new(Notify::new());
+    let waiting = Arc::clone(&release);
+    let slow = async move || waiting.notified().await;
+    let router = Router::new()
+        .route("/events/{id}/map", get(slow))
+        .route("/commands", post(async || "done"));
+    let router = guard.protect(router);
+    let first = tokio::spawn({
+        let router = router.clone();
+        async move { send(&router, "GET", "/events/1/map").await.status() }
+    });
+    tokio::task::yield_now().await;
+    let shed = send(&router, "GET", "/events/2/map").await;
+    assert_eq!(
+        (shed.status().as_u16(), shed.headers()["retry-after"].as_bytes()),
+        (503, &b"1"[..])
+    );
+    assert_eq!(send(&router, "POST", "/commands").await.status(), 200);
+    release.notify_one();
+    assert_eq!(first.await.unwrap(), 200);
+    let noted = recorder.take();
+    assert!(noted.contains(&"shed lane_full".to_owned()), "{noted:?}");
+    let second = {
+        release.notify_one();
+        send(&router, "GET", "/events/2/map").await
+    };
+    assert_eq!(second.status(), 200, "the place is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_above_its_rate_is_told_when_to_come_back() {
+    let (guard, recorder) = guard(Protocol::Http, 10, 2);
+    let router = guard.protect(Router::new().route("/commands", post(async || "done")));
+    for _ in 0..2 {
+        assert_eq!(send(&router, "POST", "/commands").await.status(), 200);
+    }
+    let refused = send(&router, "POST", "/commands").await;
+    assert_eq!(
+        (refused.status().as_u16(), refused.headers()["retry-after"].as_bytes()),
+        (429, &b"1"[..])
+    );
+    assert!(recorder.take().contains(&"shed rate".to_owned()));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(send(&router, "POST", "/commands").await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_answered_whatever_the_load() {
+    let (guard, _) = guard(Protocol::Http, 0, 1);
+    let router = guard.protect(Router::new().route("/health", get(async || "ok")));
+    for _ in 0..5 {
+        assert_eq!(send(&router, "GET", "/health").await.status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpc_is_refused_with_a_status() {
+    let (guard, recorder) = guard(Protocol::Grpc, 0, 1);
+    let router = guard.protect(Router::new().fallback(async || "never"));
+    let refused = send(&router, "POST", "/inventory.v1.InventoryService/GetAvailableSeats").await;
+    assert_eq!(refused.status(), 200);
+    assert_eq!(refused.headers()["grpc-status"].as_bytes(), b"14");
+    let noted = recorder.take();
+    assert_eq!(noted, ["shed lane_full", "grpc GetAvailableSeats 14"]);
+    let health = send(&router, "POST", "/grpc.health.v1.Health/Check").await;
+    assert!(health.headers().get("grpc-status").is_none(), "it needs no place");
+}
