@@ -42,11 +42,8 @@ use tracing::{debug, warn};
 
 use crate::{
     ports::Clock,
-    telemetry::{Metrics, Readiness},
+    telemetry::{Metrics, Readiness, health_body},
 };
-
-/// The service's name in `/health`.
-const SERVICE: &str = "inventory-worker";
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -328,8 +325,7 @@ fn router(shown: Shown) -> Router {
 }
 
 async fn health(State(Shown { admin, .. }): State<Shown>) -> Json<Value> {
-    let timestamp = admin.clock.now().to_string();
-    Json(json!({ "status": "healthy", "service": SERVICE, "timestamp": timestamp }))
+    Json(health_body(admin.clock.now()))
 }
 
 /// Whether the worker's runtime turns. Whether it can work is for `/readyz`: a restart fixes

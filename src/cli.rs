@@ -115,7 +115,7 @@ pub enum Command {
     Dlq(Box<dlq::DlqArgs>),
     /// Print the effective configuration, without secrets
     CheckConfig(Box<check_config::CheckConfigArgs>),
-    /// Print the JSON Schemas and the AsyncAPI document of the messages
+    /// Print the JSON Schemas, and the AsyncAPI and OpenAPI documents
     Schema(schema::SchemaArgs),
     /// Print the completions of a shell
     Completions(completions::CompletionsArgs),

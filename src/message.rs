@@ -8,7 +8,7 @@
 //! OutgoingCommand ── encode_command ──► body     (decode reads it back)
 //! ```
 //!
-//! `schemas/` describes the same format as JSON Schema and AsyncAPI, for other programs;
+//! `schemas/` describes the same format as JSON Schema, AsyncAPI and OpenAPI, for other programs;
 //! [`catalog`] embeds it. No other module handles this JSON.
 //!
 //! JSON decoding where RFC 8259 leaves it open:

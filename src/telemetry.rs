@@ -1,12 +1,14 @@
 //! Logs on stderr, metrics, traces, and readiness.
 
 pub mod emf;
+mod health;
 pub mod logs;
 pub mod metrics;
 pub mod observer;
 pub mod readiness;
 pub mod traces;
 
+pub use health::health_body;
 pub use metrics::Metrics;
 pub use observer::TelemetryObserver;
 pub use readiness::Readiness;

@@ -10,15 +10,18 @@ use crate::message::catalog;
 /// The name of the AsyncAPI document.
 const ASYNCAPI: &str = "asyncapi";
 
+/// The name of the OpenAPI document.
+const OPENAPI: &str = "openapi";
+
 const JSON: &str = "\
-With --json: {\"schemas\": {name: schema}, \"asyncapi\": text}, of these what is asked for; with --list \
-an array of the names.";
+With --json: {\"schemas\": {name: schema}, \"asyncapi\": text, \"openapi\": document}, of these what \
+is asked for, the OpenAPI document with all it refers to in it; with --list an array of the names.";
 
 /// Arguments of `schema`.
 #[derive(Args)]
 #[command(after_help = JSON)]
 pub struct SchemaArgs {
-    /// A message type such as inventory.reserve.v1, or asyncapi; everything without one
+    /// A message type such as inventory.reserve.v1, asyncapi, or openapi; everything without one
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
     /// Print the names alone
@@ -29,7 +32,7 @@ pub struct SchemaArgs {
     pub format: OutputFormat,
 }
 
-/// Prints the JSON Schemas and the AsyncAPI document.
+/// Prints the JSON Schemas, the AsyncAPI document and the OpenAPI document.
 ///
 /// # Errors
 ///
@@ -63,7 +66,8 @@ pub async fn run(args: SchemaArgs, context: &CliContext) -> anyhow::Result<ExitC
 }
 
 fn documents() -> impl Iterator<Item = (&'static str, &'static str)> {
-    catalog::schemas().iter().copied().chain([(ASYNCAPI, catalog::asyncapi())])
+    let others = [(ASYNCAPI, catalog::asyncapi()), (OPENAPI, catalog::openapi())];
+    catalog::schemas().iter().copied().chain(others)
 }
 
 fn print_one(name: &str, json: bool, context: &CliContext) -> anyhow::Result<ExitCode> {
@@ -79,25 +83,23 @@ fn print_one(name: &str, json: bool, context: &CliContext) -> anyhow::Result<Exi
     Ok(ExitCode::Usage)
 }
 
-/// The AsyncAPI document is YAML and stays a text.
+/// The AsyncAPI document is YAML and stays a text; the OpenAPI document is there as JSON, too.
 fn as_json(
     documents: impl IntoIterator<Item = (&'static str, &'static str)>,
 ) -> anyhow::Result<Value> {
-    let (mut schemas, mut asyncapi) = (Map::new(), None);
+    let (mut found, mut schemas) = (Map::new(), Map::new());
     for (name, text) in documents {
-        if name == ASYNCAPI {
-            asyncapi = Some(text);
-            continue;
-        }
-        let schema: Value = serde_json::from_str(text).with_context(|| format!("schema {name}"))?;
-        schemas.insert(name.to_owned(), schema);
+        let parsed = |text: &str| -> anyhow::Result<Value> {
+            serde_json::from_str(text).with_context(|| format!("schema {name}"))
+        };
+        match name {
+            ASYNCAPI => found.insert(name.to_owned(), text.into()),
+            OPENAPI => found.insert(name.to_owned(), parsed(catalog::openapi_json())?),
+            _ => schemas.insert(name.to_owned(), parsed(text)?),
+        };
     }
-    let mut found = Map::new();
     if !schemas.is_empty() {
         found.insert("schemas".to_owned(), schemas.into());
-    }
-    if let Some(text) = asyncapi {
-        found.insert(ASYNCAPI.to_owned(), text.into());
     }
     Ok(found.into())
 }

@@ -342,14 +342,16 @@ async fn schema_prints_one_document_or_all_of_them() {
     let schema: Value = serde_json::from_str(&one.out).unwrap();
     assert!((one.code == ExitCode::Done) && schema.is_object());
     assert!(run(&["schema", "asyncapi"]).await.out.starts_with("asyncapi: 3"));
+    assert!(run(&["schema", "openapi"]).await.out.starts_with("openapi: 3"));
     let list = run(&["schema", "--list"]).await.out;
     let all: Value = serde_json::from_str(&run(&["schema", "--json"]).await.out).unwrap();
     let human = run(&["schema"]).await.out;
     for name in list.lines() {
         assert!(human.contains(&format!("# {name}\n")), "{name}");
-        assert!(name == "asyncapi" || all["schemas"][name].is_object(), "{name}");
+        let is_other = name == "asyncapi" || name == "openapi";
+        assert!(is_other || all["schemas"][name].is_object(), "{name}");
     }
-    assert_eq!(list.lines().count(), all["schemas"].as_object().unwrap().len() + 1);
+    assert_eq!(list.lines().count(), all["schemas"].as_object().unwrap().len() + 2);
 }
 
 #[tokio::test]
@@ -363,6 +365,10 @@ async fn a_schema_as_json_is_one_line_of_what_was_asked_for() {
     let asyncapi: Value =
         serde_json::from_str(&run(&["schema", "asyncapi", "--json"]).await.out).unwrap();
     assert_eq!(asyncapi, serde_json::json!({ "asyncapi": all["asyncapi"] }));
+    let openapi: Value =
+        serde_json::from_str(&run(&["schema", "openapi", "--json"]).await.out).unwrap();
+    let document: Value = serde_json::from_str(crate::message::catalog::openapi_json()).unwrap();
+    assert_eq!(openapi, serde_json::json!({ "openapi": document }));
     let names: Vec<String> =
         serde_json::from_str(&run(&["schema", "--list", "--json"]).await.out).unwrap();
     assert_eq!(names, run(&["schema", "--list"]).await.out.lines().collect::<Vec<_>>());

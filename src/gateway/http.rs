@@ -2,30 +2,61 @@
 //!
 //! A request passes: connection (TLS, limits of its head) → lane (shed before it queues) → caller
 //! (who, and at what rate) → handler. Handlers take an [`axum::Extension`] of [`super::Caller`].
+//!
+//! `schemas/openapi.yaml` describes it; tests hold [`routes`] and answers against it.
 
+mod about;
 pub mod commands;
+mod content;
 mod parameters;
 pub mod problem;
+mod routes;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 
-use self::parameters::Parameters;
-pub use self::problem::Problem;
 use super::Commands;
 use crate::ports::Clock;
+use parameters::Parameters;
+pub use problem::Problem;
+pub use routes::Route;
+use routes::Routes;
 
-/// What the handlers work with.
+/// What the handlers work on.
 #[derive(Clone)]
 pub struct HttpState {
-    /// Posts commands, and awaits their outcomes.
+    /// Posts commands.
     pub commands: Arc<Commands>,
-    /// The time in answers.
+    /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Every route.
+/// Every operation that [`router`] answers.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    [commands::routes().listed, about::routes().listed].concat()
+}
+
+/// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
+/// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    commands::routes().with_state(state.commands)
+    let HttpState { commands, clock } = state;
+    commands::routes()
+        .router
+        .with_state(commands)
+        .merge(about::routes().router.with_state(clock))
+        .fallback(|| async { no_route() })
+        .method_not_allowed_fallback(|| async { wrong_method() })
+        .layer(DefaultBodyLimit::max(content::BODY_BYTES_MAX))
+}
+
+fn no_route() -> Problem {
+    Problem::not_found("ROUTE_NOT_FOUND", "path: expected one of those in /openapi.json")
+}
+
+/// The router adds `Allow`.
+fn wrong_method() -> Problem {
+    let detail = "method: expected one of those in Allow";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
 }

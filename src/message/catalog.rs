@@ -65,3 +65,16 @@ pub fn results() -> &'static [(&'static str, &'static str)] {
 pub fn asyncapi() -> &'static str {
     include_str!("../../schemas/asyncapi.yaml")
 }
+
+/// The `OpenAPI` 3.1 document. It refers to the schemas and examples by relative path, as
+/// [`asyncapi`] does.
+#[must_use]
+pub fn openapi() -> &'static str {
+    include_str!("../../schemas/openapi.yaml")
+}
+
+/// [`openapi`] as JSON, with everything it refers to in it.
+#[must_use]
+pub fn openapi_json() -> &'static str {
+    include_str!("../../schemas/openapi.json")
+}

@@ -9,17 +9,15 @@ mod update;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Extension, Router,
-    body::Bytes,
+    Extension,
     extract::{RawQuery, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use serde::Serialize;
 use url::form_urlencoded::Serializer;
 
-use super::{Parameters, Problem, parameters::NAME_SHOWN_MAX};
+use super::{Parameters, Problem, Routes, content::Content, parameters::NAME_SHOWN_MAX};
 use crate::{
     domain::{CommandId, CommandKey, ReservationId},
     gateway::{Answer, Caller, Commands, Decided, Recorded},
@@ -43,10 +41,11 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The routes; each handler takes an [`Extension`] of [`Caller`].
-pub fn routes() -> Router<Arc<Commands>> {
-    Router::new()
-        .route("/commands", get(lookup).post(post_command))
-        .route("/inventory/update", post(update::update))
+pub(super) fn routes() -> Routes<Arc<Commands>> {
+    Routes::new()
+        .get("/commands", lookup)
+        .post("/commands", post_command)
+        .post("/inventory/update", update::update)
 }
 
 type Commanded = State<Arc<Commands>>;
@@ -57,7 +56,7 @@ async fn post_command(
     Extension(caller): Called,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Bytes,
+    Content(body): Content,
 ) -> Result<Response, Problem> {
     Parameters::none(query.as_deref())?;
     if headers.contains_key(IDEMPOTENCY_KEY) {

@@ -3,7 +3,13 @@
 use axum::http::{HeaderMap, header};
 
 use super::CLOUDEVENTS_JSON;
-use crate::gateway::{commands::BinaryEvent, http::Problem};
+use crate::gateway::{
+    commands::BinaryEvent,
+    http::{
+        Problem,
+        content::{media_type, unsupported},
+    },
+};
 
 /// The prefix of the attributes' headers in binary mode.
 const ATTRIBUTE_PREFIX: &str = "ce-";
@@ -14,7 +20,7 @@ pub(super) fn structured(headers: &HeaderMap, body: &[u8]) -> Result<String, Pro
         .map_err(|_| Problem::new(BAD, "INVALID_MESSAGE", "message: expected UTF-8"))?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type(headers);
     let is_binary = headers.contains_key("ce-specversion");
     let is_json = media_type.eq_ignore_ascii_case("application/json");
     match (is_binary, is_json, media_type.eq_ignore_ascii_case(CLOUDEVENTS_JSON)) {
@@ -25,10 +31,9 @@ pub(super) fn structured(headers: &HeaderMap, body: &[u8]) -> Result<String, Pro
             Ok(event.structured()?)
         }
         _ => {
-            let detail = "Content-Type: expected application/cloudevents+json, or \
-                          application/json with the attributes as ce- headers";
-            let status = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            Err(Problem::new(status, "UNSUPPORTED_MEDIA_TYPE", detail))
+            let expected = "application/cloudevents+json, or application/json with the attributes \
+                            as ce- headers";
+            Err(unsupported(expected))
         }
     }
 }

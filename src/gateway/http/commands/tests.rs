@@ -23,7 +23,8 @@ impl Answered {
 }
 
 async fn call(world: &World, request: Request<Body>) -> Answered {
-    let router = routes().layer(Extension(Caller::local())).with_state(Arc::clone(&world.commands));
+    let router =
+        routes().router.layer(Extension(Caller::local())).with_state(Arc::clone(&world.commands));
     let response = router.oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
@@ -49,6 +50,7 @@ const EVENT: &str = r#"{"specversion":"1.0","id":"e1","source":"/checkout",
     "reservation_id":"00000000-0000-0000-0000-000000000007"}}"#;
 const STRUCTURED: (&str, &str) = ("content-type", "application/cloudevents+json");
 const JSON: (&str, &str) = ("content-type", "application/json");
+const PLAIN: (&str, &str) = ("content-type", "text/plain");
 
 async fn decided(world: &World, request: Request<Body>) -> (Answered, Command) {
     let worker = async {
@@ -138,6 +140,7 @@ async fn a_request_that_is_wrong_is_refused_with_its_field() {
         (request("GET", "/commands?source=a", &[], ""), 400, "id: "),
         (request("GET", "/commands?id=a&id=b", &[], ""), 400, "id: "),
         (request("POST", "/inventory/update", &[JSON], "[]"), 400, "body: "),
+        (request("POST", "/inventory/update", &[PLAIN], "{}"), 415, "Content-Type: "),
         (request("POST", "/inventory/update", &[JSON], r#"{"event_id":1}"#), 400, "unknown field"),
         (request("POST", "/inventory/update", &[JSON], r#"{"sku":"a"}"#), 400, "store_id: "),
         (

@@ -2,7 +2,6 @@
 
 use axum::{
     Extension,
-    body::Bytes,
     extract::{RawQuery, State},
     http::HeaderMap,
     response::Response,
@@ -15,10 +14,15 @@ use super::{
 };
 use crate::{
     domain::{CommandKey, CommandType, Rejection},
-    gateway::CommandError,
+    gateway::{
+        CommandError,
+        http::content::{Content, media_type, unsupported},
+    },
     message::to_json,
     terminal::printable,
 };
+
+const JSON: &str = "application/json";
 
 /// The fields of an update.
 const FIELDS: [&str; 7] =
@@ -29,9 +33,13 @@ pub(super) async fn update(
     Extension(caller): Called,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Bytes,
+    Content(body): Content,
 ) -> Result<Response, Problem> {
     Parameters::none(query.as_deref())?;
+    // A page of another site may send any other type without asking.
+    if !media_type(&headers).eq_ignore_ascii_case(JSON) {
+        return Err(unsupported(JSON));
+    }
     let preferences = Preferences::of(&headers)?;
     let id = idempotency_key(&headers)?;
     // A repetition is the same command only if its content is the same: with a key, the gateway

@@ -1,0 +1,43 @@
+//! Bodies: bounded, and refused as problems.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+    response::IntoResponse as _,
+};
+
+use super::Problem;
+
+/// The most bytes of a body.
+pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// The body of a request.
+pub(super) struct Content(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Content {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let read = Bytes::from_request(request, state).await;
+        read.map(Self).map_err(|refused| match refused.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = format!("body: expected {BODY_BYTES_MAX} bytes at most");
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", detail)
+            }
+            _ => Problem::bad_request("body: it broke off"),
+        })
+    }
+}
+
+/// The media type of the body, without parameters; empty where there is none.
+pub(super) fn media_type(headers: &HeaderMap) -> &str {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+/// 415.
+pub(super) fn unsupported(expected: &str) -> Problem {
+    let detail = format!("Content-Type: expected {expected}");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail)
+}

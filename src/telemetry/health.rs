@@ -1,0 +1,14 @@
+//! The body of `/health`, on the admin port and on the gateway's.
+
+use serde_json::{Value, json};
+
+use crate::domain::Timestamp;
+
+/// The service's name.
+const SERVICE: &str = "inventory-worker";
+
+/// That the process answers, and what time it is there.
+#[must_use]
+pub fn health_body(now: Timestamp) -> Value {
+    json!({ "status": "healthy", "service": SERVICE, "timestamp": now.to_string() })
+}
