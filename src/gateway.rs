@@ -14,9 +14,12 @@
 pub mod caller;
 pub mod commands;
 pub mod http;
+pub mod queries;
+pub mod view;
 
 pub use caller::{Caller, Scope, Scopes};
 pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
     Recorded,
 };
+pub use queries::{Queries, QueryError, QuerySettings};

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{CommandKey, RejectedLine, Rejection, RejectionCode, SeatNumber},
-    gateway::{CommandError, Scope},
+    gateway::{CommandError, QueryError, Scope},
     ports::PortError,
 };
 
@@ -25,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Problem {
     status: StatusCode,
     retry_after: Option<Duration>,
-    body: Body,
+    body: Box<Body>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,7 +58,7 @@ impl Problem {
             lines: Vec::new(),
             command: None,
         };
-        Self { status, retry_after: None, body }
+        Self { status, retry_after: None, body: Box::new(body) }
     }
 
     /// 400: a path, parameter or header that is wrong; `detail` names it and what was expected.
@@ -167,6 +167,21 @@ impl From<CommandError> for Problem {
             CommandError::Unreadable { key } => {
                 Self::unavailable("STORE_UNAVAILABLE", detail).about(&key)
             }
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let detail = error.to_string();
+        match error {
+            QueryError::NotFound { code, .. } => Self::not_found(code, detail),
+            QueryError::Invalid { .. } => Self::bad_request(detail),
+            QueryError::NoScope(scope) => Self::no_scope(scope),
+            QueryError::TooLarge { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "POOL_TOO_LARGE", detail)
+            }
+            QueryError::Unavailable(error) => Self::from(error),
         }
     }
 }
