@@ -19,10 +19,13 @@ pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod observer;
+pub mod queries;
 pub mod server;
+pub mod view;
 
 pub use caller::{Caller, Scope, Scopes};
 pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
     Recorded,
 };
+pub use queries::{Queries, QueryError, QuerySettings};

@@ -361,7 +361,8 @@ async fn what_needs_no_rights_calls_nobody() {
 
 #[test]
 fn every_subcommand_has_a_role_or_needs_none() {
-    let with_rights = ["run", "bootstrap", "send", "audit", "dlq", "storm"];
+    let with_rights =
+        ["run", "bootstrap", "send", "seats", "stock", "reservation", "audit", "dlq", "storm"];
     let without = ["dev", "check-config", "schema", "completions", "man", "health"];
     for command in Cli::command().get_subcommands() {
         let name = command.get_name();

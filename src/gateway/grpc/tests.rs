@@ -11,14 +11,16 @@ use super::{
     *,
 };
 use crate::{
-    adapters::memory::TokioClock,
+    adapters::memory::{MemoryStore, TokioClock},
     domain::{
         Action, Changes, Digest, Outcome, PoolId, Rejection, RejectionCode, Reservation,
         ReservationId, ReservationStatus, RestockSummary,
     },
-    gateway::{Decided, Scopes, caller::Sources},
+    gateway::{Decided, QuerySettings, Scopes, caller::Sources},
+    ports::Record,
 };
 
+mod reads;
 mod served;
 
 const NOW: &str = "2026-11-22T10:00:00Z";
@@ -136,8 +138,16 @@ fn shop(scopes: Scopes) -> Caller {
 }
 
 async fn face(commands: Arc<Scripted>) -> Face {
-    let clock = Arc::new(TokioClock::new(NOW.parse().unwrap()));
-    Face { commands, clock, serving: Serving::start().await }
+    face_on(commands, []).await
+}
+
+/// The face of a gateway whose tables hold these.
+async fn face_on(commands: Arc<Scripted>, records: impl IntoIterator<Item = Record>) -> Face {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(NOW.parse().unwrap()));
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+    store.insert(records);
+    let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
+    Face { commands, queries, clock, serving: Serving::start().await }
 }
 
 /// A client of an authenticated caller, without a network.

@@ -154,3 +154,35 @@ fn an_error_of_a_command_names_it() {
     assert_eq!(trailer(&status, metadata::RESERVATION_ID), Some(&*id.to_string()));
     assert_eq!(trailer(&pending(&key(), None), metadata::RESERVATION_ID), None);
 }
+
+#[test]
+fn an_error_of_a_query_names_the_field_of_the_request() {
+    let wrong = |field| QueryError::Invalid { field, expected: "another".to_owned() };
+    for (field, named) in [("limit", "page_size"), ("cursor", "page_token"), ("section", "section")]
+    {
+        let status = Status::from(wrong(field));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, named);
+    }
+}
+
+#[test]
+fn tables_that_cannot_be_read_are_tried_again_unless_an_operator_is_needed() {
+    let text = "what the service said".to_owned();
+    for (error, code) in [
+        (PortError::Throttled(text.clone()), Code::Unavailable),
+        (PortError::Unavailable(text.clone()), Code::Unavailable),
+        (PortError::Refused(text.clone()), Code::Internal),
+        (PortError::Unreadable(text.clone()), Code::Internal),
+    ] {
+        let status = Status::from(QueryError::from(error));
+        assert_eq!(status.code(), code);
+        assert_eq!(retry_after(&status).is_some(), code == Code::Unavailable);
+        assert!(!status.message().contains(&text), "{}", status.message());
+    }
+    let missing = QueryError::NotFound { code: "SEAT_NOT_FOUND", what: "seat" };
+    let status = Status::from(missing);
+    assert_eq!((status.code(), &*reason(&status)), (Code::NotFound, "SEAT_NOT_FOUND"));
+    let status = Status::from(QueryError::NoScope(Scope::ReadPrivate));
+    assert_eq!(status.code(), Code::PermissionDenied);
+}
