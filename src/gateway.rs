@@ -13,9 +13,13 @@
 
 pub mod auth;
 pub mod caller;
+#[cfg(test)]
+mod certificates;
 pub mod commands;
 pub mod http;
 pub mod limits;
+pub mod observer;
+pub mod operation;
 pub mod server;
 
 pub use caller::{Caller, Scope, Scopes};
