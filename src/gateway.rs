@@ -13,6 +13,8 @@
 
 pub mod auth;
 pub mod caller;
+#[cfg(test)]
+mod certificates;
 pub mod commands;
 pub mod grpc;
 pub mod guard;
