@@ -87,15 +87,21 @@ pub struct Face {
 pub fn router(face: Face) -> axum::Router {
     let health = face.serving.server().max_decoding_message_size(MESSAGE_BYTES_MAX);
     let service = InventoryServiceServer::new(face).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1();
-    let reflection = match reflection {
-        Ok(reflection) => reflection.max_decoding_message_size(MESSAGE_BYTES_MAX),
-        Err(wrong) => unreachable!("the build wrote the descriptors: {wrong}"),
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    Routes::new(service).add_service(health).add_service(reflection).prepare().into_axum_router()
+    // Clients in Python ask in the older version.
+    let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) else {
+        unreachable!("the build wrote the descriptors")
+    };
+    Routes::new(service)
+        .add_service(health)
+        .add_service(v1.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .prepare()
+        .into_axum_router()
 }
 
 #[cfg(test)]
