@@ -6,6 +6,10 @@ use std::{
 };
 
 use inventory_worker::{
+    gateway::{
+        limits::Lane,
+        observer::{AnsweredRequest, Protocol, RequestObserver as _},
+    },
     telemetry::Metrics,
     worker::{Event, Observer as _},
 };
@@ -47,6 +51,13 @@ fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::new().unwrap();
     let oldest_age = Duration::from_secs(3);
     metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
+    metrics.in_flight(Lane::Commands, 1);
+    metrics.answered(&AnsweredRequest {
+        protocol: Protocol::Http,
+        operation: "GET /commands",
+        code: 200,
+        took: oldest_age,
+    });
     let text = metrics.encode().unwrap();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples
