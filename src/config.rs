@@ -44,6 +44,31 @@ pub trait Section: Sized {
     fn read(reader: &mut Reader<'_>) -> Self;
 }
 
+/// How a process that runs for long is watched.
+#[derive(Clone, Debug)]
+pub struct MonitoringConfig {
+    /// The admin port.
+    pub admin: AdminConfig,
+    /// Metrics in the log, in CloudWatch's format.
+    pub emf: EmfConfig,
+    /// Where traces are exported.
+    pub traces: TraceConfig,
+}
+
+impl Section for MonitoringConfig {
+    fn settings() -> Vec<&'static Setting> {
+        [AdminConfig::settings(), EmfConfig::settings(), TraceConfig::settings()].concat()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            admin: AdminConfig::read(reader),
+            emf: EmfConfig::read(reader),
+            traces: TraceConfig::read(reader),
+        }
+    }
+}
+
 /// Everything `run` needs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -55,12 +80,8 @@ pub struct Config {
     pub aws: AwsConfig,
     /// Locks; `None` means none are taken.
     pub redis: Option<RedisUrl>,
-    /// The admin port.
-    pub admin: AdminConfig,
-    /// Metrics in the log, in CloudWatch's format.
-    pub emf: EmfConfig,
-    /// Where traces are exported.
-    pub traces: TraceConfig,
+    /// Admin port, metrics and traces.
+    pub monitoring: MonitoringConfig,
 }
 
 impl Section for Config {
@@ -70,9 +91,7 @@ impl Section for Config {
             redis::settings(),
             crate::worker::Settings::settings(),
             sweeper::Settings::settings(),
-            AdminConfig::settings(),
-            EmfConfig::settings(),
-            TraceConfig::settings(),
+            MonitoringConfig::settings(),
         ]
         .concat()
     }
@@ -83,9 +102,7 @@ impl Section for Config {
             redis: redis::read(reader),
             worker: Section::read(reader),
             sweeper: Section::read(reader),
-            admin: AdminConfig::read(reader),
-            emf: EmfConfig::read(reader),
-            traces: TraceConfig::read(reader),
+            monitoring: MonitoringConfig::read(reader),
         };
         worker::check_room_for_pollers(&config.worker, &config.aws, reader);
         config
@@ -99,35 +116,22 @@ pub struct ServeConfig {
     pub aws: AwsConfig,
     /// How the gateway is reached, by whom, and how much it takes.
     pub gateway: GatewayConfig,
-    /// The admin port.
-    pub admin: AdminConfig,
-    /// Metrics in the log, in CloudWatch's format.
-    pub emf: EmfConfig,
-    /// Where traces are exported.
-    pub traces: TraceConfig,
+    /// Admin port, metrics and traces.
+    pub monitoring: MonitoringConfig,
 }
 
 impl Section for ServeConfig {
     fn settings() -> Vec<&'static Setting> {
-        [
-            AwsConfig::settings(),
-            GatewayConfig::settings(),
-            AdminConfig::settings(),
-            EmfConfig::settings(),
-            TraceConfig::settings(),
-        ]
-        .concat()
+        [AwsConfig::settings(), GatewayConfig::settings(), MonitoringConfig::settings()].concat()
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
             aws: AwsConfig::read(reader),
             gateway: GatewayConfig::read(reader),
-            admin: AdminConfig::read(reader),
-            emf: EmfConfig::read(reader),
-            traces: TraceConfig::read(reader),
+            monitoring: MonitoringConfig::read(reader),
         };
-        gateway::check_admin_port(&config.gateway, &config.admin, reader);
+        gateway::check_admin_port(&config.gateway, &config.monitoring.admin, reader);
         config
     }
 }

@@ -52,12 +52,11 @@ pub struct GatewayBackends {
 pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
     let sdk = aws().await;
     let sqs = sqs::client(&sdk);
-    let queues = config.command_queues();
-    let first = queues.first().context("no queue but that of expiries (INVENTORY_QUEUES)")?;
-    let second = queues.get(1).unwrap_or(first);
+    let none = "no queue but that of expiries (INVENTORY_QUEUES)";
+    let (commands, restocks) = config.producer_queues().context(none)?;
     Ok(GatewayBackends {
-        commands: Arc::new(connect_queue(&sqs, first.as_str()).await?),
-        restocks: Arc::new(connect_queue(&sqs, second.as_str()).await?),
+        commands: Arc::new(connect_queue(&sqs, commands.as_str()).await?),
+        restocks: Arc::new(connect_queue(&sqs, restocks.as_str()).await?),
         store: store(&sdk, config),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),

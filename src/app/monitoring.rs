@@ -3,14 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
     adapters::system::SystemClock,
     admin::{Admin, AdminServer},
-    config::{AdminConfig, EmfConfig, TraceConfig},
+    config::MonitoringConfig,
+    ports::{PortError, Queue, ReadStore},
     telemetry::{Metrics, Readiness, Traces, emf},
 };
 
@@ -18,16 +22,11 @@ use crate::{
 /// collector that hangs does not hold up a stopping process.
 const TRACES_FLUSH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// The configuration of it.
-#[derive(Clone, Debug)]
-pub struct MonitoringConfig {
-    /// The admin port.
-    pub admin: AdminConfig,
-    /// Whether metrics are written to the log, and under which namespace.
-    pub emf: EmfConfig,
-    /// Whether and where traces are exported.
-    pub traces: TraceConfig,
-}
+/// The interval of readiness checks.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// The parts that [`probe`] checks.
+const PARTS: [&str; 2] = ["queues", "store"];
 
 /// The admin port, answering, and what feeds it.
 pub struct Monitoring {
@@ -43,18 +42,15 @@ pub struct Monitoring {
 }
 
 impl Monitoring {
-    /// Answers at the admin port from now on. Not ready until each of the parts is.
+    /// Answers at the admin port from now on. Not ready until queues and store answer.
     ///
     /// # Errors
     ///
     /// The admin port is in use, or the exporter of traces cannot be made.
-    pub async fn start<'a>(
-        config: &MonitoringConfig,
-        parts: impl IntoIterator<Item = &'a str>,
-    ) -> anyhow::Result<Self> {
+    pub async fn start(config: &MonitoringConfig) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let traces = Traces::start(&config.traces)?.map(Arc::new);
-        let readiness = Readiness::of(parts);
+        let readiness = Readiness::of(PARTS);
         let admin = Admin {
             metrics: Arc::clone(&metrics),
             readiness: readiness.clone(),
@@ -90,5 +86,24 @@ impl Monitoring {
             writing.await.context("the task that writes metrics")?;
         }
         Ok(())
+    }
+}
+
+/// Checks periodically whether queues and store answer, for as long as it is polled.
+pub async fn probe(queues: Vec<Arc<dyn Queue>>, store: Arc<dyn ReadStore>, readiness: Readiness) {
+    let mut ticks = tokio::time::interval(PROBE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let reported = |answer: Result<(), PortError>| answer.map_err(|error| error.to_string());
+        readiness.set("store", reported(store.ping().await));
+        let mut answer = Ok(());
+        for queue in &queues {
+            if let Err(error) = queue.backlog().await {
+                answer = Err(error);
+                break;
+            }
+        }
+        readiness.set("queues", reported(answer));
     }
 }

@@ -1,28 +1,22 @@
 //! The running service: worker, sweeper and admin port, from start to drained.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
-use tokio::{
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::{task::JoinSet, time::Instant};
 use tracing::info;
 
 use super::{
     Backends,
-    monitoring::{Monitoring, MonitoringConfig},
+    monitoring::{self, Monitoring},
     signals::StopSignals,
     worker_group::WorkerGroup,
 };
 use crate::{
-    ports::PortError,
+    config::MonitoringConfig,
     sweeper,
     telemetry::{Readiness, TelemetryObserver},
     worker::{Observer, Settings},
 };
-
-/// The interval of readiness checks.
-const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the service runs, besides the backends.
 pub struct Service {
@@ -45,7 +39,7 @@ impl Service {
         connect: impl Future<Output = anyhow::Result<Backends>>,
         mut signals: StopSignals,
     ) -> anyhow::Result<()> {
-        let monitoring = Monitoring::start(&self.monitoring, ["queues", "store"]).await?;
+        let monitoring = Monitoring::start(&self.monitoring).await?;
         let connected = tokio::select! {
             biased;
             _ = signals.next() => None,
@@ -74,7 +68,8 @@ impl Service {
         mut signals: StopSignals,
     ) -> anyhow::Result<Instant> {
         let mut probing = JoinSet::new();
-        probing.spawn(probe(backends.clone(), readiness.clone()));
+        let queues = backends.sources.iter().map(|source| Arc::clone(&source.queue)).collect();
+        probing.spawn(monitoring::probe(queues, backends.store.clone(), readiness.clone()));
         let grace = self.worker.grace;
         let mut group = WorkerGroup::start(backends, self.worker, self.sweeper, &observer);
         tokio::select! {
@@ -88,24 +83,5 @@ impl Service {
         readiness.drain();
         group.drain().await;
         Ok(grace_ends)
-    }
-}
-
-/// Checks periodically whether queues and store answer.
-async fn probe(backends: Backends, readiness: Readiness) {
-    let mut ticks = tokio::time::interval(PROBE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let reported = |answer: Result<(), PortError>| answer.map_err(|error| error.to_string());
-        readiness.set("store", reported(backends.store.ping().await));
-        let mut queues = Ok(());
-        for source in &backends.sources {
-            if let Err(error) = source.queue.backlog().await {
-                queues = Err(error);
-                break;
-            }
-        }
-        readiness.set("queues", reported(queues));
     }
 }

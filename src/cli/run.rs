@@ -4,7 +4,7 @@ use clap::{Args, builder::FalseyValueParser};
 
 use super::{CliContext, ExitCode};
 use crate::{
-    app::{self, monitoring::MonitoringConfig, service::Service, signals::StopSignals},
+    app::{self, service::Service, signals::StopSignals},
     config::{Config, Flags},
 };
 
@@ -44,11 +44,7 @@ pub async fn run(args: RunArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let service = Service {
         worker: config.worker.clone(),
         sweeper: (!args.no_sweeper).then(|| config.sweeper.clone()),
-        monitoring: MonitoringConfig {
-            admin: config.admin,
-            emf: config.emf.clone(),
-            traces: config.traces.clone(),
-        },
+        monitoring: config.monitoring.clone(),
     };
     service.run(app::connect(&config, !args.no_sweeper), signals).await?;
     Ok(ExitCode::Done)

@@ -1,9 +1,9 @@
 //! `serve`: the gateway.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use clap::Args;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -14,16 +14,11 @@ use super::{
 use crate::{
     app::{
         gateway::{self, Gateway, GatewayBackends},
-        monitoring::{Monitoring, MonitoringConfig},
+        monitoring::{self, Monitoring},
         signals::StopSignals,
     },
     config::{Flags, ServeConfig},
-    ports::PortError,
-    telemetry::Readiness,
 };
-
-/// The interval of readiness checks.
-const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// Arguments of `serve`.
 #[derive(Args)]
@@ -42,12 +37,7 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let mut signals = StopSignals::catch()?;
-    let monitoring = MonitoringConfig {
-        admin: config.admin,
-        emf: config.emf.clone(),
-        traces: config.traces.clone(),
-    };
-    let monitoring = Monitoring::start(&monitoring, ["queues", "store"]).await?;
+    let monitoring = Monitoring::start(&config.monitoring).await?;
     let bound = tokio::select! {
         biased;
         _ = signals.next() => None,
@@ -60,6 +50,9 @@ pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCo
             tls = config.gateway.tls.is_some(),
             "the gateway answers"
         );
+        let GatewayBackends { commands, restocks, store, .. } = backends;
+        let readiness = monitoring.readiness.clone();
+        let probing = monitoring::probe(vec![commands, restocks], store, readiness);
         let stop = CancellationToken::new();
         let draining = async {
             let signal = signals.next().await;
@@ -69,7 +62,7 @@ pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCo
         };
         tokio::select! {
             ((), ()) = async { tokio::join!(draining, gateway.serve(stop.clone())) } => {}
-            () = probe(&backends, &monitoring.readiness) => {}
+            () = probing => {}
         }
     }
     monitoring.stop(Instant::now()).await?;
@@ -84,21 +77,4 @@ async fn bind(
     let observer = Arc::clone(&monitoring.metrics);
     let gateway = Gateway::bind(&config.gateway, &backends, observer).await?;
     Ok((gateway, backends))
-}
-
-/// Checks periodically whether queues and store answer, for as long as it is polled.
-async fn probe(backends: &GatewayBackends, readiness: &Readiness) {
-    let mut ticks = tokio::time::interval(PROBE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let reported = |answer: Result<(), PortError>| answer.map_err(|error| error.to_string());
-        readiness.set("store", reported(backends.store.ping().await));
-        let commands = backends.commands.backlog().await;
-        let queues = match commands {
-            Ok(_) => backends.restocks.backlog().await,
-            failed => failed,
-        };
-        readiness.set("queues", reported(queues.map(drop)));
-    }
 }

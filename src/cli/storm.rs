@@ -168,11 +168,9 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
     let sdk = app::aws().await;
     let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));
     let connect = async |name: &str| app::connect_queue(&sqs, name).await;
-    let queues = config.command_queues();
-    let first = queues.first().context("no queue but that of expiries")?;
-    let second = queues.get(1).unwrap_or(first);
-    let commands: Arc<dyn Queue> = Arc::new(connect(first.as_str()).await?);
-    let restocks: Arc<dyn Queue> = Arc::new(connect(second.as_str()).await?);
+    let (commands, restocks) = config.producer_queues().context("no queue but that of expiries")?;
+    let commands: Arc<dyn Queue> = Arc::new(connect(commands.as_str()).await?);
+    let restocks: Arc<dyn Queue> = Arc::new(connect(restocks.as_str()).await?);
     let topic = app::connect_topic(&sns, config.topic.as_str()).await?;
 
     // A queue of the storm's own, for the results of its own commands.

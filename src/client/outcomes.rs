@@ -31,19 +31,19 @@ const SHARED_WITHIN: Duration = Duration::from_millis(10);
 /// The pause after a poll that failed.
 const FAILED_POLL_PAUSE: Duration = Duration::from_millis(200);
 
-/// Between two polls of a command that nobody awaits any more.
+/// Between two polls of a command that no caller awaits any more.
 const ABANDONED_POLL: Duration = Duration::from_secs(1);
 
-/// A command that nobody awaits is forgotten this long after it was registered.
+/// A command that no caller awaits is forgotten this long after it was registered.
 const ABANDONED_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The most commands polled that nobody awaits any more.
+/// The most commands polled that no caller awaits any more.
 const ABANDONED_MAX: usize = 100;
 
 /// Polls the ledger for every command that is awaited, up to 100 commands with one call.
 ///
 /// A command whose caller gave up is polled for a minute more, each second, so that
-/// [`Self::oldest`] tells how far the workers are behind even where nobody waits that long.
+/// [`Self::oldest`] shows how far the workers are behind even where no caller waits that long.
 pub struct OutcomePoller {
     store: Arc<dyn ReadStore>,
     waiters_max: usize,
@@ -117,7 +117,7 @@ impl OutcomePoller {
     }
 
     /// Registers for the outcome of a command that is about to be posted. `counts_as_queued`:
-    /// whether its wait tells how far the workers are behind, which that of a long restock does
+    /// whether its wait shows how far the workers are behind, which that of a long restock does
     /// not.
     ///
     /// Returns `None` where as many commands are awaited as may be.

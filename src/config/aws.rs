@@ -239,11 +239,14 @@ impl AwsConfig {
         if is_same { QueueKind::Expiries } else { QueueKind::Commands }
     }
 
-    /// The queues that producers send to: for restocks the second, where there is one.
+    /// The queue that producers send commands to, and that of restocks: the second, where there is
+    /// one, so that restocks never delay a sale. `None` if there is no queue but that of expiries.
     #[must_use]
-    pub fn command_queues(&self) -> Vec<&QueueRef> {
+    pub fn producer_queues(&self) -> Option<(&QueueRef, &QueueRef)> {
         let is_producers = |queue: &&QueueRef| self.kind_of(queue) == QueueKind::Commands;
-        self.queues.iter().filter(is_producers).collect()
+        let mut queues = self.queues.iter().filter(is_producers);
+        let commands = queues.next()?;
+        Some((commands, queues.next().unwrap_or(commands)))
     }
 
     /// Every queue that is consumed or posted to, each once.

@@ -41,7 +41,7 @@ fn nothing_set_gives_the_documented_defaults() {
     assert_eq!(config.aws.topic.as_str(), "inventory-results.fifo");
     assert!(config.redis.is_none());
     assert_eq!(config.aws, AwsConfig::default());
-    assert_eq!(config.admin.address().to_string(), "0.0.0.0:9090");
+    assert_eq!(config.monitoring.admin.address().to_string(), "0.0.0.0:9090");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_relation_is_silent_where_one_of_its_settings_is_wrong_already() {
 fn a_flag_wins_over_its_variable() {
     let variables = [("INVENTORY_POLLERS", "3"), ("ADMIN_PORT", "1")];
     let config = load_with_flags(&["--pollers", "2"], &variables).unwrap();
-    assert_eq!((config.worker.pollers, config.admin.port), (2, 1));
+    assert_eq!((config.worker.pollers, config.monitoring.admin.port), (2, 1));
     let error = load_with_flags(&["--pollers=-1"], &variables).unwrap_err();
     assert!(error.to_string().contains("--pollers is \"-1\""), "{error}");
 }

@@ -22,7 +22,7 @@ pub use mtls::MtlsRules;
 /// How callers prove who they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AuthSettings {
-    /// They do not: whoever calls is [`Caller::local`].
+    /// They do not: every caller is [`Caller::local`].
     #[default]
     None,
     /// By a bearer token.
@@ -33,7 +33,7 @@ pub enum AuthSettings {
 
 /// Says who calls.
 pub enum Authenticator {
-    /// Whoever calls is [`Caller::local`].
+    /// Every caller is [`Caller::local`].
     None,
     /// The subject of a token.
     Jwt(Box<JwtVerifier>),
@@ -77,7 +77,7 @@ pub enum AuthError {
     /// The client has presented no certificate.
     #[error("a client certificate is required")]
     NoCertificate,
-    /// It names nobody who could be a part of a source.
+    /// It names no subject that could be a part of a source.
     #[error(
         "the client certificate has neither one SPIFFE URI nor one common name that can be a \
              part of a source"

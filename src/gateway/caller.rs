@@ -7,7 +7,7 @@ use crate::domain::{InvalidText, Source};
 /// A right that a caller has or lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// `inventory.read`: public fields, nobody's user or booking id.
+    /// `inventory.read`: public fields, no user or booking id.
     Read,
     /// `inventory.read.private`: reservations, users and bookings.
     ReadPrivate,
@@ -109,7 +109,7 @@ pub enum Sources {
 }
 
 impl Caller {
-    /// Whoever reaches a gateway without authentication.
+    /// Any caller of a gateway without authentication.
     #[must_use]
     pub fn local() -> Self {
         Self { subject: "local".to_owned(), scopes: Scopes::all(), sources: Sources::Any }

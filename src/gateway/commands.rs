@@ -10,6 +10,7 @@
 mod admission;
 mod event;
 mod group;
+mod lookup;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ use self::admission::Admission;
 pub use self::{
     event::{BinaryEvent, EventAttributes},
     group::group_of,
+    lookup::Recorded,
 };
 use crate::{
     client::{Client, LedgerOutcome, OutcomePoller, PostError, PreparedCommand},
@@ -32,11 +34,11 @@ use crate::{
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore},
 };
 
-/// How much later than its caller's patience a reserve may be decided: the answer of a command that
+/// How much later than its caller waits a reserve may be decided: the answer of a command that
 /// was decided in time is still on its way.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 
-/// The least time a post may take, however short the caller's patience: a call to SQS.
+/// The least time a post may take, however short the caller's wait: a call to SQS.
 const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A command as a face builds it.
@@ -57,7 +59,7 @@ pub struct CommandRequest {
     pub traceparent: Option<TraceContext>,
 }
 
-/// What a caller is told of a command that was posted, or had been before.
+/// The answer about a command that was posted, or had been before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It was decided.
@@ -160,20 +162,6 @@ pub struct Commands {
     admission: Admission,
 }
 
-/// What the ledger holds of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// Its outcome.
-    Decided(Box<Decided>),
-    /// A chunked restock that has begun.
-    Running {
-        /// Chunks applied.
-        done: u32,
-        /// All its chunks.
-        chunks: u32,
-    },
-}
-
 impl Commands {
     /// Commands on these ports. Nothing is posted until [`Self::run`] is polled.
     #[must_use]
@@ -239,7 +227,8 @@ impl Commands {
         let outgoing = OutgoingCommand { key, time, deadline, pool, action, traceparent: None };
         let prepared = PreparedCommand::encode(&outgoing, None)
             .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
-        self.post_and_wait(caller, prepared.with_trace(traceparent.as_ref()), group, wait).await
+        let prepared = self.in_group(prepared, group).with_trace(traceparent.as_ref());
+        self.post_and_wait(caller, &prepared, wait).await
     }
 
     /// Posts a CloudEvents message in structured mode as it came, with what it lacks: `source`,
@@ -260,15 +249,21 @@ impl Commands {
             event::complete(event, time, deadline(time, wait), || self.key(caller, None))?;
         let prepared = PreparedCommand::from_body(completed.body)
             .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
-        let prepared = prepared.with_trace(traceparent.as_ref());
-        self.post_and_wait(caller, prepared, completed.group, wait).await
+        let prepared = self.in_group(prepared, completed.group).with_trace(traceparent.as_ref());
+        self.post_and_wait(caller, &prepared, wait).await
+    }
+
+    /// In the group that was asked for, or else in the gateway's choice.
+    fn in_group(&self, prepared: PreparedCommand, group: Option<GroupId>) -> PreparedCommand {
+        let Command { pool, action, .. } = &prepared.command;
+        let group = group.unwrap_or_else(|| group_of(pool, action, self.settings.groups));
+        PreparedCommand { group, ..prepared }
     }
 
     async fn post_and_wait(
         &self,
         caller: &Caller,
-        prepared: PreparedCommand,
-        group: Option<GroupId>,
+        prepared: &PreparedCommand,
         wait: Duration,
     ) -> Result<Answer, CommandError> {
         let command = &prepared.command;
@@ -283,11 +278,8 @@ impl Commands {
         if matches!(command.action, Action::Reserve(_)) {
             self.admission.admit(self.parts.outcomes.oldest())?;
         }
-        let group =
-            group.unwrap_or_else(|| group_of(&command.pool, &command.action, self.settings.groups));
-        let outgoing = PreparedCommand { group, ..prepared.clone() };
         let post =
-            timeout_at(asked_at + wait.max(POST_TIMEOUT), self.parts.client.post_again(&outgoing));
+            timeout_at(asked_at + wait.max(POST_TIMEOUT), self.parts.client.post_again(prepared));
         match post.await {
             Ok(Ok(_)) => {}
             // Whether the queue has it is not known.
@@ -302,71 +294,18 @@ impl Commands {
 
     /// The outcome of an earlier delivery of the command, if there is one.
     async fn recorded(&self, command: &Command) -> Result<Option<Answer>, CommandError> {
-        let key = LedgerKey::Command(command.key.clone());
-        let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
-        let read = self.parts.store.load(&wanted).await;
-        let mut read = read.map_err(|error| unreadable(&command.key, &error))?;
-        let record = read.ledger.remove(&key).flatten();
+        let record = self.record(&command.key).await?;
         let outcome = record.and_then(|record| LedgerOutcome::of(command.digest, &record));
         Ok(outcome.map(|outcome| answer(command, outcome)))
     }
 
-    /// What the ledger holds of one of the caller's commands; `None` where it holds nothing, yet or
-    /// any more.
-    ///
-    /// # Errors
-    ///
-    /// The source is not the caller's, or the ledger cannot be read.
-    pub async fn lookup(
-        &self,
-        caller: &Caller,
-        key: &CommandKey,
-    ) -> Result<Option<Recorded>, CommandError> {
-        if !caller.may_use(&key.source) {
-            return Err(CommandError::ForeignSource);
-        }
+    /// The ledger's entry under a command's identity.
+    async fn record(&self, key: &CommandKey) -> Result<Option<LedgerRecord>, CommandError> {
         let entry = LedgerKey::Command(key.clone());
         let wanted = LoadRequest { ledger: [entry.clone()].into(), ..LoadRequest::default() };
         let read = self.parts.store.load(&wanted).await;
         let mut read = read.map_err(|error| unreadable(key, &error))?;
-        match read.ledger.remove(&entry).flatten() {
-            Some(LedgerRecord::Outcome {
-                digest,
-                command_type,
-                pool,
-                outcome,
-                changes,
-                decided_at,
-            }) => {
-                let key = key.clone();
-                let command_type = command_type.as_str();
-                let decided =
-                    Decided { key, command_type, digest, pool, outcome, changes, decided_at };
-                Ok(Some(Recorded::Decided(Box::new(decided))))
-            }
-            Some(LedgerRecord::Intent { chunk_ends, decided_at, .. }) => {
-                let chunks = u32::try_from(chunk_ends.len()).unwrap_or(u32::MAX);
-                let done = self.chunks_done(key, chunks, decided_at).await;
-                let done = done.map_err(|error| unreadable(key, &error))?;
-                Ok(Some(Recorded::Running { done, chunks }))
-            }
-            // A chunk's marker has a key of its own.
-            Some(LedgerRecord::Chunk { .. }) | None => Ok(None),
-        }
-    }
-
-    async fn chunks_done(
-        &self,
-        key: &CommandKey,
-        chunks: u32,
-        begun: Timestamp,
-    ) -> Result<u32, PortError> {
-        let ledger = (0..chunks).map(|chunk| LedgerKey::Chunk(key.clone(), chunk)).collect();
-        let wanted = LoadRequest { ledger, ..LoadRequest::default() };
-        let read = self.parts.store.load(&wanted).await?;
-        let is_done = |record: &LedgerRecord| matches!(record, LedgerRecord::Chunk { begun_at, .. } if *begun_at == begun);
-        let done = read.ledger.values().flatten().filter(|record| is_done(record)).count();
-        Ok(u32::try_from(done).unwrap_or(chunks))
+        Ok(read.ledger.remove(&entry).flatten())
     }
 }
 

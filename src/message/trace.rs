@@ -68,8 +68,15 @@ impl TraceContext {
     /// absent or malformed.
     #[must_use]
     pub fn from_attributes(attributes: &MessageAttributes) -> Option<Self> {
-        let context: Self = text_attribute(attributes, TRACEPARENT)?.parse().ok()?;
-        Some(context.with_tracestate(text_attribute(attributes, TRACESTATE)))
+        Self::from_fields(|name| text_attribute(attributes, name))
+    }
+
+    /// Reads it from whatever holds [`TRACEPARENT`] and [`TRACESTATE`] by name. `None` if it is
+    /// absent or malformed.
+    #[must_use]
+    pub fn from_fields<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let context: Self = field(TRACEPARENT)?.parse().ok()?;
+        Some(context.with_tracestate(field(TRACESTATE)))
     }
 }
 

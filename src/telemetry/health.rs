@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::domain::Timestamp;
 
-/// The service's name.
-const SERVICE: &str = "inventory-worker";
+/// The service's name, over HTTP and gRPC.
+pub const SERVICE: &str = "inventory-worker";
 
 /// That the process answers, and what time it is there.
 #[must_use]

@@ -7,6 +7,8 @@ mod published;
 mod strategies;
 mod values;
 
+pub use published::references;
+
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::LazyLock};
 
 use inventory_worker::message::catalog;

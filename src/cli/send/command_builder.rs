@@ -119,12 +119,11 @@ impl CommandBuilder<'_> {
         Err(BadUsage(format!("{shown}: nothing was sent\n  {wrong}")).into())
     }
 
-    /// Restocks go to the second queue of producers where there is one, so that they never delay a sale.
     fn queue_for(&self, action: &Action) -> String {
-        let is_restock = matches!(action, Action::Restock(_));
-        let queues = self.config.command_queues();
-        let second = queues.get(1).filter(|_| is_restock);
-        let default = second.or(queues.first()).map(|queue| queue.as_str().to_owned());
+        let default = self.config.producer_queues().map(|(commands, restocks)| match action {
+            Action::Restock(_) => restocks.as_str().to_owned(),
+            _ => commands.as_str().to_owned(),
+        });
         self.delivery.queue.clone().or(default).unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ use super::CommandError;
 /// noticed.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// The longest time after which a refused caller is told to try again.
+/// The longest time after which a refused caller is asked to try again.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// Refuses reserves while the oldest command without an outcome is too old.

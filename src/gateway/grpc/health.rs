@@ -1,4 +1,4 @@
-//! Whether the server takes calls, as `grpc.health.v1` and `HealthCheck` tell it.
+//! Whether the server takes calls, as `grpc.health.v1` and `HealthCheck` report it.
 
 use std::sync::{
     Arc,
@@ -33,7 +33,7 @@ impl Serving {
         serving
     }
 
-    /// At drain: it takes no more calls. Those that watch are told.
+    /// At drain: it takes no more calls. Watchers are notified.
     pub async fn stop(&self) {
         self.set(false).await;
     }

@@ -1,7 +1,8 @@
 //! The metadata of calls, and the trailers of their errors.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tonic::{
     Status,
     metadata::{MetadataMap, MetadataValue},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{CommandId, CommandKey, ReservationId},
-    message::{TRACEPARENT, TRACESTATE, TraceContext},
+    message::TraceContext,
 };
 
 /// The id of the command.
@@ -50,9 +51,7 @@ pub(super) fn wait(metadata: &MetadataMap) -> Result<Duration, Violation> {
 
 /// The caller's trace context. A malformed one is dropped.
 pub(super) fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
-    let text = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok());
-    let context: TraceContext = text(TRACEPARENT)?.parse().ok()?;
-    Some(context.with_tracestate(text(TRACESTATE)))
+    TraceContext::from_fields(|key| metadata.get(key).and_then(|value| value.to_str().ok()))
 }
 
 /// The error with the identity of the command that it is about.
@@ -68,29 +67,21 @@ pub(super) fn about_reservation(mut status: Status, id: ReservationId) -> Status
     status
 }
 
+/// What metadata cannot carry unchanged, besides what is not ASCII: `%XX` stands for it, as gRPC does
+/// with `grpc-message`.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+
 fn insert(metadata: &mut MetadataMap, key: &'static str, value: &str) {
-    if let Ok(value) = MetadataValue::try_from(percent_encoded(value)) {
+    let encoded = utf8_percent_encode(value, ESCAPED).to_string();
+    if let Ok(value) = MetadataValue::try_from(encoded) {
         metadata.insert(key, value);
     }
-}
-
-/// The text with `%XX` for what metadata cannot carry unchanged, as gRPC does with `grpc-message`.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && byte != b'%' {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{TRACEPARENT, TRACESTATE};
 
     fn metadata(values: &[(&'static str, &'static str)]) -> MetadataMap {
         let mut metadata = MetadataMap::new();

@@ -13,10 +13,8 @@ use super::{
 use crate::{
     domain::Outcome,
     gateway::queries::{ReservationAnswer, SeatAnswer, Seats},
+    telemetry::SERVICE,
 };
-
-/// The name of the service in `HealthCheck`.
-const SERVICE: &str = "inventory-worker";
 
 #[async_trait]
 impl InventoryService for Face {

@@ -16,7 +16,7 @@ use crate::{
         Action, Changes, Digest, Outcome, PoolId, Rejection, RejectionCode, Reservation,
         ReservationId, ReservationStatus, RestockSummary,
     },
-    gateway::{Decided, QuerySettings, Scopes, caller::Sources},
+    gateway::{Decided, QuerySettings, Scopes, caller::Sources, commands::reservation_of},
     ports::Record,
 };
 
@@ -103,13 +103,7 @@ fn reservation(request: &CommandRequest) -> Reservation {
 }
 
 fn named(action: &Action) -> ReservationId {
-    match action {
-        Action::Reserve(reserve) => reserve.reservation_id,
-        Action::Extend(extend) => extend.reservation_id,
-        Action::Confirm(confirm) => confirm.reservation_id,
-        Action::Cancel(cancel) => cancel.reservation_id,
-        action => panic!("{action:?}"),
-    }
+    reservation_of(action).unwrap()
 }
 
 fn succeed(request: &CommandRequest) -> Result<Answer, CommandError> {

@@ -8,20 +8,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::Routes;
-use crate::{
-    message::{catalog, to_json},
-    ports::Clock,
-    telemetry::health_body,
-};
+use super::{Routes, content};
+use crate::{message::catalog, ports::Clock, telemetry::health_body};
 
 pub(super) fn routes() -> Routes<Arc<dyn Clock>> {
     Routes::new().get("/health", health).get("/openapi.json", openapi)
 }
 
 async fn health(State(clock): State<Arc<dyn Clock>>) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, to_json(&health_body(clock.now()))).into_response()
+    content::json(&health_body(clock.now()))
 }
 
 async fn openapi() -> Response {

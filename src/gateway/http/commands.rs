@@ -17,11 +17,15 @@ use axum::{
 use serde::Serialize;
 use url::form_urlencoded::Serializer;
 
-use super::{Parameters, Problem, Routes, content::Content, parameters::NAME_SHOWN_MAX};
+use super::{
+    Parameters, Problem, Routes,
+    content::{self, Content},
+    parameters::NAME_SHOWN_MAX,
+};
 use crate::{
     domain::{CommandId, CommandKey, ReservationId},
     gateway::{Answer, Caller, Commands, Decided, Recorded},
-    message::{TRACEPARENT, TRACESTATE, TraceContext, to_json},
+    message::TraceContext,
 };
 
 /// How long a command is awaited unless `Prefer` says otherwise.
@@ -86,7 +90,7 @@ async fn lookup(
             let progress = Some(Progress { done, chunks });
             let body =
                 PendingBody { status: "running", command: &key, reservation_id: None, progress };
-            Ok(json(StatusCode::OK, to_json(&body)))
+            Ok(content::json(&body))
         }
         None => {
             let detail = "no outcome under this source and id: it may be waiting, or was never \
@@ -119,7 +123,8 @@ fn respond(answer: Answer) -> Response {
         Answer::Pending { key, reservation_id } => {
             let body =
                 PendingBody { status: "pending", command: &key, reservation_id, progress: None };
-            let mut response = json(StatusCode::ACCEPTED, to_json(&body));
+            let mut response = content::json(&body);
+            *response.status_mut() = StatusCode::ACCEPTED;
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(LOOK_AFTER_SECONDS));
             headers.extend(location_of(&key).map(|location| (header::LOCATION, location)));
@@ -133,10 +138,7 @@ fn respond_decided(decided: &Decided) -> Response {
     if let Some(rejection) = decided.outcome.rejection() {
         return Problem::rejected(rejection).about(&decided.key).into_response();
     }
-    let mut response = json(StatusCode::OK, decided.result_body());
-    let content_type = HeaderValue::from_static(CLOUDEVENTS_JSON);
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
+    content::text(CLOUDEVENTS_JSON, decided.result_body())
 }
 
 /// Where the outcome of the command will be.
@@ -145,14 +147,6 @@ fn location_of(key: &CommandKey) -> Option<HeaderValue> {
     query.append_pair("source", key.source.as_str()).append_pair("id", key.id.as_str());
     // What is encoded is ASCII.
     HeaderValue::try_from(format!("/commands?{}", query.finish())).ok()
-}
-
-fn json(status: StatusCode, body: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (status, headers, body).into_response()
 }
 
 /// The caller's idempotency key; a key in quotes (a structured field) is the text within.
@@ -175,8 +169,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem> {
 
 /// The trace that the request continues.
 fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
-    let context: TraceContext = headers.get(TRACEPARENT)?.to_str().ok()?.parse().ok()?;
-    Some(context.with_tracestate(headers.get(TRACESTATE).and_then(|state| state.to_str().ok())))
+    TraceContext::from_fields(|name| headers.get(name).and_then(|value| value.to_str().ok()))
 }
 
 /// `Prefer` (RFC 7240): `wait=SECONDS` and `respond-async`. Others are ignored, as it says.

@@ -4,10 +4,12 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
-    response::IntoResponse as _,
+    response::{IntoResponse as _, Response},
 };
+use serde::Serialize;
 
 use super::Problem;
+use crate::message::to_json;
 
 /// The most bytes of a body.
 pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -28,6 +30,17 @@ impl<S: Send + Sync> FromRequest<S> for Content {
             _ => Problem::bad_request("body: it broke off"),
         })
     }
+}
+
+/// An answer made for one request: no cache keeps it.
+pub(super) fn text(content_type: &'static str, body: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];
+    (headers, body).into_response()
+}
+
+/// [`text`] in JSON.
+pub(super) fn json(body: &impl Serialize) -> Response {
+    text("application/json", to_json(body))
 }
 
 /// The media type of the body, without parameters; empty where there is none.

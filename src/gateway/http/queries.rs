@@ -11,11 +11,11 @@ use axum::{
     Extension,
     extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde::Serialize;
 
-use super::{Parameters, Problem, Routes};
+use super::{Parameters, Problem, Routes, content::json};
 use crate::{
     domain::{PoolId, Reservation, SeatKey, StoreId, Timestamp},
     gateway::{
@@ -23,7 +23,6 @@ use crate::{
         queries::{Freshness, LineInfo, PageRequest, SeatFilter, SeatInfo},
         view::Availability,
     },
-    message::to_json,
 };
 
 /// Whether an answer comes from memory or from the tables.
@@ -208,12 +207,6 @@ fn next_link(
 ) -> Option<(HeaderName, HeaderValue)> {
     let link = format!("<{path}?{}>; rel=\"next\"", parameters.with("cursor", cursor));
     HeaderValue::try_from(link).ok().map(|link| (header::LINK, link))
-}
-
-/// A body made for this request.
-fn json(body: &impl Serialize) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, to_json(body)).into_response()
 }
 
 /// The answer of a point read.

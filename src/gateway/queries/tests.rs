@@ -225,18 +225,18 @@ async fn owners_are_for_those_who_may_read_what_is_private() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_without_the_scope_reads_nothing() {
     let (tables, queries) = filled(50_000).await;
-    let nobody = caller(&[Scope::Command]);
+    let unscoped = caller(&[Scope::Command]);
     let page = PageRequest::default();
     let seat = SeatKey { event_id: EVENT, number: "A-3".parse().unwrap() };
     let line = LineKey { pool: shop(), sku: "apple".parse().unwrap() };
     let refused = [
-        queries.seat(&nobody, &seat).await.err(),
-        queries.line(&nobody, &line).await.err(),
-        queries.seats(&nobody, EVENT, &SeatFilter::default(), &page).await.err(),
-        queries.lines(&nobody, &shop(), &page).await.err(),
-        queries.availability(&nobody, EVENT).await.err(),
-        queries.layout(&nobody, EVENT).await.err(),
-        queries.map(&nobody, EVENT).await.err(),
+        queries.seat(&unscoped, &seat).await.err(),
+        queries.line(&unscoped, &line).await.err(),
+        queries.seats(&unscoped, EVENT, &SeatFilter::default(), &page).await.err(),
+        queries.lines(&unscoped, &shop(), &page).await.err(),
+        queries.availability(&unscoped, EVENT).await.err(),
+        queries.layout(&unscoped, EVENT).await.err(),
+        queries.map(&unscoped, EVENT).await.err(),
     ];
     assert!(refused.iter().all(|error| *error == Some(QueryError::NoScope(Scope::Read))));
     assert_eq!(tables.pages(), 0);

@@ -54,7 +54,11 @@ fn every_worker_starts_with_its_settings() {
         assert!(worker.environment.contains_key("AWS_REGION"), "{}", overlay.name);
         // A ConfigMap that relies on the binary's default hides the deployed value.
         assert!(worker.environment.contains_key("INVENTORY_QUEUES"), "{}", overlay.name);
-        assert_eq!(config.admin.host.to_string(), "0.0.0.0", "the kubelet comes from outside");
+        assert_eq!(
+            config.monitoring.admin.host.to_string(),
+            "0.0.0.0",
+            "the kubelet comes from outside"
+        );
     }
 }
 

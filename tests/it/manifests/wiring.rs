@@ -29,7 +29,7 @@ const BEYOND_THE_GRACE: Duration = Duration::from_secs(5);
 #[ignore = "needs rendered manifests: make test"]
 fn probes_and_scrapers_ask_the_admin_port() {
     for (overlay, worker) in workers() {
-        let admin = u64::from(worker.config().admin.port);
+        let admin = u64::from(worker.config().monitoring.admin.port);
         for probe in PROBES {
             let asked = &worker.container()[probe]["httpGet"];
             assert_eq!(worker.port(&asked["port"]), admin, "{}: {probe}", worker.name);

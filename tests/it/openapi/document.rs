@@ -13,6 +13,7 @@ use inventory_worker::{
 use serde_json::{Value, json};
 
 use super::{DOCUMENT, assert_valid, operations, resolved, validator};
+use crate::schemas::references;
 
 /// OpenAPI's schema of its documents, of 2022-10-07 (spec.openapis.org/oas/3.1/schema,
 /// Apache-2.0). It leaves schemas to JSON Schema.
@@ -57,17 +58,6 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
             let is_used = used.iter().any(|one| *one == place || one.starts_with(&within));
             assert!(is_used, "{place}");
         }
-    }
-}
-
-fn references(value: &Value, found: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
-            members.values().for_each(|member| references(member, found));
-        }
-        Value::Array(entries) => entries.iter().for_each(|entry| references(entry, found)),
-        _ => {}
     }
 }
 

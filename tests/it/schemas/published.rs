@@ -59,7 +59,8 @@ fn a_schema_refers_to_nothing_outside_itself_and_uses_all_its_definitions() {
     }
 }
 
-fn references(schema: &Value, found: &mut BTreeSet<String>) {
+/// Every `$ref` of a schema or document, wherever it stands.
+pub fn references(schema: &Value, found: &mut BTreeSet<String>) {
     match schema {
         Value::Object(members) => {
             found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));

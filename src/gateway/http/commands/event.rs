@@ -1,6 +1,9 @@
 //! CloudEvents' HTTP binding: structured mode, and binary mode as it.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, header};
+use percent_encoding::percent_decode;
 
 use super::CLOUDEVENTS_JSON;
 use crate::gateway::{
@@ -60,18 +63,7 @@ fn attributes(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem> {
 
 /// The text of percent-encoded bytes. A `%` that begins no escape stands for itself.
 fn decoded(bytes: &[u8]) -> Option<String> {
-    let mut text = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|_| *first == b'%');
-        let escaped = digits
-            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        text.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    String::from_utf8(text).ok()
+    percent_decode(bytes).decode_utf8().ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]
