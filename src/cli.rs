@@ -8,10 +8,13 @@ pub mod dev;
 pub mod dlq;
 mod format;
 pub mod health;
+pub mod reservation;
 pub mod run;
 pub mod schema;
+pub mod seats;
 pub mod send;
 pub mod serve;
+pub mod stock;
 pub mod storm;
 
 use std::{ffi::OsString, io};
@@ -109,6 +112,12 @@ pub enum Command {
     Send(Box<send::SendArgs>),
     /// Put load on a running deployment, and say how long outcomes take
     Storm(Box<storm::StormArgs>),
+    /// Draw the seats of an event, with their counts
+    Seats(Box<seats::SeatsArgs>),
+    /// Show the lines of a store or an event
+    Stock(Box<stock::StockArgs>),
+    /// Show a reservation
+    Reservation(Box<reservation::ReservationArgs>),
     /// Read all tables and check every invariant they can show; exits 1 where one is broken
     Audit(Box<audit::AuditArgs>),
     /// Look into the dead letters, send them back in order, or discard them
@@ -183,6 +192,9 @@ async fn dispatch(command: Command, context: &CliContext) -> anyhow::Result<Exit
         Command::Bootstrap(args) => bootstrap::run(*args, context).await,
         Command::Send(args) => send::run(*args, context).await,
         Command::Storm(args) => storm::run(*args, context).await,
+        Command::Seats(args) => seats::run(*args, context).await,
+        Command::Stock(args) => stock::run(*args, context).await,
+        Command::Reservation(args) => reservation::run(*args, context).await,
         Command::Audit(args) => audit::run(*args, context).await,
         Command::Dlq(args) => dlq::run(*args, context).await,
         Command::CheckConfig(args) => check_config::run(*args, context).await,

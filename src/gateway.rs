@@ -13,16 +13,21 @@
 
 pub mod auth;
 pub mod caller;
+#[cfg(test)]
+mod certificates;
 pub mod commands;
 pub mod grpc;
 pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod observer;
+pub mod queries;
 pub mod server;
+pub mod view;
 
 pub use caller::{Caller, Scope, Scopes};
 pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
     Recorded,
 };
+pub use queries::{Queries, QueryError, QuerySettings};

@@ -14,7 +14,7 @@ use crate::{
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     config::{AwsConfig, GatewayConfig},
     gateway::{
-        CommandParts, CommandSettings, Commands,
+        CommandParts, CommandSettings, Commands, Queries, QuerySettings,
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
@@ -98,11 +98,14 @@ impl Gateway {
             observer,
         };
         let serving = Serving::start().await;
+        let store = Arc::clone(&backends.store);
+        let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
+            queries: Arc::clone(&queries),
             clock: Arc::clone(&clock),
         });
-        let face = Face { commands: commands.clone(), clock, serving: serving.clone() };
+        let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),

@@ -69,6 +69,11 @@ async fn bad_usage_exits_with_64() {
         &["send", "reserve", "--store", "s", "--user", "u", "--line", "x=0"],
         &["send"],
         &["schema", "no-such-schema"],
+        &["seats"],
+        &["seats", "9007199254740992"],
+        &["stock", "store-1"],
+        &["stock", "event#042"],
+        &["reservation", "7"],
     ] {
         let ended = run(arguments).await;
         assert_eq!(ended.code, ExitCode::Usage, "{arguments:?}: {}", ended.errors);

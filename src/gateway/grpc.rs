@@ -26,7 +26,7 @@ use proto::inventory_service_server::InventoryServiceServer;
 
 use crate::{
     domain::{CommandId, CommandKey},
-    gateway::{Answer, Caller, CommandError, CommandRequest, Commands},
+    gateway::{Answer, Caller, CommandError, CommandRequest, Commands, Queries},
     ports::Clock,
 };
 
@@ -75,6 +75,8 @@ impl CommandPort for Commands {
 pub struct Face {
     /// Posts commands, and awaits their outcomes.
     pub commands: Arc<dyn CommandPort>,
+    /// Looks things up.
+    pub queries: Arc<Queries>,
     /// The time in answers.
     pub clock: Arc<dyn Clock>,
     /// Whether the server takes calls.

@@ -10,13 +10,14 @@ pub mod commands;
 mod content;
 mod parameters;
 pub mod problem;
+pub mod queries;
 mod routes;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 
-use super::Commands;
+use super::{Commands, Queries};
 use crate::ports::Clock;
 use parameters::Parameters;
 pub use problem::Problem;
@@ -28,6 +29,8 @@ use routes::Routes;
 pub struct HttpState {
     /// Posts commands.
     pub commands: Arc<Commands>,
+    /// Looks things up.
+    pub queries: Arc<Queries>,
     /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
 }
@@ -35,16 +38,17 @@ pub struct HttpState {
 /// Every operation that [`router`] answers.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [commands::routes().listed, about::routes().listed].concat()
+    [commands::routes().listed, queries::routes().listed, about::routes().listed].concat()
 }
 
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, clock } = state;
+    let HttpState { commands, queries, clock } = state;
     commands::routes()
         .router
         .with_state(commands)
+        .merge(queries::routes().router.with_state(queries))
         .merge(about::routes().router.with_state(clock))
         .fallback(|| async { no_route() })
         .method_not_allowed_fallback(|| async { wrong_method() })

@@ -44,9 +44,6 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// Every lane.
-    pub const ALL: [Self; 2] = [Self::Commands, Self::Lists];
-
     /// The name of the lane in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -46,7 +46,8 @@ pub struct JwtSettings {
 
 /// Checks tokens of one issuer.
 pub struct JwtVerifier {
-    validation: Validation,
+    /// One for each algorithm that is accepted: the library takes several of one kind of key alone.
+    validations: Vec<Validation>,
     keys: Arc<KeyStore>,
     callers: CallerRules,
     clock: Arc<dyn Clock>,
@@ -90,27 +91,21 @@ impl JwtVerifier {
         callers: CallerRules,
         clock: Arc<dyn Clock>,
     ) -> std::io::Result<Self> {
-        let mut validation =
-            Validation { algorithms: settings.algorithms, ..Validation::default() };
-        validation.set_issuer(&[settings.issuer]);
-        validation.set_audience(&[settings.audience]);
-        validation.set_required_spec_claims(&["iss", "aud"]);
-        // Time is passed in: checked below.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
+        let algorithms = settings.algorithms.iter();
+        let validations = algorithms.map(|one| validation(*one, &settings)).collect();
         let keys = KeyStore::start(settings.jwks).await?;
-        Ok(Self { validation, keys, callers, clock })
+        Ok(Self { validations, keys, callers, clock })
     }
 
     /// The caller that the token names.
     pub(super) async fn verify(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
         let token = bearer(headers)?;
         let header = decode_header(token).map_err(|error| meaning(error.kind()))?;
-        if !self.validation.algorithms.contains(&header.alg) {
-            return Err(AuthError::Algorithm);
-        }
+        let mut validations = self.validations.iter();
+        let validation = validations.find(|one| one.algorithms.contains(&header.alg));
+        let validation = validation.ok_or(AuthError::Algorithm)?;
         let key = self.keys.find(header.kid.as_deref(), header.alg).await?;
-        let claims = decode::<Claims>(token, &key, &self.validation)
+        let claims = decode::<Claims>(token, &key, validation)
             .map_err(|error| meaning(error.kind()))?
             .claims;
         self.check_time(&claims)?;
@@ -152,6 +147,18 @@ impl JwtVerifier {
             }
         }
     }
+}
+
+/// What the library checks: signature, issuer and audience.
+fn validation(algorithm: Algorithm, settings: &JwtSettings) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.set_issuer(&[&settings.issuer]);
+    validation.set_audience(&[&settings.audience]);
+    validation.set_required_spec_claims(&["iss", "aud"]);
+    // Time is passed in, and checked apart.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation
 }
 
 /// The token of the one `Authorization` header.

@@ -7,10 +7,13 @@ use super::{
     fields::{self, Violation},
     proto,
 };
-use crate::domain::{
-    Action, BookingId, Cancel, CommandKey, Confirm, Extend, Goods, GroupId, LineChange, OrderLine,
-    PoolId, QUANTITY_MAX, ReservationId, Reserve, Restock, RestockMode, RestockStatus, SeatChange,
-    ids::EVENT_ID_MAX,
+use crate::{
+    domain::{
+        Action, BookingId, Cancel, CommandKey, Confirm, Extend, Goods, GroupId, LineChange,
+        OrderLine, PoolId, QUANTITY_MAX, ReservationId, Reserve, Restock, RestockMode,
+        RestockStatus, SeatChange, SeatKey, ids::EVENT_ID_MAX,
+    },
+    gateway::queries::{LIMIT_MAX, PageRequest, SeatFilter},
 };
 
 /// The most reservations of one call.
@@ -173,6 +176,26 @@ fn line_change(line: &proto::LineChange) -> Result<LineChange, Violation> {
         quantity: line.quantity,
         expected_version: expected.transpose()?,
     })
+}
+
+/// The event, the filter and the page of a list of seats that a reserve may take. A page larger than
+/// the largest is cut to it.
+pub(super) fn available_seats(
+    request: &proto::GetAvailableSeatsRequest,
+) -> Result<(u64, SeatFilter, PageRequest), Violation> {
+    let event_id = fields::event_id("event_id", request.event_id)?;
+    let section = fields::optional("section", request.section.as_ref())?;
+    let filter = SeatFilter { sellable: Some(true), status: None, section };
+    let size = u32::try_from(request.page_size);
+    let size = size.map_err(|_| Violation::new("page_size", "an integer of at least 0"))?;
+    let limit = (size > 0).then_some(size.min(LIMIT_MAX));
+    let cursor = Some(request.page_token.clone()).filter(|token| !token.is_empty());
+    Ok((event_id, filter, PageRequest { limit, cursor }))
+}
+
+pub(super) fn seat_key(request: &proto::GetSeatRequest) -> Result<SeatKey, Violation> {
+    let event_id = fields::event_id("event_id", request.event_id)?;
+    Ok(SeatKey { event_id, number: fields::text("seat_number", &request.seat_number)? })
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! Domain values as protobuf messages.
 
+use std::sync::Arc;
+
 use super::proto;
-use crate::domain::{
-    CommandKey, Goods, OrderLine, PoolId, RejectedLine, Rejection, RejectionCode, Reservation,
-    ReservationStatus, RestockSummary, SeatStatus, Timestamp,
+use crate::{
+    domain::{
+        CommandKey, Goods, OrderLine, PoolId, RejectedLine, Rejection, RejectionCode, Reservation,
+        ReservationStatus, RestockSummary, SeatStatus, Timestamp,
+    },
+    gateway::queries::SeatInfo,
 };
 
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
@@ -30,12 +35,33 @@ pub(super) fn pool(pool: &PoolId) -> proto::Pool {
     }
 }
 
-pub(super) fn seat_status(status: SeatStatus) -> proto::SeatStatus {
+fn seat_status(status: SeatStatus) -> proto::SeatStatus {
     match status {
         SeatStatus::Available => proto::SeatStatus::Available,
         SeatStatus::Reserved => proto::SeatStatus::Reserved,
         SeatStatus::Booked => proto::SeatStatus::Booked,
         SeatStatus::Blocked => proto::SeatStatus::Blocked,
+    }
+}
+
+/// A seat; whose it is where the query tells.
+pub(super) fn seat(event_id: u64, seat: SeatInfo) -> proto::Seat {
+    let text = |text: Option<Arc<str>>| text.map(|text| text.to_string());
+    let owner = seat.owner.as_ref();
+    proto::Seat {
+        event_id: integer(event_id),
+        seat_number: seat.seat_number.to_string(),
+        section: text(seat.section),
+        row_number: text(seat.row_number),
+        seat_type: text(seat.seat_type),
+        price: text(seat.price),
+        status: seat_status(seat.status).into(),
+        sellable: seat.sellable,
+        reserved_until: seat.reserved_until.map(timestamp),
+        version: integer(seat.version),
+        reservation_id: owner.map(|owner| owner.reservation_id.to_string()),
+        user_id: owner.map(|owner| owner.user_id.to_string()),
+        booking_id: owner.and_then(|owner| owner.booking_id.as_ref()).map(ToString::to_string),
     }
 }
 

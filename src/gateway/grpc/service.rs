@@ -5,11 +5,15 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Face,
-    calls::Call,
+    calls::{self, Call},
+    fields,
     proto::{self, inventory_service_server::InventoryService},
     requests, responses,
 };
-use crate::domain::Outcome;
+use crate::{
+    domain::Outcome,
+    gateway::queries::{ReservationAnswer, SeatAnswer, Seats},
+};
 
 /// The name of the service in `HealthCheck`.
 const SERVICE: &str = "inventory-worker";
@@ -18,23 +22,46 @@ const SERVICE: &str = "inventory-worker";
 impl InventoryService for Face {
     async fn get_available_seats(
         &self,
-        _request: Request<proto::GetAvailableSeatsRequest>,
+        request: Request<proto::GetAvailableSeatsRequest>,
     ) -> Result<Response<proto::GetAvailableSeatsResponse>, Status> {
-        Err(Status::unimplemented("being built"))
+        let caller = calls::caller(request.extensions())?;
+        let message = request.get_ref();
+        let (event_id, filter, page) = requests::available_seats(message)?;
+        let Seats { seats, next_cursor, freshness } =
+            self.queries.seats(caller, event_id, &filter, &page).await?;
+        Ok(Response::new(proto::GetAvailableSeatsResponse {
+            seats: seats.into_iter().map(|seat| responses::seat(event_id, seat)).collect(),
+            next_page_token: next_cursor.unwrap_or_default(),
+            as_of: Some(responses::timestamp(freshness.as_of)),
+            now: Some(responses::timestamp(freshness.now)),
+        }))
     }
 
     async fn get_seat(
         &self,
-        _request: Request<proto::GetSeatRequest>,
+        request: Request<proto::GetSeatRequest>,
     ) -> Result<Response<proto::GetSeatResponse>, Status> {
-        Err(Status::unimplemented("being built"))
+        let caller = calls::caller(request.extensions())?;
+        let key = requests::seat_key(request.get_ref())?;
+        let SeatAnswer { key, seat, freshness } = self.queries.seat(caller, &key).await?;
+        Ok(Response::new(proto::GetSeatResponse {
+            seat: Some(responses::seat(key.event_id, seat)),
+            now: Some(responses::timestamp(freshness.now)),
+        }))
     }
 
     async fn get_reservation(
         &self,
-        _request: Request<proto::GetReservationRequest>,
+        request: Request<proto::GetReservationRequest>,
     ) -> Result<Response<proto::GetReservationResponse>, Status> {
-        Err(Status::unimplemented("being built"))
+        let caller = calls::caller(request.extensions())?;
+        let id = fields::text("reservation_id", &request.get_ref().reservation_id)?;
+        let ReservationAnswer { reservation, freshness } =
+            self.queries.reservation(caller, id).await?;
+        Ok(Response::new(proto::GetReservationResponse {
+            reservation: Some(responses::reservation(&reservation)),
+            now: Some(responses::timestamp(freshness.now)),
+        }))
     }
 
     async fn reserve_seats(

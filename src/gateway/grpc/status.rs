@@ -13,7 +13,8 @@ use tonic_types::{BadRequest, ErrorInfo, RetryInfo, pb};
 use super::{fields::Violation, metadata, proto, responses};
 use crate::{
     domain::{CommandKey, Rejection, RejectionCode, ReservationId},
-    gateway::{CommandError, Scope},
+    gateway::{CommandError, QueryError, Scope},
+    ports::PortError,
 };
 
 /// The domain of the reasons in [`pb::ErrorInfo`].
@@ -94,12 +95,6 @@ pub fn no_scope(scope: Scope) -> Status {
     with_details(Code::PermissionDenied, "SCOPE_REQUIRED", message, Vec::new())
 }
 
-/// NOT_FOUND.
-#[must_use]
-pub fn not_found(reason: &'static str, message: impl Into<String>) -> Status {
-    with_details(Code::NotFound, reason, message, Vec::new())
-}
-
 /// UNAVAILABLE, with when to try again.
 #[must_use]
 pub fn unavailable(
@@ -167,6 +162,40 @@ impl From<CommandError> for Status {
                 metadata::about(unavailable("STORE_UNAVAILABLE", message, RETRY_AFTER), &key)
             }
         }
+    }
+}
+
+impl From<QueryError> for Status {
+    fn from(error: QueryError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueryError::NotFound { code, .. } => {
+                with_details(Code::NotFound, code, message, Vec::new())
+            }
+            QueryError::Invalid { field, expected } => {
+                Violation::new(request_field(field), expected).into()
+            }
+            QueryError::NoScope(scope) => no_scope(scope),
+            QueryError::TooLarge { .. } => {
+                with_details(Code::FailedPrecondition, "POOL_TOO_LARGE", message, Vec::new())
+            }
+            // What the service said stays in the log.
+            QueryError::Unavailable(PortError::Throttled(_) | PortError::Unavailable(_)) => {
+                unavailable("STORE_UNAVAILABLE", message, RETRY_AFTER)
+            }
+            QueryError::Unavailable(PortError::Refused(_) | PortError::Unreadable(_)) => {
+                with_details(Code::Internal, "STORE_REFUSED", message, Vec::new())
+            }
+        }
+    }
+}
+
+/// The name in `inventory.proto` of a field of a query.
+fn request_field(field: &str) -> &str {
+    match field {
+        "limit" => "page_size",
+        "cursor" => "page_token",
+        field => field,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{CommandKey, RejectedLine, Rejection, RejectionCode, SeatNumber},
-    gateway::{CommandError, Scope},
+    gateway::{CommandError, QueryError, Scope},
     ports::PortError,
 };
 
@@ -167,6 +167,21 @@ impl From<CommandError> for Problem {
             CommandError::Unreadable { key } => {
                 Self::unavailable("STORE_UNAVAILABLE", detail).about(&key)
             }
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let detail = error.to_string();
+        match error {
+            QueryError::NotFound { code, .. } => Self::not_found(code, detail),
+            QueryError::Invalid { .. } => Self::bad_request(detail),
+            QueryError::NoScope(scope) => Self::no_scope(scope),
+            QueryError::TooLarge { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "POOL_TOO_LARGE", detail)
+            }
+            QueryError::Unavailable(error) => Self::from(error),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{Metrics, oldest::OldestAges};
 use crate::{
     build_info,
     domain::{CommandType, RejectionCode},
-    gateway::{limits::Lane, observer::ShedReason},
+    gateway::observer::ShedReason,
     ports::Table,
     worker::{Deferral, dead_letters::Reason, failure::Failure},
 };
@@ -155,9 +155,6 @@ impl Metrics {
         }
         for table in Table::ALL {
             self.dynamodb_capacity_units.with_label_values(&[table.as_str()]);
-        }
-        for lane in Lane::ALL {
-            self.requests_in_flight.with_label_values(&[lane.as_str()]);
         }
         for reason in ShedReason::ALL {
             self.requests_shed.with_label_values(&[reason.as_str()]);

@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     domain::{Rejection, RejectionCode},
-    gateway::observer::{AnsweredRequest, Protocol, RequestObserver as _},
+    gateway::{
+        limits::Lane,
+        observer::{AnsweredRequest, Protocol, RequestObserver as _},
+    },
     ports::Table,
 };
 
@@ -144,6 +147,7 @@ fn documented() -> Vec<(String, Vec<String>, String)> {
 fn exposed(metrics: &Metrics) -> Vec<(String, Vec<String>)> {
     let oldest_age = Duration::from_secs(3);
     metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
+    metrics.in_flight(Lane::Commands, 1);
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",

@@ -180,7 +180,7 @@ async fn a_path_that_is_not_documented_is_a_problem() {
 async fn a_method_that_is_not_documented_is_a_problem_that_says_which_are() {
     let router = gateway::Gateway::open().router();
     for operation in operations() {
-        let path = operation.path.replace('{', "").replace('}', "");
+        let path = operation.path.replace(['{', '}'], "");
         let answer = send(&router, request("DELETE", &path, &[], "")).await;
         assert_eq!(answer.status, 405, "{path}");
         assert_eq!(answer.json()["code"], "METHOD_NOT_ALLOWED", "{path}");

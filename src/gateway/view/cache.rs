@@ -1,0 +1,335 @@
+//! Keeps the projections of pools that are asked for, and reads them again.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use tracing::warn;
+
+use super::{
+    Applied, Availability, Content, Document, Hint, PoolView,
+    memo::Memos,
+    read_pool,
+    slots::{Filling, Kept, Slot, Slots},
+};
+use crate::{
+    domain::{PoolId, Timestamp},
+    ports::{Clock, PortError, ScanStore},
+};
+
+/// How fresh answers are, and how much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewSettings {
+    /// A query that finds a projection older than this reads the pool again, and waits for it. 2 s;
+    /// with hints, which keep a projection current, 30 s do.
+    pub fresh: Duration,
+    /// While the tables cannot be read, a projection answers until it is older than this: 60 s.
+    pub stale: Duration,
+    /// How long a query waits for a read before it takes what there is: 1 s.
+    pub wait: Duration,
+    /// How long a query waits for the first read of a pool: 10 s.
+    pub wait_first: Duration,
+    /// The longest read: 30 s.
+    pub read_max: Duration,
+    /// How long after a failed read the next one begins: 1 s.
+    pub retry: Duration,
+    /// A pool that no query asked for in this time is dropped: 5 minutes. As long, a pool is known
+    /// to be too large.
+    pub idle: Duration,
+    /// How long a pool is known not to exist: 5 s.
+    pub absent: Duration,
+    /// The most pools known not to exist: 10,000.
+    pub absent_max: usize,
+    /// The most pools that are kept: 1,000.
+    pub pools_max: usize,
+    /// The most pools that are read for the first time or wait for that: 256.
+    pub pending_max: usize,
+    /// The most seats and lines of a pool that is kept: 50,000.
+    pub entries_max: usize,
+    /// The most seats and lines in all: 2,000,000, about 200 MB.
+    pub total_max: usize,
+    /// The most reads at a time: 2.
+    pub reads_max: usize,
+}
+
+impl Default for ViewSettings {
+    fn default() -> Self {
+        Self {
+            fresh: Duration::from_secs(2),
+            stale: Duration::from_secs(60),
+            wait: Duration::from_secs(1),
+            wait_first: Duration::from_secs(10),
+            read_max: Duration::from_secs(30),
+            retry: Duration::from_secs(1),
+            idle: Duration::from_secs(300),
+            absent: Duration::from_secs(5),
+            absent_max: 10_000,
+            pools_max: 1_000,
+            pending_max: 256,
+            entries_max: 50_000,
+            total_max: 2_000_000,
+            reads_max: 2,
+        }
+    }
+}
+
+/// What the view has of a pool.
+#[derive(Clone)]
+pub enum Found {
+    /// Its projection.
+    View(Snapshot),
+    /// It has neither seats nor lines.
+    Absent,
+    /// It has more of them than are kept: only the tables have it, page by page.
+    TooLarge,
+}
+
+/// A projection at one moment.
+#[derive(Clone)]
+pub struct Snapshot {
+    view: Arc<PoolView>,
+    memos: Arc<Memos>,
+    /// When the read that it comes from began.
+    pub as_of: Timestamp,
+    /// How long ago that is.
+    pub age: Duration,
+}
+
+impl Snapshot {
+    /// The projection.
+    #[must_use]
+    pub fn view(&self) -> &PoolView {
+        &self.view
+    }
+
+    /// The layout of the seats, encoded once a layout.
+    ///
+    /// # Errors
+    ///
+    /// The process is ending.
+    pub async fn layout(&self) -> Result<Document, PortError> {
+        self.memos.layout(&self.view).await
+    }
+
+    /// The map of the seats at `now`, encoded once a version and instant.
+    ///
+    /// # Errors
+    ///
+    /// The process is ending.
+    pub async fn map(&self, now: Timestamp) -> Result<Document, PortError> {
+        self.memos.map(&self.view, now).await
+    }
+
+    /// The counts of the seats at `now`, counted once a version and instant.
+    #[must_use]
+    pub fn availability(&self, now: Timestamp) -> Arc<Availability> {
+        self.memos.availability(&self.view, now)
+    }
+}
+
+/// What the view did so far, and what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewStats {
+    /// Queries answered without a read.
+    pub hits: u64,
+    /// Queries that waited for a read.
+    pub misses: u64,
+    /// Reads begun.
+    pub reads: u64,
+    /// Pools kept.
+    pub pools: usize,
+}
+
+/// The projections of the pools that are asked for.
+#[derive(Clone)]
+pub struct ViewCache {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn ScanStore>,
+    clock: Arc<dyn Clock>,
+    settings: ViewSettings,
+    reads: Semaphore,
+    slots: Mutex<Slots>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    begun: AtomicU64,
+}
+
+/// What a query has to do.
+enum Next {
+    Answer(Result<Found, PortError>),
+    Wait(Filling, Duration),
+}
+
+impl ViewCache {
+    /// A view of nothing yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn ScanStore>, clock: Arc<dyn Clock>, settings: ViewSettings) -> Self {
+        let reads = Semaphore::new(settings.reads_max.clamp(1, Semaphore::MAX_PERMITS));
+        let slots = Mutex::default();
+        let (hits, misses, begun) = <(AtomicU64, AtomicU64, AtomicU64)>::default();
+        let inner = Inner { store, clock, settings, reads, slots, hits, misses, begun };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The pool as it is, or was no longer ago than [`ViewSettings::fresh`]; while it cannot be
+    /// read, no longer ago than [`ViewSettings::stale`].
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read, and nothing recent is kept.
+    pub async fn get(&self, pool: &PoolId) -> Result<Found, PortError> {
+        let inner = &self.inner;
+        match self.next(pool) {
+            Next::Answer(answer) => {
+                inner.hits.fetch_add(1, Ordering::Relaxed);
+                answer
+            }
+            Next::Wait(filling, longest) => {
+                inner.misses.fetch_add(1, Ordering::Relaxed);
+                // Where it takes longer, what is kept answers.
+                let _ = timeout(longest, filling).await;
+                self.answer(pool)
+            }
+        }
+    }
+
+    /// Applies a change that a worker announced. A change of a seat or line that is not known, such
+    /// as a new one, lets the next query read the pool again.
+    pub fn apply(&self, pool: &PoolId, hint: &Hint) -> Applied {
+        let mut slots = self.inner.slots();
+        slots.exists(pool);
+        slots.by_pool.get_mut(pool).map_or(Applied::Unknown, |slot| slot.apply(hint))
+    }
+
+    /// The figures for metrics.
+    #[must_use]
+    pub fn stats(&self) -> ViewStats {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Inner { hits, misses, begun, .. } = &*self.inner;
+        let kept = |slot: &&Slot| slot.kept.is_some();
+        let pools = self.inner.slots().by_pool.values().filter(kept).count();
+        ViewStats { hits: count(hits), misses: count(misses), reads: count(begun), pools }
+    }
+
+    fn next(&self, pool: &PoolId) -> Next {
+        let inner = &self.inner;
+        let settings = &inner.settings;
+        let now = Instant::now();
+        let mut slots = inner.slots();
+        if slots.is_absent(pool, settings.absent, now) {
+            return Next::Answer(Ok(Found::Absent));
+        }
+        let Some(slot) = slots.ask(pool, settings, now) else {
+            let full = "too many pools are being read for the first time".to_owned();
+            return Next::Answer(Err(PortError::Unavailable(full)));
+        };
+        if slot.kept.as_ref().is_some_and(|kept| kept.is_fresh(settings, now)) {
+            return Next::Answer(answer(slot, settings, now));
+        }
+        let just_failed =
+            slot.failed.as_ref().is_some_and(|(at, _)| now.duration_since(*at) < settings.retry);
+        if just_failed {
+            return Next::Answer(answer(slot, settings, now));
+        }
+        let filling = match slot.under_way() {
+            Some(filling) => filling.clone(),
+            None => {
+                let filling = Inner::fill(Arc::clone(inner), pool.clone());
+                slot.filling = Some(filling.clone());
+                filling
+            }
+        };
+        let longest = if slot.kept.is_some() { settings.wait } else { settings.wait_first };
+        Next::Wait(filling, longest)
+    }
+
+    fn answer(&self, pool: &PoolId) -> Result<Found, PortError> {
+        let settings = &self.inner.settings;
+        let now = Instant::now();
+        let slots = self.inner.slots();
+        match slots.by_pool.get(pool) {
+            Some(slot) => answer(slot, settings, now),
+            None if slots.is_absent(pool, settings.absent, now) => Ok(Found::Absent),
+            None => Err(still_read()),
+        }
+    }
+}
+
+/// The answer of what is kept.
+fn answer(slot: &Slot, settings: &ViewSettings, now: Instant) -> Result<Found, PortError> {
+    let kept = slot.kept.as_ref();
+    if let Some(Kept { read_at, as_of, view, memos, .. }) = kept {
+        let age = now.duration_since(*read_at);
+        match view {
+            None => return Ok(Found::TooLarge),
+            Some(view) if age <= settings.stale => {
+                let (view, memos) = (Arc::clone(view), Arc::clone(memos));
+                return Ok(Found::View(Snapshot { view, memos, as_of: *as_of, age }));
+            }
+            Some(_) => {}
+        }
+    }
+    Err(slot.failed.as_ref().map_or_else(still_read, |(_, error)| error.clone()))
+}
+
+fn still_read() -> PortError {
+    PortError::Unavailable("the pool is still being read".to_owned())
+}
+
+impl Inner {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a read that ends even where those who wait for it are gone.
+    fn fill(inner: Arc<Self>, pool: PoolId) -> Filling {
+        let task = tokio::spawn(async move { inner.read(&pool).await });
+        task.map(|_| ()).boxed().shared()
+    }
+
+    async fn read(&self, pool: &PoolId) {
+        // The semaphore is never closed.
+        let Ok(_permit) = self.reads.acquire().await else { return };
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let (read_at, as_of) = (Instant::now(), self.clock.now());
+        let Self { store, settings, .. } = self;
+        let reading = read_pool(&**store, pool, settings.entries_max);
+        let found = timeout(settings.read_max, reading).await.unwrap_or_else(|_| {
+            Err(PortError::Unavailable("the pool was not read in time".to_owned()))
+        });
+        let now = Instant::now();
+        let mut slots = self.slots();
+        let view = match found {
+            Ok(Content::Nothing) => return slots.forget(pool, settings, now),
+            Ok(Content::View(view)) => Some(Arc::new(*view)),
+            Ok(Content::TooLarge) => None,
+            Err(error) => {
+                warn!(%pool, %error, "a pool cannot be read");
+                if let Some(slot) = slots.by_pool.get_mut(pool) {
+                    slot.failed = Some((now, error));
+                }
+                return;
+            }
+        };
+        let memos = Arc::default();
+        if let Some(slot) = slots.by_pool.get_mut(pool) {
+            slot.settle(Kept { read_at, as_of, view, outdated: None, memos });
+        }
+        slots.shrink(settings, now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

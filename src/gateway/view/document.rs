@@ -1,0 +1,123 @@
+//! An event in columns, as JSON: what never changes in a sale, and what does.
+
+use std::{io::Write as _, sync::Arc};
+
+use axum::body::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{PoolView, SeatEntry, layout::Column};
+use crate::{
+    domain::{SeatNumber, SeatStatus, Timestamp},
+    message::to_json,
+};
+
+/// A JSON document, encoded and compressed once and shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Equal for equal content: 32 hexadecimal digits.
+    pub tag: Arc<str>,
+    /// The JSON.
+    pub json: Bytes,
+    /// The same, compressed with gzip.
+    pub gzip: Option<Bytes>,
+}
+
+impl Document {
+    fn of(value: &impl Serialize) -> Self {
+        let json = to_json(value);
+        let digest = Sha256::digest(json.as_bytes());
+        let tag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let gzip = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish()).ok();
+        Self { tag: tag.into(), json: json.into(), gzip: gzip.map(Bytes::from) }
+    }
+
+    /// The layout of an event's seats.
+    #[must_use]
+    pub fn layout(view: &PoolView) -> Self {
+        let layout = view.layout();
+        Self::of(&LayoutBody {
+            event_id: view.pool().event_id(),
+            numbers: &layout.numbers,
+            sections: &layout.sections,
+            rows: &layout.rows,
+            types: &layout.types,
+            prices: &layout.prices,
+        })
+    }
+
+    /// The states of an event's seats at `now`, in the order of the layout with the tag `layout`.
+    #[must_use]
+    pub fn map(view: &PoolView, layout: &str, now: Timestamp) -> Self {
+        let seats = view.seats();
+        Self::of(&MapBody {
+            event_id: view.pool().event_id(),
+            layout,
+            status: seats.iter().map(letter).collect(),
+            sellable: seats.iter().map(|seat| sellable(seat, now)).collect(),
+            versions: seats.iter().map(|seat| seat.version).collect(),
+            holds: Holds::of(seats),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct LayoutBody<'a> {
+    event_id: Option<u64>,
+    numbers: &'a [SeatNumber],
+    sections: &'a Column,
+    rows: &'a Column,
+    types: &'a Column,
+    prices: &'a Column,
+}
+
+#[derive(Serialize)]
+struct MapBody<'a> {
+    event_id: Option<u64>,
+    /// The tag of the layout that has the seats' numbers.
+    layout: &'a str,
+    /// A letter a seat: A, R, B, or X for BLOCKED.
+    status: String,
+    /// `1` or `0` a seat.
+    sellable: String,
+    versions: Vec<u64>,
+    holds: Holds,
+}
+
+/// The ends of holds.
+#[derive(Serialize)]
+struct Holds {
+    /// The earliest.
+    from: Option<Timestamp>,
+    /// Of each RESERVED seat, in the order of the seats, the end in seconds after `from`, rounded
+    /// up.
+    after: Vec<Option<i64>>,
+}
+
+impl Holds {
+    fn of(seats: &[SeatEntry]) -> Self {
+        let held = || seats.iter().filter(|seat| seat.status == SeatStatus::Reserved);
+        let from = held().filter_map(SeatEntry::until).min();
+        let seconds = |until: Timestamp| {
+            let passed = until.duration_since(from.unwrap_or(until));
+            passed.as_secs().saturating_add(i64::from(passed.subsec_nanos() > 0))
+        };
+        Self { from, after: held().map(|seat| seat.until().map(seconds)).collect() }
+    }
+}
+
+/// The letter of a seat's status.
+fn letter(seat: &SeatEntry) -> char {
+    match seat.status {
+        SeatStatus::Available => 'A',
+        SeatStatus::Reserved => 'R',
+        SeatStatus::Booked => 'B',
+        SeatStatus::Blocked => 'X',
+    }
+}
+
+fn sellable(seat: &SeatEntry, now: Timestamp) -> char {
+    if seat.is_sellable_at(now) { '1' } else { '0' }
+}

@@ -1,0 +1,139 @@
+//! Reads a pool from the tables.
+
+use std::sync::Arc;
+
+use super::{LineEntry, PoolView, SeatEntry, SeatLayout};
+use crate::{
+    domain::{PoolId, SeatDetails, SeatNumber, Sku},
+    ports::{Page, PageCursor, PortError, Record, ScanStore},
+};
+
+/// What the tables have of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Neither seats nor lines.
+    Nothing,
+    /// Seats, lines or both.
+    View(Box<PoolView>),
+    /// More seats and lines than were to be read.
+    TooLarge,
+}
+
+/// Reads a pool page by page: the seats of an event, and the lines of either kind of pool. Stops
+/// where there are more than `entries_max`.
+///
+/// # Errors
+///
+/// The tables cannot be read.
+pub async fn read_pool(
+    store: &dyn ScanStore,
+    pool: &PoolId,
+    entries_max: usize,
+) -> Result<Content, PortError> {
+    let mut builder = Builder { entries_max, ..Builder::default() };
+    let read = match pool.event_id() {
+        Some(_) => builder.read(store, pool, Part::Seats).await?,
+        None => true,
+    };
+    if !(read && builder.read(store, pool, Part::Lines).await?) {
+        return Ok(Content::TooLarge);
+    }
+    Ok(builder.build(pool))
+}
+
+/// One of the two partitions of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Seats; a store has none.
+    Seats,
+    /// Lines.
+    Lines,
+}
+
+/// The next page of a part of a pool.
+///
+/// # Errors
+///
+/// The table cannot be read, or the cursor is not of this listing ([`PortError::Refused`]).
+pub async fn page(
+    store: &dyn ScanStore,
+    pool: &PoolId,
+    part: Part,
+    from: Option<&PageCursor>,
+) -> Result<Page, PortError> {
+    match (part, pool) {
+        (Part::Seats, PoolId::Event(event_id)) => store.seats(*event_id, from).await,
+        (Part::Seats, PoolId::Store(_)) => Ok(Page::default()),
+        (Part::Lines, pool) => store.lines(pool, from).await,
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    seats: Vec<(SeatNumber, SeatDetails, SeatEntry)>,
+    lines: Vec<(Sku, LineEntry)>,
+    entries_max: usize,
+}
+
+impl Builder {
+    /// Whether all of it fits.
+    async fn read(
+        &mut self,
+        store: &dyn ScanStore,
+        pool: &PoolId,
+        part: Part,
+    ) -> Result<bool, PortError> {
+        let mut from = None;
+        loop {
+            let found = page(store, pool, part, from.as_ref()).await?;
+            found.records.into_iter().for_each(|record| self.push(record));
+            if self.seats.len().saturating_add(self.lines.len()) > self.entries_max {
+                return Ok(false);
+            }
+            from = found.next;
+            if from.is_none() {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn push(&mut self, record: Record) {
+        match record {
+            Record::Seat(key, seat) => {
+                let entry = SeatEntry::from(&seat);
+                self.seats.push((key.number, seat.details, entry));
+            }
+            Record::Line(key, line) => self.lines.push((key.sku, LineEntry::from(&line))),
+            Record::Reservation(_) | Record::Ledger(..) => {}
+        }
+    }
+
+    fn build(mut self, pool: &PoolId) -> Content {
+        if self.seats.is_empty() && self.lines.is_empty() {
+            return Content::Nothing;
+        }
+        // Tables list by key; of a key listed twice, the higher version counts.
+        self.seats.sort_by(|(a, _, x), (b, _, y)| a.cmp(b).then(y.version.cmp(&x.version)));
+        self.seats.dedup_by(|(later, ..), (first, ..)| later == first);
+        self.lines.sort_by(|(a, x), (b, y)| a.cmp(b).then(y.version.cmp(&x.version)));
+        self.lines.dedup_by(|(later, _), (first, _)| later == first);
+        let mut layout = SeatLayout::default();
+        let mut seats = Vec::with_capacity(self.seats.len());
+        for (number, details, entry) in self.seats {
+            layout.push(number, &details);
+            seats.push(entry);
+        }
+        layout.finish();
+        let (skus, lines) = self.lines.into_iter().unzip();
+        let view = PoolView {
+            pool: pool.clone(),
+            generation: 1,
+            layout_generation: 1,
+            layout: Arc::new(layout),
+            seats,
+            skus: Arc::new(skus),
+            lines,
+        };
+        Content::View(Box::new(view))
+    }
+}
