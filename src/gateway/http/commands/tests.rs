@@ -158,6 +158,16 @@ async fn a_request_that_is_wrong_is_refused_with_its_field() {
             400,
             "as_of: ",
         ),
+        (
+            request(
+                "POST",
+                "/inventory/update",
+                &[JSON],
+                r#"{"store_id":"s","sku":"a","quantity":1,"as_of":null}"#,
+            ),
+            400,
+            "as_of: ",
+        ),
     ];
     for (request, status, begins) in cases {
         let what = format!("{request:?}");

@@ -69,7 +69,8 @@ fn event_of(key: &CommandKey, body: &[u8], counted_now: Option<String>) -> Resul
     for name in ["sku", "quantity", "expected_version"] {
         line.extend(fields.remove(name).map(|value| (name.to_owned(), value)));
     }
-    if fields.get("as_of").is_none_or(Value::is_null) {
+    // As in every command, `null` is a value, and not a valid one.
+    if !fields.contains_key("as_of") {
         fields.extend(counted_now.map(|now| ("as_of".to_owned(), now.into())));
     }
     fields.insert("mode".to_owned(), "set".into());
