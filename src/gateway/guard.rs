@@ -11,7 +11,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     auth::{AuthError, Authenticator},
@@ -21,6 +21,10 @@ use super::{
     observer::{AnsweredRequest, Protocol, RequestObserver, ShedReason},
     server::PeerCertificates,
 };
+
+/// From a request's place in its lane to the head of its answer: longer than any command is awaited,
+/// so that only a body that comes too slowly reaches it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// When to try again where the issuer's keys have not been read yet.
 const KEYS_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -66,6 +70,7 @@ impl Guard {
 
 enum Refused {
     Full,
+    TooSlow,
     Unknown(AuthError),
     TooOften(Duration),
 }
@@ -74,6 +79,10 @@ fn problem_of(refused: Refused) -> Problem {
     match refused {
         Refused::Full => {
             Problem::unavailable("OVERLOADED", "too many requests are under way: try again")
+        }
+        Refused::TooSlow => {
+            let detail = "body: expected within 45 s";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", detail)
         }
         Refused::Unknown(error @ AuthError::KeysUnavailable) => {
             Problem::unavailable("KEYS_UNAVAILABLE", error.to_string())
@@ -90,6 +99,7 @@ fn problem_of(refused: Refused) -> Problem {
 fn status_of(refused: Refused) -> tonic::Status {
     match refused {
         Refused::Full => status::overloaded(),
+        Refused::TooSlow => tonic::Status::cancelled("the message took longer than 45 s"),
         Refused::Unknown(error @ AuthError::KeysUnavailable) => {
             status::unavailable("KEYS_UNAVAILABLE", error.to_string(), KEYS_RETRY_AFTER)
         }
@@ -144,20 +154,16 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
         None => next.run(request).await,
         Some(lane) => match admit(&guard, lane, &mut request).await {
             Ok(in_lane) => {
-                let response = next.run(request).await;
+                let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
                 drop(in_lane);
-                response
+                answered.unwrap_or_else(|_| guard.refusal(Refused::TooSlow))
             }
             Err(refused) => guard.refusal(refused),
         },
     };
     let operation = operation(guard.protocol, &method, &path, route);
     let code = code(guard.protocol, &response);
-    let took = began.elapsed();
-    let protocol = guard.protocol;
-    // The names of calls that do not exist are the caller's.
-    let exists = protocol == Protocol::Http || code != GRPC_UNIMPLEMENTED;
-    let operation = if exists { operation.as_str() } else { UNKNOWN };
+    let (protocol, operation, took) = (guard.protocol, operation.as_str(), began.elapsed());
     guard.observer.answered(&AnsweredRequest { protocol, operation, code, took });
     response
 }
@@ -182,13 +188,32 @@ async fn admit(guard: &Guard, lane: Lane, request: &mut Request) -> Result<InLan
 }
 
 const UNKNOWN: &str = "unknown";
-const GRPC_UNIMPLEMENTED: u16 = 12;
+
+/// The calls that exist; the names of others are the caller's, and no label.
+const CALLS: [&str; 12] = [
+    "GetAvailableSeats",
+    "GetSeat",
+    "GetReservation",
+    "ReserveSeats",
+    "ConfirmReservations",
+    "CancelReservations",
+    "ExtendReservation",
+    "Restock",
+    "HealthCheck",
+    "Check",
+    "Watch",
+    "ServerReflectionInfo",
+];
 
 fn operation(protocol: Protocol, method: &Method, path: &str, route: Option<&str>) -> String {
     match (protocol, route) {
         (Protocol::Http, Some(route)) if is_usual(method) => format!("{method} {route}"),
         (Protocol::Http, _) => UNKNOWN.to_owned(),
-        (Protocol::Grpc, _) => path.rsplit('/').next().unwrap_or(UNKNOWN).to_owned(),
+        (Protocol::Grpc, _) => {
+            let called = path.rsplit('/').next().unwrap_or(UNKNOWN);
+            let known = CALLS.into_iter().find(|call| *call == called);
+            known.unwrap_or(UNKNOWN).to_owned()
+        }
     }
 }
 

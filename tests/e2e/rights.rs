@@ -366,10 +366,12 @@ async fn what_needs_no_rights_calls_nobody() {
 fn every_subcommand_has_a_role_or_needs_none() {
     let with_rights =
         ["run", "bootstrap", "send", "seats", "stock", "reservation", "audit", "dlq", "storm"];
+    // Its calls are not recorded and its policy is not written yet: it is not deployed.
+    let undeployed = ["serve"];
     let without = ["dev", "check-config", "schema", "completions", "man", "health"];
     for command in Cli::command().get_subcommands() {
         let name = command.get_name();
-        let known = [&with_rights[..], &without].concat();
+        let known = [&with_rights[..], &without, &undeployed].concat();
         assert!(known.contains(&name), "{name}: add its role");
     }
     // Each command with subcommands is recorded with all of them.

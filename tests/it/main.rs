@@ -22,6 +22,7 @@ mod dlq;
 mod documents;
 mod manifests;
 mod monitoring;
+mod openapi;
 #[cfg(feature = "embedded")]
 mod producers;
 mod rights;

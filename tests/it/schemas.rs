@@ -90,7 +90,7 @@ pub fn valid_commands() -> BTreeMap<String, Value> {
     examples
 }
 
-fn valid_results() -> BTreeMap<String, Value> {
+pub fn valid_results() -> BTreeMap<String, Value> {
     let mut examples = files("examples/valid");
     examples.retain(|_, example| example["source"] == "/inventory-worker");
     examples

@@ -79,7 +79,7 @@ impl CallerRules {
         }
         let is_part = |subject: &String| format!("/callers/{subject}").parse::<Source>().is_ok();
         if !rules.keys().all(is_part) {
-            return Err("expected subjects without control characters, at most 500 bytes".into());
+            return Err("expected subjects without control characters, at most 503 bytes".into());
         }
         Ok(Self(rules))
     }

@@ -157,7 +157,7 @@ async fn a_token_for_another_time_service_or_issuer_is_refused_with_the_claim() 
     let key = SigningKey::ec("ec");
     let issuer = Issuer::new(&[&key]).await;
     let now = seconds();
-    let long_subject = "x".repeat(503);
+    let long_subject = "x".repeat(504);
     for (claims, expected) in [
         (claims_with("exp", json!(now - 60)), AuthError::Expired),
         (claims_without("exp"), AuthError::Expired),

@@ -136,6 +136,25 @@ async fn health_is_answered_whatever_the_load() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_gives_its_place_back() {
+    let (guard, _) = guard(Protocol::Http, 10, 10);
+    let router = Router::new().route("/commands", post(async |_: axum::body::Bytes| "done"));
+    let router = guard.protect(router);
+    let silent = futures::stream::pending::<Result<axum::body::Bytes, std::convert::Infallible>>();
+    let request = Request::builder().method("POST").uri("/commands");
+    let request = request.body(Body::from_stream(silent)).unwrap();
+    assert_eq!(router.oneshot(request).await.unwrap().status(), 408);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_does_not_exist_is_no_label() {
+    let (guard, recorder) = guard(Protocol::Grpc, 1, 10);
+    let router = guard.protect(Router::new().fallback(async || "never"));
+    send(&router, "POST", "/inventory.v1.InventoryService/Users-own-text").await;
+    assert_eq!(recorder.take(), ["commands +1", "commands -1", "grpc unknown 0"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn grpc_is_refused_with_a_status() {
     let (guard, recorder) = guard(Protocol::Grpc, 0, 1);
     let router = guard.protect(Router::new().fallback(async || "never"));

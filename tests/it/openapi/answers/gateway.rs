@@ -1,0 +1,90 @@
+//! A gateway on memory.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Extension, Router};
+use inventory_worker::{
+    adapters::{
+        memory::{MemoryQueue, MemoryStore, TokioClock},
+        system::Random,
+    },
+    client::{Client, ClientLimits, ClientPorts, OutcomePoller},
+    domain::{Changes, CommandKey, Outcome},
+    gateway::{
+        Caller, CommandParts, CommandSettings, Commands, Queries, QuerySettings, Scope, Scopes,
+        caller::Sources, http,
+    },
+    message::decode,
+    ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
+};
+
+pub const NOW: &str = "2026-11-29T12:00:00Z";
+
+/// The tables of a gateway, and its routes.
+pub struct Gateway {
+    pub store: Arc<MemoryStore>,
+    state: http::HttpState,
+}
+
+impl Gateway {
+    pub fn open() -> Self {
+        Self::with(QuerySettings::default())
+    }
+
+    pub fn with(queries: QuerySettings) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(NOW.parse().unwrap()));
+        let queue = Arc::new(MemoryQueue::new("commands.fifo", Arc::clone(&clock)));
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+        let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(1));
+        let ports = ClientPorts {
+            commands: queue.clone(),
+            restocks: queue,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        };
+        let limits = ClientLimits { in_flight: 100, deadline: Duration::from_secs(2) };
+        let parts = CommandParts {
+            client: Client::new(ports, limits),
+            outcomes: OutcomePoller::new(store.clone(), 100),
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            entropy,
+        };
+        let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
+        let commands = Arc::new(Commands::new(parts, settings));
+        let running = Arc::clone(&commands);
+        tokio::spawn(async move { running.run().await });
+        let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
+        Self { store, state: http::HttpState { commands, queries, clock } }
+    }
+
+    /// The routes for a caller with every right.
+    pub fn router(&self) -> Router {
+        self.router_of(Caller::local())
+    }
+
+    /// The routes for a caller with these scopes, and no source but its own.
+    pub fn router_with(&self, scopes: &[Scope]) -> Router {
+        let scopes: Scopes = scopes.iter().copied().collect();
+        let sources = Sources::Own { prefixes: Vec::new() };
+        self.router_of(Caller { subject: "shop".to_owned(), scopes, sources })
+    }
+
+    fn router_of(&self, caller: Caller) -> Router {
+        http::router(self.state.clone()).layer(Extension(caller))
+    }
+
+    /// Writes that a command was decided. The command may differ in its identity.
+    pub fn decide(&self, key: &CommandKey, event: &str, outcome: Outcome, changes: Changes) {
+        let command = decode(event).unwrap().command;
+        let record = LedgerRecord::Outcome {
+            digest: command.digest,
+            command_type: command.action.command_type(),
+            pool: command.pool,
+            outcome,
+            changes,
+            decided_at: NOW.parse().unwrap(),
+        };
+        self.store.insert([Record::Ledger(LedgerKey::Command(key.clone()), record)]);
+    }
+}
