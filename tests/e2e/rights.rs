@@ -249,7 +249,7 @@ async fn a_producer_is_granted_what_it_calls() {
 
 #[tokio::test]
 #[ignore = "needs the stack: make test"]
-async fn an_operator_is_granted_what_dlq_audit_and_send_call() {
+async fn an_operator_is_granted_what_dlq_audit_queries_and_send_call() {
     let mut world = with_both_queues().await;
     stock_and_miscount(&mut world).await;
 
@@ -268,6 +268,9 @@ async fn an_operator_is_granted_what_dlq_audit_and_send_call() {
     run(&["dlq", "list"], 0).await;
     run(&["dlq", "discard", "--all", "--yes"], 0).await;
     run(&["audit"], 1).await;
+    run(&["seats", &EVENT.to_string()], 0).await;
+    run(&["stock", &PoolId::Store(STORE.parse().unwrap()).to_string()], 0).await;
+    run(&["reservation", &uuid::Uuid::nil().to_string()], 1).await;
     // No worker runs: there is no outcome.
     let waiting = ["--wait", "1"];
     let reserve = ["send", "reserve", "--event", "42", "--user", "u-1", "--seat", "A-2"];
