@@ -12,7 +12,7 @@ mod event;
 mod group;
 mod lookup;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use uuid::Builder;
@@ -223,7 +223,8 @@ impl Commands {
     ) -> Result<Answer, CommandError> {
         let time = self.parts.clock.now();
         let CommandRequest { key, pool, action, wait, group, traceparent } = request;
-        let deadline = matches!(action, Action::Reserve(_)).then(|| deadline(time, wait));
+        let is_reserve = matches!(action, Action::Reserve(_)) && !injected_bug!(ForgetDeadline);
+        let deadline = is_reserve.then(|| deadline(time, wait));
         let outgoing = OutgoingCommand { key, time, deadline, pool, action, traceparent: None };
         let prepared = PreparedCommand::encode(&outgoing, None)
             .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
@@ -272,21 +273,30 @@ impl Commands {
         let queued = !matches!(command.action, Action::Restock(_));
         let pending = self.parts.outcomes.register(&command.key, command.digest, queued);
         let pending = pending.ok_or(CommandError::TooManyWaiting)?;
-        if let Some(recorded) = self.recorded(command).await? {
+        let posted_by = asked_at + wait.max(POST_TIMEOUT);
+        let unread = |_| Err(CommandError::Unreadable { key: command.key.clone() });
+        let recorded = timeout_at(posted_by, self.recorded(command)).await;
+        if let Some(recorded) = recorded.unwrap_or_else(unread)? {
             return Ok(recorded);
         }
         if matches!(command.action, Action::Reserve(_)) {
             self.admission.admit(self.parts.outcomes.oldest())?;
         }
-        let post =
-            timeout_at(asked_at + wait.max(POST_TIMEOUT), self.parts.client.post_again(prepared));
-        match post.await {
+        let post = timeout_at(posted_by, self.parts.client.post_again(prepared));
+        let mut awaited = pin!(timeout_at(asked_at + wait, pending.outcome()));
+        let posted = tokio::select! {
+            biased;
+            // The workers may be faster than the queue's answer.
+            Ok(outcome) = &mut awaited => return Ok(answer(command, outcome)),
+            posted = post => posted,
+        };
+        match posted {
             Ok(Ok(_)) => {}
             // Whether the queue has it is not known.
             Err(_) => return Ok(pending_answer(command)),
             Ok(Err(error)) => return Err(not_posted(&command.key, &error)),
         }
-        match timeout_at(asked_at + wait, pending.outcome()).await {
+        match awaited.await {
             Ok(outcome) => Ok(answer(command, outcome)),
             Err(_) => Ok(pending_answer(command)),
         }
@@ -349,7 +359,7 @@ pub fn reservation_of(action: &Action) -> Option<ReservationId> {
 /// Checks the caller's scope and the command's source. An expire is the sweeper's alone.
 fn check_rights(caller: &Caller, command: &Command) -> Result<(), CommandError> {
     let scope = match command.action {
-        Action::Expire(_) => {
+        Action::Expire(_) if !injected_bug!(PostExpire) => {
             let message =
                 format!("type: expected a command other than {}", CommandType::Expire.as_str());
             return Err(CommandError::Invalid(Rejection::new(
@@ -363,7 +373,7 @@ fn check_rights(caller: &Caller, command: &Command) -> Result<(), CommandError> 
     if !caller.scopes.has(scope) {
         return Err(CommandError::NoScope(scope));
     }
-    if !caller.may_use(&command.key.source) {
+    if !caller.may_use(&command.key.source) && !injected_bug!(TakeForeignSource) {
         return Err(CommandError::ForeignSource);
     }
     Ok(())

@@ -4,6 +4,7 @@
 mod commits;
 mod dead_letters;
 mod finish;
+mod gateways;
 mod message;
 mod results;
 mod sent;
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::{
-    checks::{Violation, changes::View, model::Model, oracle::Sent},
+    checks::{Violation, changes::View, gateway::Shown, model::Model, oracle::Sent},
     fault::Fault,
     profile::{Class, Profile, REDRIVE_AFTER},
     progress::UnaffectedMessages,
@@ -28,6 +29,7 @@ use inventory_worker::{
 };
 use message::TrackedMessage;
 
+pub(super) use gateways::Lacked;
 pub(super) use sent::Sending;
 
 /// The record of a history, and its checks.
@@ -49,6 +51,10 @@ pub(super) struct History {
     /// Attempts that are still counted, by message, with the incarnation that made each.
     attempts: BTreeMap<String, Vec<Incarnation>>,
     crashed: BTreeSet<Incarnation>,
+    /// When each outcome came into the ledger.
+    recorded: BTreeMap<CommandKey, Timestamp>,
+    /// What gateways showed.
+    shown: Shown,
     commits: u64,
     publications: usize,
     dead: u64,
@@ -86,6 +92,8 @@ impl History {
             view: View::default(),
             attempts: BTreeMap::new(),
             crashed: BTreeSet::new(),
+            recorded: BTreeMap::new(),
+            shown: Shown::default(),
             commits: 0,
             publications: 0,
             dead: 0,
@@ -191,6 +199,7 @@ impl History {
         self.by_id.clear();
         self.by_key.clear();
         self.sent.clear();
+        self.recorded.clear();
         self.results.clear();
         self.seen_bodies.clear();
     }
