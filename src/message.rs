@@ -1,6 +1,7 @@
 //! The wire format: CloudEvents in, CloudEvents out.
 //!
 //! ```text
+//! body ── split_batch ──► bodies  (a message may hold several commands)
 //! body ── decode ──► Command          (canonical text and its digest · reader: values and paths
 //!                                      · envelope · action)
 //! Outcome ── encode_result ──► Publication
@@ -20,6 +21,7 @@
 //!   JSON.
 
 mod action;
+mod batch;
 mod canonical;
 pub mod catalog;
 mod command;
@@ -33,6 +35,7 @@ mod rfc3339;
 mod room;
 mod trace;
 
+pub use batch::{BATCH_COMMANDS_MAX, is_batch, join_batch, split_batch};
 pub(crate) use command::to_json;
 pub use command::{OutgoingCommand, default_group, encode_command};
 pub use decode::{
