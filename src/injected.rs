@@ -36,6 +36,8 @@ macro_rules! bugs {
 }
 
 bugs! {
+    /// The message of a batch is deleted once its first command is done.
+    DeleteBatchEarly = "delete-batch-early",
     /// A seat is written regardless of its version.
     DropSeatCondition = "drop-seat-condition",
     /// A line is written regardless of its version.

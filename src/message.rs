@@ -31,6 +31,7 @@ mod digest;
 mod envelope;
 mod reader;
 mod result;
+mod result_batch;
 mod rfc3339;
 mod room;
 mod trace;
@@ -44,5 +45,6 @@ pub use decode::{
 pub use decode_result::{AnsweredCommand, DecodedResult, InvalidResult, decode_result};
 pub use envelope::COMMAND_TYPE_BYTES_MAX;
 pub use result::{RESULT_BYTES_MAX, RESULT_SOURCE, ResultMessage, encode_result, result_id};
+pub use result_batch::{BATCH_ATTRIBUTE, RESULT_BATCH_BYTES_MAX, batch_results};
 pub use room::{DECODING_FACTOR, held_bytes_max};
 pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};

@@ -41,7 +41,7 @@ use crate::{
 
 pub use events::{Event, NoopObserver, Observer};
 pub use lane::Deferral;
-pub use settings::{LockMode, Settings};
+pub use settings::{LockMode, ResultBatches, Settings};
 pub use shutdown::Shutdown;
 
 /// What every part of a worker uses.

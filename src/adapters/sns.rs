@@ -93,7 +93,9 @@ fn entry(at: usize, publication: &Publication) -> Result<PublishBatchRequestEntr
         .message_group_id(publication.group.as_str())
         .message_deduplication_id(publication.id.to_string());
     for (name, text) in &publication.attributes {
-        let value = MessageAttributeValue::builder().data_type("String").string_value(text);
+        let value = MessageAttributeValue::builder()
+            .data_type(publication.data_type(name))
+            .string_value(text);
         entry = entry.message_attributes(*name, value.build()?);
     }
     entry.build()

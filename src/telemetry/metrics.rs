@@ -31,6 +31,7 @@ pub struct Metrics {
     rejections: IntCounterVec,
     command_duration: HistogramVec,
     batch_size: Histogram,
+    commands_per_message: Histogram,
     commit_attempts: IntCounterVec,
     version_conflicts: IntCounter,
     lock_wait: Histogram,
@@ -126,9 +127,11 @@ impl Observer for Metrics {
             Event::InFlight(change) => self.messages_in_flight.add(*change),
             // Equals the messages in flight; only checkers use it.
             Event::LeasesHeld(_) => {}
-            Event::Batch { messages } => {
-                #[expect(clippy::cast_precision_loss, reason = "a batch is at most ten messages")]
-                self.batch_size.observe(*messages as f64);
+            Event::Batch { messages, commands } => {
+                #[expect(clippy::cast_precision_loss, reason = "a thousand at most")]
+                let (messages, commands) = (*messages as f64, *commands as f64);
+                self.batch_size.observe(messages);
+                self.commands_per_message.observe(commands / messages.max(1.0));
             }
             Event::Decided { replayed: true, .. } => self.replays.inc(),
             Event::Decided { command_type, outcome, replayed: false, took } => {

@@ -123,6 +123,19 @@ pub(super) async fn ledger_status(
     })
 }
 
+/// How many of the first commands have an outcome. None if the ledger cannot be read.
+pub(super) async fn decided_before(store: &dyn ReadStore, commands: &[&Command]) -> usize {
+    let key = |command: &&Command| LedgerKey::Command(command.key.clone());
+    let ledger = commands.iter().map(key).collect();
+    let wanted = LoadRequest { ledger, ..LoadRequest::default() };
+    let Ok(loaded) = store.load(&wanted).await else { return 0 };
+    let is_decided = |command: &&&Command| {
+        let found = loaded.ledger.get(&key(command));
+        matches!(found, Some(Some(LedgerRecord::Outcome { .. })))
+    };
+    commands.iter().take_while(is_decided).count()
+}
+
 /// Begins or resumes the restock and completes it.
 pub(super) async fn commit(
     context: &Arc<WorkerContext>,

@@ -29,6 +29,8 @@ pub enum Event<'a> {
     Batch {
         /// Number of messages.
         messages: usize,
+        /// Number of commands in them; one that cannot be read counts.
+        commands: usize,
     },
     /// A message has a durable outcome.
     Decided {

@@ -2,6 +2,7 @@
 
 mod batches;
 mod calls;
+mod command_batches;
 mod dead_letters;
 mod expirytime;
 mod failures;

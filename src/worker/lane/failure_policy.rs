@@ -8,7 +8,8 @@ use super::{
     super::{
         circuit_breaker::FailureScope, events::Event, failure::Failure, parsing::ParsedMessage,
     },
-    LaneContext, LeasedMessage,
+    LaneContext,
+    entry::{self, LeasedEntry},
     isolation::DEAD_LETTER_DELAY,
     redelivery_backoff::redelivery_backoff,
 };
@@ -37,9 +38,9 @@ fn growing(receive_count: u32, first: Duration, most: Duration) -> Duration {
 
 impl LaneContext {
     /// The one place that turns a failure into an action on the messages that are left.
-    pub(super) async fn handle_failure(&self, failure: Failure, left: &[LeasedMessage]) {
-        let head = left.first().map(|held| &held.delivery);
-        let parsed = left.first().map(LeasedMessage::parsed);
+    pub(super) async fn handle_failure(&self, failure: Failure, left: &[LeasedEntry]) {
+        let head = left.first().map(LeasedEntry::delivery);
+        let parsed = left.first().map(LeasedEntry::parsed);
         let group = head.map(|delivery| delivery.group.as_str());
         let command = parsed.and_then(ParsedMessage::key).map(display);
         let pool = parsed.and_then(ParsedMessage::pool).map(display);
@@ -83,7 +84,7 @@ impl LaneContext {
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
             Failure::Poison(what) => {
-                let message_id = head.map(|delivery| delivery.message_id.as_str());
+                let message_id = left.first().map(LeasedEntry::id);
                 warn!(
                     message_id,
                     receive_count, what, command, pool, trace_id, "a message could not be handled"
@@ -102,7 +103,7 @@ impl LaneContext {
         };
         let is_no_ones = matches!(failure, Failure::LeaseLost | Failure::Stopping);
         let delay = if is_no_ones { delay } else { delay.max(redelivery_backoff(receive_count)) };
-        self.note_released(failure.class(), left.len());
+        self.note_released(failure.class(), entry::messages(left).count());
         self.release(left, delay).await;
     }
 
@@ -112,14 +113,13 @@ impl LaneContext {
 
     /// Releases the messages still leased, in order: the first after the delay, which holds back
     /// its group, and the others at once.
-    pub(super) async fn release(&self, left: &[LeasedMessage], delay: Duration) {
-        let held: Vec<&LeasedMessage> = left.iter().filter(|held| held.lease.is_held()).collect();
+    pub(super) async fn release(&self, left: &[LeasedEntry], delay: Duration) {
+        let held = entry::messages(left).filter(|held| held.lease().is_held());
         let changes: Vec<(ReceiptHandle, Duration)> = held
-            .iter()
             .enumerate()
             .map(|(index, held)| {
                 let delay = if index == 0 { delay } else { Duration::ZERO };
-                (held.lease.receipt().clone(), delay)
+                (held.lease().receipt().clone(), delay)
             })
             .collect();
         for changes in changes.chunks(BATCH_ENTRIES_MAX) {

@@ -662,6 +662,14 @@ impl World {
         self.settle().await;
     }
 
+    /// Runs a worker until the queue is empty; counts the calls from here on.
+    pub async fn settle_keeping_record(&self) {
+        self.seen.begun.lock().unwrap().clear();
+        let running = self.start();
+        self.until_empty().await;
+        running.stop().await;
+    }
+
     /// Runs a worker until the queue is empty, and resets the counts.
     pub async fn settle(&self) {
         let running = self.start();
@@ -679,7 +687,12 @@ impl World {
     /// The results so far, in order, without those of set-up such as [`World::with_seats`].
     pub fn results(&self) -> Vec<Value> {
         let published = self.topic.published();
-        published.iter().map(|result| serde_json::from_str(&result.body).unwrap()).collect()
+        let values = published.iter().map(|result| serde_json::from_str(&result.body).unwrap());
+        let each = values.flat_map(|value| match value {
+            Value::Array(results) => results,
+            result => vec![result],
+        });
+        each.collect()
     }
 
     /// A metric of all workers so far, by its name and labels as at `/metrics`.
