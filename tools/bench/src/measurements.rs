@@ -1,5 +1,6 @@
 //! The rows, grouped by how they are measured.
 
+mod batched;
 mod calls;
 mod cpu;
 mod innocents;
@@ -23,7 +24,7 @@ pub(super) struct Part {
 }
 
 /// Every row, in the order of the targets.
-pub(super) static ALL: [Part; 10] = [
+pub(super) static ALL: [Part; 11] = [
     Part {
         rows: &["hot_group", "hot_group_vs_one_by_one", "hot_group_vs_recipe", "section_groups_16"],
         measure: throughput::measure,
@@ -40,6 +41,15 @@ pub(super) static ALL: [Part; 10] = [
     Part { rows: &["memory"], measure: memory::measure },
     Part { rows: &["memory_hostile"], measure: memory::measure_hostile },
     Part { rows: &["innocents_p99"], measure: innocents::measure },
+    Part {
+        rows: &[
+            "hot_group_batched",
+            "hot_line_batched",
+            "hot_line_batched_ratio",
+            "write_units_batched",
+        ],
+        measure: batched::measure,
+    },
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -12,7 +12,7 @@ use inventory_worker::{
 };
 use serde_json::Value;
 
-const ROWS: [&str; 17] = [
+const ROWS: [&str; 21] = [
     "hot_group",
     "hot_group_vs_one_by_one",
     "hot_group_vs_recipe",
@@ -30,6 +30,10 @@ const ROWS: [&str; 17] = [
     "memory",
     "memory_hostile",
     "innocents_p99",
+    "hot_group_batched",
+    "hot_line_batched",
+    "hot_line_batched_ratio",
+    "write_units_batched",
 ];
 
 /// Rows whose targets need not be met here.
