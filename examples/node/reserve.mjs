@@ -66,7 +66,10 @@ async function subscribe() {
       Endpoint: Attributes.QueueArn,
       Attributes: {
         RawMessageDelivery: "true", // the body is the result itself, not SNS's envelope
-        FilterPolicy: JSON.stringify({ command_source: [SOURCE] }),
+        // The answers to this service's commands, and the ends of its holds, whoever ends them.
+        FilterPolicy: JSON.stringify({
+          $or: [{ command_source: [SOURCE] }, { reservation_source: [SOURCE] }],
+        }),
       },
     }),
   );

@@ -40,7 +40,8 @@ def subscribe():
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={
         "RawMessageDelivery": "true",  # the body is the result itself, not SNS's envelope
-        "FilterPolicy": json.dumps({"command_source": [SOURCE]}),
+        # The answers to this service's commands, and the ends of its holds, whoever ends them.
+        "FilterPolicy": json.dumps({"$or": [{"command_source": [SOURCE]}, {"reservation_source": [SOURCE]}]}),
     })
     return url
 

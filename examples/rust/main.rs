@@ -64,6 +64,10 @@ impl Aws {
         }]});
         let set = self.sqs.set_queue_attributes().queue_url(&url);
         set.attributes(QueueAttributeName::Policy, policy.to_string()).send().await?;
+        // The answers to this service's commands, and the ends of its holds, whoever ends them.
+        let filter = json!({ "$or": [
+            { "command_source": [SOURCE] }, { "reservation_source": [SOURCE] },
+        ]});
         self.sns
             .subscribe()
             .topic_arn(topic)
@@ -71,7 +75,7 @@ impl Aws {
             .endpoint(arn)
             // The body is the result itself, not SNS's envelope.
             .attributes("RawMessageDelivery", "true")
-            .attributes("FilterPolicy", json!({ "command_source": [SOURCE] }).to_string())
+            .attributes("FilterPolicy", filter.to_string())
             .send()
             .await?;
         Ok(url)
