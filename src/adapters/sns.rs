@@ -73,6 +73,21 @@ impl SnsTopic {
         }
     }
 
+    /// Whether the topic is there: what [`SnsTopic::connect`] does not ask where it is given an ARN.
+    ///
+    /// # Errors
+    ///
+    /// The service does not answer, or may not be asked.
+    pub async fn exists(&self) -> Result<bool, PortError> {
+        match self.client.get_topic_attributes().topic_arn(&self.arn).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found_exception()) => {
+                Ok(false)
+            }
+            Err(error) => Err(port_error(&format!("GetTopicAttributes of {}", self.arn), &error)),
+        }
+    }
+
     /// The topic's name.
     #[must_use]
     pub fn name(&self) -> &str {

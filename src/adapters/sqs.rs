@@ -275,7 +275,7 @@ impl Queue for SqsQueue {
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {
-        let doing = self.doing("GetQueueAttributes");
+        let doing = format!("GetQueueAttributes on {}", self.url);
         let output = self
             .client
             .get_queue_attributes()

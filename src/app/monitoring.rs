@@ -14,7 +14,7 @@ use crate::{
     adapters::system::SystemClock,
     admin::{Admin, AdminServer},
     config::MonitoringConfig,
-    ports::{PortError, Queue, ReadStore},
+    ports::{CommitStore, PortError, Queue, ReadStore},
     telemetry::{Metrics, Readiness, Traces, emf},
 };
 
@@ -25,8 +25,15 @@ const TRACES_FLUSH: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 /// The interval of readiness checks.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
-/// The parts that [`probe`] checks.
-const PARTS: [&str; 2] = ["queues", "store"];
+/// The interval of checks whether the tables may be written, once they may: each costs a few write
+/// units.
+const PROBE_WRITES_EVERY: Duration = Duration::from_secs(60);
+
+/// The parts that [`probe`] checks: all that a process needs that only reads tables.
+pub const READER_PARTS: [&str; 2] = ["queues", "store"];
+
+/// The parts of a worker: also that the tables may be written, which [`probe_writes`] checks.
+pub const WORKER_PARTS: [&str; 3] = ["queues", "store", "writes"];
 
 /// The admin port, answering, and what feeds it.
 pub struct Monitoring {
@@ -42,15 +49,15 @@ pub struct Monitoring {
 }
 
 impl Monitoring {
-    /// Answers at the admin port from now on. Not ready until queues and store answer.
+    /// Answers at the admin port from now on. Not ready until each of these parts is.
     ///
     /// # Errors
     ///
     /// The admin port is in use, or the exporter of traces cannot be made.
-    pub async fn start(config: &MonitoringConfig) -> anyhow::Result<Self> {
+    pub async fn start(config: &MonitoringConfig, parts: &[&str]) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let traces = Traces::start(&config.traces)?.map(Arc::new);
-        let readiness = Readiness::of(PARTS);
+        let readiness = Readiness::of(parts.iter().copied()).reported_to(&metrics);
         let admin = Admin {
             metrics: Arc::clone(&metrics),
             readiness: readiness.clone(),
@@ -95,7 +102,6 @@ pub async fn probe(queues: Vec<Arc<dyn Queue>>, store: Arc<dyn ReadStore>, readi
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let reported = |answer: Result<(), PortError>| answer.map_err(|error| error.to_string());
         readiness.set("store", reported(store.ping().await));
         let mut answer = Ok(());
         for queue in &queues {
@@ -105,5 +111,56 @@ pub async fn probe(queues: Vec<Arc<dyn Queue>>, store: Arc<dyn ReadStore>, readi
             }
         }
         readiness.set("queues", reported(answer));
+    }
+}
+
+/// Checks periodically whether the tables may be written, for as long as it is polled.
+pub async fn probe_writes(store: Arc<dyn CommitStore>, readiness: Readiness) {
+    loop {
+        let answer = store.check_writes().await;
+        let pause = if answer.is_ok() { PROBE_WRITES_EVERY } else { PROBE_EVERY };
+        readiness.set("writes", reported(answer));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn reported(answer: Result<(), PortError>) -> Result<(), String> {
+    answer.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ports::{CommitError, Consumed, Transaction};
+
+    /// Tables that a role may read and not write.
+    struct ReadOnly;
+
+    #[async_trait]
+    impl CommitStore for ReadOnly {
+        async fn commit(&self, _: &Transaction, _: Uuid) -> Result<Consumed, CommitError> {
+            Ok(self.check_writes().await.map(|()| Consumed::default())?)
+        }
+
+        async fn check_writes(&self) -> Result<(), PortError> {
+            Err(PortError::Refused("TransactWriteItems: AccessDeniedException".to_owned()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_may_not_write_is_not_ready() {
+        let readiness = Readiness::of(WORKER_PARTS);
+        for part in READER_PARTS {
+            readiness.set(part, Ok(()));
+        }
+        let probing = probe_writes(Arc::new(ReadOnly), readiness.clone());
+        tokio::time::timeout(Duration::from_secs(60), probing).await.unwrap_err();
+        let report = readiness.report();
+        assert!(!report.is_ready());
+        let reason = report.parts["writes"].as_ref().unwrap_err();
+        assert!(reason.contains("AccessDeniedException"), "{reason}");
     }
 }

@@ -39,7 +39,7 @@ impl Service {
         connect: impl Future<Output = anyhow::Result<Backends>>,
         mut signals: StopSignals,
     ) -> anyhow::Result<()> {
-        let monitoring = Monitoring::start(&self.monitoring).await?;
+        let monitoring = Monitoring::start(&self.monitoring, &monitoring::WORKER_PARTS).await?;
         let connected = tokio::select! {
             biased;
             _ = signals.next() => None,
@@ -70,6 +70,7 @@ impl Service {
         let mut probing = JoinSet::new();
         let queues = backends.sources.iter().map(|source| Arc::clone(&source.queue)).collect();
         probing.spawn(monitoring::probe(queues, backends.store.clone(), readiness.clone()));
+        probing.spawn(monitoring::probe_writes(backends.store.clone(), readiness.clone()));
         let grace = self.worker.grace;
         let mut group = WorkerGroup::start(backends, self.worker, self.sweeper, &observer);
         tokio::select! {

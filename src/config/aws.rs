@@ -177,6 +177,20 @@ pub struct AwsConfig {
     pub topic: TopicRef,
     /// The tables, all different.
     pub tables: TableNames,
+    /// `AWS_ENDPOINT_URL` and those of each service, as far as they are set.
+    pub endpoints: Endpoints,
+}
+
+/// Where the environment says that services are, for logs and errors; `None` is AWS, or what a
+/// profile says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// SQS.
+    pub sqs: Option<String>,
+    /// SNS.
+    pub sns: Option<String>,
+    /// DynamoDB.
+    pub dynamodb: Option<String>,
 }
 
 impl Section for AwsConfig {
@@ -198,7 +212,8 @@ impl Section for AwsConfig {
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
-        let config = Self {
+        let mut config = Self {
+            endpoints: Endpoints::default(),
             queues: reader.value(&QUEUES, Vec::new(), queues),
             expiries: reader.value(&EXPIRIES, QueueRef(String::new()), expiries),
             topic: reader.value(&TOPIC, TopicRef(String::new()), str::parse),
@@ -210,12 +225,19 @@ impl Section for AwsConfig {
             },
         };
         reader.optional(&REGION, region);
-        for endpoint in [&ENDPOINT, &ENDPOINT_SQS, &ENDPOINT_SNS, &ENDPOINT_DYNAMODB] {
-            reader.optional(endpoint, |text| match parse::is_plain_url(text) {
-                true => Ok(()),
+        let mut endpoint = |setting| {
+            reader.optional(setting, |text| match parse::is_plain_url(text) {
+                true => Ok(text.to_owned()),
                 false => Err("an http:// or https:// URL without user and password".to_owned()),
-            });
-        }
+            })
+        };
+        let every = endpoint(&ENDPOINT);
+        let mut one = |setting| endpoint(setting).or_else(|| every.clone());
+        config.endpoints = Endpoints {
+            sqs: one(&ENDPOINT_SQS),
+            sns: one(&ENDPOINT_SNS),
+            dynamodb: one(&ENDPOINT_DYNAMODB),
+        };
         let TableNames { seats, stock, reservations, ledger } = &config.tables;
         let distinct: BTreeSet<&String> = [seats, stock, reservations, ledger].into();
         reader.relation(

@@ -4,7 +4,10 @@
 //! message. Metrics with such labels exist from the start, at 0, so that the first rejection is an
 //! increase and not a new series.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use prometheus::{
     Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -31,6 +34,7 @@ pub struct Metrics {
     rejections: IntCounterVec,
     command_duration: HistogramVec,
     batch_size: Histogram,
+    load_attempts: IntCounterVec,
     commit_attempts: IntCounterVec,
     version_conflicts: IntCounter,
     lock_wait: Histogram,
@@ -40,6 +44,7 @@ pub struct Metrics {
     lease_lost: IntCounter,
     dead_lettered: IntCounterVec,
     released: IntCounterVec,
+    publish_attempts: IntCounterVec,
     publish_duration: Histogram,
     replays: IntCounter,
     sweeper_lag: Histogram,
@@ -47,6 +52,9 @@ pub struct Metrics {
     expirations_deferred: IntCounterVec,
     holds_stuck: IntGauge,
     receive_paused: Counter,
+    /// Until when [`Self::receive_paused`] has counted.
+    paused_until: Mutex<Option<Instant>>,
+    ready: IntGaugeVec,
     lines_oversold: IntCounter,
     lines_recovered: IntCounter,
     dynamodb_capacity_units: CounterVec,
@@ -69,6 +77,22 @@ impl Metrics {
     /// The metrics' current values.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
+    }
+
+    /// 1 where a part is ready, 0 where it is not, by its name.
+    pub(super) fn readiness(&self) -> IntGaugeVec {
+        self.ready.clone()
+    }
+
+    /// Counts a time in which nothing was received. Several calls hang, and several breakers pause,
+    /// at the same time: each moment counts once.
+    fn paused(&self, from: Instant, to: Instant) {
+        let mut until = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = until.map_or(from, |until| until.max(from));
+        if from < to {
+            self.receive_paused.inc_by((to - from).as_secs_f64());
+            *until = Some(to);
+        }
     }
 
     fn decided(&self, command: Option<CommandType>, outcome: &Outcome, took: Duration) {
@@ -134,6 +158,10 @@ impl Observer for Metrics {
             Event::Decided { command_type, outcome, replayed: false, took } => {
                 self.decided(*command_type, outcome, *took);
             }
+            Event::Load { is_loaded } => {
+                let word = if *is_loaded { "loaded" } else { "failed" };
+                self.load_attempts.with_label_values(&[word]).inc();
+            }
             Event::Commit(result) => self.commit(result),
             Event::LockWaited(waited) => self.lock_wait.observe(waited.as_secs_f64()),
             Event::LockFallback => self.lock_fallbacks.inc(),
@@ -145,8 +173,21 @@ impl Observer for Metrics {
                 let messages = u64::try_from(*messages).unwrap_or(u64::MAX);
                 self.released.with_label_values(&[*reason]).inc_by(messages);
             }
-            Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
-            Event::Paused(pause) => self.receive_paused.inc_by(pause.as_secs_f64()),
+            Event::Published { took } => {
+                self.publish_attempts.with_label_values(&["published"]).inc();
+                self.publish_duration.observe(took.as_secs_f64());
+            }
+            Event::PublishFailed => {
+                self.publish_attempts.with_label_values(&["failed"]).inc();
+            }
+            Event::Paused(pause) => {
+                let now = Instant::now();
+                self.paused(now, now + *pause);
+            }
+            Event::CallFailed { took } => {
+                let now = Instant::now();
+                self.paused(now.checked_sub(*took).unwrap_or(now), now);
+            }
             Event::Oversold(crossed) => self.oversold(*crossed),
             Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),
             Event::ExpiriesPosted(holds) => self.expired.inc_by(*holds as u64),

@@ -223,7 +223,8 @@ struct Plan {
 async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
     check_leases(context, batch)?;
     let span = trace::step(trace::Step::Load);
-    let (mut state, mut ledger) = loading::load(&*context.store, batch).await?;
+    let loaded = loading::load(&*context.store, batch).await;
+    let (mut state, mut ledger) = context.note_load(loaded)?;
     drop(span);
     let limits = &context.settings.limits;
     let now = context.clock.now();

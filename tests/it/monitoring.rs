@@ -10,7 +10,7 @@ use inventory_worker::{
         limits::Lane,
         observer::{AnsweredRequest, Protocol, RequestObserver as _},
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Readiness},
     worker::{Event, Observer as _},
 };
 use serde_json::Value;
@@ -49,6 +49,7 @@ const DEPLOYED: [(&str, &str, &str); 2] = [
 /// Series at `/metrics`, with their labels: a histogram's three under their own names.
 fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::new().unwrap();
+    let _shown = Readiness::of(["queues"]).reported_to(&metrics);
     let oldest_age = Duration::from_secs(3);
     metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
     metrics.in_flight(Lane::Commands, 1);

@@ -53,7 +53,9 @@ impl DynamoStore {
                 .set_exclusive_start_key(start)
                 .send()
                 .await
-                .map_err(|error| errors::port("Query expiry-index", &error))?;
+                .map_err(|error| {
+                    errors::port(&self.doing("Query expiry-index", &[Table::Reservations]), &error)
+                })?;
             for item in output.items() {
                 match read_expired(item) {
                     Ok(hold) => page.holds.push(hold),
@@ -88,7 +90,7 @@ impl DynamoStore {
             .set_exclusive_start_key(start_key(table, from)?)
             .send()
             .await
-            .map_err(|error| errors::port("Scan", &error))?;
+            .map_err(|error| errors::port(&self.doing("Scan", &[table]), &error))?;
         self.page(table, output.items(), next_start(output.last_evaluated_key.clone()))
     }
 

@@ -49,7 +49,7 @@ impl Session<'_> {
     ) -> anyhow::Result<ExitCode> {
         let embedded = Embedded::start(self.data.as_deref()).await?;
         let metrics = Arc::new(Metrics::new()?);
-        let readiness = Readiness::of(["worker"]);
+        let readiness = Readiness::of(["worker"]).reported_to(&metrics);
         let admin = self.admin(&embedded, &metrics, &readiness).await?;
         let gateway = self.gateway(&embedded, &metrics).await?;
         let observer: Arc<dyn Observer> = metrics;

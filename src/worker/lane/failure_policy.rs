@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{field::display, info, warn};
 
 use super::{
@@ -36,8 +37,14 @@ fn growing(receive_count: u32, first: Duration, most: Duration) -> Duration {
 }
 
 impl LaneContext {
-    /// The one place that turns a failure into an action on the messages that are left.
-    pub(super) async fn handle_failure(&self, failure: Failure, left: &[LeasedMessage]) {
+    /// The one place that turns a failure into an action on the messages that are left. The work
+    /// that failed began at `begun`.
+    pub(super) async fn handle_failure(
+        &self,
+        failure: Failure,
+        left: &[LeasedMessage],
+        begun: Instant,
+    ) {
         let head = left.first().map(|held| &held.delivery);
         let parsed = left.first().map(LeasedMessage::parsed);
         let group = head.map(|delivery| delivery.group.as_str());
@@ -49,7 +56,11 @@ impl LaneContext {
             Failure::Unavailable(what) | Failure::Throttled(what) => {
                 let of_pool = parsed.and_then(ParsedMessage::pool);
                 of_pool.inspect(|pool| self.troubled.failed_now(pool));
-                match (self.breaker.record_failure(what, of_pool), &failure) {
+                let scope = self.breaker.record_failure(what, of_pool);
+                if scope == FailureScope::All {
+                    self.context.observer.observe(&Event::CallFailed { took: begun.elapsed() });
+                }
+                match (scope, &failure) {
                     // The breaker's pause delays it already.
                     (FailureScope::All, Failure::Unavailable(_)) => Duration::ZERO,
                     _ => {
