@@ -140,8 +140,9 @@ pub async fn execute(
     arguments: impl IntoIterator<Item = OsString>,
     context: &CliContext,
 ) -> ExitCode {
-    match parse::<Cli>(arguments, context) {
-        Ok(cli) => conclude(dispatch(cli.command, context).await, context),
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match parse::<Cli>(arguments.iter().cloned(), context) {
+        Ok(cli) => conclude(dispatch(cli.command, &arguments, context).await, context),
         Err(code) => code,
     }
 }
@@ -184,13 +185,17 @@ pub fn conclude(result: anyhow::Result<ExitCode>, context: &CliContext) -> ExitC
     }
 }
 
-async fn dispatch(command: Command, context: &CliContext) -> anyhow::Result<ExitCode> {
+async fn dispatch(
+    command: Command,
+    arguments: &[OsString],
+    context: &CliContext,
+) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(*args, context).await,
         Command::Serve(args) => serve::run(*args, context).await,
         Command::Dev(args) => dev::run(*args, context).await,
         Command::Bootstrap(args) => bootstrap::run(*args, context).await,
-        Command::Send(args) => send::run(*args, context).await,
+        Command::Send(args) => send::run(*args, arguments, context).await,
         Command::Storm(args) => storm::run(*args, context).await,
         Command::Seats(args) => seats::run(*args, context).await,
         Command::Stock(args) => stock::run(*args, context).await,
