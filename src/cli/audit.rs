@@ -16,7 +16,7 @@ use crate::{
 
 /// Arguments of `audit`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct AuditArgs {
     /// Whether to print JSON.
     #[command(flatten)]

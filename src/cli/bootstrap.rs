@@ -22,7 +22,7 @@ module, k8s/aws. With the topic's ARN in place of its name it need not list all 
 
 /// Arguments of `bootstrap`.
 #[derive(Args)]
-#[command(after_help = format!("{AFTER}\n\n{AWS_VARIABLES}"))]
+#[command(after_help = AFTER, after_long_help = format!("{AFTER}\n\n{AWS_VARIABLES}"))]
 pub struct BootstrapArgs {
     /// Tables without KMS, backups and protection against deletion, for emulators and tests
     #[arg(long, env = "INVENTORY_MINIMAL_TABLES", hide_env_values = true, value_parser = FalseyValueParser::new())]

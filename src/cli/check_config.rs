@@ -11,7 +11,7 @@ use crate::{
 
 /// Arguments of `check-config`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct CheckConfigArgs {
     /// Whether to print JSON.
     #[command(flatten)]

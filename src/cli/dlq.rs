@@ -75,7 +75,7 @@ pub struct WhereArgs {
 
 /// Arguments of `dlq list`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ListArgs {
     /// Only what is dead for this reason
     #[arg(long, value_name = "REASON", value_parser = reasons())]
@@ -87,7 +87,7 @@ pub struct ListArgs {
 
 /// Arguments of `dlq show`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ShowArgs {
     /// Their ids, as `dlq list` has them
     #[arg(value_name = "ID", required = true)]
@@ -99,7 +99,7 @@ pub struct ShowArgs {
 
 /// Arguments of `dlq redrive`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
 pub struct RedriveArgs {
     /// Their ids, as `dlq list` has them
     #[arg(value_name = "ID")]
@@ -117,7 +117,7 @@ pub struct RedriveArgs {
 
 /// Arguments of `dlq discard`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
 pub struct DiscardArgs {
     /// Their ids, as `dlq list` has them
     #[arg(value_name = "ID")]

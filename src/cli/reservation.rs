@@ -17,7 +17,7 @@ use crate::{
 
 /// Arguments of `reservation`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ReservationArgs {
     /// The reservation's id, a UUID
     #[arg(value_name = "ID")]

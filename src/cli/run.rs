@@ -10,7 +10,7 @@ use crate::{
 
 /// Arguments of `run`.
 #[derive(Args)]
-#[command(after_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
+#[command(after_long_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
 pub struct RunArgs {
     /// Leave expired holds to other workers
     #[arg(long, env = "INVENTORY_NO_SWEEPER", hide_env_values = true, value_parser = FalseyValueParser::new())]

@@ -25,7 +25,7 @@ use crate::{
 
 /// Arguments of `seats`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct SeatsArgs {
     /// The event's id
     #[arg(value_name = "EVENT", value_parser = value_parser!(u64).range(..=EVENT_ID_MAX))]

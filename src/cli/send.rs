@@ -1,5 +1,6 @@
 //! `send`: post a command, or a file of them.
 
+mod again;
 mod command_builder;
 mod post;
 
@@ -25,10 +26,20 @@ use crate::{
     message,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  inventory-worker send restock --event 42 --seat A-1,A-2 --section stalls --price 49.50 --wait
+  inventory-worker send reserve --event 42 --user u-1 --seat A-1,A-2 --wait
+  inventory-worker send confirm --event 42 --reservation UUID --booking b-1 --wait
+  inventory-worker send restock --store berlin --line oat-milk=20,tea=5 --mode set
+  inventory-worker send --file commands.jsonl --wait 60";
+
 /// Arguments of `send`.
 #[derive(Args)]
 #[command(
-    after_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"),
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"),
+    arg_required_else_help = true,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]
@@ -130,7 +141,7 @@ impl AddressArgs {
 
 /// Arguments of `send reserve`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
 pub struct ReserveArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -141,8 +152,9 @@ pub struct ReserveArgs {
     /// A seat to hold; repeatable, or comma-separated
     #[arg(long = "seat", value_name = "SEAT", value_delimiter = ',')]
     seats: Vec<SeatNumber>,
-    /// A line to hold, as SKU=QUANTITY; repeatable
-    #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    /// A line to hold, as SKU=QUANTITY; repeatable, or comma-separated. A SKU with a
+    /// comma goes in a --file
+    #[arg(long = "line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_hold)]
     lines: Vec<OrderLine>,
     /// How long, seconds [default: 600]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_SECONDS_MAX)))]
@@ -157,7 +169,7 @@ pub struct ReserveArgs {
 
 /// Arguments of `send extend`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ExtendArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -178,7 +190,7 @@ pub struct ExtendArgs {
 
 /// Arguments of `send modify`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["add_seats", "add_lines", "remove_seats", "remove_lines"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["add_seats", "add_lines", "remove_seats", "remove_lines"]))]
 pub struct ModifyArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -189,14 +201,16 @@ pub struct ModifyArgs {
     /// A seat to add; repeatable, or comma-separated
     #[arg(long = "add-seat", value_name = "SEAT", value_delimiter = ',')]
     add_seats: Vec<SeatNumber>,
-    /// A line to add, as SKU=QUANTITY; repeatable
-    #[arg(long = "add-line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    /// A line to add, as SKU=QUANTITY; repeatable, or comma-separated. A SKU with a
+    /// comma goes in a --file
+    #[arg(long = "add-line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_hold)]
     add_lines: Vec<OrderLine>,
     /// A seat to release; repeatable, or comma-separated
     #[arg(long = "remove-seat", value_name = "SEAT", value_delimiter = ',')]
     remove_seats: Vec<SeatNumber>,
-    /// A line to release, as SKU=QUANTITY; repeatable
-    #[arg(long = "remove-line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    /// A line to release, as SKU=QUANTITY; repeatable, or comma-separated. A SKU with a
+    /// comma goes in a --file
+    #[arg(long = "remove-line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_hold)]
     remove_lines: Vec<OrderLine>,
     /// The owner, to be checked
     #[arg(long = "user", value_name = "USER_ID")]
@@ -208,7 +222,7 @@ pub struct ModifyArgs {
 
 /// Arguments of `send fulfil`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct FulfilArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -226,7 +240,7 @@ pub struct FulfilArgs {
 
 /// Arguments of `send confirm`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ConfirmArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -253,7 +267,7 @@ pub struct ConfirmArgs {
 
 /// Arguments of `send cancel`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct CancelArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -280,7 +294,7 @@ pub struct CancelArgs {
 
 /// Arguments of `send restock`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
 pub struct RestockArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -304,8 +318,9 @@ pub struct RestockArgs {
     #[arg(long, requires = "seats")]
     status: Option<StatusArg>,
     /// A line, as SKU=QUANTITY, or SKU=QUANTITY@VERSION to be applied only if the line is at that
-    /// version (0: the SKU must not exist); repeatable
-    #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_stock, requires = "mode")]
+    /// version (0: the SKU must not exist); repeatable, or comma-separated. A SKU with a comma goes in
+    /// a --file
+    #[arg(long = "line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_stock, requires = "mode")]
     lines: Vec<LineChange>,
     /// Whether on hand becomes the quantity, or the quantity, possibly negative, is added to it
     #[arg(long, requires = "lines")]

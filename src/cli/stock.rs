@@ -25,7 +25,7 @@ use crate::{
 
 /// Arguments of `stock`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct StockArgs {
     /// The pool: store#ID or event#ID
     #[arg(value_name = "POOL")]

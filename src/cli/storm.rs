@@ -37,7 +37,8 @@ own, by their names; the tables keep them: do not storm a deployment that people
 /// Arguments of `storm`.
 #[derive(Args)]
 #[command(
-    after_help = format!("{AFTER}\n\n{AWS_VARIABLES}"),
+    after_help = AFTER,
+    after_long_help = format!("{AFTER}\n\n{AWS_VARIABLES}"),
     group = ArgGroup::new("on_sale").multiple(true)
 )]
 pub struct StormArgs {

@@ -268,6 +268,66 @@ async fn help_goes_to_stdout_and_names_every_variable_default_and_unit() {
 }
 
 #[tokio::test]
+async fn short_help_has_the_few_settings_that_most_set_and_long_help_all() {
+    for (subcommand, lines_max) in
+        [("run", 25), ("serve", 25), ("send", 35), ("dlq list", 25), ("audit", 20)]
+    {
+        let words: Vec<&str> = subcommand.split(' ').collect();
+        let short = run(&[&words[..], &["-h"]].concat()).await.out;
+        let long = run(&[&words[..], &["--help"]].concat()).await.out;
+        let lines = short.lines().count();
+        assert!(lines <= lines_max, "{subcommand}: {lines} lines\n{short}");
+        assert!(short.contains("see more with '--help'"), "{short}");
+        assert!(short.contains("INVENTORY_QUEUES"), "{short}");
+        assert!(!short.contains("DYNAMODB_TABLE_SEATS"), "{short}");
+        assert!(long.contains("DYNAMODB_TABLE_SEATS"), "{long}");
+    }
+}
+
+#[tokio::test]
+async fn send_alone_lists_what_can_be_sent_and_its_help_has_examples() {
+    let bare = run(&["send"]).await.errors;
+    for word in ["reserve", "extend", "modify", "confirm", "fulfil", "cancel", "restock", "--file"]
+    {
+        assert!(bare.contains(word), "{word}: {bare}");
+    }
+    for help in ["-h", "--help"] {
+        let shown = run(&["send", help]).await.out;
+        let examples = shown.lines().filter(|line| line.starts_with("  inventory-worker send "));
+        let mut count = 0;
+        for line in examples {
+            let line = line.replace("UUID", "00000000-0000-0000-0000-000000000000");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert!(parsed.is_ok(), "{line}");
+            count += 1;
+        }
+        assert!(count >= 5, "{help}: {shown}");
+    }
+}
+
+#[test]
+fn lines_are_separated_by_commas_as_seats_are() {
+    let reserve = ["reserve", "--store", "s", "--user", "u", "--line", "a=1,b=2", "--line", "c=3"];
+    let Action::Reserve(reserve) =
+        send_command(&reserve).unwrap().action(ReservationId(uuid::Uuid::nil()))
+    else {
+        panic!("no reserve")
+    };
+    let lines: Vec<_> =
+        reserve.lines.iter().map(|line| (line.sku.to_string(), line.quantity)).collect();
+    assert_eq!(lines, [("a".to_owned(), 1), ("b".to_owned(), 2), ("c".to_owned(), 3)]);
+    let restock = ["restock", "--store", "s", "--mode", "add", "--line", "a=-1,b=2@7"];
+    let Action::Restock(restock) =
+        send_command(&restock).unwrap().action(ReservationId(uuid::Uuid::nil()))
+    else {
+        panic!("no restock")
+    };
+    let lines: Vec<_> =
+        restock.lines.iter().map(|line| (line.quantity, line.expected_version)).collect();
+    assert_eq!(lines, [(-1, None), (2, Some(7))]);
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_exits_with_64_and_says_everything() {
     let variables = [
         ("INVENTORY_POLLERS", "0".to_owned()),

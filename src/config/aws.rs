@@ -18,7 +18,8 @@ pub(super) static QUEUES: Setting = Setting::new(
     "QUEUES",
     "Command queues: names or URLs, comma-separated",
 )
-.or(naming::QUEUES);
+.or(naming::QUEUES)
+.common();
 
 static EXPIRIES: Setting = Setting::new(
     NAMES,
@@ -37,7 +38,8 @@ static TOPIC: Setting = Setting::new(
     "TOPIC",
     "The topic of results: a name or an ARN",
 )
-.or(naming::RESULTS_TOPIC);
+.or(naming::RESULTS_TOPIC)
+.common();
 
 static SEATS: Setting =
     Setting::new(NAMES, "table-seats", "DYNAMODB_TABLE_SEATS", "TABLE", "The table of seats")

@@ -11,7 +11,8 @@ static REDIS_URL: Setting = Setting::new(
     "redis:// or rediss://; several, comma-separated, are nodes of one cluster. Unset: no locks. \
      Prefer the variable for a URL with a password: a command line can be read by others",
 )
-.masked(shown);
+.masked(shown)
+.common();
 
 /// As the adapter shows it, without user and password.
 fn shown(text: &str) -> String {
