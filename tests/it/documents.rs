@@ -250,7 +250,7 @@ fn excerpts(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 #[test]
 fn every_excerpt_of_an_example_is_in_the_example() {
     let mut count = 0;
-    for document in ["README.md", "docs/integration.md"] {
+    for document in ["README.md", "docs/integration.md", "docs/RESERVATIONS.md"] {
         let text = fs::read_to_string(repository().join(document)).unwrap();
         for (path, excerpt) in excerpts(&text) {
             let example = fs::read_to_string(repository().join(path)).unwrap();
@@ -261,7 +261,7 @@ fn every_excerpt_of_an_example_is_in_the_example() {
             count += 1;
         }
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 7);
 }
 
 /// A filter policy that names `command_source`, without spaces and quotes.
