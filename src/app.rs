@@ -24,7 +24,7 @@ use crate::{
         system::{Random, SystemClock},
     },
     build_info,
-    config::{AwsConfig, Config, QueueRef},
+    config::{self, AwsConfig, Config, ConfigError, QueueRef},
     naming::{TableNames, dead_letter_queue_name},
     ports::{Clock, Entropy, Locks, PortError, Publisher, Queue, Store},
     sweeper::{self, Sweeper},
@@ -51,8 +51,16 @@ pub struct Backends {
 }
 
 /// AWS's own settings, from its default chain: region, endpoints, credentials.
-pub async fn aws() -> SdkConfig {
-    aws_config::defaults(aws::behavior_version()).load().await
+///
+/// # Errors
+///
+/// There is no region: no call could be made.
+pub async fn aws() -> Result<SdkConfig, ConfigError> {
+    let sdk = aws_config::defaults(aws::behavior_version()).load().await;
+    match sdk.region() {
+        Some(_) => Ok(sdk),
+        None => Err(config::aws::missing_region()),
+    }
 }
 
 /// The tables on DynamoDB.
@@ -80,30 +88,37 @@ pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
 ///
 /// # Errors
 ///
-/// The queue cannot be found: the error names it and says what creates it.
+/// The queue cannot be found: the error names it, and what creates it if it does not exist.
 pub async fn connect_queue(
     client: &aws_sdk_sqs::Client,
     name_or_url: &str,
 ) -> anyhow::Result<SqsQueue> {
     let queue = SqsQueue::connect(client.clone(), name_or_url).await;
-    queue.with_context(|| created_by_bootstrap("queue", name_or_url))
+    let creates = "the queues of INVENTORY_QUEUES and their dead-letter queues";
+    Ok(queue.map_err(|error| missing(error, creates))?)
 }
 
 /// The topic of results by its name or ARN.
 ///
 /// # Errors
 ///
-/// The topic cannot be found: the error names it and says what creates it.
+/// The topic cannot be found: the error names it, and what creates it if it does not exist.
 pub async fn connect_topic(
     client: &aws_sdk_sns::Client,
     name_or_arn: &str,
 ) -> anyhow::Result<SnsTopic> {
     let topic = SnsTopic::connect(client.clone(), name_or_arn).await;
-    topic.with_context(|| created_by_bootstrap("topic", name_or_arn))
+    Ok(topic.map_err(|error| missing(error, "the topic of INVENTORY_RESULTS_TOPIC"))?)
 }
 
-fn created_by_bootstrap(kind: &str, name: &str) -> String {
-    format!("{kind} {name} (`bootstrap` creates it)")
+/// Says of what does not exist that `bootstrap` creates it; another error is as it is.
+fn missing(error: PortError, what: &str) -> PortError {
+    match error {
+        PortError::Refused(text) if text.contains("does not exist in this account") => {
+            PortError::Refused(format!("{text}. `inventory-worker bootstrap` creates {what}"))
+        }
+        error => error,
+    }
 }
 
 /// One line with what this process is and what it talks to.
@@ -161,7 +176,7 @@ async fn require_tables(store: &dyn Store) -> anyhow::Result<()> {
 /// # Errors
 /// A queue, a table or the topic cannot be found: the error names it and says how to create it.
 pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> {
-    let sdk = aws().await;
+    let sdk = aws().await?;
     log_start(&sdk, config, sweeps);
     let sqs = sqs::client(&sdk);
     let connect = async |name: &str| -> anyhow::Result<Arc<dyn Queue>> {

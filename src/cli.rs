@@ -8,6 +8,7 @@ pub mod dev;
 pub mod dlq;
 mod format;
 pub mod health;
+mod parsers;
 pub mod reservation;
 pub mod run;
 pub mod schema;
@@ -178,7 +179,7 @@ pub fn conclude(result: anyhow::Result<ExitCode>, context: &CliContext) -> ExitC
         Err(error) if is_broken_pipe(&error) => ExitCode::Done,
         Err(error) => {
             let style = context.errors.style();
-            let line = format!("{}: {error:#}\n", style.bad("inventory-worker"));
+            let line = format!("{} {error:#}\n", style.bad("error:"));
             let _ = context.errors.write(&line);
             exit_code_of(&error)
         }

@@ -14,8 +14,8 @@ use aws_sdk_sns::{
 };
 
 use super::aws::{
-    ATTEMPT_TIMEOUT, FailedEntry, behavior_version, entry_id, in_order, port_error, retries,
-    timeouts,
+    ATTEMPT_TIMEOUT, ClockSkew, FailedEntry, behavior_version, entry_id, in_order, port_error,
+    retries, timeouts,
 };
 use crate::{
     naming,
@@ -28,7 +28,7 @@ pub mod subscription;
 /// A client with the default chain's credentials, region and endpoint.
 #[must_use]
 pub fn client(shared: &SdkConfig) -> Client {
-    Client::from_conf(configure(Builder::from(shared)).build())
+    Client::from_conf(configure(Builder::from(shared)).interceptor(ClockSkew).build())
 }
 
 /// Adds behaviour, retries and timeouts to a configuration that has the rest.

@@ -50,7 +50,7 @@ pub struct GatewayBackends {
 ///
 /// A queue cannot be found: the error names it and says what creates it.
 pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
-    let sdk = aws().await;
+    let sdk = aws().await?;
     let sqs = sqs::client(&sdk);
     let none = "no queue but that of expiries (INVENTORY_QUEUES)";
     let (commands, restocks) = config.producer_queues().context(none)?;

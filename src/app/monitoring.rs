@@ -3,15 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use jiff::SignedDuration;
 use tokio::{
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
 };
-use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::{info, warn};
 
 use crate::{
-    adapters::system::SystemClock,
+    adapters::{aws, system::SystemClock},
     admin::{Admin, AdminServer},
     config::MonitoringConfig,
     ports::{CommitStore, PortError, Queue, ReadStore},
@@ -35,6 +36,10 @@ pub const READER_PARTS: [&str; 2] = ["queues", "store"];
 /// The parts of a worker: also that the tables may be written, which [`probe_writes`] checks.
 pub const WORKER_PARTS: [&str; 3] = ["queues", "store", "writes"];
 
+/// A clock that differs by more is logged, and an alert: twice the sweeper's margin for clocks that
+/// differ, and more than an answer takes that is slow.
+const CLOCK_TOLERANCE_S: f64 = 5.0;
+
 /// The admin port, answering, and what feeds it.
 pub struct Monitoring {
     /// The process' metrics.
@@ -46,6 +51,7 @@ pub struct Monitoring {
     stop: CancellationToken,
     serving: JoinHandle<()>,
     writing: Option<JoinHandle<()>>,
+    watching: AbortOnDropHandle<()>,
 }
 
 impl Monitoring {
@@ -74,7 +80,9 @@ impl Monitoring {
             let clock = Arc::new(SystemClock);
             tokio::spawn(emf::run(namespace, Arc::clone(&metrics), clock, stop.clone()))
         });
-        Ok(Self { metrics, readiness, traces, stop, serving, writing })
+        let watching = watch_clock(Arc::clone(&metrics), aws::clock_ahead);
+        let watching = AbortOnDropHandle::new(tokio::spawn(watching));
+        Ok(Self { metrics, readiness, traces, stop, serving, writing, watching })
     }
 
     /// Exports the last spans, until the grace ends, and closes the admin port.
@@ -88,6 +96,7 @@ impl Monitoring {
             traces.flush(left.clamp(TRACES_FLUSH.0, TRACES_FLUSH.1)).await;
         }
         self.stop.cancel();
+        drop(self.watching);
         self.serving.await.context("the admin port's task")?;
         if let Some(writing) = self.writing {
             writing.await.context("the task that writes metrics")?;
@@ -124,6 +133,28 @@ pub async fn probe_writes(store: Arc<dyn CommitStore>, readiness: Readiness) {
     }
 }
 
+/// Reports how far this machine's clock is ahead of the services', and logs each minute while that
+/// is more than clocks may differ.
+async fn watch_clock(metrics: Arc<Metrics>, ahead: fn() -> Option<SignedDuration>) {
+    let mut ticks = tokio::time::interval(PROBE_EVERY);
+    let mut logged: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
+        let Some(ahead_s) = ahead().map(|ahead| ahead.as_secs_f64()) else { continue };
+        metrics.clock_is_ahead(ahead_s);
+        let is_due = logged.is_none_or(|at| at.elapsed() >= PROBE_WRITES_EVERY);
+        if ahead_s.abs() <= CLOCK_TOLERANCE_S {
+            logged = None;
+        } else if is_due {
+            logged = Some(Instant::now());
+            warn!(
+                ahead_s,
+                "this machine's clock differs from the services': holds end at wrong times"
+            );
+        }
+    }
+}
+
 fn reported(answer: Result<(), PortError>) -> Result<(), String> {
     answer.map_err(|error| error.to_string())
 }
@@ -148,6 +179,15 @@ mod tests {
         async fn check_writes(&self) -> Result<(), PortError> {
             Err(PortError::Refused("TransactWriteItems: AccessDeniedException".to_owned()))
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_ahead_is_a_metric() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let half_an_hour = || Some(SignedDuration::from_mins(30));
+        let watching = watch_clock(Arc::clone(&metrics), half_an_hour);
+        tokio::time::timeout(Duration::from_secs(30), watching).await.unwrap_err();
+        assert!(metrics.encode().unwrap().contains("inventory_clock_ahead_seconds 1800\n"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::MonitoringConfig,
     sweeper,
-    telemetry::{Readiness, TelemetryObserver},
+    telemetry::TelemetryObserver,
     worker::{Observer, Settings},
 };
 
@@ -49,8 +49,7 @@ impl Service {
             Some(backends) => {
                 let metrics = Arc::clone(&monitoring.metrics);
                 let watch = TelemetryObserver { metrics, traces: monitoring.traces.clone() };
-                let readiness = monitoring.readiness.clone();
-                self.work(&backends, Arc::new(watch), readiness, signals).await
+                self.work(&backends, Arc::new(watch), &monitoring, signals).await
             }
             None => Ok(Instant::now()),
         };
@@ -64,9 +63,11 @@ impl Service {
         self,
         backends: &Backends,
         observer: Arc<dyn Observer>,
-        readiness: Readiness,
+        monitoring: &Monitoring,
         mut signals: StopSignals,
     ) -> anyhow::Result<Instant> {
+        let (readiness, metrics) = (&monitoring.readiness, &monitoring.metrics);
+        let began = Instant::now();
         let mut probing = JoinSet::new();
         let queues = backends.sources.iter().map(|source| Arc::clone(&source.queue)).collect();
         probing.spawn(monitoring::probe(queues, backends.store.clone(), readiness.clone()));
@@ -83,6 +84,7 @@ impl Service {
         let grace_ends = Instant::now() + grace;
         readiness.drain();
         group.drain().await;
+        metrics.log_totals(began.elapsed());
         Ok(grace_ends)
     }
 }

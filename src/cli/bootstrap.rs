@@ -57,7 +57,7 @@ async fn ensure(
     bar: &ProgressBar,
 ) -> anyhow::Result<Ensured> {
     bar.set_message("queues");
-    let sdk = app::aws().await;
+    let sdk = app::aws().await?;
     let queues: Vec<String> =
         config.every_queue().iter().map(|queue| queue.as_str().to_owned()).collect();
     let mut ensured = sqs::bootstrap::ensure_queues(&sqs::client(&sdk), &queues).await?;

@@ -12,6 +12,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{
     OutputFormat,
+    parsers::{time, whole},
     run::{AWS_VARIABLES, TRACE_VARIABLES},
 };
 use crate::{
@@ -88,7 +89,7 @@ pub struct DeliveryArgs {
         value_name = "SECONDS",
         num_args = 0..=1,
         default_missing_value = "30",
-        value_parser = clap::value_parser!(u32).range(1..=3_600)
+        value_parser = whole::<u32>(1..=3_600)
     )]
     pub wait: Option<u32>,
     /// Whether to print JSON.
@@ -104,7 +105,7 @@ pub struct DeliveryArgs {
 #[command(group = ArgGroup::new("pool").required(true).args(["event", "store"]))]
 pub struct AddressArgs {
     /// The event the command is about
-    #[arg(long, value_name = "EVENT_ID", value_parser = clap::value_parser!(u64).range(0..=EVENT_ID_MAX))]
+    #[arg(long, value_name = "EVENT_ID", value_parser = whole::<u64>(0..=EVENT_ID_MAX))]
     event: Option<u64>,
     /// The store the command is about
     #[arg(long, value_name = "STORE_ID")]
@@ -123,7 +124,7 @@ pub struct AddressArgs {
     )]
     pub source: Source,
     /// Refuse the command if it is decided after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub expiry_time: Option<Timestamp>,
     /// The message group [default: one a pool]
     #[arg(long, value_name = "GROUP")]
@@ -157,7 +158,7 @@ pub struct ReserveArgs {
     #[arg(long = "line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_hold)]
     lines: Vec<OrderLine>,
     /// How long, seconds [default: 600]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_SECONDS_MAX)))]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u32>(1..=u64::from(HOLD_SECONDS_MAX)))]
     hold_seconds: Option<u32>,
     /// The reservation's id [default: made of the command's identity]
     #[arg(long = "reservation", value_name = "UUID")]
@@ -178,7 +179,7 @@ pub struct ExtendArgs {
     #[arg(long = "reservation", value_name = "UUID")]
     reservation_id: ReservationId,
     /// How long from now, seconds; never shortens the hold
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_SECONDS_MAX)))]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u32>(1..=u64::from(HOLD_SECONDS_MAX)))]
     hold_seconds: u32,
     /// The owner, to be checked
     #[arg(long = "user", value_name = "USER_ID")]
@@ -326,7 +327,7 @@ pub struct RestockArgs {
     #[arg(long, requires = "lines")]
     mode: Option<ModeArg>,
     /// When the quantities were counted (RFC 3339); an older set is skipped
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     as_of: Option<Timestamp>,
     /// Why
     #[arg(long, value_name = "TEXT")]

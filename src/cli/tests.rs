@@ -28,6 +28,10 @@ async fn run_with(variables: &[(&'static str, String)], arguments: &[&str]) -> E
         fn get(&self, variable: &str) -> Option<OsString> {
             self.0.get(variable).map(OsString::from)
         }
+
+        fn names(&self) -> Vec<String> {
+            self.0.keys().map(|name| (*name).to_owned()).collect()
+        }
     }
     let ((out, kept), (errors, kept_errors)): ((Output, Captured), (Output, Captured)) =
         (Output::captured(), Output::captured());
@@ -100,7 +104,7 @@ async fn a_command_that_breaks_the_contract_exits_with_64_and_names_every_wrong_
 
 /// What belongs to one call alone, and so has no variable: what a command is about, whether to look
 /// or to act, and that it is meant. By subcommand.
-const WITHOUT_VARIABLE: [(&str, &[&str]); 14] = [
+const WITHOUT_VARIABLE: [(&str, &[&str]); 17] = [
     ("dev", &["demo"]),
     ("send", &["file"]),
     (
@@ -191,8 +195,11 @@ const WITHOUT_VARIABLE: [(&str, &[&str]); 14] = [
         ],
     ),
     ("dlq list", &["reason"]),
-    ("dlq redrive", &["all", "reason"]),
+    ("dlq show", &["all", "reason"]),
+    ("dlq redrive", &["all", "reason", "dry-run"]),
     ("dlq discard", &["all", "reason", "yes"]),
+    ("storm", &["yes"]),
+    ("check-config", &["gateway"]),
     ("schema", &["list"]),
     ("health", &["ready"]),
 ];
@@ -330,6 +337,7 @@ fn lines_are_separated_by_commas_as_seats_are() {
 #[tokio::test]
 async fn a_wrong_configuration_exits_with_64_and_says_everything() {
     let variables = [
+        ("AWS_REGION", "eu-central-1".to_owned()),
         ("INVENTORY_POLLERS", "0".to_owned()),
         ("ADMIN_PORT", "http".to_owned()),
         ("INVENTORY_LOG_FORMAT", "xml".to_owned()),
@@ -351,8 +359,13 @@ async fn a_wrong_configuration_exits_with_64_and_says_everything() {
 
 #[tokio::test]
 async fn check_config_shows_every_value_and_where_it_is_from_but_no_secret() {
-    let variables =
-        [("REDIS_URL", "rediss://:s3cret@cache".to_owned()), ("INVENTORY_POLLERS", "3".to_owned())];
+    let variables = [
+        ("AWS_REGION", "eu-central-1".to_owned()),
+        ("REDIS_URL", "rediss://:s3cret@cache".to_owned()),
+        ("INVENTORY_POLLERS", "3".to_owned()),
+        ("INVENTORY_NO_SWEEPER", "true".to_owned()),
+        ("INVENTORY_VISIBILTY_SECONDS", "70".to_owned()),
+    ];
     let human = run_with(&variables, &["check-config", "--grace-seconds", "40"]).await;
     assert_eq!(human.code, ExitCode::Done, "{}", human.errors);
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -363,6 +376,7 @@ async fn check_config_shows_every_value_and_where_it_is_from_but_no_secret() {
         ["INVENTORY_GRACE_SECONDS", "40", "SECONDS", "flag"],
         ["ADMIN_PORT", "9090", "PORT", "default"],
         ["AWS_ENDPOINT_URL", "-", "URL", "default"],
+        ["INVENTORY_NO_SWEEPER", "true", "BOOL", "variable"],
     ] {
         assert!(lines.iter().any(|line| line == &expected), "{expected:?}: {}", human.out);
     }
@@ -376,6 +390,58 @@ async fn check_config_shows_every_value_and_where_it_is_from_but_no_secret() {
     let pollers = settings.iter().find(|one| one["variable"] == "INVENTORY_POLLERS").unwrap();
     assert_eq!((&pollers["value"], &pollers["flag"]), (&"3".into(), &"--pollers".into()));
     assert!(!human.out.contains("s3cret") && !json.out.contains("s3cret"));
+    let unknown =
+        "INVENTORY_VISIBILTY_SECONDS is no setting; the nearest is INVENTORY_VISIBILITY_SECONDS";
+    assert!(human.errors.contains(unknown), "{}", human.errors);
+    assert_eq!(report["unknown"][0]["nearest"], "INVENTORY_VISIBILITY_SECONDS");
+    assert_eq!(report["unknown"].as_array().unwrap().len(), 1, "{report}");
+}
+
+#[tokio::test]
+async fn check_config_checks_the_gateway_on_demand() {
+    let variables = [("AWS_REGION", "eu-central-1".to_owned()), ("PORT", "seven".to_owned())];
+    let ended = run_with(&variables, &["check-config", "--gateway"]).await;
+    assert_eq!(ended.code, ExitCode::Usage);
+    assert!(ended.errors.contains("PORT"), "{}", ended.errors);
+    let of_worker = run_with(&variables, &["check-config"]).await;
+    assert_eq!(of_worker.code, ExitCode::Done, "{}", of_worker.errors);
+}
+
+/// The texts of Rust's own parsers, which name neither what is expected nor an example.
+const RAW: [&str; 5] =
+    ["invalid digit", "cannot parse", "number too large", "failed to parse", "invalid float"];
+
+#[tokio::test]
+async fn a_wrong_value_is_told_what_is_expected_in_words() {
+    let hold = ["send", "reserve", "--event", "1", "--user", "u", "--seat", "A-1"];
+    let more = |flags: &'static [&'static str]| [&hold[..], flags].concat();
+    for arguments in [
+        more(&["--hold-seconds", "soon"]),
+        more(&["--hold-seconds", "99999999999999999999"]),
+        more(&["--expiry-time", "tomorrow"]),
+        more(&["--reservation", "7"]),
+        more(&["--wait", "long"]),
+        more(&["--line", "tea=few"]),
+        vec!["send", "reserve", "--event", "one", "--user", "u", "--seat", "A-1"],
+        vec!["send", "restock", "--event", "1", "--seat", "A-1", "--price", "cheap"],
+        vec!["send", "restock", "--store", "s", "--line", "a=1@x", "--mode", "set"],
+        vec!["send", "restock", "--store", "s", "--line", "a=1", "--mode", "set", "--as-of", "9"],
+        vec!["seats", "one"],
+        vec!["stock", "nowhere"],
+        vec!["reservation", "7"],
+        vec!["storm", "--stores", "many"],
+        vec!["storm", "--timeout", "long"],
+        vec!["dlq", "list", "--limit", "all"],
+        vec!["run", "--pollers", "few"],
+        vec!["run", "--admin-port", "x"],
+    ] {
+        let ended = run(&arguments).await;
+        assert_eq!(ended.code, ExitCode::Usage, "{arguments:?}: {}", ended.errors);
+        let raw = RAW.iter().find(|raw| ended.errors.contains(**raw));
+        assert_eq!(raw, None, "{arguments:?}: {}", ended.errors);
+        assert!(ended.errors.starts_with("error: "), "{arguments:?}: {}", ended.errors);
+        assert!(ended.errors.contains("expected"), "{arguments:?}: {}", ended.errors);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Reader, Section, Setting, parse};
+use super::{ConfigError, ConfigIssue, Reader, Section, Setting, parse};
 use crate::{
     naming::{self, TableNames},
     worker::QueueKind,
@@ -323,4 +323,16 @@ fn table(text: &str) -> Result<String, String> {
         true => Ok(text.to_owned()),
         false => Err("3 to 255 characters of a-z A-Z 0-9 _ - .".to_owned()),
     }
+}
+
+/// The error of a process without a region.
+#[must_use]
+pub fn missing_region() -> ConfigError {
+    ConfigError(vec![ConfigIssue {
+        settings: vec![&REGION],
+        found: "AWS_REGION is not set, and neither the profile nor the machine has a region"
+            .to_owned(),
+        expected: "a region such as eu-central-1".to_owned(),
+        fix: "Set AWS_REGION".to_owned(),
+    }])
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use prometheus::{
-    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry, TextEncoder, proto::MetricFamily,
+    Counter, CounterVec, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Registry, TextEncoder, proto::MetricFamily,
 };
 use tokio::time::Instant;
 
@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod build;
+mod groups;
 mod oldest;
 mod requests;
 
@@ -55,6 +56,8 @@ pub struct Metrics {
     /// Until when [`Self::receive_paused`] has counted.
     paused_until: Mutex<Option<Instant>>,
     ready: IntGaugeVec,
+    clock_ahead: Gauge,
+    groups_unreadable: groups::UnreadableGroups,
     lines_oversold: IntCounter,
     lines_recovered: IntCounter,
     dynamodb_capacity_units: CounterVec,
@@ -74,8 +77,38 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.gather())
     }
 
+    /// Logs what this process did, once it has drained.
+    pub fn log_totals(&self, ran: Duration) {
+        let total = |name: &str| {
+            let families = self.registry.gather();
+            let family = families.iter().find(|family| family.name() == name);
+            let counters = family.iter().flat_map(|family| family.get_metric());
+            let sum: f64 = counters.map(|metric| metric.get_counter().get_value()).sum();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
+            let sum = sum as u64;
+            sum
+        };
+        tracing::info!(
+            ran_s = ran.as_secs(),
+            commands = total("inventory_commands_total"),
+            rejected = total("inventory_rejections_total"),
+            duplicates = total("inventory_duplicate_commands_total"),
+            dead_lettered = total("inventory_dead_lettered_total"),
+            released = total("inventory_messages_released_total"),
+            leases_lost = total("inventory_leases_lost_total"),
+            in_flight = self.messages_in_flight.get(),
+            "drained, in all"
+        );
+    }
+
+    /// How far this machine's clock is ahead of the services'; below zero, behind.
+    pub fn clock_is_ahead(&self, seconds: f64) {
+        self.clock_ahead.set(seconds);
+    }
+
     /// The metrics' current values.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.groups_unreadable.show(Instant::now());
         self.registry.gather()
     }
 
@@ -172,6 +205,9 @@ impl Observer for Metrics {
             Event::Released { reason, messages } => {
                 let messages = u64::try_from(*messages).unwrap_or(u64::MAX);
                 self.released.with_label_values(&[*reason]).inc_by(messages);
+            }
+            Event::GroupUnreadable { group, delay } => {
+                self.groups_unreadable.waits(group, Instant::now() + *delay);
             }
             Event::Published { took } => {
                 self.publish_attempts.with_label_values(&["published"]).inc();

@@ -117,7 +117,12 @@ impl Readiness {
         drop(shared);
         match (log, state) {
             (Log::NotReady { not_ready_for }, Err(reason)) => {
-                tracing::warn!(part, reason, not_ready_s = not_ready_for.as_secs(), "not ready");
+                tracing::warn!(
+                    part,
+                    error = reason,
+                    not_ready_s = not_ready_for.as_secs(),
+                    "not ready"
+                );
             }
             (Log::Ready { not_ready_for }, _) => {
                 tracing::info!(part, not_ready_s = not_ready_for.as_secs(), "ready");

@@ -158,7 +158,7 @@ impl Attempts {
                 false => Err(Failure::Poison(what)),
             },
             Stopped::Conflict(what) => {
-                debug!(what, "version conflict, deciding again");
+                debug!(error = what, "version conflict, deciding again");
                 if Instant::now() >= self.deadline {
                     return Err(Failure::Contention(format!("conflicts for too long: {what}")));
                 }

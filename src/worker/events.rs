@@ -66,6 +66,13 @@ pub enum Event<'a> {
         /// Number of messages.
         messages: usize,
     },
+    /// A group was released because it depends on an item that cannot be read.
+    GroupUnreadable {
+        /// The group.
+        group: &'a str,
+        /// Until when its first message is hidden, from now.
+        delay: Duration,
+    },
     /// Results were published.
     Published {
         /// Duration of the publish.

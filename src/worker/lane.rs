@@ -441,7 +441,7 @@ impl LaneContext {
                     }
                 }
                 failure => {
-                    warn!(queue, %failure, "not deleted: it comes again");
+                    warn!(queue, error = %failure, "not deleted: it comes again");
                     self.queue_breaker.record_failure("delete", None);
                     is_deleted = false;
                 }

@@ -87,7 +87,8 @@ async fn receive(
         }
         Err(error) => {
             let took = begun.elapsed();
-            let (queue, took_ms) = (lane.queues.queue.name(), took.as_millis());
+            let queue = lane.queues.queue.name();
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             warn!(queue, %error, took_ms, "nothing received");
             lane.context.observer.observe(&Event::CallFailed { took });
             lane.queue_breaker.trip_for("receive");

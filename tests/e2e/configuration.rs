@@ -108,7 +108,7 @@ async fn tables_that_do_not_answer_are_waited_for_and_logged_with_their_endpoint
     let worker = Worker::start(&world.with(&variables)).await;
     let line = until("it says so", async || worker.logged("not ready")).await;
     assert_eq!(line["level"], "WARN");
-    let reason = line["reason"].as_str().unwrap();
+    let reason = line["error"].as_str().unwrap();
     assert!(reason.contains(&nowhere) && reason.contains(&world.tables.seats), "{reason}");
     let started = worker.logged("starting").unwrap();
     let expected = [

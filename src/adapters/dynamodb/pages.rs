@@ -91,7 +91,18 @@ impl DynamoStore {
             .send()
             .await
             .map_err(|error| errors::port(&self.doing("Scan", &[table]), &error))?;
-        self.page(table, output.items(), next_start(output.last_evaluated_key.clone()))
+        let mut page = Page::default();
+        let now = self.clock.now();
+        for item in output.items().iter().filter(|item| !items::is_past(item, now)) {
+            match items::read(&self.tables, table, item) {
+                Ok(record) => page.records.extend(record),
+                Err(PortError::Unreadable(what)) => page.unreadable.push(what),
+                Err(error) => return Err(error),
+            }
+        }
+        let next = next_start(output.last_evaluated_key);
+        page.next = next.map(|key| cursor(table, &key)).transpose()?;
+        Ok(page)
     }
 
     pub(super) async fn seats_page(
@@ -132,7 +143,7 @@ impl DynamoStore {
             .set_exclusive_start_key(start)
             .send()
             .await
-            .map_err(|error| errors::port("Query", &error))?;
+            .map_err(|error| errors::port(&self.doing("Query", &[table]), &error))?;
         self.page(table, output.items(), next_start(output.last_evaluated_key.clone()))
     }
 

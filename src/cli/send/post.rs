@@ -22,7 +22,8 @@ use crate::{
         DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError, PreparedCommand,
     },
     domain::{
-        Changes, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp,
+        Changes, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, RestockSummary,
+        Timestamp,
     },
     message::{self, ResultMessage},
     ports::{
@@ -30,7 +31,7 @@ use crate::{
         queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     },
     telemetry::{Traces, traces::ProducerSpan},
-    terminal::progress,
+    terminal::{counted, progress},
 };
 
 /// How long the spans of what was sent may take to be exported.
@@ -64,7 +65,7 @@ pub async fn run(
         (None, Some(file)) => builder.read_file(file)?,
         (None, None) => bail!("nothing to send: name a command or --file"),
     };
-    let sdk = app::aws().await;
+    let sdk = app::aws().await?;
     let bar = progress::spinner(&context.errors)?;
     let client = sqs::client(&sdk);
     let connect = async |name: &str| app::connect_queue(&client, name).await;
@@ -313,30 +314,53 @@ fn print(
             let lines = rejection.lines.iter().map(ToString::to_string);
             let offenders: Vec<String> = named.chain(lines).collect();
             let code = style.bad(rejection.code.as_str());
-            format!("{code}  {}  {}", rejection.message, offenders.join(", "))
+            format!("{code}\n  {}{}", rejection.message, listed(&offenders))
         }
-        Outcome::Restocked { restock, .. } => format!(
-            "{}  {} seats and {} lines, {} and {} left alone",
-            style.good("restocked"),
-            restock.seats_applied,
-            restock.lines_applied,
-            restock.seats_skipped,
-            restock.lines_skipped
-        ),
+        Outcome::Restocked { restock, .. } => {
+            format!("{}  {}", style.good("restocked"), restocked(restock))
+        }
         Outcome::Reserved { reservation }
         | Outcome::Extended { reservation }
         | Outcome::Modified { reservation }
         | Outcome::Confirmed { reservation }
         | Outcome::Fulfilled { reservation }
         | Outcome::Cancelled { reservation, .. }
-        | Outcome::Expired { reservation } => format!(
-            "{}  {}  {}",
-            style.good(reservation.status.as_str()),
-            reservation.reservation_id,
-            until_or_for(reservation)
-        ),
+        | Outcome::Expired { reservation } => {
+            let status = style.good(reservation.status.as_str());
+            let about = format!("{status}  {}", until_or_for(reservation));
+            format!("{}\n  reservation {}", about.trim_end(), reservation.reservation_id)
+        }
     };
-    context.out.line(&format!("{}  {}", command.key.id, line.trim_end()))
+    context.out.line(&format!("{}  {line}", command.key.id))
+}
+
+/// The most names after a sentence: with more, a command has a list of them in `--json`.
+const NAMES_MAX: usize = 10;
+
+/// The names after a sentence that counts them.
+fn listed(names: &[String]) -> String {
+    let shown = names.get(..names.len().min(NAMES_MAX)).unwrap_or_default().join(", ");
+    match names.len() {
+        0 => String::new(),
+        many if many > NAMES_MAX => format!(": {shown} and {} more", many - NAMES_MAX),
+        _ => format!(": {shown}"),
+    }
+}
+
+/// What a restock did: `6 seats`, `1 line; 1 seat left unchanged: A-1`.
+fn restocked(restock: &RestockSummary) -> String {
+    let of = |seats: u64, lines: u64| {
+        let both = [(seats, "seat"), (lines, "line")];
+        let some = both.into_iter().filter(|(count, _)| *count > 0);
+        let words: Vec<String> = some.map(|(count, noun)| counted(count, noun)).collect();
+        (!words.is_empty()).then(|| words.join(" and "))
+    };
+    let applied = of(restock.seats_applied, restock.lines_applied);
+    let applied = applied.unwrap_or_else(|| "nothing".to_owned());
+    match of(restock.seats_skipped, restock.lines_skipped) {
+        None => applied,
+        Some(skipped) => format!("{applied}; {skipped} left unchanged{}", listed(&restock.skipped)),
+    }
 }
 
 /// Until when a hold lasts, or which booking it became.

@@ -17,8 +17,9 @@ const SECONDS: &str = "Seconds";
 
 /// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
 /// line has the version.
-const NAMES: [(&str, &str, &str); 30] = [
+const NAMES: [(&str, &str, &str); 32] = [
     ("inventory_batch_size", "BatchSize", COUNT),
+    ("inventory_clock_ahead_seconds", "ClockAhead", SECONDS),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_total", COMMANDS, COUNT),
     ("inventory_commit_attempts_total", "CommitAttempts", COUNT),
@@ -27,6 +28,7 @@ const NAMES: [(&str, &str, &str); 30] = [
     ("inventory_dynamodb_capacity_units_total", "DynamodbCapacityUnits", COUNT),
     ("inventory_expirations_deferred_total", "ExpirationsDeferred", COUNT),
     ("inventory_expirations_enqueued_total", "ExpirationsEnqueued", COUNT),
+    ("inventory_groups_unreadable", "GroupsUnreadable", COUNT),
     ("inventory_holds_stuck", "HoldsStuck", COUNT),
     ("inventory_leases_lost_total", "LeasesLost", COUNT),
     ("inventory_lines_oversold_total", "LinesOversold", COUNT),

@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 
 use prometheus::{
-    Counter, CounterVec, Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Counter, CounterVec, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec,
+    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-use super::{Metrics, oldest::OldestAges};
+use super::{Metrics, groups::UnreadableGroups, oldest::OldestAges};
 use crate::{
     build_info,
     domain::{CommandType, RejectionCode},
@@ -48,6 +48,9 @@ const BATCH: &str = "Messages of one group handled as one batch";
 const LOADS: &str = "Loads of what a batch names from the tables, by what came of them";
 const PUBLISHES: &str = "Batches of results published, by what came of it";
 const READY: &str = "1 where a part of the process can work, 0 where it cannot, by part";
+const CLOCK: &str = "Seconds that this machine's clock is ahead of the services' by the Date of their \
+     answers; below zero, behind";
+const GROUPS_UNREADABLE: &str = "Groups that wait for an item that cannot be read";
 const COMMITS: &str = "Transactions sent, by what came of them";
 const CONFLICTS: &str = "Transactions that met another's change and were to be decided again";
 const LOCK_WAIT: &str = "From asking for a batch's locks to having them or going without";
@@ -124,6 +127,10 @@ impl Metrics {
             ready: {
                 let opts = opts("ready", READY);
                 register(r, IntGaugeVec::new(opts, &["part"])?)?
+            },
+            clock_ahead: register(r, Gauge::with_opts(opts("clock_ahead_seconds", CLOCK))?)?,
+            groups_unreadable: {
+                UnreadableGroups::of(gauge(r, "groups_unreadable", GROUPS_UNREADABLE)?)
             },
             lines_oversold: counter(r, "lines_oversold_total", WENT_BELOW)?,
             lines_recovered: counter(r, "lines_recovered_total", CAME_BACK)?,

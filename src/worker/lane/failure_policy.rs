@@ -64,7 +64,14 @@ impl LaneContext {
                     // The breaker's pause delays it already.
                     (FailureScope::All, Failure::Unavailable(_)) => Duration::ZERO,
                     _ => {
-                        info!(group, what, command, pool, trace_id, "a group waits for its pool");
+                        info!(
+                            group,
+                            error = what,
+                            command,
+                            pool,
+                            trace_id,
+                            "a group waits for its pool"
+                        );
                         growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
                     }
                 }
@@ -73,13 +80,23 @@ impl LaneContext {
             Failure::PoolFailing => growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX),
             Failure::CopyFailed(what) => {
                 self.queue_breaker.record_failure(what, parsed.and_then(ParsedMessage::pool));
-                warn!(group, what, command, pool, "a group waits for a copy to the dead letters");
+                warn!(
+                    group,
+                    error = what,
+                    command,
+                    pool,
+                    "a group waits for a copy to the dead letters"
+                );
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
             Failure::Contention(what) => {
                 info!(
                     group,
-                    what, command, pool, trace_id, "too many conflicts, released to be tried again"
+                    error = what,
+                    command,
+                    pool,
+                    trace_id,
+                    "too many conflicts, released to be tried again"
                 );
                 match receive_count {
                     0 | 1 => Duration::ZERO,
@@ -89,7 +106,11 @@ impl LaneContext {
             Failure::Unreadable(what) => {
                 warn!(
                     group,
-                    what, command, pool, trace_id, "a group waits for an item that cannot be read"
+                    error = what,
+                    command,
+                    pool,
+                    trace_id,
+                    "a group waits for an item that cannot be read"
                 );
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
@@ -97,12 +118,17 @@ impl LaneContext {
                 let message_id = head.map(|delivery| delivery.message_id.as_str());
                 warn!(
                     message_id,
-                    receive_count, what, command, pool, trace_id, "a message could not be handled"
+                    receive_count,
+                    error = what,
+                    command,
+                    pool,
+                    trace_id,
+                    "a message could not be handled"
                 );
                 POISON_DELAY_MAX.min(Duration::from_secs(1 << receive_count.min(5)))
             }
             Failure::DeadLetterDeferred(what) => {
-                info!(group, what, command, pool, trace_id, "dead-lettering deferred");
+                info!(group, error = what, command, pool, trace_id, "dead-lettering deferred");
                 DEAD_LETTER_DELAY
             }
             Failure::LeaseLost => {
@@ -113,6 +139,9 @@ impl LaneContext {
         };
         let is_no_ones = matches!(failure, Failure::LeaseLost | Failure::Stopping);
         let delay = if is_no_ones { delay } else { delay.max(redelivery_backoff(receive_count)) };
+        if let (Failure::Unreadable(_), Some(group)) = (&failure, group) {
+            self.context.observer.observe(&Event::GroupUnreadable { group, delay });
+        }
         self.note_released(failure.class(), left.len());
         self.release(left, delay).await;
     }
