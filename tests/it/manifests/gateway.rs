@@ -17,8 +17,8 @@ const BEYOND_THE_GRACE: Duration = Duration::from_secs(5);
 /// The most bytes of a request's body.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// The longest stream, and how often it carries something.
-const STREAM_MAX: Duration = Duration::from_secs(15 * 60);
+/// The longest stream, 15 minutes and a tenth, and how often it carries something.
+const STREAM_MAX: Duration = Duration::from_secs(990);
 const PING_EVERY: Duration = Duration::from_secs(15);
 
 /// How long the gateway keeps an idle HTTP/1.1 connection.
@@ -251,14 +251,18 @@ fn an_ingress_leads_to_both_ports_and_cuts_no_stream() {
                 assert!(2 * PING_EVERY < idle && idle < IDLE_CONNECTION, "{idle:?}");
                 let version = note("alb.ingress.kubernetes.io/backend-protocol-version");
                 assert_eq!(version, if port == "grpc" { "GRPC" } else { "HTTP1" });
+                let targets = note("alb.ingress.kubernetes.io/target-group-attributes");
+                assert_eq!(targets.contains("stickiness.enabled=true"), port == "http");
             } else {
                 let timeout = note("nginx.ingress.kubernetes.io/proxy-read-timeout");
                 assert!(Duration::from_secs(timeout.parse().unwrap()) > STREAM_MAX);
-                let (key, value) = match port {
-                    "grpc" => ("nginx.ingress.kubernetes.io/backend-protocol", "GRPC"),
-                    _ => ("nginx.ingress.kubernetes.io/proxy-buffering", "off"),
+                let expected: &[(&str, &str)] = match port {
+                    "grpc" => &[("backend-protocol", "GRPC")],
+                    _ => &[("proxy-buffering", "off"), ("affinity", "cookie")],
                 };
-                assert_eq!(note(key), value);
+                for (key, value) in expected {
+                    assert_eq!(note(&format!("nginx.ingress.kubernetes.io/{key}")), *value);
+                }
             }
         }
         assert_eq!(ports, ["grpc", "http"].map(str::to_owned).into(), "{name}");
