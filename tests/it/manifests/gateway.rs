@@ -234,7 +234,7 @@ fn memory_holds_the_bodies_of_a_full_lane() {
 fn an_ingress_leads_to_both_ports_and_cuts_no_stream() {
     for name in ["production-alb", "production-nginx"] {
         let overlay = Overlay::load(name);
-        let mut ports = BTreeSet::new();
+        let (mut ports, mut groups) = (BTreeSet::new(), BTreeSet::new());
         for ingress in overlay.of_kind("Ingress") {
             let backend = &ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"];
             let service = overlay.named("Service", backend["name"].as_str().unwrap());
@@ -248,7 +248,13 @@ fn an_ingress_leads_to_both_ports_and_cuts_no_stream() {
                 let timeout = note("alb.ingress.kubernetes.io/load-balancer-attributes");
                 let timeout = timeout.strip_prefix("idle_timeout.timeout_seconds=").unwrap();
                 let idle = Duration::from_secs(timeout.parse().unwrap());
-                assert!(2 * PING_EVERY < idle && idle < IDLE_CONNECTION, "{idle:?}");
+                // It is that of all Ingresses of a group.
+                let group = note("alb.ingress.kubernetes.io/group.name");
+                assert!(groups.insert(group.to_owned()), "{group}");
+                match port {
+                    "grpc" => assert!(idle > STREAM_MAX, "{idle:?}"),
+                    _ => assert!(2 * PING_EVERY < idle && idle < IDLE_CONNECTION, "{idle:?}"),
+                }
                 let version = note("alb.ingress.kubernetes.io/backend-protocol-version");
                 assert_eq!(version, if port == "grpc" { "GRPC" } else { "HTTP1" });
                 let targets = note("alb.ingress.kubernetes.io/target-group-attributes");
