@@ -21,6 +21,7 @@ pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod observer;
+pub mod overview;
 pub mod queries;
 pub mod server;
 pub mod view;
@@ -30,4 +31,5 @@ pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
     Recorded,
 };
+pub use overview::{Overview, OverviewParts};
 pub use queries::{Queries, QueryError, QuerySettings};

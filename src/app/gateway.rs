@@ -5,16 +5,17 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{aws, connect_queue, store};
+use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
+        redis::RedisUrl,
         sqs,
         system::{Random, SystemClock},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     config::{AwsConfig, GatewayConfig},
     gateway::{
-        CommandParts, CommandSettings, Commands, Queries, QuerySettings,
+        CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
@@ -23,7 +24,7 @@ use crate::{
         observer::{Protocol, RequestObserver},
         server::{Server, ServerOptions},
     },
-    ports::{Clock, Entropy, Queue, ScanStore},
+    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, Queue, ScanStore},
 };
 
 /// Commands that may await their outcomes at once, in one process.
@@ -38,6 +39,10 @@ pub struct GatewayBackends {
     pub restocks: Arc<dyn Queue>,
     /// The tables, to be read.
     pub store: Arc<dyn ScanStore>,
+    /// Holds by their end.
+    pub holds: Arc<dyn ExpiryIndex>,
+    /// The workers' totals; `None` without Redis.
+    pub activity: Option<Arc<dyn ActivityBoard>>,
     /// The clock of every answer and deadline.
     pub clock: Arc<dyn Clock>,
     /// Ids, jitter.
@@ -49,15 +54,21 @@ pub struct GatewayBackends {
 /// # Errors
 ///
 /// A queue cannot be found: the error names it and says what creates it.
-pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
+pub async fn connect(
+    config: &AwsConfig,
+    redis: Option<&RedisUrl>,
+) -> anyhow::Result<GatewayBackends> {
     let sdk = aws().await;
     let sqs = sqs::client(&sdk);
     let none = "no queue but that of expiries (INVENTORY_QUEUES)";
     let (commands, restocks) = config.producer_queues().context(none)?;
+    let store = store(&sdk, config);
     Ok(GatewayBackends {
         commands: Arc::new(connect_queue(&sqs, commands.as_str()).await?),
         restocks: Arc::new(connect_queue(&sqs, restocks.as_str()).await?),
-        store: store(&sdk, config),
+        store: store.clone(),
+        holds: store,
+        activity: activity(redis, config),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
@@ -102,6 +113,7 @@ impl Gateway {
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            overview: Arc::new(overview(backends, &commands)),
             clock: Arc::clone(&clock),
         });
         let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
@@ -156,6 +168,17 @@ impl Gateway {
         };
         tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
     }
+}
+
+fn overview(backends: &GatewayBackends, commands: &Arc<Commands>) -> Overview {
+    Overview::new(OverviewParts {
+        commands: Arc::clone(&backends.commands),
+        restocks: Arc::clone(&backends.restocks),
+        awaited: Arc::clone(commands),
+        board: backends.activity.clone(),
+        holds: Arc::clone(&backends.holds),
+        clock: Arc::clone(&backends.clock),
+    })
 }
 
 fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {

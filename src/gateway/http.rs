@@ -8,6 +8,7 @@
 mod about;
 pub mod commands;
 mod content;
+mod overview;
 mod parameters;
 pub mod problem;
 pub mod queries;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 
-use super::{Commands, Queries};
+use super::{Commands, Overview, Queries};
 use crate::ports::Clock;
 use parameters::Parameters;
 pub use problem::Problem;
@@ -31,6 +32,8 @@ pub struct HttpState {
     pub commands: Arc<Commands>,
     /// Looks things up.
     pub queries: Arc<Queries>,
+    /// The figures at a glance.
+    pub overview: Arc<Overview>,
     /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
 }
@@ -38,17 +41,24 @@ pub struct HttpState {
 /// Every operation that [`router`] answers.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [commands::routes().listed, queries::routes().listed, about::routes().listed].concat()
+    [
+        commands::routes().listed,
+        queries::routes().listed,
+        overview::routes().listed,
+        about::routes().listed,
+    ]
+    .concat()
 }
 
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, clock } = state;
+    let HttpState { commands, queries, overview, clock } = state;
     commands::routes()
         .router
         .with_state(commands)
         .merge(queries::routes().router.with_state(queries))
+        .merge(overview::routes().router.with_state(overview))
         .merge(about::routes().router.with_state(clock))
         .fallback(|| async { no_route() })
         .method_not_allowed_fallback(|| async { wrong_method() })

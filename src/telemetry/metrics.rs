@@ -4,7 +4,7 @@
 //! message. Metrics with such labels exist from the start, at 0, so that the first rejection is an
 //! increase and not a new series.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use prometheus::{
     Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     decide::Oversold,
-    domain::{CommandType, Outcome},
+    domain::{CommandType, Outcome, RejectionCode},
     ports::{CommitError, Consumed},
     worker::{Event, Observer},
 };
@@ -69,6 +69,19 @@ impl Metrics {
     /// The metrics' current values.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
+    }
+
+    /// What was decided so far, repetitions aside: carried out by command type, and rejected by code.
+    /// What did not happen is left out.
+    #[must_use]
+    pub fn decided_by_type_and_code(&self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
+        let completed = CommandType::ALL.map(|command| {
+            let labels = [command.as_str(), build::outcome_of(command)];
+            (command.as_str(), self.commands.with_label_values(&labels).get())
+        });
+        let rejected = RejectionCode::ALL
+            .map(|code| (code.as_str(), self.rejections.with_label_values(&[code.as_str()]).get()));
+        (happened(&completed), happened(&rejected))
     }
 
     fn decided(&self, command: Option<CommandType>, outcome: &Outcome, took: Duration) {
@@ -158,6 +171,11 @@ impl Observer for Metrics {
             }
         }
     }
+}
+
+fn happened(counts: &[(&'static str, u64)]) -> BTreeMap<String, u64> {
+    let happened = counts.iter().filter(|(_, count)| *count > 0);
+    happened.map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
 /// The outcome of a command as one word, the same as in the result's type.

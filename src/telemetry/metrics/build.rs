@@ -166,7 +166,7 @@ impl Metrics {
 }
 
 /// The outcome of such a command if it is not rejected.
-fn outcome_of(command: CommandType) -> &'static str {
+pub(super) fn outcome_of(command: CommandType) -> &'static str {
     match command {
         CommandType::Reserve => "reserved",
         CommandType::Extend => "extended",
