@@ -24,6 +24,7 @@ pub mod observer;
 pub mod overview;
 pub mod queries;
 pub mod server;
+pub mod stress;
 pub mod view;
 
 pub use caller::{Caller, Scope, Scopes};
@@ -33,3 +34,4 @@ pub use commands::{
 };
 pub use overview::{Overview, OverviewParts};
 pub use queries::{Queries, QueryError, QuerySettings};
+pub use stress::{Stress, StressParts};

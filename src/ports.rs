@@ -14,7 +14,7 @@ pub mod queue;
 pub mod store;
 
 pub use activity::{ActivityBoard, WorkerTotals};
-pub use clock::{Clock, Entropy};
+pub use clock::{Clock, Entropy, ProcessorTime};
 pub use error::{BatchAnswer, EntryError, PortError};
 pub use locks::Locks;
 pub use publisher::{Publication, Publisher};

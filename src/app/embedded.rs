@@ -13,7 +13,9 @@ use crate::{
             CallCounts, Instrumentation, InstrumentedLocks, InstrumentedPublisher,
             InstrumentedQueue, InstrumentedStore,
         },
-        memory::{FilterPolicy, MemoryActivity, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
+        memory::{
+            FilterPolicy, MemoryActivity, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic,
+        },
         sqs::bootstrap::MAX_RECEIVE_COUNT,
         system::{Random, SystemClock},
     },
@@ -94,7 +96,18 @@ impl Embedded {
             clock,
             entropy,
         };
-        Ok(Self { backends, calls, store, activity, topic, commands, expiries, restock, broker, dynamo })
+        Ok(Self {
+            backends,
+            calls,
+            store,
+            activity,
+            topic,
+            commands,
+            expiries,
+            restock,
+            broker,
+            dynamo,
+        })
     }
 
     /// The queue a producer sends such a command to.

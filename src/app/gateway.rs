@@ -4,18 +4,20 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
         redis::RedisUrl,
         sqs,
-        system::{Random, SystemClock},
+        system::{Random, SystemClock, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     config::{AwsConfig, GatewayConfig},
     gateway::{
         CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
+        Stress, StressParts,
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
@@ -77,6 +79,7 @@ pub async fn connect(
 /// A gateway that has its ports and does not answer yet.
 pub struct Gateway {
     commands: Arc<Commands>,
+    stress: Option<Arc<Stress>>,
     authenticator: Arc<Authenticator>,
     serving: Serving,
     http: Server,
@@ -107,6 +110,7 @@ impl Gateway {
             rate: Arc::new(CallerRate::new(&config.limits)),
             observer,
         };
+        let stress = stress(config, backends, &guard.observer);
         let serving = Serving::start().await;
         let store = Arc::clone(&backends.store);
         let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
@@ -114,6 +118,7 @@ impl Gateway {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
             overview: Arc::new(overview(backends, &commands)),
+            stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
         let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
@@ -131,7 +136,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let grace = config.grace;
-        Ok(Self { commands, authenticator, serving, http, grpc, grace })
+        Ok(Self { commands, stress, authenticator, serving, http, grpc, grace })
     }
 
     /// Where HTTP is served.
@@ -153,6 +158,9 @@ impl Gateway {
         let servers = async {
             let draining = async {
                 stop.cancelled().await;
+                if let Some(stress) = &self.stress {
+                    stress.stop();
+                }
                 self.serving.stop().await;
             };
             let http = self.http.serve(stop.clone(), self.grace);
@@ -160,14 +168,42 @@ impl Gateway {
             tokio::join!(draining, http, grpc);
             drained.cancel();
         };
+        let storms = async {
+            match &self.stress {
+                Some(stress) => stress.run().await,
+                None => std::future::pending().await,
+            }
+        };
         let parts = async {
             tokio::select! {
                 () = drained.cancelled() => {}
                 () = self.commands.run() => {}
+                () = storms => {}
             }
         };
         tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
     }
+}
+
+fn stress(
+    config: &GatewayConfig,
+    backends: &GatewayBackends,
+    observer: &Arc<dyn RequestObserver>,
+) -> Option<Arc<Stress>> {
+    let commands_max = config.stress_commands_max?;
+    warn!(
+        commands_max,
+        "storms of restocks are allowed to callers with the scope inventory.stress"
+    );
+    let parts = StressParts {
+        restocks: Arc::clone(&backends.restocks),
+        store: backends.store.clone(),
+        clock: Arc::clone(&backends.clock),
+        entropy: Arc::clone(&backends.entropy),
+        processor: Arc::new(SystemProcessor),
+        observer: Arc::clone(observer),
+    };
+    Some(Arc::new(Stress::new(parts, commands_max)))
 }
 
 fn overview(backends: &GatewayBackends, commands: &Arc<Commands>) -> Overview {

@@ -13,12 +13,13 @@ mod parameters;
 pub mod problem;
 pub mod queries;
 mod routes;
+mod stress;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 
-use super::{Commands, Overview, Queries};
+use super::{Commands, Overview, Queries, Stress};
 use crate::ports::Clock;
 use parameters::Parameters;
 pub use problem::Problem;
@@ -34,6 +35,8 @@ pub struct HttpState {
     pub queries: Arc<Queries>,
     /// The figures at a glance.
     pub overview: Arc<Overview>,
+    /// Storms; `None` where they are not allowed.
+    pub stress: Option<Arc<Stress>>,
     /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
 }
@@ -45,6 +48,7 @@ pub fn routes() -> Vec<Route> {
         commands::routes().listed,
         queries::routes().listed,
         overview::routes().listed,
+        stress::routes().listed,
         about::routes().listed,
     ]
     .concat()
@@ -53,12 +57,13 @@ pub fn routes() -> Vec<Route> {
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, overview, clock } = state;
+    let HttpState { commands, queries, overview, stress, clock } = state;
     commands::routes()
         .router
         .with_state(commands)
         .merge(queries::routes().router.with_state(queries))
         .merge(overview::routes().router.with_state(overview))
+        .merge(stress::routes().router.with_state(stress))
         .merge(about::routes().router.with_state(clock))
         .fallback(|| async { no_route() })
         .method_not_allowed_fallback(|| async { wrong_method() })

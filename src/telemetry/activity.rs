@@ -109,7 +109,9 @@ mod tests {
         let running = tokio::spawn(async move { report.run().await });
         let rejections = async || {
             let listed = board.list().await.unwrap();
-            listed.first().map(|totals| (totals.decided(), totals.rejected.get("NOT_OWNER").copied()))
+            listed
+                .first()
+                .map(|totals| (totals.decided(), totals.rejected.get("NOT_OWNER").copied()))
         };
         advance(Duration::from_millis(1)).await;
         tokio::task::yield_now().await;

@@ -54,6 +54,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     requests_in_flight: IntGaugeVec,
     requests_shed: IntCounterVec,
+    stress_commands: IntCounterVec,
 }
 
 impl Metrics {

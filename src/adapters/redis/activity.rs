@@ -1,8 +1,9 @@
-//! The board of workers' totals: one hash, and the time of each entry beside it.
+//! The board of workers' totals: a key each, which expires by itself, and an index of them.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
+use redis::FromRedisValue;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 use uuid::Uuid;
@@ -22,39 +23,38 @@ use crate::{
     },
 };
 
-/// Removes what is past its lifetime, and puts an entry where there is room. `KEYS`: the times, the
-/// totals. `ARGV`: worker, totals, lifetime in milliseconds, the most workers.
+/// Puts an entry where there is room. `KEYS`: the index, the entry. `ARGV`: worker, totals, lifetime
+/// in milliseconds, the most workers.
 const PUT: &str = "\
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])) do
-  redis.call('ZREM', KEYS[1], gone)
-  redis.call('HDEL', KEYS[2], gone)
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then
+  if redis.call('SCARD', KEYS[1]) >= tonumber(ARGV[4]) then return 0 end
+  redis.call('SADD', KEYS[1], ARGV[1])
 end
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
-  return 0
-end
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return 1
 ";
 
-/// The totals within their lifetime. `KEYS` as above. `ARGV`: lifetime in milliseconds, the most
-/// workers.
-const LIST: &str = "\
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local workers = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. (now - ARGV[1]), '+inf', 'LIMIT', 0, ARGV[2])
-if #workers == 0 then return {} end
-local totals = redis.call('HMGET', KEYS[2], unpack(workers))
+/// Lists the workers. `KEYS`: the index.
+const WORKERS: &str = "return redis.call('SMEMBERS', KEYS[1])";
+
+/// Reads entries, and takes those that are past their lifetime out of the index. `KEYS`: the index,
+/// the entries. `ARGV`: their workers.
+const READ: &str = "\
 local listed = {}
-for _, entry in ipairs(totals) do
-  if entry then listed[#listed + 1] = entry end
+for place, worker in ipairs(ARGV) do
+  local entry = redis.call('GET', KEYS[place + 1])
+  if entry then
+    listed[#listed + 1] = entry
+  else
+    redis.call('SREM', KEYS[1], worker)
+  end
 end
 return listed
 ";
+
+/// The name of the index among the names of workers.
+const INDEX: &str = "workers";
 
 /// The longest entry that is read, bytes: three times what all types and codes take.
 const ENTRY_BYTES_MAX: usize = 4_096;
@@ -67,7 +67,8 @@ pub struct RedisActivity {
     connection: Arc<Connection>,
     tag: Tag,
     put: LuaScript,
-    list: LuaScript,
+    workers: LuaScript,
+    read: LuaScript,
 }
 
 impl RedisActivity {
@@ -85,11 +86,30 @@ impl RedisActivity {
 
     fn over(connection: Arc<Connection>, deployment: &str) -> Self {
         let tag = Tag::of(&format!("activity/{deployment}"));
-        Self { connection, tag, put: LuaScript::new(PUT), list: LuaScript::new(LIST) }
+        let [put, workers, read] = [PUT, WORKERS, READ].map(LuaScript::new);
+        Self { connection, tag, put, workers, read }
     }
 
-    fn keys(&self) -> [String; 2] {
-        ["times", "totals"].map(|name| self.tag.activity(name))
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &LuaScript,
+        keys: &[String],
+        arguments: &[String],
+    ) -> Result<T, PortError> {
+        self.connection.run(script, self.tag.slot(), keys, arguments).await
+    }
+
+    /// The entries, without what is past its lifetime, in the index neither.
+    async fn entries(&self) -> Result<Vec<String>, PortError> {
+        let index = self.tag.activity(INDEX);
+        let workers: Vec<String> =
+            self.run(&self.workers, std::slice::from_ref(&index), &[]).await?;
+        if workers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = workers.iter().map(|worker| self.tag.activity(worker));
+        let keys: Vec<String> = std::iter::once(index).chain(entries).collect();
+        self.run(&self.read, &keys, &workers).await
     }
 }
 
@@ -127,22 +147,25 @@ impl Entry {
 #[async_trait]
 impl ActivityBoard for RedisActivity {
     async fn put(&self, totals: &WorkerTotals) -> Result<(), PortError> {
+        let worker = totals.worker.simple().to_string();
+        let keys = [INDEX, &worker].map(|name| self.tag.activity(name));
         let arguments = [
-            totals.worker.simple().to_string(),
+            worker,
             to_json(&Entry::of(totals)),
             ACTIVITY_LIFETIME.as_millis().to_string(),
             ACTIVITY_WORKERS_MAX.to_string(),
         ];
-        let _has_place: u64 =
-            self.connection.run(&self.put, self.tag.slot(), &self.keys(), &arguments).await?;
+        let has_place: bool = self.run(&self.put, &keys, &arguments).await?;
+        if !has_place {
+            // Some of those in the index may be gone.
+            self.entries().await?;
+            let _has_place: bool = self.run(&self.put, &keys, &arguments).await?;
+        }
         Ok(())
     }
 
     async fn list(&self) -> Result<Vec<WorkerTotals>, PortError> {
-        let arguments =
-            [ACTIVITY_LIFETIME.as_millis().to_string(), ACTIVITY_WORKERS_MAX.to_string()];
-        let entries: Vec<String> =
-            self.connection.run(&self.list, self.tag.slot(), &self.keys(), &arguments).await?;
+        let entries = self.entries().await?;
         let mut listed: Vec<_> = entries.iter().filter_map(|text| Entry::read(text)).collect();
         listed.sort_by_key(|totals| totals.worker);
         Ok(listed)

@@ -37,7 +37,7 @@ impl Tag {
 
     /// A key of a board of workers' totals.
     pub(super) fn activity(&self, name: &str) -> String {
-        format!("inv:{{{}}}:{name}", self.0)
+        format!("inv:{{{}}}:totals:{name}", self.0)
     }
 
     /// The slot of all keys with this tag.

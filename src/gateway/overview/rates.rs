@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn reports_far_apart_and_a_clock_that_went_back_tell_no_rate() {
         assert_eq!(rates(&[&[(1, 0, 0)], &[(1, 15_001, 10)]]), [None, None]);
-        assert_eq!(rates(&[&[(1, 2_000, 0)], &[(1, 1_000, 10)], &[(1, 3_000, 14)]])[1..], [None, Some(2.0)]);
+        assert_eq!(
+            rates(&[&[(1, 2_000, 0)], &[(1, 1_000, 10)], &[(1, 3_000, 14)]])[1..],
+            [None, Some(2.0)]
+        );
     }
 
     #[test]
