@@ -18,7 +18,7 @@ use crate::{
         aws,
         dynamodb::{self, ClientOptions, DynamoStore},
         noop_locks::NoopLocks,
-        redis::{RedisLocks, RedisUrl},
+        redis::{RedisActivity, RedisLocks, RedisUrl},
         sns::{self, SnsTopic},
         sqs::{self, SqsQueue},
         system::{Random, SystemClock},
@@ -26,7 +26,7 @@ use crate::{
     build_info,
     config::{self, AwsConfig, Config, ConfigError, QueueRef},
     naming::{TableNames, dead_letter_queue_name},
-    ports::{Clock, Entropy, Locks, PortError, Publisher, Queue, Store},
+    ports::{ActivityBoard, Clock, Entropy, Locks, PortError, Publisher, Queue, Store},
     sweeper::{self, Sweeper},
     worker::{Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
@@ -38,6 +38,8 @@ pub struct Backends {
     pub store: Arc<dyn Store>,
     /// Locks for speed; no guarantee rests on them.
     pub locks: Arc<dyn Locks>,
+    /// Where totals are put, for those who look on; `None` without Redis.
+    pub activity: Option<Arc<dyn ActivityBoard>>,
     /// Where results go.
     pub publisher: Arc<dyn Publisher>,
     /// The queues to consume.
@@ -72,16 +74,26 @@ pub fn store(sdk: &SdkConfig, config: &AwsConfig) -> Arc<dyn Store> {
     Arc::new(store.at(config.endpoints.dynamodb.clone()))
 }
 
-/// Locks on Redis, or none.
+/// Locks and the workers' totals on Redis, over one connection; or no locks and no totals.
 #[must_use]
-pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
-    match url {
-        None => {
-            tracing::info!("REDIS_URL is not set: no locks, version conditions alone");
-            Arc::new(NoopLocks)
-        }
-        Some(url) => Arc::new(RedisLocks::new(url.clone())),
-    }
+fn on_redis(config: &Config) -> (Arc<dyn Locks>, Option<Arc<dyn ActivityBoard>>) {
+    let Some(url) = &config.redis else {
+        tracing::info!("REDIS_URL is not set: no locks, version conditions alone");
+        return (Arc::new(NoopLocks), None);
+    };
+    let locks = RedisLocks::new(url.clone());
+    let board = RedisActivity::beside(&locks, deployment(&config.aws));
+    (Arc::new(locks), Some(Arc::new(board)))
+}
+
+/// The workers' totals, to be read over a connection of its own; `None` without Redis.
+fn activity(redis: Option<&RedisUrl>, config: &AwsConfig) -> Option<Arc<dyn ActivityBoard>> {
+    Some(Arc::new(RedisActivity::new(redis?.clone(), deployment(config))))
+}
+
+/// The name that tells deployments on one Redis apart.
+fn deployment(config: &AwsConfig) -> &str {
+    &config.tables.ledger
 }
 
 /// A queue by its name or URL.
@@ -197,13 +209,15 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
         None if sweeps => Some(connect(config.aws.expiries.as_str()).await?),
         None => None,
     };
+    let (locks, activity) = on_redis(config);
     let publisher = connect_topic(&sns::client(&sdk), config.aws.topic.as_str()).await?;
     require_topic(&publisher).await?;
     let store = store(&sdk, &config.aws);
     require_tables(&*store).await?;
     Ok(Backends {
         store,
-        locks: locks(config.redis.as_ref()),
+        locks,
+        activity,
         publisher: Arc::new(publisher),
         sources,
         expiries,

@@ -119,6 +119,8 @@ impl Section for Config {
 pub struct ServeConfig {
     /// Queues, topic and tables.
     pub aws: AwsConfig,
+    /// Where workers put their totals; `None` means they are not shown.
+    pub redis: Option<RedisUrl>,
     /// How the gateway is reached, by whom, and how much it takes.
     pub gateway: GatewayConfig,
     /// Admin port, metrics and traces.
@@ -127,12 +129,19 @@ pub struct ServeConfig {
 
 impl Section for ServeConfig {
     fn settings() -> Vec<&'static Setting> {
-        [AwsConfig::settings(), GatewayConfig::settings(), MonitoringConfig::settings()].concat()
+        [
+            AwsConfig::settings(),
+            redis::settings(),
+            GatewayConfig::settings(),
+            MonitoringConfig::settings(),
+        ]
+        .concat()
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
             aws: AwsConfig::read(reader),
+            redis: redis::read(reader),
             gateway: GatewayConfig::read(reader),
             monitoring: MonitoringConfig::read(reader),
         };

@@ -5,6 +5,7 @@
 //! increase and not a new series.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     decide::Oversold,
-    domain::{CommandType, Outcome},
+    domain::{CommandType, Outcome, RejectionCode},
     ports::{CommitError, Consumed},
     worker::{Event, Observer},
 };
@@ -65,6 +66,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     requests_in_flight: IntGaugeVec,
     requests_shed: IntCounterVec,
+    stress_commands: IntCounterVec,
 }
 
 impl Metrics {
@@ -126,6 +128,19 @@ impl Metrics {
             self.receive_paused.inc_by((to - from).as_secs_f64());
             *until = Some(to);
         }
+    }
+
+    /// What was decided so far, repetitions aside: carried out by command type, and rejected by code.
+    /// What did not happen is left out.
+    #[must_use]
+    pub fn decided_by_type_and_code(&self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
+        let completed = CommandType::ALL.map(|command| {
+            let labels = [command.as_str(), build::outcome_of(command)];
+            (command.as_str(), self.commands.with_label_values(&labels).get())
+        });
+        let rejected = RejectionCode::ALL
+            .map(|code| (code.as_str(), self.rejections.with_label_values(&[code.as_str()]).get()));
+        (happened(&completed), happened(&rejected))
     }
 
     fn decided(&self, command: Option<CommandType>, outcome: &Outcome, took: Duration) {
@@ -235,6 +250,11 @@ impl Observer for Metrics {
             }
         }
     }
+}
+
+fn happened(counts: &[(&'static str, u64)]) -> BTreeMap<String, u64> {
+    let happened = counts.iter().filter(|(_, count)| *count > 0);
+    happened.map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
 /// The outcome of a command as one word, the same as in the result's type.

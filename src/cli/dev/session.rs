@@ -20,7 +20,7 @@ use crate::{
     config::DevConfig,
     domain::{Action, CommandKey, PoolId},
     message::OutgoingCommand,
-    telemetry::{Metrics, Readiness},
+    telemetry::{ActivityReport, Metrics, Readiness},
     terminal::Output,
     worker::Observer,
 };
@@ -52,6 +52,12 @@ impl Session<'_> {
         let readiness = Readiness::of(["worker"]).reported_to(&metrics);
         let admin = self.admin(&embedded, &metrics, &readiness).await?;
         let gateway = self.gateway(&embedded, &metrics).await?;
+        let report = ActivityReport {
+            board: embedded.activity.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&embedded.backends.clock),
+            worker: embedded.backends.entropy.uuid(),
+        };
         let observer: Arc<dyn Observer> = metrics;
         let mut group = WorkerGroup::start(
             &embedded.backends,
@@ -90,7 +96,10 @@ impl Session<'_> {
             tokio::join!(admin.serve(admin_stop.clone()), gateway.serve(gateway_stop.clone()));
             Ok(())
         };
-        tokio::try_join!(work, printer.run(&done), serving)?;
+        tokio::select! {
+            ended = async { tokio::try_join!(work, printer.run(&done), serving) } => ended.map(drop)?,
+            () = report.run() => {}
+        }
         embedded.stop().await;
         Ok(ExitCode::Done)
     }
@@ -121,6 +130,8 @@ impl Session<'_> {
             commands: embedded.commands().clone(),
             restocks: embedded.restocks().clone(),
             store: embedded.store.clone(),
+            holds: embedded.store.clone(),
+            activity: embedded.backends.activity.clone(),
             clock: Arc::clone(&embedded.backends.clock),
             entropy: Arc::clone(&embedded.backends.entropy),
         };

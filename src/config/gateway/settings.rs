@@ -197,8 +197,27 @@ pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
 )
 .or("5");
 
+pub(super) static ALLOW_STRESS: Setting = Setting::new(
+    LIMITS,
+    "allow-stress",
+    "INVENTORY_ALLOW_STRESS",
+    "true|false",
+    "Whether callers with the scope inventory.stress may put storms of restocks on the deployment",
+)
+.or("false")
+.switch();
+
+pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
+    LIMITS,
+    "stress-commands-max",
+    "INVENTORY_STRESS_COMMANDS_MAX",
+    "COUNT",
+    "The most commands of one storm",
+)
+.or("100000");
+
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 21] = [
+pub(super) static GATEWAY: [&Setting; 23] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
@@ -220,6 +239,8 @@ pub(super) static GATEWAY: [&Setting; 21] = [
     &LISTS_IN_FLIGHT,
     &GROUPS,
     &QUEUE_AGE_MAX,
+    &ALLOW_STRESS,
+    &STRESS_COMMANDS_MAX,
 ];
 
 /// A file as it is, a URL where it can hold no secret.

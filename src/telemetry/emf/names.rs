@@ -17,7 +17,7 @@ const SECONDS: &str = "Seconds";
 
 /// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
 /// line has the version.
-const NAMES: [(&str, &str, &str); 32] = [
+const NAMES: [(&str, &str, &str); 33] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_clock_ahead_seconds", "ClockAhead", SECONDS),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
@@ -48,6 +48,7 @@ const NAMES: [(&str, &str, &str); 32] = [
     ("inventory_requests_in_flight", "RequestsInFlight", COUNT),
     ("inventory_requests_shed_total", "RequestsShed", COUNT),
     ("inventory_restock_lines_total", "RestockLines", COUNT),
+    ("inventory_stress_commands_total", "StressCommands", COUNT),
     ("inventory_sweeper_lag_seconds", "SweeperLag", SECONDS),
     ("inventory_version_conflicts_total", "VersionConflicts", COUNT),
 ];

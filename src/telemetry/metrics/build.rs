@@ -11,7 +11,7 @@ use super::{Metrics, groups::UnreadableGroups, oldest::OldestAges};
 use crate::{
     build_info,
     domain::{CommandType, RejectionCode},
-    gateway::observer::ShedReason,
+    gateway::observer::{ShedReason, StressOutcome},
     ports::Table,
     worker::{Deferral, dead_letters::Reason, failure::Failure},
 };
@@ -61,6 +61,7 @@ const OLDEST: &str =
 const REQUESTS: &str = "From a request's head to its answer's, by protocol, operation and status";
 const REQUESTS_IN_FLIGHT: &str = "Requests being answered by the gateway, by lane";
 const REQUESTS_SHED: &str = "Requests refused before they were looked at, by reason";
+const STRESSED: &str = "Commands of storms at /stress/restock, by what became of them";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const RELEASED: &str =
     "Messages given back to their queue without an outcome, to be received again, by reason";
@@ -148,6 +149,7 @@ impl Metrics {
                 register(r, IntGaugeVec::new(opts, &["lane"])?)?
             },
             requests_shed: counters(r, "requests_shed_total", REQUESTS_SHED, &["reason"])?,
+            stress_commands: counters(r, "stress_commands_total", STRESSED, &["outcome"])?,
             registry,
         };
         metrics.begin()?;
@@ -191,6 +193,9 @@ impl Metrics {
         for reason in ShedReason::ALL {
             self.requests_shed.with_label_values(&[reason.as_str()]);
         }
+        for outcome in StressOutcome::ALL {
+            self.stress_commands.with_label_values(&[outcome.as_str()]);
+        }
         let build = IntGaugeVec::new(opts("build_info", BUILD), &["version", "revision"])?;
         build.with_label_values(&[build_info::VERSION, build_info::REVISION]).set(1);
         register(&self.registry, build).map(drop)
@@ -198,7 +203,7 @@ impl Metrics {
 }
 
 /// The outcome of such a command if it is not rejected.
-fn outcome_of(command: CommandType) -> &'static str {
+pub(super) fn outcome_of(command: CommandType) -> &'static str {
     match command {
         CommandType::Reserve => "reserved",
         CommandType::Extend => "extended",
