@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-const modules = process.env.PAGE_MODULES ?? new URL("../../.cache/page/", import.meta.url).pathname;
+const modules = process.env.PAGE_MODULES;
+if (!modules) throw new Error("PAGE_MODULES is not set: run scripts/page-tests");
 const require = createRequire(`${modules}/package.json`);
 
 export const axeSource = () => readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -22,7 +23,7 @@ export async function launch() {
   const { chromium } = require("playwright-core");
   const isRoot = process.getuid?.() === 0;
   return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: process.env.CHROMIUM,
     args: [...ARGUMENTS, ...(isRoot ? ["--no-sandbox"] : [])],
   });
 }

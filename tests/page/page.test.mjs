@@ -8,7 +8,7 @@ import { StandIn, layoutOf, makeLayout } from "./stand-in.mjs";
 import { bookByClick, bookByKeyboard, bookInTwoWindows, isLive, openPage, pickable, said } from "./visit.mjs";
 
 /** Screenshots and figures of a run. */
-const output = process.env.PAGE_OUTPUT ?? new URL("../../.cache/page/output/", import.meta.url).pathname;
+const output = process.env.PAGE_OUTPUT;
 mkdirSync(output, { recursive: true });
 const report = {};
 
@@ -201,8 +201,13 @@ describe("use", () => {
   });
 
   it("two_windows_show_each_others_holds", async () => {
-    await visit({ layout: small() }, async ({ page, context, address }) => {
-      await bookInTwoWindows(page, await openPage(context, address));
+    await visit({ layout: small() }, async ({ page, address }) => {
+      const other = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+      try {
+        await bookInTwoWindows(page, await openPage(other, address));
+      } finally {
+        await other.close();
+      }
     });
   });
 
