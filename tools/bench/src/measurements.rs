@@ -3,6 +3,7 @@
 mod batched;
 mod calls;
 mod cpu;
+mod gateway;
 mod innocents;
 mod latency;
 mod memory;
@@ -24,7 +25,7 @@ pub(super) struct Part {
 }
 
 /// Every row, in the order of the targets.
-pub(super) static ALL: [Part; 11] = [
+pub(super) static ALL: [Part; 13] = [
     Part {
         rows: &["hot_group", "hot_group_vs_one_by_one", "hot_group_vs_recipe", "section_groups_16"],
         measure: throughput::measure,
@@ -49,6 +50,14 @@ pub(super) static ALL: [Part; 11] = [
             "write_units_batched",
         ],
         measure: batched::measure,
+    },
+    Part {
+        rows: &["map_20000", "map_20000_gzip", "availability_20000", "availability_20000_page"],
+        measure: gateway::lookups::measure,
+    },
+    Part {
+        rows: &["grpc_reserve_p99", "reserve_with_queries"],
+        measure: gateway::reserves::measure,
     },
 ];
 
