@@ -9,7 +9,10 @@ use super::{AwsConfig, Reader, Section, Setting, aws, parse, reader};
 use crate::{
     decide::Limits,
     domain::command::{HOLD_SECONDS_MAX, HOLD_TOTAL_SECONDS_MAX, RESERVE_ENTRIES_MAX},
-    ports::queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
+    ports::{
+        queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
+        store::TRANSACTION_ITEMS_MAX,
+    },
     sweeper,
     worker::{self, LockMode, ResultBatches},
 };
@@ -80,6 +83,7 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         result_batches: reader.value(&settings::RESULT_BATCHES, ResultBatches::Single, |text| {
             parse::one_of(text, &result_batches)
         }),
+        transaction_items_max: TRANSACTION_ITEMS_MAX,
         commit_parallelism: count(reader, &settings::COMMIT_PARALLELISM, 1..=64, "transactions"),
         restock_parallelism: count(reader, &settings::RESTOCK_PARALLELISM, 1..=64, "chunks"),
         handler_timeout: seconds(reader, &settings::HANDLER_TIMEOUT, 1_000..=3_600_000),

@@ -351,7 +351,8 @@ fn name_entries(wanted: &mut LoadRequest, pool: &PoolId, restock: &Restock, rang
 
 fn chunk_transaction(key: LedgerKey, record: LedgerRecord, changes: Vec<Change>) -> Transaction {
     let ledger = Some((key, record));
-    let packed = plan::pack(vec![DecidedCommand { changes, ledger, ..DecidedCommand::default() }]);
+    let step = DecidedCommand { changes, ledger, ..DecidedCommand::default() };
+    let packed = plan::pack(vec![step], store::TRANSACTION_ITEMS_MAX);
     packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
 }
 

@@ -19,9 +19,7 @@ use super::{
 use crate::{
     decide::{self, DecideError, ItemKey, Limits, State},
     domain::{Command, Timestamp},
-    ports::{
-        CommitError, Expected, LedgerKey, LedgerRecord, Transaction, store::TRANSACTION_ITEMS_MAX,
-    },
+    ports::{CommitError, Expected, LedgerKey, LedgerRecord, Transaction},
     retry::{Backoff, Policy},
 };
 
@@ -292,7 +290,8 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
     let mut stopped = None;
     let weigh = |leased: &Leased<'_>| loading::items_named(leased.command).saturating_add(1);
     // What fits one transaction is one chain.
-    let may_split = batch.iter().map(weigh).sum::<usize>() > TRANSACTION_ITEMS_MAX;
+    let items_max = context.settings.transaction_items_max;
+    let may_split = batch.iter().map(weigh).sum::<usize>() > items_max;
     for (place, Leased { command, .. }) in batch.iter().enumerate() {
         let later = batch.get(place + 1..).unwrap_or_default();
         let footprint = match may_split {
@@ -315,7 +314,10 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
             }
         }
     }
-    let chains = if may_split { plan::chains(steps) } else { vec![plan::pack(steps)] };
+    let chains = match may_split {
+        true => plan::chains(steps, items_max),
+        false => vec![plan::pack(steps, items_max)],
+    };
     Ok(Plan { decided, chains, stopped })
 }
 

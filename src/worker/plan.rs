@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     decide::{Change, ItemKey, Oversold},
-    ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write, store},
+    ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write},
 };
 
 /// One command's additions to the transactions of its batch.
@@ -47,18 +47,19 @@ pub struct PlannedTransaction {
     pub oversold: Oversold,
 }
 
-/// Packs steps, in order, into as few transactions as possible.
+/// Packs steps, in order, into as few transactions as possible: of at most `items_max` items each,
+/// or of one command.
 ///
 /// An item touched by several commands of one transaction is written once, in its last state,
 /// conditioned on the version before the first. The 100-item limit also bounds the size: the
 /// largest item, a ledger entry that names every item of its command twice, is below 80 KB, because a
 /// command of more than 99 entries is a restock and is chunked. The 4 MB limit cannot be reached.
 #[must_use]
-pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {
+pub fn pack(steps: Vec<DecidedCommand>, items_max: usize) -> Vec<PlannedTransaction> {
     let mut packed = Vec::new();
     let mut open = Open::default();
     for step in steps {
-        if !open.commands.is_empty() && open.items_with(&step) > store::TRANSACTION_ITEMS_MAX {
+        if !open.commands.is_empty() && open.items_with(&step) > items_max {
             packed.push(std::mem::take(&mut open).close());
         }
         open.add(step);
@@ -73,20 +74,18 @@ pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {
 /// one after the other; chains share no item that one of them writes and none that a verdict rests
 /// on, so that they may be committed side by side and in any order.
 #[must_use]
-pub fn chains(steps: Vec<DecidedCommand>) -> Vec<Vec<PlannedTransaction>> {
+pub fn chains(steps: Vec<DecidedCommand>, items_max: usize) -> Vec<Vec<PlannedTransaction>> {
     let mut chains: Vec<Vec<PlannedTransaction>> = Vec::new();
     let mut shared: Option<PlannedTransaction> = None;
     for component in components(steps) {
-        let mut packed = pack(component);
+        let mut packed = pack(component, items_max);
         if packed.len() > 1 {
             chains.push(packed);
             continue;
         }
         let Some(small) = packed.pop() else { continue };
         shared = match shared {
-            Some(with) if with.items() + small.items() <= store::TRANSACTION_ITEMS_MAX => {
-                Some(with.and(small))
-            }
+            Some(with) if with.items() + small.items() <= items_max => Some(with.and(small)),
             Some(full) => {
                 chains.push(vec![full]);
                 Some(small)
@@ -240,10 +239,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{
-        Changes, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection,
-        RejectionCode, Reservation, ReservationId, ReservationStatus, StockLevel, Timestamp,
+    use crate::{
+        domain::{
+            Changes, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection,
+            RejectionCode, Reservation, ReservationId, ReservationStatus, StockLevel, Timestamp,
+        },
+        ports::store,
     };
+
+    const MAX: usize = store::TRANSACTION_ITEMS_MAX;
 
     fn line(sku: &str, version: u64) -> Change {
         let key = LineKey { pool: PoolId::Event(1), sku: sku.parse().unwrap() };
@@ -308,7 +312,7 @@ mod tests {
                 ..DecidedCommand::default()
             })
             .collect();
-        let packed = pack(steps);
+        let packed = pack(steps, MAX);
         let [transaction] = transactions(&packed)[..] else { panic!("{packed:?}") };
         assert_eq!(transaction.writes.len(), 11);
         let written = transaction.writes.iter().find_map(|write| match write {
@@ -328,7 +332,7 @@ mod tests {
                 ..DecidedCommand::default()
             })
             .collect();
-        let packed = pack(steps);
+        let packed = pack(steps, MAX);
         assert_eq!(packed.iter().map(|p| p.commands.len()).collect::<Vec<_>>(), [2, 2, 2, 1]);
         for transaction in transactions(&packed) {
             assert!(transaction.writes.len() <= store::TRANSACTION_ITEMS_MAX);
@@ -345,7 +349,7 @@ mod tests {
             ledger: ledger(n),
             ..DecidedCommand::default()
         };
-        let packed = pack(vec![wide(0, 4), wide(1, 5)]);
+        let packed = pack(vec![wide(0, 4), wide(1, 5)], MAX);
         let shared: Vec<Expected> = transactions(&packed)
             .iter()
             .flat_map(|transaction| &transaction.writes)
@@ -371,7 +375,7 @@ mod tests {
             ledger: ledger(1),
             ..DecidedCommand::default()
         };
-        let packed = pack(vec![first, second]);
+        let packed = pack(vec![first, second], MAX);
         let transactions = transactions(&packed);
         assert_eq!(transactions.len(), 2);
         assert!(transactions[0].writes.iter().all(|write| match write {
@@ -391,17 +395,17 @@ mod tests {
             ..DecidedCommand::default()
         };
         for steps in [vec![check.clone(), write.clone()], vec![write, check.clone()]] {
-            let packed = pack(steps);
+            let packed = pack(steps, MAX);
             let transactions = transactions(&packed);
             assert_eq!((transactions.len(), transactions[0].checks.len()), (1, 0));
         }
-        let packed = pack(vec![check]);
+        let packed = pack(vec![check], MAX);
         assert_eq!(transactions(&packed)[0].checks.len(), 1);
     }
 
     #[test]
     fn commands_without_writes_need_no_transaction() {
-        let packed = pack(vec![DecidedCommand::default(), DecidedCommand::default()]);
+        let packed = pack(vec![DecidedCommand::default(), DecidedCommand::default()], MAX);
         assert_eq!(
             packed,
             [PlannedTransaction {

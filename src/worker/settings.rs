@@ -59,6 +59,8 @@ pub struct Settings {
     pub linger: Duration,
     /// How the results of a batch of commands are published.
     pub result_batches: ResultBatches,
+    /// The most items of a transaction of several commands: DynamoDB's limit, 100.
+    pub transaction_items_max: usize,
     /// Transactions of one batch in flight, where they share no item.
     pub commit_parallelism: usize,
     /// Chunks of one restock in flight.

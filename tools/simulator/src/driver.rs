@@ -135,6 +135,8 @@ async fn feed(world: &Arc<World>, postings: &[Posting]) {
     let began = Instant::now();
     for posting in postings {
         tokio::time::sleep_until(began + posting.at).await;
+        let is_batch = inventory_worker::message::is_batch(&posting.message.body);
+        world.count(is_batch.then_some(Fault::CommandBatches));
         world.post(posting.queue, &posting.message);
         if world.violation().is_some() {
             return;

@@ -65,6 +65,8 @@ faults! {
     Rollout = "rollout",
     /// A message is sent twice.
     Duplicate = "duplicate",
+    /// Messages hold several commands.
+    CommandBatches = "command-batches",
     /// Messages are sent again after the deduplication interval.
     Resend = "resend",
     /// Dead letters are redriven after up to 14 days.

@@ -1,5 +1,6 @@
 //! The workload: few seats and SKUs, and many commands that want them.
 
+mod batches;
 mod crossing;
 pub(super) mod crowd;
 mod reservations;
@@ -76,6 +77,9 @@ impl Workload {
             });
         }
         postings.sort_by_key(|posting| posting.at);
+        if profile.rate(Fault::CommandBatches) > 0 {
+            postings = batches::joined(&mut stream(seed, "batches"), postings);
+        }
         Self { records, postings, copies }
     }
 }
