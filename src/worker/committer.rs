@@ -291,7 +291,8 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
     let weigh = |leased: &Leased<'_>| loading::items_named(leased.command).saturating_add(1);
     // What fits one transaction is one chain.
     let items_max = context.settings.transaction_items_max;
-    let may_split = batch.iter().map(weigh).sum::<usize>() > items_max;
+    let may_split = context.settings.commit_parallelism > 1
+        && batch.iter().map(weigh).sum::<usize>() > items_max;
     for (place, Leased { command, .. }) in batch.iter().enumerate() {
         let later = batch.get(place + 1..).unwrap_or_default();
         let footprint = match may_split {
