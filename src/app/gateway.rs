@@ -22,6 +22,7 @@ use crate::{
         limits::{CallerRate, Lanes},
         observer::{Protocol, RequestObserver},
         server::{Server, ServerOptions},
+        streams::{Changes, Streams, Tickets},
     },
     ports::{Clock, Entropy, Queue, ScanStore},
 };
@@ -68,6 +69,7 @@ pub struct Gateway {
     commands: Arc<Commands>,
     authenticator: Arc<Authenticator>,
     serving: Serving,
+    streams: Streams,
     http: Server,
     grpc: Server,
     grace: Duration,
@@ -89,9 +91,13 @@ impl Gateway {
         let authenticator =
             Authenticator::start(config.auth.clone(), config.callers.clone(), Arc::clone(&clock));
         let authenticator = Arc::new(authenticator.await.context("the keys of callers' tokens")?);
+        let entropy = Arc::clone(&backends.entropy);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let streams = Streams::new(config.streams, Arc::clone(&entropy), Arc::clone(&observer));
         let guard = Guard {
             protocol: Protocol::Http,
             authenticator: Arc::clone(&authenticator),
+            tickets: Arc::clone(&tickets),
             lanes: Arc::new(Lanes::new(&config.limits)),
             rate: Arc::new(CallerRate::new(&config.limits)),
             observer,
@@ -99,12 +105,18 @@ impl Gateway {
         let serving = Serving::start().await;
         let store = Arc::clone(&backends.store);
         let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
+        let changes =
+            Changes::new(Arc::clone(&queries), streams.clone(), Arc::clone(&clock), entropy);
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            changes: changes.clone(),
+            tickets,
             clock: Arc::clone(&clock),
         });
-        let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
+        let serving_too = serving.clone();
+        let face =
+            Face { commands: commands.clone(), queries, changes, clock, serving: serving_too };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),
@@ -119,7 +131,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let grace = config.grace;
-        Ok(Self { commands, authenticator, serving, http, grpc, grace })
+        Ok(Self { commands, authenticator, serving, streams, http, grpc, grace })
     }
 
     /// Where HTTP is served.
@@ -134,13 +146,14 @@ impl Gateway {
         self.grpc.address()
     }
 
-    /// Answers until `stop` is cancelled; then says so to health checks, accepts no more, and gives
-    /// requests under way the grace.
+    /// Answers until `stop` is cancelled; then says so to health checks, ends streams, accepts no
+    /// more, and gives requests under way the grace.
     pub async fn serve(self, stop: CancellationToken) {
         let drained = CancellationToken::new();
         let servers = async {
             let draining = async {
                 stop.cancelled().await;
+                self.streams.drain();
                 self.serving.stop().await;
             };
             let http = self.http.serve(stop.clone(), self.grace);

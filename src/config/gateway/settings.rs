@@ -176,6 +176,24 @@ pub(super) static LISTS_IN_FLIGHT: Setting = Setting::new(
 )
 .or("256");
 
+pub(super) static STREAMS: Setting = Setting::new(
+    LIMITS,
+    "streams-max",
+    "INVENTORY_STREAMS_MAX",
+    "COUNT",
+    "The most streams at once; more are refused",
+)
+.or("5000");
+
+pub(super) static STREAMS_OF_CALLER: Setting = Setting::new(
+    LIMITS,
+    "streams-per-caller",
+    "INVENTORY_STREAMS_PER_CALLER",
+    "COUNT",
+    "The most streams of one caller at once; more are refused",
+)
+.or("100");
+
 pub(super) static GROUPS: Setting = Setting::new(
     LIMITS,
     "gateway-groups",
@@ -195,7 +213,7 @@ pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
 .or("5");
 
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 21] = [
+pub(super) static GATEWAY: [&Setting; 23] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
@@ -215,6 +233,8 @@ pub(super) static GATEWAY: [&Setting; 21] = [
     &BURST,
     &COMMANDS_IN_FLIGHT,
     &LISTS_IN_FLIGHT,
+    &STREAMS,
+    &STREAMS_OF_CALLER,
     &GROUPS,
     &QUEUE_AGE_MAX,
 ];
