@@ -8,18 +8,20 @@
 mod about;
 pub mod commands;
 mod content;
+mod overview;
 mod parameters;
 pub mod problem;
 pub mod queries;
 mod routes;
 mod streams;
+mod stress;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 
 use super::{
-    Commands, Queries,
+    Commands, Overview, Queries, Stress,
     streams::{Changes, Tickets},
 };
 use crate::ports::Clock;
@@ -40,6 +42,10 @@ pub struct HttpState {
     pub changes: Changes,
     /// Tickets for streams.
     pub tickets: Arc<Tickets>,
+    /// The figures at a glance.
+    pub overview: Arc<Overview>,
+    /// Storms; `None` where they are not allowed.
+    pub stress: Option<Arc<Stress>>,
     /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
 }
@@ -51,6 +57,8 @@ pub fn routes() -> Vec<Route> {
         commands::routes().listed,
         queries::routes().listed,
         streams::routes().listed,
+        overview::routes().listed,
+        stress::routes().listed,
         about::routes().listed,
     ]
     .concat()
@@ -59,12 +67,14 @@ pub fn routes() -> Vec<Route> {
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, changes, tickets, clock } = state;
+    let HttpState { commands, queries, changes, tickets, overview, stress, clock } = state;
     commands::routes()
         .router
         .with_state(commands)
         .merge(queries::routes().router.with_state(queries))
         .merge(streams::routes().router.with_state(StreamState { changes, tickets }))
+        .merge(overview::routes().router.with_state(overview))
+        .merge(stress::routes().router.with_state(stress))
         .merge(about::routes().router.with_state(clock))
         .fallback(|| async { no_route() })
         .method_not_allowed_fallback(|| async { wrong_method() })

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, Router};
 use inventory_worker::{
     adapters::{
-        memory::{MemoryQueue, MemoryStore, TokioClock},
+        memory::{MemoryActivity, MemoryQueue, MemoryStore, TokioClock},
         system::Random,
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     domain::{self, CommandKey, Outcome},
     gateway::{
-        Caller, CommandParts, CommandSettings, Commands, Queries, QuerySettings, Scope, Scopes,
+        Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
+        QuerySettings, Scope, Scopes,
         caller::Sources,
         http,
         observer::NoopRequestObserver,
@@ -26,6 +27,7 @@ pub const NOW: &str = "2026-11-29T12:00:00Z";
 /// The tables of a gateway, and its routes.
 pub struct Gateway {
     pub store: Arc<MemoryStore>,
+    pub board: Arc<MemoryActivity>,
     pub state: http::HttpState,
 }
 
@@ -41,7 +43,7 @@ impl Gateway {
         let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(1));
         let ports = ClientPorts {
             commands: queue.clone(),
-            restocks: queue,
+            restocks: queue.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
@@ -62,7 +64,19 @@ impl Gateway {
         let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
         let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
         let changes = Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), entropy);
-        Self { store, state: http::HttpState { commands, queries, changes, tickets, clock } }
+        let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
+        let overview = Arc::new(Overview::new(OverviewParts {
+            commands: queue.clone(),
+            restocks: queue,
+            awaited: Arc::clone(&commands),
+            board: Some(board.clone()),
+            holds: store.clone(),
+            clock: Arc::clone(&clock),
+        }));
+        let stress = None;
+        let state =
+            http::HttpState { commands, queries, changes, tickets, overview, stress, clock };
+        Self { store, board, state }
     }
 
     /// The routes for a caller with every right.
