@@ -131,9 +131,8 @@ impl Gateway {
             stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
-        let serving_too = serving.clone();
         let face =
-            Face { commands: commands.clone(), queries, changes, clock, serving: serving_too };
+            Face { commands: commands.clone(), queries, changes, clock, serving: serving.clone() };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),

@@ -107,7 +107,7 @@ pub trait RequestObserver: Send + Sync {
     fn in_flight(&self, lane: Lane, change: i64);
 
     /// A stream began (1) or ended (−1).
-    fn streams(&self, kind: StreamKind, change: i64);
+    fn streams(&self, _kind: StreamKind, _change: i64) {}
 
     /// What became of a command of a storm is known.
     fn stressed(&self, _: StressOutcome) {}
@@ -122,6 +122,4 @@ impl RequestObserver for NoopRequestObserver {
     fn shed(&self, _: ShedReason) {}
 
     fn in_flight(&self, _: Lane, _: i64) {}
-
-    fn streams(&self, _: StreamKind, _: i64) {}
 }

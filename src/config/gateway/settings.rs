@@ -235,7 +235,7 @@ pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
 .or("100000");
 
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 23] = [
+pub(super) static GATEWAY: [&Setting; 25] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
