@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod hints;
 pub mod locks;
 pub mod publisher;
 pub mod queue;
@@ -14,6 +15,7 @@ pub mod store;
 
 pub use clock::{Clock, Entropy};
 pub use error::{BatchAnswer, EntryError, PortError};
+pub use hints::{HintPublisher, HintSubscriber, HintSubscription};
 pub use locks::Locks;
 pub use publisher::{Publication, Publisher};
 pub use queue::{

@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod clock;
 mod dedup;
+pub mod hints;
 pub mod locks;
 pub mod publisher;
 pub mod queue;
@@ -14,6 +15,7 @@ pub mod store;
 
 pub use broker::MemoryBroker;
 pub use clock::TokioClock;
+pub use hints::MemoryHints;
 pub use locks::MemoryLocks;
 pub use publisher::{FilterPolicy, MemoryTopic};
 pub use queue::{MemoryQueue, StoredMessage};
