@@ -66,6 +66,13 @@ pub enum Event<'a> {
         /// Duration of the publish.
         took: Duration,
     },
+    /// Hints for gateways were published or lost.
+    Hints {
+        /// What became of them: one of [`OUTCOMES`](super::hints::OUTCOMES).
+        outcome: &'static str,
+        /// Number of hints.
+        hints: usize,
+    },
     /// A dependency is unavailable, and receiving pauses for this long.
     Paused(Duration),
     /// Lines whose available quantity fell below zero, and lines that recovered.
