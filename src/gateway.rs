@@ -23,6 +23,7 @@ pub mod limits;
 pub mod observer;
 pub mod queries;
 pub mod server;
+pub mod streams;
 pub mod view;
 
 pub use caller::{Caller, Scope, Scopes};

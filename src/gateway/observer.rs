@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::limits::Lane;
+use super::{limits::Lane, streams::StreamKind};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,18 +37,22 @@ pub struct AnsweredRequest<'a> {
     pub took: Duration,
 }
 
-/// Why a request was refused before its handler.
+/// Why a request was refused before it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShedReason {
     /// Its lane is full.
     LaneFull,
     /// Its caller's rate.
     Rate,
+    /// As many streams are open as there may be.
+    StreamsFull,
+    /// Its caller has as many streams as it may have.
+    CallerStreams,
 }
 
 impl ShedReason {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::LaneFull, Self::Rate];
+    pub const ALL: [Self; 4] = [Self::LaneFull, Self::Rate, Self::StreamsFull, Self::CallerStreams];
 
     /// The name of the reason in metrics.
     #[must_use]
@@ -56,6 +60,8 @@ impl ShedReason {
         match self {
             Self::LaneFull => "lane_full",
             Self::Rate => "rate",
+            Self::StreamsFull => "streams_full",
+            Self::CallerStreams => "caller_streams",
         }
     }
 }
@@ -65,11 +71,14 @@ pub trait RequestObserver: Send + Sync {
     /// A request was answered.
     fn answered(&self, request: &AnsweredRequest<'_>);
 
-    /// A request was refused before its handler; it is counted as answered too.
+    /// A request was refused before it was looked at; it is counted as answered too.
     fn shed(&self, reason: ShedReason);
 
     /// A request entered its lane (1) or left it (−1).
     fn in_flight(&self, lane: Lane, change: i64);
+
+    /// A stream began (1) or ended (−1).
+    fn streams(&self, kind: StreamKind, change: i64);
 }
 
 /// Measures nothing.
@@ -81,4 +90,6 @@ impl RequestObserver for NoopRequestObserver {
     fn shed(&self, _: ShedReason) {}
 
     fn in_flight(&self, _: Lane, _: i64) {}
+
+    fn streams(&self, _: StreamKind, _: i64) {}
 }

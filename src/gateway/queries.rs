@@ -183,7 +183,11 @@ impl Queries {
         Ok(DocumentAnswer { document: snapshot.map(now).await?, freshness })
     }
 
-    async fn snapshot(&self, caller: &Caller, event_id: u64) -> Result<Snapshot, QueryError> {
+    pub(super) async fn snapshot(
+        &self,
+        caller: &Caller,
+        event_id: u64,
+    ) -> Result<Snapshot, QueryError> {
         allow(caller, Scope::Read)?;
         let pool = PoolId::Event(event_id);
         match self.views.get(&pool).await? {
@@ -197,7 +201,7 @@ impl Queries {
 }
 
 /// Whether the caller has the scope.
-fn allow(caller: &Caller, scope: Scope) -> Result<(), QueryError> {
+pub(super) fn allow(caller: &Caller, scope: Scope) -> Result<(), QueryError> {
     if caller.scopes.has(scope) { Ok(()) } else { Err(QueryError::NoScope(scope)) }
 }
 

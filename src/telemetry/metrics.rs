@@ -54,6 +54,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     requests_in_flight: IntGaugeVec,
     requests_shed: IntCounterVec,
+    streams: IntGaugeVec,
 }
 
 impl Metrics {

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::gateway::{Caller, limits::LimitSettings};
+use crate::gateway::{Caller, limits::LimitSettings, streams::StreamKind};
 
 /// Notes what it is told.
 #[derive(Default)]
@@ -37,6 +37,10 @@ impl RequestObserver for Recorder {
 
     fn in_flight(&self, lane: Lane, change: i64) {
         self.note(format!("{} {change:+}", lane.as_str()));
+    }
+
+    fn streams(&self, kind: StreamKind, change: i64) {
+        self.note(format!("{} {change:+}", kind.as_str()));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Keeps the projections of pools that are asked for, and reads them again.
 
+mod watch;
+
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,6 +27,7 @@ use crate::{
     domain::{PoolId, Timestamp},
     ports::{Clock, PortError, ScanStore},
 };
+pub use watch::Watch;
 
 /// How fresh answers are, and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +112,12 @@ impl Snapshot {
     #[must_use]
     pub fn view(&self) -> &PoolView {
         &self.view
+    }
+
+    /// The same, shared.
+    #[must_use]
+    pub fn shared_view(&self) -> Arc<PoolView> {
+        Arc::clone(&self.view)
     }
 
     /// The layout of the seats, encoded once a layout.
@@ -210,7 +219,11 @@ impl ViewCache {
     pub fn apply(&self, pool: &PoolId, hint: &Hint) -> Applied {
         let mut slots = self.inner.slots();
         slots.exists(pool);
-        slots.by_pool.get_mut(pool).map_or(Applied::Unknown, |slot| slot.apply(hint))
+        let applied = slots.by_pool.get_mut(pool).map_or(Applied::Unknown, |slot| slot.apply(hint));
+        if applied != Applied::Known {
+            slots.watched.tell(pool);
+        }
+        applied
     }
 
     /// The figures for metrics.
@@ -243,14 +256,7 @@ impl ViewCache {
         if just_failed {
             return Next::Answer(answer(slot, settings, now));
         }
-        let filling = match slot.under_way() {
-            Some(filling) => filling.clone(),
-            None => {
-                let filling = Inner::fill(Arc::clone(inner), pool.clone());
-                slot.filling = Some(filling.clone());
-                filling
-            }
-        };
+        let filling = Inner::filling(inner, slot, pool);
         let longest = if slot.kept.is_some() { settings.wait } else { settings.wait_first };
         Next::Wait(filling, longest)
     }
@@ -293,10 +299,19 @@ impl Inner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a read that ends even where those who wait for it are gone.
-    fn fill(inner: Arc<Self>, pool: PoolId) -> Filling {
-        let task = tokio::spawn(async move { inner.read(&pool).await });
-        task.map(|_| ()).boxed().shared()
+    /// The read under way, or a new one, which ends even where those who wait for it are gone.
+    fn filling(inner: &Arc<Self>, slot: &mut Slot, pool: &PoolId) -> Filling {
+        if let Some(filling) = slot.under_way() {
+            return filling.clone();
+        }
+        let (inner, pool) = (Arc::clone(inner), pool.clone());
+        let task = tokio::spawn(async move {
+            inner.read(&pool).await;
+            inner.slots().watched.tell(&pool);
+        });
+        let filling = task.map(|_| ()).boxed().shared();
+        slot.filling = Some(filling.clone());
+        filling
     }
 
     async fn read(&self, pool: &PoolId) {

@@ -59,6 +59,17 @@ impl SeatEntry {
         }
     }
 
+    /// The letter of its status in maps and streams: A, R, B, or X for BLOCKED.
+    #[must_use]
+    pub fn letter(&self) -> char {
+        match self.status {
+            SeatStatus::Available => 'A',
+            SeatStatus::Reserved => 'R',
+            SeatStatus::Booked => 'B',
+            SeatStatus::Blocked => 'X',
+        }
+    }
+
     /// Whether a reserve may take it at `now`: the rule of [`Seat::is_available_at`].
     #[must_use]
     pub fn is_sellable_at(&self, now: Timestamp) -> bool {

@@ -9,7 +9,7 @@ use std::{
 use futures::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
-use super::{Applied, Hint, PoolView, ViewSettings, memo::Memos};
+use super::{Applied, Hint, PoolView, ViewSettings, memo::Memos, watched::Watched};
 use crate::{
     domain::{PoolId, Timestamp},
     ports::PortError,
@@ -119,10 +119,11 @@ impl Slot {
     }
 }
 
-/// All pools that are kept, and those known not to exist.
+/// All pools that are kept, those known not to exist, and those that are watched.
 #[derive(Default)]
 pub(super) struct Slots {
     pub(super) by_pool: BTreeMap<PoolId, Slot>,
+    pub(super) watched: Watched,
     absent: Absent,
 }
 

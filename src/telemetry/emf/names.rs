@@ -14,7 +14,7 @@ const SECONDS: &str = "Seconds";
 
 /// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
 /// line has the version.
-const NAMES: [(&str, &str, &str); 27] = [
+const NAMES: [(&str, &str, &str); 28] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_total", COMMANDS, COUNT),
@@ -40,6 +40,7 @@ const NAMES: [(&str, &str, &str); 27] = [
     ("inventory_requests_in_flight", "RequestsInFlight", COUNT),
     ("inventory_requests_shed_total", "RequestsShed", COUNT),
     ("inventory_restock_lines_total", "RestockLines", COUNT),
+    ("inventory_streams", "Streams", COUNT),
     ("inventory_sweeper_lag_seconds", "SweeperLag", SECONDS),
     ("inventory_version_conflicts_total", "VersionConflicts", COUNT),
 ];

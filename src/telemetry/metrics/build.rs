@@ -9,7 +9,7 @@ use super::{Metrics, oldest::OldestAges};
 use crate::{
     build_info,
     domain::{CommandType, RejectionCode},
-    gateway::observer::ShedReason,
+    gateway::{observer::ShedReason, streams::StreamKind},
     ports::Table,
     worker::{Deferral, dead_letters::Reason, failure::Failure},
 };
@@ -47,6 +47,7 @@ const OLDEST: &str =
 const REQUESTS: &str = "From a request's head to its answer's, by protocol, operation and status";
 const REQUESTS_IN_FLIGHT: &str = "Requests being answered by the gateway, by lane";
 const REQUESTS_SHED: &str = "Requests refused before they were looked at, by reason";
+const STREAMS: &str = "Streams that the gateway serves, by kind";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const RELEASED: &str =
     "Messages given back to their queue without an outcome, to be received again, by reason";
@@ -122,6 +123,10 @@ impl Metrics {
                 register(r, IntGaugeVec::new(opts, &["lane"])?)?
             },
             requests_shed: counters(r, "requests_shed_total", REQUESTS_SHED, &["reason"])?,
+            streams: {
+                let opts = opts("streams", STREAMS);
+                register(r, IntGaugeVec::new(opts, &["kind"])?)?
+            },
             registry,
         };
         metrics.begin()?;
@@ -158,6 +163,9 @@ impl Metrics {
         }
         for reason in ShedReason::ALL {
             self.requests_shed.with_label_values(&[reason.as_str()]);
+        }
+        for kind in StreamKind::ALL {
+            self.streams.with_label_values(&[kind.as_str()]);
         }
         let build = IntGaugeVec::new(opts("build_info", BUILD), &["version", "revision"])?;
         build.with_label_values(&[build_info::VERSION, build_info::REVISION]).set(1);

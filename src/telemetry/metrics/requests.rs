@@ -4,6 +4,7 @@ use super::Metrics;
 use crate::gateway::{
     limits::Lane,
     observer::{AnsweredRequest, RequestObserver, ShedReason},
+    streams::StreamKind,
 };
 
 impl RequestObserver for Metrics {
@@ -19,5 +20,9 @@ impl RequestObserver for Metrics {
 
     fn in_flight(&self, lane: Lane, change: i64) {
         self.requests_in_flight.with_label_values(&[lane.as_str()]).add(change);
+    }
+
+    fn streams(&self, kind: StreamKind, change: i64) {
+        self.streams.with_label_values(&[kind.as_str()]).add(change);
     }
 }
