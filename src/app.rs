@@ -18,16 +18,16 @@ use crate::{
         aws,
         dynamodb::{self, ClientOptions, DynamoStore},
         noop_locks::NoopLocks,
-        redis::{RedisLocks, RedisUrl},
+        redis::{RedisHints, RedisLocks, RedisUrl},
         sns::{self, SnsTopic},
         sqs::{self, SqsQueue},
         system::{Random, SystemClock},
     },
     config::{AwsConfig, Config},
     naming::dead_letter_queue_name,
-    ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
+    ports::{Clock, Entropy, HintPublisher, Locks, Publisher, Queue, Store},
     sweeper::{self, Sweeper},
-    worker::{Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
+    worker::{Announcer, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
 
 /// The adapters behind a worker's ports.
@@ -39,6 +39,8 @@ pub struct Backends {
     pub locks: Arc<dyn Locks>,
     /// Where results go.
     pub publisher: Arc<dyn Publisher>,
+    /// Where commits are announced; `None` announces none.
+    pub hints: Option<Arc<dyn HintPublisher>>,
     /// The queues to consume.
     pub sources: Vec<QueuePair>,
     /// The queue of expiries; `None` if this process does not sweep.
@@ -72,6 +74,12 @@ pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
         }
         Some(url) => Arc::new(RedisLocks::new(url.clone())),
     }
+}
+
+/// Hints on Redis, over connections of their own, or none.
+fn hints(config: &Config) -> Option<Arc<dyn HintPublisher>> {
+    let url = config.redis.as_ref().filter(|_| config.hints)?;
+    Some(Arc::new(RedisHints::new(url.clone())))
 }
 
 /// A queue by its name or URL.
@@ -135,6 +143,7 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
         store: store(&sdk, &config.aws),
         locks: locks(config.redis.as_ref()),
         publisher: Arc::new(publisher),
+        hints: hints(config),
         sources,
         expiries,
         clock: Arc::new(SystemClock),
@@ -155,11 +164,18 @@ impl Backends {
             store: Arc::clone(&self.store),
             locks: Arc::clone(&self.locks),
             publisher: Arc::clone(&self.publisher),
+            announcer: self.announcer(&observer),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             observer,
             settings,
             shutdown,
+        })
+    }
+
+    fn announcer(&self, observer: &Arc<dyn Observer>) -> Announcer {
+        self.hints.as_ref().map_or_else(Announcer::off, |hints| {
+            Announcer::new(Arc::clone(hints), Arc::clone(&self.entropy), Arc::clone(observer))
         })
     }
 

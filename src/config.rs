@@ -80,6 +80,8 @@ pub struct Config {
     pub aws: AwsConfig,
     /// Locks; `None` means none are taken.
     pub redis: Option<RedisUrl>,
+    /// `INVENTORY_HINTS`: whether commits are announced, where there is a Redis.
+    pub hints: bool,
     /// Admin port, metrics and traces.
     pub monitoring: MonitoringConfig,
 }
@@ -100,6 +102,7 @@ impl Section for Config {
         let config = Self {
             aws: AwsConfig::read(reader),
             redis: redis::read(reader),
+            hints: redis::read_hints(reader),
             worker: Section::read(reader),
             sweeper: Section::read(reader),
             monitoring: MonitoringConfig::read(reader),
@@ -114,6 +117,8 @@ impl Section for Config {
 pub struct ServeConfig {
     /// Queues, topic and tables.
     pub aws: AwsConfig,
+    /// Where workers announce what they commit; `None` means nowhere.
+    pub redis: Option<RedisUrl>,
     /// How the gateway is reached, by whom, and how much it takes.
     pub gateway: GatewayConfig,
     /// Admin port, metrics and traces.
@@ -122,12 +127,19 @@ pub struct ServeConfig {
 
 impl Section for ServeConfig {
     fn settings() -> Vec<&'static Setting> {
-        [AwsConfig::settings(), GatewayConfig::settings(), MonitoringConfig::settings()].concat()
+        [
+            AwsConfig::settings(),
+            redis::view_settings(),
+            GatewayConfig::settings(),
+            MonitoringConfig::settings(),
+        ]
+        .concat()
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
             aws: AwsConfig::read(reader),
+            redis: redis::read_view(reader),
             gateway: GatewayConfig::read(reader),
             monitoring: MonitoringConfig::read(reader),
         };

@@ -13,7 +13,7 @@ use crate::{
             CallCounts, Instrumentation, InstrumentedLocks, InstrumentedPublisher,
             InstrumentedQueue, InstrumentedStore,
         },
-        memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
+        memory::{FilterPolicy, MemoryBroker, MemoryHints, MemoryLocks, MemoryQueue, MemoryTopic},
         sqs::bootstrap::MAX_RECEIVE_COUNT,
         system::{Random, SystemClock},
     },
@@ -36,6 +36,8 @@ pub struct Embedded {
     pub store: Arc<dyn Store>,
     /// Where results are published.
     pub topic: Arc<MemoryTopic>,
+    /// What workers announce to the gateway.
+    pub hints: Arc<MemoryHints>,
     commands: Arc<MemoryQueue>,
     expiries: Arc<MemoryQueue>,
     restock: Arc<MemoryQueue>,
@@ -79,18 +81,31 @@ impl Embedded {
             source(&expiries, QueueKind::Expiries),
             source(&restock, QueueKind::Commands),
         ];
+        let hints = Arc::new(MemoryHints::new(Arc::clone(&clock)));
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
         let publisher: Arc<dyn Publisher> = topic.clone();
         let backends = Backends {
             store: Arc::new(InstrumentedStore::new(Arc::clone(&store), Arc::clone(&counting))),
             locks: Arc::new(InstrumentedLocks::new(locks, Arc::clone(&counting))),
             publisher: Arc::new(InstrumentedPublisher::new(publisher, Arc::clone(&counting))),
+            hints: Some(hints.clone()),
             expiries: sources.get(1).map(|source| Arc::clone(&source.queue)),
             sources,
             clock,
             entropy,
         };
-        Ok(Self { backends, calls, store, topic, commands, expiries, restock, broker, dynamo })
+        Ok(Self {
+            backends,
+            calls,
+            store,
+            topic,
+            hints,
+            commands,
+            expiries,
+            restock,
+            broker,
+            dynamo,
+        })
     }
 
     /// The queue a producer sends such a command to.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{aws, connect_queue, store};
 use crate::{
     adapters::{
+        redis::{RedisHints, RedisUrl},
         sqs,
         system::{Random, SystemClock},
     },
@@ -18,12 +19,13 @@ use crate::{
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
+        hints::{Follower, FollowerParts},
         http,
         limits::{CallerRate, Lanes},
-        observer::{Protocol, RequestObserver},
+        observer::{GatewayObserver, Protocol},
         server::{Server, ServerOptions},
     },
-    ports::{Clock, Entropy, Queue, ScanStore},
+    ports::{Clock, Entropy, HintSubscriber, Queue, ScanStore},
 };
 
 /// Commands that may await their outcomes at once, in one process.
@@ -38,6 +40,8 @@ pub struct GatewayBackends {
     pub restocks: Arc<dyn Queue>,
     /// The tables, to be read.
     pub store: Arc<dyn ScanStore>,
+    /// What workers announce; `None` where the tables alone say what changes.
+    pub hints: Option<Arc<dyn HintSubscriber>>,
     /// The clock of every answer and deadline.
     pub clock: Arc<dyn Clock>,
     /// Ids, jitter.
@@ -49,7 +53,10 @@ pub struct GatewayBackends {
 /// # Errors
 ///
 /// A queue cannot be found: the error names it and says what creates it.
-pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
+pub async fn connect(
+    config: &AwsConfig,
+    redis: Option<&RedisUrl>,
+) -> anyhow::Result<GatewayBackends> {
     let sdk = aws().await;
     let sqs = sqs::client(&sdk);
     let none = "no queue but that of expiries (INVENTORY_QUEUES)";
@@ -58,14 +65,25 @@ pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
         commands: Arc::new(connect_queue(&sqs, commands.as_str()).await?),
         restocks: Arc::new(connect_queue(&sqs, restocks.as_str()).await?),
         store: store(&sdk, config),
+        hints: hints(redis),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
 }
 
+/// What workers announce on Redis, or nothing.
+fn hints(redis: Option<&RedisUrl>) -> Option<Arc<dyn HintSubscriber>> {
+    let Some(url) = redis else {
+        tracing::info!("REDIS_URL is not set: pools that are shown are read every 2 s");
+        return None;
+    };
+    Some(Arc::new(RedisHints::new(url.clone())))
+}
+
 /// A gateway that has its ports and does not answer yet.
 pub struct Gateway {
     commands: Arc<Commands>,
+    follower: Option<Follower>,
     authenticator: Arc<Authenticator>,
     serving: Serving,
     http: Server,
@@ -82,7 +100,7 @@ impl Gateway {
     pub async fn bind(
         config: &GatewayConfig,
         backends: &GatewayBackends,
-        observer: Arc<dyn RequestObserver>,
+        observer: Arc<dyn GatewayObserver>,
     ) -> anyhow::Result<Self> {
         let commands = Arc::new(commands(config, backends));
         let clock = Arc::clone(&backends.clock);
@@ -94,11 +112,21 @@ impl Gateway {
             authenticator: Arc::clone(&authenticator),
             lanes: Arc::new(Lanes::new(&config.limits)),
             rate: Arc::new(CallerRate::new(&config.limits)),
-            observer,
+            observer: observer.clone(),
         };
         let serving = Serving::start().await;
         let store = Arc::clone(&backends.store);
-        let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
+        let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
+        let queries = Arc::new(Queries::observed(store, time, settings, observer.clone()));
+        let follower = backends.hints.clone().map(|subscriber| {
+            Follower::new(FollowerParts {
+                subscriber,
+                views: queries.views().clone(),
+                commands: Arc::clone(&commands),
+                entropy: Arc::clone(&backends.entropy),
+                observer,
+            })
+        });
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
@@ -119,7 +147,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let grace = config.grace;
-        Ok(Self { commands, authenticator, serving, http, grpc, grace })
+        Ok(Self { commands, follower, authenticator, serving, http, grpc, grace })
     }
 
     /// Where HTTP is served.
@@ -152,9 +180,17 @@ impl Gateway {
             tokio::select! {
                 () = drained.cancelled() => {}
                 () = self.commands.run() => {}
+                () = follow(self.follower.as_ref()) => {}
             }
         };
         tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
+    }
+}
+
+async fn follow(follower: Option<&Follower>) {
+    match follower {
+        Some(follower) => follower.run().await,
+        None => std::future::pending().await,
     }
 }
 

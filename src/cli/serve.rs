@@ -73,7 +73,7 @@ async fn bind(
     config: &ServeConfig,
     monitoring: &Monitoring,
 ) -> anyhow::Result<(Gateway, GatewayBackends)> {
-    let backends = gateway::connect(&config.aws).await?;
+    let backends = gateway::connect(&config.aws, config.redis.as_ref()).await?;
     let observer = Arc::clone(&monitoring.metrics);
     let gateway = Gateway::bind(&config.gateway, &backends, observer).await?;
     Ok((gateway, backends))

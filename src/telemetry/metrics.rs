@@ -22,6 +22,7 @@ use crate::{
 mod build;
 mod oldest;
 mod requests;
+mod views;
 
 /// The metrics of one process, in their own registry, fed by the events of worker and sweeper, and by
 /// the requests of the gateway.
@@ -49,12 +50,19 @@ pub struct Metrics {
     receive_paused: Counter,
     lines_oversold: IntCounter,
     lines_recovered: IntCounter,
+    hints: IntCounterVec,
     dynamodb_capacity_units: CounterVec,
     restock_lines: IntCounter,
     request_duration: HistogramVec,
+    request_errors: IntCounterVec,
     requests_in_flight: IntGaugeVec,
     requests_shed: IntCounterVec,
     streams: IntGaugeVec,
+    view_age: Histogram,
+    view_hits: IntCounter,
+    view_misses: IntCounter,
+    view_refills: IntCounterVec,
+    hints_received: IntCounterVec,
 }
 
 impl Metrics {
@@ -147,6 +155,10 @@ impl Observer for Metrics {
                 self.released.with_label_values(&[*reason]).inc_by(messages);
             }
             Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
+            Event::Hints { outcome, hints } => {
+                let hints = u64::try_from(*hints).unwrap_or(u64::MAX);
+                self.hints.with_label_values(&[*outcome]).inc_by(hints);
+            }
             Event::Paused(pause) => self.receive_paused.inc_by(pause.as_secs_f64()),
             Event::Oversold(crossed) => self.oversold(*crossed),
             Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),

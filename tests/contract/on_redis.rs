@@ -2,6 +2,7 @@
 //! failures on separate servers: outages, restarts, lost scripts, failovers.
 
 mod cluster;
+mod hints_outages;
 mod outages;
 mod servers;
 mod tls;

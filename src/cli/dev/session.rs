@@ -121,6 +121,7 @@ impl Session<'_> {
             commands: embedded.commands().clone(),
             restocks: embedded.restocks().clone(),
             store: embedded.store.clone(),
+            hints: Some(embedded.hints.clone()),
             clock: Arc::clone(&embedded.backends.clock),
             entropy: Arc::clone(&embedded.backends.entropy),
         };
