@@ -19,6 +19,7 @@ pub mod reader;
 mod redis;
 pub mod setting;
 pub mod traces;
+pub mod unknown;
 mod worker;
 
 use crate::{adapters::redis::RedisUrl, sweeper};
@@ -76,6 +77,8 @@ pub struct Config {
     pub worker: crate::worker::Settings,
     /// How the sweeper works.
     pub sweeper: sweeper::Settings,
+    /// `INVENTORY_NO_SWEEPER`: ended holds are left to other workers.
+    pub no_sweeper: bool,
     /// Queues, topic and tables.
     pub aws: AwsConfig,
     /// Locks; `None` means none are taken.
@@ -93,6 +96,7 @@ impl Section for Config {
             redis::settings(),
             crate::worker::Settings::settings(),
             sweeper::Settings::settings(),
+            worker::no_sweeper_settings(),
             MonitoringConfig::settings(),
         ]
         .concat()
@@ -105,6 +109,7 @@ impl Section for Config {
             hints: redis::read_hints(reader),
             worker: Section::read(reader),
             sweeper: Section::read(reader),
+            no_sweeper: worker::read_no_sweeper(reader),
             monitoring: MonitoringConfig::read(reader),
         };
         worker::check_room_for_pollers(&config.worker, &config.aws, reader);
@@ -117,7 +122,7 @@ impl Section for Config {
 pub struct ServeConfig {
     /// Queues, topic and tables.
     pub aws: AwsConfig,
-    /// Where workers announce what they commit; `None` means nowhere.
+    /// Where workers announce what they commit and put their totals; `None` means nowhere.
     pub redis: Option<RedisUrl>,
     /// How the gateway is reached, by whom, and how much it takes.
     pub gateway: GatewayConfig,

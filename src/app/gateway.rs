@@ -4,18 +4,20 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::{aws, connect_queue, store};
+use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
         redis::{RedisHints, RedisUrl},
         sqs,
-        system::{Random, SystemClock},
+        system::{Random, SystemClock, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     config::{AwsConfig, GatewayConfig},
     gateway::{
-        CommandParts, CommandSettings, Commands, Queries, QuerySettings,
+        CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
+        Stress, StressParts,
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
@@ -25,7 +27,7 @@ use crate::{
         observer::{GatewayObserver, Protocol},
         server::{Server, ServerOptions},
     },
-    ports::{Clock, Entropy, HintSubscriber, Queue, ScanStore},
+    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore},
 };
 
 /// Commands that may await their outcomes at once, in one process.
@@ -42,6 +44,10 @@ pub struct GatewayBackends {
     pub store: Arc<dyn ScanStore>,
     /// What workers announce; `None` where the tables alone say what changes.
     pub hints: Option<Arc<dyn HintSubscriber>>,
+    /// Holds by their end.
+    pub holds: Arc<dyn ExpiryIndex>,
+    /// The workers' totals; `None` without Redis.
+    pub activity: Option<Arc<dyn ActivityBoard>>,
     /// The clock of every answer and deadline.
     pub clock: Arc<dyn Clock>,
     /// Ids, jitter.
@@ -57,14 +63,17 @@ pub async fn connect(
     config: &AwsConfig,
     redis: Option<&RedisUrl>,
 ) -> anyhow::Result<GatewayBackends> {
-    let sdk = aws().await;
+    let sdk = aws().await?;
     let sqs = sqs::client(&sdk);
     let none = "no queue but that of expiries (INVENTORY_QUEUES)";
     let (commands, restocks) = config.producer_queues().context(none)?;
+    let store = store(&sdk, config);
     Ok(GatewayBackends {
         commands: Arc::new(connect_queue(&sqs, commands.as_str()).await?),
         restocks: Arc::new(connect_queue(&sqs, restocks.as_str()).await?),
-        store: store(&sdk, config),
+        store: store.clone(),
+        holds: store,
+        activity: activity(redis, config),
         hints: hints(redis),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
@@ -84,6 +93,7 @@ fn hints(redis: Option<&RedisUrl>) -> Option<Arc<dyn HintSubscriber>> {
 pub struct Gateway {
     commands: Arc<Commands>,
     follower: Option<Follower>,
+    stress: Option<Arc<Stress>>,
     authenticator: Arc<Authenticator>,
     serving: Serving,
     http: Server,
@@ -114,6 +124,7 @@ impl Gateway {
             rate: Arc::new(CallerRate::new(&config.limits)),
             observer: observer.clone(),
         };
+        let stress = stress(config, backends, &observer);
         let serving = Serving::start().await;
         let store = Arc::clone(&backends.store);
         let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
@@ -130,6 +141,8 @@ impl Gateway {
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            overview: Arc::new(overview(backends, &commands)),
+            stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
         let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
@@ -147,7 +160,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let grace = config.grace;
-        Ok(Self { commands, follower, authenticator, serving, http, grpc, grace })
+        Ok(Self { commands, follower, stress, authenticator, serving, http, grpc, grace })
     }
 
     /// Where HTTP is served.
@@ -169,6 +182,9 @@ impl Gateway {
         let servers = async {
             let draining = async {
                 stop.cancelled().await;
+                if let Some(stress) = &self.stress {
+                    stress.stop();
+                }
                 self.serving.stop().await;
             };
             let http = self.http.serve(stop.clone(), self.grace);
@@ -176,10 +192,17 @@ impl Gateway {
             tokio::join!(draining, http, grpc);
             drained.cancel();
         };
+        let storms = async {
+            match &self.stress {
+                Some(stress) => stress.run().await,
+                None => std::future::pending().await,
+            }
+        };
         let parts = async {
             tokio::select! {
                 () = drained.cancelled() => {}
                 () = self.commands.run() => {}
+                () = storms => {}
                 () = follow(self.follower.as_ref()) => {}
             }
         };
@@ -192,6 +215,38 @@ async fn follow(follower: Option<&Follower>) {
         Some(follower) => follower.run().await,
         None => std::future::pending().await,
     }
+}
+
+fn stress(
+    config: &GatewayConfig,
+    backends: &GatewayBackends,
+    observer: &Arc<dyn GatewayObserver>,
+) -> Option<Arc<Stress>> {
+    let commands_max = config.stress_commands_max?;
+    warn!(
+        commands_max,
+        "storms of restocks are allowed to callers with the scope inventory.stress"
+    );
+    let parts = StressParts {
+        restocks: Arc::clone(&backends.restocks),
+        store: backends.store.clone(),
+        clock: Arc::clone(&backends.clock),
+        entropy: Arc::clone(&backends.entropy),
+        processor: Arc::new(SystemProcessor),
+        observer: observer.clone(),
+    };
+    Some(Arc::new(Stress::new(parts, commands_max)))
+}
+
+fn overview(backends: &GatewayBackends, commands: &Arc<Commands>) -> Overview {
+    Overview::new(OverviewParts {
+        commands: Arc::clone(&backends.commands),
+        restocks: Arc::clone(&backends.restocks),
+        awaited: Arc::clone(commands),
+        board: backends.activity.clone(),
+        holds: Arc::clone(&backends.holds),
+        clock: Arc::clone(&backends.clock),
+    })
 }
 
 fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {

@@ -66,6 +66,35 @@ impl ShedReason {
     }
 }
 
+/// What became of a command of a storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StressOutcome {
+    /// It was carried out.
+    Completed,
+    /// It was rejected.
+    Rejected,
+    /// It had no outcome in time.
+    Unanswered,
+    /// The queue did not take it, as far as is known.
+    NotPosted,
+}
+
+impl StressOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Completed, Self::Rejected, Self::Unanswered, Self::NotPosted];
+
+    /// The name of the outcome in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Unanswered => "unanswered",
+            Self::NotPosted => "not_posted",
+        }
+    }
+}
+
 /// Watches requests. Never waited for.
 pub trait RequestObserver: Send + Sync {
     /// A request was answered.
@@ -79,6 +108,9 @@ pub trait RequestObserver: Send + Sync {
 
     /// A stream began (1) or ended (−1).
     fn streams(&self, kind: StreamKind, change: i64);
+
+    /// What became of a command of a storm is known.
+    fn stressed(&self, _: StressOutcome) {}
 }
 
 /// Why a pool is read into the view.

@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use inventory_worker::{
     adapters::memory::{
-        FilterPolicy, MemoryBroker, MemoryHints, MemoryLocks, MemoryStore, MemoryTopic, TokioClock,
+        FilterPolicy, MemoryActivity, MemoryBroker, MemoryHints, MemoryLocks, MemoryStore,
+        MemoryTopic, TokioClock,
     },
     domain::{PoolId, Timestamp},
-    ports::{Locks, Publisher, Queue, Store},
+    ports::{ActivityBoard, Locks, Publisher, Queue, Store},
 };
 
 use crate::{
+    activity::ActivityHarness,
     harness::Backend,
     hints::{Hints, HintsHarness},
     locks::LocksHarness,
@@ -59,6 +61,14 @@ impl HintsHarness for Memory {
         let hints = Arc::new(MemoryHints::new(self.clock.clone()));
         let (pool, other) = (PoolId::Event(42), PoolId::Event(43));
         Hints { publisher: hints.clone(), subscriber: hints, pool, other }
+    }
+}
+
+#[async_trait]
+impl ActivityHarness for Memory {
+    async fn boards(&self) -> (Arc<dyn ActivityBoard>, Arc<dyn ActivityBoard>) {
+        let board = || Arc::new(MemoryActivity::new(self.clock.clone()));
+        (board(), board())
     }
 }
 
@@ -131,6 +141,13 @@ mod locks {
 
 mod hints {
     hints_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
+    }
+}
+
+mod activity {
+    activity_contract! {
         #[tokio::test(start_paused = true)]
         on super::Memory::new()
     }

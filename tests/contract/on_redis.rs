@@ -11,14 +11,15 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use inventory_worker::{
-    adapters::redis::{RedisHints, RedisLocks},
+    adapters::redis::{RedisActivity, RedisHints, RedisLocks},
     domain::PoolId,
-    ports::{Locks, PortError},
+    ports::{ActivityBoard, Locks, PortError, activity::ACTIVITY_LIFETIME},
 };
 use uuid::Uuid;
 
 use crate::{
-    harness::{Backend, LONGER},
+    activity::ActivityHarness,
+    harness::Backend,
     hints::{Hints, HintsHarness},
     locks::LocksHarness,
 };
@@ -51,7 +52,7 @@ impl Backend for Shared {
     }
 
     fn patience(&self) -> Duration {
-        LONGER
+        ACTIVITY_LIFETIME
     }
 
     async fn pass(&self, time: Duration) {
@@ -76,6 +77,17 @@ impl HintsHarness for Shared {
         let publisher = Arc::new(RedisHints::new(self.url.parse().unwrap()));
         let subscriber = Arc::new(RedisHints::new(self.url.parse().unwrap()));
         Hints { publisher, subscriber, pool: pool(), other: pool() }
+    }
+}
+
+#[async_trait]
+impl ActivityHarness for Shared {
+    async fn boards(&self) -> (Arc<dyn ActivityBoard>, Arc<dyn ActivityBoard>) {
+        let unique = servers::unique();
+        let locks = RedisLocks::new(self.url.parse().unwrap());
+        let board =
+            |name: &str| Arc::new(RedisActivity::beside(&locks, &format!("{name}-{unique}")));
+        (board("one"), board("other"))
     }
 }
 
@@ -132,8 +144,24 @@ mod server_hints {
     }
 }
 
+mod server_activity {
+    activity_contract! {
+        #[tokio::test]
+        #[ignore = "needs the stack: make test"]
+        on super::Shared::server()
+    }
+}
+
 mod cluster_hints {
     hints_contract! {
+        #[tokio::test]
+        #[ignore = "needs the stack: make test"]
+        on super::Shared::cluster()
+    }
+}
+
+mod cluster_activity {
+    activity_contract! {
         #[tokio::test]
         #[ignore = "needs the stack: make test"]
         on super::Shared::cluster()

@@ -45,6 +45,11 @@ impl Tag {
         format!("inv:{{{}}}:watched", self.0)
     }
 
+    /// A key of a board of workers' totals.
+    pub(super) fn activity(&self, name: &str) -> String {
+        format!("inv:{{{}}}:totals:{name}", self.0)
+    }
+
     /// The slot of all keys and channels with this tag.
     pub(super) fn slot(&self) -> u16 {
         crc16(self.0.as_bytes()) % SLOTS

@@ -126,7 +126,9 @@ impl PoolFollower {
                 Hint::Seat(seat) => {
                     self.apply(&Change::Seat(seat.number.clone(), SeatEntry::from(seat)));
                 }
-                Hint::Line(line) => self.apply(&Change::Line(line.sku.clone(), LineEntry::from(line))),
+                Hint::Line(line) => {
+                    self.apply(&Change::Line(line.sku.clone(), LineEntry::from(line)))
+                }
                 // Of other topics.
                 Hint::Decided(_) | Hint::Result(_) => {}
             }
@@ -176,7 +178,8 @@ impl PoolFollower {
     /// Each half second: whether announcements are still to be trusted.
     fn check(&mut self) {
         let now = Instant::now();
-        let was_silent = std::mem::replace(&mut self.is_one_silent, self.senders.is_one_silent(now));
+        let was_silent =
+            std::mem::replace(&mut self.is_one_silent, self.senders.is_one_silent(now));
         if self.is_one_silent && !was_silent {
             self.miss(HintOutcome::Silent);
         }

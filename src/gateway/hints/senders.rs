@@ -58,9 +58,8 @@ impl Senders {
     /// Forgets workers that are gone. Returns whether there was one.
     pub(super) fn forget_gone(&mut self, now: Instant) -> bool {
         let before = self.by_stream.len();
-        self.by_stream.retain(|_, sender| {
-            sender.is_idle || now.duration_since(sender.heard) <= GONE_AFTER
-        });
+        self.by_stream
+            .retain(|_, sender| sender.is_idle || now.duration_since(sender.heard) <= GONE_AFTER);
         self.by_stream.len() < before
     }
 

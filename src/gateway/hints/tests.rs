@@ -415,8 +415,7 @@ async fn the_outcome_of_an_awaited_command_is_read_as_soon_as_it_is_announced() 
         world.commands.decide(&command);
         command.pool
     };
-    let (_, pool) =
-        tokio::join!(world.commands.submit(&local, "c-1", reserve("A-1")), worker);
+    let (_, pool) = tokio::join!(world.commands.submit(&local, "c-1", reserve("A-1")), worker);
     sleep(seconds(2)).await;
     let worker = async {
         let (command, ..) = world.commands.posted().await;

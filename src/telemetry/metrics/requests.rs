@@ -3,7 +3,7 @@
 use super::Metrics;
 use crate::gateway::{
     limits::Lane,
-    observer::{AnsweredRequest, Protocol, RequestObserver, ShedReason},
+    observer::{AnsweredRequest, Protocol, RequestObserver, ShedReason, StressOutcome},
     streams::StreamKind,
 };
 
@@ -27,6 +27,10 @@ impl RequestObserver for Metrics {
 
     fn streams(&self, kind: StreamKind, change: i64) {
         self.streams.with_label_values(&[kind.as_str()]).add(change);
+    }
+
+    fn stressed(&self, outcome: StressOutcome) {
+        self.stress_commands.with_label_values(&[outcome.as_str()]).inc();
     }
 }
 

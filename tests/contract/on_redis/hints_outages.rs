@@ -49,7 +49,11 @@ async fn subscribed(hints: &RedisHints, topic: &Topic) -> Box<dyn HintSubscripti
 }
 
 /// What is published arrives.
-async fn works(publisher: &RedisHints, subscription: &mut Box<dyn HintSubscription>, topic: &Topic) {
+async fn works(
+    publisher: &RedisHints,
+    subscription: &mut Box<dyn HintSubscription>,
+    topic: &Topic,
+) {
     until("hints are published", async || publisher.publish(topic, &frame(1)).await.is_ok()).await;
     assert_eq!(next(subscription).await, Received::Frame(frame(1)));
 }
