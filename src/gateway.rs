@@ -18,6 +18,7 @@ mod certificates;
 pub mod commands;
 pub mod grpc;
 pub mod guard;
+pub mod hints;
 pub mod http;
 pub mod limits;
 pub mod observer;

@@ -18,6 +18,7 @@ pub use answers::{
 
 use super::{
     Caller, Scope,
+    observer::{NoopViewObserver, ViewObserver},
     view::{Found, Snapshot, ViewCache, ViewSettings},
 };
 use crate::{
@@ -129,7 +130,19 @@ impl Queries {
     /// Queries on the tables.
     #[must_use]
     pub fn new(store: Arc<dyn ScanStore>, clock: Arc<dyn Clock>, settings: QuerySettings) -> Self {
-        let views = ViewCache::new(Arc::clone(&store), Arc::clone(&clock), settings.view);
+        Self::observed(store, clock, settings, Arc::new(NoopViewObserver))
+    }
+
+    /// Queries on the tables, whose view is watched.
+    #[must_use]
+    pub fn observed(
+        store: Arc<dyn ScanStore>,
+        clock: Arc<dyn Clock>,
+        settings: QuerySettings,
+        observer: Arc<dyn ViewObserver>,
+    ) -> Self {
+        let (tables, time) = (Arc::clone(&store), Arc::clone(&clock));
+        let views = ViewCache::observed(tables, time, settings.view, observer);
         Self { store, clock, views, settings }
     }
 

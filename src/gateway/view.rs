@@ -15,11 +15,12 @@ pub mod layout;
 mod memo;
 pub mod read;
 mod slots;
+mod unannounced;
 mod watched;
 
 use std::sync::Arc;
 
-pub use cache::{Found, Snapshot, ViewCache, ViewSettings, ViewStats, Watch};
+pub use cache::{Found, Snapshot, Trust, ViewCache, ViewSettings, ViewStats, Watch};
 pub use counts::{Availability, Counts, Group};
 pub use document::Document;
 pub use entry::{LineEntry, Reason, SeatEntry};

@@ -30,6 +30,11 @@ impl Watched {
         (news, true)
     }
 
+    /// Whether somebody watches the pool.
+    pub(super) fn has(&self, pool: &PoolId) -> bool {
+        self.by_pool.get(pool).is_some_and(|news| news.strong_count() > 0)
+    }
+
     /// Something is new of the pool.
     pub(super) fn tell(&self, pool: &PoolId) {
         if let Some(news) = self.by_pool.get(pool).and_then(Weak::upgrade) {

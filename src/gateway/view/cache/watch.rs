@@ -40,8 +40,9 @@ impl Watch {
 }
 
 impl ViewCache {
-    /// Watches a pool: it is read again every [`super::ViewSettings::fresh`], give or take a tenth,
-    /// and after a hint of an entry that is not there.
+    /// Watches a pool: it is read again every [`super::ViewSettings::fresh`], or
+    /// [`super::ViewSettings::hinted`] while hints keep it current, give or take a tenth; and after
+    /// a hint of an entry that is not there.
     #[must_use]
     pub fn watch(&self, pool: &PoolId, entropy: &Arc<dyn Entropy>) -> Watch {
         let (shared, is_first) = self.inner.slots().watched.join(pool);
@@ -59,8 +60,8 @@ impl ViewCache {
         self.inner.settings.stale
     }
 
-    /// When a watched pool is to be read again, where it is every `interval`.
-    fn due(&self, pool: &PoolId, interval: Duration) -> Instant {
+    /// When a watched pool is to be read again. Intervals vary by the factor.
+    fn due(&self, pool: &PoolId, factor: f64) -> Instant {
         let settings = &self.inner.settings;
         let now = Instant::now();
         let slots = self.inner.slots();
@@ -75,7 +76,17 @@ impl ViewCache {
             None => now,
             Some(kept) if kept.view.is_none() => kept.read_at + settings.idle,
             Some(kept) if kept.outdated.is_some() => now,
-            Some(kept) => kept.read_at + interval,
+            Some(kept) => {
+                let interval = match slot.trust.filter(|_| slot.is_current(now)) {
+                    // When hints are no longer relied upon, it is due sooner.
+                    Some(trust) => {
+                        let left = trust.until.duration_since(kept.read_at);
+                        settings.hinted.mul_f64(factor).min(left.max(settings.fresh))
+                    }
+                    None => settings.fresh.mul_f64(factor),
+                };
+                kept.read_at + interval
+            }
         }
     }
 
@@ -100,16 +111,20 @@ async fn keep_fresh(
     mut word: watch::Receiver<()>,
 ) {
     let settings = cache.inner.settings;
-    let interval = || settings.fresh.mul_f64(1.0 + JITTER * (2.0 * entropy.fraction() - 1.0));
-    let mut current = interval();
+    let draw = || 1.0 + JITTER * (2.0 * entropy.fraction() - 1.0);
+    let mut factor = draw();
     let mut rested = Instant::now();
     loop {
-        let due = cache.due(&pool, current).max(rested);
+        let due = cache.due(&pool, factor).max(rested);
         tokio::select! {
             told = word.changed() => if told.is_err() { return },
             () = sleep_until(due) => {
+                // Hints may have been relied upon for longer meanwhile.
+                if cache.due(&pool, factor) > Instant::now() {
+                    continue;
+                }
                 cache.refresh(&pool).await;
-                current = interval();
+                factor = draw();
                 // However long reads take, and however many hints are of new entries.
                 rested = Instant::now() + settings.retry;
             }
