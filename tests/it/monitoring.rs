@@ -8,7 +8,7 @@ use std::{
 use inventory_worker::{
     gateway::{
         limits::Lane,
-        observer::{AnsweredRequest, Protocol, RequestObserver as _},
+        observer::{AnsweredRequest, Protocol, RequestCode, RequestObserver as _},
     },
     telemetry::Metrics,
     worker::{Event, Observer as _},
@@ -55,7 +55,7 @@ fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",
-        code: 200,
+        code: RequestCode::Status(200),
         took: oldest_age,
     });
     let text = metrics.encode().unwrap();
