@@ -1,8 +1,11 @@
 //! What every request passes before its handler: a place in its lane, who calls, and how often.
 //!
-//! A full lane refuses at once: what cannot be answered soon waits nowhere.
+//! A full lane refuses at once: what cannot be answered soon waits nowhere. A handler that panics
+//! fails its request alone.
 
-use std::{sync::Arc, time::Duration};
+mod watch;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -11,7 +14,9 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use tokio::time::{Instant, timeout};
+use futures::FutureExt as _;
+use tokio::time::timeout;
+use tracing::error;
 use url::form_urlencoded;
 
 use super::{
@@ -19,10 +24,11 @@ use super::{
     grpc::status,
     http::Problem,
     limits::{CallerRate, Lane, Lanes, Place},
-    observer::{AnsweredRequest, Protocol, RequestObserver, ShedReason},
+    observer::{Protocol, RequestObserver, ShedReason},
     server::PeerCertificates,
     streams::{TICKETED_ROUTES, Tickets},
 };
+use watch::Watch;
 
 /// From a request's place in its lane to the head of its answer: longer than any command is awaited,
 /// so that only a body that comes too slowly reaches it.
@@ -72,12 +78,16 @@ impl Guard {
     }
 }
 
+/// Why a request has no answer of its handler's.
 enum Refused {
     Full,
     TooSlow,
     Unknown(AuthError),
     TooOften(Duration),
+    Panicked,
 }
+
+const PANICKED: &str = "the request failed; the gateway's log says where";
 
 fn problem_of(refused: Refused) -> Problem {
     match refused {
@@ -97,6 +107,7 @@ fn problem_of(refused: Refused) -> Problem {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)
                 .with_retry_after(after)
         }
+        Refused::Panicked => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", PANICKED),
     }
 }
 
@@ -109,6 +120,7 @@ fn status_of(refused: Refused) -> tonic::Status {
         }
         Refused::Unknown(error) => status::unauthenticated(error.to_string()),
         Refused::TooOften(after) => status::rate_limited(after),
+        Refused::Panicked => status::internal(PANICKED),
     }
 }
 
@@ -150,27 +162,30 @@ impl Drop for InLane {
     }
 }
 
-async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let began = Instant::now();
+async fn pass(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match guard.lane_of(&path, route) {
-        None => next.run(request).await,
-        Some(lane) => match admit(&guard, lane, route, &mut request).await {
-            Ok(in_lane) => {
-                let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
-                drop(in_lane);
-                answered.unwrap_or_else(|_| guard.refusal(Refused::TooSlow))
-            }
-            Err(refused) => guard.refusal(refused),
-        },
-    };
-    let operation = operation(guard.protocol, &method, &path, route);
-    let code = code(guard.protocol, &response);
-    let (protocol, operation, took) = (guard.protocol, operation.as_str(), began.elapsed());
-    guard.observer.answered(&AnsweredRequest { protocol, operation, code, took });
-    response
+    let path = request.uri().path();
+    let lane = guard.lane_of(path, route);
+    let operation = operation(guard.protocol, request.method(), path, route);
+    let watch = Watch::begin(Arc::clone(&guard.observer), guard.protocol, operation);
+    let answered = AssertUnwindSafe(answer(&guard, lane, route, (request, next)));
+    let answered = answered.catch_unwind().await.unwrap_or_else(|_| {
+        error!(operation = watch.operation(), "a handler panicked");
+        Err(Refused::Panicked)
+    });
+    watch.answered(answered.unwrap_or_else(|refused| guard.refusal(refused)))
+}
+
+async fn answer(
+    guard: &Guard,
+    lane: Option<Lane>,
+    route: Option<&str>,
+    (mut request, next): (Request, Next),
+) -> Result<Response, Refused> {
+    let Some(lane) = lane else { return Ok(next.run(request).await) };
+    let _in_lane = admit(guard, lane, route, &mut request).await?;
+    timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(|_| Refused::TooSlow)
 }
 
 /// Lets a request in, and notes who calls.
@@ -244,17 +259,6 @@ fn operation(protocol: Protocol, method: &Method, path: &str, route: Option<&str
 /// A method may be any token.
 fn is_usual(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::OPTIONS].contains(method)
-}
-
-/// The status; gRPC's is in the head where there is no body, and else success as far as is known.
-fn code(protocol: Protocol, response: &Response) -> u16 {
-    match protocol {
-        Protocol::Http => response.status().as_u16(),
-        Protocol::Grpc => {
-            let status = response.headers().get("grpc-status");
-            status.and_then(|code| code.to_str().ok()?.parse().ok()).unwrap_or(0)
-        }
-    }
 }
 
 #[cfg(test)]

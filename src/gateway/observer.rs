@@ -1,6 +1,6 @@
 //! What is measured of requests.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{limits::Lane, streams::StreamKind};
 
@@ -24,16 +24,34 @@ impl Protocol {
     }
 }
 
-/// A request that was answered.
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestCode {
+    /// The status of HTTP or gRPC.
+    Status(u16),
+    /// The caller went away before its answer, or before the end of a stream.
+    ClientClosed,
+}
+
+impl fmt::Display for RequestCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => status.fmt(f),
+            Self::ClientClosed => f.write_str("client_closed"),
+        }
+    }
+}
+
+/// A request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct AnsweredRequest<'a> {
     /// How it came.
     pub protocol: Protocol,
     /// The route or call, never a path with values: `GET /events/{id}/seats`, `ReserveSeats`.
     pub operation: &'a str,
-    /// The status of HTTP or gRPC.
-    pub code: u16,
-    /// From its head to the head of its answer.
+    /// How it ended.
+    pub code: RequestCode,
+    /// From its head to the head of its answer, or until its caller went away.
     pub took: Duration,
 }
 
@@ -97,7 +115,7 @@ impl StressOutcome {
 
 /// Watches requests. Never waited for.
 pub trait RequestObserver: Send + Sync {
-    /// A request was answered.
+    /// A request was answered, or left by its caller.
     fn answered(&self, request: &AnsweredRequest<'_>);
 
     /// A request was refused before it was looked at; it is counted as answered too.

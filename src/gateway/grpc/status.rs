@@ -126,7 +126,7 @@ pub fn rate_limited(retry_after: Duration) -> Status {
 
 /// INTERNAL: a defect of the gateway.
 #[must_use]
-pub(super) fn internal(message: &'static str) -> Status {
+pub(in crate::gateway) fn internal(message: &'static str) -> Status {
     with_details(Code::Internal, "INTERNAL", message, Vec::new())
 }
 

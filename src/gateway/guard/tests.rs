@@ -1,17 +1,31 @@
-use std::{num::NonZeroU32, sync::Mutex};
+use std::{
+    num::NonZeroU32,
+    pin::Pin,
+    sync::Mutex,
+    task::{Context, Poll},
+};
 
 use axum::{
     Extension,
-    body::Body,
+    body::{Body, Bytes, HttpBody, to_bytes},
+    http::{HeaderMap, HeaderName, Uri},
     routing::{get, post},
 };
-use tokio::sync::Notify;
+use hyper::body::Frame;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Notify};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
     adapters::{memory::TokioClock, system::Random},
-    gateway::{Caller, limits::LimitSettings, streams::StreamKind},
+    gateway::{
+        Caller,
+        limits::LimitSettings,
+        observer::AnsweredRequest,
+        server::{Server, ServerOptions},
+        streams::StreamKind,
+    },
 };
 
 /// Notes what it is told.
@@ -195,9 +209,10 @@ async fn a_body_that_never_ends_gives_its_place_back() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_does_not_exist_is_no_label() {
     let (guard, recorder) = guard(Protocol::Grpc, 1, 10);
-    let router = guard.protect(Router::new().fallback(async || "never"));
+    let unimplemented = async || tonic::Status::unimplemented("").into_http::<Body>();
+    let router = guard.protect(Router::new().fallback(unimplemented));
     send(&router, "POST", "/inventory.v1.InventoryService/Users-own-text").await;
-    assert_eq!(recorder.take(), ["commands +1", "commands -1", "grpc unknown 0"]);
+    assert_eq!(recorder.take(), ["commands +1", "commands -1", "grpc unknown 12"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,4 +226,97 @@ async fn grpc_is_refused_with_a_status() {
     assert_eq!(noted, ["shed lane_full", "grpc GetAvailableSeats 14"]);
     let health = send(&router, "POST", "/grpc.health.v1.Health/Check").await;
     assert!(health.headers().get("grpc-status").is_none(), "it needs no place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_fails_its_request_alone() {
+    let panics = async || if true { panic!("on purpose") } else { "never" };
+    let (guard, recorder) = guard(Protocol::Http, 10, 10);
+    let router = guard.clone().protect(Router::new().route("/commands", post(panics)));
+    let failed = send(&router, "POST", "/commands").await;
+    assert_eq!(failed.status(), 500);
+    let body = to_bytes(failed.into_body(), 1 << 10).await.unwrap();
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["code"], "INTERNAL", "{problem}");
+    assert_eq!(recorder.take(), ["commands +1", "commands -1", "http POST /commands 500"]);
+
+    let guard = Guard { protocol: Protocol::Grpc, ..guard };
+    let router = guard.protect(Router::new().fallback(panics));
+    let failed = send(&router, "POST", "/grpc.health.v1.Health/Check").await;
+    assert_eq!(failed.headers()["grpc-status"].as_bytes(), b"13");
+    assert_eq!(recorder.take(), ["grpc Check 13"]);
+}
+
+/// A gRPC answer: a message, and trailers once they are let go.
+struct Answered {
+    message: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl HttpBody for Answered {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let message = self.message.take().map(Frame::data);
+        Poll::Ready(message.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_answer_has_the_status_of_its_trailers() {
+    let (guard, recorder) = guard(Protocol::Grpc, 10, 10);
+    let answer = async |uri: Uri| {
+        let status = uri.query().map(|status| {
+            HeaderMap::from_iter([(
+                HeaderName::from_static("grpc-status"),
+                status.parse().unwrap(),
+            )])
+        });
+        let message = Some(Bytes::from_static(b"message"));
+        Body::new(Answered { message, trailers: status })
+    };
+    let router = guard.protect(Router::new().fallback(answer));
+    let call = "/inventory.v1.InventoryService/GetSeat";
+    for (query, code) in [("?0", "0"), ("?14", "14"), ("", "2")] {
+        let answer = send(&router, "POST", &format!("{call}{query}")).await;
+        let entered = ["commands +1", "commands -1"];
+        assert_eq!(recorder.take(), entered, "the end is not known yet");
+        assert_eq!(&to_bytes(answer.into_body(), 100).await.unwrap()[..], b"message");
+        assert_eq!(recorder.take(), [format!("grpc GetSeat {code}")]);
+    }
+    drop(send(&router, "POST", &format!("{call}?0")).await);
+    assert_eq!(recorder.take().last().unwrap(), "grpc GetSeat client_closed");
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_before_its_answer_is_counted() {
+    let (guard, recorder) = guard(Protocol::Http, 10, 10);
+    let begun = Arc::new(Notify::new());
+    let waiting = Arc::clone(&begun);
+    let never = async move || {
+        waiting.notify_one();
+        std::future::pending::<()>().await;
+    };
+    let options = ServerOptions {
+        tls: None,
+        max_connection_age: Duration::from_secs(600),
+        entropy: Arc::new(crate::adapters::system::Random::seeded(7)),
+    };
+    let router = guard.protect(Router::new().route("/commands", post(never)));
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), router, options).await.unwrap();
+    let (address, stop) = (server.address(), CancellationToken::new());
+    let serving = tokio::spawn(server.serve(stop.clone(), Duration::from_secs(30)));
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    caller.write_all(b"POST /commands HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    begun.notified().await;
+    drop(caller);
+    // The server ends once every connection has.
+    stop.cancel();
+    serving.await.unwrap();
+    let noted = recorder.take();
+    assert_eq!(noted, ["commands +1", "commands -1", "http POST /commands client_closed"]);
 }
