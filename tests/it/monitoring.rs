@@ -12,7 +12,7 @@ use inventory_worker::{
         limits::Lane,
         observer::{AnsweredRequest, Protocol, RequestObserver as _},
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Readiness},
     worker::{Event, Observer as _},
 };
 use serde_json::Value;
@@ -57,6 +57,7 @@ const DEPLOYED: [(&str, &str, &str); 3] = [
 /// Series at `/metrics`, with their labels: a histogram's three under their own names.
 fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::new().unwrap();
+    let _shown = Readiness::of(["queues"]).reported_to(&metrics);
     let oldest_age = Duration::from_secs(3);
     metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
     metrics.in_flight(Lane::Commands, 1);
@@ -331,4 +332,30 @@ fn what_alerts_tell_apart_is_what_production_deploys() {
     assert_eq!(selected("queue"), queues.into());
     let components = DEPLOYED.map(|(component, ..)| component.to_owned());
     assert_eq!(selected(scraped), components.into());
+}
+
+const REFERENCE: &str = include_str!("../../docs/operations/reference.md");
+
+#[test]
+fn every_service_level_is_a_query_on_series_that_the_binary_has() {
+    let section = REFERENCE.split_once("### Service levels").unwrap().1;
+    let section = section.split_once("\n###").unwrap().0;
+    let queries = section.split('`').skip(1).step_by(2).filter(|code| code.contains("inventory_"));
+    let mut count = 0;
+    for query in queries {
+        assert_exposed("a service level", query);
+        count += 1;
+    }
+    assert_eq!(count, 5);
+}
+
+#[test]
+fn a_process_has_as_many_series_as_the_reference_says() {
+    let metrics = Metrics::new().unwrap();
+    let _shown = Readiness::of(["queues", "store", "writes"]).reported_to(&metrics);
+    let text = metrics.encode().unwrap();
+    let series = text.lines().filter(|line| !line.starts_with('#')).count();
+    let stated = REFERENCE.split_once("A process has some ").unwrap().1;
+    let stated: usize = stated.split(' ').next().unwrap().parse().unwrap();
+    assert!(series.abs_diff(stated) <= 20, "{series} series, {stated} stated");
 }
