@@ -121,7 +121,7 @@ impl Gateway {
         let authenticator = Arc::new(authenticator.await.context("the keys of callers' tokens")?);
         let entropy = Arc::clone(&backends.entropy);
         let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
-        let streams = Streams::new(config.streams, Arc::clone(&entropy), Arc::clone(&observer));
+        let streams = Streams::new(config.streams, Arc::clone(&entropy), observer.clone());
         let guard = Guard {
             protocol: Protocol::Http,
             authenticator: Arc::clone(&authenticator),

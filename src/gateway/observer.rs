@@ -260,4 +260,6 @@ impl RequestObserver for NoopRequestObserver {
     fn shed(&self, _: ShedReason) {}
 
     fn in_flight(&self, _: Lane, _: i64) {}
+
+    fn streams(&self, _: StreamKind, _: i64) {}
 }

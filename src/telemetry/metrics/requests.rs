@@ -3,7 +3,9 @@
 use super::Metrics;
 use crate::gateway::{
     limits::Lane,
-    observer::{AnsweredRequest, Protocol, RequestObserver, ShedReason, StressOutcome},
+    observer::{
+        AnsweredRequest, Protocol, RequestCode, RequestObserver, ShedReason, StressOutcome,
+    },
     streams::StreamKind,
 };
 
@@ -35,11 +37,12 @@ impl RequestObserver for Metrics {
 }
 
 /// Whether the status is a failure of the service: not of the caller, nor a refusal.
-fn is_failure(protocol: Protocol, code: u16) -> bool {
+fn is_failure(protocol: Protocol, code: RequestCode) -> bool {
     /// UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS.
     const GRPC: [u16; 4] = [2, 13, 14, 15];
-    match protocol {
-        Protocol::Http => code >= 500,
-        Protocol::Grpc => GRPC.contains(&code),
+    match (protocol, code) {
+        (_, RequestCode::ClientClosed) => false,
+        (Protocol::Http, RequestCode::Status(code)) => code >= 500,
+        (Protocol::Grpc, RequestCode::Status(code)) => GRPC.contains(&code),
     }
 }

@@ -114,8 +114,9 @@ async fn events_are_streamed_and_kept_by_nobody() {
         assert!(!text.contains(private));
     }
     // The header is newer than the query, which a client repeats as it is.
-    let again = gateway.send("GET", &format!("/events/42/changes?since={first}"), Some(&second));
-    let (mut pieces, mut text) = (again.await.into_body().into_data_stream(), String::new());
+    let path = format!("/events/42/changes?since={first}");
+    let again = gateway.send("GET", &path, Some(&second)).await;
+    let (mut pieces, mut text) = (again.into_body().into_data_stream(), String::new());
     gateway.book(3);
     let third = until(&mut pieces, &mut text, "delta").await;
     assert!(third.ends_with("-2"), "{third}");

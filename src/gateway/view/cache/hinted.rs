@@ -80,7 +80,8 @@ impl ViewCache {
         let lacks_something = kept.read_at < missed || kept.outdated.is_some();
         let is_wanted = is_watched || now.duration_since(slot.asked) <= ASKED_LATELY;
         if lacks_something && is_wanted {
-            Inner::filling(&self.inner, slot, pool);
+            // It runs on its own.
+            drop(Inner::filling(&self.inner, slot, pool));
         }
         lacks_something && is_wanted
     }
