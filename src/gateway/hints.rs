@@ -22,7 +22,11 @@ mod pools;
 mod senders;
 mod watches;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     task::{AbortHandle, JoinSet},
@@ -83,7 +87,7 @@ impl Follower {
             while tasks.try_join_next().is_some() {}
             let pools = self.parts.views.followed().into_iter().map(Topic::Changes);
             let awaited = self.parts.commands.awaited_pools().into_iter().map(Topic::Outcomes);
-            let wanted: Vec<Topic> = pools.chain(awaited).collect();
+            let wanted: BTreeSet<Topic> = pools.chain(awaited).collect();
             followed.retain(|topic, task| {
                 let is_wanted = wanted.contains(topic);
                 if !is_wanted {

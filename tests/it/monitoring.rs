@@ -64,7 +64,7 @@ fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",
-        code: 200,
+        code: 503,
         took: oldest_age,
     });
     let text = metrics.encode().unwrap();

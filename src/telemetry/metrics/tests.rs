@@ -152,7 +152,7 @@ fn exposed(metrics: &Metrics) -> Vec<(String, Vec<String>)> {
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",
-        code: 200,
+        code: 503,
         took: oldest_age,
     });
     let families = metrics.gather();

@@ -69,7 +69,7 @@ struct World {
     hanging: Arc<Hanging>,
     counts: Arc<Counts>,
     announcer: Arc<Announcer>,
-    _running: tokio::task::JoinSet<()>,
+    running: tokio::task::JoinSet<()>,
 }
 
 impl World {
@@ -87,7 +87,7 @@ impl World {
         running.spawn(async move { runs.run().await });
         // Past the first look.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        Self { hints, hanging, counts, announcer, _running: running }
+        Self { hints, hanging, counts, announcer, running: running }
     }
 
     async fn subscribe(&self, topic: &Topic) -> Box<dyn HintSubscription> {
@@ -386,7 +386,7 @@ async fn large_results_are_bounded_by_bytes() {
 async fn a_worker_that_stops_sends_what_is_left_and_says_so() {
     let mut world = World::start().await;
     let mut changed = world.watching(&changes()).await;
-    world._running.shutdown().await;
+    world.running.shutdown().await;
     world.commit(vec![seat(1, 1)]);
     world.announcer.farewell().await;
     let last = frame(&mut changed).await;
