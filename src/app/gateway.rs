@@ -24,8 +24,9 @@ use crate::{
         hints::{Follower, FollowerParts},
         http,
         limits::{CallerRate, Lanes},
-        observer::{GatewayObserver, Protocol},
+        observer::{GatewayObserver, Protocol, ViewObserver},
         server::{Server, ServerOptions},
+        streams::{Changes, Streams, Tickets},
     },
     ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore},
 };
@@ -96,6 +97,7 @@ pub struct Gateway {
     stress: Option<Arc<Stress>>,
     authenticator: Arc<Authenticator>,
     serving: Serving,
+    streams: Streams,
     http: Server,
     grpc: Server,
     grace: Duration,
@@ -117,9 +119,13 @@ impl Gateway {
         let authenticator =
             Authenticator::start(config.auth.clone(), config.callers.clone(), Arc::clone(&clock));
         let authenticator = Arc::new(authenticator.await.context("the keys of callers' tokens")?);
+        let entropy = Arc::clone(&backends.entropy);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let streams = Streams::new(config.streams, Arc::clone(&entropy), observer.clone());
         let guard = Guard {
             protocol: Protocol::Http,
             authenticator: Arc::clone(&authenticator),
+            tickets: Arc::clone(&tickets),
             lanes: Arc::new(Lanes::new(&config.limits)),
             rate: Arc::new(CallerRate::new(&config.limits)),
             observer: observer.clone(),
@@ -129,23 +135,20 @@ impl Gateway {
         let store = Arc::clone(&backends.store);
         let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
         let queries = Arc::new(Queries::observed(store, time, settings, observer.clone()));
-        let follower = backends.hints.clone().map(|subscriber| {
-            Follower::new(FollowerParts {
-                subscriber,
-                views: queries.views().clone(),
-                commands: Arc::clone(&commands),
-                entropy: Arc::clone(&backends.entropy),
-                observer,
-            })
-        });
+        let follower = follower(backends, &queries, &commands, observer);
+        let changes =
+            Changes::new(Arc::clone(&queries), streams.clone(), Arc::clone(&clock), entropy);
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            changes: changes.clone(),
+            tickets,
             overview: Arc::new(overview(backends, &commands)),
             stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
-        let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
+        let face =
+            Face { commands: commands.clone(), queries, changes, clock, serving: serving.clone() };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),
@@ -160,7 +163,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let grace = config.grace;
-        Ok(Self { commands, follower, stress, authenticator, serving, http, grpc, grace })
+        Ok(Self { commands, follower, stress, authenticator, serving, streams, http, grpc, grace })
     }
 
     /// Where HTTP is served.
@@ -175,13 +178,14 @@ impl Gateway {
         self.grpc.address()
     }
 
-    /// Answers until `stop` is cancelled; then says so to health checks, accepts no more, and gives
-    /// requests under way the grace.
+    /// Answers until `stop` is cancelled; then says so to health checks, ends streams, accepts no
+    /// more, and gives requests under way the grace.
     pub async fn serve(self, stop: CancellationToken) {
         let drained = CancellationToken::new();
         let servers = async {
             let draining = async {
                 stop.cancelled().await;
+                self.streams.drain();
                 if let Some(stress) = &self.stress {
                     stress.stop();
                 }
@@ -208,6 +212,22 @@ impl Gateway {
         };
         tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
     }
+}
+
+fn follower(
+    backends: &GatewayBackends,
+    queries: &Queries,
+    commands: &Arc<Commands>,
+    observer: Arc<dyn ViewObserver>,
+) -> Option<Follower> {
+    let subscriber = Arc::clone(backends.hints.as_ref()?);
+    Some(Follower::new(FollowerParts {
+        subscriber,
+        views: queries.views().clone(),
+        commands: Arc::clone(commands),
+        entropy: Arc::clone(&backends.entropy),
+        observer,
+    }))
 }
 
 async fn follow(follower: Option<&Follower>) {

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tokio::time::{Instant, timeout};
+use url::form_urlencoded;
 
 use super::{
     auth::{AuthError, Authenticator},
@@ -20,6 +21,7 @@ use super::{
     limits::{CallerRate, Lane, Lanes, Place},
     observer::{AnsweredRequest, Protocol, RequestObserver, ShedReason},
     server::PeerCertificates,
+    streams::{TICKETED_ROUTES, Tickets},
 };
 
 /// From a request's place in its lane to the head of its answer: longer than any command is awaited,
@@ -36,6 +38,8 @@ pub struct Guard {
     pub protocol: Protocol,
     /// Says who calls.
     pub authenticator: Arc<Authenticator>,
+    /// Opens streams to those who cannot authenticate otherwise.
+    pub tickets: Arc<Tickets>,
     /// Bounds what is in flight.
     pub lanes: Arc<Lanes>,
     /// Bounds each caller.
@@ -128,7 +132,7 @@ const INVENTORY_SERVICE: &str = "/inventory.v1.InventoryService/";
 fn grpc_lane(path: &str) -> Option<Lane> {
     match path.strip_prefix(INVENTORY_SERVICE)? {
         "HealthCheck" => None,
-        "GetAvailableSeats" => Some(Lane::Lists),
+        "GetAvailableSeats" | "WatchChanges" => Some(Lane::Lists),
         _ => Some(Lane::Commands),
     }
 }
@@ -153,7 +157,7 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = match guard.lane_of(&path, route) {
         None => next.run(request).await,
-        Some(lane) => match admit(&guard, lane, &mut request).await {
+        Some(lane) => match admit(&guard, lane, route, &mut request).await {
             Ok(in_lane) => {
                 let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
                 drop(in_lane);
@@ -170,15 +174,25 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
 }
 
 /// Lets a request in, and notes who calls.
-async fn admit(guard: &Guard, lane: Lane, request: &mut Request) -> Result<InLane, Refused> {
+async fn admit(
+    guard: &Guard,
+    lane: Lane,
+    route: Option<&str>,
+    request: &mut Request,
+) -> Result<InLane, Refused> {
     let Some(place) = guard.lanes.enter(lane) else {
         guard.observer.shed(ShedReason::LaneFull);
         return Err(Refused::Full);
     };
     guard.observer.in_flight(lane, 1);
     let in_lane = InLane { lane, observer: Arc::clone(&guard.observer), _place: place };
-    let certificates = request.extensions().get::<PeerCertificates>();
-    let caller = guard.authenticator.authenticate(request.headers(), certificates).await;
+    let caller = match ticket(route, request) {
+        Some(ticket) => guard.tickets.redeem(&ticket).ok_or(AuthError::Ticket),
+        None => {
+            let certificates = request.extensions().get::<PeerCertificates>();
+            guard.authenticator.authenticate(request.headers(), certificates).await
+        }
+    };
     let caller = caller.map_err(Refused::Unknown)?;
     guard.rate.check(&caller.subject).map_err(|after| {
         guard.observer.shed(ShedReason::Rate);
@@ -188,10 +202,18 @@ async fn admit(guard: &Guard, lane: Lane, request: &mut Request) -> Result<InLan
     Ok(in_lane)
 }
 
+/// The ticket of a request for a stream. Others have none, whatever their query.
+fn ticket(route: Option<&str>, request: &Request) -> Option<String> {
+    let is_stream = route.is_some_and(|route| TICKETED_ROUTES.contains(&route));
+    let query = request.uri().query().filter(|_| is_stream && request.method() == Method::GET)?;
+    let mut parameters = form_urlencoded::parse(query.as_bytes());
+    parameters.find(|(name, _)| name == "ticket").map(|(_, ticket)| ticket.into_owned())
+}
+
 const UNKNOWN: &str = "unknown";
 
 /// The calls that exist; the names of others are the caller's, and no label.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 13] = [
     "GetAvailableSeats",
     "GetSeat",
     "GetReservation",
@@ -200,6 +222,7 @@ const CALLS: [&str; 12] = [
     "CancelReservations",
     "ExtendReservation",
     "Restock",
+    "WatchChanges",
     "HealthCheck",
     "Check",
     "Watch",

@@ -9,7 +9,10 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::gateway::{Caller, limits::LimitSettings, streams::StreamKind};
+use crate::{
+    adapters::{memory::TokioClock, system::Random},
+    gateway::{Caller, limits::LimitSettings, streams::StreamKind},
+};
 
 /// Notes what it is told.
 #[derive(Default)]
@@ -56,10 +59,16 @@ fn guard(protocol: Protocol, lists: usize, burst: u32) -> (Guard, Arc<Recorder>)
         protocol,
         authenticator: Arc::new(Authenticator::None),
         lanes: Arc::new(Lanes::new(&settings)),
+        tickets: tickets(),
         rate: Arc::new(CallerRate::new(&settings)),
         observer: recorder.clone(),
     };
     (guard, recorder)
+}
+
+fn tickets() -> Arc<Tickets> {
+    let clock = Arc::new(TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap()));
+    Arc::new(Tickets::new(clock, Arc::new(Random::seeded(7))))
 }
 
 async fn send(router: &Router, method: &str, path: &str) -> Response {
@@ -79,6 +88,39 @@ async fn a_handler_knows_the_caller_and_the_observer_the_route() {
     );
     assert_eq!(send(&router, "GET", "/secret").await.status(), 404);
     assert_eq!(recorder.take(), ["http unknown 404"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_opens_one_stream_and_nothing_else() {
+    let (guard, _) = guard(Protocol::Http, 10, 100);
+    let tickets = Arc::clone(&guard.tickets);
+    let who = async |Extension(caller): Extension<Caller>| caller.subject;
+    let router = Router::new()
+        .route("/events/{id}/changes", get(who).post(who))
+        .route("/events/{id}/map", get(who));
+    let router = guard.protect(router);
+    let shop = Caller { subject: "shop".to_owned(), ..Caller::local() };
+    let subject = async |method: &str, path: &str, ticket: &str| {
+        let response = send(&router, method, &format!("{path}?a=b&ticket={ticket}")).await;
+        let (status, body) = (response.status().as_u16(), response.into_body());
+        let body = axum::body::to_bytes(body, 1_000).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    let ticket = tickets.issue(&shop).ok().unwrap().text;
+    for (method, path) in [("GET", "/events/1/map"), ("POST", "/events/1/changes")] {
+        // Without authentication every caller is local.
+        assert_eq!(subject(method, path, &ticket).await, (200, "local".to_owned()), "{path}");
+    }
+    let changes = "/events/1/changes";
+    assert_eq!(subject("GET", changes, &ticket).await, (200, "shop".to_owned()));
+    for wrong in [&*ticket, "", "another"] {
+        let (status, problem) = subject("GET", changes, wrong).await;
+        assert_eq!(status, 401);
+        assert!(problem.contains("ticket: expected") && !problem.contains(&ticket), "{problem}");
+    }
+    let late = tickets.issue(&shop).ok().unwrap().text;
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert_eq!(subject("GET", changes, &late).await.0, 401);
 }
 
 #[tokio::test(start_paused = true)]

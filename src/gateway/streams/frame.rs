@@ -93,6 +93,12 @@ impl Frame {
         Self { id, now, as_of, seats, text: text.into(), data }
     }
 
+    /// By which a reader returns that has it.
+    #[must_use]
+    pub fn token(&self) -> String {
+        self.id.to_string()
+    }
+
     /// As a server-sent event; shared.
     pub(super) fn text(&self) -> Bytes {
         self.text.clone()

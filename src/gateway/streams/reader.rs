@@ -59,6 +59,12 @@ impl ChangesSnapshot {
         self.state.now
     }
 
+    /// By which a reader returns that has it.
+    #[must_use]
+    pub fn token(&self) -> String {
+        self.state.id.to_string()
+    }
+
     /// What stands before and after the map.
     fn envelope(&self) -> (String, &'static str) {
         let Self { as_of, now, .. } = self;
