@@ -89,7 +89,7 @@ impl World {
         let commands = CommandWorld::start();
         let counts = Arc::new(Counts::default());
         let follower = Follower::new(FollowerParts {
-            subscriber: hints.clone(),
+            announcements: Announcements::new(hints.clone()),
             views: views.clone(),
             commands: Arc::clone(&commands.commands),
             entropy: Arc::new(Random::seeded(7)),
