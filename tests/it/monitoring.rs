@@ -64,7 +64,7 @@ fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",
-        code: RequestCode::Status(200),
+        code: RequestCode::Status(503),
         took: oldest_age,
     });
     let text = metrics.encode().unwrap();
