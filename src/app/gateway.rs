@@ -60,7 +60,7 @@ pub async fn connect(
     config: &AwsConfig,
     redis: Option<&RedisUrl>,
 ) -> anyhow::Result<GatewayBackends> {
-    let sdk = aws().await;
+    let sdk = aws().await?;
     let sqs = sqs::client(&sdk);
     let none = "no queue but that of expiries (INVENTORY_QUEUES)";
     let (commands, restocks) = config.producer_queues().context(none)?;

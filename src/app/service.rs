@@ -39,7 +39,7 @@ impl Service {
         connect: impl Future<Output = anyhow::Result<Backends>>,
         mut signals: StopSignals,
     ) -> anyhow::Result<()> {
-        let monitoring = Monitoring::start(&self.monitoring).await?;
+        let monitoring = Monitoring::start(&self.monitoring, &monitoring::WORKER_PARTS).await?;
         let connected = tokio::select! {
             biased;
             _ = signals.next() => None,
@@ -64,10 +64,12 @@ impl Service {
         let Monitoring { metrics, readiness, traces, .. } = monitoring;
         let watch = TelemetryObserver { metrics: Arc::clone(metrics), traces: traces.clone() };
         let observer: Arc<dyn Observer> = Arc::new(watch);
+        let began = Instant::now();
         // Nothing waits for these; they end with this call.
         let mut background = JoinSet::new();
         let queues = backends.sources.iter().map(|source| Arc::clone(&source.queue)).collect();
         background.spawn(monitoring::probe(queues, backends.store.clone(), readiness.clone()));
+        background.spawn(monitoring::probe_writes(backends.store.clone(), readiness.clone()));
         if let Some(board) = &backends.activity {
             let report = ActivityReport {
                 board: Arc::clone(board),
@@ -89,6 +91,7 @@ impl Service {
         let grace_ends = Instant::now() + grace;
         readiness.drain();
         group.drain().await;
+        metrics.log_totals(began.elapsed());
         Ok(grace_ends)
     }
 }

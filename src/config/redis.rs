@@ -12,7 +12,8 @@ static REDIS_URL: Setting = Setting::new(
      figures of workers in the overview. \
      Prefer the variable for a URL with a password: a command line can be read by others",
 )
-.masked(shown);
+.masked(shown)
+.common();
 
 /// As the adapter shows it, without user and password.
 fn shown(text: &str) -> String {

@@ -41,7 +41,7 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Works until a signal, then drains. Goes on after the last line.
+    /// Works until a signal or the end of its input, then drains. Without any input it goes on.
     pub(super) async fn run(
         self,
         mut lines: mpsc::Receiver<String>,
@@ -49,7 +49,7 @@ impl Session<'_> {
     ) -> anyhow::Result<ExitCode> {
         let embedded = Embedded::start(self.data.as_deref()).await?;
         let metrics = Arc::new(Metrics::new()?);
-        let readiness = Readiness::of(["worker"]);
+        let readiness = Readiness::of(["worker"]).reported_to(&metrics);
         let admin = self.admin(&embedded, &metrics, &readiness).await?;
         let gateway = self.gateway(&embedded, &metrics).await?;
         let report = ActivityReport {
@@ -138,7 +138,8 @@ impl Session<'_> {
         Gateway::bind(&self.config.gateway, &backends, metrics.clone()).await
     }
 
-    /// Posts lines until a signal comes.
+    /// Posts lines until a signal comes or they end, and what was posted is decided. Input that is
+    /// empty, as a service's is, ends nothing.
     async fn follow(
         &self,
         lines: &mut mpsc::Receiver<String>,
@@ -166,6 +167,7 @@ impl Session<'_> {
                     }
                     None => is_open = false,
                 },
+                () = poster.idle(), if !is_open && number > 0 => return Ok(()),
             }
         }
     }
@@ -190,7 +192,7 @@ impl Session<'_> {
              admin    http://{}/metrics\n\
              sample   {}\n\n\
              Paste a command, one JSON a line; results appear as they are published, times in \
-             UTC.\nCtrl-C ends it. To begin with:\n\n{}\n",
+             UTC.\nCtrl-C or the end of its input (Ctrl-D) ends it. To begin with:\n\n{}\n",
             style.heading("inventory-worker dev"),
             gateway.http_address(),
             gateway.grpc_address(),
@@ -226,12 +228,17 @@ impl Poster<'_> {
         }
     }
 
-    /// Waits for the sample: its restocks and the commands on it go through different queues.
-    async fn until_idle(&self) {
-        let deadline = Instant::now() + SAMPLE_TIMEOUT;
-        while !self.embedded.is_idle() && Instant::now() < deadline {
+    /// Waits until every message posted is decided.
+    async fn idle(&self) {
+        while !self.embedded.is_idle() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Waits for the sample: its restocks and the commands on it go through different queues.
+    async fn until_idle(&self) {
+        // What is late goes on.
+        let _ = tokio::time::timeout(SAMPLE_TIMEOUT, self.idle()).await;
     }
 
     fn post_command(&self, key: CommandKey, pool: PoolId, action: Action) -> anyhow::Result<()> {

@@ -21,7 +21,8 @@ pub(super) static PORT: Setting = Setting::new(
     "PORT",
     "The port of the HTTP interface; 0 takes any free one",
 )
-.or("8080");
+.or("8080")
+.common();
 
 pub(super) static GRPC_PORT: Setting = Setting::new(
     LISTENING,
@@ -30,7 +31,8 @@ pub(super) static GRPC_PORT: Setting = Setting::new(
     "PORT",
     "The port of the gRPC interface; 0 takes any free one",
 )
-.or("50051");
+.or("50051")
+.common();
 
 pub(super) static TLS_CERT: Setting = Setting::new(
     LISTENING,
@@ -83,7 +85,8 @@ pub(super) static AUTH: Setting = Setting::new(
     "METHOD",
     "How callers prove who they are: none, jwt or mtls",
 )
-.or("none");
+.or("none")
+.common();
 
 pub(super) static INSECURE: Setting = Setting::new(
     CALLERS,
