@@ -6,13 +6,14 @@ use axum::{Extension, Router};
 use inventory_worker::{
     adapters::{
         memory::{MemoryActivity, MemoryQueue, MemoryStore, TokioClock},
-        system::Random,
+        system::{Random, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     domain::{Changes, CommandKey, Outcome},
     gateway::{
         Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
-        QuerySettings, Scope, Scopes, caller::Sources, http,
+        QuerySettings, Scope, Scopes, Stress, StressParts, caller::Sources, http,
+        observer::NoopRequestObserver,
     },
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
@@ -49,7 +50,7 @@ impl Gateway {
             outcomes: OutcomePoller::new(store.clone(), 100),
             store: store.clone(),
             clock: Arc::clone(&clock),
-            entropy,
+            entropy: Arc::clone(&entropy),
         };
         let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
         let commands = Arc::new(Commands::new(parts, settings));
@@ -57,6 +58,20 @@ impl Gateway {
         tokio::spawn(async move { running.run().await });
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
         let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
+        let stress = Stress::new(
+            StressParts {
+                restocks: queue.clone(),
+                store: store.clone(),
+                clock: Arc::clone(&clock),
+                entropy,
+                processor: Arc::new(SystemProcessor),
+                observer: Arc::new(NoopRequestObserver),
+            },
+            100_000,
+        );
+        let stress = Arc::new(stress);
+        let running = Arc::clone(&stress);
+        tokio::spawn(async move { running.run().await });
         let overview = Arc::new(Overview::new(OverviewParts {
             commands: queue.clone(),
             restocks: queue,
@@ -65,8 +80,14 @@ impl Gateway {
             holds: store.clone(),
             clock: Arc::clone(&clock),
         }));
-        let state = http::HttpState { commands, queries, overview, clock };
+        let state = http::HttpState { commands, queries, overview, stress: Some(stress), clock };
         Self { store, board, state }
+    }
+
+    /// The same where storms are not allowed.
+    pub fn without_stress(mut self) -> Self {
+        self.state.stress = None;
+        self
     }
 
     /// The routes for a caller with every right.
