@@ -17,6 +17,7 @@ use crate::{
         Scopes,
         limits::Lane,
         observer::{AnsweredRequest, ShedReason, StressOutcome},
+        streams::StreamKind,
     },
     message::decode_from_producer,
     ports::{
@@ -129,6 +130,8 @@ impl RequestObserver for Counted {
     fn shed(&self, _: ShedReason) {}
 
     fn in_flight(&self, _: Lane, _: i64) {}
+
+    fn streams(&self, _: StreamKind, _: i64) {}
 
     fn stressed(&self, outcome: StressOutcome) {
         *self.0.lock().unwrap().entry(outcome.as_str()).or_default() += 1;

@@ -9,11 +9,14 @@ use inventory_worker::{
         system::{Random, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
-    domain::{Changes, CommandKey, Outcome},
+    domain::{self, CommandKey, Outcome},
     gateway::{
         Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
-        QuerySettings, Scope, Scopes, Stress, StressParts, caller::Sources, http,
+        QuerySettings, Scope, Scopes, Stress, StressParts,
+        caller::Sources,
+        http,
         observer::NoopRequestObserver,
+        streams::{Changes, StreamSettings, Streams, Tickets},
     },
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
@@ -25,7 +28,7 @@ pub const NOW: &str = "2026-11-29T12:00:00Z";
 pub struct Gateway {
     pub store: Arc<MemoryStore>,
     pub board: Arc<MemoryActivity>,
-    state: http::HttpState,
+    pub state: http::HttpState,
 }
 
 impl Gateway {
@@ -57,6 +60,11 @@ impl Gateway {
         let running = Arc::clone(&commands);
         tokio::spawn(async move { running.run().await });
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
+        let observer = Arc::new(NoopRequestObserver);
+        let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let random = Arc::clone(&entropy);
+        let changes = Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), random);
         let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
         let stress = Stress::new(
             StressParts {
@@ -80,7 +88,9 @@ impl Gateway {
             holds: store.clone(),
             clock: Arc::clone(&clock),
         }));
-        let state = http::HttpState { commands, queries, overview, stress: Some(stress), clock };
+        let stress = Some(stress);
+        let state =
+            http::HttpState { commands, queries, changes, tickets, overview, stress, clock };
         Self { store, board, state }
     }
 
@@ -107,7 +117,13 @@ impl Gateway {
     }
 
     /// Writes that a command was decided. The command may differ in its identity.
-    pub fn decide(&self, key: &CommandKey, event: &str, outcome: Outcome, changes: Changes) {
+    pub fn decide(
+        &self,
+        key: &CommandKey,
+        event: &str,
+        outcome: Outcome,
+        changes: domain::Changes,
+    ) {
         let command = decode(event).unwrap().command;
         let record = LedgerRecord::Outcome {
             digest: command.digest,
