@@ -6,13 +6,13 @@ use axum::{Extension, Router};
 use inventory_worker::{
     adapters::{
         memory::{MemoryActivity, MemoryHints, MemoryQueue, MemoryStore, TokioClock},
-        system::Random,
+        system::{Random, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     domain::{self, CommandKey, Outcome},
     gateway::{
         Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
-        QuerySettings, Scope, Scopes,
+        QuerySettings, Scope, Scopes, Stress, StressParts,
         caller::Sources,
         hints::Announcements,
         http,
@@ -66,8 +66,23 @@ impl Gateway {
         let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
         let announcements = Announcements::new(Arc::new(MemoryHints::new(Arc::clone(&clock))));
         let results = Results::new(Some(announcements), streams.clone(), Arc::clone(&clock));
-        let changes = Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), entropy);
+        let random = Arc::clone(&entropy);
+        let changes = Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), random);
         let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
+        let stress = Stress::new(
+            StressParts {
+                restocks: queue.clone(),
+                store: store.clone(),
+                clock: Arc::clone(&clock),
+                entropy,
+                processor: Arc::new(SystemProcessor),
+                observer: Arc::new(NoopRequestObserver),
+            },
+            100_000,
+        );
+        let stress = Arc::new(stress);
+        let running = Arc::clone(&stress);
+        tokio::spawn(async move { running.run().await });
         let overview = Arc::new(Overview::new(OverviewParts {
             commands: queue.clone(),
             restocks: queue,
@@ -76,7 +91,7 @@ impl Gateway {
             holds: store.clone(),
             clock: Arc::clone(&clock),
         }));
-        let stress = None;
+        let stress = Some(stress);
         let state = http::HttpState {
             commands,
             queries,
@@ -94,6 +109,12 @@ impl Gateway {
     pub fn without_hints(&mut self) {
         let streams = self.state.changes.streams().clone();
         self.state.results = Results::new(None, streams, Arc::clone(&self.state.clock));
+    }
+
+    /// The same where storms are not allowed.
+    pub fn without_stress(mut self) -> Self {
+        self.state.stress = None;
+        self
     }
 
     /// The routes for a caller with every right.
