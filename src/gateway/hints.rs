@@ -25,7 +25,7 @@ mod senders;
 mod watches;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -131,9 +131,9 @@ impl Follower {
                 is_wanted
             });
             for topic in wanted {
-                if !followed.contains_key(&topic) {
-                    let task = self.follow(&mut tasks, &topic);
-                    followed.insert(topic, task);
+                if let Entry::Vacant(place) = followed.entry(topic) {
+                    let task = self.follow(&mut tasks, place.key());
+                    place.insert(task);
                 }
             }
         }

@@ -86,7 +86,7 @@ impl World {
         running.spawn(async move { runs.run().await });
         // Past the first look.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        Self { hints, hanging, counts, announcer, running: running }
+        Self { hints, hanging, counts, announcer, running }
     }
 
     async fn subscribe(&self, topic: &Topic) -> Box<dyn HintSubscription> {

@@ -122,19 +122,19 @@ async fn a_caller_sees_results_of_its_own_sources_and_holds() {
 #[tokio::test(start_paused = true)]
 async fn a_pool_and_a_source_together_are_both_kept_to() {
     let mut world = World::start();
-    let source = Some("/shop/1".parse().unwrap());
-    let filter = ResultsFilter { source: source.clone(), ..of_event() };
+    let source: Source = "/shop/1".parse().unwrap();
+    let filter = ResultsFilter { source: Some(source.clone()), ..of_event() };
     let mut both = world.results.open(&Caller::local(), filter).unwrap();
     told(&mut both).await;
     let bodies = [body("a", "event#42", "/shop/2", None), body("b", "event#42", "/shop/1", None)];
     world.publish(&Topic::Results(event()), &bodies).await;
     assert_eq!(id(&mut both).await, "b");
-    let of_source = ResultsFilter { pool: None, source: source.clone() };
+    let of_source = ResultsFilter { pool: None, source: Some(source.clone()) };
     let mut one = world.results.open(&Caller::local(), of_source).unwrap();
     told(&mut one).await;
     world.last = 0;
     world
-        .publish(&Topic::ResultsOf(source.unwrap()), &[body("c", "event#7", "/shop/1", None)])
+        .publish(&Topic::ResultsOf(source), &[body("c", "event#7", "/shop/1", None)])
         .await;
     assert_eq!(id(&mut one).await, "c");
 }
