@@ -368,6 +368,9 @@ impl LaneContext {
     ) -> (usize, Option<Failure>) {
         for (done, (held, copy)) in batch.iter().zip(copies).take(published).enumerate() {
             let Some(rejection) = copy else { continue };
+            if injected_bug!(UnreadablePartLost) && held.is_part() {
+                continue;
+            }
             let reason = Reason::Unreadable(rejection.code);
             let copied = self.dead_letter(held, reason, &rejection.message).await;
             if let Err(failure) = copied {
@@ -492,7 +495,8 @@ impl LaneContext {
 fn joined(batch: &[LeasedEntry], results: Vec<(usize, Publication)>) -> Vec<(usize, Publication)> {
     let of = |place: &usize| batch.get(*place);
     let is_together = |(one, _): &(usize, Publication), (next, _): &(usize, Publication)| {
-        of(one).zip(of(next)).is_some_and(|(one, next)| one.is_beside(next))
+        injected_bug!(JoinAcrossMessages)
+            || of(one).zip(of(next)).is_some_and(|(one, next)| one.is_beside(next))
     };
     let mut publications = Vec::with_capacity(results.len());
     for together in results.chunk_by(is_together) {

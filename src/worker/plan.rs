@@ -103,6 +103,12 @@ fn components(steps: Vec<DecidedCommand>) -> Vec<Vec<DecidedCommand>> {
     let mut leaders: Vec<usize> = (0..steps.len()).collect();
     let mut owners: BTreeMap<&Touched, usize> = BTreeMap::new();
     for (index, step) in steps.iter().enumerate() {
+        if injected_bug!(ShareAcrossChains) {
+            continue;
+        }
+        if injected_bug!(ChainWithoutReads) && step.changes.is_empty() {
+            continue;
+        }
         for touched in &step.footprint {
             if let Some(owner) = owners.insert(touched, index) {
                 let (one, other) = (leader(&leaders, owner), leader(&leaders, index));

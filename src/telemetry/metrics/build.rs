@@ -30,7 +30,7 @@ const LOCK_SECONDS: [f64; 11] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// Messages: a receive returns 1…10.
-const MESSAGE_COMMANDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 100.0];
+const COMMANDS_JOINED: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 100.0];
 const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
 
 /// Seconds past the end of a hold and its margin.
@@ -80,7 +80,7 @@ const SWEEPER_LAG: &str = "How far past its end and the sweeper's margin the old
 const EXPIRED: &str = "Expiries that the sweeper enqueued";
 const DEFERRED: &str =
     "Expiries that could not be handled and were dropped, to be posted again, by reason";
-const PER_MESSAGE: &str = "Commands of a message, on average over a group's batch";
+const JOINED: &str = "Commands of a message, on average over a group's batch";
 const STUCK: &str = "Holds still there ten minutes after their end, in all shards as this process last \
                      looked them through: the same ones in every pod, so take the maximum, not the sum";
 const PAUSES: &str =
@@ -116,9 +116,7 @@ impl Metrics {
                 register(r, HistogramVec::new(opts, &["type"])?)?
             },
             batch_size: histogram(r, "batch_size", BATCH, &BATCH_MESSAGES)?,
-            commands_per_message: {
-                histogram(r, "commands_per_message", PER_MESSAGE, &MESSAGE_COMMANDS)?
-            },
+            commands_per_message: histogram(r, "commands_per_message", JOINED, &COMMANDS_JOINED)?,
             load_attempts: counters(r, "load_attempts_total", LOADS, &["result"])?,
             commit_attempts: counters(r, "commit_attempts_total", COMMITS, &["result"])?,
             version_conflicts: counter(r, "version_conflicts_total", CONFLICTS)?,

@@ -373,6 +373,7 @@ async fn large_results_are_bounded_by_bytes() {
         group: "g".parse().unwrap(),
         body: String::new(),
         attributes: [("command_source", "/shop".to_owned())].into(),
+        is_batch: false,
     };
     let watched = || world.announcer.results_watched(Some(&pool()), &result);
     assert_eq!(watched(), BTreeSet::from([topic.clone()]));

@@ -94,7 +94,8 @@ impl LeasedEntry {
 
     /// The message's id; for a command of a batch, `<id>/<place>`.
     pub(super) fn id(&self) -> &str {
-        self.part.as_ref().map_or(&self.message.delivery.message_id, |part| &part.id)
+        let part = self.part.as_ref().filter(|_| !injected_bug!(AttemptsByMessage));
+        part.map_or(&self.message.delivery.message_id, |part| &part.id)
     }
 
     fn body(&self) -> &str {
@@ -132,7 +133,11 @@ fn parts(message_id: &str, commands: &[&str]) -> Vec<Part> {
         body: Box::from(*command),
         is_last: place == last,
     };
-    commands.iter().enumerate().map(part).collect()
+    let mut parts: Vec<Part> = commands.iter().enumerate().map(part).collect();
+    if injected_bug!(ReverseBatch) {
+        parts.reverse();
+    }
+    parts
 }
 
 /// How many entries at the head are of one message.

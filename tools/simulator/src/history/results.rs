@@ -296,27 +296,26 @@ fn singles(batch: &Publication) -> Result<Vec<Publication>, String> {
     let mut sequences = BTreeSet::new();
     let mut singles = Vec::with_capacity(values.len());
     for (value, body) in values.iter().zip(texts) {
-        let data = &value["data"];
-        let text = |value: &serde_json::Value| match value {
+        let text = |pointer: &str| match value.pointer(pointer)? {
             serde_json::Value::String(text) => Some(text.clone()),
             serde_json::Value::Number(number) => Some(number.to_string()),
             _ => None,
         };
         let attributes: BTreeMap<&'static str, String> = [
-            ("type", &value["type"]),
-            ("command_source", &data["command"]["source"]),
-            ("event_id", &data["event_id"]),
-            ("store_id", &data["store_id"]),
-            ("reservation_source", &data["reservation"]["source"]),
+            ("type", "/type"),
+            ("command_source", "/data/command/source"),
+            ("event_id", "/data/event_id"),
+            ("store_id", "/data/store_id"),
+            ("reservation_source", "/data/reservation/source"),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some((name, text(value)?)))
+        .filter_map(|(name, pointer)| Some((name, text(pointer)?)))
         .collect();
         for (name, value) in &attributes {
             listed.entry(name).or_default().insert(value.clone());
         }
-        sequences.insert(text(&data["command"]["sequence"]));
-        let id = text(&value["id"]).and_then(|id| id.parse().ok()).ok_or("a result without id")?;
+        sequences.insert(text("/data/command/sequence"));
+        let id = text("/id").and_then(|id| id.parse().ok()).ok_or("a result without id")?;
         let (group, body) = (batch.group.clone(), body.to_owned());
         singles.push(Publication { id, group, body, attributes, is_batch: false });
     }

@@ -23,7 +23,9 @@ use inventory_worker::{
                 Pool, ReserveSeatsRequest, inventory_service_client::InventoryServiceClient, pool,
             },
         },
+        observer::NoopRequestObserver,
         queries::{PageRequest, SeatFilter},
+        streams::{Changes, Results, StreamSettings, Streams},
     },
     ports::{Entropy, Locks, PortError, Record},
     report::{Plot, quantile},
@@ -162,10 +164,16 @@ async fn run(world: &World, groups: u16, rate: f64, reserves: usize) -> anyhow::
     running.spawn(worker::run(world.context(Settings::default(), 1), vec![world.source()]));
     let commands = Arc::clone(&gateway.commands);
     running.spawn(async move { commands.run().await });
+    let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(22));
+    let observer = Arc::new(NoopRequestObserver);
+    let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
+    let (queries, clock) = (gateway.queries, gateway.clock);
     let face = Face {
         commands: gateway.commands,
-        queries: gateway.queries,
-        clock: gateway.clock,
+        results: Results::new(None, streams.clone(), Arc::clone(&clock)),
+        changes: Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), entropy),
+        queries,
+        clock,
         serving: Serving::start().await,
     };
     let router = grpc::router(face).layer(Extension(Caller::local()));
