@@ -167,8 +167,7 @@ pub async fn run(context: Arc<WorkerContext>, pairs: Vec<QueuePair>) {
             pollers.spawn(poller::poll(Arc::new(lane), Arc::clone(&in_flight)));
         }
     }
-    let mut announcing = JoinSet::new();
-    let announced = Arc::clone(&context);
+    let (mut announcing, announced) = (JoinSet::new(), Arc::clone(&context));
     announcing.spawn(async move { announced.announcer.run().await });
     let finished = async {
         while let Some(ended) = pollers.join_next().await {

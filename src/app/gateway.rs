@@ -21,12 +21,12 @@ use crate::{
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
-        hints::{Follower, FollowerParts},
+        hints::{Announcements, Follower, FollowerParts},
         http,
         limits::{CallerRate, Lanes},
-        observer::{GatewayObserver, Protocol},
+        observer::{GatewayObserver, Protocol, ViewObserver},
         server::{Server, ServerOptions},
-        streams::{Changes, Streams, Tickets},
+        streams::{Changes, Results, Streams, Tickets},
     },
     ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore},
 };
@@ -135,28 +135,30 @@ impl Gateway {
         let store = Arc::clone(&backends.store);
         let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
         let queries = Arc::new(Queries::observed(store, time, settings, observer.clone()));
-        let follower = backends.hints.clone().map(|subscriber| {
-            Follower::new(FollowerParts {
-                subscriber,
-                views: queries.views().clone(),
-                commands: Arc::clone(&commands),
-                entropy: Arc::clone(&backends.entropy),
-                observer,
-            })
-        });
+        let announcements = backends.hints.clone().map(Announcements::new);
+        let results = Results::new(announcements.clone(), streams.clone(), Arc::clone(&clock));
+        let follower = announcements
+            .map(|announcements| follower(announcements, backends, &queries, &commands, observer));
         let changes =
             Changes::new(Arc::clone(&queries), streams.clone(), Arc::clone(&clock), entropy);
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
             changes: changes.clone(),
+            results: results.clone(),
             tickets,
             overview: Arc::new(overview(backends, &commands)),
             stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
-        let face =
-            Face { commands: commands.clone(), queries, changes, clock, serving: serving.clone() };
+        let face = Face {
+            commands: commands.clone(),
+            queries,
+            changes,
+            results,
+            clock,
+            serving: serving.clone(),
+        };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),
@@ -220,6 +222,22 @@ impl Gateway {
         };
         tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
     }
+}
+
+fn follower(
+    announcements: Announcements,
+    backends: &GatewayBackends,
+    queries: &Queries,
+    commands: &Arc<Commands>,
+    observer: Arc<dyn ViewObserver>,
+) -> Follower {
+    Follower::new(FollowerParts {
+        announcements,
+        views: queries.views().clone(),
+        commands: Arc::clone(commands),
+        entropy: Arc::clone(&backends.entropy),
+        observer,
+    })
 }
 
 async fn follow(follower: Option<&Follower>) {

@@ -12,6 +12,7 @@ mod metadata;
 pub mod proto;
 mod requests;
 mod responses;
+mod results;
 mod service;
 pub mod status;
 mod watch;
@@ -27,7 +28,10 @@ use proto::inventory_service_server::InventoryServiceServer;
 
 use crate::{
     domain::{CommandId, CommandKey},
-    gateway::{Answer, Caller, CommandError, CommandRequest, Commands, Queries, streams::Changes},
+    gateway::{
+        Answer, Caller, CommandError, CommandRequest, Commands, Queries,
+        streams::{Changes, Results},
+    },
     ports::Clock,
 };
 
@@ -80,6 +84,8 @@ pub struct Face {
     pub queries: Arc<Queries>,
     /// Streams what changes.
     pub changes: Changes,
+    /// Streams results.
+    pub results: Results,
     /// The time in answers.
     pub clock: Arc<dyn Clock>,
     /// Whether the server takes calls.

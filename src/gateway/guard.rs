@@ -129,7 +129,7 @@ fn status_of(refused: Refused) -> tonic::Status {
 fn http_lane(route: &str) -> Option<Lane> {
     match route {
         "/health" | "/openapi.json" => None,
-        "/overview" => Some(Lane::Lists),
+        "/overview" | "/results" => Some(Lane::Lists),
         "/events/{id}/seats/{number}" => Some(Lane::Commands),
         _ if route.starts_with("/events/") || route.starts_with("/inventory/store/") => {
             Some(Lane::Lists)
@@ -144,7 +144,7 @@ const INVENTORY_SERVICE: &str = "/inventory.v1.InventoryService/";
 fn grpc_lane(path: &str) -> Option<Lane> {
     match path.strip_prefix(INVENTORY_SERVICE)? {
         "HealthCheck" => None,
-        "GetAvailableSeats" | "WatchChanges" => Some(Lane::Lists),
+        "GetAvailableSeats" | "WatchChanges" | "WatchResults" => Some(Lane::Lists),
         _ => Some(Lane::Commands),
     }
 }
@@ -228,7 +228,7 @@ fn ticket(route: Option<&str>, request: &Request) -> Option<String> {
 const UNKNOWN: &str = "unknown";
 
 /// The calls that exist; the names of others are the caller's, and no label.
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 14] = [
     "GetAvailableSeats",
     "GetSeat",
     "GetReservation",
@@ -238,6 +238,7 @@ const CALLS: [&str; 13] = [
     "ExtendReservation",
     "Restock",
     "WatchChanges",
+    "WatchResults",
     "HealthCheck",
     "Check",
     "Watch",

@@ -4,6 +4,7 @@
 //! view: pools that are kept ──┐                  ┌─► ViewCache::apply, trust, read again
 //!                             ├─► one follower ──┤
 //! commands: pools awaited ────┘    a topic       └─► OutcomePoller::wake
+//! streams: a reader of results ─► Announcements::results
 //! ```
 //!
 //! Hints make answers fresher, never righter: whatever is not announced, or lost, is found by the
@@ -19,19 +20,25 @@
 
 mod outcomes;
 mod pools;
+mod results;
 mod senders;
 mod watches;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::{MissedTickBehavior, interval},
 };
 
-use self::watches::Watches;
+pub use self::results::{HeardResult, ResultsFeed};
+use self::watches::{Watch, Watches};
 use super::{Commands, observer::ViewObserver, view::ViewCache};
-use crate::ports::{Entropy, HintSubscriber, hints::Topic};
+use crate::ports::{Entropy, HintSubscriber, HintSubscription, PortError, hints::Topic};
 
 /// Between two looks at which topics are needed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -39,11 +46,45 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// From the loss of a subscription, or a failed one, to the next.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(500);
 
+/// From the beginning of a watch until every worker has learnt of it: workers look each second, and
+/// a look takes a second at most.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// What workers announce. Clones share watches.
+#[derive(Clone)]
+pub struct Announcements {
+    subscriber: Arc<dyn HintSubscriber>,
+    watches: Arc<Watches>,
+}
+
+impl Announcements {
+    /// Announcements that come from here. Nothing is watched until a [`Follower`] runs on them.
+    #[must_use]
+    pub fn new(subscriber: Arc<dyn HintSubscriber>) -> Self {
+        let watches = Watches::new(Arc::clone(&subscriber));
+        Self { subscriber, watches }
+    }
+
+    /// The results of a topic, from now on.
+    #[must_use]
+    pub fn results(&self, topic: Topic) -> ResultsFeed {
+        ResultsFeed::new(self.clone(), topic)
+    }
+
+    fn watch(&self, topic: &Topic) -> Watch {
+        self.watches.join(topic)
+    }
+
+    async fn subscribe(&self, topic: &Topic) -> Result<Box<dyn HintSubscription>, PortError> {
+        self.subscriber.subscribe(topic).await
+    }
+}
+
 /// What a follower needs.
 #[derive(Clone)]
 pub struct FollowerParts {
-    /// Where hints come from.
-    pub subscriber: Arc<dyn HintSubscriber>,
+    /// What workers announce.
+    pub announcements: Announcements,
     /// The view to keep current.
     pub views: ViewCache,
     /// The commands whose callers wait.
@@ -57,20 +98,18 @@ pub struct FollowerParts {
 /// Follows the pools that are kept in the view and those whose outcomes are awaited.
 pub struct Follower {
     parts: FollowerParts,
-    watches: Arc<Watches>,
 }
 
 impl Follower {
     /// Follows nothing until [`Self::run`] is polled.
     #[must_use]
     pub fn new(parts: FollowerParts) -> Self {
-        let watches = Watches::new(Arc::clone(&parts.subscriber));
-        Self { parts, watches }
+        Self { parts }
     }
 
-    /// Follows for as long as it is polled.
+    /// Follows, and keeps topics watched, for as long as it is polled.
     pub async fn run(&self) {
-        tokio::join!(self.watches.run(), self.look());
+        tokio::join!(self.parts.announcements.watches.run(), self.look());
     }
 
     async fn look(&self) {
@@ -83,7 +122,7 @@ impl Follower {
             while tasks.try_join_next().is_some() {}
             let pools = self.parts.views.followed().into_iter().map(Topic::Changes);
             let awaited = self.parts.commands.awaited_pools().into_iter().map(Topic::Outcomes);
-            let wanted: Vec<Topic> = pools.chain(awaited).collect();
+            let wanted: BTreeSet<Topic> = pools.chain(awaited).collect();
             followed.retain(|topic, task| {
                 let is_wanted = wanted.contains(topic);
                 if !is_wanted {
@@ -92,16 +131,16 @@ impl Follower {
                 is_wanted
             });
             for topic in wanted {
-                if !followed.contains_key(&topic) {
-                    let task = self.follow(&mut tasks, &topic);
-                    followed.insert(topic, task);
+                if let Entry::Vacant(place) = followed.entry(topic) {
+                    let task = self.follow(&mut tasks, place.key());
+                    place.insert(task);
                 }
             }
         }
     }
 
     fn follow(&self, tasks: &mut JoinSet<()>, topic: &Topic) -> AbortHandle {
-        let watch = self.watches.join(topic);
+        let watch = self.parts.announcements.watch(topic);
         match topic {
             Topic::Changes(pool) => {
                 let follower = pools::PoolFollower::new(self.parts.clone(), pool.clone(), watch);
@@ -110,6 +149,12 @@ impl Follower {
             topic => tasks.spawn(outcomes::follow(self.parts.clone(), topic.clone(), watch)),
         }
     }
+}
+
+/// Keeps topics watched, as a follower does.
+#[cfg(test)]
+pub(super) async fn run_watches(announcements: &Announcements) {
+    announcements.watches.run().await;
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 
 use super::{
     Commands, Overview, Queries, Stress,
-    streams::{Changes, Tickets},
+    streams::{Changes, Results, Tickets},
 };
 use crate::ports::Clock;
 use parameters::Parameters;
@@ -40,6 +40,8 @@ pub struct HttpState {
     pub queries: Arc<Queries>,
     /// Streams what changes.
     pub changes: Changes,
+    /// Streams results.
+    pub results: Results,
     /// Tickets for streams.
     pub tickets: Arc<Tickets>,
     /// The figures at a glance.
@@ -67,12 +69,12 @@ pub fn routes() -> Vec<Route> {
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, changes, tickets, overview, stress, clock } = state;
+    let HttpState { commands, queries, changes, results, tickets, overview, stress, clock } = state;
     commands::routes()
         .router
         .with_state(commands)
         .merge(queries::routes().router.with_state(queries))
-        .merge(streams::routes().router.with_state(StreamState { changes, tickets }))
+        .merge(streams::routes().router.with_state(StreamState { changes, results, tickets }))
         .merge(overview::routes().router.with_state(overview))
         .merge(stress::routes().router.with_state(stress))
         .merge(about::routes().router.with_state(clock))

@@ -15,6 +15,7 @@ mod feed;
 mod frame;
 mod life;
 mod reader;
+pub mod results;
 pub mod sse;
 mod tickets;
 
@@ -30,6 +31,7 @@ pub use changes::{Changes, Opened};
 pub use frame::{Frame, SeatUpdate};
 pub use life::{Beat, Life};
 pub use reader::{ChangesSnapshot, Reader, Told};
+pub use results::{OpenedResults, Results, ResultsFilter, ResultsReader, ToldResult};
 pub use tickets::{IssuedTicket, TICKETED_ROUTES, Tickets};
 
 use super::{
@@ -58,17 +60,20 @@ impl Default for StreamSettings {
 pub enum StreamKind {
     /// The changes of an event's seats.
     Changes,
+    /// Results of commands.
+    Results,
 }
 
 impl StreamKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Changes];
+    pub const ALL: [Self; 2] = [Self::Changes, Self::Results];
 
     /// The name of the kind in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Changes => "changes",
+            Self::Results => "results",
         }
     }
 }
@@ -104,6 +109,12 @@ pub enum StreamError {
     /// The process is about to end.
     #[error("the server is about to end: try again")]
     Draining,
+    /// The source belongs to another caller.
+    #[error("source: expected one of the caller's own sources")]
+    ForeignSource,
+    /// The process has no Redis, over which results are announced.
+    #[error("this server streams no results: it has no Redis")]
+    NotOffered,
 }
 
 impl From<PortError> for StreamError {
@@ -173,7 +184,10 @@ impl Streams {
         let reason = match error {
             StreamError::Full => ShedReason::StreamsFull,
             StreamError::CallerFull => ShedReason::CallerStreams,
-            StreamError::Query(_) | StreamError::Draining => return,
+            StreamError::Query(_)
+            | StreamError::Draining
+            | StreamError::ForeignSource
+            | StreamError::NotOffered => return,
         };
         self.inner.observer.shed(reason);
     }

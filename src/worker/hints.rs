@@ -13,6 +13,7 @@ mod topics;
 mod written;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -29,9 +30,9 @@ use self::{
 };
 use super::{Event, Observer};
 use crate::{
-    domain::{PoolId, Source},
+    domain::PoolId,
     ports::{
-        CommitError, Consumed, Entropy, HintPublisher, PortError, Transaction,
+        CommitError, Consumed, Entropy, HintPublisher, PortError, Publication, Transaction,
         hints::{Hint, Topic},
     },
 };
@@ -108,20 +109,27 @@ impl Announcer {
         }
     }
 
-    /// The topics among those of a result that are watched.
-    pub(super) fn results_watched(&self, pool: Option<&PoolId>, source: &Source) -> Vec<Topic> {
-        let Some(inner) = &self.0 else { return Vec::new() };
+    /// The topics of a result that are watched: its pool's, and those of who sent its command and of
+    /// who made the reservation.
+    pub(super) fn results_watched(
+        &self,
+        pool: Option<&PoolId>,
+        result: &Publication,
+    ) -> BTreeSet<Topic> {
+        let Some(inner) = &self.0 else { return BTreeSet::new() };
         let topics = inner.topics();
         if !topics.has_results() {
-            return Vec::new();
+            return BTreeSet::new();
         }
         let of_pool = pool.map(|pool| Topic::Results(pool.clone()));
-        let wanted = of_pool.into_iter().chain([Topic::ResultsOf(source.clone())]);
+        let sources = ["command_source", "reservation_source"].into_iter();
+        let sources = sources.filter_map(|name| result.attributes.get(name)?.parse().ok());
+        let wanted = of_pool.into_iter().chain(sources.map(Topic::ResultsOf));
         wanted.filter(|topic| topics.is_watched(topic)).collect()
     }
 
     /// A result was published.
-    pub(super) fn published(&self, topics: Vec<Topic>, body: &Arc<str>) {
+    pub(super) fn published(&self, topics: BTreeSet<Topic>, body: &Arc<str>) {
         let Some(inner) = &self.0 else { return };
         let mut known = inner.topics();
         for topic in topics {
@@ -220,5 +228,6 @@ impl Inner {
     }
 }
 
-#[cfg(all(test, feature = "embedded"))]
+#[cfg(test)]
+#[cfg(feature = "embedded")]
 mod tests;

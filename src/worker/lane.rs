@@ -8,7 +8,7 @@ mod redelivery_backoff;
 mod troubled;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -336,12 +336,12 @@ impl LaneContext {
         &self,
         batch: &[LeasedMessage],
         answers: &[Answer],
-    ) -> Vec<(usize, Vec<Topic>, Arc<str>)> {
+    ) -> Vec<(usize, BTreeSet<Topic>, Arc<str>)> {
         let results = batch.iter().zip(answers).enumerate();
         let watched = results.filter_map(|(place, (held, answer))| {
-            let (parsed, result) = (held.parsed(), answer.result.as_ref()?);
+            let result = answer.result.as_ref()?;
             let announcer = &self.context.announcer;
-            let topics = announcer.results_watched(parsed.pool(), &parsed.key()?.source);
+            let topics = announcer.results_watched(held.parsed().pool(), result);
             (!topics.is_empty()).then(|| (place, topics, Arc::from(result.body.as_str())))
         });
         watched.collect()

@@ -9,6 +9,7 @@ use super::{
     fields,
     proto::{self, inventory_service_server::InventoryService},
     requests, responses,
+    results::{self, WatchResultsStream},
     watch::{self, WatchChangesStream},
 };
 use crate::{
@@ -132,6 +133,18 @@ impl InventoryService for Face {
         let since = Some(&*message.resume_token).filter(|token| !token.is_empty());
         let opened = self.changes.open(caller, event_id, since).await?;
         Ok(Response::new(watch::stream(event_id, opened)))
+    }
+
+    type WatchResultsStream = WatchResultsStream;
+
+    async fn watch_results(
+        &self,
+        request: Request<proto::WatchResultsRequest>,
+    ) -> Result<Response<WatchResultsStream>, Status> {
+        let caller = calls::caller(request.extensions())?;
+        let filter = requests::results(request.get_ref())?;
+        let opened = self.results.open(caller, filter)?;
+        Ok(Response::new(results::stream(opened)))
     }
 
     async fn health_check(

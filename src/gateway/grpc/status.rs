@@ -207,6 +207,12 @@ impl From<StreamError> for Status {
                 with_details(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, details)
             }
             StreamError::Draining => unavailable("DRAINING", message, RETRY_AFTER),
+            StreamError::ForeignSource => {
+                with_details(Code::PermissionDenied, "FOREIGN_SOURCE", message, Vec::new())
+            }
+            StreamError::NotOffered => {
+                with_details(Code::Unimplemented, "RESULTS_NOT_OFFERED", message, Vec::new())
+            }
         }
     }
 }
@@ -214,7 +220,7 @@ impl From<StreamError> for Status {
 /// How a stream ends after its last message.
 #[must_use]
 pub(super) fn ended(reason: Bye) -> Status {
-    let again = "call again with the last resume_token";
+    let again = "call again, with the last resume_token where there is one";
     match reason {
         Bye::Draining => unavailable("DRAINING", again, RETRY_AFTER),
         Bye::Age => unavailable("STREAM_AGE", again, RETRY_AFTER),

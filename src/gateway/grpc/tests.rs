@@ -24,7 +24,7 @@ use crate::{
         caller::Sources,
         commands::reservation_of,
         observer::NoopRequestObserver,
-        streams::{Changes as Streamed, StreamSettings, Streams},
+        streams::{Changes as Streamed, Results, StreamSettings, Streams},
     },
     ports::Record,
 };
@@ -154,8 +154,9 @@ async fn face_on(commands: Arc<Scripted>, records: impl IntoIterator<Item = Reco
     let (queries, entropy) = (Arc::new(queries), Arc::new(Random::seeded(7)));
     let observer = Arc::new(NoopRequestObserver);
     let streams = Streams::new(StreamSettings::default(), entropy.clone(), observer);
+    let results = Results::new(None, streams.clone(), Arc::clone(&clock));
     let changes = Streamed::new(Arc::clone(&queries), streams, Arc::clone(&clock), entropy);
-    Face { commands, queries, changes, clock, serving: Serving::start().await }
+    Face { commands, queries, changes, results, clock, serving: Serving::start().await }
 }
 
 /// A client of an authenticated caller, without a network.

@@ -158,6 +158,12 @@ fn delta(frame: &Frame, layout: &SeatLayout) -> proto::WatchChangesResponse {
 }
 
 fn bye(reason: Bye) -> proto::WatchChangesResponse {
+    let bye = stream_bye(reason);
+    proto::WatchChangesResponse { change: Some(Change::Bye(bye)), ..Default::default() }
+}
+
+/// The last message of any stream.
+pub(super) fn stream_bye(reason: Bye) -> proto::StreamBye {
     let reason = match reason {
         Bye::Draining => proto::ByeReason::Draining,
         Bye::Age => proto::ByeReason::Age,
@@ -165,6 +171,5 @@ fn bye(reason: Bye) -> proto::WatchChangesResponse {
         Bye::Gone => proto::ByeReason::Gone,
         Bye::TooLarge => proto::ByeReason::TooLarge,
     };
-    let bye = proto::StreamBye { reason: reason.into() };
-    proto::WatchChangesResponse { change: Some(Change::Bye(bye)), ..Default::default() }
+    proto::StreamBye { reason: reason.into() }
 }

@@ -8,7 +8,7 @@ use crate::ports::hints::{Hint, Received, Topic};
 /// Follows the outcomes of a pool. A lost one is found by the next poll of the ledger.
 pub(super) async fn follow(parts: FollowerParts, topic: Topic, _watch: Watch) {
     loop {
-        if let Ok(mut subscription) = parts.subscriber.subscribe(&topic).await {
+        if let Ok(mut subscription) = parts.announcements.subscribe(&topic).await {
             loop {
                 match subscription.next().await {
                     Received::Frame(frame) => {

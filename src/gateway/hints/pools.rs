@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracing::debug;
 
-use super::{FollowerParts, SUBSCRIBE_AGAIN, senders::Senders, watches::Watch};
+use super::{FollowerParts, SETTLE, SUBSCRIBE_AGAIN, senders::Senders, watches::Watch};
 use crate::{
     domain::PoolId,
     gateway::{
@@ -17,10 +17,6 @@ use crate::{
         hints::{Frame, Hint, Received, Topic},
     },
 };
-
-/// From the beginning of a watch until every worker has learnt of it: workers look each second, and
-/// a look takes a second at most.
-const SETTLE: Duration = Duration::from_secs(3);
 
 /// How often heartbeats and the watch are checked.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
@@ -73,7 +69,7 @@ impl PoolFollower {
     pub(super) async fn run(mut self) {
         let topic = Topic::Changes(self.pool.clone());
         loop {
-            match self.parts.subscriber.subscribe(&topic).await {
+            match self.parts.announcements.subscribe(&topic).await {
                 Ok(subscription) => {
                     self.complete_from = Instant::now() + SETTLE;
                     self.receive(subscription).await;

@@ -78,10 +78,10 @@ impl Watches {
         }
     }
 
-    async fn renew(&self, wanted: impl Fn(&Option<WatchState>) -> bool) {
+    async fn renew(&self, wanted: impl Fn(Option<WatchState>) -> bool) {
         let topics: Vec<Topic> = {
             let topics = self.topics();
-            let wanted = topics.iter().filter(|(_, (_, state))| wanted(state));
+            let wanted = topics.iter().filter(|(_, (_, state))| wanted(*state));
             wanted.map(|(topic, _)| topic.clone()).take(TOPICS_MAX).collect()
         };
         if topics.is_empty() {

@@ -202,6 +202,12 @@ impl From<StreamError> for Problem {
                     .with_retry_after(STREAMS_RETRY_AFTER)
             }
             StreamError::Draining => Self::unavailable("DRAINING", detail),
+            StreamError::ForeignSource => {
+                Self::new(StatusCode::FORBIDDEN, "FOREIGN_SOURCE", detail)
+            }
+            StreamError::NotOffered => {
+                Self::new(StatusCode::NOT_IMPLEMENTED, "RESULTS_NOT_OFFERED", detail)
+            }
         }
     }
 }

@@ -22,7 +22,9 @@ use crate::{
     gateway::{
         Scope,
         queries::allow,
-        streams::{Changes, IssuedTicket, Opened, Tickets, sse},
+        streams::{
+            Changes, IssuedTicket, Opened, OpenedResults, Results, ResultsFilter, Tickets, sse,
+        },
     },
 };
 
@@ -36,12 +38,16 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 #[derive(Clone)]
 pub(super) struct StreamState {
     pub(super) changes: Changes,
+    pub(super) results: Results,
     pub(super) tickets: Arc<Tickets>,
 }
 
 /// The routes; each handler takes an [`Extension`] of [`crate::gateway::Caller`].
 pub(super) fn routes() -> Routes<StreamState> {
-    Routes::new().get("/events/{id}/changes", changes).post("/stream-tickets", ticket)
+    Routes::new()
+        .get("/events/{id}/changes", changes)
+        .get("/results", results)
+        .post("/stream-tickets", ticket)
 }
 
 /// A ticket in the query has been redeemed before.
@@ -67,6 +73,18 @@ async fn changes(
             answer("application/json", Body::from_stream(stream::once(body)))
         }
     })
+}
+
+async fn results(
+    State(state): State<StreamState>,
+    Extension(caller): Called,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::parse(query.as_deref(), &["pool", "source"])?;
+    let (pool, source) = (parameters.parsed("pool")?, parameters.parsed("source")?);
+    let OpenedResults { reader, life } =
+        state.results.open(&caller, ResultsFilter { pool, source })?;
+    Ok(events(sse::body(reader, life)))
 }
 
 async fn ticket(

@@ -50,7 +50,7 @@ impl Workers {
         let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
         *self.pools.lock().unwrap().entry(command.pool.to_string()).or_default() += 1;
         let every = self.rejects_every.load(Ordering::Relaxed);
-        let outcome = if every > 0 && number % every == 0 {
+        let outcome = if every > 0 && number.is_multiple_of(every) {
             let rejection = Rejection::new(RejectionCode::LimitExceeded, "no");
             Outcome::Rejected { rejection }
         } else {

@@ -139,10 +139,7 @@ impl Metrics {
                 register(r, Counter::with_opts(opts)?)?
             },
             paused_until: Mutex::new(None),
-            ready: {
-                let opts = opts("ready", READY);
-                register(r, IntGaugeVec::new(opts, &["part"])?)?
-            },
+            ready: gauges(r, "ready", READY, "part")?,
             clock_ahead: register(r, Gauge::with_opts(opts("clock_ahead_seconds", CLOCK))?)?,
             groups_unreadable: {
                 UnreadableGroups::of(gauge(r, "groups_unreadable", GROUPS_UNREADABLE)?)
@@ -163,20 +160,14 @@ impl Metrics {
                 let labels = ["protocol", "operation"];
                 counters(r, "request_errors_total", REQUEST_ERRORS, &labels)?
             },
-            requests_in_flight: {
-                let opts = opts("requests_in_flight", REQUESTS_IN_FLIGHT);
-                register(r, IntGaugeVec::new(opts, &["lane"])?)?
-            },
+            requests_in_flight: gauges(r, "requests_in_flight", REQUESTS_IN_FLIGHT, "lane")?,
             requests_shed: counters(r, "requests_shed_total", REQUESTS_SHED, &["reason"])?,
-            streams: {
-                let opts = opts("streams", STREAMS);
-                register(r, IntGaugeVec::new(opts, &["kind"])?)?
-            },
+            streams: gauges(r, "streams", STREAMS, "kind")?,
             view_age: histogram(r, "view_age_seconds", VIEW_AGE, &AGE_SECONDS)?,
             view_hits: counter(r, "view_hits_total", VIEW_HITS)?,
             view_misses: counter(r, "view_misses_total", VIEW_MISSES)?,
             view_refills: counters(r, "view_refills_total", VIEW_REFILLS, &["reason"])?,
-            hints_received: { counters(r, "hints_received_total", HINTS_RECEIVED, &["outcome"])? },
+            hints_received: counters(r, "hints_received_total", HINTS_RECEIVED, &["outcome"])?,
             stress_commands: counters(r, "stress_commands_total", STRESSED, &["outcome"])?,
             registry,
         };
@@ -284,6 +275,15 @@ fn counters(
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
     register(registry, IntGauge::with_opts(opts(name, help))?)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &'static str,
+) -> Result<IntGaugeVec, Error> {
+    register(registry, IntGaugeVec::new(opts(name, help), &[label])?)
 }
 
 fn histogram(

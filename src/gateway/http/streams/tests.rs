@@ -15,7 +15,7 @@ use crate::{
         Caller, Queries, QuerySettings,
         observer::NoopRequestObserver,
         server::{Server, ServerOptions},
-        streams::{StreamSettings, Streams},
+        streams::{Results, StreamSettings, Streams},
         view::{
             Hint, SeatEntry,
             fixtures::{Tables, epoch, event},
@@ -46,8 +46,9 @@ impl Gateway {
         let observer = Arc::new(NoopRequestObserver);
         let streams = Streams::new(settings, Arc::clone(&entropy), observer);
         let tickets = Arc::new(Tickets::new(clock.clone(), Arc::clone(&entropy)));
+        let results = Results::new(None, streams.clone(), clock.clone());
         let changes = Changes::new(Arc::clone(&queries), streams.clone(), clock, entropy);
-        let state = StreamState { changes, tickets: Arc::clone(&tickets) };
+        let state = StreamState { changes, results, tickets: Arc::clone(&tickets) };
         let router = routes().router.layer(Extension(caller)).with_state(state);
         Self { queries, streams, tickets, router }
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, Router};
 use inventory_worker::{
     adapters::{
-        memory::{MemoryActivity, MemoryQueue, MemoryStore, TokioClock},
+        memory::{MemoryActivity, MemoryHints, MemoryQueue, MemoryStore, TokioClock},
         system::{Random, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
@@ -14,9 +14,10 @@ use inventory_worker::{
         Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
         QuerySettings, Scope, Scopes, Stress, StressParts,
         caller::Sources,
+        hints::Announcements,
         http,
         observer::NoopRequestObserver,
-        streams::{Changes, StreamSettings, Streams, Tickets},
+        streams::{Changes, Results, StreamSettings, Streams, Tickets},
     },
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
@@ -63,6 +64,8 @@ impl Gateway {
         let observer = Arc::new(NoopRequestObserver);
         let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
         let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let announcements = Announcements::new(Arc::new(MemoryHints::new(Arc::clone(&clock))));
+        let results = Results::new(Some(announcements), streams.clone(), Arc::clone(&clock));
         let random = Arc::clone(&entropy);
         let changes = Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), random);
         let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
@@ -89,9 +92,23 @@ impl Gateway {
             clock: Arc::clone(&clock),
         }));
         let stress = Some(stress);
-        let state =
-            http::HttpState { commands, queries, changes, tickets, overview, stress, clock };
+        let state = http::HttpState {
+            commands,
+            queries,
+            changes,
+            results,
+            tickets,
+            overview,
+            stress,
+            clock,
+        };
         Self { store, board, state }
+    }
+
+    /// From now on it has no Redis.
+    pub fn without_hints(&mut self) {
+        let streams = self.state.changes.streams().clone();
+        self.state.results = Results::new(None, streams, Arc::clone(&self.state.clock));
     }
 
     /// The same where storms are not allowed.
