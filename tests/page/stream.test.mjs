@@ -225,6 +225,25 @@ describe("stream", () => {
     assert.deepEqual([world.sources.length, world.source.isClosed], [2, true]);
   });
 
+  it("while_nobody_looks_it_has_no_connection_and_then_goes_on_where_it_was", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("snapshot", "e-1", {});
+    world.stream.rest();
+    await settle();
+    assert.deepEqual([world.states.at(-1), world.source.isClosed], ["resting", true]);
+    await world.pass(1_000_000);
+    assert.deepEqual([world.sources.length, world.asked.length], [1, 0]);
+    world.stream.wake();
+    await settle();
+    assert.deepEqual([world.sources.length, world.source.url], [2, "/events/1/changes?since=e-1"]);
+    world.stream.rest();
+    await settle();
+    world.stream.stop();
+    await settle();
+    assert.equal(world.sources.length, 2);
+  });
+
   it("restarting_asks_for_a_snapshot", async () => {
     const world = new World();
     await world.follow();

@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 /** A window, which notes every error of the page. */
 export async function openPage(context, address) {
   const page = await context.newPage();
+  // For a machine that does much else.
+  page.setDefaultTimeout(60_000);
   page.errors = [];
   page.on("pageerror", (error) => page.errors.push(String(error.stack ?? error)));
   page.on("console", (message) => {

@@ -8,8 +8,9 @@ const MINE_BOOKED = 7;
 const LOOKS = [...KINDS.map(({ name, sign }) => ({ name, sign })),
   { name: "chosen", sign: "✓" }, { name: "mine-held", sign: "H" }, { name: "mine-booked", sign: "B" }];
 
-/** How long a change is marked, milliseconds. */
+/** How long a change is marked, and how often its mark is drawn, milliseconds. */
 const MARK_MS = 900;
+const MARK_STEP_MS = 45;
 /** The most changes that are marked at once. */
 const MARKS_MAX = 2000;
 /** CSS pixels of the largest cell. */
@@ -270,7 +271,7 @@ class Painter {
     this.changed.clear();
     this.titles.clear();
     this.drawMarks(now);
-    if (this.recent.size) this.ask();
+    if (this.recent.size) setTimeout(() => this.ask(), MARK_STEP_MS);
   }
 
   blank() {
@@ -425,15 +426,18 @@ class Painter {
     const leftWidth = context.measureText(left).width;
     context.font = `600 ${font}`;
     // Without room for both, the name is worth more.
-    const hasBoth = context.measureText(name).width + leftWidth + size / 2 <= width;
+    const seen = Math.min(x + width, this.width) - Math.max(x, 0);
+    const hasBoth = context.measureText(name).width + leftWidth + size <= seen;
     context.textAlign = "left";
     context.fillStyle = this.colours.text;
-    context.fillText(fitted(context, name, width), x, middle);
+    // Where the block begins or ends outside, its title stays inside.
+    const nameAt = Math.min(Math.max(x, Math.round(6 * this.ratio)), x + width);
+    context.fillText(fitted(context, name, x + width - nameAt), nameAt, middle);
     if (hasBoth) {
       context.font = font;
       context.textAlign = "right";
       context.fillStyle = this.colours.muted;
-      context.fillText(left, x + width, middle);
+      context.fillText(left, Math.max(Math.min(x + width, this.width - Math.round(6 * this.ratio)), x), middle);
     }
     context.restore();
   }

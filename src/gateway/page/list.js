@@ -31,13 +31,22 @@ class SeatList {
     return this.source.house?.lines[this.open]?.seats[this.column] ?? -1;
   }
 
-  /** Takes a new house; keeps the section's place where it can. */
+  /** Takes a new house; keeps the section's place, and the focus, where it can. */
   arrange() {
     const kept = Math.max(0, this.pages.indexOf(this.page));
+    const hadFocus = this.grid.contains(document.activeElement);
     this.pages = pagesOf(this.source.house);
     this.select.replaceChildren(...this.pages.map((_, index) => new Option("", String(index))));
     this.nameOptions();
     this.show(Math.min(kept, this.pages.length - 1));
+    if (hadFocus) this.cellAt()?.focus();
+  }
+
+  /** Takes new states of all seats of the same house. */
+  refresh() {
+    for (const position of this.cells.keys()) this.dress(position);
+    for (const line of this.rows.keys()) this.countRow(line);
+    if (document.activeElement !== this.select) this.nameOptions();
   }
 
   nameOptions() {
@@ -189,8 +198,7 @@ class SeatList {
     this.stale = true;
     setTimeout(() => {
       this.stale = false;
-      for (const line of this.rows.keys()) this.countRow(line);
-      if (document.activeElement !== this.select) this.nameOptions();
+      this.refresh();
     }, 500);
   }
 

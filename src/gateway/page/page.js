@@ -6,6 +6,10 @@ const isDemo = document.body.dataset.demo === "true";
 /** How often the figures are asked for, and the counts are read out, milliseconds. */
 const FIGURES_MS = 2_000;
 const COUNTS_MS = 5_000;
+/** How long an answer may take, milliseconds; a command is awaited for ten seconds of it. */
+const ANSWER_MS = 30_000;
+/** How long nobody looks at the page before it gives its stream back. */
+const REST_MS = 30_000;
 /** How long a hold of the demonstration lasts, seconds, and the most seats of one. */
 const HOLD_SECONDS = 300;
 const SEATS_MAX = 12;
@@ -45,7 +49,12 @@ let token = null;
 
 async function ask(path, { headers = {}, ...options } = {}) {
   const identity = token ? { authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(path, { ...options, headers: { ...headers, ...identity }, cache: "no-cache" });
+  const answer = await fetch(path, {
+    signal: AbortSignal.timeout(ANSWER_MS),
+    ...options,
+    headers: { ...headers, ...identity },
+    cache: "no-cache",
+  });
   if (answer.status === 401) askForToken(token ? "The token is not, or no longer, valid." : "This gateway asks who you are.");
   return answer;
 }
@@ -144,7 +153,7 @@ function takeStates() {
   }
   own();
   painter.redraw();
-  list.arrange();
+  list.refresh();
   drawLegend();
   drawBasket();
 }
@@ -181,8 +190,10 @@ function takeLayout(tag, layout) {
   shown.positionOf = new Map(layout.numbers.map((number, position) => [number, position]));
   shown.chosen = new Set(chosen.map((number) => shown.positionOf.get(number)).filter((position) => position !== undefined));
   tellEmpty(layout.numbers.length ? "" : "This event has no seats.");
-  takeStates();
+  shown.tally = tallyOf(shown.house, shown.states);
   painter.arrange();
+  list.arrange();
+  takeStates();
   return undefined;
 }
 
@@ -217,6 +228,7 @@ const STATES = {
   live: "Live",
   polling: "Live, by polling",
   waiting: "Broken off",
+  resting: "Paused",
 };
 const REASONS = {
   draining: "The server is stopping, another one takes over.",
@@ -252,8 +264,12 @@ function tellBanner(text) {
 }
 
 addEventListener("online", () => stream?.hurry());
+let restTimer = null;
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && link === "waiting") stream?.hurry();
+  clearTimeout(restTimer);
+  if (document.hidden) restTimer = setTimeout(() => stream?.rest(), REST_MS);
+  else if (link === "resting") stream?.wake();
+  else if (link === "waiting") stream?.hurry();
 });
 
 // Counts: the legend for the eye, a sentence now and then for the ear.
@@ -298,6 +314,7 @@ let figuresOk = true;
 async function readFigures() {
   const begun = performance.now();
   try {
+    if (document.hidden) return;
     const answer = await ask("/overview");
     byId("figures").hidden = answer.status === 404;
     if (!answer.ok) return;
@@ -319,7 +336,7 @@ function drawFigures(overview, changeRate) {
   const { activity, queues, oldest_hold: oldest, sampled_at: sampled } = overview;
   const rows = [];
   if (activity) {
-    rows.push(["Commands a second", activity.commands_per_second.toFixed(1)]);
+    rows.push(["Commands a second", Number(activity.commands_per_second).toFixed(1)]);
     rows.push(["Workers", grouped(activity.workers)]);
   }
   rows.push(["Seat changes a second", changeRate.toFixed(1)]);
@@ -331,7 +348,7 @@ function drawFigures(overview, changeRate) {
   drawTerms(byId("numbers"), rows);
   drawTrend(activity ? activity.commands_per_second : changeRate);
   drawRejected(Object.entries(activity?.rejected ?? {}));
-  byId("figures-age").textContent = sampled ? `As of ${timeOf(Date.parse(sampled))}.` : "";
+  byId("figures-age").textContent = sampled ? `As of ${timeOf(Date.parse(sampled))}. The line is ${activity ? "commands" : "changes"} a second, of two minutes.` : "";
 }
 
 function oldestText(until) {

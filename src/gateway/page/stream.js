@@ -20,8 +20,8 @@ const RETRY_MAX_MS = 15_000;
  * Follows `path` (`/events/{id}/changes`) until `stop`.
  *
  * - `onFrame(event, data)`: a `snapshot` or `delta`.
- * - `onState(state, detail)`: `connecting`, `live`, `polling`, or `waiting` with `{ wait, code,
- *   status }`: milliseconds until the next try, and what the server said, if it said anything.
+ * - `onState(state, detail)`: `connecting`, `live`, `polling`, `resting`, or `waiting` with `{ wait,
+ *   code, status }`: milliseconds until the next try, and what the server said, if anything.
  * - `env`: `EventSource`, `fetch` (with the caller's headers), `ticket` (a stream's, or null where
  *   none is needed), `sleep(ms, signal)`, `now` (milliseconds), `random`.
  */
@@ -32,10 +32,13 @@ function follow(path, { onFrame, onState }, env) {
   let failures = 0;
   let pollingSince = null;
   let hurry = new AbortController();
+  /** While nobody looks: what is awaited until somebody does, and what ends that. */
+  let resting = null;
+  let wake = () => {};
 
   const address = (more) => {
     const query = new URLSearchParams({ ...(last === null ? {} : { since: last }), ...more });
-    return query.size ? `${path}?${query}` : path;
+    return `${path}?${query}`.replace(/\?$/, "");
   };
   const take = (event, id, data) => {
     if (id) last = id;
@@ -160,6 +163,11 @@ function follow(path, { onFrame, onState }, env) {
     onState("connecting");
     while (!stopped.signal.aborted) {
       if (hurry.signal.aborted) hurry = new AbortController();
+      if (resting) {
+        onState("resting");
+        await resting;
+        continue;
+      }
       if (env.EventSource && broken < BROKEN_MAX) await byStream();
       else await byPolling();
     }
@@ -173,9 +181,20 @@ function follow(path, { onFrame, onState }, env) {
       last = null;
       hurry.abort();
     },
+    /** Gives the connection back: a browser has six to a server, and a server has not many more. */
+    rest() {
+      resting ??= new Promise((woken) => { wake = woken; });
+      hurry.abort();
+    },
+    /** Goes on where it was. */
+    wake() {
+      resting = null;
+      wake();
+    },
     stop() {
       stopped.abort();
       hurry.abort();
+      wake();
     },
   };
 }
