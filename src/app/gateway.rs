@@ -4,17 +4,20 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::{aws, connect_queue, store};
+use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
+        redis::RedisUrl,
         sqs,
-        system::{Random, SystemClock},
+        system::{Random, SystemClock, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     config::{AwsConfig, GatewayConfig},
     gateway::{
-        CommandParts, CommandSettings, Commands, Queries, QuerySettings,
+        CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
+        Stress, StressParts,
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
@@ -23,7 +26,7 @@ use crate::{
         observer::{Protocol, RequestObserver},
         server::{Server, ServerOptions},
     },
-    ports::{Clock, Entropy, Queue, ScanStore},
+    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, Queue, ScanStore},
 };
 
 /// Commands that may await their outcomes at once, in one process.
@@ -38,6 +41,10 @@ pub struct GatewayBackends {
     pub restocks: Arc<dyn Queue>,
     /// The tables, to be read.
     pub store: Arc<dyn ScanStore>,
+    /// Holds by their end.
+    pub holds: Arc<dyn ExpiryIndex>,
+    /// The workers' totals; `None` without Redis.
+    pub activity: Option<Arc<dyn ActivityBoard>>,
     /// The clock of every answer and deadline.
     pub clock: Arc<dyn Clock>,
     /// Ids, jitter.
@@ -49,15 +56,21 @@ pub struct GatewayBackends {
 /// # Errors
 ///
 /// A queue cannot be found: the error names it and says what creates it.
-pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
-    let sdk = aws().await;
+pub async fn connect(
+    config: &AwsConfig,
+    redis: Option<&RedisUrl>,
+) -> anyhow::Result<GatewayBackends> {
+    let sdk = aws().await?;
     let sqs = sqs::client(&sdk);
     let none = "no queue but that of expiries (INVENTORY_QUEUES)";
     let (commands, restocks) = config.producer_queues().context(none)?;
+    let store = store(&sdk, config);
     Ok(GatewayBackends {
         commands: Arc::new(connect_queue(&sqs, commands.as_str()).await?),
         restocks: Arc::new(connect_queue(&sqs, restocks.as_str()).await?),
-        store: store(&sdk, config),
+        store: store.clone(),
+        holds: store,
+        activity: activity(redis, config),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
@@ -66,6 +79,7 @@ pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
 /// A gateway that has its ports and does not answer yet.
 pub struct Gateway {
     commands: Arc<Commands>,
+    stress: Option<Arc<Stress>>,
     authenticator: Arc<Authenticator>,
     serving: Serving,
     http: Server,
@@ -96,12 +110,15 @@ impl Gateway {
             rate: Arc::new(CallerRate::new(&config.limits)),
             observer,
         };
+        let stress = stress(config, backends, &guard.observer);
         let serving = Serving::start().await;
         let store = Arc::clone(&backends.store);
         let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            overview: Arc::new(overview(backends, &commands)),
+            stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
         let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
@@ -119,7 +136,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let grace = config.grace;
-        Ok(Self { commands, authenticator, serving, http, grpc, grace })
+        Ok(Self { commands, stress, authenticator, serving, http, grpc, grace })
     }
 
     /// Where HTTP is served.
@@ -141,6 +158,9 @@ impl Gateway {
         let servers = async {
             let draining = async {
                 stop.cancelled().await;
+                if let Some(stress) = &self.stress {
+                    stress.stop();
+                }
                 self.serving.stop().await;
             };
             let http = self.http.serve(stop.clone(), self.grace);
@@ -148,14 +168,53 @@ impl Gateway {
             tokio::join!(draining, http, grpc);
             drained.cancel();
         };
+        let storms = async {
+            match &self.stress {
+                Some(stress) => stress.run().await,
+                None => std::future::pending().await,
+            }
+        };
         let parts = async {
             tokio::select! {
                 () = drained.cancelled() => {}
                 () = self.commands.run() => {}
+                () = storms => {}
             }
         };
         tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
     }
+}
+
+fn stress(
+    config: &GatewayConfig,
+    backends: &GatewayBackends,
+    observer: &Arc<dyn RequestObserver>,
+) -> Option<Arc<Stress>> {
+    let commands_max = config.stress_commands_max?;
+    warn!(
+        commands_max,
+        "storms of restocks are allowed to callers with the scope inventory.stress"
+    );
+    let parts = StressParts {
+        restocks: Arc::clone(&backends.restocks),
+        store: backends.store.clone(),
+        clock: Arc::clone(&backends.clock),
+        entropy: Arc::clone(&backends.entropy),
+        processor: Arc::new(SystemProcessor),
+        observer: Arc::clone(observer),
+    };
+    Some(Arc::new(Stress::new(parts, commands_max)))
+}
+
+fn overview(backends: &GatewayBackends, commands: &Arc<Commands>) -> Overview {
+    Overview::new(OverviewParts {
+        commands: Arc::clone(&backends.commands),
+        restocks: Arc::clone(&backends.restocks),
+        awaited: Arc::clone(commands),
+        board: backends.activity.clone(),
+        holds: Arc::clone(&backends.holds),
+        clock: Arc::clone(&backends.clock),
+    })
 }
 
 fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {

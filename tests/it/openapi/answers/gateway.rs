@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, Router};
 use inventory_worker::{
     adapters::{
-        memory::{MemoryQueue, MemoryStore, TokioClock},
+        memory::{MemoryActivity, MemoryQueue, MemoryStore, TokioClock},
         system::Random,
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     domain::{Changes, CommandKey, Outcome},
     gateway::{
-        Caller, CommandParts, CommandSettings, Commands, Queries, QuerySettings, Scope, Scopes,
-        caller::Sources, http,
+        Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
+        QuerySettings, Scope, Scopes, caller::Sources, http,
     },
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
@@ -23,6 +23,7 @@ pub const NOW: &str = "2026-11-29T12:00:00Z";
 /// The tables of a gateway, and its routes.
 pub struct Gateway {
     pub store: Arc<MemoryStore>,
+    pub board: Arc<MemoryActivity>,
     state: http::HttpState,
 }
 
@@ -38,7 +39,7 @@ impl Gateway {
         let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(1));
         let ports = ClientPorts {
             commands: queue.clone(),
-            restocks: queue,
+            restocks: queue.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
@@ -55,7 +56,17 @@ impl Gateway {
         let running = Arc::clone(&commands);
         tokio::spawn(async move { running.run().await });
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
-        Self { store, state: http::HttpState { commands, queries, clock } }
+        let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
+        let overview = Arc::new(Overview::new(OverviewParts {
+            commands: queue.clone(),
+            restocks: queue,
+            awaited: Arc::clone(&commands),
+            board: Some(board.clone()),
+            holds: store.clone(),
+            clock: Arc::clone(&clock),
+        }));
+        let state = http::HttpState { commands, queries, overview, clock };
+        Self { store, board, state }
     }
 
     /// The routes for a caller with every right.
