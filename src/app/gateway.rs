@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
-        redis::RedisUrl,
+        redis::{RedisHints, RedisUrl},
         sqs,
         system::{Random, SystemClock, SystemProcessor},
     },
@@ -21,12 +21,14 @@ use crate::{
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
+        hints::{Follower, FollowerParts},
         http,
         limits::{CallerRate, Lanes},
-        observer::{Protocol, RequestObserver},
+        observer::{GatewayObserver, Protocol},
         server::{Server, ServerOptions},
+        streams::{Changes, Streams, Tickets},
     },
-    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, Queue, ScanStore},
+    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore},
 };
 
 /// Commands that may await their outcomes at once, in one process.
@@ -41,6 +43,8 @@ pub struct GatewayBackends {
     pub restocks: Arc<dyn Queue>,
     /// The tables, to be read.
     pub store: Arc<dyn ScanStore>,
+    /// What workers announce; `None` where the tables alone say what changes.
+    pub hints: Option<Arc<dyn HintSubscriber>>,
     /// Holds by their end.
     pub holds: Arc<dyn ExpiryIndex>,
     /// The workers' totals; `None` without Redis.
@@ -71,17 +75,29 @@ pub async fn connect(
         store: store.clone(),
         holds: store,
         activity: activity(redis, config),
+        hints: hints(redis),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
 }
 
+/// What workers announce on Redis, or nothing.
+fn hints(redis: Option<&RedisUrl>) -> Option<Arc<dyn HintSubscriber>> {
+    let Some(url) = redis else {
+        tracing::info!("REDIS_URL is not set: pools that are shown are read every 2 s");
+        return None;
+    };
+    Some(Arc::new(RedisHints::new(url.clone())))
+}
+
 /// A gateway that has its ports and does not answer yet.
 pub struct Gateway {
     commands: Arc<Commands>,
+    follower: Option<Follower>,
     stress: Option<Arc<Stress>>,
     authenticator: Arc<Authenticator>,
     serving: Serving,
+    streams: Streams,
     http: Server,
     grpc: Server,
     grace: Duration,
@@ -96,32 +112,51 @@ impl Gateway {
     pub async fn bind(
         config: &GatewayConfig,
         backends: &GatewayBackends,
-        observer: Arc<dyn RequestObserver>,
+        observer: Arc<dyn GatewayObserver>,
     ) -> anyhow::Result<Self> {
         let commands = Arc::new(commands(config, backends));
         let clock = Arc::clone(&backends.clock);
         let authenticator =
             Authenticator::start(config.auth.clone(), config.callers.clone(), Arc::clone(&clock));
         let authenticator = Arc::new(authenticator.await.context("the keys of callers' tokens")?);
+        let entropy = Arc::clone(&backends.entropy);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let streams = Streams::new(config.streams, Arc::clone(&entropy), Arc::clone(&observer));
         let guard = Guard {
             protocol: Protocol::Http,
             authenticator: Arc::clone(&authenticator),
+            tickets: Arc::clone(&tickets),
             lanes: Arc::new(Lanes::new(&config.limits)),
             rate: Arc::new(CallerRate::new(&config.limits)),
-            observer,
+            observer: observer.clone(),
         };
-        let stress = stress(config, backends, &guard.observer);
+        let stress = stress(config, backends, &observer);
         let serving = Serving::start().await;
         let store = Arc::clone(&backends.store);
-        let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
+        let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
+        let queries = Arc::new(Queries::observed(store, time, settings, observer.clone()));
+        let follower = backends.hints.clone().map(|subscriber| {
+            Follower::new(FollowerParts {
+                subscriber,
+                views: queries.views().clone(),
+                commands: Arc::clone(&commands),
+                entropy: Arc::clone(&backends.entropy),
+                observer,
+            })
+        });
+        let changes =
+            Changes::new(Arc::clone(&queries), streams.clone(), Arc::clone(&clock), entropy);
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            changes: changes.clone(),
+            tickets,
             overview: Arc::new(overview(backends, &commands)),
             stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
-        let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
+        let face =
+            Face { commands: commands.clone(), queries, changes, clock, serving: serving.clone() };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),
@@ -136,7 +171,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let grace = config.grace;
-        Ok(Self { commands, stress, authenticator, serving, http, grpc, grace })
+        Ok(Self { commands, follower, stress, authenticator, serving, streams, http, grpc, grace })
     }
 
     /// Where HTTP is served.
@@ -151,13 +186,14 @@ impl Gateway {
         self.grpc.address()
     }
 
-    /// Answers until `stop` is cancelled; then says so to health checks, accepts no more, and gives
-    /// requests under way the grace.
+    /// Answers until `stop` is cancelled; then says so to health checks, ends streams, accepts no
+    /// more, and gives requests under way the grace.
     pub async fn serve(self, stop: CancellationToken) {
         let drained = CancellationToken::new();
         let servers = async {
             let draining = async {
                 stop.cancelled().await;
+                self.streams.drain();
                 if let Some(stress) = &self.stress {
                     stress.stop();
                 }
@@ -179,16 +215,24 @@ impl Gateway {
                 () = drained.cancelled() => {}
                 () = self.commands.run() => {}
                 () = storms => {}
+                () = follow(self.follower.as_ref()) => {}
             }
         };
         tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
     }
 }
 
+async fn follow(follower: Option<&Follower>) {
+    match follower {
+        Some(follower) => follower.run().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn stress(
     config: &GatewayConfig,
     backends: &GatewayBackends,
-    observer: &Arc<dyn RequestObserver>,
+    observer: &Arc<dyn GatewayObserver>,
 ) -> Option<Arc<Stress>> {
     let commands_max = config.stress_commands_max?;
     warn!(
@@ -201,7 +245,7 @@ fn stress(
         clock: Arc::clone(&backends.clock),
         entropy: Arc::clone(&backends.entropy),
         processor: Arc::new(SystemProcessor),
-        observer: Arc::clone(observer),
+        observer: observer.clone(),
     };
     Some(Arc::new(Stress::new(parts, commands_max)))
 }

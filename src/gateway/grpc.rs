@@ -14,6 +14,7 @@ mod requests;
 mod responses;
 mod service;
 pub mod status;
+mod watch;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use proto::inventory_service_server::InventoryServiceServer;
 
 use crate::{
     domain::{CommandId, CommandKey},
-    gateway::{Answer, Caller, CommandError, CommandRequest, Commands, Queries},
+    gateway::{Answer, Caller, CommandError, CommandRequest, Commands, Queries, streams::Changes},
     ports::Clock,
 };
 
@@ -77,6 +78,8 @@ pub struct Face {
     pub commands: Arc<dyn CommandPort>,
     /// Looks things up.
     pub queries: Arc<Queries>,
+    /// Streams what changes.
+    pub changes: Changes,
     /// The time in answers.
     pub clock: Arc<dyn Clock>,
     /// Whether the server takes calls.

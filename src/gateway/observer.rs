@@ -1,8 +1,8 @@
 //! What is measured of requests.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use super::limits::Lane;
+use super::{limits::Lane, streams::StreamKind};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,31 +24,53 @@ impl Protocol {
     }
 }
 
-/// A request that was answered.
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestCode {
+    /// The status of HTTP or gRPC.
+    Status(u16),
+    /// The caller went away before its answer, or before the end of a stream.
+    ClientClosed,
+}
+
+impl fmt::Display for RequestCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => status.fmt(f),
+            Self::ClientClosed => f.write_str("client_closed"),
+        }
+    }
+}
+
+/// A request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct AnsweredRequest<'a> {
     /// How it came.
     pub protocol: Protocol,
     /// The route or call, never a path with values: `GET /events/{id}/seats`, `ReserveSeats`.
     pub operation: &'a str,
-    /// The status of HTTP or gRPC.
-    pub code: u16,
-    /// From its head to the head of its answer.
+    /// How it ended.
+    pub code: RequestCode,
+    /// From its head to the head of its answer, or until its caller went away.
     pub took: Duration,
 }
 
-/// Why a request was refused before its handler.
+/// Why a request was refused before it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShedReason {
     /// Its lane is full.
     LaneFull,
     /// Its caller's rate.
     Rate,
+    /// As many streams are open as there may be.
+    StreamsFull,
+    /// Its caller has as many streams as it may have.
+    CallerStreams,
 }
 
 impl ShedReason {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::LaneFull, Self::Rate];
+    pub const ALL: [Self; 4] = [Self::LaneFull, Self::Rate, Self::StreamsFull, Self::CallerStreams];
 
     /// The name of the reason in metrics.
     #[must_use]
@@ -56,6 +78,8 @@ impl ShedReason {
         match self {
             Self::LaneFull => "lane_full",
             Self::Rate => "rate",
+            Self::StreamsFull => "streams_full",
+            Self::CallerStreams => "caller_streams",
         }
     }
 }
@@ -91,17 +115,140 @@ impl StressOutcome {
 
 /// Watches requests. Never waited for.
 pub trait RequestObserver: Send + Sync {
-    /// A request was answered.
+    /// A request was answered, or left by its caller.
     fn answered(&self, request: &AnsweredRequest<'_>);
 
-    /// A request was refused before its handler; it is counted as answered too.
+    /// A request was refused before it was looked at; it is counted as answered too.
     fn shed(&self, reason: ShedReason);
 
     /// A request entered its lane (1) or left it (−1).
     fn in_flight(&self, lane: Lane, change: i64);
 
+    /// A stream began (1) or ended (−1).
+    fn streams(&self, kind: StreamKind, change: i64);
+
     /// What became of a command of a storm is known.
     fn stressed(&self, _: StressOutcome) {}
+}
+
+/// Why a pool is read into the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefillReason {
+    /// Nothing is kept of it.
+    First,
+    /// What is kept is older than it may be.
+    Age,
+    /// A hint named a seat or line that is not there.
+    Unknown,
+    /// Hints were missed, said so, or have just begun.
+    Hints,
+}
+
+impl RefillReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::First, Self::Age, Self::Unknown, Self::Hints];
+
+    /// The name of the reason in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Age => "age",
+            Self::Unknown => "unknown",
+            Self::Hints => "hints",
+        }
+    }
+}
+
+/// What a gateway made of what workers announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HintOutcome {
+    /// A change is in the view.
+    Applied,
+    /// The view has it already, or a later one.
+    Known,
+    /// A change of a seat or line that the view does not have.
+    Unknown,
+    /// A worker says that there is more than it announces.
+    ReadAgain,
+    /// A number was left out.
+    Gap,
+    /// A worker is not heard from any more.
+    Silent,
+    /// A read found a change that nobody announced.
+    Unannounced,
+    /// It cannot be read.
+    Undecodable,
+    /// Hints came faster than they were taken.
+    Overflow,
+    /// A subscription was lost.
+    Lost,
+}
+
+impl HintOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 10] = [
+        Self::Applied,
+        Self::Known,
+        Self::Unknown,
+        Self::ReadAgain,
+        Self::Gap,
+        Self::Silent,
+        Self::Unannounced,
+        Self::Undecodable,
+        Self::Overflow,
+        Self::Lost,
+    ];
+
+    /// The name of the outcome in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Known => "known",
+            Self::Unknown => "unknown",
+            Self::ReadAgain => "read_again",
+            Self::Gap => "gap",
+            Self::Silent => "silent",
+            Self::Unannounced => "unannounced",
+            Self::Undecodable => "undecodable",
+            Self::Overflow => "overflow",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// Watches the view. Never waited for.
+pub trait ViewObserver: Send + Sync {
+    /// A query asked for a pool; whether it was answered without a read.
+    fn asked(&self, is_hit: bool);
+
+    /// A query was answered from a projection of this age.
+    fn aged(&self, age: Duration);
+
+    /// A pool is to be read.
+    fn refill(&self, reason: RefillReason);
+
+    /// Something came, or did not come, from a worker.
+    fn hint(&self, outcome: HintOutcome);
+}
+
+/// Watches all of a gateway.
+pub trait GatewayObserver: RequestObserver + ViewObserver {}
+
+impl<T: RequestObserver + ViewObserver> GatewayObserver for T {}
+
+/// Measures nothing.
+pub struct NoopViewObserver;
+
+impl ViewObserver for NoopViewObserver {
+    fn asked(&self, _: bool) {}
+
+    fn aged(&self, _: Duration) {}
+
+    fn refill(&self, _: RefillReason) {}
+
+    fn hint(&self, _: HintOutcome) {}
 }
 
 /// Measures nothing.

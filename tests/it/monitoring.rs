@@ -10,7 +10,7 @@ use inventory_worker::{
     gateway::{
         http,
         limits::Lane,
-        observer::{AnsweredRequest, Protocol, RequestObserver as _},
+        observer::{AnsweredRequest, Protocol, RequestCode, RequestObserver as _},
     },
     telemetry::{Metrics, Readiness},
     worker::{Event, Observer as _},
@@ -64,7 +64,7 @@ fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",
-        code: 200,
+        code: RequestCode::Status(200),
         took: oldest_age,
     });
     let text = metrics.encode().unwrap();

@@ -132,6 +132,7 @@ impl Session<'_> {
             store: embedded.store.clone(),
             holds: embedded.store.clone(),
             activity: embedded.backends.activity.clone(),
+            hints: Some(embedded.hints.clone()),
             clock: Arc::clone(&embedded.backends.clock),
             entropy: Arc::clone(&embedded.backends.entropy),
         };

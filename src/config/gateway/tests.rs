@@ -128,6 +128,8 @@ fn every_error_of_the_gateway_is_reported_at_once() {
         ("INVENTORY_GATEWAY_GROUPS", "1025"),
         ("INVENTORY_QUEUE_AGE_MAX", "0"),
         ("INVENTORY_LISTS_IN_FLIGHT", "0"),
+        ("INVENTORY_STREAMS_MAX", "0"),
+        ("INVENTORY_STREAMS_PER_CALLER", "many"),
     ]);
     assert_eq!(all.len(), 9, "{all:#?}");
 }

@@ -9,6 +9,7 @@ use super::{
     fields,
     proto::{self, inventory_service_server::InventoryService},
     requests, responses,
+    watch::{self, WatchChangesStream},
 };
 use crate::{
     domain::Outcome,
@@ -117,6 +118,20 @@ impl InventoryService for Face {
             return Err(call.unexpected());
         };
         Ok(Response::new(responses::restock(restock, &call.key)))
+    }
+
+    type WatchChangesStream = WatchChangesStream;
+
+    async fn watch_changes(
+        &self,
+        request: Request<proto::WatchChangesRequest>,
+    ) -> Result<Response<WatchChangesStream>, Status> {
+        let caller = calls::caller(request.extensions())?;
+        let message = request.get_ref();
+        let event_id = fields::event_id("event_id", message.event_id)?;
+        let since = Some(&*message.resume_token).filter(|token| !token.is_empty());
+        let opened = self.changes.open(caller, event_id, since).await?;
+        Ok(Response::new(watch::stream(event_id, opened)))
     }
 
     async fn health_check(

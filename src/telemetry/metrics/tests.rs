@@ -5,7 +5,7 @@ use crate::{
     domain::{Rejection, RejectionCode},
     gateway::{
         limits::Lane,
-        observer::{AnsweredRequest, Protocol, RequestObserver as _},
+        observer::{AnsweredRequest, Protocol, RequestCode, RequestObserver as _},
     },
     ports::Table,
 };
@@ -152,7 +152,7 @@ fn exposed(metrics: &Metrics) -> Vec<(String, Vec<String>)> {
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",
-        code: 200,
+        code: RequestCode::Status(200),
         took: oldest_age,
     });
     let families = metrics.gather();

@@ -9,10 +9,14 @@ use inventory_worker::{
         system::Random,
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
-    domain::{Changes, CommandKey, Outcome},
+    domain::{self, CommandKey, Outcome},
     gateway::{
         Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
-        QuerySettings, Scope, Scopes, caller::Sources, http,
+        QuerySettings, Scope, Scopes,
+        caller::Sources,
+        http,
+        observer::NoopRequestObserver,
+        streams::{Changes, StreamSettings, Streams, Tickets},
     },
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
@@ -24,7 +28,7 @@ pub const NOW: &str = "2026-11-29T12:00:00Z";
 pub struct Gateway {
     pub store: Arc<MemoryStore>,
     pub board: Arc<MemoryActivity>,
-    state: http::HttpState,
+    pub state: http::HttpState,
 }
 
 impl Gateway {
@@ -49,13 +53,17 @@ impl Gateway {
             outcomes: OutcomePoller::new(store.clone(), 100),
             store: store.clone(),
             clock: Arc::clone(&clock),
-            entropy,
+            entropy: Arc::clone(&entropy),
         };
         let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
         let commands = Arc::new(Commands::new(parts, settings));
         let running = Arc::clone(&commands);
         tokio::spawn(async move { running.run().await });
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
+        let observer = Arc::new(NoopRequestObserver);
+        let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let changes = Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), entropy);
         let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
         let overview = Arc::new(Overview::new(OverviewParts {
             commands: queue.clone(),
@@ -65,7 +73,9 @@ impl Gateway {
             holds: store.clone(),
             clock: Arc::clone(&clock),
         }));
-        let state = http::HttpState { commands, queries, overview, clock };
+        let stress = None;
+        let state =
+            http::HttpState { commands, queries, changes, tickets, overview, stress, clock };
         Self { store, board, state }
     }
 
@@ -86,7 +96,13 @@ impl Gateway {
     }
 
     /// Writes that a command was decided. The command may differ in its identity.
-    pub fn decide(&self, key: &CommandKey, event: &str, outcome: Outcome, changes: Changes) {
+    pub fn decide(
+        &self,
+        key: &CommandKey,
+        event: &str,
+        outcome: Outcome,
+        changes: domain::Changes,
+    ) {
         let command = decode(event).unwrap().command;
         let record = LedgerRecord::Outcome {
             digest: command.digest,
