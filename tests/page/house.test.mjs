@@ -37,6 +37,7 @@ const page = definitions(
     "sumOf",
     "countdown",
     "spanText",
+    "figureRows",
     "serverClock",
     "eventIdOf",
   ],
@@ -343,6 +344,44 @@ describe("words", () => {
     assert.equal(page.eventIdOf(" 42 "), 42);
     for (const text of ["", "4.2", "-1", "x", "99999999999999999", null, undefined])
       assert.equal(page.eventIdOf(text), null);
+  });
+});
+
+describe("figures", () => {
+  const now = Date.parse("2026-11-29T12:00:00Z");
+
+  it("what_was_read_has_a_row", () => {
+    const overview = {
+      queues: [{ name: "commands", waiting: 1200, in_flight: 3, oldest_age_seconds: 0.4 }],
+      activity: { workers: 2, commands_per_second: 118, completed: {}, rejected: {} },
+      oldest_hold: { reserved_until: "2026-11-29T12:00:42Z" },
+    };
+    assert.deepEqual(page.figureRows(overview, 7, now), [
+      ["Commands a second", "118.0"],
+      ["Workers", "2"],
+      ["Seat changes a second", "7.0"],
+      ["Queue commands", "1,200 waiting, 3 in flight, oldest 0.4 s"],
+      ["Oldest hold", "ends in 42 s"],
+    ]);
+    const late = { oldest_hold: { reserved_until: "2026-11-29T11:55:00Z" } };
+    assert.deepEqual(page.figureRows(late, 0, now)[1], [
+      "Oldest hold",
+      "ended 5 min ago, not yet given back",
+    ]);
+  });
+
+  it("what_could_not_be_read_has_none", () => {
+    const nothing = [["Seat changes a second", "0.0"]];
+    assert.deepEqual(
+      page.figureRows({ queues: null, activity: null, oldest_hold: null }, 0, now),
+      nothing,
+    );
+    const unknown = {
+      queues: [{ name: "commands", waiting: null, in_flight: null, oldest_age_seconds: null }],
+      activity: { workers: 0, commands_per_second: null, completed: {}, rejected: {} },
+      oldest_hold: { reserved_until: null },
+    };
+    assert.deepEqual(page.figureRows(unknown, 0, now), [["Workers", "0"], ...nothing]);
   });
 });
 

@@ -63,34 +63,15 @@ async function readFigures() {
 
 function drawFigures(overview, changeRate) {
     clock.learn(overview.now);
-    const { activity, queues, oldest_hold: oldest, sampled_at: sampled } = overview;
-    const rows = [];
-    if (activity) {
-        rows.push(["Commands a second", Number(activity.commands_per_second).toFixed(1)]);
-        rows.push(["Workers", grouped(activity.workers)]);
-    }
-    rows.push(["Seat changes a second", changeRate.toFixed(1)]);
-    for (const { name, waiting, in_flight: flight, oldest_age_seconds: age } of queues ?? []) {
-        const old = age ? `, oldest ${spanText(age)}` : "";
-        rows.push([
-            `Queue ${name}`,
-            `${grouped(waiting)} waiting, ${grouped(flight)} in flight${old}`,
-        ]);
-    }
-    if (oldest) rows.push(["Oldest hold", oldestText(Date.parse(oldest.reserved_until))]);
-    drawTerms(byId("numbers"), rows);
-    drawTrend(activity ? activity.commands_per_second : changeRate);
+    const { activity, sampled_at: sampled } = overview;
+    drawTerms(byId("numbers"), figureRows(overview, changeRate, clock.now()));
+    const rate = activity ? activity.commands_per_second : changeRate;
+    if (Number.isFinite(rate)) drawTrend(rate);
     drawRejected(Object.entries(activity?.rejected ?? {}));
+    const line = `The line is ${activity ? "commands" : "changes"} a second, of two minutes.`;
     byId("figures-age").textContent = sampled
-        ? `As of ${timeOf(Date.parse(sampled))}. The line is ${activity ? "commands" : "changes"} a second, of two minutes.`
+        ? `As of ${timeOf(Date.parse(sampled))}. ${line}`
         : "";
-}
-
-function oldestText(until) {
-    const left = (until - clock.now()) / 1000;
-    return left >= 0
-        ? `ends in ${spanText(left)}`
-        : `ended ${spanText(-left)} ago, not yet given back`;
 }
 
 /** Terms and their figures; elements stay, so that nothing flickers. */

@@ -107,3 +107,34 @@ function eventIdOf(text) {
     const id = Number(trimmed);
     return Number.isSafeInteger(id) ? id : null;
 }
+
+/** The figures of GET /overview as names and texts, at `now`. What could not be read has no row. */
+function figureRows(overview, changeRate, now) {
+    const { activity, queues, oldest_hold: oldest } = overview;
+    const rows = [];
+    const add = (name, value, text) => {
+        if (value !== null && value !== undefined) rows.push([name, text(value)]);
+    };
+    add("Commands a second", activity?.commands_per_second, (rate) => rate.toFixed(1));
+    add("Workers", activity?.workers, grouped);
+    add("Seat changes a second", changeRate, (rate) => rate.toFixed(1));
+    for (const queue of queues ?? []) add(`Queue ${queue.name}`, queueText(queue) || null, String);
+    add("Oldest hold", oldest?.reserved_until, (until) =>
+        oldestText((Date.parse(until) - now) / 1000),
+    );
+    return rows;
+}
+
+function queueText({ waiting, in_flight: flight, oldest_age_seconds: age }) {
+    const parts = [];
+    if (Number.isFinite(waiting)) parts.push(`${grouped(waiting)} waiting`);
+    if (Number.isFinite(flight)) parts.push(`${grouped(flight)} in flight`);
+    if (Number.isFinite(age)) parts.push(`oldest ${spanText(age)}`);
+    return parts.join(", ");
+}
+
+/** The oldest hold, by the seconds that it has left. */
+function oldestText(left) {
+    if (left >= 0) return `ends in ${spanText(left)}`;
+    return `ended ${spanText(-left)} ago, not yet given back`;
+}
