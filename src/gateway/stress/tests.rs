@@ -108,12 +108,12 @@ impl Queue for Workers {
     }
 }
 
-/// Two cores. Each command that was sent has taken 2 ms of one of them.
+/// Two cores. Each command that was sent has taken 20 ms of one of them.
 struct Cores(Arc<Workers>);
 
 impl ProcessorTime for Cores {
     fn used(&self) -> Duration {
-        Duration::from_millis(2 * self.0.sent())
+        Duration::from_millis(20 * self.0.sent())
     }
 
     fn cores(&self) -> usize {
@@ -211,7 +211,8 @@ async fn a_storm_posts_at_its_rate_on_its_own_stores_and_counts_what_became_of_i
     assert_eq!((begun.state, begun.posted, begun.cost.commands), (RunState::Running, 0, 200));
     sleep(Duration::from_millis(5_500)).await;
     let half = gateway.report(begun.id);
-    assert_eq!((half.rate, half.cpu), (Some(20.0), Some(2.0)), "{half:?}");
+    let (rate_now, cpu) = (half.rate.unwrap(), half.cpu.unwrap());
+    assert!((rate_now - 20.0).abs() < 1.1 && (cpu - 20.0).abs() < 1.1, "{half:?}");
     let ended = gateway.ended(begun.id).await;
     let counts = (ended.posted, ended.completed, ended.rejected, ended.unanswered);
     assert_eq!(counts, (200, 180, 20, 0));
@@ -232,12 +233,12 @@ async fn a_share_of_the_cores_is_found_and_kept() {
         PlanRequest { duration_seconds: 120, target_cpu: Some(30), ..PlanRequest::default() };
     let begun = gateway.begin(request).unwrap();
     sleep(Duration::from_secs(60)).await;
-    // 300 commands of 2 ms each second are 30 % of two cores.
+    // 30 commands of 20 ms each second are 30 % of two cores.
     for _ in 0..30 {
         sleep(Duration::from_secs(1)).await;
         let report = gateway.report(begun.id);
         let (rate, cpu) = (report.rate.unwrap(), report.cpu.unwrap());
-        assert!((rate - 300.0).abs() < 30.0 && (cpu - 30.0).abs() < 3.0, "{rate} {cpu}");
+        assert!((rate - 30.0).abs() < 4.0 && (cpu - 30.0).abs() < 4.0, "{rate} {cpu}");
     }
 }
 
