@@ -18,11 +18,15 @@ mod certificates;
 pub mod commands;
 pub mod grpc;
 pub mod guard;
+pub mod hints;
 pub mod http;
 pub mod limits;
 pub mod observer;
+pub mod overview;
 pub mod queries;
 pub mod server;
+pub mod streams;
+pub mod stress;
 pub mod view;
 
 pub use caller::{Caller, Scope, Scopes};
@@ -30,4 +34,6 @@ pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
     Recorded,
 };
+pub use overview::{Overview, OverviewParts};
 pub use queries::{Queries, QueryError, QuerySettings};
+pub use stress::{Stress, StressParts};

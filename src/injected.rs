@@ -36,6 +36,22 @@ macro_rules! bugs {
 }
 
 bugs! {
+    /// The message of a batch is deleted once its first command is done.
+    DeleteBatchEarly = "delete-batch-early",
+    /// The commands of a batch are handled from the last to the first.
+    ReverseBatch = "reverse-batch",
+    /// Chains of transactions share items.
+    ShareAcrossChains = "share-across-chains",
+    /// A command that changes nothing is in no chain with what it read.
+    ChainWithoutReads = "chain-without-reads",
+    /// Outcomes behind a command without one are taken for its own.
+    PublishPastGap = "publish-past-gap",
+    /// A command of a batch that cannot be read is not copied.
+    UnreadablePartLost = "unreadable-part-lost",
+    /// The commands of a batch count their attempts together.
+    AttemptsByMessage = "attempts-by-message",
+    /// Results of several messages are in one array.
+    JoinAcrossMessages = "join-across-messages",
     /// A seat is written regardless of its version.
     DropSeatCondition = "drop-seat-condition",
     /// A line is written regardless of its version.

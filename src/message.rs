@@ -1,6 +1,7 @@
 //! The wire format: CloudEvents in, CloudEvents out.
 //!
 //! ```text
+//! body ── split_batch ──► bodies  (a message may hold several commands)
 //! body ── decode ──► Command          (canonical text and its digest · reader: values and paths
 //!                                      · envelope · action)
 //! Outcome ── encode_result ──► Publication
@@ -20,6 +21,7 @@
 //!   JSON.
 
 mod action;
+mod batch;
 mod canonical;
 pub mod catalog;
 mod command;
@@ -29,10 +31,12 @@ mod digest;
 mod envelope;
 mod reader;
 mod result;
+mod result_batch;
 mod rfc3339;
 mod room;
 mod trace;
 
+pub use batch::{BATCH_COMMANDS_MAX, is_batch, join_batch, split_batch};
 pub(crate) use command::to_json;
 pub use command::{OutgoingCommand, default_group, encode_command};
 pub use decode::{
@@ -41,5 +45,6 @@ pub use decode::{
 pub use decode_result::{AnsweredCommand, DecodedResult, InvalidResult, decode_result};
 pub use envelope::COMMAND_TYPE_BYTES_MAX;
 pub use result::{RESULT_BYTES_MAX, RESULT_SOURCE, ResultMessage, encode_result, result_id};
+pub use result_batch::{BATCH_ATTRIBUTE, RESULT_BATCH_BYTES_MAX, batch_results};
 pub use room::{DECODING_FACTOR, held_bytes_max};
 pub use trace::{TRACEPARENT, TRACESTATE, TraceContext};

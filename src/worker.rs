@@ -12,6 +12,7 @@ pub mod dead_letters;
 pub mod decided;
 pub mod events;
 pub mod failure;
+pub mod hints;
 pub mod settings;
 pub mod trace;
 
@@ -39,9 +40,12 @@ use crate::{
     ports::{Clock, CommitError, Entropy, Locks, Publisher, Queue, Store, Transaction},
 };
 
+use failure::Failure;
+
 pub use events::{Event, NoopObserver, Observer};
+pub use hints::Announcer;
 pub use lane::Deferral;
-pub use settings::{LockMode, Settings};
+pub use settings::{LockMode, ResultBatches, Settings};
 pub use shutdown::Shutdown;
 
 /// What every part of a worker uses.
@@ -52,6 +56,8 @@ pub struct WorkerContext {
     pub locks: Arc<dyn Locks>,
     /// The topic that results go to.
     pub publisher: Arc<dyn Publisher>,
+    /// Announces commits to gateways, for speed alone.
+    pub announcer: Announcer,
     /// The source of the current time.
     pub clock: Arc<dyn Clock>,
     /// The source of randomness.
@@ -70,8 +76,16 @@ impl WorkerContext {
         let span = trace::step(trace::Step::Commit);
         let result = self.store.commit(transaction, self.entropy.uuid()).await;
         drop(span);
+        self.announcer.committed(transaction, &result);
         self.observer.observe(&Event::Commit(&result));
         result.map(|_| ())
+    }
+
+    /// Reports how a load ended to the observer, and passes it on.
+    fn note_load<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        let failed = matches!(&result, Err(Failure::Unavailable(_) | Failure::Throttled(_)));
+        self.observer.observe(&Event::Load { is_loaded: !failed });
+        result
     }
 
     fn note_oversold(&self, lines: Oversold) {
@@ -153,6 +167,8 @@ pub async fn run(context: Arc<WorkerContext>, pairs: Vec<QueuePair>) {
             pollers.spawn(poller::poll(Arc::new(lane), Arc::clone(&in_flight)));
         }
     }
+    let (mut announcing, announced) = (JoinSet::new(), Arc::clone(&context));
+    announcing.spawn(async move { announced.announcer.run().await });
     let finished = async {
         while let Some(ended) = pollers.join_next().await {
             if let Err(error) = ended {
@@ -171,4 +187,6 @@ pub async fn run(context: Arc<WorkerContext>, pairs: Vec<QueuePair>) {
         () = finished => info!("drained"),
         () = grace => warn!("the grace is over: what is still under way comes again"),
     }
+    announcing.shutdown().await;
+    context.announcer.farewell().await;
 }

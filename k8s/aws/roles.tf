@@ -21,6 +21,7 @@ locals {
   pods = {
     "worker"         = { namespace = var.namespace, name = "inventory-worker" }
     "restock-worker" = { namespace = var.namespace, name = "inventory-worker-restock" }
+    "gateway"        = { namespace = var.namespace, name = "inventory-gateway" }
     "audit"          = { namespace = var.namespace, name = "inventory-audit" }
     "keda"           = var.keda_service_account
   }

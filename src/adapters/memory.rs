@@ -4,16 +4,20 @@
 //! and the real adapters to the same rules), repeatable (ordered maps, time from a
 //! [`crate::ports::Clock`], no randomness) and cheap (no call reads more than it returns).
 
+pub mod activity;
 pub mod broker;
 pub mod clock;
 mod dedup;
+pub mod hints;
 pub mod locks;
 pub mod publisher;
 pub mod queue;
 pub mod store;
 
+pub use activity::MemoryActivity;
 pub use broker::MemoryBroker;
 pub use clock::TokioClock;
+pub use hints::MemoryHints;
 pub use locks::MemoryLocks;
 pub use publisher::{FilterPolicy, MemoryTopic};
 pub use queue::{MemoryQueue, StoredMessage};

@@ -13,7 +13,10 @@ use crate::{
             CallCounts, Instrumentation, InstrumentedLocks, InstrumentedPublisher,
             InstrumentedQueue, InstrumentedStore,
         },
-        memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
+        memory::{
+            FilterPolicy, MemoryActivity, MemoryBroker, MemoryHints, MemoryLocks, MemoryQueue,
+            MemoryTopic,
+        },
         sqs::bootstrap::MAX_RECEIVE_COUNT,
         system::{Random, SystemClock},
     },
@@ -34,8 +37,12 @@ pub struct Embedded {
     pub calls: Arc<CallCounts>,
     /// The tables for observers, without counting calls.
     pub store: Arc<dyn Store>,
+    /// The worker's totals.
+    pub activity: Arc<MemoryActivity>,
     /// Where results are published.
     pub topic: Arc<MemoryTopic>,
+    /// What workers announce to the gateway.
+    pub hints: Arc<MemoryHints>,
     commands: Arc<MemoryQueue>,
     expiries: Arc<MemoryQueue>,
     restock: Arc<MemoryQueue>,
@@ -79,18 +86,34 @@ impl Embedded {
             source(&expiries, QueueKind::Expiries),
             source(&restock, QueueKind::Commands),
         ];
+        let hints = Arc::new(MemoryHints::new(Arc::clone(&clock)));
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
+        let activity = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
         let publisher: Arc<dyn Publisher> = topic.clone();
         let backends = Backends {
             store: Arc::new(InstrumentedStore::new(Arc::clone(&store), Arc::clone(&counting))),
             locks: Arc::new(InstrumentedLocks::new(locks, Arc::clone(&counting))),
+            activity: Some(activity.clone()),
             publisher: Arc::new(InstrumentedPublisher::new(publisher, Arc::clone(&counting))),
+            hints: Some(hints.clone()),
             expiries: sources.get(1).map(|source| Arc::clone(&source.queue)),
             sources,
             clock,
             entropy,
         };
-        Ok(Self { backends, calls, store, topic, commands, expiries, restock, broker, dynamo })
+        Ok(Self {
+            backends,
+            calls,
+            store,
+            activity,
+            topic,
+            hints,
+            commands,
+            expiries,
+            restock,
+            broker,
+            dynamo,
+        })
     }
 
     /// The queue a producer sends such a command to.

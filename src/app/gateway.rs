@@ -4,26 +4,31 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::{aws, connect_queue, store};
+use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
+        redis::{RedisHints, RedisUrl},
         sqs,
-        system::{Random, SystemClock},
+        system::{Random, SystemClock, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     config::{AwsConfig, GatewayConfig},
     gateway::{
-        CommandParts, CommandSettings, Commands, Queries, QuerySettings,
+        CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
+        Stress, StressParts,
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
+        hints::{Announcements, Follower, FollowerParts},
         http,
         limits::{CallerRate, Lanes},
-        observer::{Protocol, RequestObserver},
+        observer::{GatewayObserver, Protocol, ViewObserver},
         server::{Server, ServerOptions},
+        streams::{Changes, Results, Streams, Tickets},
     },
-    ports::{Clock, Entropy, Queue, ScanStore},
+    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore},
 };
 
 /// Commands that may await their outcomes at once, in one process.
@@ -38,6 +43,12 @@ pub struct GatewayBackends {
     pub restocks: Arc<dyn Queue>,
     /// The tables, to be read.
     pub store: Arc<dyn ScanStore>,
+    /// What workers announce; `None` where the tables alone say what changes.
+    pub hints: Option<Arc<dyn HintSubscriber>>,
+    /// Holds by their end.
+    pub holds: Arc<dyn ExpiryIndex>,
+    /// The workers' totals; `None` without Redis.
+    pub activity: Option<Arc<dyn ActivityBoard>>,
     /// The clock of every answer and deadline.
     pub clock: Arc<dyn Clock>,
     /// Ids, jitter.
@@ -49,25 +60,44 @@ pub struct GatewayBackends {
 /// # Errors
 ///
 /// A queue cannot be found: the error names it and says what creates it.
-pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
-    let sdk = aws().await;
+pub async fn connect(
+    config: &AwsConfig,
+    redis: Option<&RedisUrl>,
+) -> anyhow::Result<GatewayBackends> {
+    let sdk = aws().await?;
     let sqs = sqs::client(&sdk);
     let none = "no queue but that of expiries (INVENTORY_QUEUES)";
     let (commands, restocks) = config.producer_queues().context(none)?;
+    let store = store(&sdk, config);
     Ok(GatewayBackends {
         commands: Arc::new(connect_queue(&sqs, commands.as_str()).await?),
         restocks: Arc::new(connect_queue(&sqs, restocks.as_str()).await?),
-        store: store(&sdk, config),
+        store: store.clone(),
+        holds: store,
+        activity: activity(redis, config),
+        hints: hints(redis),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
 }
 
+/// What workers announce on Redis, or nothing.
+fn hints(redis: Option<&RedisUrl>) -> Option<Arc<dyn HintSubscriber>> {
+    let Some(url) = redis else {
+        tracing::info!("REDIS_URL is not set: pools that are shown are read every 2 s");
+        return None;
+    };
+    Some(Arc::new(RedisHints::new(url.clone())))
+}
+
 /// A gateway that has its ports and does not answer yet.
 pub struct Gateway {
     commands: Arc<Commands>,
+    follower: Option<Follower>,
+    stress: Option<Arc<Stress>>,
     authenticator: Arc<Authenticator>,
     serving: Serving,
+    streams: Streams,
     http: Server,
     grpc: Server,
     grace: Duration,
@@ -82,29 +112,53 @@ impl Gateway {
     pub async fn bind(
         config: &GatewayConfig,
         backends: &GatewayBackends,
-        observer: Arc<dyn RequestObserver>,
+        observer: Arc<dyn GatewayObserver>,
     ) -> anyhow::Result<Self> {
         let commands = Arc::new(commands(config, backends));
         let clock = Arc::clone(&backends.clock);
         let authenticator =
             Authenticator::start(config.auth.clone(), config.callers.clone(), Arc::clone(&clock));
         let authenticator = Arc::new(authenticator.await.context("the keys of callers' tokens")?);
+        let entropy = Arc::clone(&backends.entropy);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let streams = Streams::new(config.streams, Arc::clone(&entropy), observer.clone());
         let guard = Guard {
             protocol: Protocol::Http,
             authenticator: Arc::clone(&authenticator),
+            tickets: Arc::clone(&tickets),
             lanes: Arc::new(Lanes::new(&config.limits)),
             rate: Arc::new(CallerRate::new(&config.limits)),
-            observer,
+            observer: observer.clone(),
         };
+        let stress = stress(config, backends, &observer);
         let serving = Serving::start().await;
         let store = Arc::clone(&backends.store);
-        let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
+        let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
+        let queries = Arc::new(Queries::observed(store, time, settings, observer.clone()));
+        let announcements = backends.hints.clone().map(Announcements::new);
+        let results = Results::new(announcements.clone(), streams.clone(), Arc::clone(&clock));
+        let follower = announcements
+            .map(|announcements| follower(announcements, backends, &queries, &commands, observer));
+        let changes =
+            Changes::new(Arc::clone(&queries), streams.clone(), Arc::clone(&clock), entropy);
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            changes: changes.clone(),
+            results: results.clone(),
+            tickets,
+            overview: Arc::new(overview(backends, &commands)),
+            stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
-        let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
+        let face = Face {
+            commands: commands.clone(),
+            queries,
+            changes,
+            results,
+            clock,
+            serving: serving.clone(),
+        };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),
@@ -119,7 +173,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let grace = config.grace;
-        Ok(Self { commands, authenticator, serving, http, grpc, grace })
+        Ok(Self { commands, follower, stress, authenticator, serving, streams, http, grpc, grace })
     }
 
     /// Where HTTP is served.
@@ -134,13 +188,17 @@ impl Gateway {
         self.grpc.address()
     }
 
-    /// Answers until `stop` is cancelled; then says so to health checks, accepts no more, and gives
-    /// requests under way the grace.
+    /// Answers until `stop` is cancelled; then says so to health checks, ends streams, accepts no
+    /// more, and gives requests under way the grace.
     pub async fn serve(self, stop: CancellationToken) {
         let drained = CancellationToken::new();
         let servers = async {
             let draining = async {
                 stop.cancelled().await;
+                self.streams.drain();
+                if let Some(stress) = &self.stress {
+                    stress.stop();
+                }
                 self.serving.stop().await;
             };
             let http = self.http.serve(stop.clone(), self.grace);
@@ -148,14 +206,77 @@ impl Gateway {
             tokio::join!(draining, http, grpc);
             drained.cancel();
         };
+        let storms = async {
+            match &self.stress {
+                Some(stress) => stress.run().await,
+                None => std::future::pending().await,
+            }
+        };
         let parts = async {
             tokio::select! {
                 () = drained.cancelled() => {}
                 () = self.commands.run() => {}
+                () = storms => {}
+                () = follow(self.follower.as_ref()) => {}
             }
         };
         tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
     }
+}
+
+fn follower(
+    announcements: Announcements,
+    backends: &GatewayBackends,
+    queries: &Queries,
+    commands: &Arc<Commands>,
+    observer: Arc<dyn ViewObserver>,
+) -> Follower {
+    Follower::new(FollowerParts {
+        announcements,
+        views: queries.views().clone(),
+        commands: Arc::clone(commands),
+        entropy: Arc::clone(&backends.entropy),
+        observer,
+    })
+}
+
+async fn follow(follower: Option<&Follower>) {
+    match follower {
+        Some(follower) => follower.run().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn stress(
+    config: &GatewayConfig,
+    backends: &GatewayBackends,
+    observer: &Arc<dyn GatewayObserver>,
+) -> Option<Arc<Stress>> {
+    let commands_max = config.stress_commands_max?;
+    warn!(
+        commands_max,
+        "storms of restocks are allowed to callers with the scope inventory.stress"
+    );
+    let parts = StressParts {
+        restocks: Arc::clone(&backends.restocks),
+        store: backends.store.clone(),
+        clock: Arc::clone(&backends.clock),
+        entropy: Arc::clone(&backends.entropy),
+        processor: Arc::new(SystemProcessor),
+        observer: observer.clone(),
+    };
+    Some(Arc::new(Stress::new(parts, commands_max)))
+}
+
+fn overview(backends: &GatewayBackends, commands: &Arc<Commands>) -> Overview {
+    Overview::new(OverviewParts {
+        commands: Arc::clone(&backends.commands),
+        restocks: Arc::clone(&backends.restocks),
+        awaited: Arc::clone(commands),
+        board: backends.activity.clone(),
+        holds: Arc::clone(&backends.holds),
+        clock: Arc::clone(&backends.clock),
+    })
 }
 
 fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {

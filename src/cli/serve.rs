@@ -22,7 +22,7 @@ use crate::{
 
 /// Arguments of `serve`.
 #[derive(Args)]
-#[command(after_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
+#[command(after_long_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
 pub struct ServeArgs {
     /// Every setting.
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let mut signals = StopSignals::catch()?;
-    let monitoring = Monitoring::start(&config.monitoring).await?;
+    let monitoring = Monitoring::start(&config.monitoring, &monitoring::READER_PARTS).await?;
     let bound = tokio::select! {
         biased;
         _ = signals.next() => None,
@@ -73,7 +73,7 @@ async fn bind(
     config: &ServeConfig,
     monitoring: &Monitoring,
 ) -> anyhow::Result<(Gateway, GatewayBackends)> {
-    let backends = gateway::connect(&config.aws).await?;
+    let backends = gateway::connect(&config.aws, config.redis.as_ref()).await?;
     let observer = Arc::clone(&monitoring.metrics);
     let gateway = Gateway::bind(&config.gateway, &backends, observer).await?;
     Ok((gateway, backends))

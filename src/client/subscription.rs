@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use crate::{
-    message::{DecodedResult, InvalidResult, decode_result},
+    message::{DecodedResult, InvalidResult, decode_result, is_batch, split_batch},
     ports::{Entropy, PortError, Queue, ReceiptHandle, ReceiveRequest, queue::BATCH_ENTRIES_MAX},
 };
 
@@ -49,7 +49,9 @@ impl ResultSubscription {
         let deliveries = self.queue.receive(&request).await?;
         let mut handled = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            handle(&delivery.body)?;
+            for result in results_of(&delivery.body) {
+                handle(result)?;
+            }
             handled.push(delivery.receipt);
         }
         self.delete(&handled).await;
@@ -95,4 +97,11 @@ impl ResultSubscription {
             Err(error) => tracing::warn!(queue = name, %error, "results were not deleted"),
         }
     }
+}
+
+/// The results of a body: one, or those of an array. What is no array of results is one that cannot
+/// be read.
+fn results_of(body: &str) -> Vec<&str> {
+    let split = is_batch(body).then(|| split_batch(body).ok()).flatten();
+    split.unwrap_or_else(|| vec![body])
 }

@@ -16,6 +16,7 @@ use crate::gateway::{
     auth::{AuthSettings, CallerRules, JwksPlace, JwtSettings, jwt},
     limits::LimitSettings,
     server::TlsFiles,
+    streams::StreamSettings,
 };
 
 /// Bytes of the file of callers.
@@ -29,6 +30,12 @@ const RATE_MAX: u32 = 1_000_000;
 
 /// Requests of a lane at once: more than one process can hold.
 const IN_FLIGHT_MAX: usize = 1_000_000;
+
+/// Streams at once: more than one process has connections for.
+const STREAMS_MAX: usize = 1_000_000;
+
+/// Commands of one storm.
+const STRESS_COMMANDS_MAX: u64 = 10_000_000;
 
 /// How the gateway is reached, by whom, and how much it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +58,15 @@ pub struct GatewayConfig {
     pub callers: CallerRules,
     /// The rate of each caller, and what is in flight at once.
     pub limits: LimitSettings,
+    /// How many streams there may be.
+    pub streams: StreamSettings,
     /// `INVENTORY_GATEWAY_GROUPS`: 1…1,024.
     pub groups: u16,
     /// `INVENTORY_QUEUE_AGE_MAX`
     pub queue_age_max: Duration,
+    /// `INVENTORY_ALLOW_STRESS` and `INVENTORY_STRESS_COMMANDS_MAX`: the most commands of a storm;
+    /// `None` where storms are not allowed.
+    pub stress_commands_max: Option<u64>,
 }
 
 impl GatewayConfig {
@@ -98,22 +110,30 @@ impl Section for GatewayConfig {
             auth,
             callers: callers(reader, method),
             limits: limits(reader),
+            streams: streams(reader),
             groups: reader
                 .value(&settings::GROUPS, 1, |text| parse::whole(text, 1..=1_024, "groups")),
             queue_age_max: seconds(reader, &settings::QUEUE_AGE_MAX, 100..=3_600_000),
+            stress_commands_max: stress(reader),
         }
     }
 }
 
 /// The settings of a gateway on this machine alone.
 pub(super) fn local_settings() -> Vec<&'static Setting> {
-    vec![&settings::PORT, &settings::GRPC_PORT]
+    vec![
+        &settings::PORT,
+        &settings::GRPC_PORT,
+        &settings::ALLOW_STRESS,
+        &settings::STRESS_COMMANDS_MAX,
+    ]
 }
 
 /// Reads [`local_settings`]; the others have their defaults.
 pub(super) fn read_local(reader: &mut Reader<'_>) -> GatewayConfig {
     let (port, grpc_port) = ports(reader);
-    GatewayConfig { port, grpc_port, ..GatewayConfig::default() }
+    let stress_commands_max = stress(reader);
+    GatewayConfig { port, grpc_port, stress_commands_max, ..GatewayConfig::default() }
 }
 
 /// The gateway's ports are not the admin port's, which is on an address of its own but may be on
@@ -148,8 +168,7 @@ fn method(reader: &mut Reader<'_>) -> Method {
 }
 
 fn host(reader: &mut Reader<'_>, method: Method) -> IpAddr {
-    let words = [("true", true), ("false", false)];
-    let is_insecure = reader.value(&settings::INSECURE, false, |text| parse::one_of(text, &words));
+    let is_insecure = switch(reader, &settings::INSECURE);
     let given: Option<IpAddr> = reader.optional(&settings::HOST, |text| {
         text.parse().map_err(|_| "an IP address such as 0.0.0.0, 127.0.0.1 or ::".to_owned())
     });
@@ -279,6 +298,28 @@ fn limits(reader: &mut Reader<'_>) -> LimitSettings {
         commands_in_flight_max: in_flight(&settings::COMMANDS_IN_FLIGHT),
         lists_in_flight_max: in_flight(&settings::LISTS_IN_FLIGHT),
     }
+}
+
+fn streams(reader: &mut Reader<'_>) -> StreamSettings {
+    let mut streams =
+        |setting| reader.value(setting, 1, |text| parse::whole(text, 1..=STREAMS_MAX, "streams"));
+    StreamSettings {
+        streams_max: streams(&settings::STREAMS),
+        per_caller_max: streams(&settings::STREAMS_OF_CALLER),
+    }
+}
+
+fn stress(reader: &mut Reader<'_>) -> Option<u64> {
+    let is_allowed = switch(reader, &settings::ALLOW_STRESS);
+    let commands_max = reader.value(&settings::STRESS_COMMANDS_MAX, 1, |text| {
+        parse::whole(text, 1..=STRESS_COMMANDS_MAX, "commands")
+    });
+    is_allowed.then_some(commands_max)
+}
+
+fn switch(reader: &mut Reader<'_>, setting: &'static Setting) -> bool {
+    let words = [("true", true), ("false", false)];
+    reader.value(setting, false, |text| parse::one_of(text, &words))
 }
 
 fn seconds(

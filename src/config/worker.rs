@@ -9,9 +9,12 @@ use super::{AwsConfig, Reader, Section, Setting, aws, parse, reader};
 use crate::{
     decide::Limits,
     domain::command::{HOLD_SECONDS_MAX, HOLD_TOTAL_SECONDS_MAX, RESERVE_ENTRIES_MAX},
-    ports::queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
+    ports::{
+        queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
+        store::TRANSACTION_ITEMS_MAX,
+    },
     sweeper,
-    worker::{self, LockMode},
+    worker::{self, LockMode, ResultBatches},
 };
 
 mod constraints;
@@ -51,6 +54,7 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
     // needs, the worker would wait for ever.
     let least_mib = BATCH_ENTRIES_MAX.saturating_mul(MESSAGE_BYTES_MAX) / MIB;
     let messages = BATCH_ENTRIES_MAX..=IN_FLIGHT_MESSAGES_MAX;
+    let result_batches = [("single", ResultBatches::Single), ("in-kind", ResultBatches::InKind)];
     let lock_modes = [("always", LockMode::Always), ("after-conflict", LockMode::AfterConflict)];
     worker::Settings {
         // SQS: a visibility timeout is 0…43,200 whole seconds, a long poll 0…20.
@@ -76,6 +80,11 @@ fn read_each(reader: &mut Reader<'_>) -> worker::Settings {
         isolate_after: times(reader, &settings::ISOLATION_RECEIVES),
         attempts_max: times(reader, &settings::MAX_ATTEMPTS),
         linger: seconds(reader, &settings::LINGER, 0..=1_000),
+        result_batches: reader.value(&settings::RESULT_BATCHES, ResultBatches::Single, |text| {
+            parse::one_of(text, &result_batches)
+        }),
+        transaction_items_max: TRANSACTION_ITEMS_MAX,
+        commit_parallelism: count(reader, &settings::COMMIT_PARALLELISM, 1..=64, "transactions"),
         restock_parallelism: count(reader, &settings::RESTOCK_PARALLELISM, 1..=64, "chunks"),
         handler_timeout: seconds(reader, &settings::HANDLER_TIMEOUT, 1_000..=3_600_000),
         flush: seconds(reader, &settings::FLUSH, 0..=600_000),
@@ -111,6 +120,19 @@ impl Section for sweeper::Settings {
             margin: seconds(reader, &settings::SWEEPER_MARGIN, 0..=600_000),
         }
     }
+}
+
+pub(super) fn no_sweeper_settings() -> Vec<&'static Setting> {
+    vec![&settings::NO_SWEEPER]
+}
+
+/// Unset, or one of the usual words for no, runs a sweeper; any other value does not.
+pub(super) fn read_no_sweeper(reader: &mut Reader<'_>) -> bool {
+    let is_set = |text: &str| {
+        let no = ["0", "f", "false", "n", "no", "off"];
+        Ok(!no.contains(&&*text.to_ascii_lowercase()))
+    };
+    reader.optional(&settings::NO_SWEEPER, is_set).unwrap_or(false)
 }
 
 /// What nothing set gives: the defaults of the declarations.

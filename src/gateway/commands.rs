@@ -8,6 +8,7 @@
 //! changes nothing: the command is posted or it is not, and a retry with the same key finds out.
 
 mod admission;
+mod awaited;
 mod event;
 mod group;
 mod lookup;
@@ -17,7 +18,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 use uuid::Builder;
 
-use self::admission::Admission;
+use self::{admission::Admission, awaited::AwaitedPools};
 pub use self::{
     event::{BinaryEvent, EventAttributes},
     group::group_of,
@@ -160,6 +161,7 @@ pub struct Commands {
     parts: CommandParts,
     settings: CommandSettings,
     admission: Admission,
+    awaited: AwaitedPools,
 }
 
 impl Commands {
@@ -167,7 +169,18 @@ impl Commands {
     #[must_use]
     pub fn new(parts: CommandParts, settings: CommandSettings) -> Self {
         let admission = Admission::new(settings.queue_age_max);
-        Self { parts, settings, admission }
+        Self { parts, settings, admission, awaited: AwaitedPools::default() }
+    }
+
+    /// The pools whose commands' outcomes are awaited, or were a moment ago.
+    #[must_use]
+    pub fn awaited_pools(&self) -> Vec<PoolId> {
+        self.awaited.pools()
+    }
+
+    /// Commands are said to be decided: those whose outcomes are awaited are read at once.
+    pub fn wake<'a>(&self, keys: impl Iterator<Item = &'a CommandKey>) {
+        self.parts.outcomes.wake(keys);
     }
 
     /// Posts commands and polls for outcomes, for as long as it is polled.
@@ -179,6 +192,13 @@ impl Commands {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
+    }
+
+    /// How long the oldest command has had no outcome; `None` where none is awaited. Restocks do not
+    /// count, as they may be long.
+    #[must_use]
+    pub fn oldest_age(&self) -> Option<Duration> {
+        self.parts.outcomes.oldest()
     }
 
     /// The identity of a command: the caller's idempotency key under its default source, or a new
@@ -273,6 +293,7 @@ impl Commands {
         let queued = !matches!(command.action, Action::Restock(_));
         let pending = self.parts.outcomes.register(&command.key, command.digest, queued);
         let pending = pending.ok_or(CommandError::TooManyWaiting)?;
+        self.awaited.note(&command.pool);
         let posted_by = asked_at + wait.max(POST_TIMEOUT);
         let unread = |_| Err(CommandError::Unreadable { key: command.key.clone() });
         let recorded = timeout_at(posted_by, self.recorded(command)).await;

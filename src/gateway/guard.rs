@@ -1,8 +1,11 @@
 //! What every request passes before its handler: a place in its lane, who calls, and how often.
 //!
-//! A full lane refuses at once: what cannot be answered soon waits nowhere.
+//! A full lane refuses at once: what cannot be answered soon waits nowhere. A handler that panics
+//! fails its request alone.
 
-use std::{sync::Arc, time::Duration};
+mod watch;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -11,16 +14,21 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use tokio::time::{Instant, timeout};
+use futures::FutureExt as _;
+use tokio::time::timeout;
+use tracing::error;
+use url::form_urlencoded;
 
 use super::{
     auth::{AuthError, Authenticator},
     grpc::status,
     http::Problem,
     limits::{CallerRate, Lane, Lanes, Place},
-    observer::{AnsweredRequest, Protocol, RequestObserver, ShedReason},
+    observer::{Protocol, RequestObserver, ShedReason},
     server::PeerCertificates,
+    streams::{TICKETED_ROUTES, Tickets},
 };
+use watch::Watch;
 
 /// From a request's place in its lane to the head of its answer: longer than any command is awaited,
 /// so that only a body that comes too slowly reaches it.
@@ -36,6 +44,8 @@ pub struct Guard {
     pub protocol: Protocol,
     /// Says who calls.
     pub authenticator: Arc<Authenticator>,
+    /// Opens streams to those who cannot authenticate otherwise.
+    pub tickets: Arc<Tickets>,
     /// Bounds what is in flight.
     pub lanes: Arc<Lanes>,
     /// Bounds each caller.
@@ -68,12 +78,16 @@ impl Guard {
     }
 }
 
+/// Why a request has no answer of its handler's.
 enum Refused {
     Full,
     TooSlow,
     Unknown(AuthError),
     TooOften(Duration),
+    Panicked,
 }
+
+const PANICKED: &str = "the request failed; the gateway's log says where";
 
 fn problem_of(refused: Refused) -> Problem {
     match refused {
@@ -93,6 +107,7 @@ fn problem_of(refused: Refused) -> Problem {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)
                 .with_retry_after(after)
         }
+        Refused::Panicked => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", PANICKED),
     }
 }
 
@@ -105,6 +120,7 @@ fn status_of(refused: Refused) -> tonic::Status {
         }
         Refused::Unknown(error) => status::unauthenticated(error.to_string()),
         Refused::TooOften(after) => status::rate_limited(after),
+        Refused::Panicked => status::internal(PANICKED),
     }
 }
 
@@ -113,6 +129,7 @@ fn status_of(refused: Refused) -> tonic::Status {
 fn http_lane(route: &str) -> Option<Lane> {
     match route {
         "/health" | "/openapi.json" => None,
+        "/overview" | "/results" => Some(Lane::Lists),
         "/events/{id}/seats/{number}" => Some(Lane::Commands),
         _ if route.starts_with("/events/") || route.starts_with("/inventory/store/") => {
             Some(Lane::Lists)
@@ -127,7 +144,7 @@ const INVENTORY_SERVICE: &str = "/inventory.v1.InventoryService/";
 fn grpc_lane(path: &str) -> Option<Lane> {
     match path.strip_prefix(INVENTORY_SERVICE)? {
         "HealthCheck" => None,
-        "GetAvailableSeats" => Some(Lane::Lists),
+        "GetAvailableSeats" | "WatchChanges" | "WatchResults" => Some(Lane::Lists),
         _ => Some(Lane::Commands),
     }
 }
@@ -145,39 +162,52 @@ impl Drop for InLane {
     }
 }
 
-async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let began = Instant::now();
+async fn pass(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match guard.lane_of(&path, route) {
-        None => next.run(request).await,
-        Some(lane) => match admit(&guard, lane, &mut request).await {
-            Ok(in_lane) => {
-                let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
-                drop(in_lane);
-                answered.unwrap_or_else(|_| guard.refusal(Refused::TooSlow))
-            }
-            Err(refused) => guard.refusal(refused),
-        },
-    };
-    let operation = operation(guard.protocol, &method, &path, route);
-    let code = code(guard.protocol, &response);
-    let (protocol, operation, took) = (guard.protocol, operation.as_str(), began.elapsed());
-    guard.observer.answered(&AnsweredRequest { protocol, operation, code, took });
-    response
+    let path = request.uri().path();
+    let lane = guard.lane_of(path, route);
+    let operation = operation(guard.protocol, request.method(), path, route);
+    let watch = Watch::begin(Arc::clone(&guard.observer), guard.protocol, operation);
+    let answered = AssertUnwindSafe(answer(&guard, lane, route, (request, next)));
+    let answered = answered.catch_unwind().await.unwrap_or_else(|_| {
+        error!(operation = watch.operation(), "a handler panicked");
+        Err(Refused::Panicked)
+    });
+    watch.answered(answered.unwrap_or_else(|refused| guard.refusal(refused)))
+}
+
+async fn answer(
+    guard: &Guard,
+    lane: Option<Lane>,
+    route: Option<&str>,
+    (mut request, next): (Request, Next),
+) -> Result<Response, Refused> {
+    let Some(lane) = lane else { return Ok(next.run(request).await) };
+    let _in_lane = admit(guard, lane, route, &mut request).await?;
+    timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(|_| Refused::TooSlow)
 }
 
 /// Lets a request in, and notes who calls.
-async fn admit(guard: &Guard, lane: Lane, request: &mut Request) -> Result<InLane, Refused> {
+async fn admit(
+    guard: &Guard,
+    lane: Lane,
+    route: Option<&str>,
+    request: &mut Request,
+) -> Result<InLane, Refused> {
     let Some(place) = guard.lanes.enter(lane) else {
         guard.observer.shed(ShedReason::LaneFull);
         return Err(Refused::Full);
     };
     guard.observer.in_flight(lane, 1);
     let in_lane = InLane { lane, observer: Arc::clone(&guard.observer), _place: place };
-    let certificates = request.extensions().get::<PeerCertificates>();
-    let caller = guard.authenticator.authenticate(request.headers(), certificates).await;
+    let caller = match ticket(route, request) {
+        Some(ticket) => guard.tickets.redeem(&ticket).ok_or(AuthError::Ticket),
+        None => {
+            let certificates = request.extensions().get::<PeerCertificates>();
+            guard.authenticator.authenticate(request.headers(), certificates).await
+        }
+    };
     let caller = caller.map_err(Refused::Unknown)?;
     guard.rate.check(&caller.subject).map_err(|after| {
         guard.observer.shed(ShedReason::Rate);
@@ -187,10 +217,18 @@ async fn admit(guard: &Guard, lane: Lane, request: &mut Request) -> Result<InLan
     Ok(in_lane)
 }
 
+/// The ticket of a request for a stream. Others have none, whatever their query.
+fn ticket(route: Option<&str>, request: &Request) -> Option<String> {
+    let is_stream = route.is_some_and(|route| TICKETED_ROUTES.contains(&route));
+    let query = request.uri().query().filter(|_| is_stream && request.method() == Method::GET)?;
+    let mut parameters = form_urlencoded::parse(query.as_bytes());
+    parameters.find(|(name, _)| name == "ticket").map(|(_, ticket)| ticket.into_owned())
+}
+
 const UNKNOWN: &str = "unknown";
 
 /// The calls that exist; the names of others are the caller's, and no label.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 14] = [
     "GetAvailableSeats",
     "GetSeat",
     "GetReservation",
@@ -199,6 +237,8 @@ const CALLS: [&str; 12] = [
     "CancelReservations",
     "ExtendReservation",
     "Restock",
+    "WatchChanges",
+    "WatchResults",
     "HealthCheck",
     "Check",
     "Watch",
@@ -220,17 +260,6 @@ fn operation(protocol: Protocol, method: &Method, path: &str, route: Option<&str
 /// A method may be any token.
 fn is_usual(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::OPTIONS].contains(method)
-}
-
-/// The status; gRPC's is in the head where there is no body, and else success as far as is known.
-fn code(protocol: Protocol, response: &Response) -> u16 {
-    match protocol {
-        Protocol::Http => response.status().as_u16(),
-        Protocol::Grpc => {
-            let status = response.headers().get("grpc-status");
-            status.and_then(|code| code.to_str().ok()?.parse().ok()).unwrap_or(0)
-        }
-    }
 }
 
 #[cfg(test)]

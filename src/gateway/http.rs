@@ -8,21 +8,28 @@
 mod about;
 pub mod commands;
 mod content;
+mod overview;
 mod parameters;
 pub mod problem;
 pub mod queries;
 mod routes;
+mod streams;
+mod stress;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 
-use super::{Commands, Queries};
+use super::{
+    Commands, Overview, Queries, Stress,
+    streams::{Changes, Results, Tickets},
+};
 use crate::ports::Clock;
 use parameters::Parameters;
 pub use problem::Problem;
 pub use routes::Route;
 use routes::Routes;
+use streams::StreamState;
 
 /// What the handlers work on.
 #[derive(Clone)]
@@ -31,6 +38,16 @@ pub struct HttpState {
     pub commands: Arc<Commands>,
     /// Looks things up.
     pub queries: Arc<Queries>,
+    /// Streams what changes.
+    pub changes: Changes,
+    /// Streams results.
+    pub results: Results,
+    /// Tickets for streams.
+    pub tickets: Arc<Tickets>,
+    /// The figures at a glance.
+    pub overview: Arc<Overview>,
+    /// Storms; `None` where they are not allowed.
+    pub stress: Option<Arc<Stress>>,
     /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
 }
@@ -38,17 +55,28 @@ pub struct HttpState {
 /// Every operation that [`router`] answers.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [commands::routes().listed, queries::routes().listed, about::routes().listed].concat()
+    [
+        commands::routes().listed,
+        queries::routes().listed,
+        streams::routes().listed,
+        overview::routes().listed,
+        stress::routes().listed,
+        about::routes().listed,
+    ]
+    .concat()
 }
 
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, clock } = state;
+    let HttpState { commands, queries, changes, results, tickets, overview, stress, clock } = state;
     commands::routes()
         .router
         .with_state(commands)
         .merge(queries::routes().router.with_state(queries))
+        .merge(streams::routes().router.with_state(StreamState { changes, results, tickets }))
+        .merge(overview::routes().router.with_state(overview))
+        .merge(stress::routes().router.with_state(stress))
         .merge(about::routes().router.with_state(clock))
         .fallback(|| async { no_route() })
         .method_not_allowed_fallback(|| async { wrong_method() })

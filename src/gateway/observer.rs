@@ -1,8 +1,11 @@
 //! What is measured of requests.
 
-use std::time::Duration;
+mod views;
 
-use super::limits::Lane;
+use std::{fmt, time::Duration};
+
+use super::{limits::Lane, streams::StreamKind};
+pub use views::{HintOutcome, NoopViewObserver, RefillReason, ViewObserver};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,31 +27,53 @@ impl Protocol {
     }
 }
 
-/// A request that was answered.
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestCode {
+    /// The status of HTTP or gRPC.
+    Status(u16),
+    /// The caller went away before its answer, or before the end of a stream.
+    ClientClosed,
+}
+
+impl fmt::Display for RequestCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => status.fmt(f),
+            Self::ClientClosed => f.write_str("client_closed"),
+        }
+    }
+}
+
+/// A request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct AnsweredRequest<'a> {
     /// How it came.
     pub protocol: Protocol,
     /// The route or call, never a path with values: `GET /events/{id}/seats`, `ReserveSeats`.
     pub operation: &'a str,
-    /// The status of HTTP or gRPC.
-    pub code: u16,
-    /// From its head to the head of its answer.
+    /// How it ended.
+    pub code: RequestCode,
+    /// From its head to the head of its answer, or until its caller went away.
     pub took: Duration,
 }
 
-/// Why a request was refused before its handler.
+/// Why a request was refused before it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShedReason {
     /// Its lane is full.
     LaneFull,
     /// Its caller's rate.
     Rate,
+    /// As many streams are open as there may be.
+    StreamsFull,
+    /// Its caller has as many streams as it may have.
+    CallerStreams,
 }
 
 impl ShedReason {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::LaneFull, Self::Rate];
+    pub const ALL: [Self; 4] = [Self::LaneFull, Self::Rate, Self::StreamsFull, Self::CallerStreams];
 
     /// The name of the reason in metrics.
     #[must_use]
@@ -56,21 +81,63 @@ impl ShedReason {
         match self {
             Self::LaneFull => "lane_full",
             Self::Rate => "rate",
+            Self::StreamsFull => "streams_full",
+            Self::CallerStreams => "caller_streams",
+        }
+    }
+}
+
+/// What became of a command of a storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StressOutcome {
+    /// It was carried out.
+    Completed,
+    /// It was rejected.
+    Rejected,
+    /// It had no outcome in time.
+    Unanswered,
+    /// The queue did not take it, as far as is known.
+    NotPosted,
+}
+
+impl StressOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Completed, Self::Rejected, Self::Unanswered, Self::NotPosted];
+
+    /// The name of the outcome in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Unanswered => "unanswered",
+            Self::NotPosted => "not_posted",
         }
     }
 }
 
 /// Watches requests. Never waited for.
 pub trait RequestObserver: Send + Sync {
-    /// A request was answered.
+    /// A request was answered, or left by its caller.
     fn answered(&self, request: &AnsweredRequest<'_>);
 
-    /// A request was refused before its handler; it is counted as answered too.
+    /// A request was refused before it was looked at; it is counted as answered too.
     fn shed(&self, reason: ShedReason);
 
     /// A request entered its lane (1) or left it (−1).
     fn in_flight(&self, lane: Lane, change: i64);
+
+    /// A stream began (1) or ended (−1).
+    fn streams(&self, kind: StreamKind, change: i64);
+
+    /// What became of a command of a storm is known.
+    fn stressed(&self, _: StressOutcome) {}
 }
+
+/// Watches all of a gateway.
+pub trait GatewayObserver: RequestObserver + ViewObserver {}
+
+impl<T: RequestObserver + ViewObserver> GatewayObserver for T {}
 
 /// Measures nothing.
 pub struct NoopRequestObserver;
@@ -81,4 +148,6 @@ impl RequestObserver for NoopRequestObserver {
     fn shed(&self, _: ShedReason) {}
 
     fn in_flight(&self, _: Lane, _: i64) {}
+
+    fn streams(&self, _: StreamKind, _: i64) {}
 }

@@ -49,8 +49,7 @@ impl Undecodable {
     /// The rejection of a body on which the decoder itself failed, by a defect.
     #[must_use]
     pub fn decoder_panicked(body: &str) -> Self {
-        let fault = FieldError::at(&Path::Message, format_args!("what this release can read"));
-        *undecodable(fault, body, PartialEnvelope::default())
+        *undecodable_whole(body, "what this release can read")
     }
 }
 
@@ -134,6 +133,11 @@ fn read(
     let digest = digest::of_content(command_type, document, data.text());
     let command = Command { key, digest, deadline, pool, action };
     Ok(Decoded { command, traceparent })
+}
+
+/// A body of which nothing can be read.
+pub(super) fn undecodable_whole(body: &str, expected: impl std::fmt::Display) -> Box<Undecodable> {
+    undecodable(FieldError::at(&Path::Message, expected), body, PartialEnvelope::default())
 }
 
 fn undecodable(fault: FieldError, body: &str, partial: PartialEnvelope) -> Box<Undecodable> {

@@ -125,7 +125,8 @@ fn publish(result: &ResultMessage<'_>, lists: Lists<'_>) -> Publication {
             changes_omitted: *result.changes == Changes::Omitted,
         },
     });
-    Publication { id, group: result.group.clone(), body, attributes: attributes(result) }
+    let attributes = attributes(result);
+    Publication { id, group: result.group.clone(), body, attributes, is_batch: false }
 }
 
 fn split(pool: Option<&PoolId>) -> (Option<u64>, Option<&StoreId>) {

@@ -1,5 +1,6 @@
 //! The memory that a message takes while it is in flight.
 
+use super::batch::{BATCH_COMMANDS_MAX, is_batch};
 use crate::domain::{SeatChange, command::RESTOCK_ENTRIES_MAX};
 
 /// The most bytes of an entry besides its texts: a seat with number, section, row and type, each a
@@ -13,14 +14,23 @@ const ENTRY_FACTOR: usize = (size_of::<SeatChange>() + 24).div_ceil(20);
 /// The bytes of a message besides its body, and of a reservation's 97 seats besides their texts.
 const FIXED_BYTES: usize = 4 * 1024;
 
-/// The most bytes that a body of `body_bytes` and its decoded command take together. Decoding
-/// itself takes at most [`DECODING_FACTOR`] times the body on top.
+/// The least bytes of a command in a batch, and its comma: `{},`. What is shorter is no object.
+const COMMAND_BYTES_MIN: usize = 3;
+
+/// The most bytes that a body and its decoded commands take together. Decoding itself takes at most
+/// [`DECODING_FACTOR`] times the body on top.
 #[must_use]
-pub fn held_bytes_max(body_bytes: usize) -> usize {
-    let entries = body_bytes
+pub fn held_bytes_max(body: &str) -> usize {
+    let commands = match is_batch(body) {
+        true => body.len().div_ceil(COMMAND_BYTES_MIN).clamp(1, BATCH_COMMANDS_MAX),
+        false => 1,
+    };
+    let entries = body
+        .len()
         .saturating_mul(ENTRY_FACTOR)
-        .min(RESTOCK_ENTRIES_MAX.saturating_mul(ENTRY_BYTES_MAX));
-    body_bytes.saturating_mul(2).saturating_add(entries).saturating_add(FIXED_BYTES)
+        .min(commands.saturating_mul(RESTOCK_ENTRIES_MAX).saturating_mul(ENTRY_BYTES_MAX));
+    let fixed = commands.saturating_mul(FIXED_BYTES);
+    body.len().saturating_mul(2).saturating_add(entries).saturating_add(fixed)
 }
 
 /// The most bytes that decoding takes per byte of body, whatever its content.

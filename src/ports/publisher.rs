@@ -19,7 +19,14 @@ pub struct Publication {
     pub body: String,
     /// Attributes for filter policies; all strings.
     pub attributes: BTreeMap<&'static str, String>,
+    /// Whether it is an array of results: its [`LISTED_ATTRIBUTES`] are JSON arrays of strings.
+    pub is_batch: bool,
 }
+
+/// The attributes that a batch of results has as arrays. A filter policy matches an array if it
+/// matches one of its values.
+pub const LISTED_ATTRIBUTES: [&str; 5] =
+    ["command_source", "event_id", "reservation_source", "store_id", "type"];
 
 /// A FIFO topic.
 #[async_trait]
@@ -38,13 +45,22 @@ pub const PUBLISH_ENTRIES_MAX: usize = 10;
 pub const PUBLISH_BYTES_MAX: usize = 262_144;
 
 impl Publication {
+    /// The SNS data type of an attribute.
+    #[must_use]
+    pub fn data_type(&self, name: &str) -> &'static str {
+        match self.is_batch && LISTED_ATTRIBUTES.contains(&name) {
+            true => "String.Array",
+            false => "String",
+        }
+    }
+
     /// The entry's size towards [`PUBLISH_BYTES_MAX`]: body, attribute names, values, types.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let attributes: usize = self
             .attributes
             .iter()
-            .map(|(name, value)| name.len() + value.len() + "String".len())
+            .map(|(name, value)| name.len() + value.len() + self.data_type(name).len())
             .sum();
         self.body.len() + attributes
     }

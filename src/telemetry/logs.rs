@@ -1,6 +1,10 @@
 //! Logs on stderr: JSON for programs, text for terminals.
 
-use std::io::IsTerminal as _;
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::IsTerminal as _,
+    panic::{self, PanicHookInfo},
+};
 
 use tracing::{Subscriber, subscriber::SetGlobalDefaultError};
 use tracing_subscriber::{EnvFilter, fmt, fmt::MakeWriter, layer::SubscriberExt as _};
@@ -18,7 +22,21 @@ const DEPENDENCY_LEVEL: &str = "dynoxide=error";
 /// A logger is installed already.
 pub fn init(config: &LogConfig) -> Result<(), SetGlobalDefaultError> {
     let is_terminal = std::io::stderr().is_terminal();
-    tracing::subscriber::set_global_default(subscriber(config, is_terminal, std::io::stderr))
+    tracing::subscriber::set_global_default(subscriber(config, is_terminal, std::io::stderr))?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Logs a panic as any other event: where, and what for if the code says so literally. A message
+/// that was put together at run time may hold anything, such as a part of a request.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
+    let reason = panic.payload().downcast_ref::<&'static str>().copied();
+    // As RUST_BACKTRACE says.
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    let backtrace = backtrace.as_ref().map(tracing::field::display);
+    tracing::error!(location, reason, backtrace, "a panic");
 }
 
 /// Writes logs to `writer`; `is_terminal` decides what `auto` means, and whether output is
@@ -106,6 +124,25 @@ mod tests {
         assert!(logged("info", LogFormat::Json, true, log).starts_with('{'));
         let plain = logged("info", LogFormat::Text, false, log);
         assert!(plain.contains("INFO") && !plain.contains('\u{1b}'), "{plain:?}");
+    }
+
+    #[test]
+    fn a_panic_is_logged_without_what_was_put_together_at_run_time() {
+        let log = |panics: fn()| {
+            logged("info", LogFormat::Json, false, || {
+                let before = panic::take_hook();
+                panic::set_hook(Box::new(log_panic));
+                let ended = panic::catch_unwind(panics);
+                panic::set_hook(before);
+                assert!(ended.is_err());
+            })
+        };
+        let text = log(|| panic!("a literal"));
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!((&line["level"], &line["reason"]), (&"ERROR".into(), &"a literal".into()));
+        assert!(line["location"].as_str().unwrap().contains("logs.rs:"), "{line}");
+        let text = log(|| panic!("{}", "of user 7".to_owned()));
+        assert!(text.contains("logs.rs:") && !text.contains("user"), "{text}");
     }
 
     #[test]

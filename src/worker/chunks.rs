@@ -123,6 +123,19 @@ pub(super) async fn ledger_status(
     })
 }
 
+/// How many of the first commands have an outcome. None if the ledger cannot be read.
+pub(super) async fn decided_before(store: &dyn ReadStore, commands: &[&Command]) -> usize {
+    let key = |command: &&Command| LedgerKey::Command(command.key.clone());
+    let ledger = commands.iter().map(key).collect();
+    let wanted = LoadRequest { ledger, ..LoadRequest::default() };
+    let Ok(loaded) = store.load(&wanted).await else { return 0 };
+    let is_decided = |command: &&&Command| {
+        let found = loaded.ledger.get(&key(command));
+        matches!(found, Some(Some(LedgerRecord::Outcome { .. })))
+    };
+    commands.iter().take_while(is_decided).count()
+}
+
 /// Begins or resumes the restock and completes it.
 pub(super) async fn commit(
     context: &Arc<WorkerContext>,
@@ -132,7 +145,8 @@ pub(super) async fn commit(
         IntentState::Known(decided) => return Ok(*decided),
         IntentState::Chunks { chunk_ends, begun_at } => (chunk_ends, begun_at),
     };
-    let markers = load_markers(&*context.store, chunked, &chunk_ends, begun_at).await?;
+    let markers = load_markers(&*context.store, chunked, &chunk_ends, begun_at).await;
+    let markers = context.note_load(markers)?;
     let starts = std::iter::once(0).chain(chunk_ends.iter().copied());
     let chunks = starts.zip(chunk_ends.iter().copied()).zip(0_u32..);
     let run = |((start, end), index)| {
@@ -168,7 +182,8 @@ async fn begin(context: &WorkerContext, chunked: &Chunked<'_>) -> Result<IntentS
     loop {
         chunked.check_lease(context)?;
         let wanted = LoadRequest { ledger: [chunked.key()].into(), ..LoadRequest::default() };
-        let mut loaded = context.store.load(&wanted).await?;
+        let loaded = context.store.load(&wanted).await.map_err(Failure::from);
+        let mut loaded = context.note_load(loaded)?;
         let now = context.clock.now();
         match loaded.ledger.remove(&chunked.key()).flatten() {
             Some(LedgerRecord::Intent { digest, chunk_ends, decided_at: begun_at })
@@ -273,8 +288,8 @@ async fn apply_chunk(
     let mut backoff = Policy::CONFLICT.attempts(context.settings.conflict_attempts).start();
     loop {
         chunked.check_lease(context)?;
-        let (mut state, marker) =
-            load_chunk(&*context.store, chunked, begun_at, index, range.clone()).await?;
+        let loaded = load_chunk(&*context.store, chunked, begun_at, index, range.clone()).await;
+        let (mut state, marker) = context.note_load(loaded)?;
         if let Some(summary) = marker {
             return Ok(summary);
         }
@@ -336,7 +351,8 @@ fn name_entries(wanted: &mut LoadRequest, pool: &PoolId, restock: &Restock, rang
 
 fn chunk_transaction(key: LedgerKey, record: LedgerRecord, changes: Vec<Change>) -> Transaction {
     let ledger = Some((key, record));
-    let packed = plan::pack(vec![DecidedCommand { changes, ledger, ..DecidedCommand::default() }]);
+    let step = DecidedCommand { changes, ledger, ..DecidedCommand::default() };
+    let packed = plan::pack(vec![step], store::TRANSACTION_ITEMS_MAX);
     packed.into_iter().find_map(|packed| packed.transaction).unwrap_or_default()
 }
 

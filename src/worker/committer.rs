@@ -1,7 +1,8 @@
 //! Lock, load, decide, commit: the commands of one batch become durable, in order.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
+use futures::{StreamExt as _, stream};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -68,28 +69,41 @@ async fn commit_run(context: &Arc<WorkerContext>, run: &[Leased<'_>]) -> Progres
         LockMode::AfterConflict => None,
     };
     let mut attempts = Attempts::new(context, run.len());
-    let mut progress = Progress::default();
-    while progress.decided.len() < run.len() {
-        let rest = run.get(progress.decided.len()..).unwrap_or_default();
-        let batch = rest.get(..attempts.width.min(rest.len())).unwrap_or_default();
-        let (decided, stopped) = attempt(context, batch).await;
-        if !decided.is_empty() {
+    let mut undone: Vec<usize> = (0..run.len()).collect();
+    let mut decided: Vec<Option<Decided>> = run.iter().map(|_| None).collect();
+    let mut failure = None;
+    while !undone.is_empty() {
+        let places = undone.get(..attempts.width.min(undone.len())).unwrap_or_default();
+        let batch: Vec<Leased<'_>> =
+            places.iter().filter_map(|place| run.get(*place).copied()).collect();
+        let Attempted { durable, stopped } = attempt(context, &batch).await;
+        if !durable.is_empty() {
             attempts.progressed();
         }
-        progress.decided.extend(decided);
+        for (of_batch, one) in durable {
+            let place = places.get(of_batch).and_then(|place| decided.get_mut(*place));
+            if let Some(place) = place {
+                *place = Some(one);
+            }
+        }
+        undone.retain(|place| matches!(decided.get(*place), Some(None)));
         let Some(stopped) = stopped else { continue };
         if matches!(stopped, Stopped::Conflict(_)) && held.is_none() {
             held = Some(lock().await);
         }
-        if let Err(failure) = attempts.again(context, stopped).await {
-            progress.failure = Some(failure);
+        if let Err(final_failure) = attempts.again(context, stopped).await {
+            failure = Some(final_failure);
             break;
         }
     }
     if let Some(held) = held {
         held.release().await;
     }
-    progress
+    // What is durable behind the first that is not is found in the ledger when it comes again.
+    if injected_bug!(PublishPastGap) {
+        return Progress { decided: decided.into_iter().flatten().collect(), failure };
+    }
+    Progress { decided: decided.into_iter().map_while(|one| one).collect(), failure }
 }
 
 /// Why an attempt ended before its batch was complete.
@@ -158,7 +172,7 @@ impl Attempts {
                 false => Err(Failure::Poison(what)),
             },
             Stopped::Conflict(what) => {
-                debug!(what, "version conflict, deciding again");
+                debug!(error = what, "version conflict, deciding again");
                 if Instant::now() >= self.deadline {
                     return Err(Failure::Contention(format!("conflicts for too long: {what}")));
                 }
@@ -179,26 +193,71 @@ impl Attempts {
     }
 }
 
-/// One pass over a batch. Returns what became durable, and why the rest did not.
-async fn attempt(context: &WorkerContext, batch: &[Leased<'_>]) -> (Vec<Decided>, Option<Stopped>) {
+/// What one pass over a batch did.
+struct Attempted {
+    /// The commands that became durable, with their places in the batch, in order.
+    durable: Vec<(usize, Decided)>,
+    /// Why the first of the others did not.
+    stopped: Option<Stopped>,
+}
+
+/// One pass over a batch. Chains of transactions that share nothing are committed side by side: what
+/// stops one does not stop the others.
+async fn attempt(context: &WorkerContext, batch: &[Leased<'_>]) -> Attempted {
     let plan = match decide_batch(context, batch).await {
         Ok(plan) => plan,
-        Err(failure) => return (Vec::new(), Some(failure.into())),
+        Err(failure) => return Attempted { durable: Vec::new(), stopped: Some(failure.into()) },
     };
-    let mut undecided = plan.decided.into_iter();
-    let mut durable = Vec::with_capacity(batch.len());
-    for PlannedTransaction { transaction, commands, oversold } in plan.packed {
+    let chains = plan.chains.into_iter().map(|chain| commit_chain(context, batch, chain));
+    let committed: Vec<CommittedChain> =
+        stream::iter(chains).buffered(context.settings.commit_parallelism.max(1)).collect().await;
+    let mut done: BTreeSet<usize> = BTreeSet::new();
+    // A command that could not be decided ends the plan before it.
+    let mut stopped = plan.stopped.map(|stopped| (plan.decided.len(), stopped));
+    for CommittedChain { places, stopped: of_chain } in committed {
+        done.extend(places);
+        if let Some((place, why)) = of_chain
+            && stopped.as_ref().is_none_or(|(first, _)| place < *first)
+        {
+            stopped = Some((place, why));
+        }
+    }
+    let decided = plan.decided.into_iter().enumerate();
+    let durable = decided.filter(|(place, _)| done.contains(place)).collect();
+    Attempted { durable, stopped: stopped.map(|(_, stopped)| stopped) }
+}
+
+/// What became of a chain.
+struct CommittedChain {
+    /// The places of the commands that became durable.
+    places: Vec<usize>,
+    /// The place of the first that did not, and why.
+    stopped: Option<(usize, Stopped)>,
+}
+
+/// Commits the transactions of a chain, one after the other.
+async fn commit_chain(
+    context: &WorkerContext,
+    batch: &[Leased<'_>],
+    chain: Vec<PlannedTransaction>,
+) -> CommittedChain {
+    let mut places = Vec::new();
+    let mut left: Vec<usize> =
+        chain.iter().flat_map(|planned| &planned.commands).copied().collect();
+    for PlannedTransaction { transaction, commands, oversold } in chain {
         if let Some(transaction) = transaction {
-            let undone = batch.get(durable.len()..).unwrap_or_default();
-            if let Err(stopped) = commit_one(context, undone, &transaction).await {
-                return (durable, Some(stopped));
+            let undone: Vec<Leased<'_>> =
+                left.iter().filter_map(|place| batch.get(*place).copied()).collect();
+            if let Err(stopped) = commit_one(context, &undone, &transaction).await {
+                let first = left.iter().min().copied().unwrap_or_default();
+                return CommittedChain { places, stopped: Some((first, stopped)) };
             }
             context.note_oversold(oversold);
         }
-        durable.extend(undecided.by_ref().take(commands));
+        left.drain(..commands.len());
+        places.extend(commands);
     }
-    // A command that could not be decided ends the plan before it.
-    (durable, plan.stopped)
+    CommittedChain { places, stopped: None }
 }
 
 async fn commit_one(
@@ -215,23 +274,34 @@ async fn commit_one(
 }
 
 struct Plan {
+    /// Of the first commands of the batch, in order.
     decided: Vec<Decided>,
-    packed: Vec<PlannedTransaction>,
+    chains: Vec<Vec<PlannedTransaction>>,
     stopped: Option<Stopped>,
 }
 
 async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
     check_leases(context, batch)?;
     let span = trace::step(trace::Step::Load);
-    let (mut state, mut ledger) = loading::load(&*context.store, batch).await?;
+    let loaded = loading::load(&*context.store, batch).await;
+    let (mut state, mut ledger) = context.note_load(loaded)?;
     drop(span);
     let limits = &context.settings.limits;
     let now = context.clock.now();
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
     let mut stopped = None;
+    let weigh = |leased: &Leased<'_>| loading::items_named(leased.command).saturating_add(1);
+    // What fits one transaction is one chain.
+    let items_max = context.settings.transaction_items_max;
+    let may_split = context.settings.commit_parallelism > 1
+        && batch.iter().map(weigh).sum::<usize>() > items_max;
     for (place, Leased { command, .. }) in batch.iter().enumerate() {
         let later = batch.get(place + 1..).unwrap_or_default();
+        let footprint = match may_split {
+            true => loading::footprint(&state, command),
+            false => BTreeSet::new(),
+        };
         // A command that repeats in this batch must be found by then.
         let comes_again = later.iter().any(|leased| leased.command.key == command.key);
         match decide_one(limits, &mut state, &ledger, command, now) {
@@ -240,7 +310,7 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
                     ledger.insert(key.clone(), Some(record.clone()));
                 }
                 decided.push(one);
-                steps.push(step);
+                steps.push(DecidedCommand { place, footprint, ..step });
             }
             Err(failure) => {
                 stopped = Some(failure);
@@ -248,7 +318,11 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
             }
         }
     }
-    Ok(Plan { decided, packed: plan::pack(steps), stopped })
+    let chains = match may_split {
+        true => plan::chains(steps, items_max),
+        false => vec![plan::pack(steps, items_max)],
+    };
+    Ok(Plan { decided, chains, stopped })
 }
 
 fn decide_one(
@@ -286,7 +360,8 @@ fn decide_one(
         .into_iter()
         .map(|key| expected(state, &key).map(|expected| (key, expected)))
         .collect::<Result<_, DecideError>>()?;
-    Ok((decided, DecidedCommand { changes, ledger: Some((key, record)), checks, oversold }))
+    let ledger = Some((key, record));
+    Ok((decided, DecidedCommand { changes, ledger, checks, oversold, ..DecidedCommand::default() }))
 }
 
 /// The version of the item in the state, or its absence, as a condition.

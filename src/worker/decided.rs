@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// A command under the lease of its message.
+#[derive(Clone, Copy)]
 pub struct Leased<'a> {
     /// The parsed command.
     pub command: &'a Command,

@@ -1,5 +1,8 @@
 //! One group's batch, in order: decoded, committed, published, deleted; or released.
+//!
+//! A batch consists of entries: messages, and the commands of messages that hold several.
 
+mod entry;
 mod expiries;
 mod failure_policy;
 mod isolation;
@@ -8,8 +11,8 @@ mod redelivery_backoff;
 mod troubled;
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, OnceLock},
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,14 +20,14 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
-    QueueKind, QueuePair, WorkerContext,
+    QueuePair, ResultBatches, WorkerContext,
     circuit_breaker::{CircuitBreaker, HalfOpenPermits},
     committer,
     dead_letters::{self, Reason},
     decided::{Decided, Leased},
     events::Event,
     failure::Failure,
-    lease::{Lease, Leases},
+    lease::Leases,
     outbox::{self, Announcement, Outbox},
     parsing::ParsedMessage,
     permits::BatchPermits,
@@ -33,9 +36,10 @@ use super::{
 use crate::{
     domain::{Changes, Outcome, Rejection},
     message::{self, Decoded, ResultMessage, TraceContext, Undecodable},
-    ports::{Delivery, Publication, ReceiptHandle},
+    ports::{Delivery, Publication, hints::Topic},
 };
 
+use entry::LeasedEntry;
 use troubled::Admission;
 
 pub use expiries::Deferral;
@@ -63,22 +67,11 @@ pub(super) struct LaneContext {
     pub(super) outbox: Outbox,
 }
 
-/// A leased message, decoded at most once.
-struct LeasedMessage {
-    delivery: Delivery,
-    kind: QueueKind,
-    lease: Lease,
-    received: Instant,
-    parsed: OnceLock<ParsedMessage>,
-}
+/// The most that the entries of one round weigh: a command one, and as much as the items it names.
+/// It bounds the names of one lock script, the reads of one load and the transactions of one commit.
+const ROUND_WEIGHT_MAX: usize = 1_200;
 
-impl LeasedMessage {
-    fn parsed(&self) -> &ParsedMessage {
-        self.parsed.get_or_init(|| ParsedMessage::of(&self.delivery, self.kind))
-    }
-}
-
-/// The progress of a batch: its first messages are settled.
+/// The progress of a batch: its first entries are settled.
 struct Settled {
     done: usize,
     failure: Option<Failure>,
@@ -119,23 +112,19 @@ impl LaneContext {
         let mut first = Some(announcement);
         let received = Instant::now();
         let mut in_flight = InFlight::enter(Arc::clone(&self.context), deliveries.len());
-        let mut waiting: VecDeque<LeasedMessage> = deliveries
-            .into_iter()
-            .map(|delivery| LeasedMessage {
-                lease: self.leases.hold(delivery.receipt.clone(), since),
-                kind: self.queues.kind,
-                delivery,
-                received,
-                parsed: OnceLock::new(),
-            })
-            .collect();
+        let messages = deliveries.len();
+        let entries = deliveries.into_iter().flat_map(|delivery| {
+            let lease = self.leases.hold(delivery.receipt.clone(), since);
+            LeasedEntry::of(delivery, self.queues.kind, lease, received)
+        });
+        let mut waiting: VecDeque<LeasedEntry> = entries.collect();
         if self.context.shutdown.receiving.is_cancelled() {
             self.release(waiting.make_contiguous(), Duration::ZERO).await;
             return;
         }
-        self.context.observer.observe(&Event::Batch { messages: waiting.len() });
+        self.context.observer.observe(&Event::Batch { messages, commands: waiting.len() });
         while let Some(head) = waiting.front() {
-            let is_isolated = head.delivery.receive_count > self.context.settings.isolate_after;
+            let is_isolated = head.delivery().receive_count > self.context.settings.isolate_after;
             if self.hands_over_before_redrive(&mut waiting).await {
                 continue;
             }
@@ -146,12 +135,18 @@ impl LaneContext {
                     place => place,
                 },
             };
-            let count = self.context.settings.batch_messages_max.max(1).min(waiting.len());
-            let batch: Vec<LeasedMessage> = waiting.drain(..count).collect();
+            let known = if is_isolated { self.decided_before(&waiting).await } else { 0 };
+            let count = match is_isolated {
+                true => known.max(1),
+                false => self.round(&waiting),
+            };
+            let batch: Vec<LeasedEntry> = waiting.drain(..count).collect();
             let announcement = first.take().unwrap_or_else(|| self.outbox.expect()).in_place(place);
-            let settled = match is_isolated {
-                true => self.process_isolated(&batch, announcement).await,
-                false => self.batch(&batch, announcement).await,
+            let begun = Instant::now();
+            let settled = match (is_isolated, known) {
+                (true, 0) => self.process_isolated(&batch, announcement).await,
+                (true, _) => self.process_known(&batch, announcement).await,
+                (false, _) => self.batch(&batch, announcement).await,
             };
             if settled.is_proof || settled.failure.as_ref().is_some_and(Failure::is_answer) {
                 self.breaker.record_success();
@@ -160,7 +155,7 @@ impl LaneContext {
                 self.queue_breaker.record_success();
             }
             if let Some(failure) = settled.failure {
-                let mut left: VecDeque<LeasedMessage> =
+                let mut left: VecDeque<LeasedEntry> =
                     batch.into_iter().skip(settled.done).chain(waiting.drain(..)).collect();
                 if let Some(head) = left.front()
                     && let Some(reason) = self.deferral(&failure, head).await
@@ -174,7 +169,7 @@ impl LaneContext {
                 if self.hands_over_before_retention(&failure, &mut left).await {
                     waiting = left;
                 } else {
-                    self.handle_failure(failure, left.make_contiguous()).await;
+                    self.handle_failure(failure, left.make_contiguous(), begun).await;
                 }
             }
         }
@@ -182,13 +177,30 @@ impl LaneContext {
         self.undo_attempts().await;
     }
 
-    async fn batch(&self, batch: &[LeasedMessage], announcement: Announcement) -> Settled {
+    /// How many entries to decide and commit together: those of the first messages, as far as they
+    /// are not too many items; at least one.
+    fn round(&self, waiting: &VecDeque<LeasedEntry>) -> usize {
+        let messages_max = self.context.settings.batch_messages_max.max(1);
+        let (mut messages, mut weight, mut count) = (0, 0_usize, 0);
+        let mut last: Option<&LeasedEntry> = None;
+        for entry in waiting {
+            messages += usize::from(last.is_none_or(|last| !last.is_beside(entry)));
+            weight = weight.saturating_add(entry.parsed().weight());
+            if messages > messages_max || count > 0 && weight > ROUND_WEIGHT_MAX {
+                break;
+            }
+            (last, count) = (Some(entry), count + 1);
+        }
+        count
+    }
+
+    async fn batch(&self, batch: &[LeasedEntry], announcement: Announcement) -> Settled {
         let pool = batch.iter().find_map(|held| held.parsed().pool());
         let admission = pool.map_or(Admission::Free, |pool| self.troubled.enter(pool));
         if matches!(admission, Admission::Full) {
             return Settled::failed(Failure::PoolFailing);
         }
-        let messages = batch.iter().map(|held| held.parsed().traced(&held.delivery));
+        let messages = batch.iter().map(|held| held.parsed().traced(held.delivery()));
         let trace =
             Traced::begin(self.context.observer.tracer(), self.queues.queue.name(), messages);
         let settled = trace.scope(Box::pin(self.process_batch(batch, &trace, announcement))).await;
@@ -201,7 +213,7 @@ impl LaneContext {
 
     async fn process_batch(
         &self,
-        batch: &[LeasedMessage],
+        batch: &[LeasedEntry],
         trace: &Traced,
         mut announcement: Announcement,
     ) -> Settled {
@@ -209,7 +221,7 @@ impl LaneContext {
             .iter()
             .filter_map(|held| match held.parsed() {
                 ParsedMessage::Command(decoded) => {
-                    Some(Leased { command: &decoded.command, lease: Some(&held.lease) })
+                    Some(Leased { command: &decoded.command, lease: Some(held.lease()) })
                 }
                 ParsedMessage::Unreadable(_) => None,
             })
@@ -218,7 +230,11 @@ impl LaneContext {
         let is_proof = !progress.decided.is_empty();
         let (mut answers, failure) = self.answers(batch, trace, progress.decided, progress.failure);
         let copies: Vec<_> = answers.iter_mut().map(|answer| answer.copy.take()).collect();
-        let (published, publish_failure) = self.publish(answers, &mut announcement).await;
+        let watched = self.results_watched(batch, &answers);
+        let (published, publish_failure) = self.publish(batch, answers, &mut announcement).await;
+        for (_, topics, body) in watched.into_iter().filter(|(place, ..)| *place < published) {
+            self.context.announcer.published(topics, &body);
+        }
         // Copies last: a message whose result cannot be published is received again and would be
         // copied again.
         let (done, copy_failure) = self.copy_unreadable(batch, &copies, published).await;
@@ -231,7 +247,7 @@ impl LaneContext {
     /// The answers of the messages before the first that has none.
     fn answers(
         &self,
-        batch: &[LeasedMessage],
+        batch: &[LeasedEntry],
         trace: &Traced,
         decided: Vec<Decided>,
         failure: Option<Failure>,
@@ -257,7 +273,7 @@ impl LaneContext {
 
     fn answer_command(
         &self,
-        held: &LeasedMessage,
+        held: &LeasedEntry,
         decoded: &Decoded,
         decided: &Decided,
         trace: TracedMessage<'_>,
@@ -278,13 +294,13 @@ impl LaneContext {
             command_type: Some(command_type),
             outcome: &decided.outcome,
             replayed: decided.is_replay,
-            took: held.received.elapsed(),
+            took: held.received().elapsed(),
         });
         let result = message::encode_result(&ResultMessage {
             key: &command.key,
             command_type: command_type.as_str(),
-            sequence: Some(&held.delivery.sequence),
-            group: &held.delivery.group,
+            sequence: Some(&held.delivery().sequence),
+            group: &held.delivery().group,
             pool: Some(&command.pool),
             outcome: &decided.outcome,
             changes: &decided.changes,
@@ -297,7 +313,7 @@ impl LaneContext {
 
     fn answer_unreadable(
         &self,
-        held: &LeasedMessage,
+        held: &LeasedEntry,
         undecodable: &Undecodable,
         trace: TracedMessage<'_>,
     ) -> Answer {
@@ -307,14 +323,14 @@ impl LaneContext {
             command_type: None,
             outcome: &outcome,
             replayed: false,
-            took: held.received.elapsed(),
+            took: held.received().elapsed(),
         });
         let result = undecodable.key.as_ref().map(|key| {
             message::encode_result(&ResultMessage {
                 key,
                 command_type: undecodable.command_type.as_deref().unwrap_or_default(),
-                sequence: Some(&held.delivery.sequence),
-                group: &held.delivery.group,
+                sequence: Some(&held.delivery().sequence),
+                group: &held.delivery().group,
                 pool: undecodable.pool.as_ref(),
                 outcome: &outcome,
                 changes: &Changes::NONE,
@@ -326,16 +342,35 @@ impl LaneContext {
         Answer { result, copy: Some(undecodable.rejection.clone()) }
     }
 
+    /// The results that somebody watches, each with its place in the batch.
+    fn results_watched(
+        &self,
+        batch: &[LeasedEntry],
+        answers: &[Answer],
+    ) -> Vec<(usize, BTreeSet<Topic>, Arc<str>)> {
+        let results = batch.iter().zip(answers).enumerate();
+        let watched = results.filter_map(|(place, (held, answer))| {
+            let result = answer.result.as_ref()?;
+            let announcer = &self.context.announcer;
+            let topics = announcer.results_watched(held.parsed().pool(), result);
+            (!topics.is_empty()).then(|| (place, topics, Arc::from(result.body.as_str())))
+        });
+        watched.collect()
+    }
+
     /// Copies the unreadable messages among the first `published` ones to the dead-letter queue,
     /// before any of them is deleted. Returns how many messages are done, and why no more.
     async fn copy_unreadable(
         &self,
-        batch: &[LeasedMessage],
+        batch: &[LeasedEntry],
         copies: &[Option<Rejection>],
         published: usize,
     ) -> (usize, Option<Failure>) {
         for (done, (held, copy)) in batch.iter().zip(copies).take(published).enumerate() {
             let Some(rejection) = copy else { continue };
+            if injected_bug!(UnreadablePartLost) && held.is_part() {
+                continue;
+            }
             let reason = Reason::Unreadable(rejection.code);
             let copied = self.dead_letter(held, reason, &rejection.message).await;
             if let Err(failure) = copied {
@@ -349,20 +384,21 @@ impl LaneContext {
     /// received.
     async fn dead_letter(
         &self,
-        held: &LeasedMessage,
+        held: &LeasedEntry,
         reason: Reason,
         detail: &str,
     ) -> Result<(), Failure> {
-        let delivery = &held.delivery;
-        let message_id = &delivery.message_id;
+        let message_id = held.id();
         // A message received for the first time was never copied.
-        if delivery.receive_count > 1 && self.context.store.has_dead_letter(message_id).await? {
+        if held.delivery().receive_count > 1
+            && self.context.store.has_dead_letter(message_id).await?
+        {
             return Ok(());
         }
         let limits = self.limits.of_dead_letters().await;
         let bytes_max = limits.map_err(|e| Failure::CopyFailed(e.to_string()))?.message_bytes_max;
         let queue = self.queues.queue.name();
-        let copy = dead_letters::copy(delivery, queue, reason, detail, bytes_max);
+        let copy = dead_letters::copy(&held.as_delivery(), queue, reason, detail, bytes_max);
         outbox::send_one(&*self.queues.dead_letters, copy)
             .await
             .map_err(|failure| Failure::CopyFailed(failure.to_string()))?;
@@ -387,17 +423,23 @@ impl LaneContext {
         Ok(())
     }
 
-    /// Publishes the answers. Returns how many messages are done, and why no more.
+    /// Publishes the answers of the first entries. Returns how many entries are done, and why no
+    /// more.
     async fn publish(
         &self,
+        batch: &[LeasedEntry],
         answers: Vec<Answer>,
         announcement: &mut Announcement,
     ) -> (usize, Option<Failure>) {
         let count = answers.len();
-        let (places, results): (Vec<usize>, Vec<Publication>) = answers
+        let results = answers.into_iter().enumerate();
+        let results = results.filter_map(|(place, answer)| Some((place, answer.result?))).collect();
+        let (places, results): (Vec<usize>, Vec<Publication>) =
+            match self.context.settings.result_batches {
+                ResultBatches::Single => results,
+                ResultBatches::InKind => joined(batch, results),
+            }
             .into_iter()
-            .enumerate()
-            .filter_map(|(place, answer)| answer.result.map(|result| (place, result)))
             .unzip();
         let span = trace::step(Step::Publish);
         let (out, failure) = self.outbox.publish(results, announcement).await;
@@ -408,18 +450,38 @@ impl LaneContext {
         (places.get(out).copied().unwrap_or(count), failure)
     }
 
-    /// Deletes the messages. Returns whether the queue was available.
-    async fn delete(&self, done: &[LeasedMessage], announcement: &mut Announcement) -> bool {
+    /// The lease of a message ran out before its delete. Its outcomes are in the ledger and
+    /// published, so that nothing is lost but the time of its second delivery.
+    fn note_settled_late(&self, held: &LeasedEntry) {
+        held.lease().lose();
+        let parsed = held.parsed();
+        info!(
+            queue = self.queues.queue.name(),
+            group = held.delivery().group.as_str(),
+            message_id = held.id(),
+            command = parsed.key().map(display),
+            pool = parsed.pool().map(display),
+            trace_id = parsed.trace_id(),
+            "settled after its lease: it comes again"
+        );
+    }
+
+    /// Deletes the messages that are finished with these entries. Returns whether the queue was
+    /// available.
+    async fn delete(&self, done: &[LeasedEntry], announcement: &mut Announcement) -> bool {
         let _span = trace::step(Step::Delete);
         let mut is_deleted = true;
-        let receipts: Vec<ReceiptHandle> =
-            done.iter().map(|held| held.lease.receipt().clone()).collect();
-        for failure in self.outbox.delete(receipts, announcement).await {
+        for (receipt, failure) in self.outbox.delete(entry::finished(done), announcement).await {
             let queue = self.queues.queue.name();
             match failure {
-                Failure::LeaseLost => info!(queue, "settled after its lease: it comes again"),
+                Failure::LeaseLost => {
+                    let mut held = done.iter();
+                    if let Some(held) = held.find(|held| *held.lease().receipt() == receipt) {
+                        self.note_settled_late(held);
+                    }
+                }
                 failure => {
-                    warn!(queue, %failure, "not deleted: it comes again");
+                    warn!(queue, error = %failure, "not deleted: it comes again");
                     self.queue_breaker.record_failure("delete", None);
                     is_deleted = false;
                 }
@@ -427,6 +489,32 @@ impl LaneContext {
         }
         is_deleted
     }
+}
+
+/// The results of each batch of commands as arrays, each with the place of its first command.
+fn joined(batch: &[LeasedEntry], results: Vec<(usize, Publication)>) -> Vec<(usize, Publication)> {
+    let of = |place: &usize| batch.get(*place);
+    let is_together = |(one, _): &(usize, Publication), (next, _): &(usize, Publication)| {
+        injected_bug!(JoinAcrossMessages)
+            || of(one).zip(of(next)).is_some_and(|(one, next)| one.is_beside(next))
+    };
+    let mut publications = Vec::with_capacity(results.len());
+    for together in results.chunk_by(is_together) {
+        let is_batch =
+            together.first().and_then(|(place, _)| of(place)).is_some_and(LeasedEntry::is_part);
+        if !is_batch {
+            publications.extend(together.iter().cloned());
+            continue;
+        }
+        let (mut places, of_message): (Vec<usize>, Vec<Publication>) =
+            together.iter().cloned().unzip();
+        for (batch, count) in message::batch_results(&of_message) {
+            let later = places.split_off(count.min(places.len()));
+            publications.extend(places.first().map(|place| (*place, batch)));
+            places = later;
+        }
+    }
+    publications
 }
 
 /// Counts messages in flight until dropped.
@@ -462,22 +550,18 @@ mod tests {
     use crate::{
         adapters::memory::{MemoryQueue, TokioClock},
         domain::Timestamp,
-        worker::{NoopObserver, Settings, parsing::tests::delivery},
+        worker::{NoopObserver, QueueKind, Settings, parsing::tests::delivery},
     };
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_is_decoded_once() {
+    async fn an_entry_is_decoded_once() {
         let clock = Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH));
         let queue = Arc::new(MemoryQueue::new("commands.fifo", clock));
         let leases = Arc::new(Leases::new(queue, &Settings::default(), Arc::new(NoopObserver)));
         let delivery = delivery();
-        let held = LeasedMessage {
-            lease: leases.hold(delivery.receipt.clone(), Instant::now()),
-            delivery,
-            kind: QueueKind::Commands,
-            received: Instant::now(),
-            parsed: OnceLock::new(),
-        };
+        let lease = leases.hold(delivery.receipt.clone(), Instant::now());
+        let entries = LeasedEntry::of(delivery, QueueKind::Commands, lease, Instant::now());
+        let [held] = &entries[..] else { panic!("{} entries", entries.len()) };
         assert!(std::ptr::eq(held.parsed(), held.parsed()));
     }
 }

@@ -1,11 +1,14 @@
 //! Loads the items and ledger entries that a batch names.
 
+use std::collections::BTreeSet;
+
 use super::{
     decided::{Leased, Ledger},
     failure::Failure,
+    plan::Touched,
 };
 use crate::{
-    decide::State,
+    decide::{ItemKey, State},
     domain::{
         Action, Command, LineKey, PoolId, Reservation, ReservationId, ReservationStatus, SeatKey,
         SeatNumber, Sku,
@@ -69,6 +72,44 @@ async fn load_once(
         loaded.lines.extend(second.lines);
     }
     Ok((State::new(loaded.reservations, loaded.seats, loaded.lines), loaded.ledger))
+}
+
+/// What the command names, its identity, and what the reservation that it names holds now: all that
+/// its verdict can rest on.
+pub(super) fn footprint(state: &State, command: &Command) -> BTreeSet<Touched> {
+    let mut named = LoadRequest::default();
+    name(&mut named, command);
+    let held = named.reservations.iter().filter_map(|id| state.reservation(*id).ok().flatten());
+    let held: Vec<Reservation> = held.cloned().collect();
+    for found in &held {
+        name_seats(&mut named, &found.pool, &found.seats);
+        name_lines(&mut named, &found.pool, found.lines.iter().map(|line| &line.sku));
+    }
+    let LoadRequest { ledger, reservations, seats, lines } = named;
+    let items = (reservations.into_iter().map(ItemKey::Reservation))
+        .chain(seats.into_iter().map(ItemKey::Seat))
+        .chain(lines.into_iter().map(ItemKey::Line))
+        .map(Touched::Item);
+    items.chain(ledger.into_iter().map(Touched::Ledger)).collect()
+}
+
+/// How many items a command names.
+pub(super) fn items_named(command: &Command) -> usize {
+    match &command.action {
+        Action::Reserve(reserve) => 1 + reserve.seats.len() + reserve.lines.len(),
+        Action::Modify(modify) => {
+            let entries = [&modify.add, &modify.remove].map(|h| h.seats.len() + h.lines.len());
+            1 + entries.iter().sum::<usize>()
+        }
+        Action::Restock(restock) => restock.entries(),
+        // The holdings of a reservation are not known before it is read: as many as a reserve has
+        // at most would make every round of them small.
+        Action::Extend(_)
+        | Action::Confirm(_)
+        | Action::Fulfil(_)
+        | Action::Cancel(_)
+        | Action::Expire(_) => 4,
+    }
 }
 
 /// Adds what the command itself names.

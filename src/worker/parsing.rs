@@ -2,11 +2,11 @@
 
 use std::panic;
 
-use super::{QueueKind, trace};
+use super::{QueueKind, loading, trace};
 use crate::{
     domain::{CommandKey, PoolId},
     message::{self, Decoded, TraceContext, Undecodable},
-    ports::Delivery,
+    ports::{Delivery, queue::MessageAttributes},
 };
 
 type Decode = fn(&str) -> Result<Decoded, Box<Undecodable>>;
@@ -21,29 +21,34 @@ pub(super) enum ParsedMessage {
 impl ParsedMessage {
     /// Parses a message of a queue of this kind. The trace context is the one in the body, or else
     /// the one in the attributes.
-    pub(super) fn of(delivery: &Delivery, kind: QueueKind) -> Self {
+    pub(super) fn of(body: &str, attributes: &MessageAttributes, kind: QueueKind) -> Self {
         match kind {
-            QueueKind::Commands => Self::by(message::decode_from_producer, delivery),
-            QueueKind::Expiries => Self::by(message::decode, delivery),
+            QueueKind::Commands => Self::by(message::decode_from_producer, body, attributes),
+            QueueKind::Expiries => Self::by(message::decode, body, attributes),
         }
+    }
+
+    /// What cannot be read, with the trace context in the attributes where it has none.
+    pub(super) fn unreadable(
+        mut undecodable: Box<Undecodable>,
+        attributes: &MessageAttributes,
+    ) -> Self {
+        let of_attributes = || TraceContext::from_attributes(attributes);
+        undecodable.traceparent = undecodable.traceparent.or_else(of_attributes);
+        Self::Unreadable(undecodable)
     }
 
     /// A message that makes the decoder panic, which none should, counts as unreadable: otherwise
     /// it would crash its readers and block its group.
-    fn by(decode: Decode, delivery: &Delivery) -> Self {
-        let attributes = || TraceContext::from_attributes(&delivery.attributes);
-        let decoded = panic::catch_unwind(|| decode(&delivery.body));
-        match decoded
-            .unwrap_or_else(|_| Err(Box::new(Undecodable::decoder_panicked(&delivery.body))))
-        {
+    fn by(decode: Decode, body: &str, attributes: &MessageAttributes) -> Self {
+        let decoded = panic::catch_unwind(|| decode(body));
+        match decoded.unwrap_or_else(|_| Err(Box::new(Undecodable::decoder_panicked(body)))) {
             Ok(mut decoded) => {
-                decoded.traceparent = decoded.traceparent.or_else(attributes);
+                let of_attributes = || TraceContext::from_attributes(attributes);
+                decoded.traceparent = decoded.traceparent.or_else(of_attributes);
                 Self::Command(decoded)
             }
-            Err(mut undecodable) => {
-                undecodable.traceparent = undecodable.traceparent.or_else(attributes);
-                Self::Unreadable(undecodable)
-            }
+            Err(undecodable) => Self::unreadable(undecodable, attributes),
         }
     }
 
@@ -60,6 +65,14 @@ impl ParsedMessage {
         match self {
             Self::Command(decoded) => Some(&decoded.command.pool),
             Self::Unreadable(undecodable) => undecodable.pool.as_ref(),
+        }
+    }
+
+    /// One, and as much as the items it names: a measure of what it is to load and commit it.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Command(decoded) => loading::items_named(&decoded.command).saturating_add(1),
+            Self::Unreadable(_) => 1,
         }
     }
 
@@ -113,7 +126,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_message_that_the_decoder_panics_at_is_one_that_cannot_be_read() {
-        let read = ParsedMessage::by(|body| panic!("at {} bytes", body.len()), &delivery());
+        let none = MessageAttributes::new();
+        let read = ParsedMessage::by(|body| panic!("at {} bytes", body.len()), "{}", &none);
         let ParsedMessage::Unreadable(undecodable) = read else { panic!("read") };
         assert_eq!(undecodable.rejection.code, RejectionCode::InvalidMessage);
         assert_eq!(undecodable.key, None);

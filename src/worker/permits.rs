@@ -47,22 +47,18 @@ pub(super) struct Permits {
 }
 
 impl Permits {
-    /// Splits off the permits for these messages: the memory they use, including the parsed
-    /// command, but no more per message than was reserved.
-    fn split_for<'a>(
-        &mut self,
-        deliveries: impl IntoIterator<Item = &'a Delivery, IntoIter: Clone>,
-    ) -> Option<Self> {
-        let deliveries = deliveries.into_iter();
-        let held = |delivery: &Delivery| {
-            message::held_bytes_max(delivery.body.len()).min(queue::MESSAGE_BYTES_MAX)
-        };
-        let kibibytes = deliveries.clone().map(|delivery| held(delivery).div_ceil(1024)).sum();
+    /// Splits off permits.
+    fn split(&mut self, messages: usize, kibibytes: usize) -> Option<Self> {
         Some(Self {
-            messages: self.messages.split(deliveries.count())?,
+            messages: self.messages.split(messages)?,
             kibibytes: self.kibibytes.split(kibibytes)?,
         })
     }
+}
+
+/// The KiB that a message takes with its parsed commands: no more than was reserved for it.
+pub(super) fn kibibytes_of(body: &str) -> usize {
+    message::held_bytes_max(body).min(queue::MESSAGE_BYTES_MAX).div_ceil(1024)
 }
 
 /// The permits a lane holds while it works on its messages.
@@ -78,13 +74,15 @@ impl BatchPermits {
         deliveries: &[Delivery],
         half_open: [Option<HalfOpenPermit>; 2],
     ) -> Self {
-        Self { in_flight: received.split_for(deliveries), _half_open: half_open }
+        let kibibytes = deliveries.iter().map(|delivery| kibibytes_of(&delivery.body)).sum();
+        let in_flight = received.split(deliveries.len(), kibibytes);
+        Self { in_flight, _half_open: half_open }
     }
 
-    /// Returns the permits of released messages.
-    pub(super) fn give_back<'a>(&mut self, released: impl Iterator<Item = &'a Delivery> + Clone) {
+    /// Returns the permits of as many released messages.
+    pub(super) fn give_back(&mut self, messages: usize, kibibytes: usize) {
         if let Some(permits) = &mut self.in_flight {
-            drop(permits.split_for(released));
+            drop(permits.split(messages, kibibytes));
         }
     }
 }

@@ -1,15 +1,22 @@
-//! Packs decided commands into transactions. Pure.
+//! Packs decided commands into transactions, and these into chains that may be committed side by
+//! side. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     decide::{Change, ItemKey, Oversold},
-    ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write, store},
+    ports::{Check, Expected, LedgerKey, LedgerRecord, Transaction, Write},
 };
 
 /// One command's additions to the transactions of its batch.
 #[derive(Clone, Debug, Default)]
 pub struct DecidedCommand {
+    /// Its place in the batch.
+    pub place: usize,
+    /// What it read or may have read, and its identity: commands that have one of these in common
+    /// are committed in their order. May be empty where all commands of the batch fit one
+    /// transaction.
+    pub footprint: BTreeSet<Touched>,
     /// Changed items, each at most once, at the next version.
     pub changes: Vec<Change>,
     /// The outcome for the ledger; `None` for a replay or an answer that is not recorded.
@@ -20,37 +27,135 @@ pub struct DecidedCommand {
     pub oversold: Oversold,
 }
 
-/// A transaction, and how many commands are durable once it is committed.
+/// What a command touches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Touched {
+    /// An item that it read, whether or not it changes it.
+    Item(ItemKey),
+    /// Its own entry in the ledger.
+    Ledger(LedgerKey),
+}
+
+/// A transaction, and the commands that are durable once it is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedTransaction {
     /// What to commit; `None` where the commands need no write.
     pub transaction: Option<Transaction>,
-    /// The number of commands it carries.
-    pub commands: usize,
+    /// The places of the commands it carries.
+    pub commands: Vec<usize>,
     /// Lines it takes below zero, and lines it brings back.
     pub oversold: Oversold,
 }
 
-/// Packs steps, in order, into as few transactions as possible.
+/// Packs steps, in order, into as few transactions as possible: of at most `items_max` items each,
+/// or of one command.
 ///
 /// An item touched by several commands of one transaction is written once, in its last state,
 /// conditioned on the version before the first. The 100-item limit also bounds the size: the
 /// largest item, a ledger entry that names every item of its command twice, is below 80 KB, because a
 /// command of more than 99 entries is a restock and is chunked. The 4 MB limit cannot be reached.
 #[must_use]
-pub fn pack(steps: Vec<DecidedCommand>) -> Vec<PlannedTransaction> {
+pub fn pack(steps: Vec<DecidedCommand>, items_max: usize) -> Vec<PlannedTransaction> {
     let mut packed = Vec::new();
     let mut open = Open::default();
     for step in steps {
-        if open.commands > 0 && open.items_with(&step) > store::TRANSACTION_ITEMS_MAX {
+        if !open.commands.is_empty() && open.items_with(&step) > items_max {
             packed.push(std::mem::take(&mut open).close());
         }
         open.add(step);
     }
-    if open.commands > 0 {
+    if !open.commands.is_empty() {
         packed.push(open.close());
     }
     packed
+}
+
+/// Packs steps, in order, into chains of transactions. The transactions of one chain are committed
+/// one after the other; chains share no item that one of them writes and none that a verdict rests
+/// on, so that they may be committed side by side and in any order.
+#[must_use]
+pub fn chains(steps: Vec<DecidedCommand>, items_max: usize) -> Vec<Vec<PlannedTransaction>> {
+    let mut chains: Vec<Vec<PlannedTransaction>> = Vec::new();
+    let mut shared: Option<PlannedTransaction> = None;
+    for component in components(steps) {
+        let mut packed = pack(component, items_max);
+        if packed.len() > 1 {
+            chains.push(packed);
+            continue;
+        }
+        let Some(small) = packed.pop() else { continue };
+        shared = match shared {
+            Some(with) if with.items() + small.items() <= items_max => Some(with.and(small)),
+            Some(full) => {
+                chains.push(vec![full]);
+                Some(small)
+            }
+            None => Some(small),
+        };
+    }
+    chains.extend(shared.map(|last| vec![last]));
+    chains
+}
+
+/// The steps, by what they have in common: each in order, and the components in the order of their
+/// first steps.
+fn components(steps: Vec<DecidedCommand>) -> Vec<Vec<DecidedCommand>> {
+    let mut leaders: Vec<usize> = (0..steps.len()).collect();
+    let mut owners: BTreeMap<&Touched, usize> = BTreeMap::new();
+    for (index, step) in steps.iter().enumerate() {
+        if injected_bug!(ShareAcrossChains) {
+            continue;
+        }
+        if injected_bug!(ChainWithoutReads) && step.changes.is_empty() {
+            continue;
+        }
+        for touched in &step.footprint {
+            if let Some(owner) = owners.insert(touched, index) {
+                let (one, other) = (leader(&leaders, owner), leader(&leaders, index));
+                // The first step leads.
+                if let Some(of) = leaders.get_mut(one.max(other)) {
+                    *of = one.min(other);
+                }
+            }
+        }
+    }
+    drop(owners);
+    let mut components: BTreeMap<usize, Vec<DecidedCommand>> = BTreeMap::new();
+    for (index, step) in steps.into_iter().enumerate() {
+        components.entry(leader(&leaders, index)).or_default().push(step);
+    }
+    components.into_values().collect()
+}
+
+/// The first step of the component that a step is in. Each step's leader is an earlier one or
+/// itself.
+fn leader(leaders: &[usize], mut step: usize) -> usize {
+    while let Some(next) = leaders.get(step).copied().filter(|next| *next != step) {
+        step = next;
+    }
+    step
+}
+
+impl PlannedTransaction {
+    fn items(&self) -> usize {
+        let of = |transaction: &Transaction| transaction.writes.len() + transaction.checks.len();
+        self.transaction.as_ref().map_or(0, of)
+    }
+
+    /// Both as one. They share no item.
+    fn and(mut self, other: Self) -> Self {
+        self.transaction = match (self.transaction, other.transaction) {
+            (Some(mut one), Some(more)) => {
+                one.writes.extend(more.writes);
+                one.checks.extend(more.checks);
+                Some(one)
+            }
+            (one, more) => one.or(more),
+        };
+        self.commands.extend(other.commands);
+        self.oversold += other.oversold;
+        self
+    }
 }
 
 #[derive(Default)]
@@ -60,7 +165,7 @@ struct Open {
     changes: Vec<(Expected, Change)>,
     ledger: Vec<(LedgerKey, LedgerRecord)>,
     checks: BTreeMap<ItemKey, Expected>,
-    commands: usize,
+    commands: Vec<usize>,
     oversold: Oversold,
 }
 
@@ -76,7 +181,7 @@ impl Open {
     }
 
     fn add(&mut self, step: DecidedCommand) {
-        self.commands += 1;
+        self.commands.push(step.place);
         self.oversold += step.oversold;
         for (key, expected) in step.checks {
             // A written item is guarded by its own condition.
@@ -140,10 +245,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{
-        Changes, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection,
-        RejectionCode, Reservation, ReservationId, ReservationStatus, StockLevel, Timestamp,
+    use crate::{
+        domain::{
+            Changes, CommandKey, CommandType, Digest, LineKey, Outcome, PoolId, Rejection,
+            RejectionCode, Reservation, ReservationId, ReservationStatus, StockLevel, Timestamp,
+        },
+        ports::store,
     };
+
+    const MAX: usize = store::TRANSACTION_ITEMS_MAX;
 
     fn line(sku: &str, version: u64) -> Change {
         let key = LineKey { pool: PoolId::Event(1), sku: sku.parse().unwrap() };
@@ -205,11 +315,10 @@ mod tests {
             .map(|n| DecidedCommand {
                 changes: vec![line("sku", 8 + n)],
                 ledger: ledger(n as usize),
-                checks: Vec::new(),
-                oversold: Oversold::default(),
+                ..DecidedCommand::default()
             })
             .collect();
-        let packed = pack(steps);
+        let packed = pack(steps, MAX);
         let [transaction] = transactions(&packed)[..] else { panic!("{packed:?}") };
         assert_eq!(transaction.writes.len(), 11);
         let written = transaction.writes.iter().find_map(|write| match write {
@@ -217,7 +326,7 @@ mod tests {
             _ => None,
         });
         assert_eq!(written, Some((Expected::Version(7), 17)));
-        assert_eq!(packed[0].commands, 10);
+        assert_eq!(packed[0].commands.len(), 10);
     }
 
     #[test]
@@ -226,12 +335,11 @@ mod tests {
             .map(|n| DecidedCommand {
                 changes: (0..40).map(|i| line(&format!("{n}-{i}"), 1)).collect(),
                 ledger: ledger(n),
-                checks: Vec::new(),
-                oversold: Oversold::default(),
+                ..DecidedCommand::default()
             })
             .collect();
-        let packed = pack(steps);
-        assert_eq!(packed.iter().map(|p| p.commands).collect::<Vec<_>>(), [2, 2, 2, 1]);
+        let packed = pack(steps, MAX);
+        assert_eq!(packed.iter().map(|p| p.commands.len()).collect::<Vec<_>>(), [2, 2, 2, 1]);
         for transaction in transactions(&packed) {
             assert!(transaction.writes.len() <= store::TRANSACTION_ITEMS_MAX);
         }
@@ -245,10 +353,9 @@ mod tests {
                 .chain([line("shared", version)])
                 .collect(),
             ledger: ledger(n),
-            checks: Vec::new(),
-            oversold: Oversold::default(),
+            ..DecidedCommand::default()
         };
-        let packed = pack(vec![wide(0, 4), wide(1, 5)]);
+        let packed = pack(vec![wide(0, 4), wide(1, 5)], MAX);
         let shared: Vec<Expected> = transactions(&packed)
             .iter()
             .flat_map(|transaction| &transaction.writes)
@@ -267,16 +374,14 @@ mod tests {
         let first = DecidedCommand {
             changes: (0..99).map(|i| line(&i.to_string(), 1)).collect(),
             ledger: ledger(0),
-            checks: Vec::new(),
-            oversold: Oversold::default(),
+            ..DecidedCommand::default()
         };
         let second = DecidedCommand {
             changes: vec![line("0", 2), line("1", 2)],
             ledger: ledger(1),
-            checks: Vec::new(),
-            oversold: Oversold::default(),
+            ..DecidedCommand::default()
         };
-        let packed = pack(vec![first, second]);
+        let packed = pack(vec![first, second], MAX);
         let transactions = transactions(&packed);
         assert_eq!(transactions.len(), 2);
         assert!(transactions[0].writes.iter().all(|write| match write {
@@ -293,24 +398,27 @@ mod tests {
         let write = DecidedCommand {
             changes: vec![reservation(id, 4)],
             ledger: ledger(1),
-            checks: Vec::new(),
-            oversold: Oversold::default(),
+            ..DecidedCommand::default()
         };
         for steps in [vec![check.clone(), write.clone()], vec![write, check.clone()]] {
-            let packed = pack(steps);
+            let packed = pack(steps, MAX);
             let transactions = transactions(&packed);
             assert_eq!((transactions.len(), transactions[0].checks.len()), (1, 0));
         }
-        let packed = pack(vec![check]);
+        let packed = pack(vec![check], MAX);
         assert_eq!(transactions(&packed)[0].checks.len(), 1);
     }
 
     #[test]
     fn commands_without_writes_need_no_transaction() {
-        let packed = pack(vec![DecidedCommand::default(), DecidedCommand::default()]);
+        let packed = pack(vec![DecidedCommand::default(), DecidedCommand::default()], MAX);
         assert_eq!(
             packed,
-            [PlannedTransaction { transaction: None, commands: 2, oversold: Oversold::default() }]
+            [PlannedTransaction {
+                transaction: None,
+                commands: vec![0, 0],
+                oversold: Oversold::default()
+            }]
         );
     }
 }

@@ -13,6 +13,15 @@ pub enum LockMode {
     AfterConflict,
 }
 
+/// How the results of a batch of commands are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultBatches {
+    /// One by one: subscribers need not take arrays.
+    Single,
+    /// As arrays, those of one message together.
+    InKind,
+}
+
 /// Intervals, timeouts and limits of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -48,6 +57,12 @@ pub struct Settings {
     /// How long a publish or delete with room for more waits for other groups' entries. It does not
     /// wait if no group is announced.
     pub linger: Duration,
+    /// How the results of a batch of commands are published.
+    pub result_batches: ResultBatches,
+    /// The most items of a transaction of several commands: DynamoDB's limit, 100.
+    pub transaction_items_max: usize,
+    /// Transactions of one batch in flight, where they share no item.
+    pub commit_parallelism: usize,
     /// Chunks of one restock in flight.
     pub restock_parallelism: usize,
     /// No new attempt at a batch begins after this.

@@ -60,6 +60,7 @@ fn publication(number: u128, group: &str, body: &str) -> Publication {
         group: group.parse().unwrap(),
         body: body.to_owned(),
         attributes: BTreeMap::new(),
+        is_batch: false,
     }
 }
 

@@ -67,6 +67,7 @@ fn publications(count: u128) -> Vec<Publication> {
             group: "event-42".parse().unwrap(),
             body: format!("body-{number}"),
             attributes: [("type", "inventory.reserved.v1".to_owned())].into(),
+            is_batch: false,
         })
         .collect()
 }

@@ -43,6 +43,7 @@ mod faults;
 mod holds;
 mod lifecycle;
 mod poison;
+mod recipe;
 mod redis;
 mod restock;
 mod rights;

@@ -2,10 +2,12 @@
 
 mod batches;
 mod calls;
+mod command_batches;
 mod dead_letters;
 mod expirytime;
 mod failures;
 pub mod fixture;
+mod hints;
 mod last_chance;
 mod lifecycle;
 mod logs;

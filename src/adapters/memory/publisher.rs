@@ -12,6 +12,7 @@ use super::{MemoryQueue, dedup::Deduplication};
 use crate::ports::{
     BatchAnswer, Clock, EntryError, OutgoingMessage, PortError, Publication, Publisher,
     publisher::{PUBLISH_BYTES_MAX, PUBLISH_ENTRIES_MAX},
+    queue::{AttributeContent, MessageAttribute},
 };
 
 /// How many publications a live view may lag before it misses some.
@@ -40,7 +41,7 @@ struct Subscription {
 }
 
 /// A filter policy on message attributes by exact strings: an attribute named here must be present
-/// with one of the values. An empty policy passes everything.
+/// with one of the values, or as an array that has one. An empty policy passes everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilterPolicy(pub BTreeMap<String, Vec<String>>);
 
@@ -49,7 +50,14 @@ impl FilterPolicy {
     #[must_use]
     pub fn accepts(&self, publication: &Publication) -> bool {
         self.0.iter().all(|(name, texts)| {
-            publication.attributes.get(name.as_str()).is_some_and(|value| texts.contains(value))
+            let Some(value) = publication.attributes.get(name.as_str()) else { return false };
+            match publication.data_type(name) {
+                "String.Array" => {
+                    let values: Vec<String> = serde_json::from_str(value).unwrap_or_default();
+                    values.iter().any(|value| texts.contains(value))
+                }
+                _ => texts.contains(value),
+            }
         })
     }
 }
@@ -147,7 +155,11 @@ fn raw_delivery(publication: &Publication, id: &str) -> OutgoingMessage {
         body: publication.body.clone(),
         deduplication_id: Some(id.to_owned()),
         attributes: attributes
-            .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
+            .map(|(name, value)| {
+                let data_type = publication.data_type(name).to_owned();
+                let value = AttributeContent::Text(value.clone());
+                ((*name).to_owned(), MessageAttribute { data_type, value })
+            })
             .collect(),
     }
 }
@@ -186,6 +198,7 @@ mod tests {
             group: "g".parse().unwrap(),
             body: "{}".to_owned(),
             attributes: BTreeMap::new(),
+            is_batch: false,
         }
     }
 

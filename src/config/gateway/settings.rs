@@ -21,7 +21,8 @@ pub(super) static PORT: Setting = Setting::new(
     "PORT",
     "The port of the HTTP interface; 0 takes any free one",
 )
-.or("8080");
+.or("8080")
+.common();
 
 pub(super) static GRPC_PORT: Setting = Setting::new(
     LISTENING,
@@ -30,7 +31,8 @@ pub(super) static GRPC_PORT: Setting = Setting::new(
     "PORT",
     "The port of the gRPC interface; 0 takes any free one",
 )
-.or("50051");
+.or("50051")
+.common();
 
 pub(super) static TLS_CERT: Setting = Setting::new(
     LISTENING,
@@ -83,7 +85,8 @@ pub(super) static AUTH: Setting = Setting::new(
     "METHOD",
     "How callers prove who they are: none, jwt or mtls",
 )
-.or("none");
+.or("none")
+.common();
 
 pub(super) static INSECURE: Setting = Setting::new(
     CALLERS,
@@ -176,6 +179,24 @@ pub(super) static LISTS_IN_FLIGHT: Setting = Setting::new(
 )
 .or("256");
 
+pub(super) static STREAMS: Setting = Setting::new(
+    LIMITS,
+    "streams-max",
+    "INVENTORY_STREAMS_MAX",
+    "COUNT",
+    "The most streams at once; more are refused",
+)
+.or("5000");
+
+pub(super) static STREAMS_OF_CALLER: Setting = Setting::new(
+    LIMITS,
+    "streams-per-caller",
+    "INVENTORY_STREAMS_PER_CALLER",
+    "COUNT",
+    "The most streams of one caller at once; more are refused",
+)
+.or("100");
+
 pub(super) static GROUPS: Setting = Setting::new(
     LIMITS,
     "gateway-groups",
@@ -194,8 +215,27 @@ pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
 )
 .or("5");
 
+pub(super) static ALLOW_STRESS: Setting = Setting::new(
+    LIMITS,
+    "allow-stress",
+    "INVENTORY_ALLOW_STRESS",
+    "true|false",
+    "Whether callers with the scope inventory.stress may put storms of restocks on the deployment",
+)
+.or("false")
+.switch();
+
+pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
+    LIMITS,
+    "stress-commands-max",
+    "INVENTORY_STRESS_COMMANDS_MAX",
+    "COUNT",
+    "The most commands of one storm",
+)
+.or("100000");
+
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 21] = [
+pub(super) static GATEWAY: [&Setting; 25] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
@@ -215,8 +255,12 @@ pub(super) static GATEWAY: [&Setting; 21] = [
     &BURST,
     &COMMANDS_IN_FLIGHT,
     &LISTS_IN_FLIGHT,
+    &STREAMS,
+    &STREAMS_OF_CALLER,
     &GROUPS,
     &QUEUE_AGE_MAX,
+    &ALLOW_STRESS,
+    &STRESS_COMMANDS_MAX,
 ];
 
 /// A file as it is, a URL where it can hold no secret.

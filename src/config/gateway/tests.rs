@@ -117,6 +117,19 @@ fn a_wrong_file_of_callers_is_reported_with_what_is_wrong_in_it() {
 }
 
 #[test]
+fn storms_are_off_unless_they_are_allowed() {
+    assert_eq!(load(&[]).unwrap().stress_commands_max, None);
+    assert_eq!(load_with(&["--allow-stress"], &[]).unwrap().stress_commands_max, Some(100_000));
+    let limit = ("INVENTORY_STRESS_COMMANDS_MAX", "70");
+    assert_eq!(load(&[limit]).unwrap().stress_commands_max, None);
+    let allowed = load(&[("INVENTORY_ALLOW_STRESS", "true"), limit]).unwrap();
+    assert_eq!(allowed.stress_commands_max, Some(70));
+    for wrong in [("INVENTORY_ALLOW_STRESS", "1"), ("INVENTORY_STRESS_COMMANDS_MAX", "0")] {
+        assert_eq!(problems(&[wrong]).len(), 1, "{wrong:?}");
+    }
+}
+
+#[test]
 fn every_error_of_the_gateway_is_reported_at_once() {
     let all = problems(&[
         ("GATEWAY_HOST", "localhost"),
@@ -128,6 +141,8 @@ fn every_error_of_the_gateway_is_reported_at_once() {
         ("INVENTORY_GATEWAY_GROUPS", "1025"),
         ("INVENTORY_QUEUE_AGE_MAX", "0"),
         ("INVENTORY_LISTS_IN_FLIGHT", "0"),
+        ("INVENTORY_STREAMS_MAX", "0"),
+        ("INVENTORY_STREAMS_PER_CALLER", "many"),
     ]);
     assert_eq!(all.len(), 9, "{all:#?}");
 }

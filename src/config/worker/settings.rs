@@ -145,6 +145,25 @@ pub(super) static MAX_ATTEMPTS: Setting = Setting::new(
 )
 .or("5");
 
+pub(super) static RESULT_BATCHES: Setting = Setting::new(
+    DECIDING,
+    "result-batches",
+    "INVENTORY_RESULT_BATCHES",
+    "HOW",
+    "How the results of a batch of commands are published: single, or in-kind (as arrays; every \
+     subscriber must take them)",
+)
+.or("single");
+
+pub(super) static COMMIT_PARALLELISM: Setting = Setting::new(
+    DECIDING,
+    "commit-parallelism",
+    "INVENTORY_COMMIT_PARALLELISM",
+    "COUNT",
+    "Transactions of one batch in flight at once, where they share no item",
+)
+.or("8");
+
 pub(super) static RESTOCK_PARALLELISM: Setting = Setting::new(
     DECIDING,
     "restock-parallelism",
@@ -235,8 +254,17 @@ pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
 )
 .or("2");
 
+pub(super) static NO_SWEEPER: Setting = Setting::new(
+    SWEEPING,
+    "no-sweeper",
+    "INVENTORY_NO_SWEEPER",
+    "BOOL",
+    "Leave expired holds to other workers",
+)
+.switch();
+
 /// The worker's settings, in the order of `--help`.
-pub(super) static WORKER: [&Setting; 23] = [
+pub(super) static WORKER: [&Setting; 25] = [
     &VISIBILITY,
     &HEARTBEAT,
     &LEASE_MARGIN,
@@ -252,6 +280,8 @@ pub(super) static WORKER: [&Setting; 23] = [
     &ISOLATION_RECEIVES,
     &MAX_ATTEMPTS,
     &LINGER,
+    &RESULT_BATCHES,
+    &COMMIT_PARALLELISM,
     &RESTOCK_PARALLELISM,
     &HANDLER_TIMEOUT,
     &GRACE,

@@ -1,15 +1,32 @@
-use std::{num::NonZeroU32, sync::Mutex};
+use std::{
+    num::NonZeroU32,
+    pin::Pin,
+    sync::Mutex,
+    task::{Context, Poll},
+};
 
 use axum::{
     Extension,
-    body::Body,
+    body::{Body, Bytes, HttpBody, to_bytes},
+    http::{HeaderMap, HeaderName, Uri},
     routing::{get, post},
 };
-use tokio::sync::Notify;
+use hyper::body::Frame;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Notify};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::gateway::{Caller, limits::LimitSettings};
+use crate::{
+    adapters::{memory::TokioClock, system::Random},
+    gateway::{
+        Caller,
+        limits::LimitSettings,
+        observer::AnsweredRequest,
+        server::{Server, ServerOptions},
+        streams::StreamKind,
+    },
+};
 
 /// Notes what it is told.
 #[derive(Default)]
@@ -38,6 +55,10 @@ impl RequestObserver for Recorder {
     fn in_flight(&self, lane: Lane, change: i64) {
         self.note(format!("{} {change:+}", lane.as_str()));
     }
+
+    fn streams(&self, kind: StreamKind, change: i64) {
+        self.note(format!("{} {change:+}", kind.as_str()));
+    }
 }
 
 fn guard(protocol: Protocol, lists: usize, burst: u32) -> (Guard, Arc<Recorder>) {
@@ -52,10 +73,16 @@ fn guard(protocol: Protocol, lists: usize, burst: u32) -> (Guard, Arc<Recorder>)
         protocol,
         authenticator: Arc::new(Authenticator::None),
         lanes: Arc::new(Lanes::new(&settings)),
+        tickets: tickets(),
         rate: Arc::new(CallerRate::new(&settings)),
         observer: recorder.clone(),
     };
     (guard, recorder)
+}
+
+fn tickets() -> Arc<Tickets> {
+    let clock = Arc::new(TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap()));
+    Arc::new(Tickets::new(clock, Arc::new(Random::seeded(7))))
 }
 
 async fn send(router: &Router, method: &str, path: &str) -> Response {
@@ -75,6 +102,39 @@ async fn a_handler_knows_the_caller_and_the_observer_the_route() {
     );
     assert_eq!(send(&router, "GET", "/secret").await.status(), 404);
     assert_eq!(recorder.take(), ["http unknown 404"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_opens_one_stream_and_nothing_else() {
+    let (guard, _) = guard(Protocol::Http, 10, 100);
+    let tickets = Arc::clone(&guard.tickets);
+    let who = async |Extension(caller): Extension<Caller>| caller.subject;
+    let router = Router::new()
+        .route("/events/{id}/changes", get(who).post(who))
+        .route("/events/{id}/map", get(who));
+    let router = guard.protect(router);
+    let shop = Caller { subject: "shop".to_owned(), ..Caller::local() };
+    let subject = async |method: &str, path: &str, ticket: &str| {
+        let response = send(&router, method, &format!("{path}?a=b&ticket={ticket}")).await;
+        let (status, body) = (response.status().as_u16(), response.into_body());
+        let body = axum::body::to_bytes(body, 1_000).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    let ticket = tickets.issue(&shop).ok().unwrap().text;
+    for (method, path) in [("GET", "/events/1/map"), ("POST", "/events/1/changes")] {
+        // Without authentication every caller is local.
+        assert_eq!(subject(method, path, &ticket).await, (200, "local".to_owned()), "{path}");
+    }
+    let changes = "/events/1/changes";
+    assert_eq!(subject("GET", changes, &ticket).await, (200, "shop".to_owned()));
+    for wrong in [&*ticket, "", "another"] {
+        let (status, problem) = subject("GET", changes, wrong).await;
+        assert_eq!(status, 401);
+        assert!(problem.contains("ticket: expected") && !problem.contains(&ticket), "{problem}");
+    }
+    let late = tickets.issue(&shop).ok().unwrap().text;
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert_eq!(subject("GET", changes, &late).await.0, 401);
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,9 +209,10 @@ async fn a_body_that_never_ends_gives_its_place_back() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_does_not_exist_is_no_label() {
     let (guard, recorder) = guard(Protocol::Grpc, 1, 10);
-    let router = guard.protect(Router::new().fallback(async || "never"));
+    let unimplemented = async || tonic::Status::unimplemented("").into_http::<Body>();
+    let router = guard.protect(Router::new().fallback(unimplemented));
     send(&router, "POST", "/inventory.v1.InventoryService/Users-own-text").await;
-    assert_eq!(recorder.take(), ["commands +1", "commands -1", "grpc unknown 0"]);
+    assert_eq!(recorder.take(), ["commands +1", "commands -1", "grpc unknown 12"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,4 +226,97 @@ async fn grpc_is_refused_with_a_status() {
     assert_eq!(noted, ["shed lane_full", "grpc GetAvailableSeats 14"]);
     let health = send(&router, "POST", "/grpc.health.v1.Health/Check").await;
     assert!(health.headers().get("grpc-status").is_none(), "it needs no place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_fails_its_request_alone() {
+    let panics = async || if true { panic!("on purpose") } else { "never" };
+    let (guard, recorder) = guard(Protocol::Http, 10, 10);
+    let router = guard.clone().protect(Router::new().route("/commands", post(panics)));
+    let failed = send(&router, "POST", "/commands").await;
+    assert_eq!(failed.status(), 500);
+    let body = to_bytes(failed.into_body(), 1 << 10).await.unwrap();
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["code"], "INTERNAL", "{problem}");
+    assert_eq!(recorder.take(), ["commands +1", "commands -1", "http POST /commands 500"]);
+
+    let guard = Guard { protocol: Protocol::Grpc, ..guard };
+    let router = guard.protect(Router::new().fallback(panics));
+    let failed = send(&router, "POST", "/grpc.health.v1.Health/Check").await;
+    assert_eq!(failed.headers()["grpc-status"].as_bytes(), b"13");
+    assert_eq!(recorder.take(), ["grpc Check 13"]);
+}
+
+/// A gRPC answer: a message, and trailers once they are let go.
+struct Answered {
+    message: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl HttpBody for Answered {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let message = self.message.take().map(Frame::data);
+        Poll::Ready(message.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_answer_has_the_status_of_its_trailers() {
+    let (guard, recorder) = guard(Protocol::Grpc, 10, 10);
+    let answer = async |uri: Uri| {
+        let status = uri.query().map(|status| {
+            HeaderMap::from_iter([(
+                HeaderName::from_static("grpc-status"),
+                status.parse().unwrap(),
+            )])
+        });
+        let message = Some(Bytes::from_static(b"message"));
+        Body::new(Answered { message, trailers: status })
+    };
+    let router = guard.protect(Router::new().fallback(answer));
+    let call = "/inventory.v1.InventoryService/GetSeat";
+    for (query, code) in [("?0", "0"), ("?14", "14"), ("", "2")] {
+        let answer = send(&router, "POST", &format!("{call}{query}")).await;
+        let entered = ["commands +1", "commands -1"];
+        assert_eq!(recorder.take(), entered, "the end is not known yet");
+        assert_eq!(&to_bytes(answer.into_body(), 100).await.unwrap()[..], b"message");
+        assert_eq!(recorder.take(), [format!("grpc GetSeat {code}")]);
+    }
+    drop(send(&router, "POST", &format!("{call}?0")).await);
+    assert_eq!(recorder.take().last().unwrap(), "grpc GetSeat client_closed");
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_before_its_answer_is_counted() {
+    let (guard, recorder) = guard(Protocol::Http, 10, 10);
+    let begun = Arc::new(Notify::new());
+    let waiting = Arc::clone(&begun);
+    let never = async move || {
+        waiting.notify_one();
+        std::future::pending::<()>().await;
+    };
+    let options = ServerOptions {
+        tls: None,
+        max_connection_age: Duration::from_secs(600),
+        entropy: Arc::new(crate::adapters::system::Random::seeded(7)),
+    };
+    let router = guard.protect(Router::new().route("/commands", post(never)));
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), router, options).await.unwrap();
+    let (address, stop) = (server.address(), CancellationToken::new());
+    let serving = tokio::spawn(server.serve(stop.clone(), Duration::from_secs(30)));
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    caller.write_all(b"POST /commands HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    begun.notified().await;
+    drop(caller);
+    // The server ends once every connection has.
+    stop.cancel();
+    serving.await.unwrap();
+    let noted = recorder.take();
+    assert_eq!(noted, ["commands +1", "commands -1", "http POST /commands client_closed"]);
 }

@@ -120,10 +120,10 @@ fn a_histogram_is_told_by_a_sample_of_its_buckets() {
 
     let metrics = Metrics::new().unwrap();
     let mut emf = Emf::new(NAMESPACE.to_owned());
-    metrics.observe(&Event::Batch { messages: 10 });
+    metrics.observe(&Event::Batch { messages: 10, commands: 10 });
     assert_eq!(with(&lines(&mut emf, &metrics), &[])["BatchSize"], json!([9.5]));
     assert!(with(&lines(&mut emf, &metrics), &[])["BatchSize"].is_null(), "nothing new");
-    metrics.observe(&Event::Batch { messages: 1 });
+    metrics.observe(&Event::Batch { messages: 1, commands: 1 });
     assert_eq!(with(&lines(&mut emf, &metrics), &[])["BatchSize"], json!([0.5]));
 }
 

@@ -12,7 +12,8 @@ use super::{
         outbox::Announcement,
         parsing::ParsedMessage,
     },
-    LaneContext, LeasedMessage,
+    LaneContext,
+    entry::LeasedEntry,
 };
 use crate::{
     domain::{Action, Command},
@@ -58,7 +59,7 @@ impl Deferral {
 impl LaneContext {
     /// The command of an expiry that the sweeper posted, on the only queue that accepts the
     /// sweeper's source.
-    fn expiry<'m>(&self, held: &'m LeasedMessage) -> Option<&'m Command> {
+    fn expiry<'m>(&self, held: &'m LeasedEntry) -> Option<&'m Command> {
         if self.queues.kind != QueueKind::Expiries {
             return None;
         }
@@ -72,7 +73,7 @@ impl LaneContext {
     }
 
     /// Whether the message is an expiry, so that a dead-letter copy has no use.
-    pub(super) fn is_expiry(&self, held: &LeasedMessage) -> bool {
+    pub(super) fn is_expiry(&self, held: &LeasedEntry) -> bool {
         self.expiry(held).is_some()
     }
 
@@ -82,13 +83,9 @@ impl LaneContext {
     /// Only on its first receive: the outcome of an earlier attempt may be on its way to the
     /// ledger, and without the message it would never be published. For the same reason, not if the
     /// ledger has the command or its entry cannot be read.
-    pub(super) async fn deferral(
-        &self,
-        failure: &Failure,
-        held: &LeasedMessage,
-    ) -> Option<Deferral> {
+    pub(super) async fn deferral(&self, failure: &Failure, held: &LeasedEntry) -> Option<Deferral> {
         let reason = Deferral::of(failure)?;
-        let is_first = held.delivery.receive_count <= 1;
+        let is_first = held.delivery().receive_count <= 1;
         let command = self.expiry(held).filter(|_| is_first)?;
         let status = chunks::ledger_status(&*self.context.store, command).await;
         matches!(status, Ok(LedgerStatus::Unknown)).then_some(reason)
@@ -97,7 +94,7 @@ impl LaneContext {
     /// Drops an expiry. Returns whether it was deleted; otherwise it is received again.
     pub(super) async fn defer_expiry(
         &self,
-        held: &LeasedMessage,
+        held: &LeasedEntry,
         reason: Deferral,
         why: &str,
         announcement: &mut Announcement,
@@ -106,7 +103,7 @@ impl LaneContext {
         let reason = reason.as_str();
         info!(
             reason,
-            why,
+            error = why,
             command = parsed.key().map(tracing::field::display),
             pool = parsed.pool().map(tracing::field::display),
             "an expiry could not be handled: dropped, the sweeper posts it again"

@@ -15,10 +15,12 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    Deferral, InFlight, LaneContext, LeasedMessage, Settled, redelivery_backoff::redelivery_backoff,
+    Deferral, InFlight, LaneContext, Settled,
+    entry::{self, LeasedEntry},
+    redelivery_backoff::redelivery_backoff,
 };
 use crate::{
-    domain::Timestamp,
+    domain::{Command, Timestamp},
     ports::{Attempt, AttemptStore, PortError},
     worker::{
         chunks::{self, LedgerStatus},
@@ -168,31 +170,33 @@ impl LaneContext {
     /// permits returned.
     pub(super) async fn isolate(
         &self,
-        waiting: &mut VecDeque<LeasedMessage>,
+        waiting: &mut VecDeque<LeasedEntry>,
         permits: &mut BatchPermits,
         in_flight: &mut InFlight,
     ) -> Option<OwnedSemaphorePermit> {
         let place = self.isolation.place();
-        let mut released = waiting.split_off(usize::from(place.is_some()));
+        let kept = if place.is_some() { entry::of_head(waiting) } else { 0 };
+        let mut released = waiting.split_off(kept);
+        let (messages, kibibytes) = entry::room_of(&released);
         let delay = match place {
             Some(_) => Duration::ZERO,
             None => {
-                self.note_released(NO_PLACE, released.len());
+                self.note_released(NO_PLACE, messages);
                 self.isolation_delay(&released)
             }
         };
         self.release(released.make_contiguous(), delay).await;
-        permits.give_back(released.iter().map(|held| &held.delivery));
-        in_flight.leave(released.len());
+        permits.give_back(messages, kibibytes);
+        in_flight.leave(messages);
         place
     }
 
     /// How long to hide a message that found no slot, with jitter so that not all return at once.
     pub(super) fn isolation_delay<'a>(
         &self,
-        released: impl IntoIterator<Item = &'a LeasedMessage>,
+        released: impl IntoIterator<Item = &'a LeasedEntry>,
     ) -> Duration {
-        let Some(head) = released.into_iter().next().map(|held| &held.delivery) else {
+        let Some(head) = released.into_iter().next().map(LeasedEntry::delivery) else {
             return Duration::ZERO;
         };
         debug!(group = head.group.as_str(), head.receive_count, "no place to be handled alone");
@@ -201,25 +205,60 @@ impl LaneContext {
         spread.max(redelivery_backoff(head.receive_count))
     }
 
-    /// Handles a message that was received too often alone, after counting its attempt.
+    /// How many of the first commands of a batch that was received too often have an outcome: they
+    /// need no attempt of their own. None of a message of one command.
+    pub(super) async fn decided_before(&self, waiting: &VecDeque<LeasedEntry>) -> usize {
+        let of_head = entry::of_head(waiting);
+        if of_head <= 1 {
+            return 0;
+        }
+        let commands: Vec<&Command> = waiting
+            .iter()
+            .take(of_head)
+            .map_while(|held| match held.parsed() {
+                ParsedMessage::Command(decoded) => Some(&decoded.command),
+                ParsedMessage::Unreadable(_) => None,
+            })
+            .collect();
+        chunks::decided_before(&*self.context.store, &commands).await
+    }
+
+    /// Publishes outcomes that are in the ledger. One that cannot be published is handled as one
+    /// without outcome: its attempts are counted.
+    pub(super) async fn process_known(
+        &self,
+        known: &[LeasedEntry],
+        announcement: Announcement,
+    ) -> Settled {
+        let settled = self.batch(known, announcement).await;
+        match settled.failure {
+            Some(Failure::Poison(_)) if settled.done == 0 => {
+                let head = known.get(..1).unwrap_or_default();
+                self.process_isolated(head, self.outbox.expect()).await
+            }
+            _ => settled,
+        }
+    }
+
+    /// Handles an entry that was received too often alone, after counting its attempt.
     ///
     /// After its last allowed attempt it is dead-lettered, unless an attempt was counted a short
     /// while ago: then it is released untried.
     pub(super) async fn process_isolated(
         &self,
-        head: &[LeasedMessage],
+        head: &[LeasedEntry],
         announcement: Announcement,
     ) -> Settled {
         let Some(isolated) = head.first() else {
             return Settled { done: 0, failure: None, is_deleted: true, is_proof: false };
         };
         let _turn = self.isolation.turn.lock().await;
-        let message_id = &isolated.delivery.message_id;
+        let message_id = isolated.id();
         // The wait for its turn may have been long: an attempt that must not begin is not counted.
         if self.context.shutdown.working.is_cancelled() {
             return Settled::failed(Failure::Stopping);
         }
-        if !isolated.lease.is_held() {
+        if !isolated.lease().is_held() {
             return Settled::failed(Failure::LeaseLost);
         }
         let now = self.context.clock.now();
@@ -266,7 +305,7 @@ impl LaneContext {
     /// operator must know.
     async fn dead_letter_exhausted(
         &self,
-        isolated: &LeasedMessage,
+        isolated: &LeasedEntry,
         attempts: u32,
         mut announcement: Announcement,
     ) -> Settled {
@@ -319,7 +358,7 @@ impl LaneContext {
 
     pub(super) async fn dead_letter_and_delete(
         &self,
-        isolated: &LeasedMessage,
+        isolated: &LeasedEntry,
         reason: Reason,
         detail: &str,
         mut announcement: Announcement,

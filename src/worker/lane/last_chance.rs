@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{LaneContext, LeasedMessage};
+use super::{LaneContext, entry::LeasedEntry};
 use crate::{
     ports::{PortError, Queue, QueueLimits},
     worker::{QueuePair, dead_letters::Reason, failure::Failure},
@@ -89,16 +89,16 @@ impl LaneContext {
     /// the time it was first sent would be lost.
     pub(super) async fn hands_over_before_redrive(
         &self,
-        waiting: &mut VecDeque<LeasedMessage>,
+        waiting: &mut VecDeque<LeasedEntry>,
     ) -> bool {
-        let Some(head) = waiting.front().filter(|head| head.delivery.receive_count > 1) else {
+        let Some(head) = waiting.front().filter(|head| head.delivery().receive_count > 1) else {
             return false;
         };
         let Some(receives_max) = self.limits.of_queue().await.and_then(|l| l.receives_max) else {
             return false;
         };
         let last = receives_max.saturating_sub((receives_max / RECEIVES_MARGIN).max(1));
-        let receives = head.delivery.receive_count;
+        let receives = head.delivery().receive_count;
         if receives < last {
             return false;
         }
@@ -111,7 +111,7 @@ impl LaneContext {
     pub(super) async fn hands_over_before_retention(
         &self,
         failure: &Failure,
-        left: &mut VecDeque<LeasedMessage>,
+        left: &mut VecDeque<LeasedEntry>,
     ) -> bool {
         if matches!(failure, Failure::LeaseLost | Failure::Stopping | Failure::CopyFailed(_)) {
             return false;
@@ -121,7 +121,7 @@ impl LaneContext {
             return false;
         };
         let margin = RETENTION_MARGIN.min(retention / 4);
-        let age = self.context.clock.now().duration_since(head.delivery.sent_at);
+        let age = self.context.clock.now().duration_since(head.delivery().sent_at);
         if age < SignedDuration::try_from(retention - margin).unwrap_or(SignedDuration::MAX) {
             return false;
         }
@@ -131,12 +131,12 @@ impl LaneContext {
 
     async fn hands_over(
         &self,
-        held: &mut VecDeque<LeasedMessage>,
+        held: &mut VecDeque<LeasedEntry>,
         reason: Reason,
         detail: &str,
     ) -> bool {
         let Some(head) = held.front() else { return false };
-        if !head.lease.is_held() {
+        if !head.lease().is_held() {
             return false;
         }
         let settled = self.dead_letter_and_delete(head, reason, detail, self.outbox.expect()).await;
@@ -146,7 +146,7 @@ impl LaneContext {
                 true
             }
             Some(failure) => {
-                warn!(%failure, reason = reason.as_str(), "a last chance was missed");
+                warn!(error = %failure, reason = reason.as_str(), "a last chance was missed");
                 false
             }
         }

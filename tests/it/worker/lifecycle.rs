@@ -210,7 +210,8 @@ async fn world_with_large_reserves() -> (World, Vec<String>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_worker_finishes_what_fits_its_grace_and_releases_the_rest_in_order() {
-    let (world, posted) = world_with_large_reserves().await;
+    let (mut world, posted) = world_with_large_reserves().await;
+    world.settings.commit_parallelism = 1;
     let grace = world.settings.grace;
     world.faults.slow_down("commit", Duration::from_secs(4));
     let running = world.start();

@@ -97,6 +97,7 @@ async fn history(world: &Arc<World>, workload: Workload) -> Result<(), Violation
     (0..workload.copies).for_each(|_| world.count(Some(Fault::Duplicate)));
     let mut workers = Workers::start(world, 0);
     let gateways = Gateways::start(world);
+    world.count((world.profile.rate(Fault::Gateways) > 0).then_some(Fault::Gateways));
     gateways.receive(workload.visits);
     let chaos = tokio::spawn(wrong::chaos(Arc::clone(world)));
     let watch = tokio::spawn(wrong::watch(Arc::clone(world)));
@@ -143,6 +144,8 @@ async fn feed(world: &Arc<World>, postings: &[Posting]) {
     let began = Instant::now();
     for posting in postings {
         tokio::time::sleep_until(began + posting.at).await;
+        let is_batch = inventory_worker::message::is_batch(&posting.message.body);
+        world.count(is_batch.then_some(Fault::CommandBatches));
         world.post(posting.queue, &posting.message);
         if world.violation().is_some() {
             return;

@@ -65,6 +65,8 @@ faults! {
     Rollout = "rollout",
     /// A message is sent twice.
     Duplicate = "duplicate",
+    /// Messages hold several commands.
+    CommandBatches = "command-batches",
     /// Messages are sent again after the deduplication interval.
     Resend = "resend",
     /// Dead letters are redriven after up to 14 days.
@@ -97,6 +99,8 @@ faults! {
     Reuse = "reuse",
     /// Items past their time to live are deleted late, in no order, or not at all.
     LateTtl = "late-ttl",
+    /// Gateways run beside the workers, and callers ask them.
+    Gateways = "gateways",
     /// A gateway crashes, and another replaces it.
     GatewayCrash = "gateway-crash",
     /// A gateway cannot read the tables for a while; others can.

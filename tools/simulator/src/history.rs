@@ -32,15 +32,28 @@ use message::TrackedMessage;
 pub(super) use gateways::Lacked;
 pub(super) use sent::Sending;
 
+/// The queue, the sequence number, and the place of a command among those of its message.
+pub(super) type Spot = (usize, u64, usize);
+
+/// The commands of one message.
+fn all_of(queue: usize, sequence: u64) -> std::ops::RangeInclusive<Spot> {
+    (queue, sequence, 0)..=(queue, sequence, usize::MAX)
+}
+
 /// The record of a history, and its checks.
 pub(super) struct History {
     redrive_after: u32,
     limits: Vec<Limits>,
     attempts_max: Vec<u32>,
-    /// By queue and sequence number.
-    messages: BTreeMap<(usize, u64), TrackedMessage>,
-    by_id: BTreeMap<String, (usize, u64)>,
-    by_key: BTreeMap<CommandKey, Vec<(usize, u64)>>,
+    /// Messages, and the commands of those that hold several.
+    messages: BTreeMap<Spot, TrackedMessage>,
+    by_id: BTreeMap<String, Spot>,
+    by_key: BTreeMap<CommandKey, Vec<Spot>>,
+    /// The queue and sequence number of a message, by the queue's id for it.
+    by_message: BTreeMap<String, (usize, u64)>,
+    /// Whether transactions of one batch may be in flight side by side: then only commands that
+    /// share an item take effect in their order.
+    is_parallel: bool,
     sent: BTreeMap<CommandKey, Vec<Sent>>,
     model: Model,
     /// The content of each result by its id, without the message's own place.
@@ -85,6 +98,8 @@ impl History {
             messages: BTreeMap::new(),
             by_id: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            by_message: BTreeMap::new(),
+            is_parallel: profile.settings.iter().any(|settings| settings.commit_parallelism > 1),
             sent: BTreeMap::new(),
             model: Model::with_clocks_off_by(profile.skew_max_ms()),
             results: BTreeMap::new(),
@@ -142,7 +157,7 @@ impl History {
 
     /// Whether a message of that id was sent to a queue of commands.
     pub(super) fn was_sent(&self, message_id: &str) -> bool {
-        self.by_id.contains_key(message_id)
+        self.by_message.contains_key(message_id)
     }
 
     /// Whether the queues themselves may move messages to their dead-letter queues.
@@ -177,7 +192,7 @@ impl History {
     /// message is at the head of its group, whose followers it holds back.
     pub(super) fn released(&mut self, queue: usize, changes: &[(u64, bool)]) {
         let group =
-            |sequence: u64| self.messages.get(&(queue, sequence)).map(|message| &message.group);
+            |sequence: u64| self.messages.get(&(queue, sequence, 0)).map(|message| &message.group);
         let is_wrong = |(late, has_delay): &&(u64, bool)| {
             *has_delay
                 && changes.iter().any(|(early, has_delay)| {
@@ -198,6 +213,7 @@ impl History {
         self.messages.clear();
         self.by_id.clear();
         self.by_key.clear();
+        self.by_message.clear();
         self.sent.clear();
         self.recorded.clear();
         self.results.clear();
@@ -207,12 +223,20 @@ impl History {
     /// Records a deleted message: allowed only once its result is published, or its copy
     /// dead-lettered.
     pub(super) fn deleted(&mut self, queue: usize, sequence: u64) {
-        let Some(message) = self.messages.get_mut(&(queue, sequence)) else {
+        let spots: Vec<Spot> =
+            self.messages.range(all_of(queue, sequence)).map(|(at, _)| *at).collect();
+        if spots.is_empty() {
             return self.fail("delete", format!("c{queue}.{sequence} was never sent"));
-        };
+        }
+        spots.into_iter().for_each(|at| self.deleted_at(at));
+    }
+
+    fn deleted_at(&mut self, at: Spot) {
+        let (queue, sequence, place) = at;
+        let Some(message) = self.messages.get_mut(&at) else { return };
         message.is_deleted = true;
         if let Some(unaffected) = &mut self.unaffected {
-            unaffected.done((queue, sequence));
+            unaffected.done(at);
         }
         let is_settled = match (&message.command, &message.key) {
             (Some(_), _) => message.published.is_some() || message.is_dead,
@@ -227,7 +251,8 @@ impl History {
             && message.key.as_ref().is_some_and(|key| is_reserved(&key.source));
         message.is_dropped = !is_settled && is_reposted;
         if !is_settled && !is_reposted {
-            self.fail("delete", format!("c{queue}.{sequence} was deleted without result or copy"));
+            let detail = format!("c{queue}.{sequence}/{place} was deleted without result or copy");
+            self.fail("delete", detail);
         }
     }
 
@@ -249,7 +274,7 @@ impl History {
     /// Records that a worker received a message.
     pub(super) fn received(&mut self, queue: usize, delivery: &Delivery, life: Incarnation) {
         let sequence = delivery.sequence.parse().unwrap_or_default();
-        if let Some(message) = self.messages.get_mut(&(queue, sequence)) {
+        for (_, message) in self.messages.range_mut(all_of(queue, sequence)) {
             message.held = Some((life, delivery.receipt.clone()));
             message.receives = message.receives.max(delivery.receive_count);
         }

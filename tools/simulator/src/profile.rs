@@ -15,7 +15,7 @@ use super::{
 use inventory_worker::{
     decide::Limits,
     sweeper,
-    worker::{LockMode, Settings},
+    worker::{LockMode, ResultBatches, Settings},
 };
 
 pub(super) use gateways::{GatewaySettings, Gateways};
@@ -193,6 +193,8 @@ impl Profile {
         };
         let trouble = Trouble::draw(rng, kind, size);
         self.set(kind, 10_000, options);
+        let has_batches = rng.bool();
+        self.set(Fault::CommandBatches, if has_batches { 5_000 } else { 0 }, options);
         self.trouble = (self.rate(kind) > 0).then_some(trouble);
         self
     }
@@ -371,6 +373,10 @@ fn draw_settings(rng: &mut Rng) -> Settings {
         isolate_after: rng.u32(2..=5),
         attempts_max: rng.u32(2..=5),
         restock_parallelism: rng.usize(1..=4),
+        commit_parallelism: if rng.bool() { 1 } else { rng.usize(2..=8) },
+        // So few that a round of these small histories takes several transactions.
+        transaction_items_max: if rng.bool() { 100 } else { rng.usize(3..=20) },
+        result_batches: if rng.bool() { ResultBatches::Single } else { ResultBatches::InKind },
         handler_timeout: secs(rng.u64(2..=6)),
         grace: secs(12),
         flush: secs(3),

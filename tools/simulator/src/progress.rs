@@ -15,7 +15,7 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::trouble;
+use super::{history::Spot, trouble};
 use inventory_worker::{
     domain::{Command, GroupId, Timestamp},
     worker::{Event, Observer},
@@ -45,14 +45,14 @@ fn share(room: usize) -> i64 {
 /// The unaffected messages that have no result yet.
 #[derive(Default)]
 pub(super) struct UnaffectedMessages {
-    open: BTreeMap<(usize, u64), Timestamp>,
+    open: BTreeMap<Spot, Timestamp>,
     affected_groups: BTreeSet<(usize, GroupId)>,
 }
 
 impl UnaffectedMessages {
     pub(super) fn sent(
         &mut self,
-        at: (usize, u64),
+        at: Spot,
         group: &GroupId,
         command: Option<&Command>,
         now: Timestamp,
@@ -65,7 +65,7 @@ impl UnaffectedMessages {
         }
     }
 
-    pub(super) fn done(&mut self, at: (usize, u64)) {
+    pub(super) fn done(&mut self, at: Spot) {
         self.open.remove(&at);
     }
 
@@ -74,7 +74,7 @@ impl UnaffectedMessages {
         &self,
         now: Timestamp,
         since: Timestamp,
-    ) -> Option<((usize, u64), SignedDuration)> {
+    ) -> Option<(Spot, SignedDuration)> {
         let waited = |sent: &Timestamp| now.duration_since((*sent).max(since));
         let (at, sent) = self.open.iter().find(|(_, sent)| waited(sent) > WITHIN)?;
         Some((*at, waited(sent)))
@@ -181,16 +181,16 @@ mod tests {
     fn an_unaffected_message_waits_no_longer_than_the_bound() {
         let mut unaffected = UnaffectedMessages::default();
         let (crowd, sale) = ("event-9/1".parse().unwrap(), "event-1".parse().unwrap());
-        unaffected.sent((0, 1), &crowd, None, at(0));
-        unaffected.sent((0, 2), &sale, None, at(0));
-        unaffected.sent((0, 3), &sale, None, at(10));
+        unaffected.sent((0, 1, 0), &crowd, None, at(0));
+        unaffected.sent((0, 2, 0), &sale, None, at(0));
+        unaffected.sent((0, 3, 0), &sale, None, at(10));
         assert_eq!(unaffected.overdue(at(60), at(0)), None);
-        assert_eq!(unaffected.overdue(at(61), at(0)).map(|(at, _)| at), Some((0, 2)));
+        assert_eq!(unaffected.overdue(at(61), at(0)).map(|(at, _)| at), Some((0, 2, 0)));
         assert_eq!(unaffected.overdue(at(61), at(5)), None, "the topic came back at 5");
-        unaffected.done((0, 2));
+        unaffected.done((0, 2, 0));
         assert_eq!(unaffected.overdue(at(70), at(0)), None);
-        assert_eq!(unaffected.overdue(at(71), at(0)).map(|(at, _)| at), Some((0, 3)));
-        unaffected.done((0, 3));
+        assert_eq!(unaffected.overdue(at(71), at(0)).map(|(at, _)| at), Some((0, 3, 0)));
+        unaffected.done((0, 3, 0));
         assert_eq!(unaffected.overdue(at(9_999), at(0)), None, "the crowd may wait");
     }
 

@@ -1,5 +1,6 @@
 //! The workload: few seats and SKUs, and many commands that want them.
 
+mod batches;
 mod crossing;
 pub(super) mod crowd;
 mod reservations;
@@ -45,6 +46,8 @@ pub(super) struct Workload {
     pub(super) postings: Vec<Posting>,
     /// What callers ask of gateways.
     pub(super) visits: Vec<Visit>,
+    /// The commands and visits that can be left out.
+    pub(super) countable: usize,
     /// Whether some pools have hundreds of seats or lines.
     pub(super) is_large: bool,
     /// How many of the postings repeat another.
@@ -80,6 +83,7 @@ impl Workload {
             true => Vec::new(),
             false => maker.visits(profile, &postings),
         };
+        let countable = postings.len() + visits.len();
         if let Some(kept) = kept {
             let mut number = 0;
             let mut is_kept = || {
@@ -91,12 +95,11 @@ impl Workload {
         }
         postings.sort_by_key(|posting| posting.at);
         let is_large = maker.has_chunks || maker.has_bulk || profile.trouble.is_some();
-        Self { records, postings, visits, is_large, copies }
-    }
-
-    /// What can be left out: messages and visits.
-    pub(super) fn len(&self) -> usize {
-        self.postings.len() + self.visits.len()
+        // After the kept ones are picked, so that a batch shrinks with its commands.
+        if profile.rate(Fault::CommandBatches) > 0 {
+            postings = batches::joined(&mut stream(seed, "batches"), postings);
+        }
+        Self { records, postings, visits, countable, is_large, copies }
     }
 }
 

@@ -5,14 +5,19 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, Router};
 use inventory_worker::{
     adapters::{
-        memory::{MemoryQueue, MemoryStore, TokioClock},
-        system::Random,
+        memory::{MemoryActivity, MemoryHints, MemoryQueue, MemoryStore, TokioClock},
+        system::{Random, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
-    domain::{Changes, CommandKey, Outcome},
+    domain::{self, CommandKey, Outcome},
     gateway::{
-        Caller, CommandParts, CommandSettings, Commands, Queries, QuerySettings, Scope, Scopes,
-        caller::Sources, http,
+        Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
+        QuerySettings, Scope, Scopes, Stress, StressParts,
+        caller::Sources,
+        hints::Announcements,
+        http,
+        observer::NoopRequestObserver,
+        streams::{Changes, Results, StreamSettings, Streams, Tickets},
     },
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
@@ -23,7 +28,8 @@ pub const NOW: &str = "2026-11-29T12:00:00Z";
 /// The tables of a gateway, and its routes.
 pub struct Gateway {
     pub store: Arc<MemoryStore>,
-    state: http::HttpState,
+    pub board: Arc<MemoryActivity>,
+    pub state: http::HttpState,
 }
 
 impl Gateway {
@@ -38,7 +44,7 @@ impl Gateway {
         let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(1));
         let ports = ClientPorts {
             commands: queue.clone(),
-            restocks: queue,
+            restocks: queue.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
@@ -48,14 +54,67 @@ impl Gateway {
             outcomes: OutcomePoller::new(store.clone(), 100),
             store: store.clone(),
             clock: Arc::clone(&clock),
-            entropy,
+            entropy: Arc::clone(&entropy),
         };
         let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
         let commands = Arc::new(Commands::new(parts, settings));
         let running = Arc::clone(&commands);
         tokio::spawn(async move { running.run().await });
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
-        Self { store, state: http::HttpState { commands, queries, clock } }
+        let observer = Arc::new(NoopRequestObserver);
+        let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let announcements = Announcements::new(Arc::new(MemoryHints::new(Arc::clone(&clock))));
+        let results = Results::new(Some(announcements), streams.clone(), Arc::clone(&clock));
+        let random = Arc::clone(&entropy);
+        let changes = Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), random);
+        let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
+        let stress = Stress::new(
+            StressParts {
+                restocks: queue.clone(),
+                store: store.clone(),
+                clock: Arc::clone(&clock),
+                entropy,
+                processor: Arc::new(SystemProcessor),
+                observer: Arc::new(NoopRequestObserver),
+            },
+            100_000,
+        );
+        let stress = Arc::new(stress);
+        let running = Arc::clone(&stress);
+        tokio::spawn(async move { running.run().await });
+        let overview = Arc::new(Overview::new(OverviewParts {
+            commands: queue.clone(),
+            restocks: queue,
+            awaited: Arc::clone(&commands),
+            board: Some(board.clone()),
+            holds: store.clone(),
+            clock: Arc::clone(&clock),
+        }));
+        let stress = Some(stress);
+        let state = http::HttpState {
+            commands,
+            queries,
+            changes,
+            results,
+            tickets,
+            overview,
+            stress,
+            clock,
+        };
+        Self { store, board, state }
+    }
+
+    /// From now on it has no Redis.
+    pub fn without_hints(&mut self) {
+        let streams = self.state.changes.streams().clone();
+        self.state.results = Results::new(None, streams, Arc::clone(&self.state.clock));
+    }
+
+    /// The same where storms are not allowed.
+    pub fn without_stress(mut self) -> Self {
+        self.state.stress = None;
+        self
     }
 
     /// The routes for a caller with every right.
@@ -75,7 +134,13 @@ impl Gateway {
     }
 
     /// Writes that a command was decided. The command may differ in its identity.
-    pub fn decide(&self, key: &CommandKey, event: &str, outcome: Outcome, changes: Changes) {
+    pub fn decide(
+        &self,
+        key: &CommandKey,
+        event: &str,
+        outcome: Outcome,
+        changes: domain::Changes,
+    ) {
         let command = decode(event).unwrap().command;
         let record = LedgerRecord::Outcome {
             digest: command.digest,

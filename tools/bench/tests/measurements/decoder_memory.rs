@@ -18,8 +18,8 @@ fn dear(name: &str, body: &str) -> Option<String> {
     let (peak, kept) = cost(body);
     let held = body.len() + kept;
     let told = format!("{name}: {} bytes, at most {peak} beside them, {kept} kept", body.len());
-    println!("{told}, {} reckoned", held_bytes_max(body.len()));
-    let is_dear = peak - kept > DECODING_FACTOR * body.len() || held > held_bytes_max(body.len());
+    println!("{told}, {} reckoned", held_bytes_max(body));
+    let is_dear = peak - kept > DECODING_FACTOR * body.len() || held > held_bytes_max(body);
     is_dear.then_some(told)
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::History;
+use super::{History, Spot, message::TrackedMessage};
 use crate::{
     checks::{oracle, tables},
     topology::Incarnation,
 };
 use inventory_worker::{
     adapters::memory::MemoryStore,
-    domain::{Action, Command, CommandKey, GroupId, Timestamp},
+    domain::{Action, Command, CommandKey, ReservationId, SeatNumber, Sku, Timestamp},
     ports::{LedgerKey, ReceiptHandle, Transaction, Write},
 };
 
@@ -28,7 +28,7 @@ impl History {
             let Write::Ledger { key: LedgerKey::Command(key), .. } = write else { continue };
             let places = self.by_key.get(key).into_iter().flatten();
             let mut all = places.filter_map(|at| Some((at, self.messages.get(at)?)));
-            let is_held = all.any(|((queue, _), message)| {
+            let is_held = all.any(|((queue, ..), message)| {
                 let held = message.held.as_ref().filter(|(by, _)| *by == life);
                 held.is_some_and(|(_, receipt)| holds(*queue, receipt))
             });
@@ -69,12 +69,18 @@ impl History {
     /// redriven, and expires, which may have been early.
     fn before(&self, transaction: &Transaction) -> oracle::Before {
         let is_expire = |command: &Command| matches!(command.action, Action::Expire(_));
-        let before = |queue: usize, sequence: u64, group: &GroupId| -> BTreeSet<CommandKey> {
+        let before = |at: Spot, message: &TrackedMessage| -> BTreeSet<CommandKey> {
+            let own: BTreeSet<String> =
+                message.command.as_deref().map(names).into_iter().flatten().collect();
+            let shares = |command: &&Command| {
+                !self.is_parallel || names(command).iter().any(|name| own.contains(name))
+            };
             self.messages
-                .range((queue, 0)..(queue, sequence))
-                .filter(|(_, message)| message.group == *group && !message.is_dead)
-                .filter_map(|(_, message)| message.command.as_deref())
+                .range((at.0, 0, 0)..at)
+                .filter(|(_, other)| other.group == message.group && !other.is_dead)
+                .filter_map(|(_, other)| other.command.as_deref())
                 .filter(|command| !is_expire(command))
+                .filter(shares)
                 .map(|command| command.key.clone())
                 .collect()
         };
@@ -82,7 +88,7 @@ impl History {
             let places = self.by_key.get(key).into_iter().flatten();
             places
                 .filter_map(|at| Some((at, self.messages.get(at)?)))
-                .map(|((queue, sequence), message)| before(*queue, *sequence, &message.group))
+                .map(|(at, message)| before(*at, message))
                 .reduce(|one, other| &one & &other)
                 .unwrap_or_default()
         };
@@ -93,5 +99,42 @@ impl History {
             _ => None,
         });
         decided.map(|key| (key.clone(), of(key))).collect()
+    }
+}
+
+/// The reservation, seats and lines that a command names.
+pub(super) fn names(command: &Command) -> Vec<String> {
+    let pool = &command.pool;
+    let seats = |seats: &[SeatNumber]| -> Vec<String> {
+        seats.iter().map(|seat| format!("{pool} seat {seat}")).collect()
+    };
+    let line = |sku: &Sku| format!("{pool} line {sku}");
+    let of_reservation = |id: ReservationId| format!("reservation {id}");
+    match &command.action {
+        Action::Reserve(reserve) => {
+            let mut named = seats(&reserve.seats);
+            named.extend(reserve.lines.iter().map(|asked| line(&asked.sku)));
+            named.push(of_reservation(reserve.reservation_id));
+            named
+        }
+        Action::Modify(modify) => {
+            let mut named = vec![of_reservation(modify.reservation_id)];
+            for holdings in [&modify.add, &modify.remove] {
+                named.extend(seats(&holdings.seats));
+                named.extend(holdings.lines.iter().map(|held| line(&held.sku)));
+            }
+            named
+        }
+        Action::Restock(restock) => {
+            let numbers = restock.seats.iter().map(|seat| seat.number.clone()).collect::<Vec<_>>();
+            let mut named = seats(&numbers);
+            named.extend(restock.lines.iter().map(|change| line(&change.sku)));
+            named
+        }
+        Action::Extend(extend) => vec![of_reservation(extend.reservation_id)],
+        Action::Confirm(confirm) => vec![of_reservation(confirm.reservation_id)],
+        Action::Fulfil(fulfil) => vec![of_reservation(fulfil.reservation_id)],
+        Action::Cancel(cancel) => vec![of_reservation(cancel.reservation_id)],
+        Action::Expire(expire) => vec![of_reservation(expire.reservation_id)],
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::{History, message::TrackedMessage};
+use super::{History, Spot, all_of, message::TrackedMessage};
 use crate::{profile::REDRIVE_AFTER, topology::Incarnation};
 use inventory_worker::{
     domain::{RejectionCode, Timestamp},
@@ -109,7 +109,7 @@ impl History {
             let is_it = |message: &TrackedMessage| {
                 !message.is_dead && message.group == copy.group && message.body == copy.body
             };
-            let of = |at: &(usize, u64)| self.messages.get(at).is_some_and(is_it);
+            let of = |at: &Spot| self.messages.get(at).is_some_and(is_it);
             let found = self.by_id.iter().find(|(_, at)| of(at));
             found.map(|(id, _)| id.clone()).unwrap_or_default()
         })
@@ -120,14 +120,16 @@ impl History {
     pub(crate) fn redriven<'a>(&mut self, ids: impl Iterator<Item = &'a str>) -> bool {
         let mut is_new = false;
         for id in ids {
-            let Some(message) = self.by_id.get(id).and_then(|at| self.messages.get_mut(at)) else {
-                continue;
-            };
-            if message.is_redriven {
+            let Some((queue, sequence)) = self.by_message.get(id).copied() else { continue };
+            let mut is_known = true;
+            for (_, message) in self.messages.range_mut(all_of(queue, sequence)) {
+                is_known &= message.is_redriven;
+                message.is_dead = true;
+                message.is_redriven = true;
+            }
+            if is_known {
                 continue;
             }
-            message.is_dead = true;
-            message.is_redriven = true;
             is_new = true;
             if !self.may_redrive {
                 self.fail("redriven", format!("{id} was received {REDRIVE_AFTER} times"));

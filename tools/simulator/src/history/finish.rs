@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::History;
+use super::{History, commits::names};
 use crate::checks::tables;
 use inventory_worker::{
     adapters::memory::MemoryStore,
@@ -22,7 +22,7 @@ impl History {
             .messages
             .iter()
             .filter(|(_, message)| !message.is_deleted && !message.is_redriven)
-            .map(|((queue, sequence), _)| format!("c{queue}.{sequence}"))
+            .map(|((queue, sequence, place), _)| format!("c{queue}.{sequence}/{place}"))
             .collect();
         if !left.is_empty() {
             self.fail("lost", format!("never deleted, and in no queue: {left:?}"));
@@ -77,13 +77,14 @@ impl History {
     /// took effect in that order.
     fn check_order(&mut self) {
         let mut last: BTreeMap<(usize, &GroupId), (u64, usize)> = BTreeMap::new();
-        let mut last_effect: BTreeMap<(usize, &GroupId), (u64, u64)> = BTreeMap::new();
+        let mut last_effect: BTreeMap<(usize, &GroupId, Option<String>), (u64, u64)> =
+            BTreeMap::new();
         let mut copies: BTreeMap<&CommandKey, usize> = BTreeMap::new();
         for key in self.messages.values().filter_map(|message| message.key.as_ref()) {
             *copies.entry(key).or_default() += 1;
         }
         let mut wrong = None;
-        for ((queue, sequence), message) in &self.messages {
+        for ((queue, sequence, _), message) in &self.messages {
             let group = (*queue, &message.group);
             // A timed-out publish of a dead-lettered message may take effect later.
             let is_excused = message.is_excused || message.is_redriven || message.is_handed_over;
@@ -104,14 +105,20 @@ impl History {
                 .as_ref()
                 .filter(|key| !is_expire && copies.get(key).is_some_and(|count| *count == 1))
                 .and_then(|key| self.model.decided.get(key));
-            if let Some(place) = effect {
-                if let Some((before, _)) = last_effect.get(&group).filter(|(_, p)| p > place) {
+            let Some((place, command)) = effect.zip(message.command.as_deref()) else { continue };
+            let shared: Vec<Option<String>> = match self.is_parallel {
+                true => names(command).into_iter().map(Some).collect(),
+                false => vec![None],
+            };
+            for item in shared {
+                let of = (*queue, &message.group, item);
+                if let Some((before, _)) = last_effect.get(&of).filter(|(_, p)| p > place) {
                     wrong.get_or_insert(format!(
                         "effects of {}: that of {sequence} came before that of {before}",
                         message.group
                     ));
                 }
-                last_effect.insert(group, (*sequence, *place));
+                last_effect.insert(of, (*sequence, *place));
             }
         }
         if let Some(detail) = wrong {

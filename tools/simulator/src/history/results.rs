@@ -1,8 +1,10 @@
 //! Results: their content, and which message each belongs to.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 
-use super::{History, message::TrackedMessage};
+use super::{History, all_of, message::TrackedMessage};
 use crate::{
     checks::{
         Violation, ensure,
@@ -79,6 +81,22 @@ impl Answer<'_> {
 impl History {
     /// Records an entry that the topic accepted. Returns whether its content is new.
     pub(crate) fn published(&mut self, publication: &Publication, is_excused: bool) -> bool {
+        if !publication.is_batch {
+            return self.published_one(publication, is_excused);
+        }
+        match singles(publication) {
+            Ok(results) => {
+                let new = results.iter().map(|result| self.published_one(result, is_excused));
+                new.fold(false, |is_any, is_new| is_any | is_new)
+            }
+            Err(detail) => {
+                self.fail("result", format!("{detail}: {}", publication.body));
+                true
+            }
+        }
+    }
+
+    fn published_one(&mut self, publication: &Publication, is_excused: bool) -> bool {
         if !self.seen_bodies.insert(format!("{} {}", publication.group, publication.body)) {
             return false;
         }
@@ -111,13 +129,15 @@ impl History {
         let answer = Answer { publication, data: &body.data, code, time: body.time };
         let mut answered = Vec::new();
         let mut fault = wrong("of no message that was sent");
-        for at in (0..QUEUES.len()).map(|queue| (queue, number)) {
-            let Some(message) = self.messages.get(&at).filter(|message| is_its(message)) else {
-                continue;
-            };
-            match self.judge_answer(message, &answer) {
-                Ok(()) => answered.push(at),
-                Err(violation) => fault = violation,
+        for queue in 0..QUEUES.len() {
+            for (at, message) in self.messages.range(all_of(queue, number)) {
+                if !is_its(message) {
+                    continue;
+                }
+                match self.judge_answer(message, &answer) {
+                    Ok(()) => answered.push(*at),
+                    Err(violation) => fault = violation,
+                }
             }
         }
         if answered.is_empty() {
@@ -264,4 +284,51 @@ fn said(body: &str, code: Option<RejectionCode>) -> String {
         cut("\"time\":\"");
     }
     said
+}
+
+/// The results of an array, each as it would have been published alone. They are of one message, and
+/// the array's attributes are those of its results.
+fn singles(batch: &Publication) -> Result<Vec<Publication>, String> {
+    let values: Vec<serde_json::Value> =
+        serde_json::from_str(&batch.body).map_err(|error| format!("not an array ({error})"))?;
+    let texts = message::split_batch(&batch.body).map_err(|wrong| wrong.to_string())?;
+    let mut listed: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+    let mut sequences = BTreeSet::new();
+    let mut singles = Vec::with_capacity(values.len());
+    for (value, body) in values.iter().zip(texts) {
+        let text = |pointer: &str| match value.pointer(pointer)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let attributes: BTreeMap<&'static str, String> = [
+            ("type", "/type"),
+            ("command_source", "/data/command/source"),
+            ("event_id", "/data/event_id"),
+            ("store_id", "/data/store_id"),
+            ("reservation_source", "/data/reservation/source"),
+        ]
+        .into_iter()
+        .filter_map(|(name, pointer)| Some((name, text(pointer)?)))
+        .collect();
+        for (name, value) in &attributes {
+            listed.entry(name).or_default().insert(value.clone());
+        }
+        sequences.insert(text("/data/command/sequence"));
+        let id = text("/id").and_then(|id| id.parse().ok()).ok_or("a result without id")?;
+        let (group, body) = (batch.group.clone(), body.to_owned());
+        singles.push(Publication { id, group, body, attributes, is_batch: false });
+    }
+    if sequences.len() != 1 {
+        return Err("the results of several messages in one array".to_owned());
+    }
+    let mut expected: BTreeMap<&'static str, String> = listed
+        .into_iter()
+        .map(|(name, values)| (name, serde_json::to_string(&values).unwrap_or_default()))
+        .collect();
+    expected.insert("batch", "true".to_owned());
+    match expected == batch.attributes {
+        true => Ok(singles),
+        false => Err(format!("attributes {:?} of an array, not {expected:?}", batch.attributes)),
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{History, message::TrackedMessage};
+use serde_json::Value;
+
+use super::{History, Spot, message::TrackedMessage};
 use crate::{
     checks::oracle::Sent,
     topology::{Place, QUEUES},
@@ -16,6 +18,14 @@ pub(crate) struct Sending<'a> {
     pub(crate) id: &'a str,
     pub(crate) sequence: u64,
     pub(crate) at: Timestamp,
+}
+
+/// The values of a batch of commands, read apart from the worker's decoder.
+fn commands_of(body: &str) -> Option<Vec<Value>> {
+    match serde_json::from_str(body) {
+        Ok(Value::Array(commands)) if !commands.is_empty() => Some(commands),
+        _ => None,
+    }
 }
 
 /// The `expirytime` of a message, read apart from the worker's decoder.
@@ -40,14 +50,41 @@ impl History {
     }
 
     fn sent_command(&mut self, queue: usize, sending: &Sending<'_>) -> bool {
-        let Sending { message, id, sequence, at: now } = *sending;
-        if self.messages.contains_key(&(queue, sequence)) {
+        let Sending { message, id, sequence, .. } = *sending;
+        if self.messages.contains_key(&(queue, sequence, 0)) {
             return false;
         }
-        let (command, key) = match message::decode(&message.body) {
+        self.by_message.insert(id.to_owned(), (queue, sequence));
+        match commands_of(&message.body) {
+            None => self.track((queue, sequence, 0), id.to_owned(), &message.body, sending),
+            Some(commands) => {
+                let same = message::split_batch(&message.body).is_ok_and(|split| {
+                    split.len() == commands.len()
+                        && split.iter().zip(&commands).all(|(text, value)| {
+                            serde_json::from_str::<Value>(text).is_ok_and(|one| one == *value)
+                        })
+                });
+                if !same {
+                    self.fail("batch", format!("not split as it is written: {}", message.body));
+                }
+                for (place, text) in
+                    message::split_batch(&message.body).unwrap_or_default().into_iter().enumerate()
+                {
+                    let at = (queue, sequence, place);
+                    self.track(at, format!("{id}/{place}"), text, sending);
+                }
+            }
+        }
+        true
+    }
+
+    /// Records a message, or a command of one that holds several.
+    fn track(&mut self, at: Spot, id: String, body: &str, sending: &Sending<'_>) {
+        let Sending { message, at: now, .. } = *sending;
+        let (command, key) = match message::decode(body) {
             Ok(decoded) => {
                 let command = Arc::new(decoded.command);
-                let deadline = deadline(&message.body);
+                let deadline = deadline(body);
                 if deadline != command.deadline {
                     let decoded = command.deadline;
                     self.fail("deadline", format!("{deadline:?} was read as {decoded:?}"));
@@ -67,22 +104,22 @@ impl History {
             }
             Err(undecodable) => (None, undecodable.key),
         };
-        self.by_id.insert(id.to_owned(), (queue, sequence));
+        self.by_id.insert(id, at);
         if let Some(key) = &key {
-            self.by_key.entry(key.clone()).or_default().push((queue, sequence));
+            self.by_key.entry(key.clone()).or_default().push(at);
         }
         if let Some(unaffected) = &mut self.unaffected {
-            unaffected.sent((queue, sequence), &message.group, command.as_deref(), now);
+            unaffected.sent(at, &message.group, command.as_deref(), now);
         }
-        let (group, body) = (message.group.clone(), message.body.clone());
+        let (group, body) = (message.group.clone(), body.to_owned());
         let attributes = message.attributes.clone();
         // Two messages with the same identity, group and sequence have identical results.
         let twin = (0..QUEUES.len())
-            .filter_map(|queue| self.messages.get(&(queue, sequence)))
+            .filter_map(|queue| self.messages.get(&(queue, at.1, at.2)))
             .find(|twin| twin.group == group && twin.key == key && twin.body == body);
         let published = twin.and_then(|twin| twin.published);
         self.messages.insert(
-            (queue, sequence),
+            at,
             TrackedMessage {
                 group,
                 body,
@@ -103,6 +140,5 @@ impl History {
                 held: None,
             },
         );
-        true
     }
 }

@@ -46,7 +46,9 @@ pub(crate) struct GatewaySettings {
 impl Profile {
     /// Puts gateways beside the workers in one history of [`SHARE`].
     pub(super) fn with_gateways(mut self, rng: &mut Rng, options: &Options) -> Self {
-        if !happens(rng, SHARE) {
+        let is_on = happens(rng, SHARE);
+        self.set(Fault::Gateways, if is_on { SHARE } else { 0 }, options);
+        if self.rate(Fault::Gateways) == 0 {
             return self;
         }
         let count = rng.usize(1..=2);

@@ -1,0 +1,314 @@
+// The demonstration: choose, hold, book, give back.
+
+/** How long a hold of the demonstration lasts, seconds, and the most seats of one. */
+const HOLD_SECONDS = 300;
+const SEATS_MAX = 12;
+
+const user = storedUser();
+
+function storedUser() {
+    const made = `visitor-${[...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+    try {
+        const kept = sessionStorage.getItem("inventory-user");
+        if (!kept) sessionStorage.setItem("inventory-user", made);
+        return kept ?? made;
+    } catch {
+        return made;
+    }
+}
+
+const newId = () =>
+    `page-${[...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+
+function choose(position) {
+    if (shown.own.has(position)) return say(`${shown.numbers[position]} is yours already.`);
+    if (shown.chosen.has(position)) {
+        shown.chosen.delete(position);
+    } else if (!isSellable(shown.states.kinds[position])) {
+        return say(`${shown.numbers[position]} is ${KINDS[shown.states.kinds[position]].word}.`);
+    } else if (shown.chosen.size >= SEATS_MAX) {
+        return say(`${SEATS_MAX} seats at a time.`);
+    } else {
+        shown.chosen.add(position);
+    }
+    changed([position]);
+    drawBasket();
+    return say(shown.chosen.size ? `${shown.chosen.size} chosen.` : "None chosen.");
+}
+
+/** What seats are to this window's user is another thing now. */
+function changed(positions) {
+    for (const position of positions) {
+        if (position === undefined) continue;
+        painter.redrawSeat(position);
+        list.change(position);
+    }
+}
+
+/** Marks the seats of one's own reservations. */
+function own() {
+    const before = [...shown.own.keys()];
+    shown.own.clear();
+    for (const { seats, status } of shown.holds) {
+        for (const number of seats) {
+            const position = shown.positionOf.get(number);
+            if (position !== undefined)
+                shown.own.set(position, status === "CONFIRMED" ? "booked" : "held");
+        }
+    }
+    if (shown.house) changed(new Set([...before, ...shown.own.keys()]));
+}
+
+/** Why a command was refused, for people. */
+const REFUSED = {
+    SEATS_UNAVAILABLE: "someone else was faster",
+    RESERVATION_EXPIRED: "the hold has ended",
+    RESERVATION_NOT_FOUND: "the reservation is not known any more",
+    RESERVATION_CANCELLED: "the reservation was given back",
+    LIMIT_EXCEEDED: "too many at once",
+};
+
+function refusedText({ status, code, detail, seats = [] }) {
+    if (!status) return "no answer came. It may still happen: the map will show it.";
+    const why = REFUSED[code] ?? detail ?? `status ${status}`;
+    return `${why}${seats.length ? ` (${seats.join(", ")})` : ""}.`;
+}
+
+async function holdChosen() {
+    const positions = [...shown.chosen];
+    const { eventId } = shown;
+    if (!positions.length) return;
+    const seats = positions.map((position) => shown.numbers[position]);
+    const button = byId("hold");
+    const hadFocus = document.activeElement === button;
+    busy(button, true);
+    say(`Holding ${seats.join(", ")} …`);
+    const data = { event_id: eventId, user_id: user, seats, hold_seconds: HOLD_SECONDS };
+    const answer = await perform({ type: "inventory.reserve.v1", id: newId(), data }, environment);
+    busy(button, false);
+    if (shown.eventId !== eventId) return;
+    if (!answer.ok) {
+        const lost = answer.seats?.length ? answer.seats : [];
+        for (const number of lost) shown.chosen.delete(shown.positionOf.get(number));
+        changed(lost.map((number) => shown.positionOf.get(number)));
+        drawBasket();
+        say(`Not held: ${refusedText(answer)}`);
+        return;
+    }
+    for (const position of positions) shown.chosen.delete(position);
+    takeResult(answer.result);
+    say(
+        `Held ${seats.join(", ")} until ${timeOf(Date.parse(answer.result.data.reservation.expires_at))}.`,
+    );
+    if (hadFocus) focusHold(answer.result.data.reservation.reservation_id);
+}
+
+/** A result of one's own command: shown at once, the stream brings the same. */
+function takeResult({ time, data }) {
+    clock.learn(time);
+    const { reservation, changes: made = [] } = data;
+    if (shown.states && shown.house) applyChanges(shown.states, shown.positionOf, made, moved);
+    takeReservation(reservation);
+}
+
+function takeReservation({ reservation_id: id, seats, status, expires_at: expires }) {
+    shown.holds = shown.holds.filter((hold) => hold.id !== id);
+    if (status === "ACTIVE" || status === "CONFIRMED") {
+        shown.holds.push({ id, seats, status, until: Date.parse(expires), busy: false });
+    }
+    keepHolds();
+    own();
+    drawBasket();
+    drawLegend();
+}
+
+async function act(hold, type, more, done) {
+    const { eventId } = shown;
+    hold.busy = true;
+    drawBasket();
+    const data = { event_id: eventId, reservation_id: hold.id, user_id: user, ...more };
+    const answer = await perform({ type, id: newId(), data }, environment);
+    hold.busy = false;
+    if (shown.eventId !== eventId) return;
+    if (answer.ok) {
+        takeResult(answer.result);
+        say(`${done} ${hold.seats.join(", ")}.`);
+    } else {
+        if (
+            ["RESERVATION_EXPIRED", "RESERVATION_NOT_FOUND", "RESERVATION_CANCELLED"].includes(
+                answer.code,
+            )
+        )
+            drop(hold);
+        say(`Not done: ${refusedText(answer)}`);
+    }
+    drawBasket();
+    focusHold(hold.id);
+}
+
+function drop(hold) {
+    shown.holds = shown.holds.filter((other) => other !== hold);
+    keepHolds();
+    own();
+    drawBasket();
+}
+
+/** After a button went: the next thing to do with the same reservation, or the heading. */
+function focusHold(id) {
+    if (document.activeElement !== document.body) return;
+    const button = byId("holds").querySelector(`[data-id="${id}"] button`);
+    (button ?? byId("basket-heading")).focus();
+}
+
+function busy(button, is) {
+    button.setAttribute("aria-disabled", String(is));
+}
+
+const unlessBusy = (todo) => (event) => {
+    if (event.currentTarget.getAttribute("aria-disabled") !== "true") todo();
+};
+
+function drawBasket() {
+    if (!isDemo) return;
+    const positions = [...shown.chosen].sort((a, b) =>
+        naturalOrder(shown.numbers[a], shown.numbers[b]),
+    );
+    const button = byId("hold");
+    byId("basket-empty").hidden = positions.length > 0 || shown.holds.length > 0;
+    button.hidden = !positions.length;
+    if (positions.length) {
+        const { prices } = shown.house.layout;
+        const sum = sumOf(positions.map((position) => prices.values[prices.of[position]]));
+        button.textContent = `Hold ${positions.length === 1 ? "1 seat" : `${positions.length} seats`}${sum === null ? "" : `, ${sum}`}`;
+    }
+    keyed(byId("picked"), positions, (position) => String(shown.numbers[position]), makeChosen);
+    keyed(byId("holds"), shown.holds, ({ id }) => id, makeHold, dressHold);
+    tick();
+}
+
+/** Brings a list's items to what `things` are; those that stay keep their element, and the focus. */
+function keyed(items, things, keyOf, make, dress = () => {}) {
+    const kept = new Map([...items.children].map((item) => [item.dataset.id, item]));
+    const wanted = things.map((thing) => {
+        const key = keyOf(thing);
+        const item = kept.get(key) ?? make(thing);
+        item.dataset.id = key;
+        kept.delete(key);
+        dress(item, thing);
+        return item;
+    });
+    for (const item of kept.values()) item.remove();
+    wanted.forEach((item, index) => {
+        if (items.children[index] !== item) items.insertBefore(item, items.children[index] ?? null);
+    });
+}
+
+function makeChosen(position) {
+    const name = shown.numbers[position];
+    const item = element("li");
+    const remove = element(
+        "button",
+        { type: "button", "aria-label": `Take ${name} off` },
+        `${name} ×`,
+    );
+    remove.addEventListener("click", () => {
+        const current = shown.positionOf.get(name);
+        if (shown.chosen.has(current)) choose(current);
+    });
+    item.append(remove);
+    return item;
+}
+
+function makeHold(hold) {
+    const { id } = hold;
+    const current = () => shown.holds.find((other) => other.id === id);
+    const item = element("li");
+    const words = element("p");
+    words.append(
+        element("b", { class: "hold-seats" }),
+        element("span", { class: "hold-state", role: "timer", "aria-live": "off" }),
+    );
+    const book = element("button", { type: "button", class: "main book" }, "Book");
+    const back = element("button", { type: "button", class: "back" }, "Give back");
+    book.addEventListener(
+        "click",
+        unlessBusy(() => act(current(), "inventory.confirm.v1", { booking_id: newId() }, "Booked")),
+    );
+    back.addEventListener(
+        "click",
+        unlessBusy(() =>
+            act(
+                current(),
+                "inventory.cancel.v1",
+                { refund: current().status === "CONFIRMED" },
+                "Gave back",
+            ),
+        ),
+    );
+    item.append(words, book, back);
+    return item;
+}
+
+function dressHold(item, hold) {
+    const seats = hold.seats.join(", ");
+    item.querySelector(".hold-seats").textContent = seats;
+    const book = item.querySelector(".book");
+    if (hold.status === "CONFIRMED") book?.remove();
+    for (const button of item.querySelectorAll("button")) {
+        button.setAttribute("aria-label", `${button.textContent} ${seats}`);
+        busy(button, hold.busy);
+    }
+}
+
+/** Counts one's own holds down, by the server's time. */
+function tick() {
+    for (const hold of [...shown.holds]) {
+        const item = byId("holds").querySelector(`[data-id="${hold.id}"]`);
+        const state = item?.querySelector(".hold-state");
+        if (!state) continue;
+        const left = hold.until - clock.now();
+        if (hold.status === "CONFIRMED") {
+            state.textContent = "booked";
+        } else if (left > 0) {
+            state.textContent = countdown(left);
+            state.classList.toggle("soon", left < 30_000);
+        } else if (!hold.busy) {
+            drop(hold);
+            say(`The hold of ${hold.seats.join(", ")} has ended.`);
+        }
+    }
+}
+
+const holdsKey = () => `inventory-holds-${shown.eventId}`;
+
+function keepHolds() {
+    try {
+        sessionStorage.setItem(holdsKey(), JSON.stringify(shown.holds.map(({ id }) => id)));
+    } catch {
+        // Without storage they are gone after a reload.
+    }
+}
+
+/** One's own reservations after a reload, as the tables have them. */
+async function recallHolds() {
+    if (!isDemo) return;
+    const { eventId } = shown;
+    let ids = [];
+    try {
+        ids = JSON.parse(sessionStorage.getItem(holdsKey()) ?? "[]");
+    } catch {
+        return;
+    }
+    for (const id of ids.slice(-50)) {
+        try {
+            const answer = await ask(`/reservations/${encodeURIComponent(id)}`);
+            if (!answer.ok) continue;
+            const { reservation, now } = await answer.json();
+            if (shown.eventId !== eventId) return;
+            clock.learn(now);
+            if (reservation.pool === `event#${eventId}`) takeReservation(reservation);
+        } catch {
+            // The hold ends by itself.
+        }
+    }
+}
