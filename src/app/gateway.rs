@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::{aws, connect_queue, store};
 use crate::{
@@ -28,6 +30,9 @@ use crate::{
 
 /// Commands that may await their outcomes at once, in one process.
 const WAITERS_MAX: usize = 10_000;
+
+/// The last part of the grace, in which nobody waits for an outcome any more: for the answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// The adapters behind a gateway's ports. It cannot write but to the queues.
 #[derive(Clone)]
@@ -65,12 +70,10 @@ pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
 
 /// A gateway that has its ports and does not answer yet.
 pub struct Gateway {
-    commands: Arc<Commands>,
+    drain: Drain,
     authenticator: Arc<Authenticator>,
-    serving: Serving,
     http: Server,
     grpc: Server,
-    grace: Duration,
 }
 
 impl Gateway {
@@ -96,19 +99,21 @@ impl Gateway {
             rate: Arc::new(CallerRate::new(&config.limits)),
             observer,
         };
-        let serving = Serving::start().await;
+        let (serving, draining) = (Serving::start().await, CancellationToken::new());
         let store = Arc::clone(&backends.store);
         let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
             clock: Arc::clone(&clock),
+            draining: draining.clone(),
         });
         let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),
             max_connection_age: config.max_connection_age,
+            connections_max: config.connections,
             entropy: Arc::clone(&backends.entropy),
         };
         let bind = async |address: SocketAddr, router, options, port: &str| {
@@ -118,8 +123,9 @@ impl Gateway {
         let http = bind(config.http_address(), guard.protect(routes), options.clone(), "PORT");
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
-        let grace = config.grace;
-        Ok(Self { commands, authenticator, serving, http, grpc, grace })
+        let (delay, grace) = (config.drain_delay, config.grace);
+        let drain = Drain { commands, serving, draining, delay, grace };
+        Ok(Self { drain, authenticator, http, grpc })
     }
 
     /// Where HTTP is served.
@@ -134,27 +140,65 @@ impl Gateway {
         self.grpc.address()
     }
 
-    /// Answers until `stop` is cancelled; then says so to health checks, accepts no more, and gives
-    /// requests under way the grace.
+    /// Answers until `stop` is cancelled, then drains within the grace. Health checks fail at once;
+    /// after the delay no more connections are accepted, and those that are open end with what is
+    /// under way on them; in the last two seconds whoever waits for an outcome is answered that it
+    /// is pending.
     pub async fn serve(self, stop: CancellationToken) {
-        let drained = CancellationToken::new();
+        let Self { drain, authenticator, http, grpc } = self;
+        let (closing, served) = (CancellationToken::new(), CancellationToken::new());
+        let ended = CancellationToken::new();
+        let left = drain.grace.saturating_sub(drain.delay);
         let servers = async {
-            let draining = async {
-                stop.cancelled().await;
-                self.serving.stop().await;
-            };
-            let http = self.http.serve(stop.clone(), self.grace);
-            let grpc = self.grpc.serve(stop.clone(), self.grace);
-            tokio::join!(draining, http, grpc);
-            drained.cancel();
+            tokio::join!(http.serve(closing.clone(), left), grpc.serve(closing.clone(), left));
+            served.cancel();
+        };
+        let draining = async {
+            drain.run(&stop, &closing, &served).await;
+            ended.cancel();
         };
         let parts = async {
             tokio::select! {
-                () = drained.cancelled() => {}
-                () = self.commands.run() => {}
+                () = ended.cancelled() => {}
+                () = drain.commands.run() => {}
             }
         };
-        tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
+        tokio::join!(servers, draining, parts, authenticator.keep_fresh(ended.clone()));
+    }
+}
+
+/// How a gateway ends.
+struct Drain {
+    commands: Arc<Commands>,
+    serving: Serving,
+    draining: CancellationToken,
+    delay: Duration,
+    grace: Duration,
+}
+
+impl Drain {
+    /// From `stop` to the end of what `served` ends with: the servers, which end after `closing`.
+    async fn run(
+        &self,
+        stop: &CancellationToken,
+        closing: &CancellationToken,
+        served: &CancellationToken,
+    ) {
+        stop.cancelled().await;
+        let cut_off = Instant::now() + self.grace;
+        self.draining.cancel();
+        self.serving.stop().await;
+        sleep(self.delay).await;
+        closing.cancel();
+        let last_answers = LAST_ANSWERS.min(self.grace.saturating_sub(self.delay) / 2);
+        if timeout_at(cut_off - last_answers, served.cancelled()).await.is_err() {
+            self.commands.end_waits();
+            served.cancelled().await;
+        }
+        // A command may be accepted that its caller does not see posted.
+        if timeout_at(cut_off, self.commands.flushed()).await.is_err() {
+            warn!("commands were accepted and could not be posted");
+        }
     }
 }
 
@@ -177,3 +221,6 @@ fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {
     let settings = CommandSettings { groups: config.groups, queue_age_max: config.queue_age_max };
     Commands::new(parts, settings)
 }
+
+#[cfg(test)]
+mod tests;

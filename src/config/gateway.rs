@@ -27,6 +27,9 @@ const CLAIM_BYTES_MAX: usize = 512;
 /// Requests of one caller each second, and at once.
 const RATE_MAX: u32 = 1_000_000;
 
+/// Connections of a port: more than one process has descriptors for.
+const CONNECTIONS_MAX: usize = 1_000_000;
+
 /// Requests of a lane at once: more than one process can hold.
 const IN_FLIGHT_MAX: usize = 1_000_000;
 
@@ -43,6 +46,10 @@ pub struct GatewayConfig {
     pub tls: Option<TlsFiles>,
     /// `INVENTORY_MAX_CONNECTION_AGE`
     pub max_connection_age: Duration,
+    /// `INVENTORY_CONNECTIONS`: of each port at once.
+    pub connections: usize,
+    /// `INVENTORY_DRAIN_DELAY_SECONDS`: the first part of the grace.
+    pub drain_delay: Duration,
     /// `INVENTORY_GATEWAY_GRACE`
     pub grace: Duration,
     /// `INVENTORY_AUTH` and `INVENTORY_JWT_*`
@@ -88,13 +95,18 @@ impl Section for GatewayConfig {
         let method = method(reader);
         let tls = tls(reader, method);
         let auth = auth(reader, method);
+        let (drain_delay, grace) = drain(reader);
         Self {
             host: host(reader, method),
             port,
             grpc_port,
             tls,
             max_connection_age: seconds(reader, &settings::MAX_CONNECTION_AGE, 1_000..=86_400_000),
-            grace: seconds(reader, &settings::GRACE, 1_000..=3_600_000),
+            connections: reader.value(&settings::CONNECTIONS, 1, |text| {
+                parse::whole(text, 1..=CONNECTIONS_MAX, "connections")
+            }),
+            drain_delay,
+            grace,
             auth,
             callers: callers(reader, method),
             limits: limits(reader),
@@ -113,7 +125,9 @@ pub(super) fn local_settings() -> Vec<&'static Setting> {
 /// Reads [`local_settings`]; the others have their defaults.
 pub(super) fn read_local(reader: &mut Reader<'_>) -> GatewayConfig {
     let (port, grpc_port) = ports(reader);
-    GatewayConfig { port, grpc_port, ..GatewayConfig::default() }
+    // No load balancer is to notice that it stops.
+    let drain_delay = Duration::ZERO;
+    GatewayConfig { port, grpc_port, drain_delay, ..GatewayConfig::default() }
 }
 
 /// The gateway's ports are not the admin port's, which is on an address of its own but may be on
@@ -181,6 +195,19 @@ fn ports(reader: &mut Reader<'_>) -> (u16, u16) {
         "Give each its own",
     );
     (http, grpc)
+}
+
+/// The delay and the grace that it is a part of.
+fn drain(reader: &mut Reader<'_>) -> (Duration, Duration) {
+    let delay = seconds(reader, &settings::DRAIN_DELAY, 0..=600_000);
+    let grace = seconds(reader, &settings::GRACE, 1_000..=3_600_000);
+    reader.relation(
+        &[&settings::DRAIN_DELAY, &settings::GRACE],
+        delay < grace,
+        "a delay that ends before the grace, of which it is the first part",
+        "Lengthen the grace or shorten the delay",
+    );
+    (delay, grace)
 }
 
 fn tls(reader: &mut Reader<'_>, method: Method) -> Option<TlsFiles> {

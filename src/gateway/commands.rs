@@ -15,6 +15,7 @@ mod lookup;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use uuid::Builder;
 
 use self::admission::Admission;
@@ -160,6 +161,7 @@ pub struct Commands {
     parts: CommandParts,
     settings: CommandSettings,
     admission: Admission,
+    waits_end: CancellationToken,
 }
 
 impl Commands {
@@ -167,12 +169,23 @@ impl Commands {
     #[must_use]
     pub fn new(parts: CommandParts, settings: CommandSettings) -> Self {
         let admission = Admission::new(settings.queue_age_max);
-        Self { parts, settings, admission }
+        Self { parts, settings, admission, waits_end: CancellationToken::new() }
     }
 
     /// Posts commands and polls for outcomes, for as long as it is polled.
     pub async fn run(&self) {
         tokio::join!(self.parts.client.run(), self.parts.outcomes.run());
+    }
+
+    /// Nobody waits for an outcome from here on: whoever does is answered that it is pending.
+    pub fn end_waits(&self) {
+        self.waits_end.cancel();
+    }
+
+    /// Waits until everything that was accepted is posted. [`Self::run`] is polled meanwhile, and
+    /// no more commands are submitted.
+    pub async fn flushed(&self) {
+        self.parts.client.flushed().await;
     }
 
     /// The time that commands carry.
@@ -286,10 +299,12 @@ impl Commands {
             Err(_) => return Ok(pending_answer(command)),
             Ok(Err(error)) => return Err(not_posted(&command.key, &error)),
         }
-        match timeout_at(asked_at + wait, pending.outcome()).await {
-            Ok(outcome) => Ok(answer(command, outcome)),
-            Err(_) => Ok(pending_answer(command)),
-        }
+        let outcome = tokio::select! {
+            biased;
+            outcome = timeout_at(asked_at + wait, pending.outcome()) => outcome.ok(),
+            () = self.waits_end.cancelled() => None,
+        };
+        Ok(outcome.map_or_else(|| pending_answer(command), |outcome| answer(command, outcome)))
     }
 
     /// The outcome of an earlier delivery of the command, if there is one.
@@ -406,6 +421,7 @@ fn not_posted(key: &CommandKey, error: &PostError) -> CommandError {
         PostError::Call(PortError::Throttled(_)) => "the queue throttles",
         PostError::Call(PortError::Refused(_)) | PostError::Entry(_) => "the queue refused it",
         PostError::Call(_) => "the queue does not answer",
+        PostError::Full => "too many commands wait to be posted",
         PostError::Stopped => "the gateway is stopping",
     };
     CommandError::NotPosted { key: key.clone(), reason }

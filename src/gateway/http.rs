@@ -16,6 +16,7 @@ mod routes;
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
+use tokio_util::sync::CancellationToken;
 
 use super::{Commands, Queries};
 use crate::ports::Clock;
@@ -33,6 +34,8 @@ pub struct HttpState {
     pub queries: Arc<Queries>,
     /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
+    /// Cancelled once the gateway is about to stop, which `/health` tells.
+    pub draining: CancellationToken,
 }
 
 /// Every operation that [`router`] answers.
@@ -44,12 +47,12 @@ pub fn routes() -> Vec<Route> {
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, clock } = state;
+    let HttpState { commands, queries, clock, draining } = state;
     commands::routes()
         .router
         .with_state(commands)
         .merge(queries::routes().router.with_state(queries))
-        .merge(about::routes().router.with_state(clock))
+        .merge(about::routes().router.with_state(about::About { clock, draining }))
         .fallback(|| async { no_route() })
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(DefaultBodyLimit::max(content::BODY_BYTES_MAX))

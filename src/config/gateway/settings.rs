@@ -67,6 +67,25 @@ pub(super) static MAX_CONNECTION_AGE: Setting = Setting::new(
 )
 .or("600");
 
+pub(super) static CONNECTIONS: Setting = Setting::new(
+    LISTENING,
+    "connections",
+    "INVENTORY_CONNECTIONS",
+    "COUNT",
+    "The most connections of each port at once; more wait to be accepted",
+)
+.or("10000");
+
+pub(super) static DRAIN_DELAY: Setting = Setting::new(
+    LISTENING,
+    "drain-delay",
+    "INVENTORY_DRAIN_DELAY_SECONDS",
+    "SECONDS",
+    "From the signal to stop, at which health checks fail, until no more connections are accepted: \
+     the time that a load balancer takes to notice",
+)
+.or("5");
+
 pub(super) static GRACE: Setting = Setting::new(
     LISTENING,
     "gateway-grace",
@@ -195,7 +214,7 @@ pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
 .or("5");
 
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 21] = [
+pub(super) static GATEWAY: [&Setting; 23] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
@@ -203,6 +222,8 @@ pub(super) static GATEWAY: [&Setting; 21] = [
     &TLS_KEY,
     &TLS_CLIENT_CA,
     &MAX_CONNECTION_AGE,
+    &CONNECTIONS,
+    &DRAIN_DELAY,
     &GRACE,
     &AUTH,
     &INSECURE,

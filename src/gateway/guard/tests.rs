@@ -257,6 +257,7 @@ async fn a_caller_that_goes_away_before_its_answer_is_counted() {
     let options = ServerOptions {
         tls: None,
         max_connection_age: Duration::from_secs(600),
+        connections_max: 10,
         entropy: Arc::new(crate::adapters::system::Random::seeded(7)),
     };
     let router = guard.protect(Router::new().route("/commands", post(never)));

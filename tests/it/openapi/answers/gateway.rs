@@ -17,6 +17,7 @@ use inventory_worker::{
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
 };
+use tokio_util::sync::CancellationToken;
 
 pub const NOW: &str = "2026-11-29T12:00:00Z";
 
@@ -54,8 +55,14 @@ impl Gateway {
         let commands = Arc::new(Commands::new(parts, settings));
         let running = Arc::clone(&commands);
         tokio::spawn(async move { running.run().await });
+        let draining = CancellationToken::new();
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
-        Self { store, state: http::HttpState { commands, queries, clock } }
+        Self { store, state: http::HttpState { commands, queries, clock, draining } }
+    }
+
+    /// From here on the gateway is about to stop.
+    pub fn drain(&self) {
+        self.state.draining.cancel();
     }
 
     /// The routes for a caller with every right.
