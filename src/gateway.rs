@@ -28,6 +28,6 @@ pub mod view;
 pub use caller::{Caller, Scope, Scopes};
 pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
-    Recorded,
+    EventRequest, Recorded,
 };
 pub use queries::{Queries, QueryError, QuerySettings};

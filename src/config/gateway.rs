@@ -44,13 +44,13 @@ pub struct GatewayConfig {
     pub grpc_port: u16,
     /// `INVENTORY_TLS_*`; `None` means plain text.
     pub tls: Option<TlsFiles>,
-    /// `INVENTORY_MAX_CONNECTION_AGE`
+    /// `INVENTORY_MAX_CONNECTION_AGE_SECONDS`
     pub max_connection_age: Duration,
     /// `INVENTORY_CONNECTIONS`: of each port at once.
     pub connections: usize,
     /// `INVENTORY_DRAIN_DELAY_SECONDS`: the first part of the grace.
     pub drain_delay: Duration,
-    /// `INVENTORY_GATEWAY_GRACE`
+    /// `INVENTORY_GATEWAY_GRACE_SECONDS`
     pub grace: Duration,
     /// `INVENTORY_AUTH` and `INVENTORY_JWT_*`
     pub auth: AuthSettings,
@@ -60,7 +60,7 @@ pub struct GatewayConfig {
     pub limits: LimitSettings,
     /// `INVENTORY_GATEWAY_GROUPS`: 1…1,024.
     pub groups: u16,
-    /// `INVENTORY_QUEUE_AGE_MAX`
+    /// `INVENTORY_QUEUE_AGE_MAX_SECONDS`
     pub queue_age_max: Duration,
 }
 

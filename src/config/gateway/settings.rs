@@ -60,7 +60,7 @@ pub(super) static TLS_CLIENT_CA: Setting = Setting::new(
 pub(super) static MAX_CONNECTION_AGE: Setting = Setting::new(
     LISTENING,
     "max-connection-age",
-    "INVENTORY_MAX_CONNECTION_AGE",
+    "INVENTORY_MAX_CONNECTION_AGE_SECONDS",
     "SECONDS",
     "After which a connection is closed in good order, so that a load balancer spreads them again; \
      varied by a tenth",
@@ -89,7 +89,7 @@ pub(super) static DRAIN_DELAY: Setting = Setting::new(
 pub(super) static GRACE: Setting = Setting::new(
     LISTENING,
     "gateway-grace",
-    "INVENTORY_GATEWAY_GRACE",
+    "INVENTORY_GATEWAY_GRACE_SECONDS",
     "SECONDS",
     "From the signal to stop until requests under way are cut off",
 )
@@ -207,7 +207,7 @@ pub(super) static GROUPS: Setting = Setting::new(
 pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
     LIMITS,
     "queue-age-max",
-    "INVENTORY_QUEUE_AGE_MAX",
+    "INVENTORY_QUEUE_AGE_MAX_SECONDS",
     "SECONDS",
     "Reserves are refused while the oldest command waits for longer than this",
 )
