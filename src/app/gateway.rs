@@ -190,6 +190,7 @@ impl Drain {
         self.serving.stop().await;
         sleep(self.delay).await;
         closing.cancel();
+        self.serving.end_watches().await;
         let last_answers = LAST_ANSWERS.min(self.grace.saturating_sub(self.delay) / 2);
         if timeout_at(cut_off - last_answers, served.cancelled()).await.is_err() {
             self.commands.end_waits();

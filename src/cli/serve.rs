@@ -18,6 +18,7 @@ use crate::{
         signals::StopSignals,
     },
     config::{Flags, ServeConfig},
+    telemetry::TelemetryObserver,
 };
 
 /// Arguments of `serve`.
@@ -74,7 +75,8 @@ async fn bind(
     monitoring: &Monitoring,
 ) -> anyhow::Result<(Gateway, GatewayBackends)> {
     let backends = gateway::connect(&config.aws).await?;
-    let observer = Arc::clone(&monitoring.metrics);
+    let metrics = Arc::clone(&monitoring.metrics);
+    let observer = Arc::new(TelemetryObserver { metrics, traces: monitoring.traces.clone() });
     let gateway = Gateway::bind(&config.gateway, &backends, observer).await?;
     Ok((gateway, backends))
 }

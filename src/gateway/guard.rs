@@ -157,13 +157,17 @@ impl Drop for InLane {
     }
 }
 
-async fn pass(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
     let path = request.uri().path();
     let lane = guard.lane_of(path, route);
     let operation = operation(guard.protocol, request.method(), path, route);
-    let watch = Watch::begin(Arc::clone(&guard.observer), guard.protocol, operation);
+    let mut watch = Watch::begin(Arc::clone(&guard.observer), guard.protocol, operation);
+    // Health checks come all the time, and whoever looks for routes that do not exist.
+    if lane.is_some() {
+        watch.trace(request.headers_mut());
+    }
     let answered = AssertUnwindSafe(answer(&guard, lane, request, next)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| {
         error!(operation = watch.operation(), "a handler panicked");

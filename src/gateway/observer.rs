@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::limits::Lane;
+use crate::message::TraceContext;
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,31 @@ pub trait RequestObserver: Send + Sync {
 
     /// A request entered its lane (1) or left it (−1).
     fn in_flight(&self, lane: Lane, change: i64);
+
+    /// Where the spans of requests go, if they are exported.
+    fn tracer(&self) -> Option<&dyn RequestTracer> {
+        None
+    }
+}
+
+/// Makes a span of each request.
+pub trait RequestTracer: Send + Sync {
+    /// Begins the span of a request, in the trace of its caller if there is one.
+    fn begin(
+        &self,
+        protocol: Protocol,
+        operation: &str,
+        caller: Option<&TraceContext>,
+    ) -> Box<dyn RequestSpan>;
+}
+
+/// The span of a request.
+pub trait RequestSpan: Send {
+    /// The context that the request's commands continue. `None` for a span that is invalid.
+    fn context(&self) -> Option<TraceContext>;
+
+    /// The request has ended.
+    fn ended(&self, code: RequestCode);
 }
 
 /// Measures nothing.

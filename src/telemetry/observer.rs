@@ -1,9 +1,15 @@
-//! The observers of this process's worker.
+//! The observers of this process's worker and gateway.
 
 use std::sync::Arc;
 
 use super::{Metrics, Traces};
-use crate::worker::{Event, Observer, trace::Tracer};
+use crate::{
+    gateway::{
+        limits::Lane,
+        observer::{AnsweredRequest, RequestObserver, RequestTracer, ShedReason},
+    },
+    worker::{Event, Observer, trace::Tracer},
+};
 
 /// Counts events and, if traces are exported, traces them.
 pub struct TelemetryObserver {
@@ -20,5 +26,23 @@ impl Observer for TelemetryObserver {
 
     fn tracer(&self) -> Option<&dyn Tracer> {
         self.traces.as_deref().map(|traces| traces as &dyn Tracer)
+    }
+}
+
+impl RequestObserver for TelemetryObserver {
+    fn answered(&self, request: &AnsweredRequest<'_>) {
+        self.metrics.answered(request);
+    }
+
+    fn shed(&self, reason: ShedReason) {
+        self.metrics.shed(reason);
+    }
+
+    fn in_flight(&self, lane: Lane, change: i64) {
+        self.metrics.in_flight(lane, change);
+    }
+
+    fn tracer(&self) -> Option<&dyn RequestTracer> {
+        self.traces.as_deref().map(|traces| traces as &dyn RequestTracer)
     }
 }

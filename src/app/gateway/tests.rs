@@ -139,10 +139,17 @@ async fn a_drain_is_announced_before_connections_are_refused_and_answers_whoever
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_with_nothing_under_way_ends_after_the_delay() {
+async fn a_gateway_with_nothing_under_way_ends_after_the_delay_though_its_health_is_watched() {
     let running = Running::start().await;
+    let address = format!("http://{}", running.grpc).parse().unwrap();
+    let request = HealthCheckRequest { service: String::new() };
+    let watching = HealthClient::with_origin(client(true), address).watch(request).await;
+    let mut watched = watching.unwrap().into_inner();
+    let mut next = async || watched.message().await.unwrap().map(|answer| answer.status);
+    assert_eq!(next().await, Some(ServingStatus::Serving as i32));
     running.stop.cancel();
-    while running.grpc_health().await != ServingStatus::NotServing as i32 {}
+    assert_eq!(next().await, Some(ServingStatus::NotServing as i32));
     advance(DELAY).await;
+    assert_eq!(next().await, None);
     running.task.await.unwrap();
 }
