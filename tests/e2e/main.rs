@@ -21,6 +21,7 @@
 mod stack;
 
 mod collector;
+mod gateway;
 mod messages;
 mod process;
 mod proxy;
@@ -47,6 +48,7 @@ mod redis;
 mod restock;
 mod rights;
 mod send;
+mod serve;
 mod shutdown;
 mod storm;
 mod subscribers;
