@@ -54,8 +54,8 @@ COPY LICENSE /usr/share/doc/inventory-worker/LICENSE
 # `nonroot` of distroless, by number, so that Kubernetes can verify that it is not root. Nothing is
 # written: the root file system may be read-only.
 USER 65532:65532
-# The admin port.
-EXPOSE 9090
+# HTTP and gRPC of `serve`, and the admin port.
+EXPOSE 8080 50051 9090
 STOPSIGNAL SIGTERM
 # There is no shell and no curl: the binary is its own health check. Kubernetes has its own probes.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \

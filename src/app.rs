@@ -18,14 +18,15 @@ use crate::{
         aws,
         dynamodb::{self, ClientOptions, DynamoStore},
         noop_locks::NoopLocks,
-        redis::{RedisLocks, RedisUrl},
+        redis::{RedisActivity, RedisLocks, RedisUrl},
         sns::{self, SnsTopic},
         sqs::{self, SqsQueue},
         system::{Random, SystemClock},
     },
-    config::{AwsConfig, Config},
-    naming::dead_letter_queue_name,
-    ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
+    build_info,
+    config::{self, AwsConfig, Config, ConfigError, QueueRef},
+    naming::{TableNames, dead_letter_queue_name},
+    ports::{ActivityBoard, Clock, Entropy, Locks, PortError, Publisher, Queue, Store},
     sweeper::{self, Sweeper},
     worker::{Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
@@ -37,6 +38,8 @@ pub struct Backends {
     pub store: Arc<dyn Store>,
     /// Locks for speed; no guarantee rests on them.
     pub locks: Arc<dyn Locks>,
+    /// Where totals are put, for those who look on; `None` without Redis.
+    pub activity: Option<Arc<dyn ActivityBoard>>,
     /// Where results go.
     pub publisher: Arc<dyn Publisher>,
     /// The queues to consume.
@@ -50,8 +53,16 @@ pub struct Backends {
 }
 
 /// AWS's own settings, from its default chain: region, endpoints, credentials.
-pub async fn aws() -> SdkConfig {
-    aws_config::defaults(aws::behavior_version()).load().await
+///
+/// # Errors
+///
+/// There is no region: no call could be made.
+pub async fn aws() -> Result<SdkConfig, ConfigError> {
+    let sdk = aws_config::defaults(aws::behavior_version()).load().await;
+    match sdk.region() {
+        Some(_) => Ok(sdk),
+        None => Err(config::aws::missing_region()),
+    }
 }
 
 /// The tables on DynamoDB.
@@ -59,58 +70,126 @@ pub async fn aws() -> SdkConfig {
 pub fn store(sdk: &SdkConfig, config: &AwsConfig) -> Arc<dyn Store> {
     let client = dynamodb::client(sdk, &ClientOptions::default());
     let (entropy, clock) = (Arc::new(Random::new()), Arc::new(SystemClock));
-    Arc::new(DynamoStore::new(client, config.tables.clone(), entropy, clock))
+    let store = DynamoStore::new(client, config.tables.clone(), entropy, clock);
+    Arc::new(store.at(config.endpoints.dynamodb.clone()))
 }
 
-/// Locks on Redis, or none.
+/// Locks and the workers' totals on Redis, over one connection; or no locks and no totals.
 #[must_use]
-pub fn locks(url: Option<&RedisUrl>) -> Arc<dyn Locks> {
-    match url {
-        None => {
-            tracing::info!("REDIS_URL is not set: no locks, version conditions alone");
-            Arc::new(NoopLocks)
-        }
-        Some(url) => Arc::new(RedisLocks::new(url.clone())),
-    }
+fn on_redis(config: &Config) -> (Arc<dyn Locks>, Option<Arc<dyn ActivityBoard>>) {
+    let Some(url) = &config.redis else {
+        tracing::info!("REDIS_URL is not set: no locks, version conditions alone");
+        return (Arc::new(NoopLocks), None);
+    };
+    let locks = RedisLocks::new(url.clone());
+    let board = RedisActivity::beside(&locks, deployment(&config.aws));
+    (Arc::new(locks), Some(Arc::new(board)))
+}
+
+/// The workers' totals, to be read over a connection of its own; `None` without Redis.
+fn activity(redis: Option<&RedisUrl>, config: &AwsConfig) -> Option<Arc<dyn ActivityBoard>> {
+    Some(Arc::new(RedisActivity::new(redis?.clone(), deployment(config))))
+}
+
+/// The name that tells deployments on one Redis apart.
+fn deployment(config: &AwsConfig) -> &str {
+    &config.tables.ledger
 }
 
 /// A queue by its name or URL.
 ///
 /// # Errors
 ///
-/// The queue cannot be found: the error names it and says what creates it.
+/// The queue cannot be found: the error names it, and what creates it if it does not exist.
 pub async fn connect_queue(
     client: &aws_sdk_sqs::Client,
     name_or_url: &str,
 ) -> anyhow::Result<SqsQueue> {
     let queue = SqsQueue::connect(client.clone(), name_or_url).await;
-    queue.with_context(|| created_by_bootstrap("queue", name_or_url))
+    let creates = "the queues of INVENTORY_QUEUES and their dead-letter queues";
+    Ok(queue.map_err(|error| missing(error, creates))?)
 }
 
 /// The topic of results by its name or ARN.
 ///
 /// # Errors
 ///
-/// The topic cannot be found: the error names it and says what creates it.
+/// The topic cannot be found: the error names it, and what creates it if it does not exist.
 pub async fn connect_topic(
     client: &aws_sdk_sns::Client,
     name_or_arn: &str,
 ) -> anyhow::Result<SnsTopic> {
     let topic = SnsTopic::connect(client.clone(), name_or_arn).await;
-    topic.with_context(|| created_by_bootstrap("topic", name_or_arn))
+    Ok(topic.map_err(|error| missing(error, "the topic of INVENTORY_RESULTS_TOPIC"))?)
 }
 
-fn created_by_bootstrap(kind: &str, name: &str) -> String {
-    format!("{kind} {name} (`bootstrap` creates it)")
+/// Says of what does not exist that `bootstrap` creates it; another error is as it is.
+fn missing(error: PortError, what: &str) -> PortError {
+    match error {
+        PortError::Refused(text) if text.contains("does not exist in this account") => {
+            PortError::Refused(format!("{text}. `inventory-worker bootstrap` creates {what}"))
+        }
+        error => error,
+    }
+}
+
+/// One line with what this process is and what it talks to.
+fn log_start(sdk: &SdkConfig, config: &Config, sweeps: bool) {
+    let aws = &config.aws;
+    let endpoint = |set: &Option<String>| set.clone().unwrap_or_else(|| "AWS".to_owned());
+    let queues: Vec<&str> = aws.queues.iter().map(QueueRef::as_str).collect();
+    let TableNames { seats, stock, reservations, ledger } = &aws.tables;
+    tracing::info!(
+        version = build_info::VERSION,
+        revision = build_info::REVISION,
+        region = sdk.region().map(tracing::field::display),
+        sqs = endpoint(&aws.endpoints.sqs),
+        sns = endpoint(&aws.endpoints.sns),
+        dynamodb = endpoint(&aws.endpoints.dynamodb),
+        queues = queues.join(","),
+        expiries = aws.expiries.as_str(),
+        tables = [seats, stock, reservations, ledger].map(String::as_str).join(","),
+        topic = aws.topic.as_str(),
+        redis = config.redis.as_ref().map_or("none".to_owned(), ToString::to_string),
+        sweeper = sweeps,
+        "starting"
+    );
+}
+
+/// A topic that is given by its ARN and does not exist ends the start. One that cannot be asked
+/// does not: a publish will show.
+async fn require_topic(topic: &SnsTopic) -> anyhow::Result<()> {
+    match topic.exists().await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let missing = format!("topic {}: does not exist", topic.arn());
+            Err(PortError::Refused(missing)).context("INVENTORY_RESULTS_TOPIC")
+        }
+        Err(error) => {
+            tracing::warn!(%error, "whether the topic exists is not known");
+            Ok(())
+        }
+    }
+}
+
+/// A table that is missing, or may not be read, ends the start. Tables that do not answer are waited
+/// for: readiness says so.
+async fn require_tables(store: &dyn Store) -> anyhow::Result<()> {
+    match store.ping().await {
+        Err(error @ PortError::Refused(_)) => Err(error)
+            .context("tables (`bootstrap` creates what is missing; DYNAMODB_TABLE_… names them)"),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Connects to AWS and Redis, or to stand-ins under the same protocols. A worker that does not
 /// sweep needs the queue of expiries only if it consumes it.
 ///
 /// # Errors
-/// A queue or topic cannot be found: the error names it and says how to create it.
+/// A queue, a table or the topic cannot be found: the error names it and says how to create it.
 pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> {
-    let sdk = aws().await;
+    let sdk = aws().await?;
+    log_start(&sdk, config, sweeps);
     let sqs = sqs::client(&sdk);
     let connect = async |name: &str| -> anyhow::Result<Arc<dyn Queue>> {
         Ok(Arc::new(connect_queue(&sqs, name).await?) as Arc<dyn Queue>)
@@ -130,10 +209,15 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
         None if sweeps => Some(connect(config.aws.expiries.as_str()).await?),
         None => None,
     };
+    let (locks, activity) = on_redis(config);
     let publisher = connect_topic(&sns::client(&sdk), config.aws.topic.as_str()).await?;
+    require_topic(&publisher).await?;
+    let store = store(&sdk, &config.aws);
+    require_tables(&*store).await?;
     Ok(Backends {
-        store: store(&sdk, &config.aws),
-        locks: locks(config.redis.as_ref()),
+        store,
+        locks,
+        activity,
         publisher: Arc::new(publisher),
         sources,
         expiries,

@@ -87,7 +87,8 @@ impl fmt::Debug for AuditOptions {
 /// not expected to cover later items.
 ///
 /// # Errors
-/// [`PortError`] if a table could not be read: an incomplete audit proves nothing.
+/// [`PortError`] if a table could not be read: an incomplete audit proves nothing. A single item that
+/// cannot be read is no error: it is in the report.
 pub async fn audit(
     store: &dyn ScanStore,
     now: Timestamp,
@@ -113,8 +114,17 @@ pub async fn audit(
     unequal.missing(sums);
     audit.read(Table::Ledger, |record| reconcile.add_record(record)).await?;
 
-    lines::settle(&mut audit, unequal).await?;
-    reconcile::settle(&mut audit, reconcile).await?;
+    // A sum, or a list of outcomes, without an item that cannot be read is wrong by that item.
+    if audit.report.unreadable.is_empty() {
+        lines::settle(&mut audit, unequal).await?;
+        reconcile::settle(&mut audit, reconcile).await?;
+    } else {
+        audit.report.not_checked = vec![
+            "sums of lines against reservations",
+            "reservations against their outcomes",
+            "records that name an unreadable item",
+        ];
+    }
     Ok(audit.report)
 }
 
@@ -169,6 +179,9 @@ impl Audit<'_> {
             for record in &page.records {
                 see(record);
                 self.report.count(record);
+            }
+            for what in page.unreadable {
+                self.report.cannot_be_read(what, self.options.listed_max);
             }
             if let Some(progress) = &self.options.progress {
                 progress(table, self.report.records(table));

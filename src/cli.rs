@@ -8,6 +8,7 @@ pub mod dev;
 pub mod dlq;
 mod format;
 pub mod health;
+mod parsers;
 pub mod reservation;
 pub mod run;
 pub mod schema;
@@ -140,8 +141,9 @@ pub async fn execute(
     arguments: impl IntoIterator<Item = OsString>,
     context: &CliContext,
 ) -> ExitCode {
-    match parse::<Cli>(arguments, context) {
-        Ok(cli) => conclude(dispatch(cli.command, context).await, context),
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match parse::<Cli>(arguments.iter().cloned(), context) {
+        Ok(cli) => conclude(dispatch(cli.command, &arguments, context).await, context),
         Err(code) => code,
     }
 }
@@ -177,20 +179,24 @@ pub fn conclude(result: anyhow::Result<ExitCode>, context: &CliContext) -> ExitC
         Err(error) if is_broken_pipe(&error) => ExitCode::Done,
         Err(error) => {
             let style = context.errors.style();
-            let line = format!("{}: {error:#}\n", style.bad("inventory-worker"));
+            let line = format!("{} {error:#}\n", style.bad("error:"));
             let _ = context.errors.write(&line);
             exit_code_of(&error)
         }
     }
 }
 
-async fn dispatch(command: Command, context: &CliContext) -> anyhow::Result<ExitCode> {
+async fn dispatch(
+    command: Command,
+    arguments: &[OsString],
+    context: &CliContext,
+) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(*args, context).await,
         Command::Serve(args) => serve::run(*args, context).await,
         Command::Dev(args) => dev::run(*args, context).await,
         Command::Bootstrap(args) => bootstrap::run(*args, context).await,
-        Command::Send(args) => send::run(*args, context).await,
+        Command::Send(args) => send::run(*args, arguments, context).await,
         Command::Storm(args) => storm::run(*args, context).await,
         Command::Seats(args) => seats::run(*args, context).await,
         Command::Stock(args) => stock::run(*args, context).await,

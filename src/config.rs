@@ -19,6 +19,7 @@ pub mod reader;
 mod redis;
 pub mod setting;
 pub mod traces;
+pub mod unknown;
 mod worker;
 
 use crate::{adapters::redis::RedisUrl, sweeper};
@@ -76,6 +77,8 @@ pub struct Config {
     pub worker: crate::worker::Settings,
     /// How the sweeper works.
     pub sweeper: sweeper::Settings,
+    /// `INVENTORY_NO_SWEEPER`: ended holds are left to other workers.
+    pub no_sweeper: bool,
     /// Queues, topic and tables.
     pub aws: AwsConfig,
     /// Locks; `None` means none are taken.
@@ -91,6 +94,7 @@ impl Section for Config {
             redis::settings(),
             crate::worker::Settings::settings(),
             sweeper::Settings::settings(),
+            worker::no_sweeper_settings(),
             MonitoringConfig::settings(),
         ]
         .concat()
@@ -102,6 +106,7 @@ impl Section for Config {
             redis: redis::read(reader),
             worker: Section::read(reader),
             sweeper: Section::read(reader),
+            no_sweeper: worker::read_no_sweeper(reader),
             monitoring: MonitoringConfig::read(reader),
         };
         worker::check_room_for_pollers(&config.worker, &config.aws, reader);
@@ -114,6 +119,8 @@ impl Section for Config {
 pub struct ServeConfig {
     /// Queues, topic and tables.
     pub aws: AwsConfig,
+    /// Where workers put their totals; `None` means they are not shown.
+    pub redis: Option<RedisUrl>,
     /// How the gateway is reached, by whom, and how much it takes.
     pub gateway: GatewayConfig,
     /// Admin port, metrics and traces.
@@ -122,12 +129,19 @@ pub struct ServeConfig {
 
 impl Section for ServeConfig {
     fn settings() -> Vec<&'static Setting> {
-        [AwsConfig::settings(), GatewayConfig::settings(), MonitoringConfig::settings()].concat()
+        [
+            AwsConfig::settings(),
+            redis::settings(),
+            GatewayConfig::settings(),
+            MonitoringConfig::settings(),
+        ]
+        .concat()
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
             aws: AwsConfig::read(reader),
+            redis: redis::read(reader),
             gateway: GatewayConfig::read(reader),
             monitoring: MonitoringConfig::read(reader),
         };

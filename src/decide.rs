@@ -15,6 +15,7 @@ mod modify;
 mod reserve;
 mod restock;
 mod state;
+mod words;
 
 use crate::domain::{
     Action, Command, Outcome, PoolId, Rejection, RejectionCode, Reservation, ReservationId,

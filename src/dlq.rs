@@ -108,6 +108,8 @@ impl Selection {
 pub enum Disposition {
     /// It was listed or shown.
     Seen,
+    /// A redrive would send it back. It stays in the dead-letter queue.
+    WouldRedrive,
     /// It is back in its original queue and deleted here.
     Redriven {
         /// Its message id in that queue.
@@ -141,7 +143,7 @@ impl Disposition {
     #[must_use]
     pub fn is_done(&self) -> bool {
         match self {
-            Self::Seen | Self::Redriven { .. } | Self::Discarded => true,
+            Self::Seen | Self::WouldRedrive | Self::Redriven { .. } | Self::Discarded => true,
             Self::Refused { why } => *why == Refusal::DiedAgain,
             Self::NotSent { .. } | Self::NotDeleted { .. } => false,
         }

@@ -21,8 +21,10 @@ pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod observer;
+pub mod overview;
 pub mod queries;
 pub mod server;
+pub mod stress;
 pub mod view;
 
 pub use caller::{Caller, Scope, Scopes};
@@ -30,4 +32,6 @@ pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
     EventRequest, Recorded,
 };
+pub use overview::{Overview, OverviewParts};
 pub use queries::{Queries, QueryError, QuerySettings};
+pub use stress::{Stress, StressParts};

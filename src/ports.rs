@@ -5,6 +5,7 @@
 //! result and decides nothing: retrying is up to the caller, except for transport faults and
 //! throttling, which the client library retries itself.
 
+pub mod activity;
 pub mod clock;
 pub mod error;
 pub mod locks;
@@ -12,7 +13,8 @@ pub mod publisher;
 pub mod queue;
 pub mod store;
 
-pub use clock::{Clock, Entropy};
+pub use activity::{ActivityBoard, WorkerTotals};
+pub use clock::{Clock, Entropy, ProcessorTime};
 pub use error::{BatchAnswer, EntryError, PortError};
 pub use locks::Locks;
 pub use publisher::{Publication, Publisher};

@@ -4,6 +4,7 @@ pub mod progress;
 
 mod style;
 mod table;
+mod words;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 pub use style::Style;
 pub use table::{Table, printable};
+pub use words::counted;
 
 /// The output of a command.
 pub struct Output {

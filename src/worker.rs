@@ -39,6 +39,8 @@ use crate::{
     ports::{Clock, CommitError, Entropy, Locks, Publisher, Queue, Store, Transaction},
 };
 
+use failure::Failure;
+
 pub use events::{Event, NoopObserver, Observer};
 pub use lane::Deferral;
 pub use settings::{LockMode, Settings};
@@ -72,6 +74,13 @@ impl WorkerContext {
         drop(span);
         self.observer.observe(&Event::Commit(&result));
         result.map(|_| ())
+    }
+
+    /// Reports how a load ended to the observer, and passes it on.
+    fn note_load<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        let failed = matches!(&result, Err(Failure::Unavailable(_) | Failure::Throttled(_)));
+        self.observer.observe(&Event::Load { is_loaded: !failed });
+        result
     }
 
     fn note_oversold(&self, lines: Oversold) {

@@ -35,42 +35,76 @@ async function topicArn() {
   throw new Error(`there is no topic ${TOPIC}: \`inventory-worker bootstrap\` creates it`);
 }
 
-/** A queue that gets the results of this service's commands. Once, at deployment. */
-async function subscribe() {
-  const topic = await topicArn();
+/** A queue for production that the topic may send to. Repeating it changes nothing. */
+async function makeQueue(name, topic, more) {
   const { QueueUrl } = await sqs.send(
-    new CreateQueueCommand({ QueueName: RESULTS, Attributes: { FifoQueue: "true" } }),
+    new CreateQueueCommand({ QueueName: name, Attributes: { FifoQueue: "true" } }),
   );
   const { Attributes } = await sqs.send(
     new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] }),
   );
+  const Resource = Attributes.QueueArn;
   const policy = {
     Version: "2012-10-17",
     Statement: [
       {
+        Sid: "TheTopicMaySend",
         Effect: "Allow",
-        Action: "sqs:SendMessage",
-        Resource: Attributes.QueueArn,
         Principal: { Service: "sns.amazonaws.com" },
+        Action: "sqs:SendMessage",
+        Resource,
         Condition: { ArnEquals: { "aws:SourceArn": topic } },
+      },
+      {
+        Sid: "TlsOnly",
+        Effect: "Deny",
+        Principal: "*",
+        Action: "sqs:*",
+        Resource,
+        Condition: { Bool: { "aws:SecureTransport": "false" } },
       },
     ],
   };
   await sqs.send(
-    new SetQueueAttributesCommand({ QueueUrl, Attributes: { Policy: JSON.stringify(policy) } }),
+    new SetQueueAttributesCommand({
+      QueueUrl,
+      Attributes: {
+        DeduplicationScope: "messageGroup",
+        FifoThroughputLimit: "perMessageGroupId",
+        MessageRetentionPeriod: "1209600", // 14 days, the longest
+        SqsManagedSseEnabled: "true",
+        Policy: JSON.stringify(policy),
+        ...more,
+      },
+    }),
   );
+  return { url: QueueUrl, arn: Resource };
+}
+
+/** A queue that gets the results of this service's commands. Once, at deployment. */
+async function subscribe() {
+  const topic = await topicArn();
+  // What SNS cannot deliver and what this service cannot handle.
+  const deadLetters = await makeQueue(RESULTS.replace(".fifo", "-dlq.fifo"), topic, {});
+  const redrive = { deadLetterTargetArn: deadLetters.arn };
+  const { url, arn } = await makeQueue(RESULTS, topic, {
+    RedrivePolicy: JSON.stringify({ ...redrive, maxReceiveCount: "10" }),
+  });
+  // The answers to this service's commands, and the ends of its holds, whoever ends them.
+  const either = [{ command_source: [SOURCE] }, { reservation_source: [SOURCE] }];
   await sns.send(
     new SubscribeCommand({
       TopicArn: topic,
       Protocol: "sqs",
-      Endpoint: Attributes.QueueArn,
+      Endpoint: arn,
       Attributes: {
         RawMessageDelivery: "true", // the body is the result itself, not SNS's envelope
-        FilterPolicy: JSON.stringify({ command_source: [SOURCE] }),
+        FilterPolicy: JSON.stringify({ $or: either }),
+        RedrivePolicy: JSON.stringify(redrive),
       },
     }),
   );
-  return QueueUrl;
+  return url;
 }
 
 async function post(eventId, seats, userId) {

@@ -23,6 +23,28 @@ WAIT_S = 60
 sqs, sns = boto3.client("sqs"), boto3.client("sns")
 
 
+def make_queue(name, topic, more):
+    """A queue for production that the topic may send to. Repeating it changes nothing."""
+    url = sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {"Version": "2012-10-17", "Statement": [
+        {"Sid": "TheTopicMaySend", "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"},
+         "Action": "sqs:SendMessage", "Resource": arn,
+         "Condition": {"ArnEquals": {"aws:SourceArn": topic}}},
+        {"Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": arn,
+         "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+    ]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={
+        "DeduplicationScope": "messageGroup",
+        "FifoThroughputLimit": "perMessageGroupId",
+        "MessageRetentionPeriod": "1209600",  # 14 days, the longest
+        "SqsManagedSseEnabled": "true",
+        "Policy": json.dumps(policy),
+        **more,
+    })
+    return url, arn
+
+
 def subscribe():
     """A queue that gets the results of this service's commands. Once, at deployment."""
     topics = (topic["TopicArn"] for page in sns.get_paginator("list_topics").paginate()
@@ -30,17 +52,18 @@ def subscribe():
     topic = next((arn for arn in topics if arn.endswith(":" + TOPIC)), None)
     if topic is None:
         sys.exit(f"there is no topic {TOPIC}: `inventory-worker bootstrap` creates it")
-    url = sqs.create_queue(QueueName=RESULTS, Attributes={"FifoQueue": "true"})["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = {"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    }]}
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    # What SNS cannot deliver and what this service cannot handle.
+    _, dead_letters = make_queue(RESULTS.replace(".fifo", "-dlq.fifo"), topic, {})
+    redrive = {"deadLetterTargetArn": dead_letters}
+    url, arn = make_queue(RESULTS, topic, {
+        "RedrivePolicy": json.dumps({**redrive, "maxReceiveCount": "10"}),
+    })
+    # The answers to this service's commands, and the ends of its holds, whoever ends them.
+    either = [{"command_source": [SOURCE]}, {"reservation_source": [SOURCE]}]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={
         "RawMessageDelivery": "true",  # the body is the result itself, not SNS's envelope
-        "FilterPolicy": json.dumps({"command_source": [SOURCE]}),
+        "FilterPolicy": json.dumps({"$or": either}),
+        "RedrivePolicy": json.dumps(redrive),
     })
     return url
 
@@ -90,4 +113,5 @@ def main():
     print(f"held: {', '.join(held['seats'])} until {held['expires_at']} as {held['reservation_id']}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -47,23 +47,57 @@ impl Aws {
         bail!("there is no topic {TOPIC}: `inventory-worker bootstrap` creates it")
     }
 
-    /// A queue that gets the results of this service's commands. Once, at deployment.
-    async fn subscribe(&self) -> Result<String> {
-        let topic = self.topic_arn().await?;
-        let create = self.sqs.create_queue().queue_name(RESULTS);
+    /// A queue for production that the topic may send to: its URL and ARN. Repeating it changes
+    /// nothing.
+    async fn make_queue(
+        &self,
+        name: &str,
+        topic: &str,
+        dead_letters: Option<&str>,
+    ) -> Result<(String, String)> {
+        let create = self.sqs.create_queue().queue_name(name);
         let created = create.attributes(QueueAttributeName::FifoQueue, "true").send().await?;
         let url = created.queue_url.context("a queue without a URL")?;
         let ask = self.sqs.get_queue_attributes().queue_url(&url);
         let answer = ask.attribute_names(QueueAttributeName::QueueArn).send().await?;
         let arn = answer.attributes.and_then(|mut all| all.remove(&QueueAttributeName::QueueArn));
         let arn = arn.context("a queue without an ARN")?;
-        let policy = json!({ "Version": "2012-10-17", "Statement": [{
-            "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn,
-            "Principal": { "Service": "sns.amazonaws.com" },
-            "Condition": { "ArnEquals": { "aws:SourceArn": topic } },
-        }]});
+        let policy = json!({ "Version": "2012-10-17", "Statement": [
+            { "Sid": "TheTopicMaySend", "Effect": "Allow", "Action": "sqs:SendMessage",
+              "Principal": { "Service": "sns.amazonaws.com" }, "Resource": arn,
+              "Condition": { "ArnEquals": { "aws:SourceArn": topic } } },
+            { "Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+              "Resource": arn, "Condition": { "Bool": { "aws:SecureTransport": "false" } } },
+        ]});
+        let redrive = dead_letters
+            .map(|arn| json!({ "deadLetterTargetArn": arn, "maxReceiveCount": "10" }).to_string());
+        let attributes = [
+            (QueueAttributeName::DeduplicationScope, Some("messageGroup".to_owned())),
+            (QueueAttributeName::FifoThroughputLimit, Some("perMessageGroupId".to_owned())),
+            // 14 days, the longest.
+            (QueueAttributeName::MessageRetentionPeriod, Some("1209600".to_owned())),
+            (QueueAttributeName::SqsManagedSseEnabled, Some("true".to_owned())),
+            (QueueAttributeName::Policy, Some(policy.to_string())),
+            (QueueAttributeName::RedrivePolicy, redrive),
+        ];
+        let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let set = self.sqs.set_queue_attributes().queue_url(&url);
-        set.attributes(QueueAttributeName::Policy, policy.to_string()).send().await?;
+        set.set_attributes(Some(attributes.collect())).send().await?;
+        Ok((url, arn))
+    }
+
+    /// A queue that gets the results of this service's commands. Once, at deployment.
+    async fn subscribe(&self) -> Result<String> {
+        let topic = self.topic_arn().await?;
+        // What SNS cannot deliver and what this service cannot handle.
+        let name = RESULTS.replace(".fifo", "-dlq.fifo");
+        let (_, dead_letters) = self.make_queue(&name, &topic, None).await?;
+        let (url, arn) = self.make_queue(RESULTS, &topic, Some(&dead_letters)).await?;
+        let redrive = json!({ "deadLetterTargetArn": dead_letters });
+        // The answers to this service's commands, and the ends of its holds, whoever ends them.
+        let filter = json!({ "$or": [
+            { "command_source": [SOURCE] }, { "reservation_source": [SOURCE] },
+        ]});
         self.sns
             .subscribe()
             .topic_arn(topic)
@@ -71,7 +105,8 @@ impl Aws {
             .endpoint(arn)
             // The body is the result itself, not SNS's envelope.
             .attributes("RawMessageDelivery", "true")
-            .attributes("FilterPolicy", json!({ "command_source": [SOURCE] }).to_string())
+            .attributes("FilterPolicy", filter.to_string())
+            .attributes("RedrivePolicy", redrive.to_string())
             .send()
             .await?;
         Ok(url)

@@ -91,6 +91,27 @@ resource "aws_cloudwatch_metric_alarm" "throttled_writes" {
   tags                = var.tags
 }
 
+# Queries and workers read the same partitions: a gateway that is throttled answers from memory for a
+# while, a worker cannot decide.
+resource "aws_cloudwatch_metric_alarm" "throttled_reads" {
+  for_each = local.tables
+
+  alarm_name          = "${aws_dynamodb_table.inventory[each.key].name}-throttled-reads"
+  alarm_description   = "DynamoDB throttles reads: queries of one event or store (docs/operations/runbook.md, \"Queries hurt\"), an audit, or the table's quota."
+  namespace           = "AWS/DynamoDB"
+  metric_name         = "ReadThrottleEvents"
+  dimensions          = { TableName = aws_dynamodb_table.inventory[each.key].name }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 100
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions
+  ok_actions          = var.alarm_actions
+  tags                = var.tags
+}
+
 resource "aws_cloudwatch_metric_alarm" "results_not_delivered" {
   alarm_name          = "${aws_sns_topic.results.name}-not-delivered"
   alarm_description   = "SNS could not deliver results to a subscriber: is its queue there, and does its policy let the topic send?"

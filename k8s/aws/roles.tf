@@ -21,18 +21,19 @@ locals {
   pods = {
     "worker"         = { namespace = var.namespace, name = "inventory-worker" }
     "restock-worker" = { namespace = var.namespace, name = "inventory-worker-restock" }
+    "gateway"        = { namespace = var.namespace, name = "inventory-gateway" }
     "audit"          = { namespace = var.namespace, name = "inventory-audit" }
     "keda"           = var.keda_service_account
   }
 
   # Roles that people, pipelines and other services assume.
   people = {
-    for role in ["operator", "bootstrap", "producer", "gateway", "storm"] : role => var.people[role]
+    for role in ["operator", "bootstrap", "producer", "storm"] : role => var.people[role]
     if length(lookup(var.people, role, [])) > 0
   }
 
   # The role of `storm` exists only where a person is named for it: it does not belong in production.
-  roles = toset(concat(keys(local.pods), ["operator", "bootstrap", "producer", "gateway"], keys(local.people)))
+  roles = toset(concat(keys(local.pods), ["operator", "bootstrap", "producer"], keys(local.people)))
 }
 
 resource "aws_iam_policy" "inventory" {

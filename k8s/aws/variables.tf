@@ -1,11 +1,11 @@
 variable "name" {
-  description = "The prefix of all names. Workers need to know another than `inventory`: INVENTORY_QUEUES, INVENTORY_RESULTS_TOPIC, DYNAMODB_TABLE_*."
+  description = "The prefix of all names. Workers and gateways need to know another than `inventory`: INVENTORY_QUEUES, INVENTORY_RESULTS_TOPIC, DYNAMODB_TABLE_*."
   type        = string
   default     = "inventory"
 }
 
 variable "table_names" {
-  description = "Tables that are not called NAME-seats, NAME-stock, NAME-reservations, NAME-ledger, such as tables restored from a backup. Workers need to know them, too: DYNAMODB_TABLE_*."
+  description = "Tables that are not called NAME-seats, NAME-stock, NAME-reservations, NAME-ledger, such as tables restored from a backup. Workers and gateways need to know them, too: DYNAMODB_TABLE_*."
   type = object({
     seats        = optional(string)
     stock        = optional(string)
@@ -29,13 +29,13 @@ variable "message_bytes_max" {
 }
 
 variable "cluster_name" {
-  description = "The EKS cluster whose service accounts get the roles of `worker`, `restock-worker`, `audit` and `keda`. Null: no associations are created."
+  description = "The EKS cluster whose service accounts get the roles of `worker`, `restock-worker`, `gateway`, `audit` and `keda`. Null: no associations are created."
   type        = string
   default     = null
 }
 
 variable "namespace" {
-  description = "The namespace of the workers."
+  description = "The namespace of workers, gateways and the audit."
   type        = string
   default     = "inventory"
 }
@@ -54,7 +54,7 @@ variable "expiry_senders" {
 }
 
 variable "people" {
-  description = "Who may assume the roles of people and pipelines: ARNs of principals, by role (`operator`, `bootstrap`, `producer`, `gateway`, `storm`). A role without principals is not created; its policy is, to be attached elsewhere, except that of `storm`."
+  description = "Who may assume the roles of people and pipelines: ARNs of principals, by role (`operator`, `bootstrap`, `producer`, `storm`). A role without principals is not created; its policy is, to be attached elsewhere, except that of `storm`."
   type        = map(list(string))
   default     = {}
 }

@@ -166,7 +166,7 @@ class Storm:
     def __init__(self, stack, events, seats, buyers):
         sizes = {"--events": events, "--seats": seats, "--buyers": buyers, "--in-flight": buyers}
         arguments = [str(part) for pair in sizes.items() for part in pair]
-        command = [stack.worker, "storm", "--json", "--timeout", "600", *arguments]
+        command = [stack.worker, "storm", "--yes", "--json", "--timeout", "600", *arguments]
         self.process = subprocess.Popen(
             command, env=stack.environment, stdout=subprocess.PIPE, stderr=stack.log
         )

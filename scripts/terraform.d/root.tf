@@ -70,5 +70,6 @@ module "subscriber" {
 
   name      = "${var.name}-subscriber"
   topic_arn = module.inventory.topic_arn
+  service   = "/services/booking"
   types     = ["inventory.reserved.v1", "inventory.rejected.v1"]
 }

@@ -9,8 +9,11 @@ use crate::ports::{BatchAnswer, EntryError};
 use errors::ErrorClass;
 
 pub(super) mod errors;
+mod skew;
 
 pub(super) use errors::{bare, port_error};
+pub(super) use skew::ClockSkew;
+pub use skew::clock_ahead;
 
 /// How long one attempt at a call may take, connecting included. All attempts together stay below
 /// the heartbeat, so that a hanging call never costs a lease by itself.

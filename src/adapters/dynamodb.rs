@@ -53,6 +53,7 @@ pub struct DynamoStore {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     page_items: Option<i32>,
+    endpoint: Option<String>,
 }
 
 impl DynamoStore {
@@ -65,7 +66,20 @@ impl DynamoStore {
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, tables, entropy, clock, page_items: None }
+        Self { client, tables, entropy, clock, page_items: None, endpoint: None }
+    }
+
+    /// Errors name this endpoint: a URL without credentials.
+    #[must_use]
+    pub fn at(self, endpoint: Option<String>) -> Self {
+        Self { endpoint, ..self }
+    }
+
+    /// A call on tables, for errors.
+    fn doing<'a>(&self, call: &str, tables: impl IntoIterator<Item = &'a Table>) -> String {
+        let names: Vec<_> = tables.into_iter().map(|table| self.tables.name(*table)).collect();
+        let at = self.endpoint.as_deref().map(|endpoint| format!(" at {endpoint}"));
+        format!("{call} on {}{}", names.join(", "), at.unwrap_or_default())
     }
 
     /// Reads pages of at most this many items, where DynamoDB's 1 MB would be more.
@@ -123,6 +137,10 @@ impl CommitStore for DynamoStore {
         token: Uuid,
     ) -> Result<Consumed, CommitError> {
         self.commit_whole(transaction, token).await
+    }
+
+    async fn check_writes(&self) -> Result<(), PortError> {
+        self.write_nothing().await
     }
 }
 

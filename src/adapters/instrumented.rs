@@ -227,6 +227,10 @@ impl CommitStore for InstrumentedStore {
         self.observer.call_with(call, writes.saturating_add(checks)).await;
         self.port.commit(transaction, token).await
     }
+
+    async fn check_writes(&self) -> Result<(), PortError> {
+        self.port.check_writes().await
+    }
 }
 
 #[async_trait]

@@ -4,6 +4,7 @@
 //! and the real adapters to the same rules), repeatable (ordered maps, time from a
 //! [`crate::ports::Clock`], no randomness) and cheap (no call reads more than it returns).
 
+pub mod activity;
 pub mod broker;
 pub mod clock;
 mod dedup;
@@ -12,6 +13,7 @@ pub mod publisher;
 pub mod queue;
 pub mod store;
 
+pub use activity::MemoryActivity;
 pub use broker::MemoryBroker;
 pub use clock::TokioClock;
 pub use locks::MemoryLocks;

@@ -14,8 +14,8 @@ use aws_sdk_sns::{
 };
 
 use super::aws::{
-    ATTEMPT_TIMEOUT, FailedEntry, behavior_version, entry_id, in_order, port_error, retries,
-    timeouts,
+    ATTEMPT_TIMEOUT, ClockSkew, FailedEntry, behavior_version, entry_id, in_order, port_error,
+    retries, timeouts,
 };
 use crate::{
     naming,
@@ -28,7 +28,7 @@ pub mod subscription;
 /// A client with the default chain's credentials, region and endpoint.
 #[must_use]
 pub fn client(shared: &SdkConfig) -> Client {
-    Client::from_conf(configure(Builder::from(shared)).build())
+    Client::from_conf(configure(Builder::from(shared)).interceptor(ClockSkew).build())
 }
 
 /// Adds behaviour, retries and timeouts to a configuration that has the rest.
@@ -70,6 +70,21 @@ impl SnsTopic {
                 "topic {name}: does not exist in this account and region; create it, or set \
                  the ARN of another account's topic"
             ))),
+        }
+    }
+
+    /// Whether the topic is there: what [`SnsTopic::connect`] does not ask where it is given an ARN.
+    ///
+    /// # Errors
+    ///
+    /// The service does not answer, or may not be asked.
+    pub async fn exists(&self) -> Result<bool, PortError> {
+        match self.client.get_topic_attributes().topic_arn(&self.arn).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found_exception()) => {
+                Ok(false)
+            }
+            Err(error) => Err(port_error(&format!("GetTopicAttributes of {}", self.arn), &error)),
         }
     }
 

@@ -20,7 +20,7 @@ use aws_sdk_sqs::{
 use sha2::{Digest as _, Sha256};
 
 use super::aws::{
-    ATTEMPT_TIMEOUT, behavior_version, entry_id, in_order, port_error, retries, timeouts,
+    ATTEMPT_TIMEOUT, ClockSkew, behavior_version, entry_id, in_order, port_error, retries, timeouts,
 };
 use crate::{
     naming::{FIFO_SUFFIX, is_queue_url, queue_name},
@@ -41,7 +41,7 @@ pub const WAIT_MAX: Duration = Duration::from_secs(20);
 /// A client with the default chain's credentials, region and endpoint.
 #[must_use]
 pub fn client(shared: &SdkConfig) -> Client {
-    Client::from_conf(configure(Builder::from(shared)).build())
+    Client::from_conf(configure(Builder::from(shared)).interceptor(ClockSkew).build())
 }
 
 /// Adds behaviour, retries and timeouts to a configuration that has the rest.
@@ -275,7 +275,7 @@ impl Queue for SqsQueue {
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {
-        let doing = self.doing("GetQueueAttributes");
+        let doing = format!("GetQueueAttributes on {}", self.url);
         let output = self
             .client
             .get_queue_attributes()

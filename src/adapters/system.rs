@@ -1,12 +1,18 @@
-//! The machine's clock and random source.
+//! The machine's clock, random source and processor time.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
+use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
 use crate::{
     domain::Timestamp,
-    ports::{Clock, Entropy},
+    ports::{Clock, Entropy, ProcessorTime},
 };
 
 /// The machine's clock.
@@ -18,6 +24,21 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let now = Timestamp::now();
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+}
+
+/// The processor time of this process, by the system's count; cores as far as a container may use
+/// them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemProcessor;
+
+impl ProcessorTime for SystemProcessor {
+    fn used(&self) -> Duration {
+        Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+    }
+
+    fn cores(&self) -> usize {
+        thread::available_parallelism().map_or(1, NonZeroUsize::get)
     }
 }
 

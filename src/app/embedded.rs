@@ -13,7 +13,9 @@ use crate::{
             CallCounts, Instrumentation, InstrumentedLocks, InstrumentedPublisher,
             InstrumentedQueue, InstrumentedStore,
         },
-        memory::{FilterPolicy, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic},
+        memory::{
+            FilterPolicy, MemoryActivity, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic,
+        },
         sqs::bootstrap::MAX_RECEIVE_COUNT,
         system::{Random, SystemClock},
     },
@@ -34,6 +36,8 @@ pub struct Embedded {
     pub calls: Arc<CallCounts>,
     /// The tables for observers, without counting calls.
     pub store: Arc<dyn Store>,
+    /// The worker's totals.
+    pub activity: Arc<MemoryActivity>,
     /// Where results are published.
     pub topic: Arc<MemoryTopic>,
     commands: Arc<MemoryQueue>,
@@ -80,17 +84,30 @@ impl Embedded {
             source(&restock, QueueKind::Commands),
         ];
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
+        let activity = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
         let publisher: Arc<dyn Publisher> = topic.clone();
         let backends = Backends {
             store: Arc::new(InstrumentedStore::new(Arc::clone(&store), Arc::clone(&counting))),
             locks: Arc::new(InstrumentedLocks::new(locks, Arc::clone(&counting))),
+            activity: Some(activity.clone()),
             publisher: Arc::new(InstrumentedPublisher::new(publisher, Arc::clone(&counting))),
             expiries: sources.get(1).map(|source| Arc::clone(&source.queue)),
             sources,
             clock,
             entropy,
         };
-        Ok(Self { backends, calls, store, topic, commands, expiries, restock, broker, dynamo })
+        Ok(Self {
+            backends,
+            calls,
+            store,
+            activity,
+            topic,
+            commands,
+            expiries,
+            restock,
+            broker,
+            dynamo,
+        })
     }
 
     /// The queue a producer sends such a command to.

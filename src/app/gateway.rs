@@ -7,16 +7,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{aws, connect_queue, store};
+use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
+        redis::RedisUrl,
         sqs,
-        system::{Random, SystemClock},
+        system::{Random, SystemClock, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     config::{AwsConfig, GatewayConfig},
     gateway::{
-        CommandParts, CommandSettings, Commands, Queries, QuerySettings,
+        CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
+        Stress, StressParts,
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
@@ -25,7 +27,7 @@ use crate::{
         observer::{Protocol, RequestObserver},
         server::{Server, ServerOptions},
     },
-    ports::{Clock, Entropy, Queue, ScanStore},
+    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, Queue, ScanStore},
 };
 
 /// Commands that may await their outcomes at once, in one process.
@@ -43,6 +45,10 @@ pub struct GatewayBackends {
     pub restocks: Arc<dyn Queue>,
     /// The tables, to be read.
     pub store: Arc<dyn ScanStore>,
+    /// Holds by their end.
+    pub holds: Arc<dyn ExpiryIndex>,
+    /// The workers' totals; `None` without Redis.
+    pub activity: Option<Arc<dyn ActivityBoard>>,
     /// The clock of every answer and deadline.
     pub clock: Arc<dyn Clock>,
     /// Ids, jitter.
@@ -54,15 +60,21 @@ pub struct GatewayBackends {
 /// # Errors
 ///
 /// A queue cannot be found: the error names it and says what creates it.
-pub async fn connect(config: &AwsConfig) -> anyhow::Result<GatewayBackends> {
-    let sdk = aws().await;
+pub async fn connect(
+    config: &AwsConfig,
+    redis: Option<&RedisUrl>,
+) -> anyhow::Result<GatewayBackends> {
+    let sdk = aws().await?;
     let sqs = sqs::client(&sdk);
     let none = "no queue but that of expiries (INVENTORY_QUEUES)";
     let (commands, restocks) = config.producer_queues().context(none)?;
+    let store = store(&sdk, config);
     Ok(GatewayBackends {
         commands: Arc::new(connect_queue(&sqs, commands.as_str()).await?),
         restocks: Arc::new(connect_queue(&sqs, restocks.as_str()).await?),
-        store: store(&sdk, config),
+        store: store.clone(),
+        holds: store,
+        activity: activity(redis, config),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
@@ -99,12 +111,15 @@ impl Gateway {
             rate: Arc::new(CallerRate::new(&config.limits)),
             observer,
         };
+        let stress = stress(config, backends, &guard.observer);
         let (serving, draining) = (Serving::start().await, CancellationToken::new());
         let store = Arc::clone(&backends.store);
         let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            overview: Arc::new(overview(backends, &commands)),
+            stress: stress.clone(),
             clock: Arc::clone(&clock),
             draining: draining.clone(),
         });
@@ -124,7 +139,7 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let (delay, grace) = (config.drain_delay, config.grace);
-        let drain = Drain { commands, serving, draining, delay, grace };
+        let drain = Drain { commands, stress, serving, draining, delay, grace };
         Ok(Self { drain, authenticator, http, grpc })
     }
 
@@ -140,27 +155,34 @@ impl Gateway {
         self.grpc.address()
     }
 
-    /// Answers until `stop` is cancelled, then drains within the grace. Health checks fail at once;
-    /// after the delay no more connections are accepted, and those that are open end with what is
-    /// under way on them; in the last two seconds whoever waits for an outcome is answered that it
+    /// Answers until `stop` is cancelled, then drains. Health checks fail at once; after the delay
+    /// the grace begins: no more connections are accepted, and those that are open end with what is
+    /// under way on them. In its last two seconds whoever waits for an outcome is answered that it
     /// is pending.
     pub async fn serve(self, stop: CancellationToken) {
         let Self { drain, authenticator, http, grpc } = self;
         let (closing, served) = (CancellationToken::new(), CancellationToken::new());
         let ended = CancellationToken::new();
-        let left = drain.grace.saturating_sub(drain.delay);
+        let grace = drain.grace;
         let servers = async {
-            tokio::join!(http.serve(closing.clone(), left), grpc.serve(closing.clone(), left));
+            tokio::join!(http.serve(closing.clone(), grace), grpc.serve(closing.clone(), grace));
             served.cancel();
         };
         let draining = async {
             drain.run(&stop, &closing, &served).await;
             ended.cancel();
         };
+        let storms = async {
+            match &drain.stress {
+                Some(stress) => stress.run().await,
+                None => std::future::pending().await,
+            }
+        };
         let parts = async {
             tokio::select! {
                 () = ended.cancelled() => {}
                 () = drain.commands.run() => {}
+                () = storms => {}
             }
         };
         tokio::join!(servers, draining, parts, authenticator.keep_fresh(ended.clone()));
@@ -170,6 +192,7 @@ impl Gateway {
 /// How a gateway ends.
 struct Drain {
     commands: Arc<Commands>,
+    stress: Option<Arc<Stress>>,
     serving: Serving,
     draining: CancellationToken,
     delay: Duration,
@@ -185,13 +208,16 @@ impl Drain {
         served: &CancellationToken,
     ) {
         stop.cancelled().await;
-        let cut_off = Instant::now() + self.grace;
         self.draining.cancel();
+        if let Some(stress) = &self.stress {
+            stress.stop();
+        }
         self.serving.stop().await;
         sleep(self.delay).await;
+        let cut_off = Instant::now() + self.grace;
         closing.cancel();
         self.serving.end_watches().await;
-        let last_answers = LAST_ANSWERS.min(self.grace.saturating_sub(self.delay) / 2);
+        let last_answers = LAST_ANSWERS.min(self.grace / 2);
         if timeout_at(cut_off - last_answers, served.cancelled()).await.is_err() {
             self.commands.end_waits();
             served.cancelled().await;
@@ -201,6 +227,38 @@ impl Drain {
             warn!("commands were accepted and could not be posted");
         }
     }
+}
+
+fn stress(
+    config: &GatewayConfig,
+    backends: &GatewayBackends,
+    observer: &Arc<dyn RequestObserver>,
+) -> Option<Arc<Stress>> {
+    let commands_max = config.stress_commands_max?;
+    warn!(
+        commands_max,
+        "storms of restocks are allowed to callers with the scope inventory.stress"
+    );
+    let parts = StressParts {
+        restocks: Arc::clone(&backends.restocks),
+        store: backends.store.clone(),
+        clock: Arc::clone(&backends.clock),
+        entropy: Arc::clone(&backends.entropy),
+        processor: Arc::new(SystemProcessor),
+        observer: Arc::clone(observer),
+    };
+    Some(Arc::new(Stress::new(parts, commands_max)))
+}
+
+fn overview(backends: &GatewayBackends, commands: &Arc<Commands>) -> Overview {
+    Overview::new(OverviewParts {
+        commands: Arc::clone(&backends.commands),
+        restocks: Arc::clone(&backends.restocks),
+        awaited: Arc::clone(commands),
+        board: backends.activity.clone(),
+        holds: Arc::clone(&backends.holds),
+        clock: Arc::clone(&backends.clock),
+    })
 }
 
 fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::MonitoringConfig,
     sweeper,
-    telemetry::{Readiness, TelemetryObserver},
+    telemetry::{ActivityReport, TelemetryObserver},
     worker::{Observer, Settings},
 };
 
@@ -39,19 +39,14 @@ impl Service {
         connect: impl Future<Output = anyhow::Result<Backends>>,
         mut signals: StopSignals,
     ) -> anyhow::Result<()> {
-        let monitoring = Monitoring::start(&self.monitoring).await?;
+        let monitoring = Monitoring::start(&self.monitoring, &monitoring::WORKER_PARTS).await?;
         let connected = tokio::select! {
             biased;
             _ = signals.next() => None,
             connected = connect => Some(connected?),
         };
         let worked = match connected {
-            Some(backends) => {
-                let metrics = Arc::clone(&monitoring.metrics);
-                let watch = TelemetryObserver { metrics, traces: monitoring.traces.clone() };
-                let readiness = monitoring.readiness.clone();
-                self.work(&backends, Arc::new(watch), readiness, signals).await
-            }
+            Some(backends) => self.work(&backends, &monitoring, signals).await,
             None => Ok(Instant::now()),
         };
         let grace_ends = worked.as_ref().map_or_else(|_| Instant::now(), |ends| *ends);
@@ -63,13 +58,27 @@ impl Service {
     async fn work(
         self,
         backends: &Backends,
-        observer: Arc<dyn Observer>,
-        readiness: Readiness,
+        monitoring: &Monitoring,
         mut signals: StopSignals,
     ) -> anyhow::Result<Instant> {
-        let mut probing = JoinSet::new();
+        let Monitoring { metrics, readiness, traces, .. } = monitoring;
+        let watch = TelemetryObserver { metrics: Arc::clone(metrics), traces: traces.clone() };
+        let observer: Arc<dyn Observer> = Arc::new(watch);
+        let began = Instant::now();
+        // Nothing waits for these; they end with this call.
+        let mut background = JoinSet::new();
         let queues = backends.sources.iter().map(|source| Arc::clone(&source.queue)).collect();
-        probing.spawn(monitoring::probe(queues, backends.store.clone(), readiness.clone()));
+        background.spawn(monitoring::probe(queues, backends.store.clone(), readiness.clone()));
+        background.spawn(monitoring::probe_writes(backends.store.clone(), readiness.clone()));
+        if let Some(board) = &backends.activity {
+            let report = ActivityReport {
+                board: Arc::clone(board),
+                metrics: Arc::clone(metrics),
+                clock: Arc::clone(&backends.clock),
+                worker: backends.entropy.uuid(),
+            };
+            background.spawn(async move { report.run().await });
+        }
         let grace = self.worker.grace;
         let mut group = WorkerGroup::start(backends, self.worker, self.sweeper, &observer);
         tokio::select! {
@@ -82,6 +91,7 @@ impl Service {
         let grace_ends = Instant::now() + grace;
         readiness.drain();
         group.drain().await;
+        metrics.log_totals(began.elapsed());
         Ok(grace_ends)
     }
 }

@@ -3,13 +3,32 @@
 use super::{Audit, finding::CheckedRecord, ledger, lines, reservations, seats};
 use crate::ports::{LoadRequest, PortError, ReadSet, Record};
 
-/// Compares records with the items they name, which are read after the records.
+/// Compares records with the items they name, which are read after the records. A record that names
+/// an item that cannot be read is left out, and the item reported.
 pub(super) async fn examine(
-    audit: &Audit<'_>,
+    audit: &mut Audit<'_>,
     records: Vec<Record>,
 ) -> Result<Vec<CheckedRecord>, PortError> {
-    let mut required = LoadRequest::default();
+    match compare(audit, &records).await {
+        Err(PortError::Unreadable(_)) => {}
+        answer => return answer,
+    }
+    let mut all = Vec::with_capacity(records.len());
     for record in &records {
+        match compare(audit, std::slice::from_ref(record)).await {
+            Ok(checked) => all.extend(checked),
+            Err(PortError::Unreadable(what)) => {
+                audit.report.cannot_be_read(what, audit.options.listed_max);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+async fn compare(audit: &Audit<'_>, records: &[Record]) -> Result<Vec<CheckedRecord>, PortError> {
+    let mut required = LoadRequest::default();
+    for record in records {
         match record {
             Record::Seat(_, seat) => seats::required_keys(seat, &mut required),
             Record::Line(..) => {}
@@ -22,7 +41,7 @@ pub(super) async fn examine(
     let loaded =
         if required.is_empty() { ReadSet::default() } else { audit.store.load(&required).await? };
     let mut all = Vec::with_capacity(records.len());
-    for record in &records {
+    for record in records {
         let mut checked = CheckedRecord::new(record);
         match record {
             Record::Seat(key, seat) => seats::check(key, seat, &loaded, &mut checked),
@@ -52,7 +71,8 @@ pub(super) async fn settle(
         }
         tokio::time::sleep(audit.options.pause).await;
         let mut changed = Vec::new();
-        for again in examine(audit, reread(audit, &failing).await?).await? {
+        let records = reread(audit, &failing).await?;
+        for again in examine(audit, records).await? {
             if again.findings.is_empty() {
                 continue;
             }
@@ -73,15 +93,38 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// The records in their current state, without those that no longer exist.
-async fn reread(audit: &Audit<'_>, failing: &[CheckedRecord]) -> Result<Vec<Record>, PortError> {
+/// The records in their current state, without those that no longer exist, or that cannot be read
+/// any more.
+async fn reread(
+    audit: &mut Audit<'_>,
+    failing: &[CheckedRecord],
+) -> Result<Vec<Record>, PortError> {
     let mut required = LoadRequest::default();
     failing.iter().for_each(|record| record.subject.add_to(&mut required));
-    let loaded = audit.store.load(&required).await?;
+    match audit.store.load(&required).await {
+        Err(PortError::Unreadable(_)) => {}
+        loaded => return Ok(records(loaded?)),
+    }
+    let mut all = Vec::with_capacity(failing.len());
+    for record in failing {
+        let mut required = LoadRequest::default();
+        record.subject.add_to(&mut required);
+        match audit.store.load(&required).await {
+            Ok(loaded) => all.extend(records(loaded)),
+            Err(PortError::Unreadable(what)) => {
+                audit.report.cannot_be_read(what, audit.options.listed_max);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+fn records(loaded: ReadSet) -> Vec<Record> {
     let seats = loaded.seats.into_iter().filter_map(|(key, seat)| Some(Record::Seat(key, seat?)));
     let lines = loaded.lines.into_iter().filter_map(|(key, line)| Some(Record::Line(key, line?)));
     let reservations = loaded.reservations.into_values().flatten().map(Record::Reservation);
     let ledger =
         loaded.ledger.into_iter().filter_map(|(key, entry)| Some(Record::Ledger(key, entry?)));
-    Ok(seats.chain(lines).chain(reservations).chain(ledger).collect())
+    seats.chain(lines).chain(reservations).chain(ledger).collect()
 }

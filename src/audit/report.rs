@@ -1,6 +1,6 @@
 //! The report of an audit.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
@@ -152,6 +152,12 @@ pub struct AuditReport {
     pub violations: Vec<Violation>,
     /// The number of violations beyond those listed.
     pub violations_omitted: u64,
+    /// Items that cannot be read, each named with its table, key and attribute.
+    pub unreadable: BTreeSet<String>,
+    /// The number of unreadable items beyond those listed, some of them more than once.
+    pub unreadable_omitted: u64,
+    /// What could not be judged, because it would need an item that cannot be read.
+    pub not_checked: Vec<&'static str>,
     /// Records that failed a check and kept changing: the audit cannot decide. Not violations.
     pub unsettled: Vec<Violation>,
     /// The number of unsettled records beyond those listed.
@@ -159,10 +165,19 @@ pub struct AuditReport {
 }
 
 impl AuditReport {
-    /// Whether no invariant was violated. Unsettled records do not count.
+    /// Whether every item could be read, and no invariant was violated. Unsettled records do not
+    /// count.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.violations.is_empty() && self.violations_omitted == 0
+        self.violations.is_empty() && self.violations_omitted == 0 && self.unreadable.is_empty()
+    }
+
+    pub(super) fn cannot_be_read(&mut self, what: String, listed_max: usize) {
+        if self.unreadable.len() < listed_max {
+            self.unreadable.insert(what);
+        } else if !self.unreadable.contains(&what) {
+            self.unreadable_omitted = self.unreadable_omitted.saturating_add(1);
+        }
     }
 
     /// The number of records read from the table.

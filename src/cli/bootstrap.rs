@@ -22,7 +22,7 @@ module, k8s/aws. With the topic's ARN in place of its name it need not list all 
 
 /// Arguments of `bootstrap`.
 #[derive(Args)]
-#[command(after_help = format!("{AFTER}\n\n{AWS_VARIABLES}"))]
+#[command(after_help = AFTER, after_long_help = format!("{AFTER}\n\n{AWS_VARIABLES}"))]
 pub struct BootstrapArgs {
     /// Tables without KMS, backups and protection against deletion, for emulators and tests
     #[arg(long, env = "INVENTORY_MINIMAL_TABLES", hide_env_values = true, value_parser = FalseyValueParser::new())]
@@ -57,7 +57,7 @@ async fn ensure(
     bar: &ProgressBar,
 ) -> anyhow::Result<Ensured> {
     bar.set_message("queues");
-    let sdk = app::aws().await;
+    let sdk = app::aws().await?;
     let queues: Vec<String> =
         config.every_queue().iter().map(|queue| queue.as_str().to_owned()).collect();
     let mut ensured = sqs::bootstrap::ensure_queues(&sqs::client(&sdk), &queues).await?;

@@ -1,18 +1,27 @@
 //! `check-config`: the effective configuration, without secrets.
 
-use clap::Args;
+use std::collections::BTreeSet;
+
+use clap::{Args, CommandFactory as _};
 use serde_json::{Value, json};
 
-use super::{CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
+use super::{Cli, CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
 use crate::{
-    config::{Config, ConfigError, ConfigIssue, Effective, Flags},
+    app,
+    config::{
+        Config, ConfigError, ConfigIssue, Effective, Environment, Flags, LogConfig, Section as _,
+        ServeConfig, unknown::unknown,
+    },
     terminal::Table,
 };
 
 /// Arguments of `check-config`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct CheckConfigArgs {
+    /// Check the settings of the gateway, `serve`, as the environment has them, instead of `run`'s
+    #[arg(long)]
+    pub gateway: bool,
     /// Whether to print JSON.
     #[command(flatten)]
     pub format: OutputFormat,
@@ -21,29 +30,81 @@ pub struct CheckConfigArgs {
     pub settings: Flags<Config>,
 }
 
-/// Prints every setting as `run` would have it, or everything that is wrong.
+/// Prints every setting as `run`, or with `--gateway` as `serve`, would have it, or everything that
+/// is wrong. Variables that look like settings and are none are named, and refuse nothing.
 ///
 /// # Errors
 ///
 /// Where the configuration is wrong, or the output cannot be written.
-#[expect(clippy::unused_async, reason = "every subcommand runs alike")]
 pub async fn run(args: CheckConfigArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
-    match args.settings.load_reported(&*context.environment) {
-        Ok((_, settings)) if args.format.json => {
-            let settings: Vec<Value> = settings.iter().map(setting_json).collect();
-            context.out.json(&json!({ "valid": true, "settings": settings }))?;
-            Ok(ExitCode::Done)
-        }
-        Ok((_, settings)) => {
-            print(&settings, context)?;
-            Ok(ExitCode::Done)
-        }
-        Err(error) if args.format.json => {
-            context.out.json(&json!({ "valid": false, "problems": problems_json(&error) }))?;
-            Ok(ExitCode::Usage)
-        }
-        Err(error) => Err(error.into()),
+    let environment = &*context.environment;
+    let loaded = match args.gateway {
+        true => Flags::<ServeConfig>::none().load_reported(environment).map(|(_, shown)| shown),
+        false => args.settings.load_reported(environment).map(|(_, shown)| shown),
+    };
+    let loaded = with_region(loaded, environment).await;
+    let unknown = unknown(environment, &known());
+    if args.format.json {
+        let unknown: Vec<Value> = unknown
+            .iter()
+            .map(|one| json!({ "variable": one.name, "nearest": one.nearest }))
+            .collect();
+        let (shown, code) = match &loaded {
+            Ok(settings) => {
+                let settings: Vec<Value> = settings.iter().map(setting_json).collect();
+                (json!({ "valid": true, "settings": settings, "unknown": unknown }), ExitCode::Done)
+            }
+            Err(error) => {
+                let problems = problems_json(error);
+                let shown = json!({ "valid": false, "problems": problems, "unknown": unknown });
+                (shown, ExitCode::Usage)
+            }
+        };
+        context.out.json(&shown)?;
+        return Ok(code);
     }
+    for one in &unknown {
+        let word = context.errors.style().warn("unknown:");
+        let (name, nearest) = (&one.name, &one.nearest);
+        context.errors.line(&format!("{word} {name} is no setting; the nearest is {nearest}"))?;
+    }
+    print(&loaded?, context)?;
+    Ok(ExitCode::Done)
+}
+
+/// A process without a region cannot make a call. The client library looks for it in more places
+/// than the environment, so it is asked where the environment has none.
+async fn with_region(
+    loaded: Result<Vec<Effective>, ConfigError>,
+    environment: &dyn Environment,
+) -> Result<Vec<Effective>, ConfigError> {
+    let in_environment =
+        ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().any(|name| environment.get(name).is_some());
+    if in_environment {
+        return loaded;
+    }
+    match (loaded, app::aws().await) {
+        (loaded, Ok(_)) => loaded,
+        (Ok(_), Err(missing)) => Err(missing),
+        (Err(mut wrong), Err(missing)) => {
+            wrong.0.extend(missing.0);
+            Err(wrong)
+        }
+    }
+}
+
+/// Every variable that some subcommand reads.
+fn known() -> BTreeSet<String> {
+    fn collect(command: &clap::Command, found: &mut BTreeSet<String>) {
+        let variables = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
+        found.extend(variables.map(str::to_owned));
+        command.get_subcommands().for_each(|one| collect(one, found));
+    }
+    let mut found = BTreeSet::new();
+    collect(&Cli::command(), &mut found);
+    let settings = [Config::settings(), ServeConfig::settings(), LogConfig::settings()].concat();
+    found.extend(settings.into_iter().map(|setting| setting.variable.to_owned()));
+    found
 }
 
 fn print(settings: &[Effective], context: &CliContext) -> std::io::Result<()> {

@@ -19,7 +19,8 @@ use crate::config::{DevConfig, Flags};
 /// Arguments of `dev`.
 #[derive(Args)]
 #[command(after_help = "Reads commands from stdin, one CloudEvents message in JSON a line, as \
-                        `send --file` takes them.")]
+                        `send --file` takes them, and ends once all are decided. With empty input \
+                        (</dev/null) it runs until a signal.")]
 pub struct DevArgs {
     /// Keep the tables in this folder; without it they are gone at the end
     #[arg(long, env = "INVENTORY_DATA", hide_env_values = true, value_name = "DIR")]

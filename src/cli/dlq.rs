@@ -75,7 +75,7 @@ pub struct WhereArgs {
 
 /// Arguments of `dlq list`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ListArgs {
     /// Only what is dead for this reason
     #[arg(long, value_name = "REASON", value_parser = reasons())]
@@ -87,20 +87,8 @@ pub struct ListArgs {
 
 /// Arguments of `dlq show`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
 pub struct ShowArgs {
-    /// Their ids, as `dlq list` has them
-    #[arg(value_name = "ID", required = true)]
-    ids: Vec<String>,
-    /// Which queue's dead letters, and how many.
-    #[command(flatten)]
-    place: WhereArgs,
-}
-
-/// Arguments of `dlq redrive`.
-#[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
-pub struct RedriveArgs {
     /// Their ids, as `dlq list` has them
     #[arg(value_name = "ID")]
     ids: Vec<String>,
@@ -115,9 +103,30 @@ pub struct RedriveArgs {
     place: WhereArgs,
 }
 
+/// Arguments of `dlq redrive`.
+#[derive(Args)]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
+pub struct RedriveArgs {
+    /// Their ids, as `dlq list` has them
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// All there are, or with --reason all of these
+    #[arg(long)]
+    all: bool,
+    /// With --all: only what is dead for this reason
+    #[arg(long, value_name = "REASON", value_parser = reasons(), requires = "all", conflicts_with = "ids")]
+    reason: Option<String>,
+    /// Say what would be sent back and what would be refused, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Which queue's dead letters, and how many.
+    #[command(flatten)]
+    place: WhereArgs,
+}
+
 /// Arguments of `dlq discard`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("which").required(true).args(["ids", "all"]))]
 pub struct DiscardArgs {
     /// Their ids, as `dlq list` has them
     #[arg(value_name = "ID")]
@@ -158,6 +167,7 @@ fn limit(text: &str) -> Result<usize, String> {
 enum Task {
     List,
     Show,
+    WouldRedrive,
     Redrive,
     Discard,
 }
@@ -175,8 +185,11 @@ impl DlqCommand {
     fn task(&self) -> (Task, Selection) {
         match self {
             Self::List(args) => (Task::List, selection(&[], args.reason.as_ref())),
-            Self::Show(args) => (Task::Show, selection(&args.ids, None)),
-            Self::Redrive(args) => (Task::Redrive, selection(&args.ids, args.reason.as_ref())),
+            Self::Show(args) => (Task::Show, selection(&args.ids, args.reason.as_ref())),
+            Self::Redrive(args) => {
+                let task = if args.dry_run { Task::WouldRedrive } else { Task::Redrive };
+                (task, selection(&args.ids, args.reason.as_ref()))
+            }
             Self::Discard(args) => (Task::Discard, selection(&args.ids, args.reason.as_ref())),
         }
     }
@@ -204,7 +217,7 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let config = place.settings.load(&*context.environment)?;
     let (task, mut selection) = args.command.task();
     let queues = place.queue.clone().map_or(config.queues, |queue| vec![queue]);
-    let sdk = app::aws().await;
+    let sdk = app::aws().await?;
     let stop = stopped_by_a_signal()?;
     let bar = progress::spinner(&context.errors)?;
     let mut done = Vec::new();
@@ -216,6 +229,7 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
                 let mut run = match task {
                     Task::List => manager.list(&selection).await,
                     Task::Show => manager.show(&selection).await,
+                    Task::WouldRedrive => manager.would_redrive(&source, &selection).await,
                     Task::Redrive => manager.redrive(&source, &selection).await,
                     Task::Discard => manager.discard(&selection).await,
                 };
@@ -255,7 +269,7 @@ fn options(task: Task, queue: &QueueRef, limit: usize, bar: &ProgressBar) -> Opt
     let shown = bar.clone();
     let progress = move |seen: usize, done: usize| {
         let done = match task {
-            Task::List | Task::Show => String::new(),
+            Task::List | Task::Show | Task::WouldRedrive => String::new(),
             Task::Redrive | Task::Discard => format!(", done with {done}"),
         };
         shown.set_message(format!("{name}: {seen} looked at{done}"));

@@ -17,7 +17,7 @@ use crate::{
 
 /// Arguments of `reservation`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ReservationArgs {
     /// The reservation's id, a UUID
     #[arg(value_name = "ID")]
@@ -37,7 +37,7 @@ pub struct ReservationArgs {
 /// There is no such reservation, the configuration is wrong, or the tables cannot be read.
 pub async fn run(args: ReservationArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
-    let store = app::store(&app::aws().await, &config);
+    let store = app::store(&app::aws().await?, &config);
     let queries = Queries::new(store, Arc::new(SystemClock), QuerySettings::default());
     show(&queries, args.id, args.format, context).await
 }
@@ -71,7 +71,7 @@ fn print(reservation: &Reservation, now: Timestamp, context: &CliContext) -> io:
     let seats: Vec<&str> = reservation.seats.iter().map(|seat| seat.as_str()).collect();
     let lines: Vec<String> =
         reservation.lines.iter().map(|line| format!("{} × {}", line.quantity, line.sku)).collect();
-    let text = |at: &Timestamp| at.to_string();
+    let text = |at: &Timestamp| format!("{at:.3}");
     let fields = [
         ("pool", Some(reservation.pool.to_string())),
         ("status", Some(status(reservation, now))),
@@ -81,8 +81,8 @@ fn print(reservation: &Reservation, now: Timestamp, context: &CliContext) -> io:
         ("lines", Some(lines.join(", ")).filter(|lines| !lines.is_empty())),
         ("booking", reservation.booking_id.as_ref().map(ToString::to_string)),
         ("goods", reservation.goods.map(Goods::as_str).map(str::to_owned)),
-        ("created", Some(reservation.created_at.to_string())),
-        ("expires", Some(reservation.expires_at.to_string())),
+        ("created", Some(text(&reservation.created_at))),
+        ("expires", Some(text(&reservation.expires_at))),
         ("ended", reservation.ended_at.as_ref().map(text)),
         ("fulfilled", reservation.fulfilled_at.as_ref().map(text)),
         ("version", Some(reservation.version.to_string())),
@@ -159,8 +159,8 @@ mod tests {
           source    /services/booking
           seats     A-1, A-2
           lines     2 × lawn
-          created   2026-11-22T10:00:00Z
-          expires   2026-11-22T10:10:00Z
+          created   2026-11-22T10:00:00.000Z
+          expires   2026-11-22T10:10:00.000Z
           version   1
         ");
     }

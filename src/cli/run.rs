@@ -1,6 +1,6 @@
 //! `run`: the worker.
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 
 use super::{CliContext, ExitCode};
 use crate::{
@@ -10,11 +10,8 @@ use crate::{
 
 /// Arguments of `run`.
 #[derive(Args)]
-#[command(after_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
+#[command(after_long_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
 pub struct RunArgs {
-    /// Leave expired holds to other workers
-    #[arg(long, env = "INVENTORY_NO_SWEEPER", hide_env_values = true, value_parser = FalseyValueParser::new())]
-    pub no_sweeper: bool,
     /// Every setting.
     #[command(flatten)]
     pub settings: Flags<Config>,
@@ -43,9 +40,9 @@ pub async fn run(args: RunArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let signals = StopSignals::catch()?;
     let service = Service {
         worker: config.worker.clone(),
-        sweeper: (!args.no_sweeper).then(|| config.sweeper.clone()),
+        sweeper: (!config.no_sweeper).then(|| config.sweeper.clone()),
         monitoring: config.monitoring.clone(),
     };
-    service.run(app::connect(&config, !args.no_sweeper), signals).await?;
+    service.run(app::connect(&config, !config.no_sweeper), signals).await?;
     Ok(ExitCode::Done)
 }

@@ -6,10 +6,10 @@ mod natural;
 use std::sync::Arc;
 
 use anyhow::bail;
-use clap::{Args, value_parser};
+use clap::Args;
 use serde::Serialize;
 
-use super::{CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, OutputFormat, parsers::whole, run::AWS_VARIABLES};
 use crate::{
     adapters::system::SystemClock,
     app,
@@ -25,10 +25,10 @@ use crate::{
 
 /// Arguments of `seats`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct SeatsArgs {
     /// The event's id
-    #[arg(value_name = "EVENT", value_parser = value_parser!(u64).range(..=EVENT_ID_MAX))]
+    #[arg(value_name = "EVENT", value_parser = whole::<u64>(0..=EVENT_ID_MAX))]
     pub event: u64,
     /// Whether to print JSON.
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub struct SeatsArgs {
 /// There are no seats, the configuration is wrong, or the tables cannot be read.
 pub async fn run(args: SeatsArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
-    let store: Arc<dyn ScanStore> = app::store(&app::aws().await, &config);
+    let store: Arc<dyn ScanStore> = app::store(&app::aws().await?, &config);
     show(&*store, &SystemClock, args.event, args.format, context).await
 }
 

@@ -1,5 +1,6 @@
 //! `send`: post a command, or a file of them.
 
+mod again;
 mod command_builder;
 mod post;
 
@@ -11,6 +12,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{
     OutputFormat,
+    parsers::{time, whole},
     run::{AWS_VARIABLES, TRACE_VARIABLES},
 };
 use crate::{
@@ -25,10 +27,20 @@ use crate::{
     message,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  inventory-worker send restock --event 42 --seat A-1,A-2 --section stalls --price 49.50 --wait
+  inventory-worker send reserve --event 42 --user u-1 --seat A-1,A-2 --wait
+  inventory-worker send confirm --event 42 --reservation UUID --booking b-1 --wait
+  inventory-worker send restock --store berlin --line oat-milk=20,tea=5 --mode set
+  inventory-worker send --file commands.jsonl --wait 60";
+
 /// Arguments of `send`.
 #[derive(Args)]
 #[command(
-    after_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"),
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"),
+    arg_required_else_help = true,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]
@@ -77,7 +89,7 @@ pub struct DeliveryArgs {
         value_name = "SECONDS",
         num_args = 0..=1,
         default_missing_value = "30",
-        value_parser = clap::value_parser!(u32).range(1..=3_600)
+        value_parser = whole::<u32>(1..=3_600)
     )]
     pub wait: Option<u32>,
     /// Whether to print JSON.
@@ -93,7 +105,7 @@ pub struct DeliveryArgs {
 #[command(group = ArgGroup::new("pool").required(true).args(["event", "store"]))]
 pub struct AddressArgs {
     /// The event the command is about
-    #[arg(long, value_name = "EVENT_ID", value_parser = clap::value_parser!(u64).range(0..=EVENT_ID_MAX))]
+    #[arg(long, value_name = "EVENT_ID", value_parser = whole::<u64>(0..=EVENT_ID_MAX))]
     event: Option<u64>,
     /// The store the command is about
     #[arg(long, value_name = "STORE_ID")]
@@ -112,7 +124,7 @@ pub struct AddressArgs {
     )]
     pub source: Source,
     /// Refuse the command if it is decided after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub expiry_time: Option<Timestamp>,
     /// The message group [default: one a pool]
     #[arg(long, value_name = "GROUP")]
@@ -130,7 +142,7 @@ impl AddressArgs {
 
 /// Arguments of `send reserve`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
 pub struct ReserveArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -141,11 +153,12 @@ pub struct ReserveArgs {
     /// A seat to hold; repeatable, or comma-separated
     #[arg(long = "seat", value_name = "SEAT", value_delimiter = ',')]
     seats: Vec<SeatNumber>,
-    /// A line to hold, as SKU=QUANTITY; repeatable
-    #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    /// A line to hold, as SKU=QUANTITY; repeatable, or comma-separated. A SKU with a
+    /// comma goes in a --file
+    #[arg(long = "line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_hold)]
     lines: Vec<OrderLine>,
     /// How long, seconds [default: 600]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_SECONDS_MAX)))]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u32>(1..=u64::from(HOLD_SECONDS_MAX)))]
     hold_seconds: Option<u32>,
     /// The reservation's id [default: made of the command's identity]
     #[arg(long = "reservation", value_name = "UUID")]
@@ -157,7 +170,7 @@ pub struct ReserveArgs {
 
 /// Arguments of `send extend`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ExtendArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -166,7 +179,7 @@ pub struct ExtendArgs {
     #[arg(long = "reservation", value_name = "UUID")]
     reservation_id: ReservationId,
     /// How long from now, seconds; never shortens the hold
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_SECONDS_MAX)))]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u32>(1..=u64::from(HOLD_SECONDS_MAX)))]
     hold_seconds: u32,
     /// The owner, to be checked
     #[arg(long = "user", value_name = "USER_ID")]
@@ -178,7 +191,7 @@ pub struct ExtendArgs {
 
 /// Arguments of `send modify`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["add_seats", "add_lines", "remove_seats", "remove_lines"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["add_seats", "add_lines", "remove_seats", "remove_lines"]))]
 pub struct ModifyArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -189,14 +202,16 @@ pub struct ModifyArgs {
     /// A seat to add; repeatable, or comma-separated
     #[arg(long = "add-seat", value_name = "SEAT", value_delimiter = ',')]
     add_seats: Vec<SeatNumber>,
-    /// A line to add, as SKU=QUANTITY; repeatable
-    #[arg(long = "add-line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    /// A line to add, as SKU=QUANTITY; repeatable, or comma-separated. A SKU with a
+    /// comma goes in a --file
+    #[arg(long = "add-line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_hold)]
     add_lines: Vec<OrderLine>,
     /// A seat to release; repeatable, or comma-separated
     #[arg(long = "remove-seat", value_name = "SEAT", value_delimiter = ',')]
     remove_seats: Vec<SeatNumber>,
-    /// A line to release, as SKU=QUANTITY; repeatable
-    #[arg(long = "remove-line", value_name = "SKU=QUANTITY", value_parser = line_to_hold)]
+    /// A line to release, as SKU=QUANTITY; repeatable, or comma-separated. A SKU with a
+    /// comma goes in a --file
+    #[arg(long = "remove-line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_hold)]
     remove_lines: Vec<OrderLine>,
     /// The owner, to be checked
     #[arg(long = "user", value_name = "USER_ID")]
@@ -208,7 +223,7 @@ pub struct ModifyArgs {
 
 /// Arguments of `send fulfil`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct FulfilArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -226,7 +241,7 @@ pub struct FulfilArgs {
 
 /// Arguments of `send confirm`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct ConfirmArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -253,7 +268,7 @@ pub struct ConfirmArgs {
 
 /// Arguments of `send cancel`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct CancelArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -280,7 +295,7 @@ pub struct CancelArgs {
 
 /// Arguments of `send restock`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
+#[command(after_long_help = AWS_VARIABLES, group = ArgGroup::new("entries").required(true).multiple(true).args(["seats", "lines"]))]
 pub struct RestockArgs {
     /// Which pool, and under which identity.
     #[command(flatten)]
@@ -304,14 +319,15 @@ pub struct RestockArgs {
     #[arg(long, requires = "seats")]
     status: Option<StatusArg>,
     /// A line, as SKU=QUANTITY, or SKU=QUANTITY@VERSION to be applied only if the line is at that
-    /// version (0: the SKU must not exist); repeatable
-    #[arg(long = "line", value_name = "SKU=QUANTITY", value_parser = line_to_stock, requires = "mode")]
+    /// version (0: the SKU must not exist); repeatable, or comma-separated. A SKU with a comma goes in
+    /// a --file
+    #[arg(long = "line", value_name = "SKU=QUANTITY", value_delimiter = ',', value_parser = line_to_stock, requires = "mode")]
     lines: Vec<LineChange>,
     /// Whether on hand becomes the quantity, or the quantity, possibly negative, is added to it
     #[arg(long, requires = "lines")]
     mode: Option<ModeArg>,
     /// When the quantities were counted (RFC 3339); an older set is skipped
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     as_of: Option<Timestamp>,
     /// Why
     #[arg(long, value_name = "TEXT")]

@@ -23,7 +23,7 @@ use crate::{
 
 /// Arguments of `serve`.
 #[derive(Args)]
-#[command(after_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
+#[command(after_long_help = format!("{AWS_VARIABLES}\n\n{TRACE_VARIABLES}"))]
 pub struct ServeArgs {
     /// Every setting.
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let mut signals = StopSignals::catch()?;
-    let monitoring = Monitoring::start(&config.monitoring).await?;
+    let monitoring = Monitoring::start(&config.monitoring, &monitoring::READER_PARTS).await?;
     let bound = tokio::select! {
         biased;
         _ = signals.next() => None,
@@ -74,7 +74,7 @@ async fn bind(
     config: &ServeConfig,
     monitoring: &Monitoring,
 ) -> anyhow::Result<(Gateway, GatewayBackends)> {
-    let backends = gateway::connect(&config.aws).await?;
+    let backends = gateway::connect(&config.aws, config.redis.as_ref()).await?;
     let metrics = Arc::clone(&monitoring.metrics);
     let observer = Arc::new(TelemetryObserver { metrics, traces: monitoring.traces.clone() });
     let gateway = Gateway::bind(&config.gateway, &backends, observer).await?;

@@ -20,12 +20,12 @@ use crate::{
         },
     },
     ports::{Clock, Record, ScanStore},
-    terminal::{Table, progress},
+    terminal::{Table, counted, progress},
 };
 
 /// Arguments of `stock`.
 #[derive(Args)]
-#[command(after_help = AWS_VARIABLES)]
+#[command(after_long_help = AWS_VARIABLES)]
 pub struct StockArgs {
     /// The pool: store#ID or event#ID
     #[arg(value_name = "POOL")]
@@ -45,7 +45,7 @@ pub struct StockArgs {
 /// There are no lines, the configuration is wrong, or the tables cannot be read.
 pub async fn run(args: StockArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
-    let store: Arc<dyn ScanStore> = app::store(&app::aws().await, &config);
+    let store: Arc<dyn ScanStore> = app::store(&app::aws().await?, &config);
     show(&*store, &SystemClock, &args.pool, args.format, context).await
 }
 
@@ -111,13 +111,14 @@ fn print(lines: &[LineInfo], context: &CliContext) -> std::io::Result<()> {
             line.reserved.to_string(),
             line.committed.to_string(),
             line.version.to_string(),
-            line.updated_at.to_string(),
+            format!("{:.3}", line.updated_at),
         ]);
     }
     context.out.table(&table)?;
     let short = lines.iter().filter(|line| line.available < 0).count();
     if short > 0 {
-        let what = format!("{short} with less than nothing available");
+        let short = u64::try_from(short).unwrap_or(u64::MAX);
+        let what = format!("{} below zero available", counted(short, "line"));
         context.out.line(&context.out.style().warn(&what))?;
     }
     Ok(())
@@ -150,10 +151,10 @@ mod tests {
         assert_eq!(ended.unwrap(), ExitCode::Done);
         insta::assert_snapshot!(text, @"
         sku     on hand  available  reserved  committed  version  updated at
-        apple        13         10         2          1        5  2026-11-22T10:00:00Z
-        bread        13         10         2          1        5  2026-11-22T10:00:00Z
-        cheese       -1         -4         2          1        1  2026-11-22T10:00:00Z
-        1 with less than nothing available
+        apple        13         10         2          1        5  2026-11-22T10:00:00.000Z
+        bread        13         10         2          1        5  2026-11-22T10:00:00.000Z
+        cheese       -1         -4         2          1        1  2026-11-22T10:00:00.000Z
+        1 line below zero available
         ");
     }
 

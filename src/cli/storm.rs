@@ -2,14 +2,15 @@
 
 mod workers;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use aws_config::SdkConfig;
 use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{CliContext, ExitCode, OutputFormat, run::AWS_VARIABLES};
+use super::{BadUsage, CliContext, ExitCode, OutputFormat, parsers::whole, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sns::{self, subscription::Temporary},
@@ -32,12 +33,13 @@ are refused, also where one comes from its variable.
 
 Outcomes are read from results, through a temporary queue that is subscribed to the topic and \
 removed at the end, also after SIGINT and SIGTERM. Commands, events and stores are the storm's \
-own, by their names; the tables keep them: do not storm a deployment that people buy from.";
+own, by their names; the tables keep them: do not storm a deployment that people buy from. It says where it aims, and asks; --yes begins at once.";
 
 /// Arguments of `storm`.
 #[derive(Args)]
 #[command(
-    after_help = format!("{AFTER}\n\n{AWS_VARIABLES}"),
+    after_help = AFTER,
+    after_long_help = format!("{AFTER}\n\n{AWS_VARIABLES}"),
     group = ArgGroup::new("on_sale").multiple(true)
 )]
 pub struct StormArgs {
@@ -87,7 +89,7 @@ pub struct StormArgs {
     /// buyers be left [default: 600]
     #[arg(
         long, env = "INVENTORY_STORM_DURATION_SECONDS", hide_env_values = true,
-        value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400)
+        value_name = "SECONDS", value_parser = whole::<u64>(1..=86_400)
     )]
     pub duration: Option<u64>,
     /// Commands under way at once
@@ -97,7 +99,7 @@ pub struct StormArgs {
     #[arg(
         long, env = "INVENTORY_STORM_TIMEOUT_SECONDS", hide_env_values = true,
         value_name = "SECONDS", default_value_t = 60,
-        value_parser = clap::value_parser!(u64).range(1..=3_600)
+        value_parser = whole::<u64>(1..=3_600)
     )]
     pub timeout: u64,
     /// The admin port of a worker, as HOST:PORT; repeatable. The growth of its metrics during the
@@ -113,6 +115,9 @@ pub struct StormArgs {
     /// Write a page with plots there
     #[arg(long, value_name = "FILE", env = "INVENTORY_STORM_REPORT", hide_env_values = true)]
     pub report: Option<PathBuf>,
+    /// Begin without asking: everything that the environment points to is put under load
+    #[arg(long)]
+    pub yes: bool,
     /// Whether to print JSON.
     #[command(flatten)]
     pub format: OutputFormat,
@@ -121,8 +126,8 @@ pub struct StormArgs {
     pub settings: Flags<AwsConfig>,
 }
 
-fn count(max: u32) -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=i64::from(max))
+fn count(max: u64) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    whole(1..=max)
 }
 
 impl StormArgs {
@@ -165,10 +170,12 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
     let timeout = Duration::from_secs(args.timeout);
     let storm = Storm { name, plan: args.plan(), in_flight, timeout };
 
-    let sdk = app::aws().await;
+    let sdk = app::aws().await?;
     let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));
     let connect = async |name: &str| app::connect_queue(&sqs, name).await;
     let (commands, restocks) = config.producer_queues().context("no queue but that of expiries")?;
+    context.errors.line(&aim(&config, &sdk, (commands.name(), restocks.name())))?;
+    confirm(&args, context)?;
     let commands: Arc<dyn Queue> = Arc::new(connect(commands.as_str()).await?);
     let restocks: Arc<dyn Queue> = Arc::new(connect(restocks.as_str()).await?);
     let topic = app::connect_topic(&sns, config.topic.as_str()).await?;
@@ -205,6 +212,39 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
     Ok(if summary.is_complete() { ExitCode::Done } else { ExitCode::Failed })
 }
 
+/// What the storm puts under load.
+fn aim(config: &AwsConfig, sdk: &SdkConfig, (commands, restocks): (&str, &str)) -> String {
+    let region = sdk.region().map(ToString::to_string).unwrap_or_default();
+    let at = config.endpoints.sqs.as_deref().unwrap_or("AWS");
+    let queues = if commands == restocks {
+        commands.to_owned()
+    } else {
+        format!("{commands} and {restocks}")
+    };
+    let topic = config.topic.as_str();
+    format!("storm on {queues}, results from {topic}, in {region} at {at}")
+}
+
+/// Asks on a terminal, unless `--yes` was given; without a terminal `--yes` is required.
+fn confirm(args: &StormArgs, context: &CliContext) -> anyhow::Result<()> {
+    if args.yes {
+        return Ok(());
+    }
+    let refused = "nothing was sent: --yes begins a storm on the above";
+    if !std::io::stdin().is_terminal() || !context.errors.is_terminal() {
+        return Err(BadUsage(refused.to_owned()).into());
+    }
+    context
+        .errors
+        .write("It loads this deployment, and its tables keep what it makes. Begin? [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(BadUsage(refused.to_owned()).into()),
+    }
+}
+
 fn show(bar: &ProgressBar, progress: &Progress) {
     match progress.done {
         None => bar.tick(),
@@ -227,23 +267,31 @@ fn print(summary: &StormSummary, args: &StormArgs, context: &CliContext) -> std:
     let at = [summary.p50_ms, summary.p95_ms, summary.p99_ms].map(number);
     times.row([vec!["all".to_owned(), summary.answered.to_string()], at.to_vec()].concat());
     out.table(&times)?;
+    out.line("")?;
     let mut outcomes = Table::new(&["outcome", "count"]);
-    for (name, count) in summary.outcomes.iter().chain(&summary.rejections) {
+    for (name, count) in &summary.outcomes {
         outcomes.row([name.clone(), count.to_string()]);
     }
+    // Rejections by code, below their type.
+    for (code, count) in &summary.rejections {
+        outcomes.row([format!("  {code}"), count.to_string()]);
+    }
     out.table(&outcomes)?;
+    out.line("")?;
     let mut calls = Table::new(&["call of the storm", "count", "a command"]);
     for (name, count) in &summary.calls {
         let each = summary.calls_per_command.get(name).copied().unwrap_or_default();
         calls.row([(*name).to_owned(), count.to_string(), number(each)]);
     }
     out.table(&calls)?;
+    out.line("")?;
     if let Some(metrics) = &summary.workers {
         let mut workers = Table::new(&["the workers, by their own metrics", "value"]);
         for (name, value) in metrics {
             workers.row([(*name).to_owned(), number(*value)]);
         }
         out.table(&workers)?;
+        out.line("")?;
     }
     let line = format!(
         "{}: {} commands in {} s, {} a second, p99 to the outcome {} ms",

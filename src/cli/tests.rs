@@ -28,6 +28,10 @@ async fn run_with(variables: &[(&'static str, String)], arguments: &[&str]) -> E
         fn get(&self, variable: &str) -> Option<OsString> {
             self.0.get(variable).map(OsString::from)
         }
+
+        fn names(&self) -> Vec<String> {
+            self.0.keys().map(|name| (*name).to_owned()).collect()
+        }
     }
     let ((out, kept), (errors, kept_errors)): ((Output, Captured), (Output, Captured)) =
         (Output::captured(), Output::captured());
@@ -100,7 +104,7 @@ async fn a_command_that_breaks_the_contract_exits_with_64_and_names_every_wrong_
 
 /// What belongs to one call alone, and so has no variable: what a command is about, whether to look
 /// or to act, and that it is meant. By subcommand.
-const WITHOUT_VARIABLE: [(&str, &[&str]); 14] = [
+const WITHOUT_VARIABLE: [(&str, &[&str]); 17] = [
     ("dev", &["demo"]),
     ("send", &["file"]),
     (
@@ -191,8 +195,11 @@ const WITHOUT_VARIABLE: [(&str, &[&str]); 14] = [
         ],
     ),
     ("dlq list", &["reason"]),
-    ("dlq redrive", &["all", "reason"]),
+    ("dlq show", &["all", "reason"]),
+    ("dlq redrive", &["all", "reason", "dry-run"]),
     ("dlq discard", &["all", "reason", "yes"]),
+    ("storm", &["yes"]),
+    ("check-config", &["gateway"]),
     ("schema", &["list"]),
     ("health", &["ready"]),
 ];
@@ -268,8 +275,69 @@ async fn help_goes_to_stdout_and_names_every_variable_default_and_unit() {
 }
 
 #[tokio::test]
+async fn short_help_has_the_few_settings_that_most_set_and_long_help_all() {
+    for (subcommand, lines_max) in
+        [("run", 25), ("serve", 25), ("send", 35), ("dlq list", 25), ("audit", 20)]
+    {
+        let words: Vec<&str> = subcommand.split(' ').collect();
+        let short = run(&[&words[..], &["-h"]].concat()).await.out;
+        let long = run(&[&words[..], &["--help"]].concat()).await.out;
+        let lines = short.lines().count();
+        assert!(lines <= lines_max, "{subcommand}: {lines} lines\n{short}");
+        assert!(short.contains("see more with '--help'"), "{short}");
+        assert!(short.contains("INVENTORY_QUEUES"), "{short}");
+        assert!(!short.contains("DYNAMODB_TABLE_SEATS"), "{short}");
+        assert!(long.contains("DYNAMODB_TABLE_SEATS"), "{long}");
+    }
+}
+
+#[tokio::test]
+async fn send_alone_lists_what_can_be_sent_and_its_help_has_examples() {
+    let bare = run(&["send"]).await.errors;
+    for word in ["reserve", "extend", "modify", "confirm", "fulfil", "cancel", "restock", "--file"]
+    {
+        assert!(bare.contains(word), "{word}: {bare}");
+    }
+    for help in ["-h", "--help"] {
+        let shown = run(&["send", help]).await.out;
+        let examples = shown.lines().filter(|line| line.starts_with("  inventory-worker send "));
+        let mut count = 0;
+        for line in examples {
+            let line = line.replace("UUID", "00000000-0000-0000-0000-000000000000");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert!(parsed.is_ok(), "{line}");
+            count += 1;
+        }
+        assert!(count >= 5, "{help}: {shown}");
+    }
+}
+
+#[test]
+fn lines_are_separated_by_commas_as_seats_are() {
+    let reserve = ["reserve", "--store", "s", "--user", "u", "--line", "a=1,b=2", "--line", "c=3"];
+    let Action::Reserve(reserve) =
+        send_command(&reserve).unwrap().action(ReservationId(uuid::Uuid::nil()))
+    else {
+        panic!("no reserve")
+    };
+    let lines: Vec<_> =
+        reserve.lines.iter().map(|line| (line.sku.to_string(), line.quantity)).collect();
+    assert_eq!(lines, [("a".to_owned(), 1), ("b".to_owned(), 2), ("c".to_owned(), 3)]);
+    let restock = ["restock", "--store", "s", "--mode", "add", "--line", "a=-1,b=2@7"];
+    let Action::Restock(restock) =
+        send_command(&restock).unwrap().action(ReservationId(uuid::Uuid::nil()))
+    else {
+        panic!("no restock")
+    };
+    let lines: Vec<_> =
+        restock.lines.iter().map(|line| (line.quantity, line.expected_version)).collect();
+    assert_eq!(lines, [(-1, None), (2, Some(7))]);
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_exits_with_64_and_says_everything() {
     let variables = [
+        ("AWS_REGION", "eu-central-1".to_owned()),
         ("INVENTORY_POLLERS", "0".to_owned()),
         ("ADMIN_PORT", "http".to_owned()),
         ("INVENTORY_LOG_FORMAT", "xml".to_owned()),
@@ -291,8 +359,13 @@ async fn a_wrong_configuration_exits_with_64_and_says_everything() {
 
 #[tokio::test]
 async fn check_config_shows_every_value_and_where_it_is_from_but_no_secret() {
-    let variables =
-        [("REDIS_URL", "rediss://:s3cret@cache".to_owned()), ("INVENTORY_POLLERS", "3".to_owned())];
+    let variables = [
+        ("AWS_REGION", "eu-central-1".to_owned()),
+        ("REDIS_URL", "rediss://:s3cret@cache".to_owned()),
+        ("INVENTORY_POLLERS", "3".to_owned()),
+        ("INVENTORY_NO_SWEEPER", "true".to_owned()),
+        ("INVENTORY_VISIBILTY_SECONDS", "70".to_owned()),
+    ];
     let human = run_with(&variables, &["check-config", "--grace-seconds", "40"]).await;
     assert_eq!(human.code, ExitCode::Done, "{}", human.errors);
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -303,6 +376,7 @@ async fn check_config_shows_every_value_and_where_it_is_from_but_no_secret() {
         ["INVENTORY_GRACE_SECONDS", "40", "SECONDS", "flag"],
         ["ADMIN_PORT", "9090", "PORT", "default"],
         ["AWS_ENDPOINT_URL", "-", "URL", "default"],
+        ["INVENTORY_NO_SWEEPER", "true", "BOOL", "variable"],
     ] {
         assert!(lines.iter().any(|line| line == &expected), "{expected:?}: {}", human.out);
     }
@@ -316,6 +390,58 @@ async fn check_config_shows_every_value_and_where_it_is_from_but_no_secret() {
     let pollers = settings.iter().find(|one| one["variable"] == "INVENTORY_POLLERS").unwrap();
     assert_eq!((&pollers["value"], &pollers["flag"]), (&"3".into(), &"--pollers".into()));
     assert!(!human.out.contains("s3cret") && !json.out.contains("s3cret"));
+    let unknown =
+        "INVENTORY_VISIBILTY_SECONDS is no setting; the nearest is INVENTORY_VISIBILITY_SECONDS";
+    assert!(human.errors.contains(unknown), "{}", human.errors);
+    assert_eq!(report["unknown"][0]["nearest"], "INVENTORY_VISIBILITY_SECONDS");
+    assert_eq!(report["unknown"].as_array().unwrap().len(), 1, "{report}");
+}
+
+#[tokio::test]
+async fn check_config_checks_the_gateway_on_demand() {
+    let variables = [("AWS_REGION", "eu-central-1".to_owned()), ("PORT", "seven".to_owned())];
+    let ended = run_with(&variables, &["check-config", "--gateway"]).await;
+    assert_eq!(ended.code, ExitCode::Usage);
+    assert!(ended.errors.contains("PORT"), "{}", ended.errors);
+    let of_worker = run_with(&variables, &["check-config"]).await;
+    assert_eq!(of_worker.code, ExitCode::Done, "{}", of_worker.errors);
+}
+
+/// The texts of Rust's own parsers, which name neither what is expected nor an example.
+const RAW: [&str; 5] =
+    ["invalid digit", "cannot parse", "number too large", "failed to parse", "invalid float"];
+
+#[tokio::test]
+async fn a_wrong_value_is_told_what_is_expected_in_words() {
+    let hold = ["send", "reserve", "--event", "1", "--user", "u", "--seat", "A-1"];
+    let more = |flags: &'static [&'static str]| [&hold[..], flags].concat();
+    for arguments in [
+        more(&["--hold-seconds", "soon"]),
+        more(&["--hold-seconds", "99999999999999999999"]),
+        more(&["--expiry-time", "tomorrow"]),
+        more(&["--reservation", "7"]),
+        more(&["--wait", "long"]),
+        more(&["--line", "tea=few"]),
+        vec!["send", "reserve", "--event", "one", "--user", "u", "--seat", "A-1"],
+        vec!["send", "restock", "--event", "1", "--seat", "A-1", "--price", "cheap"],
+        vec!["send", "restock", "--store", "s", "--line", "a=1@x", "--mode", "set"],
+        vec!["send", "restock", "--store", "s", "--line", "a=1", "--mode", "set", "--as-of", "9"],
+        vec!["seats", "one"],
+        vec!["stock", "nowhere"],
+        vec!["reservation", "7"],
+        vec!["storm", "--stores", "many"],
+        vec!["storm", "--timeout", "long"],
+        vec!["dlq", "list", "--limit", "all"],
+        vec!["run", "--pollers", "few"],
+        vec!["run", "--admin-port", "x"],
+    ] {
+        let ended = run(&arguments).await;
+        assert_eq!(ended.code, ExitCode::Usage, "{arguments:?}: {}", ended.errors);
+        let raw = RAW.iter().find(|raw| ended.errors.contains(**raw));
+        assert_eq!(raw, None, "{arguments:?}: {}", ended.errors);
+        assert!(ended.errors.starts_with("error: "), "{arguments:?}: {}", ended.errors);
+        assert!(ended.errors.contains("expected"), "{arguments:?}: {}", ended.errors);
+    }
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ pub struct DecidedOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerWaitError {
     /// These commands have no outcome yet. They may still take effect.
-    #[error("{} commands without an outcome after {} s", pending.len(), within.as_secs())]
+    #[error("{} without an outcome after {} s", commands(pending.len()), within.as_secs())]
     DeadlinePassed {
         /// The commands, in the order given.
         pending: Vec<CommandKey>,
@@ -75,6 +75,10 @@ pub enum LedgerWaitError {
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] PortError),
+}
+
+fn commands(count: usize) -> String {
+    format!("{count} command{}", if count == 1 { "" } else { "s" })
 }
 
 /// Waits for the outcomes of commands by polling the ledger.

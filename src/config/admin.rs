@@ -26,7 +26,8 @@ pub(super) static PORT: Setting = Setting::new(
     "PORT",
     "The port of /health, /livez, /readyz and /metrics; 0 takes any free one",
 )
-.or("9090");
+.or("9090")
+.common();
 
 /// Where `/health`, `/livez`, `/readyz` and `/metrics` are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Reader, Section, Setting, parse};
+use super::{ConfigError, ConfigIssue, Reader, Section, Setting, parse};
 use crate::{
     naming::{self, TableNames},
     worker::QueueKind,
@@ -18,7 +18,8 @@ pub(super) static QUEUES: Setting = Setting::new(
     "QUEUES",
     "Command queues: names or URLs, comma-separated",
 )
-.or(naming::QUEUES);
+.or(naming::QUEUES)
+.common();
 
 static EXPIRIES: Setting = Setting::new(
     NAMES,
@@ -37,7 +38,8 @@ static TOPIC: Setting = Setting::new(
     "TOPIC",
     "The topic of results: a name or an ARN",
 )
-.or(naming::RESULTS_TOPIC);
+.or(naming::RESULTS_TOPIC)
+.common();
 
 static SEATS: Setting =
     Setting::new(NAMES, "table-seats", "DYNAMODB_TABLE_SEATS", "TABLE", "The table of seats")
@@ -177,6 +179,20 @@ pub struct AwsConfig {
     pub topic: TopicRef,
     /// The tables, all different.
     pub tables: TableNames,
+    /// `AWS_ENDPOINT_URL` and those of each service, as far as they are set.
+    pub endpoints: Endpoints,
+}
+
+/// Where the environment says that services are, for logs and errors; `None` is AWS, or what a
+/// profile says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// SQS.
+    pub sqs: Option<String>,
+    /// SNS.
+    pub sns: Option<String>,
+    /// DynamoDB.
+    pub dynamodb: Option<String>,
 }
 
 impl Section for AwsConfig {
@@ -198,7 +214,8 @@ impl Section for AwsConfig {
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
-        let config = Self {
+        let mut config = Self {
+            endpoints: Endpoints::default(),
             queues: reader.value(&QUEUES, Vec::new(), queues),
             expiries: reader.value(&EXPIRIES, QueueRef(String::new()), expiries),
             topic: reader.value(&TOPIC, TopicRef(String::new()), str::parse),
@@ -210,12 +227,19 @@ impl Section for AwsConfig {
             },
         };
         reader.optional(&REGION, region);
-        for endpoint in [&ENDPOINT, &ENDPOINT_SQS, &ENDPOINT_SNS, &ENDPOINT_DYNAMODB] {
-            reader.optional(endpoint, |text| match parse::is_plain_url(text) {
-                true => Ok(()),
+        let mut endpoint = |setting| {
+            reader.optional(setting, |text| match parse::is_plain_url(text) {
+                true => Ok(text.to_owned()),
                 false => Err("an http:// or https:// URL without user and password".to_owned()),
-            });
-        }
+            })
+        };
+        let every = endpoint(&ENDPOINT);
+        let mut one = |setting| endpoint(setting).or_else(|| every.clone());
+        config.endpoints = Endpoints {
+            sqs: one(&ENDPOINT_SQS),
+            sns: one(&ENDPOINT_SNS),
+            dynamodb: one(&ENDPOINT_DYNAMODB),
+        };
         let TableNames { seats, stock, reservations, ledger } = &config.tables;
         let distinct: BTreeSet<&String> = [seats, stock, reservations, ledger].into();
         reader.relation(
@@ -299,4 +323,16 @@ fn table(text: &str) -> Result<String, String> {
         true => Ok(text.to_owned()),
         false => Err("3 to 255 characters of a-z A-Z 0-9 _ - .".to_owned()),
     }
+}
+
+/// The error of a process without a region.
+#[must_use]
+pub fn missing_region() -> ConfigError {
+    ConfigError(vec![ConfigIssue {
+        settings: vec![&REGION],
+        found: "AWS_REGION is not set, and neither the profile nor the machine has a region"
+            .to_owned(),
+        expected: "a region such as eu-central-1".to_owned(),
+        fix: "Set AWS_REGION".to_owned(),
+    }])
 }

@@ -56,6 +56,7 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
         .value_name(setting.unit)
         .help(setting.help)
         .help_heading(setting.heading)
+        .hide_short_help(!setting.is_common)
         .allow_negative_numbers(true)
         .value_parser(value_parser!(OsString));
     let arg = match setting.is_switch {

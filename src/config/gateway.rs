@@ -33,6 +33,9 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 /// Requests of a lane at once: more than one process can hold.
 const IN_FLIGHT_MAX: usize = 1_000_000;
 
+/// Commands of one storm.
+const STRESS_COMMANDS_MAX: u64 = 10_000_000;
+
 /// How the gateway is reached, by whom, and how much it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayConfig {
@@ -48,9 +51,9 @@ pub struct GatewayConfig {
     pub max_connection_age: Duration,
     /// `INVENTORY_CONNECTIONS`: of each port at once.
     pub connections: usize,
-    /// `INVENTORY_DRAIN_DELAY_SECONDS`: the first part of the grace.
+    /// `INVENTORY_DRAIN_DELAY_SECONDS`
     pub drain_delay: Duration,
-    /// `INVENTORY_GATEWAY_GRACE_SECONDS`
+    /// `INVENTORY_GATEWAY_GRACE_SECONDS`: begins after the delay.
     pub grace: Duration,
     /// `INVENTORY_AUTH` and `INVENTORY_JWT_*`
     pub auth: AuthSettings,
@@ -62,6 +65,9 @@ pub struct GatewayConfig {
     pub groups: u16,
     /// `INVENTORY_QUEUE_AGE_MAX_SECONDS`
     pub queue_age_max: Duration,
+    /// `INVENTORY_ALLOW_STRESS` and `INVENTORY_STRESS_COMMANDS_MAX`: the most commands of a storm;
+    /// `None` where storms are not allowed.
+    pub stress_commands_max: Option<u64>,
 }
 
 impl GatewayConfig {
@@ -95,7 +101,6 @@ impl Section for GatewayConfig {
         let method = method(reader);
         let tls = tls(reader, method);
         let auth = auth(reader, method);
-        let (drain_delay, grace) = drain(reader);
         Self {
             host: host(reader, method),
             port,
@@ -105,29 +110,37 @@ impl Section for GatewayConfig {
             connections: reader.value(&settings::CONNECTIONS, 1, |text| {
                 parse::whole(text, 1..=CONNECTIONS_MAX, "connections")
             }),
-            drain_delay,
-            grace,
+            drain_delay: seconds(reader, &settings::DRAIN_DELAY, 0..=600_000),
+            grace: seconds(reader, &settings::GRACE, 1_000..=3_600_000),
             auth,
             callers: callers(reader, method),
             limits: limits(reader),
             groups: reader
                 .value(&settings::GROUPS, 1, |text| parse::whole(text, 1..=1_024, "groups")),
             queue_age_max: seconds(reader, &settings::QUEUE_AGE_MAX, 100..=3_600_000),
+            stress_commands_max: stress(reader),
         }
     }
 }
 
 /// The settings of a gateway on this machine alone.
 pub(super) fn local_settings() -> Vec<&'static Setting> {
-    vec![&settings::PORT, &settings::GRPC_PORT]
+    vec![
+        &settings::PORT,
+        &settings::GRPC_PORT,
+        &settings::ALLOW_STRESS,
+        &settings::STRESS_COMMANDS_MAX,
+    ]
 }
 
 /// Reads [`local_settings`]; the others have their defaults.
 pub(super) fn read_local(reader: &mut Reader<'_>) -> GatewayConfig {
     let (port, grpc_port) = ports(reader);
+    let stress_commands_max = stress(reader);
     // No load balancer is to notice that it stops.
     let drain_delay = Duration::ZERO;
-    GatewayConfig { port, grpc_port, drain_delay, ..GatewayConfig::default() }
+    let others = GatewayConfig::default();
+    GatewayConfig { port, grpc_port, drain_delay, stress_commands_max, ..others }
 }
 
 /// The gateway's ports are not the admin port's, which is on an address of its own but may be on
@@ -162,8 +175,7 @@ fn method(reader: &mut Reader<'_>) -> Method {
 }
 
 fn host(reader: &mut Reader<'_>, method: Method) -> IpAddr {
-    let words = [("true", true), ("false", false)];
-    let is_insecure = reader.value(&settings::INSECURE, false, |text| parse::one_of(text, &words));
+    let is_insecure = switch(reader, &settings::INSECURE);
     let given: Option<IpAddr> = reader.optional(&settings::HOST, |text| {
         text.parse().map_err(|_| "an IP address such as 0.0.0.0, 127.0.0.1 or ::".to_owned())
     });
@@ -195,19 +207,6 @@ fn ports(reader: &mut Reader<'_>) -> (u16, u16) {
         "Give each its own",
     );
     (http, grpc)
-}
-
-/// The delay and the grace that it is a part of.
-fn drain(reader: &mut Reader<'_>) -> (Duration, Duration) {
-    let delay = seconds(reader, &settings::DRAIN_DELAY, 0..=600_000);
-    let grace = seconds(reader, &settings::GRACE, 1_000..=3_600_000);
-    reader.relation(
-        &[&settings::DRAIN_DELAY, &settings::GRACE],
-        delay < grace,
-        "a delay that ends before the grace, of which it is the first part",
-        "Lengthen the grace or shorten the delay",
-    );
-    (delay, grace)
 }
 
 fn tls(reader: &mut Reader<'_>, method: Method) -> Option<TlsFiles> {
@@ -306,6 +305,19 @@ fn limits(reader: &mut Reader<'_>) -> LimitSettings {
         commands_in_flight_max: in_flight(&settings::COMMANDS_IN_FLIGHT),
         lists_in_flight_max: in_flight(&settings::LISTS_IN_FLIGHT),
     }
+}
+
+fn stress(reader: &mut Reader<'_>) -> Option<u64> {
+    let is_allowed = switch(reader, &settings::ALLOW_STRESS);
+    let commands_max = reader.value(&settings::STRESS_COMMANDS_MAX, 1, |text| {
+        parse::whole(text, 1..=STRESS_COMMANDS_MAX, "commands")
+    });
+    is_allowed.then_some(commands_max)
+}
+
+fn switch(reader: &mut Reader<'_>, setting: &'static Setting) -> bool {
+    let words = [("true", true), ("false", false)];
+    reader.value(setting, false, |text| parse::one_of(text, &words))
 }
 
 fn seconds(

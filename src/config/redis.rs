@@ -1,4 +1,4 @@
-//! Redis: locks, for speed alone.
+//! Redis: locks, for speed alone, and the workers' figures.
 
 use super::{Reader, Setting, parse};
 use crate::adapters::redis::RedisUrl;
@@ -8,10 +8,12 @@ static REDIS_URL: Setting = Setting::new(
     "redis-url",
     "REDIS_URL",
     "URL",
-    "redis:// or rediss://; several, comma-separated, are nodes of one cluster. Unset: no locks. \
+    "redis:// or rediss://; several, comma-separated, are nodes of one cluster. Unset: no locks, and no \
+     figures of workers in the overview. \
      Prefer the variable for a URL with a password: a command line can be read by others",
 )
-.masked(shown);
+.masked(shown)
+.common();
 
 /// As the adapter shows it, without user and password.
 fn shown(text: &str) -> String {

@@ -20,6 +20,8 @@ pub struct Setting {
     pub mask: Option<fn(&str) -> String>,
     /// Whether the flag may stand without a value, which then is `true`.
     pub is_switch: bool,
+    /// Whether `-h` shows it: what most deployments set. `--help` shows all.
+    pub is_common: bool,
 }
 
 impl PartialEq for Setting {
@@ -46,6 +48,7 @@ impl Setting {
             heading,
             mask: None,
             is_switch: false,
+            is_common: false,
         }
     }
 
@@ -65,6 +68,7 @@ impl Setting {
             heading,
             mask: None,
             is_switch: false,
+            is_common: false,
         }
     }
 
@@ -83,6 +87,12 @@ impl Setting {
     /// With a flag that may stand without a value.
     pub(super) const fn switch(mut self) -> Self {
         self.is_switch = true;
+        self
+    }
+
+    /// Shown by `-h`, too.
+    pub(super) const fn common(mut self) -> Self {
+        self.is_common = true;
         self
     }
 

@@ -192,6 +192,10 @@ fn a_value_that_is_no_text_is_reported_like_any_other() {
         fn get(&self, variable: &str) -> Option<OsString> {
             (variable == "INVENTORY_POLLERS").then(|| OsString::from_vec(vec![0xff]))
         }
+
+        fn names(&self) -> Vec<String> {
+            vec!["INVENTORY_POLLERS".to_owned()]
+        }
     }
     let error = Flags::<Config>::none().load(&Odd).unwrap_err();
     assert!(error.to_string().contains("INVENTORY_POLLERS has a value that is not shown"));

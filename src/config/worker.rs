@@ -113,6 +113,19 @@ impl Section for sweeper::Settings {
     }
 }
 
+pub(super) fn no_sweeper_settings() -> Vec<&'static Setting> {
+    vec![&settings::NO_SWEEPER]
+}
+
+/// Unset, or one of the usual words for no, runs a sweeper; any other value does not.
+pub(super) fn read_no_sweeper(reader: &mut Reader<'_>) -> bool {
+    let is_set = |text: &str| {
+        let no = ["0", "f", "false", "n", "no", "off"];
+        Ok(!no.contains(&&*text.to_ascii_lowercase()))
+    };
+    reader.optional(&settings::NO_SWEEPER, is_set).unwrap_or(false)
+}
+
 /// What nothing set gives: the defaults of the declarations.
 impl Default for sweeper::Settings {
     fn default() -> Self {

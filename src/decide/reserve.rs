@@ -1,6 +1,9 @@
 //! Reserve: all of the seats and lines, or none.
 
-use super::{Change, DecideError, Limits, State, Verdict, bounds, holdings};
+use super::{
+    Change, DecideError, Limits, State, Verdict, bounds, holdings,
+    words::{counted, short},
+};
 use crate::domain::{
     Command, LineKey, OrderLine, Outcome, RejectedLine, Rejection, RejectionCode, Reservation,
     ReservationStatus, Reserve, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
@@ -137,10 +140,16 @@ fn shortfall((_, request, line): &Requested<'_>) -> RejectedLine {
 
 fn named(code: RejectionCode, seats: Vec<SeatNumber>, lines: Vec<RejectedLine>) -> Rejection {
     let message = match code {
-        RejectionCode::SeatNotFound => format!("{} of the seats do not exist", seats.len()),
-        RejectionCode::SeatsUnavailable => format!("{} of the seats are not free", seats.len()),
-        RejectionCode::SkuNotFound => format!("{} of the SKUs do not exist", lines.len()),
-        _ => format!("{} of the lines have too little available", lines.len()),
+        RejectionCode::SeatNotFound => {
+            counted(seats.len(), "seat does not exist", "seats do not exist")
+        }
+        RejectionCode::SeatsUnavailable => {
+            counted(seats.len(), "seat is not available", "seats are not available")
+        }
+        RejectionCode::SkuNotFound => {
+            counted(lines.len(), "SKU does not exist", "SKUs do not exist")
+        }
+        _ => short(lines.len()),
     };
     Rejection { code, message, seats, lines }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Change, DecideError, ItemKey, Limits, State, Verdict, bounds};
+use super::{Change, DecideError, ItemKey, Limits, State, Verdict, bounds, words};
 use crate::domain::{
     LineChange, LineKey, Outcome, PoolId, RejectedLine, Rejection, RejectionCode, Restock,
     RestockMode, RestockStatus, RestockSummary, Seat, SeatChange, SeatDetails, SeatKey, SeatState,
@@ -124,7 +124,7 @@ impl InapplicableLines {
             let message = format!("{} lines are not at expected_version", versions.len());
             (RejectionCode::VersionMismatch, message, versions)
         } else if !short.is_empty() {
-            let message = format!("{} of the lines have too little available", short.len());
+            let message = words::short(short.len());
             (RejectionCode::InsufficientStock, message, short)
         } else if !over.is_empty() {
             return Err(bounds::beyond_on_hand_max(over).into());

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{expectations::result, scenes::Scene};
 use crate::{
     domain::SeatStatus,
-    terminal::{Output, Table},
+    terminal::{Output, Table, counted},
 };
 
 /// The results of the demo.
@@ -148,7 +148,8 @@ impl DemoSummary {
         out.table(&table)?;
         out.line("")?;
         let audit = &self.audit;
-        let items = format!("{} items read, {} violations", audit.items, audit.violations);
+        let violations = counted(audit.violations, "violation");
+        let items = format!("{} read, {violations}", counted(audit.items, "item"));
         let is_sound = audit.violations == 0;
         let items = if is_sound { style.good(&items) } else { style.bad(&items) };
         out.line(&format!("{} {items}", style.heading("Audit:")))?;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{GroupId, Timestamp, time},
+    message,
     ports::{Delivery, OutgoingMessage, queue::text_attribute},
     retention::{LEDGER_DAYS, LEDGER_SAFE, LEDGER_SAFE_DAYS, QUEUE_RETENTION},
     worker::dead_letters::{
@@ -31,6 +32,12 @@ pub struct DeadLetter {
     pub reason: String,
     /// Details of the reason.
     pub detail: Option<String>,
+    /// The command's source, if the body has one.
+    pub command_source: Option<String>,
+    /// The command's id, if the body has one.
+    pub command_id: Option<String>,
+    /// The type that came, known or not, if the body has one.
+    pub command_type: Option<String>,
     /// When it was first sent.
     pub first_sent_at: Timestamp,
     /// When it was dead-lettered; for a message that SQS moved, when it was sent.
@@ -51,11 +58,21 @@ impl DeadLetter {
     #[must_use]
     pub fn of(delivery: &Delivery) -> Self {
         let attribute = |name: &str| text_attribute(&delivery.attributes, name).map(str::to_owned);
+        let (key, command_type) = match message::decode(&delivery.body) {
+            Ok(decoded) => {
+                let kind = decoded.command.action.command_type().as_str().to_owned();
+                (Some(decoded.command.key), Some(kind))
+            }
+            Err(undecodable) => (undecodable.key, undecodable.command_type),
+        };
         Self {
             id: delivery.message_id.clone(),
             group: delivery.group.as_str().to_owned(),
             reason: attribute(REASON).unwrap_or_else(|| UNKNOWN.to_owned()),
             detail: attribute(DETAIL),
+            command_source: key.as_ref().map(|key| key.source.to_string()),
+            command_id: key.map(|key| key.id.to_string()),
+            command_type,
             first_sent_at: first_sent_at(delivery),
             dead_since: delivery.sent_at,
             source_queue: attribute(SOURCE_QUEUE),

@@ -49,6 +49,7 @@ pub struct DlqManager {
 enum Task<'q> {
     List,
     Show,
+    WouldRedrive(&'q dyn Queue),
     Redrive(&'q dyn Queue),
     Discard,
 }
@@ -68,6 +69,12 @@ impl DlqManager {
     /// them here. Refused and failed ones stay.
     pub async fn redrive(&self, to: &dyn Queue, selection: &Selection) -> Run {
         self.run(Task::Redrive(to), selection).await
+    }
+
+    /// Says which of the selected dead letters [`Self::redrive`] would send back and which it would
+    /// refuse. All stay in the queue, so those behind the first ten of a group are not seen.
+    pub async fn would_redrive(&self, to: &dyn Queue, selection: &Selection) -> Run {
+        self.run(Task::WouldRedrive(to), selection).await
     }
 
     /// Deletes the selected dead letters permanently.
@@ -104,6 +111,8 @@ struct Scan<'a> {
     sent: BTreeSet<String>,
     /// The largest message that the target queue takes, bytes.
     bytes_max: usize,
+    /// How long a receive waits.
+    wait: Duration,
 }
 
 /// What is left of a group's part of a batch.
@@ -132,12 +141,18 @@ impl<'a> Scan<'a> {
             held: Vec::new(),
             sent: BTreeSet::new(),
             bytes_max: 0,
+            wait: desk.options.wait,
         }
     }
 
     async fn begin(&mut self) -> Result<Ended, PortError> {
-        if let Task::Redrive(to) = self.task {
+        if let Task::Redrive(to) | Task::WouldRedrive(to) = self.task {
             self.bytes_max = to.limits().await?.message_bytes_max;
+        }
+        // The counts of an empty queue are not exact: it is received from once, without waiting.
+        let backlog = self.desk.dead_letters.backlog().await;
+        if backlog.is_ok_and(|backlog| backlog.visible == 0 && backlog.in_flight == 0) {
+            self.wait = Duration::ZERO;
         }
         self.go().await
     }
@@ -152,6 +167,7 @@ impl<'a> Scan<'a> {
             if batch.is_empty() {
                 return Ok(Ended::Complete);
             }
+            self.wait = self.desk.options.wait;
             let is_full = batch.len() == BATCH_ENTRIES_MAX;
             let mut groups = by_group(batch).into_iter().peekable();
             let mut failure = None;
@@ -193,7 +209,7 @@ impl<'a> Scan<'a> {
     async fn receive(&self) -> Result<Vec<Delivery>, PortError> {
         let request = ReceiveRequest {
             max: BATCH_ENTRIES_MAX,
-            wait: self.desk.options.wait,
+            wait: self.wait,
             visibility: self.visibility,
             attempt_id: self.desk.entropy.uuid().to_string(),
         };
@@ -280,6 +296,13 @@ impl<'a> Scan<'a> {
     ) -> (Disposition, Option<PortError>) {
         match self.task {
             Task::List | Task::Show => (Disposition::Seen, None),
+            Task::WouldRedrive(_) => {
+                let now = self.desk.clock.now();
+                let message = dead_letter::send_back(delivery, letter, self.bytes_max, now);
+                let fate = message
+                    .map_or_else(|why| Disposition::Refused { why }, |_| Disposition::WouldRedrive);
+                (fate, None)
+            }
             Task::Redrive(to) => self.redrive(to, delivery, letter).await,
             Task::Discard => self.delete(delivery, Disposition::Discarded).await,
         }

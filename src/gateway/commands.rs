@@ -209,6 +209,13 @@ impl Commands {
         self.parts.clock.now()
     }
 
+    /// How long the oldest command has had no outcome; `None` where none is awaited. Restocks do not
+    /// count, as they may be long.
+    #[must_use]
+    pub fn oldest_age(&self) -> Option<Duration> {
+        self.parts.outcomes.oldest()
+    }
+
     /// The identity of a command: the caller's idempotency key under its default source, or a new
     /// UUIDv7.
     ///

@@ -125,6 +125,7 @@ fn status_of(refused: Refused) -> tonic::Status {
 fn http_lane(route: &str) -> Option<Lane> {
     match route {
         "/health" | "/openapi.json" => None,
+        "/overview" => Some(Lane::Lists),
         "/events/{id}/seats/{number}" => Some(Lane::Commands),
         _ if route.starts_with("/events/") || route.starts_with("/inventory/store/") => {
             Some(Lane::Lists)

@@ -8,17 +8,19 @@
 mod about;
 pub mod commands;
 mod content;
+mod overview;
 mod parameters;
 pub mod problem;
 pub mod queries;
 mod routes;
+mod stress;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use super::{Commands, Queries};
+use super::{Commands, Overview, Queries, Stress};
 use crate::ports::Clock;
 use parameters::Parameters;
 pub use problem::Problem;
@@ -32,6 +34,10 @@ pub struct HttpState {
     pub commands: Arc<Commands>,
     /// Looks things up.
     pub queries: Arc<Queries>,
+    /// The figures at a glance.
+    pub overview: Arc<Overview>,
+    /// Storms; `None` where they are not allowed.
+    pub stress: Option<Arc<Stress>>,
     /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
     /// Cancelled once the gateway is about to stop, which `/health` tells.
@@ -41,17 +47,26 @@ pub struct HttpState {
 /// Every operation that [`router`] answers.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [commands::routes().listed, queries::routes().listed, about::routes().listed].concat()
+    [
+        commands::routes().listed,
+        queries::routes().listed,
+        overview::routes().listed,
+        stress::routes().listed,
+        about::routes().listed,
+    ]
+    .concat()
 }
 
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, clock, draining } = state;
+    let HttpState { commands, queries, overview, stress, clock, draining } = state;
     commands::routes()
         .router
         .with_state(commands)
         .merge(queries::routes().router.with_state(queries))
+        .merge(overview::routes().router.with_state(overview))
+        .merge(stress::routes().router.with_state(stress))
         .merge(about::routes().router.with_state(about::About { clock, draining }))
         .fallback(|| async { no_route() })
         .method_not_allowed_fallback(|| async { wrong_method() })

@@ -79,6 +79,35 @@ impl ShedReason {
     }
 }
 
+/// What became of a command of a storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StressOutcome {
+    /// It was carried out.
+    Completed,
+    /// It was rejected.
+    Rejected,
+    /// It had no outcome in time.
+    Unanswered,
+    /// The queue did not take it, as far as is known.
+    NotPosted,
+}
+
+impl StressOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Completed, Self::Rejected, Self::Unanswered, Self::NotPosted];
+
+    /// The name of the outcome in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Unanswered => "unanswered",
+            Self::NotPosted => "not_posted",
+        }
+    }
+}
+
 /// Watches requests. Never waited for.
 pub trait RequestObserver: Send + Sync {
     /// A request was answered, or left by its caller.
@@ -89,6 +118,9 @@ pub trait RequestObserver: Send + Sync {
 
     /// A request entered its lane (1) or left it (−1).
     fn in_flight(&self, lane: Lane, change: i64);
+
+    /// What became of a command of a storm is known.
+    fn stressed(&self, _: StressOutcome) {}
 
     /// Where the spans of requests go, if they are exported.
     fn tracer(&self) -> Option<&dyn RequestTracer> {

@@ -1,5 +1,7 @@
 //! Time and randomness, injected so that a test or simulation can control them.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
@@ -20,4 +22,13 @@ pub trait Entropy: Send + Sync {
 
     /// A uniformly distributed number, at least 0 and below 1, for jitter.
     fn fraction(&self) -> f64;
+}
+
+/// The processor time of this process.
+pub trait ProcessorTime: Send + Sync {
+    /// What it has used since it began, on all cores together.
+    fn used(&self) -> Duration;
+
+    /// The cores that it may use, at least one.
+    fn cores(&self) -> usize;
 }

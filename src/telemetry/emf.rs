@@ -209,7 +209,8 @@ impl Emf {
     }
 }
 
-/// Adds a gauge's current values. Of several, the largest goes without dimensions.
+/// Adds a gauge's current values. Of several, the largest goes without dimensions; of
+/// [`names::READY`] the smallest, as one part that cannot work stops all.
 fn gauge(
     family: &MetricFamily,
     (name, unit): (&'static str, &'static str),
@@ -218,7 +219,8 @@ fn gauge(
     let mut most: Option<f64> = None;
     for metric in family.get_metric() {
         let (labels, value) = (labels(metric), metric.get_gauge().get_value());
-        most = Some(most.map_or(value, |most| most.max(value)));
+        let worse = if name == names::READY { f64::min } else { f64::max };
+        most = Some(most.map_or(value, |most| worse(most, value)));
         if !labels.is_empty() {
             let value = json!(value);
             lines.entry(labels).or_default().insert(name, Sample { unit, value });

@@ -4,22 +4,27 @@
 //! message. Metrics with such labels exist from the start, at 0, so that the first rejection is an
 //! increase and not a new series.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use prometheus::{
-    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry, TextEncoder, proto::MetricFamily,
+    Counter, CounterVec, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Registry, TextEncoder, proto::MetricFamily,
 };
 use tokio::time::Instant;
 
 use crate::{
     decide::Oversold,
-    domain::{CommandType, Outcome},
+    domain::{CommandType, Outcome, RejectionCode},
     ports::{CommitError, Consumed},
     worker::{Event, Observer},
 };
 
 mod build;
+mod groups;
 mod oldest;
 mod requests;
 
@@ -31,6 +36,7 @@ pub struct Metrics {
     rejections: IntCounterVec,
     command_duration: HistogramVec,
     batch_size: Histogram,
+    load_attempts: IntCounterVec,
     commit_attempts: IntCounterVec,
     version_conflicts: IntCounter,
     lock_wait: Histogram,
@@ -40,6 +46,7 @@ pub struct Metrics {
     lease_lost: IntCounter,
     dead_lettered: IntCounterVec,
     released: IntCounterVec,
+    publish_attempts: IntCounterVec,
     publish_duration: Histogram,
     replays: IntCounter,
     sweeper_lag: Histogram,
@@ -47,6 +54,11 @@ pub struct Metrics {
     expirations_deferred: IntCounterVec,
     holds_stuck: IntGauge,
     receive_paused: Counter,
+    /// Until when [`Self::receive_paused`] has counted.
+    paused_until: Mutex<Option<Instant>>,
+    ready: IntGaugeVec,
+    clock_ahead: Gauge,
+    groups_unreadable: groups::UnreadableGroups,
     lines_oversold: IntCounter,
     lines_recovered: IntCounter,
     dynamodb_capacity_units: CounterVec,
@@ -54,6 +66,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     requests_in_flight: IntGaugeVec,
     requests_shed: IntCounterVec,
+    stress_commands: IntCounterVec,
 }
 
 impl Metrics {
@@ -66,9 +79,68 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.gather())
     }
 
+    /// Logs what this process did, once it has drained.
+    pub fn log_totals(&self, ran: Duration) {
+        let total = |name: &str| {
+            let families = self.registry.gather();
+            let family = families.iter().find(|family| family.name() == name);
+            let counters = family.iter().flat_map(|family| family.get_metric());
+            let sum: f64 = counters.map(|metric| metric.get_counter().get_value()).sum();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
+            let sum = sum as u64;
+            sum
+        };
+        tracing::info!(
+            ran_s = ran.as_secs(),
+            commands = total("inventory_commands_total"),
+            rejected = total("inventory_rejections_total"),
+            duplicates = total("inventory_duplicate_commands_total"),
+            dead_lettered = total("inventory_dead_lettered_total"),
+            released = total("inventory_messages_released_total"),
+            leases_lost = total("inventory_leases_lost_total"),
+            in_flight = self.messages_in_flight.get(),
+            "drained, in all"
+        );
+    }
+
+    /// How far this machine's clock is ahead of the services'; below zero, behind.
+    pub fn clock_is_ahead(&self, seconds: f64) {
+        self.clock_ahead.set(seconds);
+    }
+
     /// The metrics' current values.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.groups_unreadable.show(Instant::now());
         self.registry.gather()
+    }
+
+    /// 1 where a part is ready, 0 where it is not, by its name.
+    pub(super) fn readiness(&self) -> IntGaugeVec {
+        self.ready.clone()
+    }
+
+    /// Counts a time in which nothing was received. Several calls hang, and several breakers pause,
+    /// at the same time: each moment counts once.
+    fn paused(&self, from: Instant, to: Instant) {
+        let mut until = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = until.map_or(from, |until| until.max(from));
+        if from < to {
+            self.receive_paused.inc_by((to - from).as_secs_f64());
+            *until = Some(to);
+        }
+    }
+
+    /// What was decided so far, repetitions aside: carried out by command type, and rejected by code.
+    /// What did not happen is left out.
+    #[must_use]
+    pub fn decided_by_type_and_code(&self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
+        let completed = CommandType::ALL.map(|command| {
+            let labels = [command.as_str(), build::outcome_of(command)];
+            (command.as_str(), self.commands.with_label_values(&labels).get())
+        });
+        let rejected = RejectionCode::ALL
+            .map(|code| (code.as_str(), self.rejections.with_label_values(&[code.as_str()]).get()));
+        (happened(&completed), happened(&rejected))
     }
 
     fn decided(&self, command: Option<CommandType>, outcome: &Outcome, took: Duration) {
@@ -134,6 +206,10 @@ impl Observer for Metrics {
             Event::Decided { command_type, outcome, replayed: false, took } => {
                 self.decided(*command_type, outcome, *took);
             }
+            Event::Load { is_loaded } => {
+                let word = if *is_loaded { "loaded" } else { "failed" };
+                self.load_attempts.with_label_values(&[word]).inc();
+            }
             Event::Commit(result) => self.commit(result),
             Event::LockWaited(waited) => self.lock_wait.observe(waited.as_secs_f64()),
             Event::LockFallback => self.lock_fallbacks.inc(),
@@ -145,8 +221,24 @@ impl Observer for Metrics {
                 let messages = u64::try_from(*messages).unwrap_or(u64::MAX);
                 self.released.with_label_values(&[*reason]).inc_by(messages);
             }
-            Event::Published { took } => self.publish_duration.observe(took.as_secs_f64()),
-            Event::Paused(pause) => self.receive_paused.inc_by(pause.as_secs_f64()),
+            Event::GroupUnreadable { group, delay } => {
+                self.groups_unreadable.waits(group, Instant::now() + *delay);
+            }
+            Event::Published { took } => {
+                self.publish_attempts.with_label_values(&["published"]).inc();
+                self.publish_duration.observe(took.as_secs_f64());
+            }
+            Event::PublishFailed => {
+                self.publish_attempts.with_label_values(&["failed"]).inc();
+            }
+            Event::Paused(pause) => {
+                let now = Instant::now();
+                self.paused(now, now + *pause);
+            }
+            Event::CallFailed { took } => {
+                let now = Instant::now();
+                self.paused(now.checked_sub(*took).unwrap_or(now), now);
+            }
             Event::Oversold(crossed) => self.oversold(*crossed),
             Event::SweeperLag(lag) => self.sweeper_lag.observe(lag.as_secs_f64()),
             Event::ExpiriesPosted(holds) => self.expired.inc_by(*holds as u64),
@@ -158,6 +250,11 @@ impl Observer for Metrics {
             }
         }
     }
+}
+
+fn happened(counts: &[(&'static str, u64)]) -> BTreeMap<String, u64> {
+    let happened = counts.iter().filter(|(_, count)| *count > 0);
+    happened.map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
 /// The outcome of a command as one word, the same as in the result's type.

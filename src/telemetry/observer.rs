@@ -6,7 +6,7 @@ use super::{Metrics, Traces};
 use crate::{
     gateway::{
         limits::Lane,
-        observer::{AnsweredRequest, RequestObserver, RequestTracer, ShedReason},
+        observer::{AnsweredRequest, RequestObserver, RequestTracer, ShedReason, StressOutcome},
     },
     worker::{Event, Observer, trace::Tracer},
 };
@@ -40,6 +40,10 @@ impl RequestObserver for TelemetryObserver {
 
     fn in_flight(&self, lane: Lane, change: i64) {
         self.metrics.in_flight(lane, change);
+    }
+
+    fn stressed(&self, outcome: StressOutcome) {
+        self.metrics.stressed(outcome);
     }
 
     fn tracer(&self) -> Option<&dyn RequestTracer> {

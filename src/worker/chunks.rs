@@ -132,7 +132,8 @@ pub(super) async fn commit(
         IntentState::Known(decided) => return Ok(*decided),
         IntentState::Chunks { chunk_ends, begun_at } => (chunk_ends, begun_at),
     };
-    let markers = load_markers(&*context.store, chunked, &chunk_ends, begun_at).await?;
+    let markers = load_markers(&*context.store, chunked, &chunk_ends, begun_at).await;
+    let markers = context.note_load(markers)?;
     let starts = std::iter::once(0).chain(chunk_ends.iter().copied());
     let chunks = starts.zip(chunk_ends.iter().copied()).zip(0_u32..);
     let run = |((start, end), index)| {
@@ -168,7 +169,8 @@ async fn begin(context: &WorkerContext, chunked: &Chunked<'_>) -> Result<IntentS
     loop {
         chunked.check_lease(context)?;
         let wanted = LoadRequest { ledger: [chunked.key()].into(), ..LoadRequest::default() };
-        let mut loaded = context.store.load(&wanted).await?;
+        let loaded = context.store.load(&wanted).await.map_err(Failure::from);
+        let mut loaded = context.note_load(loaded)?;
         let now = context.clock.now();
         match loaded.ledger.remove(&chunked.key()).flatten() {
             Some(LedgerRecord::Intent { digest, chunk_ends, decided_at: begun_at })
@@ -273,8 +275,8 @@ async fn apply_chunk(
     let mut backoff = Policy::CONFLICT.attempts(context.settings.conflict_attempts).start();
     loop {
         chunked.check_lease(context)?;
-        let (mut state, marker) =
-            load_chunk(&*context.store, chunked, begun_at, index, range.clone()).await?;
+        let loaded = load_chunk(&*context.store, chunked, begun_at, index, range.clone()).await;
+        let (mut state, marker) = context.note_load(loaded)?;
         if let Some(summary) = marker {
             return Ok(summary);
         }

@@ -178,7 +178,8 @@ impl CircuitBreaker {
         state.is_half_open = scope == FailureScope::All;
         drop(state);
         self.observer.observe(&Event::Paused(delay));
-        warn!(what, pause_ms = delay.as_millis(), "dependency unavailable, pausing receives");
+        let pause_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        warn!(error = what, pause_ms, "dependency unavailable, pausing receives");
     }
 
     /// Records that a call was answered: ends the pause that this call caused, and no other.

@@ -158,7 +158,7 @@ impl Attempts {
                 false => Err(Failure::Poison(what)),
             },
             Stopped::Conflict(what) => {
-                debug!(what, "version conflict, deciding again");
+                debug!(error = what, "version conflict, deciding again");
                 if Instant::now() >= self.deadline {
                     return Err(Failure::Contention(format!("conflicts for too long: {what}")));
                 }
@@ -223,7 +223,8 @@ struct Plan {
 async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<Plan, Failure> {
     check_leases(context, batch)?;
     let span = trace::step(trace::Step::Load);
-    let (mut state, mut ledger) = loading::load(&*context.store, batch).await?;
+    let loaded = loading::load(&*context.store, batch).await;
+    let (mut state, mut ledger) = context.note_load(loaded)?;
     drop(span);
     let limits = &context.settings.limits;
     let now = context.clock.now();

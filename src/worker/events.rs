@@ -41,6 +41,11 @@ pub enum Event<'a> {
         /// Time since the receive.
         took: Duration,
     },
+    /// An attempt to load what a batch names ended.
+    Load {
+        /// Whether the store answered, if only that an item is unreadable.
+        is_loaded: bool,
+    },
     /// An attempt to commit a transaction ended. Carries the cost that the store reported.
     Commit(&'a Result<Consumed, CommitError>),
     /// The time spent waiting for locks.
@@ -61,13 +66,27 @@ pub enum Event<'a> {
         /// Number of messages.
         messages: usize,
     },
+    /// A group was released because it depends on an item that cannot be read.
+    GroupUnreadable {
+        /// The group.
+        group: &'a str,
+        /// Until when its first message is hidden, from now.
+        delay: Duration,
+    },
     /// Results were published.
     Published {
         /// Duration of the publish.
         took: Duration,
     },
-    /// A dependency is unavailable, and receiving pauses for this long.
+    /// Results were not published: the topic failed.
+    PublishFailed,
+    /// A dependency is unavailable, and receiving pauses for this long, from now on.
     Paused(Duration),
+    /// A call that holds receiving up failed: a receive, or a call whose failure pauses receiving.
+    CallFailed {
+        /// How long it took, until now.
+        took: Duration,
+    },
     /// Lines whose available quantity fell below zero, and lines that recovered.
     Oversold(Oversold),
     /// The sweeper checked a shard. Carries how far the oldest hold that is not stuck was past its

@@ -149,6 +149,7 @@ impl LaneContext {
             let count = self.context.settings.batch_messages_max.max(1).min(waiting.len());
             let batch: Vec<LeasedMessage> = waiting.drain(..count).collect();
             let announcement = first.take().unwrap_or_else(|| self.outbox.expect()).in_place(place);
+            let begun = Instant::now();
             let settled = match is_isolated {
                 true => self.process_isolated(&batch, announcement).await,
                 false => self.batch(&batch, announcement).await,
@@ -174,7 +175,7 @@ impl LaneContext {
                 if self.hands_over_before_retention(&failure, &mut left).await {
                     waiting = left;
                 } else {
-                    self.handle_failure(failure, left.make_contiguous()).await;
+                    self.handle_failure(failure, left.make_contiguous(), begun).await;
                 }
             }
         }
@@ -408,18 +409,39 @@ impl LaneContext {
         (places.get(out).copied().unwrap_or(count), failure)
     }
 
+    /// The lease of a message ran out before its delete. Its outcome is in the ledger and published,
+    /// so that nothing is lost but the time of its second delivery.
+    fn note_settled_late(&self, held: &LeasedMessage) {
+        held.lease.lose();
+        let parsed = held.parsed();
+        info!(
+            queue = self.queues.queue.name(),
+            group = held.delivery.group.as_str(),
+            message_id = held.delivery.message_id,
+            command = parsed.key().map(display),
+            pool = parsed.pool().map(display),
+            trace_id = parsed.trace_id(),
+            "settled after its lease: it comes again"
+        );
+    }
+
     /// Deletes the messages. Returns whether the queue was available.
     async fn delete(&self, done: &[LeasedMessage], announcement: &mut Announcement) -> bool {
         let _span = trace::step(Step::Delete);
         let mut is_deleted = true;
         let receipts: Vec<ReceiptHandle> =
             done.iter().map(|held| held.lease.receipt().clone()).collect();
-        for failure in self.outbox.delete(receipts, announcement).await {
+        for (receipt, failure) in self.outbox.delete(receipts, announcement).await {
             let queue = self.queues.queue.name();
             match failure {
-                Failure::LeaseLost => info!(queue, "settled after its lease: it comes again"),
+                Failure::LeaseLost => {
+                    let mut held = done.iter();
+                    if let Some(held) = held.find(|held| *held.lease.receipt() == receipt) {
+                        self.note_settled_late(held);
+                    }
+                }
                 failure => {
-                    warn!(queue, %failure, "not deleted: it comes again");
+                    warn!(queue, error = %failure, "not deleted: it comes again");
                     self.queue_breaker.record_failure("delete", None);
                     is_deleted = false;
                 }

@@ -149,6 +149,14 @@ impl Leases {
         lost.into_iter().for_each(|id| self.forget(id));
     }
 
+    /// Counts and removes a lease that the queue says is lost, unless it is known to be.
+    fn lose(&self, id: u64) {
+        if self.entries().contains_key(&id) {
+            self.observer.observe(&Event::LeaseLost(1));
+            self.forget(id);
+        }
+    }
+
     /// Removes a lease that is settled or lost.
     fn forget(&self, id: u64) {
         if !injected_bug!(LeakLease) && self.entries().remove(&id).is_some() {
@@ -178,6 +186,11 @@ impl Lease {
     #[must_use]
     pub fn receipt(&self) -> &ReceiptHandle {
         &self.receipt
+    }
+
+    /// The queue says that the lease is lost.
+    pub fn lose(&self) {
+        self.leases.lose(self.id);
     }
 
     /// Whether the lease is known to be valid for at least the margin.

@@ -113,10 +113,23 @@ impl Outbox {
     /// Publishes results of one group in order. Returns how many were published, and why no more.
     pub(super) async fn publish(
         &self,
-        mut results: Vec<Publication>,
+        results: Vec<Publication>,
         announcement: &mut Announcement,
     ) -> (usize, Option<Failure>) {
         let begun = Instant::now();
+        let (out, failure) = self.publish_in_order(results, announcement).await;
+        self.context.observer.observe(&match failure {
+            None => Event::Published { took: begun.elapsed() },
+            Some(_) => Event::PublishFailed,
+        });
+        (out, failure)
+    }
+
+    async fn publish_in_order(
+        &self,
+        mut results: Vec<Publication>,
+        announcement: &mut Announcement,
+    ) -> (usize, Option<Failure>) {
         let mut expected = announcement.publish.take();
         let mut backoff = Policy::ENTRIES.start();
         let mut out = 0;
@@ -148,7 +161,6 @@ impl Outbox {
                 return (out, Some(failure));
             }
         }
-        self.context.observer.observe(&Event::Published { took: begun.elapsed() });
         (out, None)
     }
 
@@ -157,7 +169,7 @@ impl Outbox {
         &self,
         mut receipts: Vec<ReceiptHandle>,
         announcement: &mut Announcement,
-    ) -> Vec<Failure> {
+    ) -> NotDeleted {
         announcement.place = None;
         let mut expected = announcement.delete.take();
         let mut failures = Vec::new();
@@ -171,7 +183,7 @@ impl Outbox {
                     || !backoff.wait(&*self.context.entropy).await);
             receipts = later;
             match is_over {
-                true => failures.extend(again.into_iter().map(|(_, failure)| failure)),
+                true => failures.extend(again),
                 false => receipts.extend(again.into_iter().map(|(receipt, _)| receipt)),
             }
             failures.append(&mut failed);
@@ -187,26 +199,24 @@ fn publish_failure(error: EntryError) -> Failure {
     }
 }
 
+/// Receipts whose messages were not deleted, with the reason.
+type NotDeleted = Vec<(ReceiptHandle, Failure)>;
+
 /// The entries worth a retry, and the final failures.
-fn sort_out(
-    response: BatchResponse<ReceiptHandle>,
-) -> (Vec<(ReceiptHandle, Failure)>, Vec<Failure>) {
+fn sort_out(response: BatchResponse<ReceiptHandle>) -> (NotDeleted, NotDeleted) {
     let BatchResponse { entries, answer } = response;
     let answers = match answer {
         Ok(answers) => answers,
         // The client library has already retried the call; there is no second retry layer.
-        Err(error) => return (Vec::new(), vec![Failure::from(error)]),
-    };
-    let mut again = Vec::new();
-    let mut failed = Vec::new();
-    for (receipt, answer) in entries.into_iter().zip(answers) {
-        match answer.map_err(Failure::from) {
-            Ok(()) => {}
-            Err(failure @ Failure::Unavailable(_)) => again.push((receipt, failure)),
-            Err(failure) => failed.push(failure),
+        Err(error) => {
+            let failure = Failure::from(error);
+            let failed = entries.into_iter().map(|receipt| (receipt, failure.clone()));
+            return (Vec::new(), failed.collect());
         }
-    }
-    (again, failed)
+    };
+    let answers = entries.into_iter().zip(answers);
+    let failed = answers.filter_map(|(receipt, answer)| Some((receipt, answer.err()?.into())));
+    failed.partition(|(_, failure)| matches!(failure, Failure::Unavailable(_)))
 }
 
 /// Sends one message and checks that the queue accepted it.

@@ -78,6 +78,7 @@ async fn receive(
         visibility: settings.visibility,
         attempt_id: attempt_id.unwrap_or_else(|| lane.context.entropy.uuid().to_string()),
     };
+    let begun = Instant::now();
     match lane.queues.queue.receive(&request).await {
         Ok(deliveries) => {
             lane.queue_breaker.record_answer("receive");
@@ -85,7 +86,11 @@ async fn receive(
             (deliveries, None)
         }
         Err(error) => {
-            warn!(queue = lane.queues.queue.name(), %error, "nothing received");
+            let took = begun.elapsed();
+            let queue = lane.queues.queue.name();
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            warn!(queue, %error, took_ms, "nothing received");
+            lane.context.observer.observe(&Event::CallFailed { took });
             lane.queue_breaker.trip_for("receive");
             // SQS refuses the attempt id of a receive that it throttled, and one of whose messages
             // has since been deleted or leased again.

@@ -488,6 +488,39 @@ async fn missing_rights_or_tables_are_refused_once_and_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ping_names_the_table_that_is_refused_and_the_endpoint() {
+    let found = Turn::Answer(200, json!({ "Responses": {}, "UnprocessedKeys": {} }));
+    let missing = || Turn::error(400, "ResourceNotFoundException");
+    let wire = Wire::new([missing(), found.clone(), missing()], found);
+    let store = alone(&wire).at(Some("http://127.0.0.1:9".to_owned()));
+    let PortError::Refused(text) = store.ping().await.unwrap_err() else { panic!("refused") };
+    assert!(text.contains("inventory-stock at http://127.0.0.1:9: "), "{text}");
+    assert!(!text.contains("inventory-seats"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_of_writes_passes_by_its_condition_and_fails_where_writes_are_refused() {
+    let failed = ["ConditionalCheckFailed"; 4];
+    let check = async |turn| alone(&Wire::new([], turn)).check_writes().await;
+    assert_eq!(check(Turn::cancelled(&failed)).await, Ok(()));
+    assert_eq!(check(Turn::cancelled(&["TransactionConflict"; 4])).await, Ok(()));
+    for turn in [
+        Turn::error(400, "AccessDeniedException"),
+        Turn::cancelled(&["ConditionalCheckFailed", "AccessDenied", "None", "None"]),
+        Turn::error(400, "ValidationException"),
+    ] {
+        let answer = check(turn.clone()).await;
+        assert!(matches!(answer, Err(PortError::Refused(_))), "{turn:?}: {answer:?}");
+    }
+    let wire = Wire::new([], Turn::cancelled(&failed));
+    alone(&wire).check_writes().await.unwrap();
+    let sent = wire.take_sent();
+    let puts = sent[0].body["TransactItems"].as_array().unwrap().clone();
+    assert_eq!(puts.len(), Table::ALL.len());
+    assert!(puts.iter().all(|put| put["Put"]["ConditionExpression"] == "attribute_exists(#key)"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn server_errors_and_silence_leave_it_open_what_happened() {
     for turn in [
         Turn::error(500, "InternalServerError"),

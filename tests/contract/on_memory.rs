@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use inventory_worker::{
     adapters::memory::{
-        FilterPolicy, MemoryBroker, MemoryLocks, MemoryStore, MemoryTopic, TokioClock,
+        FilterPolicy, MemoryActivity, MemoryBroker, MemoryLocks, MemoryStore, MemoryTopic,
+        TokioClock,
     },
     domain::Timestamp,
-    ports::{Locks, Publisher, Queue, Store},
+    ports::{ActivityBoard, Locks, Publisher, Queue, Store},
 };
 
 use crate::{
+    activity::ActivityHarness,
     harness::Backend,
     locks::LocksHarness,
     publisher::{Filter, PublisherHarness},
@@ -49,6 +51,14 @@ impl Backend for Memory {
 impl LocksHarness for Memory {
     async fn locks(&self) -> Arc<dyn Locks> {
         Arc::new(MemoryLocks::new(self.clock.clone()))
+    }
+}
+
+#[async_trait]
+impl ActivityHarness for Memory {
+    async fn boards(&self) -> (Arc<dyn ActivityBoard>, Arc<dyn ActivityBoard>) {
+        let board = || Arc::new(MemoryActivity::new(self.clock.clone()));
+        (board(), board())
     }
 }
 
@@ -114,6 +124,13 @@ mod publisher {
 
 mod locks {
     locks_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
+    }
+}
+
+mod activity {
+    activity_contract! {
         #[tokio::test(start_paused = true)]
         on super::Memory::new()
     }

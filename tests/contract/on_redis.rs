@@ -10,15 +10,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use inventory_worker::{
-    adapters::redis::RedisLocks,
-    ports::{Locks, PortError},
+    adapters::redis::{RedisActivity, RedisLocks},
+    ports::{ActivityBoard, Locks, PortError, activity::ACTIVITY_LIFETIME},
 };
 use uuid::Uuid;
 
-use crate::{
-    harness::{Backend, LONGER},
-    locks::LocksHarness,
-};
+use crate::{activity::ActivityHarness, harness::Backend, locks::LocksHarness};
 
 /// A Redis that other tests use at the same time.
 struct Shared {
@@ -49,7 +46,7 @@ impl Backend for Shared {
     }
 
     fn patience(&self) -> Duration {
-        LONGER
+        ACTIVITY_LIFETIME
     }
 
     async fn pass(&self, time: Duration) {
@@ -62,6 +59,16 @@ impl LocksHarness for Shared {
     async fn locks(&self) -> Arc<dyn Locks> {
         let scopes = servers::unique();
         Arc::new(Apart { locks: self.locks.clone(), scopes })
+    }
+}
+
+#[async_trait]
+impl ActivityHarness for Shared {
+    async fn boards(&self) -> (Arc<dyn ActivityBoard>, Arc<dyn ActivityBoard>) {
+        let unique = servers::unique();
+        let board =
+            |name: &str| Arc::new(RedisActivity::beside(&self.locks, &format!("{name}-{unique}")));
+        (board("one"), board("other"))
     }
 }
 
@@ -104,6 +111,22 @@ mod server_locks {
 
 mod cluster_locks {
     locks_contract! {
+        #[tokio::test]
+        #[ignore = "needs the stack: make test"]
+        on super::Shared::cluster()
+    }
+}
+
+mod server_activity {
+    activity_contract! {
+        #[tokio::test]
+        #[ignore = "needs the stack: make test"]
+        on super::Shared::server()
+    }
+}
+
+mod cluster_activity {
+    activity_contract! {
         #[tokio::test]
         #[ignore = "needs the stack: make test"]
         on super::Shared::cluster()

@@ -37,6 +37,7 @@ macro_rules! read_store_contract {
                 every_wanted_key_is_answered
                 nothing_wanted_is_answered_with_nothing
                 a_ping_succeeds
+                a_check_of_writes_succeeds_and_writes_nothing
 
                 every_field_of_a_seat_reads_back
                 every_field_of_a_line_reads_back

@@ -67,6 +67,9 @@ async fn the_admin_port_tells_of_health_and_figures(stack: Stack) {
     };
     assert_eq!(worker.figure(&commands("reserved")).await, 1.0);
     assert_eq!(worker.figure(&commands("rejected")).await, 1.0);
+    assert_eq!(worker.figure("inventory_ready{part=\"writes\"}").await, 1.0);
+    let ahead = worker.figure("inventory_clock_ahead_seconds").await;
+    assert!(ahead.abs() <= 5.0, "the clock of this very machine: {ahead}");
     let port = worker.admin().port().to_string();
     let health = async |flags: &[&str]| {
         let arguments = [&["health", "--admin-port", &port], flags].concat();

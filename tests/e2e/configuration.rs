@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use tokio::net::TcpListener;
 
 use crate::{
-    process,
+    process::{self, Worker},
     stack::{Broker, Stack},
-    world::{environment, unique},
+    wait::until,
+    world::{World, environment, unique},
 };
 
 #[tokio::test]
@@ -77,4 +78,51 @@ async fn a_missing_queue_is_told_with_what_creates_it() {
     let ended = process::run(&environment, &["run"]).await.expect_code(1);
     assert!(ended.err.contains("bootstrap"), "{}", ended.err);
     assert!(ended.err.contains("-commands.fifo"), "{}", ended.err);
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn a_missing_table_or_topic_ends_the_start_and_is_named() {
+    let world = World::new(Stack::of(Broker::LocalStack)).await;
+    let absent = format!("{}-absent", world.name);
+    let of_table = [("DYNAMODB_TABLE_STOCK", &*absent)];
+    let ended = process::run(&world.with(&of_table), &["run"]).await.expect_code(1);
+    for named in [&*absent, "DYNAMODB_TABLE_", "bootstrap", &world.stack.dynamodb_endpoint] {
+        assert!(ended.err.contains(named), "{named}: {}", ended.err);
+    }
+    let arn =
+        format!("{}.fifo", world.topic_arn().trim_end_matches(".fifo").to_owned() + "-absent");
+    let of_topic = [("INVENTORY_RESULTS_TOPIC", &*arn)];
+    let ended = process::run(&world.with(&of_topic), &["run"]).await.expect_code(1);
+    for named in [&*arn, "INVENTORY_RESULTS_TOPIC"] {
+        assert!(ended.err.contains(named), "{named}: {}", ended.err);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn tables_that_do_not_answer_are_waited_for_and_logged_with_their_endpoint() {
+    let world = World::new(Stack::of(Broker::LocalStack)).await;
+    let nowhere = nowhere().await;
+    let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*nowhere)];
+    let worker = Worker::start(&world.with(&variables)).await;
+    let line = until("it says so", async || worker.logged("not ready")).await;
+    assert_eq!(line["level"], "WARN");
+    let reason = line["error"].as_str().unwrap();
+    assert!(reason.contains(&nowhere) && reason.contains(&world.tables.seats), "{reason}");
+    let started = worker.logged("starting").unwrap();
+    let expected = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("region", "us-east-1"),
+        ("sqs", &world.stack.endpoint),
+        ("dynamodb", &nowhere),
+        ("topic", &world.environment["INVENTORY_RESULTS_TOPIC"]),
+    ];
+    for (name, value) in expected {
+        assert_eq!(started[name], value, "{name} in {started}");
+    }
+    for name in ["revision", "queues", "tables", "redis", "sweeper"] {
+        assert!(!started[name].is_null(), "{name} in {started}");
+    }
+    worker.kill().await;
 }

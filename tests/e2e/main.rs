@@ -44,6 +44,7 @@ mod faults;
 mod holds;
 mod lifecycle;
 mod poison;
+mod recipe;
 mod redis;
 mod restock;
 mod rights;

@@ -198,7 +198,7 @@ async fn an_item_that_cannot_be_read_holds_up_its_commands_until_it_is_corrected
     };
     world.post("store", &[reserve("tea", "tea")]).await;
     let reported = until("the worker says so", async || waiting_group(&worker).await).await;
-    let what = reported["what"].as_str().unwrap();
+    let what = reported["error"].as_str().unwrap();
     for named in [&*world.tables.stock, "tea", "on_hand"] {
         assert!(what.contains(named), "{what}");
     }

@@ -300,9 +300,10 @@ async fn a_storm_is_granted_what_it_calls() {
     let recorder = Recorder::of(&world.stack.endpoint, None).await;
     let mut environment = through(&recorder, &world.environment);
     environment.insert("INVENTORY_RESULTS_TOPIC".to_owned(), world.topic_arn().to_owned());
-    let restocks = ["storm", "--stores", "2", "--skus", "10", "--duration", "1", "--rate", "20"];
+    let restocks =
+        ["storm", "--yes", "--stores", "2", "--skus", "10", "--duration", "1", "--rate", "20"];
     process::run(&environment, &restocks).await.expect_code(0);
-    let on_sale = ["storm", "--events", "1", "--seats", "20", "--buyers", "10"];
+    let on_sale = ["storm", "--yes", "--events", "1", "--seats", "20", "--buyers", "10"];
     process::run(&environment, &on_sale).await.expect_code(0);
     worker.stop().await;
     assert_same("storm", &recorder, &placeholders(&world.name, "commands"));
@@ -324,6 +325,7 @@ async fn a_gateway_is_granted_what_it_calls() {
     gateway.command(&reserve_seats("seats", EVENT, &["A-1"])).await.expect(200);
     let source = crate::messages::SOURCE;
     for path in [
+        "/overview".to_owned(),
         format!("/commands?source={source}&id=stock"),
         format!("/events/{EVENT}/layout"),
         format!("/events/{EVENT}/map"),

@@ -14,6 +14,39 @@ use crate::{
 on_every_stack! {
     send_waits_for_the_outcome_and_exits_by_it
     send_posts_a_file_in_order_and_nothing_of_one_that_is_wrong
+    a_send_without_an_outcome_says_how_to_go_on_waiting
+}
+
+async fn a_send_without_an_outcome_says_how_to_go_on_waiting(stack: Stack) {
+    let world = World::new(stack).await;
+    let restock = ["restock", "--event", "42", "--seat", "A-1", "--reason", "two words"];
+    let send = async |arguments: &[&str]| {
+        let arguments = [&["send"], arguments, &["--source", SOURCE, "--wait", "1"]].concat();
+        process::run(&world.environment, &arguments).await
+    };
+    let ended = send(&restock).await.expect_code(1);
+    let id = ended.out.split_whitespace().next().unwrap().to_owned();
+    assert_eq!(ended.out, format!("{id}  no outcome yet\n"));
+    let again = ended.err.lines().last().unwrap().trim();
+    let expected = format!(
+        " send restock --event 42 --seat A-1 --reason 'two words' --source {SOURCE} --wait 1 --id {id}"
+    );
+    assert!(again.ends_with(&expected), "{again}");
+    assert!(ended.err.contains("Is a worker running?"), "{}", ended.err);
+
+    let with_id = [&restock[..], &["--id", &id, "--json"]].concat();
+    let pending = send(&with_id).await.expect_code(1).json();
+    assert_eq!(pending["pending"], json!({ "source": SOURCE, "id": id }));
+    assert_eq!(pending["waited_seconds"], 1);
+    assert!(pending["again"].as_str().unwrap().contains("--id"), "{pending}");
+
+    let worker = world.worker(&[]).await.ready().await;
+    let again = [&restock[..], &["--id", &id]].concat();
+    let arguments = [&["send"], &again[..], &["--source", SOURCE, "--wait", "60"]].concat();
+    let ended = process::run(&world.environment, &arguments).await.expect_code(0);
+    assert!(ended.out.starts_with(&format!("{id}  restocked")), "{}", ended.out);
+    worker.stop().await;
+    world.audit().await;
 }
 
 async fn send_waits_for_the_outcome_and_exits_by_it(stack: Stack) {

@@ -16,6 +16,7 @@ async fn a_storm_ends_by_itself_says_what_it_measured_and_leaves_no_queue_behind
 
     let arguments = [
         "storm",
+        "--yes",
         "--events",
         "1",
         "--seats",
@@ -42,8 +43,19 @@ async fn a_storm_ends_by_itself_says_what_it_measured_and_leaves_no_queue_behind
     std::fs::remove_file(&page).unwrap();
     assert!(html.contains("inventory.confirmed.v1") && !html.contains("http"), "{html}");
 
-    let arguments =
-        ["storm", "--stores", "2", "--skus", "10", "--duration", "2", "--rate", "20", "--json"];
+    let arguments = [
+        "storm",
+        "--yes",
+        "--stores",
+        "2",
+        "--skus",
+        "10",
+        "--duration",
+        "2",
+        "--rate",
+        "20",
+        "--json",
+    ];
     let restocks = process::run(&world.environment, &arguments).await.expect_code(0).json();
     assert_eq!(restocks["storm"], "restocks");
     check(&restocks);

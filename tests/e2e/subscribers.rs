@@ -10,6 +10,7 @@ use crate::{
 
 on_every_stack! {
     a_subscriber_gets_what_its_filter_policy_lets_through
+    a_service_gets_the_ends_of_its_own_holds_and_of_no_others
 }
 
 async fn a_subscriber_gets_what_its_filter_policy_lets_through(stack: Stack) {
@@ -59,6 +60,39 @@ async fn a_subscriber_gets_what_its_filter_policy_lets_through(stack: Stack) {
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(seen[0].attributes, expected.into());
     assert_eq!(seen[0].body["traceparent"], trace);
+    worker.stop().await;
+    world.audit().await;
+}
+
+async fn a_service_gets_the_ends_of_its_own_holds_and_of_no_others(stack: Stack) {
+    let mut world = World::new(stack).await;
+    let filter = json!({ "$or": [
+        { "command_source": ["/services/booking"] }, { "reservation_source": ["/services/booking"] },
+    ]});
+    let mut booking = world.subscriber("booking", &filter).await;
+    let worker = world.worker(&[("INVENTORY_SWEEPER_MARGIN_SECONDS", "0.1")]).await;
+
+    let brief = |source: &str, seat: &str| {
+        let mut reserve = reserve_seats("brief", EVENT, &[seat]);
+        reserve["source"] = json!(source);
+        reserve["data"]["hold_seconds"] = json!(1);
+        reserve
+    };
+    let mut refused = reserve_seats("refused", EVENT, &["Z-9"]);
+    refused["source"] = json!("/services/booking");
+    let stock = restock_seats("stock", EVENT, &seat_numbers(2));
+    let holds = [brief("/services/orders", "A-1"), brief("/services/booking", "A-2"), refused];
+    world.post("event", &[vec![stock], holds.to_vec()].concat()).await;
+
+    let ended = |seen: &[crate::results::Received]| {
+        seen.iter().filter(|one| one.word() == "expired").count()
+    };
+    world.results.until("both ends", |seen| ended(seen) == 2).await;
+    let seen = booking.until("the end of its hold", |seen| ended(seen) == 1).await;
+    let words: Vec<_> = seen.iter().map(|one| one.word()).collect();
+    assert_eq!(words, ["reserved", "SEAT_NOT_FOUND", "expired"]);
+    assert_eq!(seen[2].attributes["command_source"], "/inventory-worker/sweeper");
+    assert_eq!(seen[2].body["data"]["reservation"]["source"], "/services/booking");
     worker.stop().await;
     world.audit().await;
 }

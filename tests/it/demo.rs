@@ -171,7 +171,7 @@ fn command(id: &str, kind: &str, mut data: Value) -> String {
 }
 
 #[test]
-fn commands_from_stdin_come_out_as_results_and_a_signal_ends_it_with_0() {
+fn commands_from_stdin_come_out_as_results_and_the_end_of_stdin_ends_it_with_0() {
     let mut dev = Dev::start(&["--json"]);
     assert_eq!(dev.result_of("sample-event-1")["data"]["restock"]["seats_applied"], 160);
     dev.post(&command("r-1", "reserve", json!({"user_id": "me", "seats": ["A-1"]})));
@@ -181,10 +181,17 @@ fn commands_from_stdin_come_out_as_results_and_a_signal_ends_it_with_0() {
     assert_eq!(dev.result_of("r-2")["data"]["rejection"]["code"], "SEATS_UNAVAILABLE");
     let id = &reserved["data"]["reservation"]["reservation_id"];
     dev.post(&command("c-1", "confirm", json!({"reservation_id": id, "booking_id": "b"})));
-    // The end of stdin does not stop it: posted commands are still answered.
+    // What was posted is still answered.
     dev.stdin = None;
     assert_eq!(dev.result_of("c-1")["type"], "inventory.confirmed.v1");
-    assert!(dev.child.try_wait().unwrap().is_none());
+    assert_eq!(dev.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn without_input_it_runs_until_a_signal() {
+    let mut dev = Dev::start(&["--json"]);
+    dev.stdin = None;
+    assert_eq!(dev.result_of("sample-event-1")["data"]["restock"]["seats_applied"], 160);
     assert_eq!(dev.stop(), Some(0));
 }
 

@@ -250,7 +250,7 @@ fn excerpts(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 #[test]
 fn every_excerpt_of_an_example_is_in_the_example() {
     let mut count = 0;
-    for document in ["README.md", "docs/integration.md"] {
+    for document in ["README.md", "docs/integration.md", "docs/RESERVATIONS.md"] {
         let text = fs::read_to_string(repository().join(document)).unwrap();
         for (path, excerpt) in excerpts(&text) {
             let example = fs::read_to_string(repository().join(path)).unwrap();
@@ -261,7 +261,44 @@ fn every_excerpt_of_an_example_is_in_the_example() {
             count += 1;
         }
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 7);
+}
+
+/// A filter policy that names `command_source`, without spaces and quotes.
+const SOURCES: &str = "{command_source:[";
+
+#[test]
+fn every_filter_that_is_shown_brings_a_service_the_ends_of_its_own_holds() {
+    let shown = [
+        "README.md",
+        "docs/PRODUCERS.md",
+        "docs/integration.md",
+        "docs/operations/deploying.md",
+        "examples/node/reserve.mjs",
+        "examples/python/reserve.py",
+        "examples/rust/main.rs",
+        "k8s/aws/subscriber/main.tf",
+    ];
+    for path in shown {
+        let text = fs::read_to_string(repository().join(path)).unwrap();
+        let is_noise = |letter: char| letter.is_whitespace() || "\"\\".contains(letter);
+        let text = text.replace(|letter| is_noise(letter), "").replace('=', ":");
+        let filters: Vec<_> = text.split(SOURCES).skip(1).collect();
+        let is_whole = |rest: &&str| {
+            let (source, rest) = rest.split_once("]},").unwrap();
+            rest.starts_with(&format!("{{reservation_source:[{source}]}}"))
+        };
+        let named = text.matches("command_source:[").count();
+        assert!(!filters.is_empty() && filters.iter().all(is_whole), "{path}: {filters:?}");
+        assert_eq!(filters.len(), named, "{path}: a filter on command_source alone");
+    }
+    let text = fs::read_to_string(repository().join("schemas/asyncapi.yaml")).unwrap();
+    let document: serde_json::Value = serde_yaml_ng::from_str(&text).unwrap();
+    let consumer = &document["operations"]["publishResults"]["bindings"]["sns"]["consumers"][0];
+    let either = serde_json::json!([
+        { "command_source": ["/services/booking"] }, { "reservation_source": ["/services/booking"] },
+    ]);
+    assert_eq!(consumer["filterPolicy"], serde_json::json!({ "$or": either }));
 }
 
 #[test]

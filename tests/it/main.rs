@@ -25,6 +25,8 @@ mod monitoring;
 mod openapi;
 #[cfg(feature = "embedded")]
 mod producers;
+#[cfg(feature = "embedded")]
+mod reservations;
 mod rights;
 mod schemas;
 #[cfg(feature = "embedded")]

@@ -5,6 +5,7 @@
 
 mod audit;
 mod confinement;
+mod gateway;
 mod rendered;
 mod scaling;
 mod settings;
@@ -12,8 +13,9 @@ mod wiring;
 
 use rendered::{Overlay, Workload};
 
-/// Every overlay, and production with the component of traces.
-const OVERLAYS: [&str; 3] = ["local", "production", "production-otlp"];
+/// Every overlay, and production with each component.
+const OVERLAYS: [&str; 5] =
+    ["local", "production", "production-otlp", "production-alb", "production-nginx"];
 
 /// Every worker of every overlay, with the overlay it is in.
 fn workers() -> Vec<(Overlay, Workload)> {
@@ -25,6 +27,16 @@ fn workers() -> Vec<(Overlay, Workload)> {
             workers.into_iter().map(move |worker| (overlay.clone(), worker))
         })
         .collect();
-    assert!(found.len() >= 6, "two locally, two in production, with traces and without");
+    assert!(found.len() >= 2 * OVERLAYS.len(), "of sales and of restocks in each");
     found
+}
+
+/// Every gateway of every overlay, with the overlay it is in.
+fn gateways() -> Vec<(Overlay, Workload)> {
+    let of_each = |overlay: Overlay| {
+        let mut gateways = overlay.gateways();
+        assert_eq!(gateways.len(), 1, "{} has a gateway", overlay.name);
+        (overlay, gateways.remove(0))
+    };
+    OVERLAYS.into_iter().map(Overlay::load).map(of_each).collect()
 }

@@ -6,11 +6,13 @@ use std::{
 };
 
 use inventory_worker::{
+    config::GatewayConfig,
     gateway::{
+        http,
         limits::Lane,
         observer::{AnsweredRequest, Protocol, RequestCode, RequestObserver as _},
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Readiness},
     worker::{Event, Observer as _},
 };
 use serde_json::Value;
@@ -19,13 +21,14 @@ const DASHBOARD: &str = include_str!("../../k8s/monitoring/dashboard.json");
 const ALERTS: &str = include_str!("../../k8s/monitoring/alerts.yaml");
 const ALARMS: &str = include_str!("../../k8s/aws/alarms.tf");
 const POD_MONITOR: &str = include_str!("../../k8s/components/prometheus-operator/pod-monitor.yaml");
+const PROTO: &str = include_str!("../../proto/inventory/v1/inventory.proto");
 const GUIDE: &str = include_str!("../../docs/operations/runbook.md");
 
 /// The guide's address on the web.
 const GUIDE_URL: &str =
     concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/operations/runbook.md");
 
-/// The pod's label that distinguishes sales workers from restock workers, and its name in
+/// The pod's label that distinguishes sales workers, restock workers and gateways, and its name in
 /// Prometheus.
 const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "app_kubernetes_io_component");
 
@@ -33,7 +36,7 @@ const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "app_kubernetes_
 const SCRAPED: [&str; 5] = ["namespace", "pod", "instance", "job", COMPONENT.1];
 
 /// The Deployments of production: component, manifest, settings.
-const DEPLOYED: [(&str, &str, &str); 2] = [
+const DEPLOYED: [(&str, &str, &str); 3] = [
     (
         "worker",
         include_str!("../../k8s/base/worker/kustomization.yaml"),
@@ -44,11 +47,17 @@ const DEPLOYED: [(&str, &str, &str); 2] = [
         include_str!("../../k8s/base/restock-worker/kustomization.yaml"),
         include_str!("../../k8s/base/restock-worker/settings.env"),
     ),
+    (
+        "gateway",
+        include_str!("../../k8s/base/gateway/kustomization.yaml"),
+        include_str!("../../k8s/base/gateway/settings.env"),
+    ),
 ];
 
 /// Series at `/metrics`, with their labels: a histogram's three under their own names.
 fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::new().unwrap();
+    let _shown = Readiness::of(["queues"]).reported_to(&metrics);
     let oldest_age = Duration::from_secs(3);
     metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
     metrics.in_flight(Lane::Commands, 1);
@@ -265,6 +274,41 @@ fn a_backlog_is_told_before_it_hides_other_groups() {
 }
 
 #[test]
+fn a_gateway_is_told_to_be_near_its_bounds_at_four_fifths_of_them() {
+    let expression = expression(&alerts()["InventoryGatewayNearBound"]);
+    let (commands, lists) = expression.split_once(" or ").unwrap();
+    let threshold = |part: &str| part.rsplit_once("> ").unwrap().1.parse::<usize>().unwrap();
+    let (_, _, settings) = DEPLOYED.iter().find(|(component, ..)| *component == "gateway").unwrap();
+    let given =
+        settings.lines().find_map(|line| line.strip_prefix("INVENTORY_COMMANDS_IN_FLIGHT="));
+    assert_eq!(threshold(commands), given.unwrap().parse::<usize>().unwrap() * 4 / 5);
+    assert!(!settings.contains("INVENTORY_LISTS_IN_FLIGHT"), "the default");
+    let lists_max = GatewayConfig::default().limits.lists_in_flight_max;
+    assert_eq!(threshold(lists), lists_max * 4 / 5);
+}
+
+/// Restocks have targets of their own, streams none.
+#[test]
+fn the_operations_whose_time_is_watched_are_the_gateways() {
+    let routes = http::routes();
+    let routes = routes.iter().map(|route| format!("{} {}", route.method, route.path));
+    let calls = PROTO.lines().filter_map(|line| line.trim().strip_prefix("rpc "));
+    let calls = calls.map(|call| call.split('(').next().unwrap().to_owned());
+    let known: BTreeSet<String> = routes.chain(calls).collect();
+    for alert in ["InventoryGatewaySlowCommands", "InventoryGatewaySlowLookups"] {
+        let expression = expression(&alerts()[alert]);
+        let watched = expression.split("operation=~\"").nth(1).unwrap();
+        for operation in watched.split('"').next().unwrap().split('|') {
+            let is_it = |one: &&String| match operation.strip_suffix(".*") {
+                Some(prefix) => one.starts_with(prefix),
+                None => *one == operation,
+            };
+            assert!(known.iter().any(|one| is_it(&one)), "{alert}: {operation}");
+        }
+    }
+}
+
+#[test]
 fn what_alerts_tell_apart_is_what_production_deploys() {
     let (label, scraped) = COMPONENT;
     assert!(POD_MONITOR.contains(&format!("podTargetLabels:\n    - {label}\n")));
@@ -272,7 +316,8 @@ fn what_alerts_tell_apart_is_what_production_deploys() {
         let given = format!("{label}: {component}");
         assert!(manifest.lines().any(|line| line.trim() == given), "{component}: {manifest}");
         let queues = settings.lines().find_map(|line| line.strip_prefix("INVENTORY_QUEUES="));
-        for queue in queues.unwrap().split(',') {
+        // A gateway sends to both, and receives from none.
+        for queue in queues.unwrap().split(',').filter(|_| component != "gateway") {
             assert_eq!(queue.contains("restock"), component == "restock-worker", "{queue}");
         }
     }
@@ -287,4 +332,30 @@ fn what_alerts_tell_apart_is_what_production_deploys() {
     assert_eq!(selected("queue"), queues.into());
     let components = DEPLOYED.map(|(component, ..)| component.to_owned());
     assert_eq!(selected(scraped), components.into());
+}
+
+const REFERENCE: &str = include_str!("../../docs/operations/reference.md");
+
+#[test]
+fn every_service_level_is_a_query_on_series_that_the_binary_has() {
+    let section = REFERENCE.split_once("### Service levels").unwrap().1;
+    let section = section.split_once("\n###").unwrap().0;
+    let queries = section.split('`').skip(1).step_by(2).filter(|code| code.contains("inventory_"));
+    let mut count = 0;
+    for query in queries {
+        assert_exposed("a service level", query);
+        count += 1;
+    }
+    assert_eq!(count, 5);
+}
+
+#[test]
+fn a_process_has_as_many_series_as_the_reference_says() {
+    let metrics = Metrics::new().unwrap();
+    let _shown = Readiness::of(["queues", "store", "writes"]).reported_to(&metrics);
+    let text = metrics.encode().unwrap();
+    let series = text.lines().filter(|line| !line.starts_with('#')).count();
+    let stated = REFERENCE.split_once("A process has some ").unwrap().1;
+    let stated: usize = stated.split(' ').next().unwrap().parse().unwrap();
+    assert!(series.abs_diff(stated) <= 20, "{series} series, {stated} stated");
 }

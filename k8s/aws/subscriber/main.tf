@@ -23,6 +23,12 @@ variable "topic_arn" {
   type        = string
 }
 
+variable "service" {
+  description = "The source of the service's commands: the queue gets the answers to them and the ends of its reservations. Null means those of every service."
+  type        = string
+  default     = null
+}
+
 variable "types" {
   description = "Which results: an empty list means all. See schemas/asyncapi.yaml."
   type        = list(string)
@@ -107,14 +113,24 @@ resource "aws_sqs_queue_policy" "dead_letters" {
   policy    = data.aws_iam_policy_document.queue["dead_letters"].json
 }
 
+locals {
+  filters = {
+    type = var.types
+    # A hold that runs out is ended by the sweeper, whose command_source is not the service's.
+    "$or" = [{ command_source = [var.service] }, { reservation_source = [var.service] }]
+  }
+  is_set = { type = length(var.types) > 0, "$or" = var.service != null }
+  filter = { for name, values in local.filters : name => values if local.is_set[name] }
+}
+
 resource "aws_sns_topic_subscription" "results" {
   topic_arn = var.topic_arn
   protocol  = "sqs"
   endpoint  = aws_sqs_queue.results.arn
   # The body is the CloudEvent, without an envelope of SNS's around it.
   raw_message_delivery = true
-  filter_policy_scope  = length(var.types) > 0 ? "MessageAttributes" : null
-  filter_policy        = length(var.types) > 0 ? jsonencode({ type = var.types }) : null
+  filter_policy_scope  = length(local.filter) > 0 ? "MessageAttributes" : null
+  filter_policy        = length(local.filter) > 0 ? jsonencode(local.filter) : null
   # What SNS cannot deliver, while the queue's policy is wrong, say.
   redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead_letters.arn })
 

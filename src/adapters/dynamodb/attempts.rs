@@ -59,7 +59,7 @@ impl DynamoStore {
                 Some(UpdateItemError::ConditionalCheckFailedException(counted)) => {
                     self.read_attempt(message_id, counted.item())
                 }
-                _ => Err(errors::port("UpdateItem", &error)),
+                _ => Err(errors::port(&self.doing("UpdateItem", &[Table::Ledger]), &error)),
             },
         }
     }
@@ -78,7 +78,7 @@ impl DynamoStore {
             Err(error) => match error.as_service_error() {
                 // Nothing to undo, or undone by the first send of this same call.
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(errors::port("UpdateItem", &error)),
+                _ => Err(errors::port(&self.doing("UpdateItem", &[Table::Ledger]), &error)),
             },
         }
     }
@@ -99,7 +99,7 @@ impl DynamoStore {
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| errors::port("UpdateItem", &error))
+            .map_err(|error| errors::port(&self.doing("UpdateItem", &[Table::Ledger]), &error))
     }
 
     /// Uses BatchGetItem, like every load, so it needs no further permission.

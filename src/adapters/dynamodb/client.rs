@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::{
     config::{Builder, retry::RetryConfig, timeout::TimeoutConfig},
 };
 
-use super::super::aws::behavior_version;
+use super::super::aws::{ClockSkew, behavior_version};
 
 /// How long the client waits and how often the SDK repeats a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl ClientOptions {
 /// A client with the default chain's credentials, region and endpoint.
 #[must_use]
 pub fn client(shared: &SdkConfig, options: &ClientOptions) -> Client {
-    Client::from_conf(configure(Builder::from(shared), options).build())
+    Client::from_conf(configure(Builder::from(shared), options).interceptor(ClockSkew).build())
 }
 
 /// Adds behaviour, retries and timeouts to a configuration that has the rest.

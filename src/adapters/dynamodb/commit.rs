@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::{
     domain::{Digest, Timestamp},
     ports::{
-        Check, CommitError, Consumed, Expected, LedgerKey, LedgerRecord, Table, Transaction, Write,
-        store::TRANSACTION_ITEMS_MAX,
+        Check, CommitError, Consumed, Expected, LedgerKey, LedgerRecord, PortError, Table,
+        Transaction, Write, store::TRANSACTION_ITEMS_MAX,
     },
 };
 
@@ -97,6 +97,29 @@ impl DynamoStore {
             .await
             .map_err(|error| errors::transaction(&error))?;
         Ok(consumed(&self.tables, output.consumed_capacity()))
+    }
+
+    /// Puts an item with a key that no item can have to every table, under the condition that it
+    /// exists: nothing is written, and what DynamoDB refuses is the caller or a table.
+    pub(super) async fn write_nothing(&self) -> Result<(), PortError> {
+        let put = |table| {
+            let key = Names::from([("#key".to_owned(), keys::partition_key(table).to_owned())]);
+            let put = Put::builder()
+                .table_name(self.tables.name(table))
+                .set_item(Some(keys::absent_key(table)))
+                .condition_expression("attribute_exists(#key)")
+                .set_expression_attribute_names(Some(key));
+            put.build().map(|put| TransactWriteItem::builder().put(put).build())
+        };
+        let puts: Result<Vec<_>, BuildError> = Table::ALL.into_iter().map(put).collect();
+        let puts = puts.map_err(|error| PortError::Refused(error.to_string()))?;
+        let call = self.client.transact_write_items().set_transact_items(Some(puts));
+        match call.send().await.map_err(|error| errors::transaction(&error)) {
+            // The condition, or another worker that asks the same: either way it may write.
+            Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
+            Err(CommitError::Port(error)) => Err(error),
+            Err(CommitError::Invalid(what)) => Err(PortError::Refused(what)),
+        }
     }
 
     fn put_item(&self, write: &Write) -> Result<TransactWriteItem, CommitError> {

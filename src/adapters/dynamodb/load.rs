@@ -72,7 +72,8 @@ impl DynamoStore {
                 .map_err(|error| PortError::Refused(format!("BatchGetItem: {error}")))?;
             call = call.request_items(self.tables.name(*table), keys);
         }
-        call.send().await.map_err(|error| errors::port("BatchGetItem", &error))
+        let output = call.send().await;
+        output.map_err(|error| errors::port(&self.doing("BatchGetItem", asked.keys()), &error))
     }
 
     fn read_answers(
@@ -117,10 +118,22 @@ impl DynamoStore {
         }
     }
 
-    /// Reads one key that no item can have from every table, in one call.
+    /// Reads one key that no item can have from every table, in one call. A table that is refused
+    /// is named.
     pub(super) async fn touch_every_table(&self) -> Result<(), PortError> {
-        let asked =
-            Table::ALL.into_iter().map(|table| (table, vec![super::keys::absent_key(table)]));
+        let refused = match self.touch(&Table::ALL).await {
+            Err(refused @ PortError::Refused(_)) => refused,
+            answer => return answer,
+        };
+        // BatchGetItem does not say which table it refuses.
+        for table in Table::ALL {
+            self.touch(&[table]).await?;
+        }
+        Err(refused)
+    }
+
+    async fn touch(&self, tables: &[Table]) -> Result<(), PortError> {
+        let asked = tables.iter().map(|table| (*table, vec![super::keys::absent_key(*table)]));
         let output = self.batch_get(&asked.collect()).await?;
         match self.unanswered(output)?.is_empty() {
             true => Ok(()),

@@ -53,7 +53,9 @@ impl DynamoStore {
                 .set_exclusive_start_key(start)
                 .send()
                 .await
-                .map_err(|error| errors::port("Query expiry-index", &error))?;
+                .map_err(|error| {
+                    errors::port(&self.doing("Query expiry-index", &[Table::Reservations]), &error)
+                })?;
             for item in output.items() {
                 match read_expired(item) {
                     Ok(hold) => page.holds.push(hold),
@@ -88,8 +90,19 @@ impl DynamoStore {
             .set_exclusive_start_key(start_key(table, from)?)
             .send()
             .await
-            .map_err(|error| errors::port("Scan", &error))?;
-        self.page(table, output.items(), next_start(output.last_evaluated_key.clone()))
+            .map_err(|error| errors::port(&self.doing("Scan", &[table]), &error))?;
+        let mut page = Page::default();
+        let now = self.clock.now();
+        for item in output.items().iter().filter(|item| !items::is_past(item, now)) {
+            match items::read(&self.tables, table, item) {
+                Ok(record) => page.records.extend(record),
+                Err(PortError::Unreadable(what)) => page.unreadable.push(what),
+                Err(error) => return Err(error),
+            }
+        }
+        let next = next_start(output.last_evaluated_key);
+        page.next = next.map(|key| cursor(table, &key)).transpose()?;
+        Ok(page)
     }
 
     pub(super) async fn seats_page(
@@ -130,7 +143,7 @@ impl DynamoStore {
             .set_exclusive_start_key(start)
             .send()
             .await
-            .map_err(|error| errors::port("Query", &error))?;
+            .map_err(|error| errors::port(&self.doing("Query", &[table]), &error))?;
         self.page(table, output.items(), next_start(output.last_evaluated_key.clone()))
     }
 

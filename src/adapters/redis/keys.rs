@@ -35,6 +35,11 @@ impl Tag {
         format!("inv:{{{}}}:lock:{name}", self.0)
     }
 
+    /// A key of a board of workers' totals.
+    pub(super) fn activity(&self, name: &str) -> String {
+        format!("inv:{{{}}}:totals:{name}", self.0)
+    }
+
     /// The slot of all keys with this tag.
     pub(super) fn slot(&self) -> u16 {
         crc16(self.0.as_bytes()) % SLOTS

@@ -61,6 +61,10 @@ impl RedisLocks {
         }
     }
 
+    pub(super) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
     /// Whether Redis answers, for the start-up log and for diagnosis; takes at most a second.
     pub async fn ping(&self) -> Result<(), PortError> {
         self.connection.ping().await

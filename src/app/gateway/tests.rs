@@ -20,7 +20,7 @@ use crate::{
 };
 
 const DELAY: Duration = Duration::from_secs(5);
-const GRACE: Duration = Duration::from_secs(15);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Time stands still until a test advances it, whatever sockets do meanwhile.
 struct HeldClock(mpsc::Sender<()>);
@@ -50,10 +50,13 @@ impl Running {
         let clock: Arc<dyn Clock> =
             Arc::new(TokioClock::new("2026-11-29T12:00:00Z".parse().unwrap()));
         let queue = Arc::new(MemoryQueue::new("commands.fifo", Arc::clone(&clock)));
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
         let backends = GatewayBackends {
             commands: queue.clone(),
             restocks: queue.clone(),
-            store: Arc::new(MemoryStore::new(Arc::clone(&clock))),
+            store: store.clone(),
+            holds: store.clone(),
+            activity: None,
             clock,
             entropy: Arc::new(Random::seeded(1)),
         };
@@ -131,7 +134,7 @@ async fn a_drain_is_announced_before_connections_are_refused_and_answers_whoever
             tokio::task::yield_now().await;
         }
     }
-    advance(GRACE - DELAY - LAST_ANSWERS - Duration::from_millis(1)).await;
+    advance(GRACE - LAST_ANSWERS - Duration::from_millis(1)).await;
     assert!(!command.is_finished(), "there is time left for an outcome");
     advance(Duration::from_millis(1)).await;
     assert_eq!(command.await.unwrap(), StatusCode::ACCEPTED);

@@ -20,7 +20,7 @@ use crate::{
     config::DevConfig,
     domain::{Action, CommandKey, PoolId},
     message::OutgoingCommand,
-    telemetry::{Metrics, Readiness},
+    telemetry::{ActivityReport, Metrics, Readiness},
     terminal::Output,
     worker::Observer,
 };
@@ -41,7 +41,7 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Works until a signal, then drains. Goes on after the last line.
+    /// Works until a signal or the end of its input, then drains. Without any input it goes on.
     pub(super) async fn run(
         self,
         mut lines: mpsc::Receiver<String>,
@@ -49,9 +49,15 @@ impl Session<'_> {
     ) -> anyhow::Result<ExitCode> {
         let embedded = Embedded::start(self.data.as_deref()).await?;
         let metrics = Arc::new(Metrics::new()?);
-        let readiness = Readiness::of(["worker"]);
+        let readiness = Readiness::of(["worker"]).reported_to(&metrics);
         let admin = self.admin(&embedded, &metrics, &readiness).await?;
         let gateway = self.gateway(&embedded, &metrics).await?;
+        let report = ActivityReport {
+            board: embedded.activity.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&embedded.backends.clock),
+            worker: embedded.backends.entropy.uuid(),
+        };
         let observer: Arc<dyn Observer> = metrics;
         let mut group = WorkerGroup::start(
             &embedded.backends,
@@ -90,7 +96,10 @@ impl Session<'_> {
             tokio::join!(admin.serve(admin_stop.clone()), gateway.serve(gateway_stop.clone()));
             Ok(())
         };
-        tokio::try_join!(work, printer.run(&done), serving)?;
+        tokio::select! {
+            ended = async { tokio::try_join!(work, printer.run(&done), serving) } => ended.map(drop)?,
+            () = report.run() => {}
+        }
         embedded.stop().await;
         Ok(ExitCode::Done)
     }
@@ -121,13 +130,16 @@ impl Session<'_> {
             commands: embedded.commands().clone(),
             restocks: embedded.restocks().clone(),
             store: embedded.store.clone(),
+            holds: embedded.store.clone(),
+            activity: embedded.backends.activity.clone(),
             clock: Arc::clone(&embedded.backends.clock),
             entropy: Arc::clone(&embedded.backends.entropy),
         };
         Gateway::bind(&self.config.gateway, &backends, metrics.clone()).await
     }
 
-    /// Posts lines until a signal comes.
+    /// Posts lines until a signal comes or they end, and what was posted is decided. Input that is
+    /// empty, as a service's is, ends nothing.
     async fn follow(
         &self,
         lines: &mut mpsc::Receiver<String>,
@@ -155,6 +167,7 @@ impl Session<'_> {
                     }
                     None => is_open = false,
                 },
+                () = poster.idle(), if !is_open && number > 0 => return Ok(()),
             }
         }
     }
@@ -179,7 +192,7 @@ impl Session<'_> {
              admin    http://{}/metrics\n\
              sample   {}\n\n\
              Paste a command, one JSON a line; results appear as they are published, times in \
-             UTC.\nCtrl-C ends it. To begin with:\n\n{}\n",
+             UTC.\nCtrl-C or the end of its input (Ctrl-D) ends it. To begin with:\n\n{}\n",
             style.heading("inventory-worker dev"),
             gateway.http_address(),
             gateway.grpc_address(),
@@ -215,12 +228,17 @@ impl Poster<'_> {
         }
     }
 
-    /// Waits for the sample: its restocks and the commands on it go through different queues.
-    async fn until_idle(&self) {
-        let deadline = Instant::now() + SAMPLE_TIMEOUT;
-        while !self.embedded.is_idle() && Instant::now() < deadline {
+    /// Waits until every message posted is decided.
+    async fn idle(&self) {
+        while !self.embedded.is_idle() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Waits for the sample: its restocks and the commands on it go through different queues.
+    async fn until_idle(&self) {
+        // What is late goes on.
+        let _ = tokio::time::timeout(SAMPLE_TIMEOUT, self.idle()).await;
     }
 
     fn post_command(&self, key: CommandKey, pool: PoolId, action: Action) -> anyhow::Result<()> {

@@ -1,12 +1,14 @@
 //! What `dlq` prints.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Done, Task};
 use crate::{
     cli::CliContext,
     dlq::{DeadLetter, Disposition, Ended, Handled, Run},
-    terminal::{Style, Table, printable},
+    terminal::{Style, counted, printable},
 };
 
 pub(super) fn as_json(done: &[Done], missing: &[String]) -> Value {
@@ -42,63 +44,124 @@ pub(super) fn print(
     missing: &[String],
     context: &CliContext,
 ) -> std::io::Result<()> {
-    let style = context.out.style();
-    for Done { queue, run } in done {
-        context.out.line(&style.heading(queue))?;
-        match task {
-            Task::List => list(run, context)?,
-            Task::Show => {
-                for handled in &run.handled {
-                    context.out.write(&one(&handled.letter, style))?;
+    let (out, style) = (&context.out, context.out.style());
+    for (place, Done { queue, run }) in done.iter().enumerate() {
+        if place > 0 {
+            out.line("")?;
+        }
+        let count = u64::try_from(run.handled.len()).unwrap_or(u64::MAX);
+        out.line(&format!("{}: {}", style.heading(queue), counted(count, "dead letter")))?;
+        for handled in &run.handled {
+            match task {
+                Task::List => out.write(&listed(&handled.letter, style))?,
+                Task::Show => out.write(&one(&handled.letter, style))?,
+                Task::WouldRedrive | Task::Redrive | Task::Discard => {
+                    out.line(&fate(handled, style))?;
                 }
-            }
-            Task::Redrive | Task::Discard => {
-                for handled in &run.handled {
-                    context.out.line(&fate(handled, style))?;
-                }
-                let is_moved = |one: &&Handled| {
-                    matches!(one.fate, Disposition::Redriven { .. } | Disposition::Discarded)
-                };
-                let moved = run.handled.iter().filter(is_moved).count();
-                let word = if task == Task::Redrive { "sent back" } else { "discarded" };
-                context.out.line(&format!("{moved} of {} {word}", run.handled.len()))?;
             }
         }
         remarks(run, context)?;
     }
     for id in missing {
-        context.out.line(&format!("{}  {}", style.bad("not found"), printable(id)))?;
+        out.line(&format!("{}  {}", style.bad("not found"), printable(id)))?;
     }
-    Ok(())
+    out.line("")?;
+    let all: Vec<&Handled> = done.iter().flat_map(|done| &done.run.handled).collect();
+    match task {
+        Task::List | Task::Show => totals(&all, context),
+        Task::WouldRedrive | Task::Redrive | Task::Discard => {
+            let not_seen: u64 = done.iter().filter_map(|done| done.run.behind).sum();
+            out.line(&last_line(task, &all, not_seen))
+        }
+    }
 }
 
-fn list(run: &Run, context: &CliContext) -> std::io::Result<()> {
-    if run.handled.is_empty() {
+/// Three lines of at most 80 columns, as far as names allow.
+fn listed(letter: &DeadLetter, style: Style) -> String {
+    let text = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), printable);
+    let mut lines = format!(
+        "{}  {}  {:.3}\n  {}  {}  {}\n",
+        printable(&letter.id),
+        style.bad(&printable(&letter.reason)),
+        letter.first_sent_at,
+        text(&letter.command_source),
+        text(&letter.command_id),
+        text(&letter.command_type),
+    );
+    let detail = letter.detail.as_deref().map(|detail| format!(": {}", printable(detail)));
+    let group = printable(&letter.group);
+    lines.push_str(&format!("  group {group}{}\n", detail.unwrap_or_default()));
+    lines
+}
+
+/// How many there are, by reason and by source.
+fn totals(all: &[&Handled], context: &CliContext) -> std::io::Result<()> {
+    let count = u64::try_from(all.len()).unwrap_or(u64::MAX);
+    if all.is_empty() {
         return context.out.line("no dead letters");
     }
-    let mut table = Table::new(&["id", "group", "reason", "first sent", "bytes", "detail"]);
-    for Handled { letter, .. } in &run.handled {
-        table.row([
-            &letter.id,
-            &letter.group,
-            &letter.reason,
-            &letter.first_sent_at.to_string(),
-            &letter.bytes.to_string(),
-            letter.detail.as_deref().unwrap_or("-"),
-        ]);
+    let by = |name: fn(&DeadLetter) -> &str| {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for one in all {
+            *counts.entry(name(&one.letter)).or_default() += 1;
+        }
+        let words = counts.iter().map(|(name, count)| format!("{count} {}", printable(name)));
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let reasons = by(|letter| &letter.reason);
+    let sources = by(|letter| letter.command_source.as_deref().unwrap_or("of no known source"));
+    context.out.line(&format!("{}: {reasons}", counted(count, "dead letter")))?;
+    context.out.line(&format!("from: {sources}"))
+}
+
+/// What was done, what was not, and what was not looked at.
+fn last_line(task: Task, all: &[&Handled], not_seen: u64) -> String {
+    let count = |is: fn(&Disposition) -> bool| {
+        u64::try_from(all.iter().filter(|one| is(&one.fate)).count()).unwrap_or(u64::MAX)
+    };
+    let done = count(|fate| {
+        matches!(
+            fate,
+            Disposition::Redriven { .. } | Disposition::Discarded | Disposition::WouldRedrive
+        )
+    });
+    let verb = match task {
+        Task::Discard => "discarded",
+        Task::WouldRedrive => "would be sent back",
+        Task::Redrive | Task::List | Task::Show => "sent back",
+    };
+    let mut words = vec![format!("{} {verb}", counted(done, "dead letter"))];
+    let others: [(u64, &str); 4] = [
+        (count(|fate| matches!(fate, Disposition::Refused { .. })), "refused"),
+        (count(|fate| matches!(fate, Disposition::NotSent { .. })), "not sent"),
+        (
+            count(|fate| matches!(fate, Disposition::NotDeleted { sent: true, .. })),
+            "sent back and still here",
+        ),
+        (
+            count(|fate| matches!(fate, Disposition::NotDeleted { sent: false, .. })),
+            "not discarded",
+        ),
+    ];
+    words.extend(others.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    if not_seen > 0 {
+        words.push(format!("about {not_seen} not looked at"));
     }
-    context.out.table(&table)
+    words.join(", ")
 }
 
 /// Everything about a dead letter, its body last.
 fn one(letter: &DeadLetter, style: Style) -> String {
     let unknown = || "-".to_owned();
     let fields = [
+        ("source", letter.command_source.clone().unwrap_or_else(unknown)),
+        ("command", letter.command_id.clone().unwrap_or_else(unknown)),
+        ("type", letter.command_type.clone().unwrap_or_else(unknown)),
         ("group", letter.group.clone()),
         ("reason", letter.reason.clone()),
         ("detail", letter.detail.clone().unwrap_or_else(unknown)),
-        ("first sent", letter.first_sent_at.to_string()),
-        ("dead since", letter.dead_since.to_string()),
+        ("first sent", format!("{:.3}", letter.first_sent_at)),
+        ("dead since", format!("{:.3}", letter.dead_since)),
         ("source queue", letter.source_queue.clone().unwrap_or_else(unknown)),
         ("original id", letter.original_message_id.clone().unwrap_or_else(unknown)),
         ("bytes", letter.bytes.to_string()),
@@ -116,6 +179,7 @@ fn one(letter: &DeadLetter, style: Style) -> String {
 fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
     let text = match fate {
         Disposition::Seen => "seen".to_owned(),
+        Disposition::WouldRedrive => style.good("would be sent back"),
         Disposition::Redriven { message_id } => {
             format!("{}  now {}", style.good("sent back"), printable(message_id))
         }

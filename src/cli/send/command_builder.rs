@@ -110,6 +110,13 @@ impl CommandBuilder<'_> {
         if wrong.is_empty() {
             return Ok(commands);
         }
+        if let Some(filter) = spread_over_lines(&text) {
+            return Err(BadUsage(format!(
+                "{shown}: nothing was sent: it is JSON over several lines, and a file has one \
+                 message a line. `jq -c {filter} FILE` writes it so"
+            ))
+            .into());
+        }
         let more = wrong.len().saturating_sub(WRONG_LINES_SHOWN_MAX);
         wrong.truncate(WRONG_LINES_SHOWN_MAX);
         if more > 0 {
@@ -126,6 +133,18 @@ impl CommandBuilder<'_> {
         });
         self.delivery.queue.clone().or(default).unwrap_or_default()
     }
+}
+
+/// For a text whose JSON values do not end with their lines, as editors and `jq` print them: the
+/// filter of `jq` that gives one message a line.
+fn spread_over_lines(text: &str) -> Option<&'static str> {
+    let values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+    let values: Vec<serde_json::Value> = values.collect::<Result<_, _>>().ok()?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    if values.is_empty() || lines.count() <= values.len() {
+        return None;
+    }
+    Some(if values.iter().all(serde_json::Value::is_array) { "'.[]'" } else { "." })
 }
 
 fn bad_command(error: Box<Undecodable>) -> BadUsage {
@@ -193,6 +212,27 @@ mod tests {
         let reserved = body("cancel", id).replace("/s\"", "/inventory-worker/sweeper\"");
         let Err(BadUsage(error)) = builder.prepare_body(reserved) else { panic!("taken") };
         assert!(error.contains("source") && error.contains("reserved to workers"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_json_over_several_lines_gets_one_hint() {
+        let message = r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1","data":{"event_id":1}}"#;
+        let message: serde_json::Value = serde_json::from_str(message).unwrap();
+        let (delivery, file) = (delivery(), tempfile::NamedTempFile::new().unwrap());
+        let config = Flags::<AwsConfig>::none().load(&BTreeMap::new()).unwrap();
+        let builder =
+            CommandBuilder { config: &config, delivery: &delivery, traces: None, caller: None };
+        let pretty = format!("{message:#}\n{message:#}\n");
+        let list = format!("{:#}", serde_json::json!([message, message]));
+        for (text, filter) in [(pretty, "jq -c . FILE"), (list, "jq -c '.[]' FILE")] {
+            std::fs::write(file.path(), text).unwrap();
+            let error = builder.read_file(file.path()).err().unwrap().to_string();
+            assert_eq!(error.lines().count(), 1, "{error}");
+            assert!(error.contains("nothing was sent") && error.contains(filter), "{error}");
+        }
+        std::fs::write(file.path(), format!("{message}\n{{\n")).unwrap();
+        let error = builder.read_file(file.path()).err().unwrap().to_string();
+        assert!(error.contains("line 2: "), "{error}");
     }
 
     #[test]

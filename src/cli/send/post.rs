@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     time::Duration,
 };
 
@@ -9,7 +10,8 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 
 use super::{
-    SendArgs, SendCommand,
+    DeliveryArgs, SendArgs, SendCommand,
+    again::again,
     command_builder::{CommandBuilder, RoutedCommand, caller},
 };
 use crate::{
@@ -20,7 +22,8 @@ use crate::{
         DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError, PreparedCommand,
     },
     domain::{
-        Changes, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, Timestamp,
+        Changes, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, RestockSummary,
+        Timestamp,
     },
     message::{self, ResultMessage},
     ports::{
@@ -28,7 +31,7 @@ use crate::{
         queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
     },
     telemetry::{Traces, traces::ProducerSpan},
-    terminal::progress,
+    terminal::{counted, progress},
 };
 
 /// How long the spans of what was sent may take to be exported.
@@ -37,12 +40,17 @@ const TRACES_FLUSH: Duration = Duration::from_secs(5);
 /// How often the ledger is polled for outcomes.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Posts, and with `--wait` waits for the outcomes.
+/// Posts, and with `--wait` waits for the outcomes. `arguments` is the whole command line, which is
+/// shown where outcomes do not arrive.
 ///
 /// # Errors
 ///
 /// The configuration or a command is wrong, or a service is unreachable or refuses.
-pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
+pub async fn run(
+    args: SendArgs,
+    arguments: &[OsString],
+    context: &CliContext,
+) -> anyhow::Result<ExitCode> {
     let delivery = args.command.as_ref().map_or(&args.delivery, SendCommand::delivery);
     let config = delivery.settings.load(&*context.environment)?;
     let traces = Traces::start(&config.traces)?;
@@ -57,7 +65,7 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
         (None, Some(file)) => builder.read_file(file)?,
         (None, None) => bail!("nothing to send: name a command or --file"),
     };
-    let sdk = app::aws().await;
+    let sdk = app::aws().await?;
     let bar = progress::spinner(&context.errors)?;
     let client = sqs::client(&sdk);
     let connect = async |name: &str| app::connect_queue(&client, name).await;
@@ -85,7 +93,12 @@ pub async fn run(args: SendArgs, context: &CliContext) -> anyhow::Result<ExitCod
                 let json = delivery.format.json;
                 bar.suspend(|| print(prepared, decided, json, context))
             };
-            wait(&*store, &commands, within, &bar, report).await
+            let waited = wait(&*store, &commands, within, &bar, report).await;
+            bar.finish_and_clear();
+            // A command of a file has its id there.
+            let made = args.command.as_ref().and(commands.first());
+            let made = made.map(|routed| &routed.command.command.key.id);
+            waited.map_err(|error| unwrapped(error, again(arguments, made), delivery, context))
         }
     };
     bar.finish_and_clear();
@@ -195,14 +208,14 @@ async fn wait(
     within: Duration,
     bar: &ProgressBar,
     mut report: impl FnMut(&PreparedCommand, &DecidedOutcome) -> std::io::Result<()>,
-) -> anyhow::Result<ExitCode> {
+) -> Result<ExitCode, NotWaited> {
     let awaited = commands.iter().map(|routed| &routed.command.command);
     let polling = LedgerPolling { interval: POLL_INTERVAL, within };
     let mut wait = LedgerWait::new(store, awaited, polling);
     let mut code = ExitCode::Done;
     while wait.pending() > 0 {
         bar.set_message(format!("{} without an outcome yet", wait.pending()));
-        for (place, outcome) in wait.next().await.map_err(unwrapped)? {
+        for (place, outcome) in wait.next().await? {
             let decided = match outcome {
                 LedgerOutcome::Decided(decided) => *decided,
                 LedgerOutcome::IdReused => id_reused(SystemClock.now()),
@@ -210,19 +223,57 @@ async fn wait(
             if decided.outcome.rejection().is_some() {
                 code = ExitCode::Rejected;
             }
-            let routed = commands.get(place).context("a command for every outcome")?;
-            report(&routed.command, &decided)?;
+            if let Some(routed) = commands.get(place) {
+                report(&routed.command, &decided)?;
+            }
         }
     }
     Ok(code)
 }
 
-/// A failed read as the port reports it, which decides the exit code.
-fn unwrapped(error: LedgerWaitError) -> anyhow::Error {
-    match error {
-        LedgerWaitError::Read(error) => error.into(),
-        error @ LedgerWaitError::DeadlinePassed { .. } => error.into(),
+/// Why outcomes were not waited for to the end.
+#[derive(Debug, thiserror::Error)]
+enum NotWaited {
+    #[error(transparent)]
+    Wait(#[from] LedgerWaitError),
+    #[error(transparent)]
+    Output(#[from] std::io::Error),
+}
+
+/// The error that ends the command. A failed read decides the exit code, as the port reports it.
+/// Commands without an outcome are named, with the line that waits for them once more.
+fn unwrapped(
+    error: NotWaited,
+    again: String,
+    delivery: &DeliveryArgs,
+    context: &CliContext,
+) -> anyhow::Error {
+    let (pending, within) = match error {
+        NotWaited::Output(error) => return error.into(),
+        NotWaited::Wait(LedgerWaitError::Read(error)) => {
+            let what = "the commands are posted; their outcomes cannot be read";
+            return anyhow::Error::new(error).context(format!("{what}. Again:\n  {again}\n"));
+        }
+        NotWaited::Wait(LedgerWaitError::DeadlinePassed { pending, within }) => (pending, within),
+    };
+    for key in &pending {
+        let printed = match delivery.format.json {
+            true => context.out.json(&serde_json::json!({
+                "pending": { "source": key.source, "id": key.id },
+                "waited_seconds": within.as_secs(),
+                "again": again,
+            })),
+            false => context.out.line(&format!("{}  no outcome yet", key.id)),
+        };
+        if let Err(error) = printed {
+            return error.into();
+        }
     }
+    let error = LedgerWaitError::DeadlinePassed { pending, within };
+    anyhow::anyhow!(
+        "{error}. Is a worker running? `inventory-worker health --ready` beside it says so. What is \
+         posted waits in its queue. The same line again waits on, and takes effect once:\n  {again}"
+    )
 }
 
 /// The outcome that the worker publishes; the ledger keeps the first command's.
@@ -263,30 +314,53 @@ fn print(
             let lines = rejection.lines.iter().map(ToString::to_string);
             let offenders: Vec<String> = named.chain(lines).collect();
             let code = style.bad(rejection.code.as_str());
-            format!("{code}  {}  {}", rejection.message, offenders.join(", "))
+            format!("{code}\n  {}{}", rejection.message, listed(&offenders))
         }
-        Outcome::Restocked { restock, .. } => format!(
-            "{}  {} seats and {} lines, {} and {} left alone",
-            style.good("restocked"),
-            restock.seats_applied,
-            restock.lines_applied,
-            restock.seats_skipped,
-            restock.lines_skipped
-        ),
+        Outcome::Restocked { restock, .. } => {
+            format!("{}  {}", style.good("restocked"), restocked(restock))
+        }
         Outcome::Reserved { reservation }
         | Outcome::Extended { reservation }
         | Outcome::Modified { reservation }
         | Outcome::Confirmed { reservation }
         | Outcome::Fulfilled { reservation }
         | Outcome::Cancelled { reservation, .. }
-        | Outcome::Expired { reservation } => format!(
-            "{}  {}  {}",
-            style.good(reservation.status.as_str()),
-            reservation.reservation_id,
-            until_or_for(reservation)
-        ),
+        | Outcome::Expired { reservation } => {
+            let status = style.good(reservation.status.as_str());
+            let about = format!("{status}  {}", until_or_for(reservation));
+            format!("{}\n  reservation {}", about.trim_end(), reservation.reservation_id)
+        }
     };
-    context.out.line(&format!("{}  {}", command.key.id, line.trim_end()))
+    context.out.line(&format!("{}  {line}", command.key.id))
+}
+
+/// The most names after a sentence: with more, a command has a list of them in `--json`.
+const NAMES_MAX: usize = 10;
+
+/// The names after a sentence that counts them.
+fn listed(names: &[String]) -> String {
+    let shown = names.get(..names.len().min(NAMES_MAX)).unwrap_or_default().join(", ");
+    match names.len() {
+        0 => String::new(),
+        many if many > NAMES_MAX => format!(": {shown} and {} more", many - NAMES_MAX),
+        _ => format!(": {shown}"),
+    }
+}
+
+/// What a restock did: `6 seats`, `1 line; 1 seat left unchanged: A-1`.
+fn restocked(restock: &RestockSummary) -> String {
+    let of = |seats: u64, lines: u64| {
+        let both = [(seats, "seat"), (lines, "line")];
+        let some = both.into_iter().filter(|(count, _)| *count > 0);
+        let words: Vec<String> = some.map(|(count, noun)| counted(count, noun)).collect();
+        (!words.is_empty()).then(|| words.join(" and "))
+    };
+    let applied = of(restock.seats_applied, restock.lines_applied);
+    let applied = applied.unwrap_or_else(|| "nothing".to_owned());
+    match of(restock.seats_skipped, restock.lines_skipped) {
+        None => applied,
+        Some(skipped) => format!("{applied}; {skipped} left unchanged{}", listed(&restock.skipped)),
+    }
 }
 
 /// Until when a hold lasts, or which booking it became.

@@ -21,7 +21,8 @@ pub(super) static PORT: Setting = Setting::new(
     "PORT",
     "The port of the HTTP interface; 0 takes any free one",
 )
-.or("8080");
+.or("8080")
+.common();
 
 pub(super) static GRPC_PORT: Setting = Setting::new(
     LISTENING,
@@ -30,7 +31,8 @@ pub(super) static GRPC_PORT: Setting = Setting::new(
     "PORT",
     "The port of the gRPC interface; 0 takes any free one",
 )
-.or("50051");
+.or("50051")
+.common();
 
 pub(super) static TLS_CERT: Setting = Setting::new(
     LISTENING,
@@ -91,7 +93,7 @@ pub(super) static GRACE: Setting = Setting::new(
     "gateway-grace",
     "INVENTORY_GATEWAY_GRACE_SECONDS",
     "SECONDS",
-    "From the signal to stop until requests under way are cut off",
+    "From the end of the drain delay until requests under way are cut off",
 )
 .or("30");
 
@@ -102,7 +104,8 @@ pub(super) static AUTH: Setting = Setting::new(
     "METHOD",
     "How callers prove who they are: none, jwt or mtls",
 )
-.or("none");
+.or("none")
+.common();
 
 pub(super) static INSECURE: Setting = Setting::new(
     CALLERS,
@@ -213,6 +216,25 @@ pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
 )
 .or("5");
 
+pub(super) static ALLOW_STRESS: Setting = Setting::new(
+    LIMITS,
+    "allow-stress",
+    "INVENTORY_ALLOW_STRESS",
+    "true|false",
+    "Whether callers with the scope inventory.stress may put storms of restocks on the deployment",
+)
+.or("false")
+.switch();
+
+pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
+    LIMITS,
+    "stress-commands-max",
+    "INVENTORY_STRESS_COMMANDS_MAX",
+    "COUNT",
+    "The most commands of one storm",
+)
+.or("100000");
+
 /// The gateway's settings, in the order of `--help`.
 pub(super) static GATEWAY: [&Setting; 23] = [
     &HOST,
@@ -238,6 +260,8 @@ pub(super) static GATEWAY: [&Setting; 23] = [
     &LISTS_IN_FLIGHT,
     &GROUPS,
     &QUEUE_AGE_MAX,
+    &ALLOW_STRESS,
+    &STRESS_COMMANDS_MAX,
 ];
 
 /// A file as it is, a URL where it can hold no secret.

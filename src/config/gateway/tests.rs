@@ -134,21 +134,6 @@ fn every_error_of_the_gateway_is_reported_at_once() {
 }
 
 #[test]
-fn the_delay_of_a_drain_ends_before_its_grace() {
-    let config = load(&[]).unwrap();
-    assert_eq!(
-        (config.drain_delay, config.grace),
-        (Duration::from_secs(5), Duration::from_secs(30))
-    );
-    assert_eq!(
-        load(&[("INVENTORY_DRAIN_DELAY_SECONDS", "0")]).unwrap().drain_delay,
-        Duration::ZERO
-    );
-    let all = problems(&[("INVENTORY_DRAIN_DELAY_SECONDS", "30")]);
-    assert!(all.len() == 1 && all[0].contains("INVENTORY_DRAIN_DELAY_SECONDS is 30"), "{all:#?}");
-}
-
-#[test]
 fn a_gateway_of_this_machine_alone_drains_at_once() {
     let environment: BTreeMap<&str, &str> = BTreeMap::new();
     let matches = Flags::<DevConfig>::augment_args(Command::new("test")).get_matches_from(["test"]);

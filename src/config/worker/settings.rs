@@ -235,6 +235,15 @@ pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
 )
 .or("2");
 
+pub(super) static NO_SWEEPER: Setting = Setting::new(
+    SWEEPING,
+    "no-sweeper",
+    "INVENTORY_NO_SWEEPER",
+    "BOOL",
+    "Leave expired holds to other workers",
+)
+.switch();
+
 /// The worker's settings, in the order of `--help`.
 pub(super) static WORKER: [&Setting; 23] = [
     &VISIBILITY,

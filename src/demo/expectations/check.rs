@@ -137,7 +137,7 @@ pub async fn read_all(store: &dyn ScanStore, table: Table) -> Result<Vec<Record>
     let mut records = Vec::new();
     let mut from: Option<PageCursor> = None;
     loop {
-        let Page { records: page, next } = store.scan(table, from.as_ref()).await?;
+        let Page { records: page, next, .. } = store.scan(table, from.as_ref()).await?;
         records.extend(page);
         match next {
             Some(next) => from = Some(next),

@@ -14,6 +14,9 @@ use crate::message::to_json;
 /// The most bytes of a body.
 pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// The media type of bodies that are no events.
+pub(super) const JSON: &str = "application/json";
+
 /// The body of a request.
 pub(super) struct Content(pub(super) Bytes);
 
@@ -40,7 +43,7 @@ pub(super) fn text(content_type: &'static str, body: String) -> Response {
 
 /// [`text`] in JSON.
 pub(super) fn json(body: &impl Serialize) -> Response {
-    text("application/json", to_json(body))
+    text(JSON, to_json(body))
 }
 
 /// The media type of the body, without parameters; empty where there is none.

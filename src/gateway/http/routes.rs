@@ -35,6 +35,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.with(Route { method: Method::POST, path }, MethodFilter::POST, handler)
     }
 
+    pub(super) fn delete<T: 'static>(
+        self,
+        path: &'static str,
+        handler: impl Handler<T, S>,
+    ) -> Self {
+        self.with(Route { method: Method::DELETE, path }, MethodFilter::DELETE, handler)
+    }
+
     fn with<T: 'static>(
         mut self,
         route: Route,

@@ -29,7 +29,7 @@ impl Document {
         let json = to_json(value);
         let digest = Sha256::digest(json.as_bytes());
         let tag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let gzip = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish()).ok();
         Self { tag: tag.into(), json: json.into(), gzip: gzip.map(Bytes::from) }
     }

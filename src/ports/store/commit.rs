@@ -150,4 +150,10 @@ pub trait CommitStore: Send + Sync {
     /// sending. Loading again shows it applied.
     async fn commit(&self, transaction: &Transaction, token: Uuid)
     -> Result<Consumed, CommitError>;
+
+    /// Whether the tables may be written: a write to each that its condition always prevents. It
+    /// changes nothing. A store without permissions or limits need not ask.
+    async fn check_writes(&self) -> Result<(), PortError> {
+        Ok(())
+    }
 }

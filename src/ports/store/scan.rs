@@ -30,6 +30,9 @@ pub struct PageCursor(pub String);
 pub struct Page {
     /// The page's items; an empty page is not necessarily the last.
     pub records: Vec<Record>,
+    /// Of [`ScanStore::scan`] alone: items that cannot be read, each named with its table, key and
+    /// attribute. A partition that has one is an error.
+    pub unreadable: Vec<String>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<PageCursor>,
 }

@@ -9,13 +9,17 @@ pub(super) const UPDATED: &str = "InventoryUpdated";
 /// Restocks that were rejected: part of [`COMMANDS`].
 pub(super) const UPDATE_ERROR: &str = "UpdateError";
 
+/// Whether a part can work.
+pub(super) const READY: &str = "Ready";
+
 const COUNT: &str = "Count";
 const SECONDS: &str = "Seconds";
 
 /// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
 /// line has the version.
-const NAMES: [(&str, &str, &str); 27] = [
+const NAMES: [(&str, &str, &str); 33] = [
     ("inventory_batch_size", "BatchSize", COUNT),
+    ("inventory_clock_ahead_seconds", "ClockAhead", SECONDS),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_total", COMMANDS, COUNT),
     ("inventory_commit_attempts_total", "CommitAttempts", COUNT),
@@ -24,22 +28,27 @@ const NAMES: [(&str, &str, &str); 27] = [
     ("inventory_dynamodb_capacity_units_total", "DynamodbCapacityUnits", COUNT),
     ("inventory_expirations_deferred_total", "ExpirationsDeferred", COUNT),
     ("inventory_expirations_enqueued_total", "ExpirationsEnqueued", COUNT),
+    ("inventory_groups_unreadable", "GroupsUnreadable", COUNT),
     ("inventory_holds_stuck", "HoldsStuck", COUNT),
     ("inventory_leases_lost_total", "LeasesLost", COUNT),
     ("inventory_lines_oversold_total", "LinesOversold", COUNT),
     ("inventory_lines_recovered_total", "LinesRecovered", COUNT),
+    ("inventory_load_attempts_total", "LoadAttempts", COUNT),
     ("inventory_lock_fallbacks_total", "LockFallbacks", COUNT),
     ("inventory_lock_wait_seconds", "LockWait", SECONDS),
     ("inventory_messages_in_flight", "MessagesInFlight", COUNT),
     ("inventory_messages_released_total", "MessagesReleased", COUNT),
     ("inventory_oldest_message_age_seconds", "OldestMessageAge", SECONDS),
+    ("inventory_publish_attempts_total", "PublishAttempts", COUNT),
     ("inventory_publish_duration_seconds", "PublishDuration", SECONDS),
+    ("inventory_ready", READY, COUNT),
     ("inventory_receive_paused_seconds_total", "ReceivePaused", SECONDS),
     ("inventory_rejections_total", "Rejections", COUNT),
     ("inventory_request_duration_seconds", "QueryDuration", SECONDS),
     ("inventory_requests_in_flight", "RequestsInFlight", COUNT),
     ("inventory_requests_shed_total", "RequestsShed", COUNT),
     ("inventory_restock_lines_total", "RestockLines", COUNT),
+    ("inventory_stress_commands_total", "StressCommands", COUNT),
     ("inventory_sweeper_lag_seconds", "SweeperLag", SECONDS),
     ("inventory_version_conflicts_total", "VersionConflicts", COUNT),
 ];

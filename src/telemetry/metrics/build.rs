@@ -1,15 +1,17 @@
 //! The name, the help and the buckets of each metric.
 
+use std::sync::Mutex;
+
 use prometheus::{
-    Counter, CounterVec, Error, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Counter, CounterVec, Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec,
+    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-use super::{Metrics, oldest::OldestAges};
+use super::{Metrics, groups::UnreadableGroups, oldest::OldestAges};
 use crate::{
     build_info,
     domain::{CommandType, RejectionCode},
-    gateway::observer::ShedReason,
+    gateway::observer::{ShedReason, StressOutcome},
     ports::Table,
     worker::{Deferral, dead_letters::Reason, failure::Failure},
 };
@@ -30,6 +32,12 @@ const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 
 /// Seconds past the end of a hold and its margin.
 const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
 
+/// The results of a load.
+const LOAD_RESULTS: [&str; 2] = ["loaded", "failed"];
+
+/// The results of a publish.
+const PUBLISH_RESULTS: [&str; 2] = ["published", "failed"];
+
 /// The results of a commit.
 const COMMIT_RESULTS: [&str; 4] = ["committed", "conflict", "invalid", "failed"];
 
@@ -37,6 +45,12 @@ const COMMANDS: &str = "Commands decided, duplicates aside, by command type and 
 const REJECTIONS: &str = "Commands and messages rejected, by code";
 const DURATION: &str = "From the receipt of a command's message to its durable outcome, by type";
 const BATCH: &str = "Messages of one group handled as one batch";
+const LOADS: &str = "Loads of what a batch names from the tables, by what came of them";
+const PUBLISHES: &str = "Batches of results published, by what came of it";
+const READY: &str = "1 where a part of the process can work, 0 where it cannot, by part";
+const CLOCK: &str = "Seconds that this machine's clock is ahead of the services' by the Date of their \
+     answers; below zero, behind";
+const GROUPS_UNREADABLE: &str = "Groups that wait for an item that cannot be read";
 const COMMITS: &str = "Transactions sent, by what came of them";
 const CONFLICTS: &str = "Transactions that met another's change and were to be decided again";
 const LOCK_WAIT: &str = "From asking for a batch's locks to having them or going without";
@@ -47,6 +61,7 @@ const OLDEST: &str =
 const REQUESTS: &str = "From a request's head to its answer's, by protocol, operation and status";
 const REQUESTS_IN_FLIGHT: &str = "Requests being answered by the gateway, by lane";
 const REQUESTS_SHED: &str = "Requests refused before they were looked at, by reason";
+const STRESSED: &str = "Commands of storms at /stress/restock, by what became of them";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const RELEASED: &str =
     "Messages given back to their queue without an outcome, to be received again, by reason";
@@ -60,7 +75,8 @@ const DEFERRED: &str =
     "Expiries that could not be handled and were dropped, to be posted again, by reason";
 const STUCK: &str = "Holds still there ten minutes after their end, in all shards as this process last \
                      looked them through: the same ones in every pod, so take the maximum, not the sum";
-const PAUSES: &str = "How long receiving was to pause because a dependency was unavailable, in sum";
+const PAUSES: &str =
+    "How long nothing was received because a dependency was unavailable or its calls hung, in sum";
 const WENT_BELOW: &str = "Lines taken below zero available";
 const CAME_BACK: &str = "Lines brought back from below zero available";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
@@ -84,6 +100,7 @@ impl Metrics {
                 register(r, HistogramVec::new(opts, &["type"])?)?
             },
             batch_size: histogram(r, "batch_size", BATCH, &BATCH_MESSAGES)?,
+            load_attempts: counters(r, "load_attempts_total", LOADS, &["result"])?,
             commit_attempts: counters(r, "commit_attempts_total", COMMITS, &["result"])?,
             version_conflicts: counter(r, "version_conflicts_total", CONFLICTS)?,
             lock_wait: histogram(r, "lock_wait_seconds", LOCK_WAIT, &LOCK_SECONDS)?,
@@ -96,6 +113,7 @@ impl Metrics {
             lease_lost: counter(r, "leases_lost_total", LEASE_LOST)?,
             dead_lettered: counters(r, "dead_lettered_total", DEAD, &["reason"])?,
             released: counters(r, "messages_released_total", RELEASED, &["reason"])?,
+            publish_attempts: counters(r, "publish_attempts_total", PUBLISHES, &["result"])?,
             publish_duration: histogram(r, "publish_duration_seconds", PUBLISH, &CALL_SECONDS)?,
             replays: counter(r, "duplicate_commands_total", REPLAYS)?,
             sweeper_lag: histogram(r, "sweeper_lag_seconds", SWEEPER_LAG, &LAG_SECONDS)?,
@@ -105,6 +123,15 @@ impl Metrics {
             receive_paused: {
                 let opts = opts("receive_paused_seconds_total", PAUSES);
                 register(r, Counter::with_opts(opts)?)?
+            },
+            paused_until: Mutex::new(None),
+            ready: {
+                let opts = opts("ready", READY);
+                register(r, IntGaugeVec::new(opts, &["part"])?)?
+            },
+            clock_ahead: register(r, Gauge::with_opts(opts("clock_ahead_seconds", CLOCK))?)?,
+            groups_unreadable: {
+                UnreadableGroups::of(gauge(r, "groups_unreadable", GROUPS_UNREADABLE)?)
             },
             lines_oversold: counter(r, "lines_oversold_total", WENT_BELOW)?,
             lines_recovered: counter(r, "lines_recovered_total", CAME_BACK)?,
@@ -122,6 +149,7 @@ impl Metrics {
                 register(r, IntGaugeVec::new(opts, &["lane"])?)?
             },
             requests_shed: counters(r, "requests_shed_total", REQUESTS_SHED, &["reason"])?,
+            stress_commands: counters(r, "stress_commands_total", STRESSED, &["outcome"])?,
             registry,
         };
         metrics.begin()?;
@@ -141,6 +169,12 @@ impl Metrics {
         for code in RejectionCode::ALL {
             self.rejections.with_label_values(&[code.as_str()]);
         }
+        for result in LOAD_RESULTS {
+            self.load_attempts.with_label_values(&[result]);
+        }
+        for result in PUBLISH_RESULTS {
+            self.publish_attempts.with_label_values(&[result]);
+        }
         for result in COMMIT_RESULTS {
             self.commit_attempts.with_label_values(&[result]);
         }
@@ -159,6 +193,9 @@ impl Metrics {
         for reason in ShedReason::ALL {
             self.requests_shed.with_label_values(&[reason.as_str()]);
         }
+        for outcome in StressOutcome::ALL {
+            self.stress_commands.with_label_values(&[outcome.as_str()]);
+        }
         let build = IntGaugeVec::new(opts("build_info", BUILD), &["version", "revision"])?;
         build.with_label_values(&[build_info::VERSION, build_info::REVISION]).set(1);
         register(&self.registry, build).map(drop)
@@ -166,7 +203,7 @@ impl Metrics {
 }
 
 /// The outcome of such a command if it is not rejected.
-fn outcome_of(command: CommandType) -> &'static str {
+pub(super) fn outcome_of(command: CommandType) -> &'static str {
     match command {
         CommandType::Reserve => "reserved",
         CommandType::Extend => "extended",

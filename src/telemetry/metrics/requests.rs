@@ -3,7 +3,7 @@
 use super::Metrics;
 use crate::gateway::{
     limits::Lane,
-    observer::{AnsweredRequest, RequestObserver, ShedReason},
+    observer::{AnsweredRequest, RequestObserver, ShedReason, StressOutcome},
 };
 
 impl RequestObserver for Metrics {
@@ -19,5 +19,9 @@ impl RequestObserver for Metrics {
 
     fn in_flight(&self, lane: Lane, change: i64) {
         self.requests_in_flight.with_label_values(&[lane.as_str()]).add(change);
+    }
+
+    fn stressed(&self, outcome: StressOutcome) {
+        self.stress_commands.with_label_values(&[outcome.as_str()]).inc();
     }
 }

@@ -145,6 +145,7 @@ fn documented() -> Vec<(String, Vec<String>, String)> {
 
 /// Every metric that can exist, with its labels.
 fn exposed(metrics: &Metrics) -> Vec<(String, Vec<String>)> {
+    let _shown = crate::telemetry::Readiness::of(["queues"]).reported_to(metrics);
     let oldest_age = Duration::from_secs(3);
     metrics.observe(&Event::Received { queue: "commands.fifo", messages: 1, oldest_age });
     metrics.in_flight(Lane::Commands, 1);
@@ -204,6 +205,27 @@ fn a_pause_counts_by_how_long_it_is_to_be() {
     metrics.observe(&Event::Paused(Duration::from_millis(1_500)));
     let expected = "inventory_receive_paused_seconds_total 1.5";
     assert_eq!(line(&metrics, expected), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_moment_in_which_nothing_is_received_counts_once() {
+    let metrics = Metrics::new().unwrap();
+    let seconds = Duration::from_secs;
+    let paused = || line(&metrics, "inventory_receive_paused_seconds_total");
+    // Three pollers whose receive hung for 15 s, and two breakers that pause.
+    for _ in 0..3 {
+        metrics.observe(&Event::CallFailed { took: seconds(15) });
+    }
+    tokio::time::advance(seconds(60)).await;
+    for _ in 0..3 {
+        metrics.observe(&Event::CallFailed { took: seconds(15) });
+    }
+    metrics.observe(&Event::Paused(seconds(2)));
+    metrics.observe(&Event::Paused(seconds(5)));
+    assert_eq!(paused(), "inventory_receive_paused_seconds_total 35");
+    tokio::time::advance(seconds(10)).await;
+    metrics.observe(&Event::CallFailed { took: seconds(7) });
+    assert_eq!(paused(), "inventory_receive_paused_seconds_total 40");
 }
 
 #[test]

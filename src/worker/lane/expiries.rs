@@ -106,7 +106,7 @@ impl LaneContext {
         let reason = reason.as_str();
         info!(
             reason,
-            why,
+            error = why,
             command = parsed.key().map(tracing::field::display),
             pool = parsed.pool().map(tracing::field::display),
             "an expiry could not be handled: dropped, the sweeper posts it again"

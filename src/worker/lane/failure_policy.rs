@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{field::display, info, warn};
 
 use super::{
@@ -36,8 +37,14 @@ fn growing(receive_count: u32, first: Duration, most: Duration) -> Duration {
 }
 
 impl LaneContext {
-    /// The one place that turns a failure into an action on the messages that are left.
-    pub(super) async fn handle_failure(&self, failure: Failure, left: &[LeasedMessage]) {
+    /// The one place that turns a failure into an action on the messages that are left. The work
+    /// that failed began at `begun`.
+    pub(super) async fn handle_failure(
+        &self,
+        failure: Failure,
+        left: &[LeasedMessage],
+        begun: Instant,
+    ) {
         let head = left.first().map(|held| &held.delivery);
         let parsed = left.first().map(LeasedMessage::parsed);
         let group = head.map(|delivery| delivery.group.as_str());
@@ -49,11 +56,22 @@ impl LaneContext {
             Failure::Unavailable(what) | Failure::Throttled(what) => {
                 let of_pool = parsed.and_then(ParsedMessage::pool);
                 of_pool.inspect(|pool| self.troubled.failed_now(pool));
-                match (self.breaker.record_failure(what, of_pool), &failure) {
+                let scope = self.breaker.record_failure(what, of_pool);
+                if scope == FailureScope::All {
+                    self.context.observer.observe(&Event::CallFailed { took: begun.elapsed() });
+                }
+                match (scope, &failure) {
                     // The breaker's pause delays it already.
                     (FailureScope::All, Failure::Unavailable(_)) => Duration::ZERO,
                     _ => {
-                        info!(group, what, command, pool, trace_id, "a group waits for its pool");
+                        info!(
+                            group,
+                            error = what,
+                            command,
+                            pool,
+                            trace_id,
+                            "a group waits for its pool"
+                        );
                         growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
                     }
                 }
@@ -62,13 +80,23 @@ impl LaneContext {
             Failure::PoolFailing => growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX),
             Failure::CopyFailed(what) => {
                 self.queue_breaker.record_failure(what, parsed.and_then(ParsedMessage::pool));
-                warn!(group, what, command, pool, "a group waits for a copy to the dead letters");
+                warn!(
+                    group,
+                    error = what,
+                    command,
+                    pool,
+                    "a group waits for a copy to the dead letters"
+                );
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
             Failure::Contention(what) => {
                 info!(
                     group,
-                    what, command, pool, trace_id, "too many conflicts, released to be tried again"
+                    error = what,
+                    command,
+                    pool,
+                    trace_id,
+                    "too many conflicts, released to be tried again"
                 );
                 match receive_count {
                     0 | 1 => Duration::ZERO,
@@ -78,7 +106,11 @@ impl LaneContext {
             Failure::Unreadable(what) => {
                 warn!(
                     group,
-                    what, command, pool, trace_id, "a group waits for an item that cannot be read"
+                    error = what,
+                    command,
+                    pool,
+                    trace_id,
+                    "a group waits for an item that cannot be read"
                 );
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
@@ -86,12 +118,17 @@ impl LaneContext {
                 let message_id = head.map(|delivery| delivery.message_id.as_str());
                 warn!(
                     message_id,
-                    receive_count, what, command, pool, trace_id, "a message could not be handled"
+                    receive_count,
+                    error = what,
+                    command,
+                    pool,
+                    trace_id,
+                    "a message could not be handled"
                 );
                 POISON_DELAY_MAX.min(Duration::from_secs(1 << receive_count.min(5)))
             }
             Failure::DeadLetterDeferred(what) => {
-                info!(group, what, command, pool, trace_id, "dead-lettering deferred");
+                info!(group, error = what, command, pool, trace_id, "dead-lettering deferred");
                 DEAD_LETTER_DELAY
             }
             Failure::LeaseLost => {
@@ -102,6 +139,9 @@ impl LaneContext {
         };
         let is_no_ones = matches!(failure, Failure::LeaseLost | Failure::Stopping);
         let delay = if is_no_ones { delay } else { delay.max(redelivery_backoff(receive_count)) };
+        if let (Failure::Unreadable(_), Some(group)) = (&failure, group) {
+            self.context.observer.observe(&Event::GroupUnreadable { group, delay });
+        }
         self.note_released(failure.class(), left.len());
         self.release(left, delay).await;
     }

@@ -146,7 +146,7 @@ impl LaneContext {
                 true
             }
             Some(failure) => {
-                warn!(%failure, reason = reason.as_str(), "a last chance was missed");
+                warn!(error = %failure, reason = reason.as_str(), "a last chance was missed");
                 false
             }
         }

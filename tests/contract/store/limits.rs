@@ -114,3 +114,13 @@ pub async fn write_units_are_counted_where_they_are_told(harness: &dyn StoreHarn
 pub async fn a_ping_succeeds(harness: &dyn StoreHarness) {
     harness.store().await.ping().await.unwrap();
 }
+
+pub async fn a_check_of_writes_succeeds_and_writes_nothing(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    for _ in 0..2 {
+        store.check_writes().await.unwrap();
+    }
+    for table in Table::ALL {
+        assert_eq!(store.scan(table, None).await.unwrap().records, [], "{table:?}");
+    }
+}

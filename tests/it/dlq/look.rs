@@ -199,3 +199,28 @@ async fn a_failing_receive_ends_the_run_and_gives_back_what_it_had() {
     assert_eq!((run.handled.len(), run.is_done()), (10, false));
     assert_eq!(place.in_dead().len(), 15);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_says_which_command_of_whom_it_was() {
+    let place = Place::new();
+    let unknown = r#"{"specversion":"1.0","id":"r-1","source":"/services/booking","type":"inventory.teleport.v1","data":{"event_id":1}}"#;
+    place.bury("event-1", unknown, "UNSUPPORTED_TYPE");
+    place.bury("event-2", "{broken", "INVALID_MESSAGE");
+    let run = place.desk.list(&Selection::all()).await;
+    let of = |place: usize| {
+        let letter = &run.handled[place].letter;
+        let texts = [&letter.command_source, &letter.command_id, &letter.command_type];
+        texts.map(|text| text.as_deref())
+    };
+    assert_eq!(of(0), [Some("/services/booking"), Some("r-1"), Some("inventory.teleport.v1")]);
+    assert_eq!(of(1), [None, None, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_queue_is_known_to_be_empty_at_once() {
+    let place = Place::new();
+    let begun = tokio::time::Instant::now();
+    let run = place.desk.list(&Selection::all()).await;
+    assert_eq!((run.ended, run.handled.len()), (Ended::Complete, 0));
+    assert!(begun.elapsed().is_zero(), "{:?}", begun.elapsed());
+}

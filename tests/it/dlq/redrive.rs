@@ -42,6 +42,19 @@ async fn every_group_goes_back_in_order_and_as_it_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_would_go_back_and_changes_nothing() {
+    let place = Place::new();
+    let beyond = saturating_add(place.now(), -REDRIVE_AGE_MAX - SignedDuration::from_secs(1));
+    place.bury_sent_at("g", "too old", "POISON", beyond);
+    place.bury("g", "new", "POISON");
+    let run = place.desk.would_redrive(&*place.source, &Selection::all()).await;
+    let refused = Disposition::Refused { why: Refusal::OlderThanLedger };
+    let fates: Vec<&Disposition> = fates(&run).into_iter().map(|(_, fate)| fate).collect();
+    assert_eq!(fates, [&refused, &Disposition::WouldRedrive]);
+    assert_eq!((place.in_dead().len(), place.in_source().len()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_was_named_goes_back() {
     let place = Place::new();
     let ids: Vec<String> =

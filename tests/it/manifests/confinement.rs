@@ -94,7 +94,7 @@ fn every_image_has_a_version() {
 #[ignore = "needs rendered manifests: make test"]
 fn production_runs_the_version_that_is_built() {
     let workloads = Overlay::load("production").all_workloads();
-    assert_eq!(workloads.len(), 3, "sales, restocks, the audit");
+    assert_eq!(workloads.len(), 4, "sales, restocks, the gateway, the audit");
     for workload in workloads {
         let image = workload.container()["image"].as_str().unwrap();
         assert!(is_of_version(image, env!("CARGO_PKG_VERSION")), "{image}");

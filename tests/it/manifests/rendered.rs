@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use inventory_worker::config::{Config, Flags, Section, TraceConfig};
+use inventory_worker::config::{Config, Flags, Section, ServeConfig, TraceConfig};
 use serde_json::{Map, Value, json};
 
 /// The objects of one overlay.
@@ -66,7 +66,18 @@ impl Overlay {
 
     /// The Deployments that run a worker.
     pub fn workers(&self) -> Vec<Workload> {
-        self.workloads("Deployment")
+        self.deployments_of("run")
+    }
+
+    /// The Deployments that run a gateway.
+    pub fn gateways(&self) -> Vec<Workload> {
+        self.deployments_of("serve")
+    }
+
+    fn deployments_of(&self, subcommand: &str) -> Vec<Workload> {
+        let mut found = self.workloads("Deployment");
+        found.retain(|workload| workload.subcommand() == subcommand);
+        found
     }
 
     /// Every workload that runs the product's image.
@@ -151,8 +162,18 @@ impl Workload {
         container(&self.object)
     }
 
-    /// The configuration that the binary reads from the variables.
+    /// The subcommand that it runs.
+    pub fn subcommand(&self) -> &str {
+        self.container()["args"][0].as_str().unwrap()
+    }
+
+    /// The configuration that a worker reads from the variables.
     pub fn config(&self) -> Config {
+        self.load()
+    }
+
+    /// The configuration that a gateway reads from the variables.
+    pub fn serve_config(&self) -> ServeConfig {
         self.load()
     }
 

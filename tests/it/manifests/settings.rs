@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::CommandFactory as _;
 use inventory_worker::{
     cli::Cli,
-    config::{AwsConfig, Config, LogConfig, Section as _, TraceConfig},
+    config::{AwsConfig, Config, LogConfig, Section as _, ServeConfig, TraceConfig},
 };
 
 use super::{OVERLAYS, Overlay, Workload, rendered::list, workers};
@@ -20,9 +20,13 @@ const TRACE_VARIABLES: [&str; 3] =
 /// The variables that a subcommand reads.
 fn variables_of(subcommand: &str) -> BTreeSet<String> {
     let command = Cli::command();
-    let subcommand = command.find_subcommand(subcommand).expect("the subcommand exists");
-    let of_flags = subcommand.get_arguments().filter_map(|argument| argument.get_env());
-    let settings = [Config::settings(), LogConfig::settings(), TraceConfig::settings()].concat();
+    let command = command.find_subcommand(subcommand).expect("the subcommand exists");
+    let of_flags = command.get_arguments().filter_map(|argument| argument.get_env());
+    let own = match command.get_name() {
+        "serve" => ServeConfig::settings(),
+        _ => Config::settings(),
+    };
+    let settings = [own, LogConfig::settings(), TraceConfig::settings()].concat();
     of_flags
         .map(|name| name.to_str().unwrap().to_owned())
         .chain(settings.into_iter().map(|setting| setting.variable.to_owned()))
@@ -35,9 +39,11 @@ fn variables_of(subcommand: &str) -> BTreeSet<String> {
 fn every_variable_is_one_that_the_binary_reads() {
     for overlay in OVERLAYS.map(Overlay::load) {
         for workload in overlay.all_workloads() {
-            let subcommand = workload.container()["args"][0].as_str().unwrap();
-            // A Job shares the ConfigMap of the workers.
-            let known = &variables_of("run") | &variables_of(subcommand);
+            let mut known = variables_of(workload.subcommand());
+            if workload.subcommand() != "serve" {
+                // A Job shares the ConfigMap of the workers.
+                known.extend(variables_of("run"));
+            }
             for name in workload.environment.keys() {
                 let is_read = known.contains(name) || workload.parts.contains(name);
                 assert!(is_read, "{} {}: {name}", overlay.name, workload.name);
@@ -72,10 +78,11 @@ fn the_variables_of_traces_are_those_that_the_help_names() {
 
 #[test]
 #[ignore = "needs rendered manifests: make test"]
-fn with_the_component_of_traces_each_worker_exports_to_its_node() {
-    for worker in Overlay::load("production-otlp").workers() {
-        let exported = worker.traces().export.map(|export| export.endpoint);
-        assert_eq!(exported.as_deref(), Some("http://192.0.2.7:4318/v1/traces"), "{}", worker.name);
+fn with_the_component_of_traces_each_pod_exports_to_its_node() {
+    for workload in Overlay::load("production-otlp").workloads("Deployment") {
+        let exported = workload.traces().export.map(|export| export.endpoint);
+        let expected = Some("http://192.0.2.7:4318/v1/traces");
+        assert_eq!(exported.as_deref(), expected, "{}", workload.name);
     }
 }
 

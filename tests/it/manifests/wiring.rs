@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    OVERLAYS, Overlay, Workload,
+    OVERLAYS, Overlay, Workload, gateways,
     rendered::{list, selects},
     workers,
 };
@@ -84,9 +84,10 @@ async fn the_admin_port_answers_every_path_that_is_asked() {
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(stop.clone()));
     let mut asked = BTreeSet::new();
-    for (overlay, worker) in workers() {
+    for (overlay, workload) in [workers(), gateways()].concat() {
         for probe in PROBES {
-            asked.insert(worker.container()[probe]["httpGet"]["path"].clone().to_string());
+            let path = workload.container()[probe]["httpGet"]["path"].as_str();
+            asked.extend(path.map(|path| format!("\"{path}\"")));
         }
         for monitor in overlay.of_kind("PodMonitor") {
             for endpoint in list(&monitor["spec"]["podMetricsEndpoints"]) {
@@ -135,22 +136,22 @@ fn a_pod_is_given_longer_than_its_drain_takes() {
 #[ignore = "needs rendered manifests: make test"]
 fn every_selector_finds_its_own_pods_and_no_others() {
     for overlay in OVERLAYS.map(Overlay::load) {
-        let workers = overlay.workers();
-        for worker in &workers {
+        let deployed = overlay.workloads("Deployment");
+        for workload in &deployed {
             let budgets = overlay.of_kind("PodDisruptionBudget");
-            let mine = |object: &&Value| selects(&object["spec"]["selector"], worker.labels());
-            assert_eq!(budgets.filter(mine).count(), 1, "{}: one budget", worker.name);
-            policy_of(&overlay, worker.labels());
+            let mine = |object: &&Value| selects(&object["spec"]["selector"], workload.labels());
+            assert_eq!(budgets.filter(mine).count(), 1, "{}: one budget", workload.name);
+            policy_of(&overlay, workload.labels());
             let deployments = overlay.of_kind("Deployment").filter(mine);
-            assert_eq!(deployments.count(), 1, "{}: one Deployment", worker.name);
+            assert_eq!(deployments.count(), 1, "{}: one Deployment", workload.name);
         }
         let audits = overlay.workloads("CronJob");
         for audit in &audits {
             policy_of(&overlay, audit.labels());
         }
         for (kind, count) in [
-            ("PodDisruptionBudget", workers.len()),
-            ("NetworkPolicy", workers.len() + audits.len()),
+            ("PodDisruptionBudget", deployed.len()),
+            ("NetworkPolicy", deployed.len() + audits.len()),
         ] {
             assert_eq!(overlay.of_kind(kind).count(), count, "{}: {kind}", overlay.name);
         }
@@ -159,8 +160,8 @@ fn every_selector_finds_its_own_pods_and_no_others() {
 
 #[test]
 #[ignore = "needs rendered manifests: make test"]
-fn a_worker_may_reach_what_its_settings_name() {
-    for (overlay, worker) in workers() {
+fn a_pod_may_reach_what_its_settings_name() {
+    for (overlay, worker) in [workers(), gateways()].concat() {
         let ports = egress_ports(&overlay, &worker);
         let mut wanted = BTreeSet::from([53, 443]);
         for name in ["REDIS_URL", "AWS_ENDPOINT_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
@@ -172,16 +173,16 @@ fn a_worker_may_reach_what_its_settings_name() {
 
 #[test]
 #[ignore = "needs rendered manifests: make test"]
-fn in_production_only_who_sells_may_reach_redis_and_nobody_more_than_it_uses() {
+fn in_production_only_who_sells_or_answers_may_reach_redis_and_nobody_more_than_it_uses() {
     // DNS, HTTPS, and the agent that provides credentials.
     let everybody = BTreeSet::from([53, 80, 443]);
-    for name in ["production", "production-otlp"] {
+    for name in OVERLAYS.into_iter().filter(|name| *name != "local") {
         let overlay = Overlay::load(name);
         for workload in overlay.all_workloads() {
             let mut expected = everybody.clone();
             let traces = port_in(&workload, "OTEL_EXPORTER_OTLP_ENDPOINT");
             match &*workload.name {
-                "inventory-worker" => {
+                "inventory-worker" | "inventory-gateway" => {
                     // The port is allowed before a URL is set.
                     expected.insert(port_in(&workload, "REDIS_URL").unwrap_or(6379));
                     expected.extend(traces);
@@ -211,7 +212,7 @@ fn egress_ports(overlay: &Overlay, workload: &Workload) -> BTreeSet<u64> {
 }
 
 /// The one network policy that selects pods with these labels.
-fn policy_of<'a>(overlay: &'a Overlay, labels: &Value) -> &'a Value {
+pub fn policy_of<'a>(overlay: &'a Overlay, labels: &Value) -> &'a Value {
     let mut binding = overlay
         .of_kind("NetworkPolicy")
         .filter(|policy| selects(&policy["spec"]["podSelector"], labels));

@@ -82,6 +82,40 @@ async fn receiving_pauses_while_the_environment_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn loads_and_publishes_that_fail_are_counted() {
+    let world = world_with_ten().await;
+    world.faults.next("load", [Some(Fault::Fails), Some(Fault::Throttled)]);
+    world.faults.next("publish", [Some(Fault::Fails)]);
+    world.settle().await;
+    assert_eq!(reserved(&world), 10);
+    let figure = |call: &str, result: &str| {
+        world.figure(&format!("inventory_{call}_attempts_total{{result=\"{result}\"}}"))
+    };
+    assert_eq!(figure("load", "failed"), 2.0);
+    assert_eq!(figure("publish", "failed"), 1.0);
+    assert!(figure("load", "loaded") >= 1.0 && figure("publish", "published") >= 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_calls_that_hang_counts_as_a_pause_and_no_moment_twice() {
+    const OUTAGE: Duration = Duration::from_secs(600);
+    for call in ["receive", "load"] {
+        let world = world_with_ten().await;
+        let before = world.figure("inventory_receive_paused_seconds_total");
+        // As the client library does: three attempts of five seconds.
+        world.faults.slow_down(call, Duration::from_secs(15));
+        world.faults.take_down(call);
+        let running = world.start();
+        tokio::time::sleep(OUTAGE).await;
+        let paused = world.figure("inventory_receive_paused_seconds_total") - before;
+        let share = paused / OUTAGE.as_secs_f64();
+        // A pause that has begun counts to its end.
+        assert!((0.9..=1.1).contains(&share), "{call}: {share}");
+        running.crash().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_the_store_never_takes_is_dead_lettered_alone_and_its_followers_are_not() {
     let mut world = World::new();
     world.with_seats(["A-1".to_owned(), "A-2".to_owned()]).await;

@@ -153,3 +153,23 @@ async fn nothing_of_a_customer_is_in_the_log_whatever_goes_wrong() {
         assert!(!line.to_string().contains(USER), "{line}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_ran_out_before_the_delete_is_counted_and_its_message_named() {
+    let mut world = World::new();
+    world.with_seats(["A-0".to_owned()]).await;
+    let log = Log::begin(Level::INFO);
+    world.post_raw("event-1", &reserve("late", "A-0").to_string());
+    let deletes = world.seen.begun("delete").len();
+    world.faults.slow_down("delete", std::time::Duration::from_secs(1));
+    let running = world.start();
+    until(|| world.seen.begun("delete").len() > deletes).await;
+    world.queue.expire_all_leases();
+    world.until_empty().await;
+    running.stop().await;
+    let line = log.line("settled after its lease: it comes again");
+    assert_eq!((&line["command"], &line["pool"]), (&json!("/test late"), &json!("event#1")));
+    assert_eq!((&line["group"], &line["trace_id"]), (&json!("event-1"), &json!(TRACE)));
+    assert!(line["message_id"].is_string(), "{line}");
+    assert_eq!(world.figure("inventory_leases_lost_total"), 1.0);
+}

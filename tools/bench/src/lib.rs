@@ -42,6 +42,8 @@ pub struct Size {
     filled: usize,
     /// Sales measured beside stuck messages.
     beside: usize,
+    /// Lookups in memory.
+    lookups: usize,
 }
 
 impl Size {
@@ -54,6 +56,7 @@ impl Size {
         hostile: 20,
         filled: IN_FLIGHT_MIB,
         beside: 20_000,
+        lookups: 500,
     };
 
     /// Small enough that a debug build takes seconds; the numbers are less precise.
@@ -65,6 +68,7 @@ impl Size {
         hostile: 2,
         filled: 20,
         beside: 2_000,
+        lookups: 5,
     };
 }
 

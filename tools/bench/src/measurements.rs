@@ -2,6 +2,7 @@
 
 mod calls;
 mod cpu;
+mod gateway;
 mod innocents;
 mod latency;
 mod memory;
@@ -23,7 +24,7 @@ pub(super) struct Part {
 }
 
 /// Every row, in the order of the targets.
-pub(super) static ALL: [Part; 10] = [
+pub(super) static ALL: [Part; 12] = [
     Part {
         rows: &["hot_group", "hot_group_vs_one_by_one", "hot_group_vs_recipe", "section_groups_16"],
         measure: throughput::measure,
@@ -40,6 +41,14 @@ pub(super) static ALL: [Part; 10] = [
     Part { rows: &["memory"], measure: memory::measure },
     Part { rows: &["memory_hostile"], measure: memory::measure_hostile },
     Part { rows: &["innocents_p99"], measure: innocents::measure },
+    Part {
+        rows: &["map_20000", "map_20000_gzip", "availability_20000", "availability_20000_page"],
+        measure: gateway::lookups::measure,
+    },
+    Part {
+        rows: &["grpc_reserve_p99", "reserve_with_queries"],
+        measure: gateway::reserves::measure,
+    },
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -16,13 +16,11 @@ use crate::{
     domain::{CommandKey, CommandType, Rejection},
     gateway::{
         CommandError, EventRequest,
-        http::content::{Content, media_type, unsupported},
+        http::content::{Content, JSON, media_type, unsupported},
     },
     message::to_json,
     terminal::printable,
 };
-
-const JSON: &str = "application/json";
 
 /// The fields of an update.
 const FIELDS: [&str; 7] =

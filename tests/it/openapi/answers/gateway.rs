@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, Router};
 use inventory_worker::{
     adapters::{
-        memory::{MemoryQueue, MemoryStore, TokioClock},
+        memory::{MemoryActivity, MemoryQueue, MemoryStore, TokioClock},
         system::Random,
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     domain::{Changes, CommandKey, Outcome},
     gateway::{
-        Caller, CommandParts, CommandSettings, Commands, Queries, QuerySettings, Scope, Scopes,
-        caller::Sources, http,
+        Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
+        QuerySettings, Scope, Scopes, caller::Sources, http,
     },
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
@@ -24,6 +24,7 @@ pub const NOW: &str = "2026-11-29T12:00:00Z";
 /// The tables of a gateway, and its routes.
 pub struct Gateway {
     pub store: Arc<MemoryStore>,
+    pub board: Arc<MemoryActivity>,
     state: http::HttpState,
 }
 
@@ -39,7 +40,7 @@ impl Gateway {
         let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(1));
         let ports = ClientPorts {
             commands: queue.clone(),
-            restocks: queue,
+            restocks: queue.clone(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
@@ -57,7 +58,17 @@ impl Gateway {
         tokio::spawn(async move { running.run().await });
         let draining = CancellationToken::new();
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
-        Self { store, state: http::HttpState { commands, queries, clock, draining } }
+        let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
+        let overview = Arc::new(Overview::new(OverviewParts {
+            commands: queue.clone(),
+            restocks: queue,
+            awaited: Arc::clone(&commands),
+            board: Some(board.clone()),
+            holds: store.clone(),
+            clock: Arc::clone(&clock),
+        }));
+        let state = http::HttpState { commands, queries, overview, stress: None, clock, draining };
+        Self { store, board, state }
     }
 
     /// From here on the gateway is about to stop.

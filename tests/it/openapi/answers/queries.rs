@@ -1,5 +1,7 @@
 //! Queries.
 
+use std::time::Duration;
+
 use axum::http::Request;
 use inventory_worker::{
     domain::{
@@ -7,7 +9,7 @@ use inventory_worker::{
         SeatDetails, SeatKey, SeatState, StockLevel, UserId,
     },
     gateway::{QuerySettings, Scope, view::ViewSettings},
-    ports::Record,
+    ports::{ActivityBoard as _, Record, WorkerTotals},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -93,7 +95,31 @@ async fn queries_are_answered_as_documented() {
     }
     let paged = checked.send(&small.router(), get("/events/42/seats?limit=3")).await;
     assert_eq!(paged.header("view-source"), Some("store"));
+    overview(&mut checked, &gateway).await;
     checked.assert_complete("queries");
+}
+
+async fn overview(checked: &mut Checked, gateway: &Gateway) {
+    let empty = checked.send(&gateway.router(), get("/overview")).await.json();
+    assert_eq!(empty["activity"]["commands_per_second"], json!(null));
+    assert_eq!(empty["queues"][0]["name"], "commands");
+    let totals = |reserves, at: &str| WorkerTotals {
+        worker: Uuid::from_u128(1),
+        at: at.parse().unwrap(),
+        completed: [("inventory.reserve.v1".to_owned(), reserves)].into(),
+        rejected: [("SEATS_UNAVAILABLE".to_owned(), 1)].into(),
+    };
+    for (reserves, at) in [(10, NOW), (30, "2026-11-29T12:00:02Z")] {
+        tokio::time::advance(Duration::from_secs(3)).await;
+        gateway.board.put(&totals(reserves, at)).await.unwrap();
+        checked.send(&gateway.router(), get("/overview")).await;
+    }
+    let full = checked.send(&gateway.router(), get("/overview")).await.json();
+    assert_eq!(full["activity"]["commands_per_second"], json!(10.0));
+    assert_eq!(full["activity"]["completed"], json!({ "inventory.reserve.v1": 30 }));
+    assert_eq!(full["oldest_hold"]["reserved_until"], "2026-11-29T12:10:00Z");
+    checked.send(&gateway.router(), get("/overview?all=1")).await;
+    checked.send(&gateway.router_with(&[Scope::Command]), get("/overview")).await;
 }
 
 async fn found(checked: &mut Checked, gateway: &Gateway) {

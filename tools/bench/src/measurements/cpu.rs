@@ -46,7 +46,7 @@ fn of_worker(commands: usize, groups: usize) -> anyhow::Result<f64> {
 }
 
 /// The processor time this process has used so far.
-fn processor_time() -> Duration {
+pub(super) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let part = |part: i64| u64::try_from(part).unwrap_or_default();
     Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))

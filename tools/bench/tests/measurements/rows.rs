@@ -12,7 +12,7 @@ use inventory_worker::{
 };
 use serde_json::Value;
 
-const ROWS: [&str; 17] = [
+const ROWS: [&str; 23] = [
     "hot_group",
     "hot_group_vs_one_by_one",
     "hot_group_vs_recipe",
@@ -30,6 +30,12 @@ const ROWS: [&str; 17] = [
     "memory",
     "memory_hostile",
     "innocents_p99",
+    "map_20000",
+    "map_20000_gzip",
+    "availability_20000",
+    "availability_20000_page",
+    "grpc_reserve_p99",
+    "reserve_with_queries",
 ];
 
 /// Rows whose targets need not be met here.

@@ -1,0 +1,290 @@
+// The stream's states and commands' repetitions, with a clock and a network of the test's own.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { definitions } from "./document.mjs";
+
+const { follow, perform } = definitions(["stream.js"], ["follow", "perform"]);
+
+/** Lets what is ready run. */
+const settle = async () => {
+  for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+};
+
+function answerOf(status, body, headers = {}) {
+  return { ok: status < 300, status, headers: new Headers(headers), json: async () => body };
+}
+
+/** A world in which time passes when the test says so. */
+class World {
+  constructor({ ticket = null } = {}) {
+    this.time = 0;
+    this.sleepers = [];
+    this.sources = [];
+    this.asked = [];
+    this.answers = [];
+    this.states = [];
+    this.frames = [];
+    const world = this;
+    this.env = {
+      EventSource: class extends EventTarget {
+        constructor(url) {
+          super();
+          this.url = url;
+          world.sources.push(this);
+        }
+
+        close() {
+          this.isClosed = true;
+        }
+      },
+      fetch: async (path, options) => {
+        world.asked.push([path, options]);
+        const answer = world.answers.shift();
+        if (answer === undefined && world.hangs) {
+          return new Promise((_, broke) => options.signal.addEventListener("abort", () => broke(new Error("aborted"))));
+        }
+        if (!answer) throw new Error("no answer");
+        return answer;
+      },
+      ticket: async () => (typeof ticket === "function" ? ticket() : ticket),
+      sleep: (wait, signal) => new Promise((slept) => {
+        if (signal?.aborted) return slept();
+        const wake = () => {
+          signal?.removeEventListener("abort", wake);
+          slept();
+        };
+        world.sleepers.push({ at: world.time + wait, slept: wake });
+        return signal?.addEventListener("abort", wake);
+      }),
+      now: () => this.time,
+      random: () => 1,
+    };
+  }
+
+  follow() {
+    this.stream = follow("/events/1/changes", {
+      onFrame: (event, data) => this.frames.push([event, data]),
+      onState: (state, detail) => this.states.push(detail?.wait === undefined ? state : `${state} ${detail.wait} ${detail.code ?? ""}`.trim()),
+    }, this.env);
+    return settle();
+  }
+
+  get source() {
+    return this.sources.at(-1);
+  }
+
+  async say(name, id, data) {
+    const event = new Event(name);
+    Object.assign(event, { lastEventId: id, data: typeof data === "string" ? data : JSON.stringify(data) });
+    this.source.dispatchEvent(event);
+    await settle();
+  }
+
+  async pass(milliseconds) {
+    const end = this.time + milliseconds;
+    for (;;) {
+      const due = this.sleepers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      if (!due) break;
+      this.sleepers.splice(this.sleepers.indexOf(due), 1);
+      this.time = Math.max(this.time, due.at);
+      due.slept();
+      await settle();
+    }
+    this.time = end;
+  }
+}
+
+describe("stream", () => {
+  it("a_stream_that_broke_is_resumed_where_it_was", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("open");
+    await world.say("snapshot", "e-1", { map: 1 });
+    await world.say("delta", "e-2", { seats: [] });
+    await world.pass(10_000);
+    await world.say("error");
+    assert.ok(world.source.isClosed);
+    assert.deepEqual([world.states.at(-1), world.sources.length], ["waiting 500 broken", 1]);
+    await world.pass(500);
+    assert.equal(world.source.url, "/events/1/changes?since=e-2");
+    await world.say("open");
+    assert.equal(world.states.at(-1), "live");
+    assert.deepEqual(world.frames.map(([event]) => event), ["snapshot", "delta"]);
+  });
+
+  it("tries_come_ever_later_while_the_server_is_gone", async () => {
+    const world = new World();
+    await world.follow();
+    for (let failure = 0; failure < 8; failure += 1) {
+      if (!world.source.isClosed) await world.say("error");
+      await world.pass(20_000);
+    }
+    const waits = world.states.filter((state) => state.startsWith("waiting")).map((state) => Number(state.split(" ")[1]));
+    assert.deepEqual(waits.slice(0, 6), [500, 1000, 2000, 4000, 8000, 15_000]);
+    assert.equal(waits.at(-1), 15_000);
+    // It never had an answer, so there is no reason to think that streams alone do not pass.
+    assert.ok(!world.states.includes("polling"));
+  });
+
+  it("where_streams_do_not_pass_it_asks_by_long_polling_and_tries_a_stream_again", async () => {
+    const world = new World();
+    world.hangs = true;
+    await world.follow();
+    for (let number = 1; number <= 3; number += 1) {
+      world.answers.push(answerOf(200, { id: `e-${number}`, frames: [{ event: "delta", id: `e-${number}`, data: { number } }] }));
+      await world.say("error");
+      await world.pass(1000);
+    }
+    assert.equal(world.states.at(-1), "polling");
+    assert.equal(world.asked.at(-1)[0], "/events/1/changes?since=e-3&wait=20");
+    assert.deepEqual(world.frames.map(([, { number }]) => number), [1, 2, 3]);
+    assert.equal(world.sources.length, 3);
+    // The poll that hangs is given up after half a minute, and so are the two after it.
+    await world.pass(120_000);
+    assert.equal(world.sources.length, 4);
+  });
+
+  it("a_stream_that_is_held_back_on_its_way_counts_as_broken", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("open");
+    world.answers.push(answerOf(200, { id: "e-1", frames: [] }));
+    await world.pass(11_000);
+    assert.ok(world.sources[0].isClosed);
+    assert.equal(world.asked[0][0], "/events/1/changes?wait=0");
+  });
+
+  it("a_silent_stream_is_opened_again_without_a_word", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("open");
+    await world.say("snapshot", "e-1", {});
+    const before = world.states.length;
+    await world.pass(61_000);
+    assert.deepEqual([world.sources.length, world.source.url], [2, "/events/1/changes?since=e-1"]);
+    assert.ok(world.sources[0].isClosed);
+    assert.equal(world.states.length, before);
+  });
+
+  it("a_bye_says_why", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("snapshot", "e-1", {});
+    await world.say("bye", "", { reason: "draining" });
+    assert.equal(world.states.at(-1), "waiting 500 draining");
+  });
+
+  it("a_server_that_ends_each_stream_at_once_is_not_asked_all_the_time", async () => {
+    const world = new World();
+    await world.follow();
+    for (let round = 0; round < 6; round += 1) {
+      await world.say("snapshot", "e-1", {});
+      await world.say("error");
+      assert.equal(world.states.at(-1), `waiting ${Math.min(15_000, 500 * 2 ** round)} broken`);
+      await world.pass(Math.min(15_000, 500 * 2 ** round));
+    }
+  });
+
+  it("every_stream_has_a_ticket_of_its_own", async () => {
+    let tickets = 0;
+    const world = new World({ ticket: () => `t${(tickets += 1)}` });
+    await world.follow();
+    await world.say("snapshot", "e-1", {});
+    await world.say("error");
+    await world.pass(500);
+    assert.deepEqual(world.sources.map(({ url }) => url), ["/events/1/changes?ticket=t1", "/events/1/changes?since=e-1&ticket=t2"]);
+  });
+
+  it("a_refused_ticket_is_waited_for_as_the_server_says", async () => {
+    const world = new World({ ticket: () => { throw { status: 429, code: "RATE", retryAfter: 4000 }; } });
+    await world.follow();
+    assert.equal(world.states.at(-1), "waiting 4000 RATE");
+  });
+
+  it("a_problem_that_a_stream_cannot_show_is_asked_for", async () => {
+    const world = new World();
+    await world.follow();
+    world.answers.push(answerOf(404, { code: "EVENT_NOT_FOUND" }, { "retry-after": "3" }));
+    await world.say("error");
+    await world.pass(500);
+    assert.equal(world.states.at(-1), "waiting 3000 EVENT_NOT_FOUND");
+  });
+
+  it("hurrying_tries_at_once_and_stopping_ends_it", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("snapshot", "e-1", {});
+    await world.say("error");
+    world.stream.hurry();
+    await settle();
+    assert.equal(world.sources.length, 2);
+    world.stream.stop();
+    await settle();
+    await world.pass(100_000);
+    assert.deepEqual([world.sources.length, world.source.isClosed], [2, true]);
+  });
+
+  it("restarting_asks_for_a_snapshot", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("snapshot", "e-1", {});
+    world.stream.restart();
+    await settle();
+    assert.equal(world.source.url, "/events/1/changes");
+  });
+
+  it("a_frame_that_is_no_json_ends_the_stream_and_not_the_page", async () => {
+    const world = new World();
+    await world.follow();
+    await world.say("snapshot", "e-1", "{");
+    assert.equal(world.states.at(-1), "waiting 500");
+    assert.deepEqual(world.frames, []);
+  });
+});
+
+describe("commands", () => {
+  const command = { type: "inventory.reserve.v1", id: "c-1", data: {} };
+  const result = { type: "inventory.reserved.v1", data: {} };
+
+  async function run(world, ...answers) {
+    world.answers.push(...answers);
+    let done;
+    perform(command, world.env).then((outcome) => { done = outcome; });
+    await settle();
+    await world.pass(100_000);
+    return done;
+  }
+
+  it("an_answer_that_was_lost_is_asked_for_under_the_same_id", async () => {
+    const world = new World();
+    const outcome = await run(world, null, answerOf(200, result));
+    assert.deepEqual(outcome, { ok: true, result });
+    const bodies = world.asked.map(([, { body }]) => body);
+    assert.equal(bodies.length, 2);
+    assert.equal(bodies[0], bodies[1]);
+  });
+
+  it("a_command_that_is_not_decided_yet_is_looked_for", async () => {
+    const world = new World();
+    const outcome = await run(world, answerOf(202, { command: { source: "/s", id: "c-1" } }),
+      answerOf(404, { code: "COMMAND_NOT_FOUND" }), answerOf(200, { status: "running" }), answerOf(200, result));
+    assert.equal(outcome.ok, true);
+    assert.deepEqual(world.asked.map(([path]) => path), ["/commands", ...new Array(3).fill("/commands?source=%2Fs&id=c-1")]);
+  });
+
+  it("a_rejection_is_an_outcome", async () => {
+    for (const [status, code] of [[409, "SEATS_UNAVAILABLE"], [404, "RESERVATION_NOT_FOUND"], [410, "RESERVATION_EXPIRED"]]) {
+      const world = new World();
+      const outcome = await run(world, answerOf(status, { code, detail: "why", seats: ["A-1"] }));
+      assert.deepEqual([outcome.ok, outcome.code, outcome.seats, world.asked.length], [false, code, ["A-1"], 1]);
+    }
+  });
+
+  it("it_gives_up_after_a_minute_and_does_not_know", async () => {
+    const world = new World();
+    const outcome = await run(world);
+    assert.deepEqual(outcome, { ok: false });
+    assert.ok(world.asked.length > 5 && world.time <= 160_000);
+  });
+});
