@@ -317,11 +317,11 @@ impl Commands {
         }
         let posted = self.parts.client.accept_again(prepared);
         let posted = posted.map_err(|error| not_posted(&command.key, &error))?;
-        match self.within(answer_by, posted.answer()).await {
-            Some(posted) => posted.map_err(|error| not_posted(&command.key, &error))?,
+        let Some(posted) = self.within(answer_by, posted.answer()).await else {
             // It is posted still, and whether the queue has it is not known yet.
-            None => return Ok(pending_answer(command)),
+            return Ok(pending_answer(command));
         };
+        posted.map_err(|error| not_posted(&command.key, &error))?;
         let outcome = self.within(asked_at + wait, pending.outcome()).await;
         Ok(outcome.map_or_else(|| pending_answer(command), |outcome| answer(command, outcome)))
     }

@@ -23,14 +23,16 @@ const DELAY: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Time stands still until a test advances it, whatever sockets do meanwhile.
-struct HeldClock(mpsc::Sender<()>);
+struct HeldClock {
+    _release: mpsc::Sender<()>,
+}
 
 impl HeldClock {
     fn hold() -> Self {
         let (release, held) = mpsc::channel::<()>();
         // A paused clock does not advance by itself while a blocking task runs.
         tokio::task::spawn_blocking(move || held.recv().is_err());
-        Self(release)
+        Self { _release: release }
     }
 }
 
@@ -128,15 +130,15 @@ async fn a_drain_is_announced_before_connections_are_refused_and_answers_whoever
     let (status, body) = running.health().await;
     assert_eq!((status, &body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &"draining".into()));
 
-    advance(Duration::from_millis(1)).await;
+    advance(Duration::from_millis(2)).await;
     for address in [running.http, running.grpc] {
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }
     }
-    advance(GRACE - LAST_ANSWERS - Duration::from_millis(1)).await;
+    advance(GRACE - LAST_ANSWERS - Duration::from_millis(2)).await;
     assert!(!command.is_finished(), "there is time left for an outcome");
-    advance(Duration::from_millis(1)).await;
+    advance(Duration::from_millis(2)).await;
     assert_eq!(command.await.unwrap(), StatusCode::ACCEPTED);
     running.task.await.unwrap();
 }

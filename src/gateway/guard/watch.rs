@@ -47,8 +47,7 @@ impl Watch {
     /// handler posts continues the span: it finds that in the headers.
     pub(super) fn trace(&mut self, headers: &mut HeaderMap) {
         let Some(tracer) = self.observer.tracer() else { return };
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let caller = TraceContext::from_fields(text);
+        let caller = TraceContext::from_fields(|name| headers.get(name)?.to_str().ok());
         let span = tracer.begin(self.protocol, &self.operation, caller.as_ref());
         if let Some(context) = span.context() {
             let state = context.tracestate();
