@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # cargo-deny is kept here once it is built; CI may point it at a cache of its own.
 TOOLS ?= .cache/tools
 
-.PHONY: help demo test sim bench faults manifests terraform sbom fuzz injected-bugs fmt lint deny \
+.PHONY: help demo test sim bench faults check-api manifests terraform sbom fuzz injected-bugs fmt lint deny \
 	clean-cache
 
 help: ## List the targets
@@ -18,6 +18,9 @@ demo: ## Play a short on-sale in one process: no AWS, no Docker, no Redis
 
 test: ## Install what the tests need, start the emulated stack, run every test, stop the stack
 	scripts/test
+
+check-api: ## Lint proto/, and send requests made of the OpenAPI document to a gateway
+	scripts/check-api
 
 manifests: ## Render k8s/overlays and check them against the schemas of Kubernetes and KEDA
 	scripts/manifests

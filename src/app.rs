@@ -18,7 +18,7 @@ use crate::{
         aws,
         dynamodb::{self, ClientOptions, DynamoStore},
         noop_locks::NoopLocks,
-        redis::{RedisActivity, RedisLocks, RedisUrl},
+        redis::{RedisActivity, RedisHints, RedisLocks, RedisUrl},
         sns::{self, SnsTopic},
         sqs::{self, SqsQueue},
         system::{Random, SystemClock},
@@ -26,9 +26,11 @@ use crate::{
     build_info,
     config::{self, AwsConfig, Config, ConfigError, QueueRef},
     naming::{TableNames, dead_letter_queue_name},
-    ports::{ActivityBoard, Clock, Entropy, Locks, PortError, Publisher, Queue, Store},
+    ports::{
+        ActivityBoard, Clock, Entropy, HintPublisher, Locks, PortError, Publisher, Queue, Store,
+    },
     sweeper::{self, Sweeper},
-    worker::{Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
+    worker::{Announcer, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
 
 /// The adapters behind a worker's ports.
@@ -42,6 +44,8 @@ pub struct Backends {
     pub activity: Option<Arc<dyn ActivityBoard>>,
     /// Where results go.
     pub publisher: Arc<dyn Publisher>,
+    /// Where commits are announced; `None` announces none.
+    pub hints: Option<Arc<dyn HintPublisher>>,
     /// The queues to consume.
     pub sources: Vec<QueuePair>,
     /// The queue of expiries; `None` if this process does not sweep.
@@ -94,6 +98,12 @@ fn activity(redis: Option<&RedisUrl>, config: &AwsConfig) -> Option<Arc<dyn Acti
 /// The name that tells deployments on one Redis apart.
 fn deployment(config: &AwsConfig) -> &str {
     &config.tables.ledger
+}
+
+/// Hints on Redis, over connections of their own, or none.
+fn hints(config: &Config) -> Option<Arc<dyn HintPublisher>> {
+    let url = config.redis.as_ref().filter(|_| config.hints)?;
+    Some(Arc::new(RedisHints::new(url.clone())))
 }
 
 /// A queue by its name or URL.
@@ -219,6 +229,7 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
         locks,
         activity,
         publisher: Arc::new(publisher),
+        hints: hints(config),
         sources,
         expiries,
         clock: Arc::new(SystemClock),
@@ -239,11 +250,18 @@ impl Backends {
             store: Arc::clone(&self.store),
             locks: Arc::clone(&self.locks),
             publisher: Arc::clone(&self.publisher),
+            announcer: self.announcer(&observer),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             observer,
             settings,
             shutdown,
+        })
+    }
+
+    fn announcer(&self, observer: &Arc<dyn Observer>) -> Announcer {
+        self.hints.as_ref().map_or_else(Announcer::off, |hints| {
+            Announcer::new(Arc::clone(hints), Arc::clone(&self.entropy), Arc::clone(observer))
         })
     }
 

@@ -83,6 +83,8 @@ pub struct Config {
     pub aws: AwsConfig,
     /// Locks; `None` means none are taken.
     pub redis: Option<RedisUrl>,
+    /// `INVENTORY_HINTS`: whether commits are announced, where there is a Redis.
+    pub hints: bool,
     /// Admin port, metrics and traces.
     pub monitoring: MonitoringConfig,
 }
@@ -104,6 +106,7 @@ impl Section for Config {
         let config = Self {
             aws: AwsConfig::read(reader),
             redis: redis::read(reader),
+            hints: redis::read_hints(reader),
             worker: Section::read(reader),
             sweeper: Section::read(reader),
             no_sweeper: worker::read_no_sweeper(reader),
@@ -119,7 +122,7 @@ impl Section for Config {
 pub struct ServeConfig {
     /// Queues, topic and tables.
     pub aws: AwsConfig,
-    /// Where workers put their totals; `None` means they are not shown.
+    /// Where workers announce what they commit and put their totals; `None` means nowhere.
     pub redis: Option<RedisUrl>,
     /// How the gateway is reached, by whom, and how much it takes.
     pub gateway: GatewayConfig,
@@ -131,7 +134,7 @@ impl Section for ServeConfig {
     fn settings() -> Vec<&'static Setting> {
         [
             AwsConfig::settings(),
-            redis::settings(),
+            redis::view_settings(),
             GatewayConfig::settings(),
             MonitoringConfig::settings(),
         ]
@@ -141,7 +144,7 @@ impl Section for ServeConfig {
     fn read(reader: &mut Reader<'_>) -> Self {
         let config = Self {
             aws: AwsConfig::read(reader),
-            redis: redis::read(reader),
+            redis: redis::read_view(reader),
             gateway: GatewayConfig::read(reader),
             monitoring: MonitoringConfig::read(reader),
         };

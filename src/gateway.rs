@@ -18,12 +18,14 @@ mod certificates;
 pub mod commands;
 pub mod grpc;
 pub mod guard;
+pub mod hints;
 pub mod http;
 pub mod limits;
 pub mod observer;
 pub mod overview;
 pub mod queries;
 pub mod server;
+pub mod streams;
 pub mod stress;
 pub mod view;
 

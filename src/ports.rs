@@ -8,6 +8,7 @@
 pub mod activity;
 pub mod clock;
 pub mod error;
+pub mod hints;
 pub mod locks;
 pub mod publisher;
 pub mod queue;
@@ -16,6 +17,7 @@ pub mod store;
 pub use activity::{ActivityBoard, WorkerTotals};
 pub use clock::{Clock, Entropy, ProcessorTime};
 pub use error::{BatchAnswer, EntryError, PortError};
+pub use hints::{HintPublisher, HintSubscriber, HintSubscription};
 pub use locks::Locks;
 pub use publisher::{Publication, Publisher};
 pub use queue::{

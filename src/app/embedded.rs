@@ -14,7 +14,8 @@ use crate::{
             InstrumentedQueue, InstrumentedStore,
         },
         memory::{
-            FilterPolicy, MemoryActivity, MemoryBroker, MemoryLocks, MemoryQueue, MemoryTopic,
+            FilterPolicy, MemoryActivity, MemoryBroker, MemoryHints, MemoryLocks, MemoryQueue,
+            MemoryTopic,
         },
         sqs::bootstrap::MAX_RECEIVE_COUNT,
         system::{Random, SystemClock},
@@ -40,6 +41,8 @@ pub struct Embedded {
     pub activity: Arc<MemoryActivity>,
     /// Where results are published.
     pub topic: Arc<MemoryTopic>,
+    /// What workers announce to the gateway.
+    pub hints: Arc<MemoryHints>,
     commands: Arc<MemoryQueue>,
     expiries: Arc<MemoryQueue>,
     restock: Arc<MemoryQueue>,
@@ -83,6 +86,7 @@ impl Embedded {
             source(&expiries, QueueKind::Expiries),
             source(&restock, QueueKind::Commands),
         ];
+        let hints = Arc::new(MemoryHints::new(Arc::clone(&clock)));
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
         let activity = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
         let publisher: Arc<dyn Publisher> = topic.clone();
@@ -91,6 +95,7 @@ impl Embedded {
             locks: Arc::new(InstrumentedLocks::new(locks, Arc::clone(&counting))),
             activity: Some(activity.clone()),
             publisher: Arc::new(InstrumentedPublisher::new(publisher, Arc::clone(&counting))),
+            hints: Some(hints.clone()),
             expiries: sources.get(1).map(|source| Arc::clone(&source.queue)),
             sources,
             clock,
@@ -102,6 +107,7 @@ impl Embedded {
             store,
             activity,
             topic,
+            hints,
             commands,
             expiries,
             restock,

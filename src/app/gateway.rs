@@ -1,16 +1,17 @@
 //! The gateway on its backends: HTTP and gRPC, from bound to drained.
 
+mod drain;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
-        redis::RedisUrl,
+        redis::{RedisHints, RedisUrl},
         sqs,
         system::{Random, SystemClock, SystemProcessor},
     },
@@ -22,19 +23,19 @@ use crate::{
         auth::Authenticator,
         grpc::{self, Face, Serving},
         guard::Guard,
+        hints::{Announcements, Follower, FollowerParts},
         http,
         limits::{CallerRate, Lanes},
-        observer::{Protocol, RequestObserver},
+        observer::{GatewayObserver, Protocol, RequestTracer, ViewObserver},
         server::{Server, ServerOptions},
+        streams::{Changes, Results, Streams, Tickets},
     },
-    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, Queue, ScanStore},
+    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore},
 };
+use drain::Drain;
 
 /// Commands that may await their outcomes at once, in one process.
 const WAITERS_MAX: usize = 10_000;
-
-/// The last part of the grace, in which nobody waits for an outcome any more: for the answers.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// The adapters behind a gateway's ports. It cannot write but to the queues.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct GatewayBackends {
     pub restocks: Arc<dyn Queue>,
     /// The tables, to be read.
     pub store: Arc<dyn ScanStore>,
+    /// What workers announce; `None` where the tables alone say what changes.
+    pub hints: Option<Arc<dyn HintSubscriber>>,
     /// Holds by their end.
     pub holds: Arc<dyn ExpiryIndex>,
     /// The workers' totals; `None` without Redis.
@@ -75,14 +78,25 @@ pub async fn connect(
         store: store.clone(),
         holds: store,
         activity: activity(redis, config),
+        hints: hints(redis),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
 }
 
+/// What workers announce on Redis, or nothing.
+fn hints(redis: Option<&RedisUrl>) -> Option<Arc<dyn HintSubscriber>> {
+    let Some(url) = redis else {
+        tracing::info!("REDIS_URL is not set: pools that are shown are read every 2 s");
+        return None;
+    };
+    Some(Arc::new(RedisHints::new(url.clone())))
+}
+
 /// A gateway that has its ports and does not answer yet.
 pub struct Gateway {
     drain: Drain,
+    follower: Option<Follower>,
     authenticator: Arc<Authenticator>,
     http: Server,
     grpc: Server,
@@ -97,33 +111,56 @@ impl Gateway {
     pub async fn bind(
         config: &GatewayConfig,
         backends: &GatewayBackends,
-        observer: Arc<dyn RequestObserver>,
+        observer: Arc<dyn GatewayObserver>,
+        tracer: Option<Arc<dyn RequestTracer>>,
     ) -> anyhow::Result<Self> {
         let commands = Arc::new(commands(config, backends));
         let clock = Arc::clone(&backends.clock);
         let authenticator =
             Authenticator::start(config.auth.clone(), config.callers.clone(), Arc::clone(&clock));
         let authenticator = Arc::new(authenticator.await.context("the keys of callers' tokens")?);
+        let entropy = Arc::clone(&backends.entropy);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let streams = Streams::new(config.streams, Arc::clone(&entropy), observer.clone());
         let guard = Guard {
             protocol: Protocol::Http,
             authenticator: Arc::clone(&authenticator),
+            tickets: Arc::clone(&tickets),
             lanes: Arc::new(Lanes::new(&config.limits)),
             rate: Arc::new(CallerRate::new(&config.limits)),
-            observer,
+            observer: observer.clone(),
+            tracer,
         };
-        let stress = stress(config, backends, &guard.observer);
+        let stress = stress(config, backends, &observer);
         let (serving, draining) = (Serving::start().await, CancellationToken::new());
         let store = Arc::clone(&backends.store);
-        let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
+        let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
+        let queries = Arc::new(Queries::observed(store, time, settings, observer.clone()));
+        let announcements = backends.hints.clone().map(Announcements::new);
+        let results = Results::new(announcements.clone(), streams.clone(), Arc::clone(&clock));
+        let follower = announcements
+            .map(|announcements| follower(announcements, backends, &queries, &commands, observer));
+        let changes =
+            Changes::new(Arc::clone(&queries), streams.clone(), Arc::clone(&clock), entropy);
         let routes = http::router(http::HttpState {
             commands: Arc::clone(&commands),
             queries: Arc::clone(&queries),
+            changes: changes.clone(),
+            results: results.clone(),
+            tickets,
             overview: Arc::new(overview(backends, &commands)),
             stress: stress.clone(),
             clock: Arc::clone(&clock),
             draining: draining.clone(),
         });
-        let face = Face { commands: commands.clone(), queries, clock, serving: serving.clone() };
+        let face = Face {
+            commands: commands.clone(),
+            queries,
+            changes,
+            results,
+            clock,
+            serving: serving.clone(),
+        };
         let calls = Guard { protocol: Protocol::Grpc, ..guard.clone() }.protect(grpc::router(face));
         let options = ServerOptions {
             tls: config.tls.clone(),
@@ -139,8 +176,8 @@ impl Gateway {
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
         let (delay, grace) = (config.drain_delay, config.grace);
-        let drain = Drain { commands, stress, serving, draining, delay, grace };
-        Ok(Self { drain, authenticator, http, grpc })
+        let drain = Drain { commands, stress, serving, streams, draining, delay, grace };
+        Ok(Self { drain, follower, authenticator, http, grpc })
     }
 
     /// Where HTTP is served.
@@ -156,11 +193,11 @@ impl Gateway {
     }
 
     /// Answers until `stop` is cancelled, then drains. Health checks fail at once; after the delay
-    /// the grace begins: no more connections are accepted, and those that are open end with what is
-    /// under way on them. In its last two seconds whoever waits for an outcome is answered that it
-    /// is pending.
+    /// the grace begins: streams end, no more connections are accepted, and those that are open end
+    /// with what is under way on them. In its last two seconds whoever waits for an outcome is
+    /// answered that it is pending.
     pub async fn serve(self, stop: CancellationToken) {
-        let Self { drain, authenticator, http, grpc } = self;
+        let Self { drain, follower, authenticator, http, grpc } = self;
         let (closing, served) = (CancellationToken::new(), CancellationToken::new());
         let ended = CancellationToken::new();
         let grace = drain.grace;
@@ -183,56 +220,40 @@ impl Gateway {
                 () = ended.cancelled() => {}
                 () = drain.commands.run() => {}
                 () = storms => {}
+                () = follow(follower.as_ref()) => {}
             }
         };
         tokio::join!(servers, draining, parts, authenticator.keep_fresh(ended.clone()));
     }
 }
 
-/// How a gateway ends.
-struct Drain {
-    commands: Arc<Commands>,
-    stress: Option<Arc<Stress>>,
-    serving: Serving,
-    draining: CancellationToken,
-    delay: Duration,
-    grace: Duration,
+fn follower(
+    announcements: Announcements,
+    backends: &GatewayBackends,
+    queries: &Queries,
+    commands: &Arc<Commands>,
+    observer: Arc<dyn ViewObserver>,
+) -> Follower {
+    Follower::new(FollowerParts {
+        announcements,
+        views: queries.views().clone(),
+        commands: Arc::clone(commands),
+        entropy: Arc::clone(&backends.entropy),
+        observer,
+    })
 }
 
-impl Drain {
-    /// From `stop` to the end of what `served` ends with: the servers, which end after `closing`.
-    async fn run(
-        &self,
-        stop: &CancellationToken,
-        closing: &CancellationToken,
-        served: &CancellationToken,
-    ) {
-        stop.cancelled().await;
-        self.draining.cancel();
-        if let Some(stress) = &self.stress {
-            stress.stop();
-        }
-        self.serving.stop().await;
-        sleep(self.delay).await;
-        let cut_off = Instant::now() + self.grace;
-        closing.cancel();
-        self.serving.end_watches().await;
-        let last_answers = LAST_ANSWERS.min(self.grace / 2);
-        if timeout_at(cut_off - last_answers, served.cancelled()).await.is_err() {
-            self.commands.end_waits();
-            served.cancelled().await;
-        }
-        // A command may be accepted that its caller does not see posted.
-        if timeout_at(cut_off, self.commands.flushed()).await.is_err() {
-            warn!("commands were accepted and could not be posted");
-        }
+async fn follow(follower: Option<&Follower>) {
+    match follower {
+        Some(follower) => follower.run().await,
+        None => std::future::pending().await,
     }
 }
 
 fn stress(
     config: &GatewayConfig,
     backends: &GatewayBackends,
-    observer: &Arc<dyn RequestObserver>,
+    observer: &Arc<dyn GatewayObserver>,
 ) -> Option<Arc<Stress>> {
     let commands_max = config.stress_commands_max?;
     warn!(
@@ -245,7 +266,7 @@ fn stress(
         clock: Arc::clone(&backends.clock),
         entropy: Arc::clone(&backends.entropy),
         processor: Arc::new(SystemProcessor),
-        observer: Arc::clone(observer),
+        observer: observer.clone(),
     };
     Some(Arc::new(Stress::new(parts, commands_max)))
 }

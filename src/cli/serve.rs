@@ -18,7 +18,7 @@ use crate::{
         signals::StopSignals,
     },
     config::{Flags, ServeConfig},
-    telemetry::TelemetryObserver,
+    gateway::observer::RequestTracer,
 };
 
 /// Arguments of `serve`.
@@ -75,8 +75,8 @@ async fn bind(
     monitoring: &Monitoring,
 ) -> anyhow::Result<(Gateway, GatewayBackends)> {
     let backends = gateway::connect(&config.aws, config.redis.as_ref()).await?;
-    let metrics = Arc::clone(&monitoring.metrics);
-    let observer = Arc::new(TelemetryObserver { metrics, traces: monitoring.traces.clone() });
-    let gateway = Gateway::bind(&config.gateway, &backends, observer).await?;
+    let observer = Arc::clone(&monitoring.metrics);
+    let tracer = monitoring.traces.clone().map(|traces| traces as Arc<dyn RequestTracer>);
+    let gateway = Gateway::bind(&config.gateway, &backends, observer, tracer).await?;
     Ok((gateway, backends))
 }

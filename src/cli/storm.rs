@@ -33,7 +33,8 @@ are refused, also where one comes from its variable.
 
 Outcomes are read from results, through a temporary queue that is subscribed to the topic and \
 removed at the end, also after SIGINT and SIGTERM. Commands, events and stores are the storm's \
-own, by their names; the tables keep them: do not storm a deployment that people buy from. It says where it aims, and asks; --yes begins at once.";
+own, by their names; the tables keep them: do not storm a deployment that people buy from. It \
+says where it aims, and asks; --yes begins at once.";
 
 /// Arguments of `storm`.
 #[derive(Args)]

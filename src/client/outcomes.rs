@@ -160,6 +160,24 @@ impl OutcomePoller {
         Some(PendingOutcome { poller: self, key: key.clone(), id, outcome })
     }
 
+    /// Commands are said to be decided: those that are awaited are read from the ledger at once, in
+    /// place of their next poll.
+    pub fn wake<'a>(&self, keys: impl Iterator<Item = &'a CommandKey>) {
+        let now = Instant::now();
+        let mut entries = self.lock();
+        let mut is_due = false;
+        for key in keys {
+            if let Some(entry) = entries.by_key.get_mut(key) {
+                entry.due = entry.due.min(now);
+                is_due = true;
+            }
+        }
+        drop(entries);
+        if is_due {
+            self.registered.notify_one();
+        }
+    }
+
     /// How long the oldest command without an outcome has been waiting; `None` where there is none.
     #[must_use]
     pub fn oldest(&self) -> Option<Duration> {

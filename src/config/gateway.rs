@@ -16,6 +16,7 @@ use crate::gateway::{
     auth::{AuthSettings, CallerRules, JwksPlace, JwtSettings, jwt},
     limits::LimitSettings,
     server::TlsFiles,
+    streams::StreamSettings,
 };
 
 /// Bytes of the file of callers.
@@ -32,6 +33,9 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// Requests of a lane at once: more than one process can hold.
 const IN_FLIGHT_MAX: usize = 1_000_000;
+
+/// Streams at once: more than one process has connections for.
+const STREAMS_MAX: usize = 1_000_000;
 
 /// Commands of one storm.
 const STRESS_COMMANDS_MAX: u64 = 10_000_000;
@@ -61,6 +65,8 @@ pub struct GatewayConfig {
     pub callers: CallerRules,
     /// The rate of each caller, and what is in flight at once.
     pub limits: LimitSettings,
+    /// How many streams there may be.
+    pub streams: StreamSettings,
     /// `INVENTORY_GATEWAY_GROUPS`: 1…1,024.
     pub groups: u16,
     /// `INVENTORY_QUEUE_AGE_MAX_SECONDS`
@@ -115,6 +121,7 @@ impl Section for GatewayConfig {
             auth,
             callers: callers(reader, method),
             limits: limits(reader),
+            streams: streams(reader),
             groups: reader
                 .value(&settings::GROUPS, 1, |text| parse::whole(text, 1..=1_024, "groups")),
             queue_age_max: seconds(reader, &settings::QUEUE_AGE_MAX, 100..=3_600_000),
@@ -304,6 +311,15 @@ fn limits(reader: &mut Reader<'_>) -> LimitSettings {
         burst,
         commands_in_flight_max: in_flight(&settings::COMMANDS_IN_FLIGHT),
         lists_in_flight_max: in_flight(&settings::LISTS_IN_FLIGHT),
+    }
+}
+
+fn streams(reader: &mut Reader<'_>) -> StreamSettings {
+    let mut streams =
+        |setting| reader.value(setting, 1, |text| parse::whole(text, 1..=STREAMS_MAX, "streams"));
+    StreamSettings {
+        streams_max: streams(&settings::STREAMS),
+        per_caller_max: streams(&settings::STREAMS_OF_CALLER),
     }
 }
 

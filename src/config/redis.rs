@@ -1,4 +1,4 @@
-//! Redis: locks, for speed alone, and the workers' figures.
+//! Redis: locks and hints, for speed alone, and the workers' figures.
 
 use super::{Reader, Setting, parse};
 use crate::adapters::redis::RedisUrl;
@@ -8,12 +8,32 @@ static REDIS_URL: Setting = Setting::new(
     "redis-url",
     "REDIS_URL",
     "URL",
-    "redis:// or rediss://; several, comma-separated, are nodes of one cluster. Unset: no locks, and no \
-     figures of workers in the overview. \
+    "redis:// or rediss://; several, comma-separated, are nodes of one cluster. Unset: no locks, no \
+     hints, and no figures of workers in the overview. \
      Prefer the variable for a URL with a password: a command line can be read by others",
 )
 .masked(shown)
 .common();
+
+static HINTS: Setting = Setting::new(
+    "Redis",
+    "hints",
+    "INVENTORY_HINTS",
+    "on|off",
+    "Whether commits are announced to gateways, where there is a Redis. Without, gateways read the \
+     pools they show every 2 s",
+)
+.or("on");
+
+static VIEW_REDIS_URL: Setting = Setting::new(
+    "Redis",
+    "view-redis-url",
+    "INVENTORY_VIEW_REDIS_URL",
+    "URL",
+    "The Redis that workers announce their commits to, where the gateway reaches it under another \
+     URL or as another user. Unset: REDIS_URL",
+)
+.masked(shown);
 
 /// As the adapter shows it, without user and password.
 fn shown(text: &str) -> String {
@@ -24,14 +44,34 @@ fn shown(text: &str) -> String {
 }
 
 pub(super) fn settings() -> Vec<&'static Setting> {
-    vec![&REDIS_URL]
+    vec![&REDIS_URL, &HINTS]
+}
+
+/// The gateway's settings.
+pub(super) fn view_settings() -> Vec<&'static Setting> {
+    vec![&REDIS_URL, &VIEW_REDIS_URL]
 }
 
 /// `None` where there is none; an empty flag overrides the variable.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<RedisUrl> {
-    let parse = |text: &str| match text {
+    read_url(reader, &REDIS_URL).flatten()
+}
+
+/// The Redis of the gateway's view.
+pub(super) fn read_view(reader: &mut Reader<'_>) -> Option<RedisUrl> {
+    let url = read(reader);
+    read_url(reader, &VIEW_REDIS_URL).unwrap_or(url)
+}
+
+fn read_url(reader: &mut Reader<'_>, setting: &'static Setting) -> Option<Option<RedisUrl>> {
+    reader.optional(setting, |text| match text {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|wrong| format!("the URL of a Redis ({wrong})")),
-    };
-    reader.optional(&REDIS_URL, parse).flatten()
+    })
+}
+
+/// Whether commits are announced.
+pub(super) fn read_hints(reader: &mut Reader<'_>) -> bool {
+    let words = [("on", true), ("off", false)];
+    reader.value(&HINTS, true, |text| parse::one_of(text, &words))
 }

@@ -83,6 +83,9 @@ pub enum AuthError {
              part of a source"
     )]
     CertificateSubject,
+    /// The ticket in the query opens no stream.
+    #[error("ticket: expected one of POST /stream-tickets, unused and at most 30 s old")]
+    Ticket,
     /// The issuer's keys have not been read yet.
     #[error("the issuer's keys cannot be read: try again")]
     KeysUnavailable,

@@ -8,6 +8,7 @@
 //! changes nothing: the command is posted or it is not, and a retry with the same key finds out.
 
 mod admission;
+mod awaited;
 mod event;
 mod group;
 mod lookup;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Builder;
 
-use self::admission::Admission;
+use self::{admission::Admission, awaited::AwaitedPools};
 pub use self::{
     event::{BinaryEvent, EventAttributes},
     group::group_of,
@@ -177,6 +178,7 @@ pub struct Commands {
     settings: CommandSettings,
     admission: Admission,
     waits_end: CancellationToken,
+    awaited: AwaitedPools,
 }
 
 impl Commands {
@@ -184,7 +186,19 @@ impl Commands {
     #[must_use]
     pub fn new(parts: CommandParts, settings: CommandSettings) -> Self {
         let admission = Admission::new(settings.queue_age_max);
-        Self { parts, settings, admission, waits_end: CancellationToken::new() }
+        let (awaited, waits_end) = (AwaitedPools::default(), CancellationToken::new());
+        Self { parts, settings, admission, awaited, waits_end }
+    }
+
+    /// The pools whose commands' outcomes are awaited, or were a moment ago.
+    #[must_use]
+    pub fn awaited_pools(&self) -> Vec<PoolId> {
+        self.awaited.pools()
+    }
+
+    /// Commands are said to be decided: those whose outcomes are awaited are read at once.
+    pub fn wake<'a>(&self, keys: impl Iterator<Item = &'a CommandKey>) {
+        self.parts.outcomes.wake(keys);
     }
 
     /// Posts commands and polls for outcomes, for as long as it is polled.
@@ -309,6 +323,7 @@ impl Commands {
         let queued = !matches!(command.action, Action::Restock(_));
         let pending = self.parts.outcomes.register(&command.key, command.digest, queued);
         let pending = pending.ok_or(CommandError::TooManyWaiting)?;
+        self.awaited.note(&command.pool);
         if !has_new_id && let Some(recorded) = self.recorded(command, answer_by).await? {
             return Ok(recorded);
         }

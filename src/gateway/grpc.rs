@@ -12,8 +12,10 @@ mod metadata;
 pub mod proto;
 mod requests;
 mod responses;
+mod results;
 mod service;
 pub mod status;
+mod watch;
 
 use std::sync::Arc;
 
@@ -26,7 +28,10 @@ use proto::inventory_service_server::InventoryServiceServer;
 
 use crate::{
     domain::{CommandId, CommandKey},
-    gateway::{Answer, Caller, CommandError, CommandRequest, Commands, Queries},
+    gateway::{
+        Answer, Caller, CommandError, CommandRequest, Commands, Queries,
+        streams::{Changes, Results},
+    },
     ports::Clock,
 };
 
@@ -77,6 +82,10 @@ pub struct Face {
     pub commands: Arc<dyn CommandPort>,
     /// Looks things up.
     pub queries: Arc<Queries>,
+    /// Streams what changes.
+    pub changes: Changes,
+    /// Streams results.
+    pub results: Results,
     /// The time in answers.
     pub clock: Arc<dyn Clock>,
     /// Whether the server takes calls.

@@ -17,14 +17,16 @@ use axum::{
 use futures::FutureExt as _;
 use tokio::time::timeout;
 use tracing::error;
+use url::form_urlencoded;
 
 use super::{
     auth::{AuthError, Authenticator},
     grpc::status,
     http::Problem,
     limits::{CallerRate, Lane, Lanes, Place},
-    observer::{Protocol, RequestObserver, ShedReason},
+    observer::{Protocol, RequestObserver, RequestTracer, ShedReason},
     server::PeerCertificates,
+    streams::{TICKETED_ROUTES, Tickets},
 };
 use watch::Watch;
 
@@ -42,12 +44,16 @@ pub struct Guard {
     pub protocol: Protocol,
     /// Says who calls.
     pub authenticator: Arc<Authenticator>,
+    /// Opens streams to those who cannot authenticate otherwise.
+    pub tickets: Arc<Tickets>,
     /// Bounds what is in flight.
     pub lanes: Arc<Lanes>,
     /// Bounds each caller.
     pub rate: Arc<CallerRate>,
     /// Measures.
     pub observer: Arc<dyn RequestObserver>,
+    /// Where the spans of requests go, if they are exported.
+    pub tracer: Option<Arc<dyn RequestTracer>>,
 }
 
 impl Guard {
@@ -125,7 +131,7 @@ fn status_of(refused: Refused) -> tonic::Status {
 fn http_lane(route: &str) -> Option<Lane> {
     match route {
         "/health" | "/openapi.json" => None,
-        "/overview" => Some(Lane::Lists),
+        "/overview" | "/results" => Some(Lane::Lists),
         "/events/{id}/seats/{number}" => Some(Lane::Commands),
         _ if route.starts_with("/events/") || route.starts_with("/inventory/store/") => {
             Some(Lane::Lists)
@@ -140,7 +146,7 @@ const INVENTORY_SERVICE: &str = "/inventory.v1.InventoryService/";
 fn grpc_lane(path: &str) -> Option<Lane> {
     match path.strip_prefix(INVENTORY_SERVICE)? {
         "HealthCheck" => None,
-        "GetAvailableSeats" => Some(Lane::Lists),
+        "GetAvailableSeats" | "WatchChanges" | "WatchResults" => Some(Lane::Lists),
         _ => Some(Lane::Commands),
     }
 }
@@ -166,11 +172,11 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
     let operation = operation(guard.protocol, request.method(), path, route);
     let mut watch = Watch::begin(Arc::clone(&guard.observer), guard.protocol, operation);
     // Health checks come all the time, and whoever looks for routes that do not exist.
-    if lane.is_some() {
-        watch.trace(request.headers_mut());
+    if let Some(tracer) = guard.tracer.as_deref().filter(|_| lane.is_some()) {
+        watch.trace(tracer, request.headers_mut());
     }
-    let answered = AssertUnwindSafe(answer(&guard, lane, request, next)).catch_unwind().await;
-    let answered = answered.unwrap_or_else(|_| {
+    let answered = AssertUnwindSafe(answer(&guard, lane, route, (request, next)));
+    let answered = answered.catch_unwind().await.unwrap_or_else(|_| {
         error!(operation = watch.operation(), "a handler panicked");
         Err(Refused::Panicked)
     });
@@ -180,24 +186,34 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
 async fn answer(
     guard: &Guard,
     lane: Option<Lane>,
-    mut request: Request,
-    next: Next,
+    route: Option<&str>,
+    (mut request, next): (Request, Next),
 ) -> Result<Response, Refused> {
     let Some(lane) = lane else { return Ok(next.run(request).await) };
-    let _in_lane = admit(guard, lane, &mut request).await?;
+    let _in_lane = admit(guard, lane, route, &mut request).await?;
     timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(|_| Refused::TooSlow)
 }
 
 /// Lets a request in, and notes who calls.
-async fn admit(guard: &Guard, lane: Lane, request: &mut Request) -> Result<InLane, Refused> {
+async fn admit(
+    guard: &Guard,
+    lane: Lane,
+    route: Option<&str>,
+    request: &mut Request,
+) -> Result<InLane, Refused> {
     let Some(place) = guard.lanes.enter(lane) else {
         guard.observer.shed(ShedReason::LaneFull);
         return Err(Refused::Full);
     };
     guard.observer.in_flight(lane, 1);
     let in_lane = InLane { lane, observer: Arc::clone(&guard.observer), _place: place };
-    let certificates = request.extensions().get::<PeerCertificates>();
-    let caller = guard.authenticator.authenticate(request.headers(), certificates).await;
+    let caller = match ticket(route, request) {
+        Some(ticket) => guard.tickets.redeem(&ticket).ok_or(AuthError::Ticket),
+        None => {
+            let certificates = request.extensions().get::<PeerCertificates>();
+            guard.authenticator.authenticate(request.headers(), certificates).await
+        }
+    };
     let caller = caller.map_err(Refused::Unknown)?;
     guard.rate.check(&caller.subject).map_err(|after| {
         guard.observer.shed(ShedReason::Rate);
@@ -207,10 +223,18 @@ async fn admit(guard: &Guard, lane: Lane, request: &mut Request) -> Result<InLan
     Ok(in_lane)
 }
 
+/// The ticket of a request for a stream. Others have none, whatever their query.
+fn ticket(route: Option<&str>, request: &Request) -> Option<String> {
+    let is_stream = route.is_some_and(|route| TICKETED_ROUTES.contains(&route));
+    let query = request.uri().query().filter(|_| is_stream && request.method() == Method::GET)?;
+    let mut parameters = form_urlencoded::parse(query.as_bytes());
+    parameters.find(|(name, _)| name == "ticket").map(|(_, ticket)| ticket.into_owned())
+}
+
 const UNKNOWN: &str = "unknown";
 
 /// The calls that exist; the names of others are the caller's, and no label.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 14] = [
     "GetAvailableSeats",
     "GetSeat",
     "GetReservation",
@@ -219,6 +243,8 @@ const CALLS: [&str; 12] = [
     "CancelReservations",
     "ExtendReservation",
     "Restock",
+    "WatchChanges",
+    "WatchResults",
     "HealthCheck",
     "Check",
     "Watch",

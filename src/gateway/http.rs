@@ -13,6 +13,7 @@ mod parameters;
 pub mod problem;
 pub mod queries;
 mod routes;
+mod streams;
 mod stress;
 
 use std::sync::Arc;
@@ -20,12 +21,16 @@ use std::sync::Arc;
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use super::{Commands, Overview, Queries, Stress};
+use super::{
+    Commands, Overview, Queries, Stress,
+    streams::{Changes, Results, Tickets},
+};
 use crate::ports::Clock;
 use parameters::Parameters;
 pub use problem::Problem;
 pub use routes::Route;
 use routes::Routes;
+use streams::StreamState;
 
 /// What the handlers work on.
 #[derive(Clone)]
@@ -34,6 +39,12 @@ pub struct HttpState {
     pub commands: Arc<Commands>,
     /// Looks things up.
     pub queries: Arc<Queries>,
+    /// Streams what changes.
+    pub changes: Changes,
+    /// Streams results.
+    pub results: Results,
+    /// Tickets for streams.
+    pub tickets: Arc<Tickets>,
     /// The figures at a glance.
     pub overview: Arc<Overview>,
     /// Storms; `None` where they are not allowed.
@@ -50,6 +61,7 @@ pub fn routes() -> Vec<Route> {
     [
         commands::routes().listed,
         queries::routes().listed,
+        streams::routes().listed,
         overview::routes().listed,
         stress::routes().listed,
         about::routes().listed,
@@ -60,11 +72,13 @@ pub fn routes() -> Vec<Route> {
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, overview, stress, clock, draining } = state;
+    let HttpState { commands, queries, changes, results, tickets, .. } = state;
+    let HttpState { overview, stress, clock, draining, .. } = state;
     commands::routes()
         .router
         .with_state(commands)
         .merge(queries::routes().router.with_state(queries))
+        .merge(streams::routes().router.with_state(StreamState { changes, results, tickets }))
         .merge(overview::routes().router.with_state(overview))
         .merge(stress::routes().router.with_state(stress))
         .merge(about::routes().router.with_state(about::About { clock, draining }))

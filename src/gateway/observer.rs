@@ -1,9 +1,12 @@
 //! What is measured of requests.
 
+mod views;
+
 use std::{fmt, time::Duration};
 
-use super::limits::Lane;
+use super::{limits::Lane, streams::StreamKind};
 use crate::message::TraceContext;
+pub use views::{HintOutcome, NoopViewObserver, RefillReason, ViewObserver};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,18 +59,22 @@ pub struct AnsweredRequest<'a> {
     pub took: Duration,
 }
 
-/// Why a request was refused before its handler.
+/// Why a request was refused before it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShedReason {
     /// Its lane is full.
     LaneFull,
     /// Its caller's rate.
     Rate,
+    /// As many streams are open as there may be.
+    StreamsFull,
+    /// Its caller has as many streams as it may have.
+    CallerStreams,
 }
 
 impl ShedReason {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::LaneFull, Self::Rate];
+    pub const ALL: [Self; 4] = [Self::LaneFull, Self::Rate, Self::StreamsFull, Self::CallerStreams];
 
     /// The name of the reason in metrics.
     #[must_use]
@@ -75,6 +82,8 @@ impl ShedReason {
         match self {
             Self::LaneFull => "lane_full",
             Self::Rate => "rate",
+            Self::StreamsFull => "streams_full",
+            Self::CallerStreams => "caller_streams",
         }
     }
 }
@@ -113,19 +122,17 @@ pub trait RequestObserver: Send + Sync {
     /// A request was answered, or left by its caller.
     fn answered(&self, request: &AnsweredRequest<'_>);
 
-    /// A request was refused before its handler; it is counted as answered too.
+    /// A request was refused before it was looked at; it is counted as answered too.
     fn shed(&self, reason: ShedReason);
 
     /// A request entered its lane (1) or left it (−1).
     fn in_flight(&self, lane: Lane, change: i64);
 
+    /// A stream began (1) or ended (−1).
+    fn streams(&self, kind: StreamKind, change: i64);
+
     /// What became of a command of a storm is known.
     fn stressed(&self, _: StressOutcome) {}
-
-    /// Where the spans of requests go, if they are exported.
-    fn tracer(&self) -> Option<&dyn RequestTracer> {
-        None
-    }
 }
 
 /// Makes a span of each request.
@@ -148,6 +155,11 @@ pub trait RequestSpan: Send {
     fn ended(&self, code: RequestCode);
 }
 
+/// Watches all of a gateway.
+pub trait GatewayObserver: RequestObserver + ViewObserver {}
+
+impl<T: RequestObserver + ViewObserver> GatewayObserver for T {}
+
 /// Measures nothing.
 pub struct NoopRequestObserver;
 
@@ -157,4 +169,6 @@ impl RequestObserver for NoopRequestObserver {
     fn shed(&self, _: ShedReason) {}
 
     fn in_flight(&self, _: Lane, _: i64) {}
+
+    fn streams(&self, _: StreamKind, _: i64) {}
 }

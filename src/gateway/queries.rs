@@ -18,6 +18,7 @@ pub use answers::{
 
 use super::{
     Caller, Scope,
+    observer::{NoopViewObserver, ViewObserver},
     view::{Found, Snapshot, ViewCache, ViewSettings},
 };
 use crate::{
@@ -129,7 +130,19 @@ impl Queries {
     /// Queries on the tables.
     #[must_use]
     pub fn new(store: Arc<dyn ScanStore>, clock: Arc<dyn Clock>, settings: QuerySettings) -> Self {
-        let views = ViewCache::new(Arc::clone(&store), Arc::clone(&clock), settings.view);
+        Self::observed(store, clock, settings, Arc::new(NoopViewObserver))
+    }
+
+    /// Queries on the tables, whose view is watched.
+    #[must_use]
+    pub fn observed(
+        store: Arc<dyn ScanStore>,
+        clock: Arc<dyn Clock>,
+        settings: QuerySettings,
+        observer: Arc<dyn ViewObserver>,
+    ) -> Self {
+        let (tables, time) = (Arc::clone(&store), Arc::clone(&clock));
+        let views = ViewCache::observed(tables, time, settings.view, observer);
         Self { store, clock, views, settings }
     }
 
@@ -183,7 +196,11 @@ impl Queries {
         Ok(DocumentAnswer { document: snapshot.map(now).await?, freshness })
     }
 
-    async fn snapshot(&self, caller: &Caller, event_id: u64) -> Result<Snapshot, QueryError> {
+    pub(super) async fn snapshot(
+        &self,
+        caller: &Caller,
+        event_id: u64,
+    ) -> Result<Snapshot, QueryError> {
         allow(caller, Scope::Read)?;
         let pool = PoolId::Event(event_id);
         match self.views.get(&pool).await? {
@@ -197,7 +214,7 @@ impl Queries {
 }
 
 /// Whether the caller has the scope.
-fn allow(caller: &Caller, scope: Scope) -> Result<(), QueryError> {
+pub(super) fn allow(caller: &Caller, scope: Scope) -> Result<(), QueryError> {
     if caller.scopes.has(scope) { Ok(()) } else { Err(QueryError::NoScope(scope)) }
 }
 

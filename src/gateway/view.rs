@@ -15,14 +15,17 @@ pub mod layout;
 mod memo;
 pub mod read;
 mod slots;
+mod unannounced;
+mod watched;
 
 use std::sync::Arc;
 
-pub use cache::{Found, Snapshot, ViewCache, ViewSettings, ViewStats};
+pub use cache::{Found, Snapshot, Trust, ViewCache, ViewSettings, ViewStats, Watch};
 pub use counts::{Availability, Counts, Group};
 pub use document::Document;
 pub use entry::{LineEntry, Reason, SeatEntry};
 pub use layout::SeatLayout;
+pub(super) use memo::apart;
 pub use read::{Content, read_pool};
 
 use crate::domain::{PoolId, SeatNumber, Sku, Timestamp};
@@ -78,6 +81,12 @@ impl PoolView {
         &self.layout
     }
 
+    /// The same, shared.
+    #[must_use]
+    pub fn shared_layout(&self) -> Arc<SeatLayout> {
+        Arc::clone(&self.layout)
+    }
+
     /// Goes up at each change of the layout.
     #[must_use]
     pub fn layout_generation(&self) -> u64 {
@@ -118,6 +127,13 @@ impl PoolView {
     #[must_use]
     pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
         self.seats.iter().filter_map(|seat| seat.sellable_after(now)).min()
+    }
+
+    /// Whether it has the same layout as another, and no seat in an older version.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        let mut both = self.seats.iter().zip(&other.seats);
+        self.layout == other.layout && both.all(|(seat, other)| seat.version >= other.version)
     }
 
     /// This projection after the pool was read again. Each entry that both have keeps the higher

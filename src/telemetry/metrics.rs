@@ -27,6 +27,7 @@ mod build;
 mod groups;
 mod oldest;
 mod requests;
+mod views;
 
 /// The metrics of one process, in their own registry, fed by the events of worker and sweeper, and by
 /// the requests of the gateway.
@@ -61,11 +62,19 @@ pub struct Metrics {
     groups_unreadable: groups::UnreadableGroups,
     lines_oversold: IntCounter,
     lines_recovered: IntCounter,
+    hints: IntCounterVec,
     dynamodb_capacity_units: CounterVec,
     restock_lines: IntCounter,
     request_duration: HistogramVec,
+    request_errors: IntCounterVec,
     requests_in_flight: IntGaugeVec,
     requests_shed: IntCounterVec,
+    streams: IntGaugeVec,
+    view_age: Histogram,
+    view_hits: IntCounter,
+    view_misses: IntCounter,
+    view_refills: IntCounterVec,
+    hints_received: IntCounterVec,
     stress_commands: IntCounterVec,
 }
 
@@ -230,6 +239,10 @@ impl Observer for Metrics {
             }
             Event::PublishFailed => {
                 self.publish_attempts.with_label_values(&["failed"]).inc();
+            }
+            Event::Hints { outcome, hints } => {
+                let hints = u64::try_from(*hints).unwrap_or(u64::MAX);
+                self.hints.with_label_values(&[*outcome]).inc_by(hints);
             }
             Event::Paused(pause) => {
                 let now = Instant::now();

@@ -80,6 +80,13 @@ pub enum Event<'a> {
     },
     /// Results were not published: the topic failed.
     PublishFailed,
+    /// Hints for gateways were published or lost.
+    Hints {
+        /// What became of them: one of [`OUTCOMES`](super::hints::OUTCOMES).
+        outcome: &'static str,
+        /// Number of hints.
+        hints: usize,
+    },
     /// A dependency is unavailable, and receiving pauses for this long, from now on.
     Paused(Duration),
     /// A call that holds receiving up failed: a receive, or a call whose failure pauses receiving.

@@ -8,7 +8,7 @@ mod redelivery_backoff;
 mod troubled;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -33,7 +33,7 @@ use super::{
 use crate::{
     domain::{Changes, Outcome, Rejection},
     message::{self, Decoded, ResultMessage, TraceContext, Undecodable},
-    ports::{Delivery, Publication, ReceiptHandle},
+    ports::{Delivery, Publication, ReceiptHandle, hints::Topic},
 };
 
 use troubled::Admission;
@@ -219,7 +219,11 @@ impl LaneContext {
         let is_proof = !progress.decided.is_empty();
         let (mut answers, failure) = self.answers(batch, trace, progress.decided, progress.failure);
         let copies: Vec<_> = answers.iter_mut().map(|answer| answer.copy.take()).collect();
+        let watched = self.results_watched(batch, &answers);
         let (published, publish_failure) = self.publish(answers, &mut announcement).await;
+        for (_, topics, body) in watched.into_iter().filter(|(place, ..)| *place < published) {
+            self.context.announcer.published(topics, &body);
+        }
         // Copies last: a message whose result cannot be published is received again and would be
         // copied again.
         let (done, copy_failure) = self.copy_unreadable(batch, &copies, published).await;
@@ -325,6 +329,22 @@ impl LaneContext {
             })
         });
         Answer { result, copy: Some(undecodable.rejection.clone()) }
+    }
+
+    /// The results that somebody watches, each with its place in the batch.
+    fn results_watched(
+        &self,
+        batch: &[LeasedMessage],
+        answers: &[Answer],
+    ) -> Vec<(usize, BTreeSet<Topic>, Arc<str>)> {
+        let results = batch.iter().zip(answers).enumerate();
+        let watched = results.filter_map(|(place, (held, answer))| {
+            let result = answer.result.as_ref()?;
+            let announcer = &self.context.announcer;
+            let topics = announcer.results_watched(held.parsed().pool(), result);
+            (!topics.is_empty()).then(|| (place, topics, Arc::from(result.body.as_str())))
+        });
+        watched.collect()
     }
 
     /// Copies the unreadable messages among the first `published` ones to the dead-letter queue,

@@ -1,7 +1,7 @@
 //! Every adapter of a port keeps the port's contract.
 //!
 //! A rule is an async function over a harness, in the file of its port: `queue.rs`, `store.rs`,
-//! `locks.rs`, `publisher.rs`, `activity.rs`. Each adapter is tested against all of them in its own file (such as
+//! `locks.rs`, `hints.rs`, `publisher.rs`, `activity.rs`. Each adapter is tested against all of them in its own file (such as
 //! `on_memory.rs`), which implements the port's harness and calls the port's macro once. The macro
 //! makes one test of every rule (the tables have five ports with a suite each: `store_contracts!`
 //! calls them all):
@@ -41,6 +41,8 @@ mod harness;
 #[macro_use]
 mod activity;
 #[macro_use]
+mod hints;
+#[macro_use]
 mod locks;
 #[macro_use]
 mod publisher;
@@ -70,6 +72,6 @@ mod on_redis;
 
 /// The name of every rule of every port.
 fn every_rule() -> Vec<&'static str> {
-    let suites = [queue::RULES, locks::RULES, publisher::RULES, activity::RULES];
+    let suites = [queue::RULES, hints::RULES, locks::RULES, publisher::RULES, activity::RULES];
     suites.into_iter().chain(store::RULES).flatten().copied().collect()
 }

@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use inventory_worker::{
     adapters::memory::{
-        FilterPolicy, MemoryActivity, MemoryBroker, MemoryLocks, MemoryStore, MemoryTopic,
-        TokioClock,
+        FilterPolicy, MemoryActivity, MemoryBroker, MemoryHints, MemoryLocks, MemoryStore,
+        MemoryTopic, TokioClock,
     },
-    domain::Timestamp,
+    domain::{PoolId, Timestamp},
     ports::{ActivityBoard, Locks, Publisher, Queue, Store},
 };
 
 use crate::{
     activity::ActivityHarness,
     harness::Backend,
+    hints::{Hints, HintsHarness},
     locks::LocksHarness,
     publisher::{Filter, PublisherHarness},
     queue::QueueHarness,
@@ -51,6 +52,15 @@ impl Backend for Memory {
 impl LocksHarness for Memory {
     async fn locks(&self) -> Arc<dyn Locks> {
         Arc::new(MemoryLocks::new(self.clock.clone()))
+    }
+}
+
+#[async_trait]
+impl HintsHarness for Memory {
+    async fn hints(&self) -> Hints {
+        let hints = Arc::new(MemoryHints::new(self.clock.clone()));
+        let (pool, other) = (PoolId::Event(42), PoolId::Event(43));
+        Hints { publisher: hints.clone(), subscriber: hints, pool, other }
     }
 }
 
@@ -124,6 +134,13 @@ mod publisher {
 
 mod locks {
     locks_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
+    }
+}
+
+mod hints {
+    hints_contract! {
         #[tokio::test(start_paused = true)]
         on super::Memory::new()
     }

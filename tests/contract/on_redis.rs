@@ -2,6 +2,7 @@
 //! failures on separate servers: outages, restarts, lost scripts, failovers.
 
 mod cluster;
+mod hints_outages;
 mod outages;
 mod servers;
 mod tls;
@@ -10,33 +11,38 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use inventory_worker::{
-    adapters::redis::{RedisActivity, RedisLocks},
+    adapters::redis::{RedisActivity, RedisHints, RedisLocks},
+    domain::PoolId,
     ports::{ActivityBoard, Locks, PortError, activity::ACTIVITY_LIFETIME},
 };
 use uuid::Uuid;
 
-use crate::{activity::ActivityHarness, harness::Backend, locks::LocksHarness};
+use crate::{
+    activity::ActivityHarness,
+    harness::Backend,
+    hints::{Hints, HintsHarness},
+    locks::LocksHarness,
+};
 
 /// A Redis that other tests use at the same time.
 struct Shared {
     name: &'static str,
-    locks: RedisLocks,
+    url: String,
 }
 
 impl Shared {
     fn server() -> Self {
-        Self { name: "a Redis server", locks: from_env("INVENTORY_TEST_REDIS") }
+        Self { name: "a Redis server", url: from_env("INVENTORY_TEST_REDIS") }
     }
 
     fn cluster() -> Self {
-        Self { name: "a Redis cluster", locks: from_env("INVENTORY_TEST_REDIS_CLUSTER") }
+        Self { name: "a Redis cluster", url: from_env("INVENTORY_TEST_REDIS_CLUSTER") }
     }
 }
 
-fn from_env(variable: &str) -> RedisLocks {
-    let url = std::env::var(variable)
-        .unwrap_or_else(|_| panic!("set {variable} to the Redis under test; see make test"));
-    RedisLocks::new(url.parse().unwrap())
+fn from_env(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("set {variable} to the Redis under test; see make test"))
 }
 
 #[async_trait]
@@ -58,7 +64,19 @@ impl Backend for Shared {
 impl LocksHarness for Shared {
     async fn locks(&self) -> Arc<dyn Locks> {
         let scopes = servers::unique();
-        Arc::new(Apart { locks: self.locks.clone(), scopes })
+        let locks = RedisLocks::new(self.url.parse().unwrap());
+        Arc::new(Apart { locks, scopes })
+    }
+}
+
+#[async_trait]
+impl HintsHarness for Shared {
+    async fn hints(&self) -> Hints {
+        let pool = || PoolId::Store(servers::unique().to_string().parse().unwrap());
+        // Two processes, as in a deployment.
+        let publisher = Arc::new(RedisHints::new(self.url.parse().unwrap()));
+        let subscriber = Arc::new(RedisHints::new(self.url.parse().unwrap()));
+        Hints { publisher, subscriber, pool: pool(), other: pool() }
     }
 }
 
@@ -66,8 +84,9 @@ impl LocksHarness for Shared {
 impl ActivityHarness for Shared {
     async fn boards(&self) -> (Arc<dyn ActivityBoard>, Arc<dyn ActivityBoard>) {
         let unique = servers::unique();
+        let locks = RedisLocks::new(self.url.parse().unwrap());
         let board =
-            |name: &str| Arc::new(RedisActivity::beside(&self.locks, &format!("{name}-{unique}")));
+            |name: &str| Arc::new(RedisActivity::beside(&locks, &format!("{name}-{unique}")));
         (board("one"), board("other"))
     }
 }
@@ -117,11 +136,27 @@ mod cluster_locks {
     }
 }
 
+mod server_hints {
+    hints_contract! {
+        #[tokio::test]
+        #[ignore = "needs the stack: make test"]
+        on super::Shared::server()
+    }
+}
+
 mod server_activity {
     activity_contract! {
         #[tokio::test]
         #[ignore = "needs the stack: make test"]
         on super::Shared::server()
+    }
+}
+
+mod cluster_hints {
+    hints_contract! {
+        #[tokio::test]
+        #[ignore = "needs the stack: make test"]
+        on super::Shared::cluster()
     }
 }
 

@@ -80,6 +80,9 @@ impl Subscriber {
         for (name, text) in files {
             fs::write(directory.path().join(format!("{name}.json")), text).unwrap();
         }
+        // Version 1 of the CLI, which comes with LocalStack, takes endpoints as an argument alone.
+        let to_server = r#"aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }"#;
+        let script = format!("{to_server}\n{script}");
         // The shell is found beside no tool: an absolute path replaces the folder.
         self.run("/bin/sh", &["-euc", &script], directory.path());
     }

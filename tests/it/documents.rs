@@ -282,7 +282,7 @@ fn every_filter_that_is_shown_brings_a_service_the_ends_of_its_own_holds() {
     for path in shown {
         let text = fs::read_to_string(repository().join(path)).unwrap();
         let is_noise = |letter: char| letter.is_whitespace() || "\"\\".contains(letter);
-        let text = text.replace(|letter| is_noise(letter), "").replace('=', ":");
+        let text = text.replace(is_noise, "").replace('=', ":");
         let filters: Vec<_> = text.split(SOURCES).skip(1).collect();
         let is_whole = |rest: &&str| {
             let (source, rest) = rest.split_once("]},").unwrap();

@@ -64,7 +64,7 @@ fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",
-        code: RequestCode::Status(200),
+        code: RequestCode::Status(503),
         took: oldest_age,
     });
     let text = metrics.encode().unwrap();
@@ -275,7 +275,8 @@ fn a_backlog_is_told_before_it_hides_other_groups() {
 
 #[test]
 fn a_gateway_is_told_to_be_near_its_bounds_at_four_fifths_of_them() {
-    let expression = expression(&alerts()["InventoryGatewayNearBound"]);
+    let expression_of = |alert: &str| expression(&alerts()[alert]);
+    let expression = expression_of("InventoryGatewayNearBound");
     let (commands, lists) = expression.split_once(" or ").unwrap();
     let threshold = |part: &str| part.rsplit_once("> ").unwrap().1.parse::<usize>().unwrap();
     let (_, _, settings) = DEPLOYED.iter().find(|(component, ..)| *component == "gateway").unwrap();
@@ -283,8 +284,11 @@ fn a_gateway_is_told_to_be_near_its_bounds_at_four_fifths_of_them() {
         settings.lines().find_map(|line| line.strip_prefix("INVENTORY_COMMANDS_IN_FLIGHT="));
     assert_eq!(threshold(commands), given.unwrap().parse::<usize>().unwrap() * 4 / 5);
     assert!(!settings.contains("INVENTORY_LISTS_IN_FLIGHT"), "the default");
-    let lists_max = GatewayConfig::default().limits.lists_in_flight_max;
-    assert_eq!(threshold(lists), lists_max * 4 / 5);
+    let defaults = GatewayConfig::default();
+    assert_eq!(threshold(lists), defaults.limits.lists_in_flight_max * 4 / 5);
+    assert!(!settings.contains("INVENTORY_STREAMS_MAX"), "the default");
+    let streams = expression_of("InventoryStreamsNearBound");
+    assert_eq!(threshold(&streams), defaults.streams.streams_max * 4 / 5);
 }
 
 /// Restocks have targets of their own, streams none.

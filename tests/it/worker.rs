@@ -6,6 +6,7 @@ mod dead_letters;
 mod expirytime;
 mod failures;
 pub mod fixture;
+mod hints;
 mod last_chance;
 mod lifecycle;
 mod logs;

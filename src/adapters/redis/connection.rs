@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     breaker::{Admission, Breaker},
-    failure::Failure,
+    failure::{self, Failure},
     keys::SLOTS,
     url::RedisUrl,
 };
@@ -103,6 +103,22 @@ impl Connection {
             }
         })
         .await
+    }
+
+    /// Sends a command whose first argument is in `slot`, or another one where the server does not
+    /// know it.
+    pub(super) async fn ask_or(
+        &self,
+        slot: u16,
+        command: &Cmd,
+        instead: impl FnOnce() -> Cmd,
+    ) -> Result<(), PortError> {
+        self.guarded(slot, async |link| match link.ask::<Value>(command).await {
+            Err(error) if is_unknown_command(&error) => link.ask::<Value>(&instead()).await,
+            answer => answer,
+        })
+        .await
+        .map(|_| ())
     }
 
     /// Whether Redis answers, over a new connection: so the answer is current, and a cluster too
@@ -204,14 +220,13 @@ impl Connection {
     }
 
     fn named(&self, error: PortError) -> PortError {
-        let with_place = |text| format!("Redis at {}: {text}", self.url);
-        match error {
-            PortError::Throttled(text) => PortError::Throttled(with_place(text)),
-            PortError::Unavailable(text) => PortError::Unavailable(with_place(text)),
-            PortError::Refused(text) => PortError::Refused(with_place(text)),
-            PortError::Unreadable(text) => PortError::Unreadable(with_place(text)),
-        }
+        failure::at(&self.url, error)
     }
+}
+
+/// Whether the server is older than the command.
+pub(super) fn is_unknown_command(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
 }
 
 fn range_of(slot: u16, ranges: usize) -> usize {
@@ -277,12 +292,12 @@ fn to_cluster(nodes: &[ConnectionInfo]) -> RedisResult<ClusterClient> {
 
 /// Installs the one TLS provider of the program, because rustls panics when a crate of the build
 /// enables a second one. The error means that one is installed already.
-fn use_aws_lc(url: &RedisUrl) {
+pub(super) fn use_aws_lc(url: &RedisUrl) {
     if url.is_tls() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,19 @@ use std::{error::Error, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::url::RedisUrl;
 use crate::ports::PortError;
+
+/// The error with where Redis is.
+pub(super) fn at(url: &RedisUrl, error: PortError) -> PortError {
+    let with_place = |text| format!("Redis at {url}: {text}");
+    match error {
+        PortError::Throttled(text) => PortError::Throttled(with_place(text)),
+        PortError::Unavailable(text) => PortError::Unavailable(with_place(text)),
+        PortError::Refused(text) => PortError::Refused(with_place(text)),
+        PortError::Unreadable(text) => PortError::Unreadable(with_place(text)),
+    }
+}
 
 /// A call that failed.
 #[derive(Debug)]
@@ -20,6 +32,11 @@ impl Failure {
     pub(super) fn timeout(after: std::time::Duration) -> Self {
         let text = format!("no answer within {} ms", after.as_millis());
         Self { error: PortError::Unavailable(text), lasting: true }
+    }
+
+    /// The port's error, with where Redis is.
+    pub(super) fn at(self, url: &RedisUrl) -> PortError {
+        at(url, self.error)
     }
 
     /// Reads the client's error. Its text names hosts and the server's message, never a password.
@@ -76,8 +93,8 @@ type Shared = Arc<dyn Error + Send + Sync>;
 
 const CREDENTIALS: &str = "put the right user and password into REDIS_URL: \
                            redis://user:password@host";
-const RIGHTS: &str =
-    "the user in REDIS_URL needs the permissions ~inv:* +@read +@write +@scripting";
+const RIGHTS: &str = "the user in REDIS_URL needs the permissions ~inv:* +@read +@write \
+                      +@scripting, and for hints &inv:* +@pubsub";
 const CLUSTER: &str = "this server is one of a cluster: name several of its nodes in REDIS_URL, \
                        comma-separated";
 const TLS: &str = "this machine must trust the server's certificate for the host in REDIS_URL (the \

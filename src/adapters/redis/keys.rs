@@ -35,12 +35,22 @@ impl Tag {
         format!("inv:{{{}}}:lock:{name}", self.0)
     }
 
+    /// The channel of a kind of hints.
+    pub(super) fn hints(&self, kind: &str) -> String {
+        format!("inv:{{{}}}:hints:{kind}", self.0)
+    }
+
+    /// The key of the set of what is watched.
+    pub(super) fn watched(&self) -> String {
+        format!("inv:{{{}}}:watched", self.0)
+    }
+
     /// A key of a board of workers' totals.
     pub(super) fn activity(&self, name: &str) -> String {
         format!("inv:{{{}}}:totals:{name}", self.0)
     }
 
-    /// The slot of all keys with this tag.
+    /// The slot of all keys and channels with this tag.
     pub(super) fn slot(&self) -> u16 {
         crc16(self.0.as_bytes()) % SLOTS
     }
@@ -68,6 +78,8 @@ mod tests {
     #[test]
     fn keys_read_as_documented() {
         assert_eq!(Tag::of("event#42").lock("seat/A-1"), "inv:{event#42}:lock:seat/A-1");
+        assert_eq!(Tag::of("event#42").hints("changes"), "inv:{event#42}:hints:changes");
+        assert_eq!(Tag::of("hints").watched(), "inv:{hints}:watched");
     }
 
     #[test]

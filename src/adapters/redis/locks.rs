@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     connection::{Connection, LuaScript},
     keys::Tag,
+    milliseconds,
     url::RedisUrl,
 };
 use crate::ports::{Locks, PortError};
@@ -91,7 +92,7 @@ impl Locks for RedisLocks {
         }
         let tag = Tag::of(scope);
         let keys: Vec<String> = names.iter().map(|name| tag.lock(name)).collect();
-        let arguments = [token.simple().to_string(), milliseconds(ttl).to_string()];
+        let arguments = [token.simple().to_string(), milliseconds(ttl.min(TTL_MAX)).to_string()];
         self.connection.run(&self.acquire, tag.slot(), &keys, &arguments).await
     }
 
@@ -108,11 +109,6 @@ impl Locks for RedisLocks {
     }
 }
 
-/// Whole milliseconds, at least one: Redis refuses a time to live of zero.
-fn milliseconds(ttl: Duration) -> u128 {
-    ttl.min(TTL_MAX).as_nanos().div_ceil(1_000_000).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +118,7 @@ mod tests {
         assert_eq!(milliseconds(Duration::ZERO), 1);
         assert_eq!(milliseconds(Duration::from_micros(1_001)), 2);
         assert_eq!(milliseconds(Duration::from_secs(30)), 30_000);
-        assert!(i64::try_from(milliseconds(Duration::MAX)).is_ok());
+        assert!(i64::try_from(milliseconds(TTL_MAX)).is_ok());
     }
 
     #[tokio::test]

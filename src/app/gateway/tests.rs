@@ -13,10 +13,10 @@ use tonic_health::{
     pb::{HealthCheckRequest, health_client::HealthClient},
 };
 
-use super::*;
+use super::{drain::LAST_ANSWERS, *};
 use crate::{
     adapters::memory::{MemoryQueue, MemoryStore, TokioClock},
-    gateway::observer::NoopRequestObserver,
+    telemetry::Metrics,
 };
 
 const DELAY: Duration = Duration::from_secs(5);
@@ -59,6 +59,7 @@ impl Running {
             store: store.clone(),
             holds: store.clone(),
             activity: None,
+            hints: None,
             clock,
             entropy: Arc::new(Random::seeded(1)),
         };
@@ -69,7 +70,7 @@ impl Running {
             grace: GRACE,
             ..GatewayConfig::default()
         };
-        let gateway = Gateway::bind(&config, &backends, Arc::new(NoopRequestObserver));
+        let gateway = Gateway::bind(&config, &backends, Arc::new(Metrics::new().unwrap()), None);
         let gateway = gateway.await.unwrap();
         let (http, grpc) = (gateway.http_address(), gateway.grpc_address());
         let stop = CancellationToken::new();

@@ -132,10 +132,11 @@ impl Session<'_> {
             store: embedded.store.clone(),
             holds: embedded.store.clone(),
             activity: embedded.backends.activity.clone(),
+            hints: Some(embedded.hints.clone()),
             clock: Arc::clone(&embedded.backends.clock),
             entropy: Arc::clone(&embedded.backends.entropy),
         };
-        Gateway::bind(&self.config.gateway, &backends, metrics.clone()).await
+        Gateway::bind(&self.config.gateway, &backends, metrics.clone(), None).await
     }
 
     /// Posts lines until a signal comes or they end, and what was posted is decided. Input that is

@@ -198,6 +198,24 @@ pub(super) static LISTS_IN_FLIGHT: Setting = Setting::new(
 )
 .or("256");
 
+pub(super) static STREAMS: Setting = Setting::new(
+    LIMITS,
+    "streams-max",
+    "INVENTORY_STREAMS_MAX",
+    "COUNT",
+    "The most streams at once; more are refused",
+)
+.or("5000");
+
+pub(super) static STREAMS_OF_CALLER: Setting = Setting::new(
+    LIMITS,
+    "streams-per-caller",
+    "INVENTORY_STREAMS_PER_CALLER",
+    "COUNT",
+    "The most streams of one caller at once; more are refused",
+)
+.or("100");
+
 pub(super) static GROUPS: Setting = Setting::new(
     LIMITS,
     "gateway-groups",
@@ -236,7 +254,7 @@ pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
 .or("100000");
 
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 23] = [
+pub(super) static GATEWAY: [&Setting; 25] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
@@ -258,6 +276,8 @@ pub(super) static GATEWAY: [&Setting; 23] = [
     &BURST,
     &COMMANDS_IN_FLIGHT,
     &LISTS_IN_FLIGHT,
+    &STREAMS,
+    &STREAMS_OF_CALLER,
     &GROUPS,
     &QUEUE_AGE_MAX,
     &ALLOW_STRESS,

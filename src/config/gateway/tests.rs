@@ -129,6 +129,8 @@ fn every_error_of_the_gateway_is_reported_at_once() {
         ("INVENTORY_QUEUE_AGE_MAX_SECONDS", "0"),
         ("INVENTORY_LISTS_IN_FLIGHT", "0"),
         ("INVENTORY_CONNECTIONS", "0"),
+        ("INVENTORY_STREAMS_MAX", "0"),
+        ("INVENTORY_STREAMS_PER_CALLER", "many"),
     ]);
     assert_eq!(all.len(), 10, "{all:#?}");
 }

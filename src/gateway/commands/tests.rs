@@ -96,7 +96,7 @@ impl World {
         self.store.insert([Record::Ledger(LedgerKey::Command(command.key.clone()), record)]);
     }
 
-    async fn submit(
+    pub(in crate::gateway) async fn submit(
         &self,
         caller: &Caller,
         id: &str,
@@ -130,7 +130,7 @@ impl World {
     }
 }
 
-fn reserve(seat: &str) -> Action {
+pub(in crate::gateway) fn reserve(seat: &str) -> Action {
     Action::Reserve(Reserve {
         reservation_id: ReservationId(uuid::Uuid::from_u128(7)),
         user_id: "u".parse().unwrap(),

@@ -13,7 +13,10 @@ use crate::{
         OrderLine, PoolId, QUANTITY_MAX, ReservationId, Reserve, Restock, RestockMode,
         RestockStatus, SeatChange, SeatKey, ids::EVENT_ID_MAX,
     },
-    gateway::queries::{LIMIT_MAX, PageRequest, SeatFilter},
+    gateway::{
+        queries::{LIMIT_MAX, PageRequest, SeatFilter},
+        streams::ResultsFilter,
+    },
 };
 
 /// The most reservations of one call.
@@ -39,6 +42,13 @@ pub(super) struct RequestedMany {
     pub(super) actions: Vec<(ReservationId, Action)>,
     /// Their message group, if the caller chose one.
     pub(super) group: Option<GroupId>,
+}
+
+/// Which results are asked for.
+pub(super) fn results(request: &proto::WatchResultsRequest) -> Result<ResultsFilter, Violation> {
+    let pool = request.pool.as_ref().map(|pool| fields::pool(Some(pool))).transpose()?;
+    let source = Some(&request.source).filter(|source| !source.is_empty());
+    Ok(ResultsFilter { pool, source: fields::optional("source", source)? })
 }
 
 /// The default reservation is derived from the command's identity, as for every reserve.

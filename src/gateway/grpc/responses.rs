@@ -35,7 +35,7 @@ pub(super) fn pool(pool: &PoolId) -> proto::Pool {
     }
 }
 
-fn seat_status(status: SeatStatus) -> proto::SeatStatus {
+pub(super) fn seat_status(status: SeatStatus) -> proto::SeatStatus {
     match status {
         SeatStatus::Available => proto::SeatStatus::Available,
         SeatStatus::Reserved => proto::SeatStatus::Reserved,

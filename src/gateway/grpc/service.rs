@@ -9,6 +9,8 @@ use super::{
     fields,
     proto::{self, inventory_service_server::InventoryService},
     requests, responses,
+    results::{self, WatchResultsStream},
+    watch::{self, WatchChangesStream},
 };
 use crate::{
     domain::Outcome,
@@ -117,6 +119,32 @@ impl InventoryService for Face {
             return Err(call.unexpected());
         };
         Ok(Response::new(responses::restock(restock, &call.key)))
+    }
+
+    type WatchChangesStream = WatchChangesStream;
+
+    async fn watch_changes(
+        &self,
+        request: Request<proto::WatchChangesRequest>,
+    ) -> Result<Response<WatchChangesStream>, Status> {
+        let caller = calls::caller(request.extensions())?;
+        let message = request.get_ref();
+        let event_id = fields::event_id("event_id", message.event_id)?;
+        let since = Some(&*message.resume_token).filter(|token| !token.is_empty());
+        let opened = self.changes.open(caller, event_id, since).await?;
+        Ok(Response::new(watch::stream(event_id, opened)))
+    }
+
+    type WatchResultsStream = WatchResultsStream;
+
+    async fn watch_results(
+        &self,
+        request: Request<proto::WatchResultsRequest>,
+    ) -> Result<Response<WatchResultsStream>, Status> {
+        let caller = calls::caller(request.extensions())?;
+        let filter = requests::results(request.get_ref())?;
+        let opened = self.results.open(caller, filter)?;
+        Ok(Response::new(results::stream(opened)))
     }
 
     async fn health_check(

@@ -13,7 +13,10 @@ use tonic_types::{BadRequest, ErrorInfo, RetryInfo, pb};
 use super::{fields::Violation, metadata, proto, responses};
 use crate::{
     domain::{CommandKey, Rejection, RejectionCode, ReservationId},
-    gateway::{CommandError, QueryError, Scope},
+    gateway::{
+        CommandError, QueryError, Scope,
+        streams::{Bye, StreamError},
+    },
     ports::PortError,
 };
 
@@ -22,6 +25,9 @@ const DOMAIN: &str = "inventory.v1";
 
 /// How long a caller waits before it tries again, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The same, where streams have to end first.
+const STREAMS_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The most bytes of names in the details of a status: encoded in base64 and beside what else there
 /// is, they stay below the 8 KiB of trailers that clients accept by default.
@@ -186,6 +192,43 @@ impl From<QueryError> for Status {
             QueryError::Unavailable(PortError::Refused(_) | PortError::Unreadable(_)) => {
                 with_details(Code::Internal, "STORE_REFUSED", message, Vec::new())
             }
+        }
+    }
+}
+
+impl From<StreamError> for Status {
+    fn from(error: StreamError) -> Self {
+        let message = error.to_string();
+        match error {
+            StreamError::Query(error) => error.into(),
+            StreamError::Full => unavailable("STREAMS_FULL", message, STREAMS_RETRY_AFTER),
+            StreamError::CallerFull => {
+                let details = vec![retry_info(STREAMS_RETRY_AFTER)];
+                with_details(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, details)
+            }
+            StreamError::Draining => unavailable("DRAINING", message, RETRY_AFTER),
+            StreamError::ForeignSource => {
+                with_details(Code::PermissionDenied, "FOREIGN_SOURCE", message, Vec::new())
+            }
+            StreamError::NotOffered => {
+                with_details(Code::Unimplemented, "RESULTS_NOT_OFFERED", message, Vec::new())
+            }
+        }
+    }
+}
+
+/// How a stream ends after its last message.
+#[must_use]
+pub(super) fn ended(reason: Bye) -> Status {
+    let again = "call again, with the last resume_token where there is one";
+    match reason {
+        Bye::Draining => unavailable("DRAINING", again, RETRY_AFTER),
+        Bye::Age => unavailable("STREAM_AGE", again, RETRY_AFTER),
+        Bye::Unavailable => unavailable("STORE_UNAVAILABLE", again, RETRY_AFTER),
+        Bye::Gone => with_details(Code::NotFound, "EVENT_NOT_FOUND", "event not found", Vec::new()),
+        Bye::TooLarge => {
+            let message = "the event has become too large to stream";
+            with_details(Code::FailedPrecondition, "POOL_TOO_LARGE", message, Vec::new())
         }
     }
 }

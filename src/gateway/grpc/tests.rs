@@ -11,17 +11,27 @@ use super::{
     *,
 };
 use crate::{
-    adapters::memory::{MemoryStore, TokioClock},
+    adapters::{
+        memory::{MemoryStore, TokioClock},
+        system::Random,
+    },
     domain::{
         Action, Changes, Digest, Outcome, PoolId, Rejection, RejectionCode, Reservation,
         ReservationId, ReservationStatus, RestockSummary,
     },
-    gateway::{Decided, QuerySettings, Scopes, caller::Sources, commands::reservation_of},
+    gateway::{
+        Decided, QuerySettings, Scopes,
+        caller::Sources,
+        commands::reservation_of,
+        observer::NoopRequestObserver,
+        streams::{Changes as Streamed, Results, StreamSettings, Streams},
+    },
     ports::Record,
 };
 
 mod reads;
 mod served;
+mod streams;
 
 const NOW: &str = "2026-11-22T10:00:00Z";
 
@@ -140,8 +150,13 @@ async fn face_on(commands: Arc<Scripted>, records: impl IntoIterator<Item = Reco
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(NOW.parse().unwrap()));
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
     store.insert(records);
-    let queries = Arc::new(Queries::new(store, Arc::clone(&clock), QuerySettings::default()));
-    Face { commands, queries, clock, serving: Serving::start().await }
+    let queries = Queries::new(store, Arc::clone(&clock), QuerySettings::default());
+    let (queries, entropy) = (Arc::new(queries), Arc::new(Random::seeded(7)));
+    let observer = Arc::new(NoopRequestObserver);
+    let streams = Streams::new(StreamSettings::default(), entropy.clone(), observer);
+    let results = Results::new(None, streams.clone(), Arc::clone(&clock));
+    let changes = Streamed::new(Arc::clone(&queries), streams, Arc::clone(&clock), entropy);
+    Face { commands, queries, changes, results, clock, serving: Serving::start().await }
 }
 
 /// A client of an authenticated caller, without a network.

@@ -18,11 +18,13 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
+    adapters::{memory::TokioClock, system::Random},
     gateway::{
         Caller,
         limits::LimitSettings,
         observer::{AnsweredRequest, RequestCode, RequestSpan, RequestTracer},
         server::{Server, ServerOptions},
+        streams::StreamKind,
     },
     message::TraceContext,
 };
@@ -54,6 +56,10 @@ impl RequestObserver for Recorder {
     fn in_flight(&self, lane: Lane, change: i64) {
         self.note(format!("{} {change:+}", lane.as_str()));
     }
+
+    fn streams(&self, kind: StreamKind, change: i64) {
+        self.note(format!("{} {change:+}", kind.as_str()));
+    }
 }
 
 fn guard(protocol: Protocol, lists: usize, burst: u32) -> (Guard, Arc<Recorder>) {
@@ -68,10 +74,17 @@ fn guard(protocol: Protocol, lists: usize, burst: u32) -> (Guard, Arc<Recorder>)
         protocol,
         authenticator: Arc::new(Authenticator::None),
         lanes: Arc::new(Lanes::new(&settings)),
+        tickets: tickets(),
         rate: Arc::new(CallerRate::new(&settings)),
         observer: recorder.clone(),
+        tracer: None,
     };
     (guard, recorder)
+}
+
+fn tickets() -> Arc<Tickets> {
+    let clock = Arc::new(TokioClock::new("2026-11-22T10:00:00Z".parse().unwrap()));
+    Arc::new(Tickets::new(clock, Arc::new(Random::seeded(7))))
 }
 
 async fn send(router: &Router, method: &str, path: &str) -> Response {
@@ -91,6 +104,39 @@ async fn a_handler_knows_the_caller_and_the_observer_the_route() {
     );
     assert_eq!(send(&router, "GET", "/secret").await.status(), 404);
     assert_eq!(recorder.take(), ["http unknown 404"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_opens_one_stream_and_nothing_else() {
+    let (guard, _) = guard(Protocol::Http, 10, 100);
+    let tickets = Arc::clone(&guard.tickets);
+    let who = async |Extension(caller): Extension<Caller>| caller.subject;
+    let router = Router::new()
+        .route("/events/{id}/changes", get(who).post(who))
+        .route("/events/{id}/map", get(who));
+    let router = guard.protect(router);
+    let shop = Caller { subject: "shop".to_owned(), ..Caller::local() };
+    let subject = async |method: &str, path: &str, ticket: &str| {
+        let response = send(&router, method, &format!("{path}?a=b&ticket={ticket}")).await;
+        let (status, body) = (response.status().as_u16(), response.into_body());
+        let body = axum::body::to_bytes(body, 1_000).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    let ticket = tickets.issue(&shop).ok().unwrap().text;
+    for (method, path) in [("GET", "/events/1/map"), ("POST", "/events/1/changes")] {
+        // Without authentication every caller is local.
+        assert_eq!(subject(method, path, &ticket).await, (200, "local".to_owned()), "{path}");
+    }
+    let changes = "/events/1/changes";
+    assert_eq!(subject("GET", changes, &ticket).await, (200, "shop".to_owned()));
+    for wrong in [&*ticket, "", "another"] {
+        let (status, problem) = subject("GET", changes, wrong).await;
+        assert_eq!(status, 401);
+        assert!(problem.contains("ticket: expected") && !problem.contains(&ticket), "{problem}");
+    }
+    let late = tickets.issue(&shop).ok().unwrap().text;
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert_eq!(subject("GET", changes, &late).await.0, 401);
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,18 +330,6 @@ struct SpanRecorder(Arc<Mutex<Vec<String>>>);
 
 const SPAN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01";
 
-impl RequestObserver for SpanRecorder {
-    fn answered(&self, _: &AnsweredRequest<'_>) {}
-
-    fn shed(&self, _: ShedReason) {}
-
-    fn in_flight(&self, _: Lane, _: i64) {}
-
-    fn tracer(&self) -> Option<&dyn RequestTracer> {
-        Some(self)
-    }
-}
-
 impl RequestTracer for SpanRecorder {
     fn begin(
         &self,
@@ -324,7 +358,8 @@ impl RequestSpan for SpanRecorder {
 async fn a_request_has_a_span_that_its_handler_continues() {
     const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let recorder = SpanRecorder::default();
-    let guard = Guard { observer: Arc::new(recorder.clone()), ..guard(Protocol::Http, 1, 10).0 };
+    let tracer: Option<Arc<dyn RequestTracer>> = Some(Arc::new(recorder.clone()));
+    let guard = Guard { tracer, ..guard(Protocol::Http, 1, 10).0 };
     let seen = async |headers: HeaderMap| {
         let all: Vec<_> = headers.get_all("traceparent").iter().cloned().collect();
         assert!(headers.get("tracestate").is_none(), "it is the span's, which has none");

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{
-    gateway::observer::{AnsweredRequest, Protocol, RequestCode, RequestObserver, RequestSpan},
+    gateway::observer::{
+        AnsweredRequest, Protocol, RequestCode, RequestObserver, RequestSpan, RequestTracer,
+    },
     message::{TRACEPARENT, TRACESTATE, TraceContext},
 };
 
@@ -43,10 +45,9 @@ impl Watch {
         Self { observer, protocol, operation, began, took, code, span: None }
     }
 
-    /// Begins the request's span, if spans are exported, in the trace of its caller. What its
-    /// handler posts continues the span: it finds that in the headers.
-    pub(super) fn trace(&mut self, headers: &mut HeaderMap) {
-        let Some(tracer) = self.observer.tracer() else { return };
+    /// Begins the request's span, in the trace of its caller. What its handler posts continues the
+    /// span: it finds that in the headers.
+    pub(super) fn trace(&mut self, tracer: &dyn RequestTracer, headers: &mut HeaderMap) {
         let caller = TraceContext::from_fields(|name| headers.get(name)?.to_str().ok());
         let span = tracer.begin(self.protocol, &self.operation, caller.as_ref());
         if let Some(context) = span.context() {

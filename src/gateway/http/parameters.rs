@@ -90,7 +90,7 @@ impl Parameters {
         query.extend_pairs(others).append_pair(name, value).finish()
     }
 
-    fn read<T>(
+    pub(in crate::gateway::http) fn read<T>(
         &self,
         name: &'static str,
         expected: &str,

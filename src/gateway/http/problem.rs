@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{CommandKey, RejectedLine, Rejection, RejectionCode, SeatNumber},
-    gateway::{CommandError, QueryError, Scope},
+    gateway::{CommandError, QueryError, Scope, streams::StreamError},
     ports::PortError,
 };
 
@@ -19,6 +19,9 @@ const PROBLEM_JSON: &str = "application/problem+json";
 
 /// How long a caller waits before it tries again, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The same, where streams have to end first.
+const STREAMS_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// An error as a caller sees it. Never holds a value that the caller sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +185,29 @@ impl From<QueryError> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "POOL_TOO_LARGE", detail)
             }
             QueryError::Unavailable(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<StreamError> for Problem {
+    fn from(error: StreamError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StreamError::Query(error) => error.into(),
+            StreamError::Full => {
+                Self::unavailable("STREAMS_FULL", detail).with_retry_after(STREAMS_RETRY_AFTER)
+            }
+            StreamError::CallerFull => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_STREAMS", detail)
+                    .with_retry_after(STREAMS_RETRY_AFTER)
+            }
+            StreamError::Draining => Self::unavailable("DRAINING", detail),
+            StreamError::ForeignSource => {
+                Self::new(StatusCode::FORBIDDEN, "FOREIGN_SOURCE", detail)
+            }
+            StreamError::NotOffered => {
+                Self::new(StatusCode::NOT_IMPLEMENTED, "RESULTS_NOT_OFFERED", detail)
+            }
         }
     }
 }

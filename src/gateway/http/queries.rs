@@ -43,8 +43,8 @@ pub(super) fn routes() -> Routes<Arc<Queries>> {
 }
 
 type Queried = State<Arc<Queries>>;
-type Called = Extension<Caller>;
-type PathOf<T> = Result<Path<T>, PathRejection>;
+pub(super) type Called = Extension<Caller>;
+pub(super) type PathOf<T> = Result<Path<T>, PathRejection>;
 
 async fn seats(
     State(queries): Queried,
@@ -178,13 +178,13 @@ struct StoreRow<'a> {
 }
 
 /// The parts of a path that are variable.
-fn in_path<T>(path: PathOf<T>) -> Result<T, Problem> {
+pub(super) fn in_path<T>(path: PathOf<T>) -> Result<T, Problem> {
     let Path(parts) = path.map_err(|_| Problem::bad_request("path: expected UTF-8"))?;
     Ok(parts)
 }
 
 /// The id of an event: canonical, so that one event has one address.
-fn event_id(text: &str) -> Result<u64, QueryError> {
+pub(super) fn event_id(text: &str) -> Result<u64, QueryError> {
     let pool: Option<PoolId> = format!("event#{text}").parse().ok();
     pool.and_then(|pool| pool.event_id()).ok_or_else(|| QueryError::Invalid {
         field: "event id",

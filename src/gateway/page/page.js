@@ -319,17 +319,18 @@ function drawFigures(overview, changeRate) {
   const { activity, queues, oldest_hold: oldest, sampled_at: sampled } = overview;
   const rows = [];
   if (activity) {
-    rows.push(["Commands a second", activity.commands_per_second.toFixed(1)]);
+    rows.push(["Commands a second", activity.commands_per_second?.toFixed(1) ?? "–"]);
     rows.push(["Workers", grouped(activity.workers)]);
   }
   rows.push(["Seat changes a second", changeRate.toFixed(1)]);
   for (const { name, waiting, in_flight: flight, oldest_age_seconds: age } of queues ?? []) {
     const old = age ? `, oldest ${spanText(age)}` : "";
-    rows.push([`Queue ${name}`, `${grouped(waiting)} waiting, ${grouped(flight)} in flight${old}`]);
+    const depth = waiting === null ? "unknown" : `${grouped(waiting)} waiting, ${grouped(flight)} in flight`;
+    rows.push([`Queue ${name}`, `${depth}${old}`]);
   }
-  if (oldest) rows.push(["Oldest hold", oldestText(Date.parse(oldest.reserved_until))]);
+  if (oldest?.reserved_until) rows.push(["Oldest hold", oldestText(Date.parse(oldest.reserved_until))]);
   drawTerms(byId("numbers"), rows);
-  drawTrend(activity ? activity.commands_per_second : changeRate);
+  drawTrend(activity ? (activity.commands_per_second ?? 0) : changeRate);
   drawRejected(Object.entries(activity?.rejected ?? {}));
   byId("figures-age").textContent = sampled ? `As of ${timeOf(Date.parse(sampled))}.` : "";
 }

@@ -17,6 +17,7 @@ use crate::{
         Scopes,
         limits::Lane,
         observer::{AnsweredRequest, ShedReason, StressOutcome},
+        streams::StreamKind,
     },
     message::decode_from_producer,
     ports::{
@@ -49,7 +50,7 @@ impl Workers {
         let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
         *self.pools.lock().unwrap().entry(command.pool.to_string()).or_default() += 1;
         let every = self.rejects_every.load(Ordering::Relaxed);
-        let outcome = if every > 0 && number % every == 0 {
+        let outcome = if every > 0 && number.is_multiple_of(every) {
             let rejection = Rejection::new(RejectionCode::LimitExceeded, "no");
             Outcome::Rejected { rejection }
         } else {
@@ -129,6 +130,8 @@ impl RequestObserver for Counted {
     fn shed(&self, _: ShedReason) {}
 
     fn in_flight(&self, _: Lane, _: i64) {}
+
+    fn streams(&self, _: StreamKind, _: i64) {}
 
     fn stressed(&self, outcome: StressOutcome) {
         *self.0.lock().unwrap().entry(outcome.as_str()).or_default() += 1;

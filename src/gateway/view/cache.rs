@@ -1,5 +1,8 @@
 //! Keeps the projections of pools that are asked for, and reads them again.
 
+mod hinted;
+mod watch;
+
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -23,15 +26,19 @@ use super::{
 };
 use crate::{
     domain::{PoolId, Timestamp},
+    gateway::observer::{NoopViewObserver, ViewObserver},
     ports::{Clock, PortError, ScanStore},
 };
+pub use hinted::Trust;
+pub use watch::Watch;
 
 /// How fresh answers are, and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ViewSettings {
-    /// A query that finds a projection older than this reads the pool again, and waits for it. 2 s;
-    /// with hints, which keep a projection current, 30 s do.
+    /// A query that finds a projection older than this reads the pool again, and waits for it: 2 s.
     pub fresh: Duration,
+    /// The same where hints keep the projection current: 30 s.
+    pub hinted: Duration,
     /// While the tables cannot be read, a projection answers until it is older than this: 60 s.
     pub stale: Duration,
     /// How long a query waits for a read before it takes what there is: 1 s.
@@ -65,6 +72,7 @@ impl Default for ViewSettings {
     fn default() -> Self {
         Self {
             fresh: Duration::from_secs(2),
+            hinted: Duration::from_secs(30),
             stale: Duration::from_secs(60),
             wait: Duration::from_secs(1),
             wait_first: Duration::from_secs(10),
@@ -109,6 +117,12 @@ impl Snapshot {
     #[must_use]
     pub fn view(&self) -> &PoolView {
         &self.view
+    }
+
+    /// The same, shared.
+    #[must_use]
+    pub fn shared_view(&self) -> Arc<PoolView> {
+        Arc::clone(&self.view)
     }
 
     /// The layout of the seats, encoded once a layout.
@@ -158,6 +172,7 @@ pub struct ViewCache {
 struct Inner {
     store: Arc<dyn ScanStore>,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn ViewObserver>,
     settings: ViewSettings,
     reads: Semaphore,
     slots: Mutex<Slots>,
@@ -176,33 +191,52 @@ impl ViewCache {
     /// A view of nothing yet.
     #[must_use]
     pub fn new(store: Arc<dyn ScanStore>, clock: Arc<dyn Clock>, settings: ViewSettings) -> Self {
+        Self::observed(store, clock, settings, Arc::new(NoopViewObserver))
+    }
+
+    /// A view of nothing yet, which is watched.
+    #[must_use]
+    pub fn observed(
+        store: Arc<dyn ScanStore>,
+        clock: Arc<dyn Clock>,
+        settings: ViewSettings,
+        observer: Arc<dyn ViewObserver>,
+    ) -> Self {
         let reads = Semaphore::new(settings.reads_max.clamp(1, Semaphore::MAX_PERMITS));
         let slots = Mutex::default();
         let (hits, misses, begun) = <(AtomicU64, AtomicU64, AtomicU64)>::default();
-        let inner = Inner { store, clock, settings, reads, slots, hits, misses, begun };
+        let inner = Inner { store, clock, observer, settings, reads, slots, hits, misses, begun };
         Self { inner: Arc::new(inner) }
     }
 
-    /// The pool as it is, or was no longer ago than [`ViewSettings::fresh`]; while it cannot be
-    /// read, no longer ago than [`ViewSettings::stale`].
+    /// The pool as it is, or was no longer ago than [`ViewSettings::fresh`]. Where hints keep it
+    /// current, as of its last read, no longer ago than [`ViewSettings::hinted`], with every change
+    /// since that was announced; while it cannot be read, no longer ago than
+    /// [`ViewSettings::stale`].
     ///
     /// # Errors
     ///
     /// The tables cannot be read, and nothing recent is kept.
     pub async fn get(&self, pool: &PoolId) -> Result<Found, PortError> {
         let inner = &self.inner;
-        match self.next(pool) {
+        let answer = match self.next(pool) {
             Next::Answer(answer) => {
                 inner.hits.fetch_add(1, Ordering::Relaxed);
+                inner.observer.asked(true);
                 answer
             }
             Next::Wait(filling, longest) => {
                 inner.misses.fetch_add(1, Ordering::Relaxed);
+                inner.observer.asked(false);
                 // Where it takes longer, what is kept answers.
                 let _ = timeout(longest, filling).await;
                 self.answer(pool)
             }
+        };
+        if let Ok(Found::View(snapshot)) = &answer {
+            inner.observer.aged(snapshot.age);
         }
+        answer
     }
 
     /// Applies a change that a worker announced. A change of a seat or line that is not known, such
@@ -210,7 +244,11 @@ impl ViewCache {
     pub fn apply(&self, pool: &PoolId, hint: &Hint) -> Applied {
         let mut slots = self.inner.slots();
         slots.exists(pool);
-        slots.by_pool.get_mut(pool).map_or(Applied::Unknown, |slot| slot.apply(hint))
+        let applied = slots.by_pool.get_mut(pool).map_or(Applied::Unknown, |slot| slot.apply(hint));
+        if applied != Applied::Known {
+            slots.watched.tell(pool);
+        }
+        applied
     }
 
     /// The figures for metrics.
@@ -235,7 +273,7 @@ impl ViewCache {
             let full = "too many pools are being read for the first time".to_owned();
             return Next::Answer(Err(PortError::Unavailable(full)));
         };
-        if slot.kept.as_ref().is_some_and(|kept| kept.is_fresh(settings, now)) {
+        if slot.is_fresh(settings, now) {
             return Next::Answer(answer(slot, settings, now));
         }
         let just_failed =
@@ -243,14 +281,7 @@ impl ViewCache {
         if just_failed {
             return Next::Answer(answer(slot, settings, now));
         }
-        let filling = match slot.under_way() {
-            Some(filling) => filling.clone(),
-            None => {
-                let filling = Inner::fill(Arc::clone(inner), pool.clone());
-                slot.filling = Some(filling.clone());
-                filling
-            }
-        };
+        let filling = Inner::filling(inner, slot, pool);
         let longest = if slot.kept.is_some() { settings.wait } else { settings.wait_first };
         Next::Wait(filling, longest)
     }
@@ -293,10 +324,20 @@ impl Inner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a read that ends even where those who wait for it are gone.
-    fn fill(inner: Arc<Self>, pool: PoolId) -> Filling {
-        let task = tokio::spawn(async move { inner.read(&pool).await });
-        task.map(|_| ()).boxed().shared()
+    /// The read under way, or a new one, which ends even where those who wait for it are gone.
+    fn filling(inner: &Arc<Self>, slot: &mut Slot, pool: &PoolId) -> Filling {
+        if let Some(filling) = slot.under_way() {
+            return filling.clone();
+        }
+        inner.observer.refill(slot.refill_reason());
+        let (inner, pool) = (Arc::clone(inner), pool.clone());
+        let task = tokio::spawn(async move {
+            inner.read(&pool).await;
+            inner.slots().watched.tell(&pool);
+        });
+        let filling = task.map(|_| ()).boxed().shared();
+        slot.filling = Some(filling.clone());
+        filling
     }
 
     async fn read(&self, pool: &PoolId) {

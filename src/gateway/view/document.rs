@@ -51,15 +51,13 @@ impl Document {
     /// The states of an event's seats at `now`, in the order of the layout with the tag `layout`.
     #[must_use]
     pub fn map(view: &PoolView, layout: &str, now: Timestamp) -> Self {
-        let seats = view.seats();
-        Self::of(&MapBody {
-            event_id: view.pool().event_id(),
-            layout,
-            status: seats.iter().map(letter).collect(),
-            sellable: seats.iter().map(|seat| sellable(seat, now)).collect(),
-            versions: seats.iter().map(|seat| seat.version).collect(),
-            holds: Holds::of(seats),
-        })
+        Self::of(&MapBody::of(view, layout, now))
+    }
+
+    /// The JSON of [`Self::map`], without its tag and compressed form.
+    #[must_use]
+    pub fn map_json(view: &PoolView, layout: &str, now: Timestamp) -> Bytes {
+        to_json(&MapBody::of(view, layout, now)).into()
     }
 }
 
@@ -86,6 +84,20 @@ struct MapBody<'a> {
     holds: Holds,
 }
 
+impl<'a> MapBody<'a> {
+    fn of(view: &PoolView, layout: &'a str, now: Timestamp) -> Self {
+        let seats = view.seats();
+        Self {
+            event_id: view.pool().event_id(),
+            layout,
+            status: seats.iter().map(SeatEntry::letter).collect(),
+            sellable: seats.iter().map(|seat| sellable(seat, now)).collect(),
+            versions: seats.iter().map(|seat| seat.version).collect(),
+            holds: Holds::of(seats),
+        }
+    }
+}
+
 /// The ends of holds.
 #[derive(Serialize)]
 struct Holds {
@@ -105,16 +117,6 @@ impl Holds {
             passed.as_secs().saturating_add(i64::from(passed.subsec_nanos() > 0))
         };
         Self { from, after: held().map(|seat| seat.until().map(seconds)).collect() }
-    }
-}
-
-/// The letter of a seat's status.
-fn letter(seat: &SeatEntry) -> char {
-    match seat.status {
-        SeatStatus::Available => 'A',
-        SeatStatus::Reserved => 'R',
-        SeatStatus::Booked => 'B',
-        SeatStatus::Blocked => 'X',
     }
 }
 

@@ -1,6 +1,9 @@
 //! Packed entries: what changes in a sale.
 
-use crate::domain::{Seat, SeatState, SeatStatus, StockLevel, Timestamp};
+use crate::{
+    domain::{Seat, SeatState, SeatStatus, StockLevel, Timestamp},
+    ports::hints::{LineHint, SeatHint},
+};
 
 /// Stands for "no end is known", which never comes.
 const NO_END: i64 = i64::MAX;
@@ -56,6 +59,17 @@ impl SeatEntry {
             SeatStatus::Reserved => Reason::Held,
             SeatStatus::Booked => Reason::Booked,
             SeatStatus::Blocked => Reason::Blocked,
+        }
+    }
+
+    /// The letter of its status in maps and streams: A, R, B, or X for BLOCKED.
+    #[must_use]
+    pub fn letter(&self) -> char {
+        match self.status {
+            SeatStatus::Available => 'A',
+            SeatStatus::Reserved => 'R',
+            SeatStatus::Booked => 'B',
+            SeatStatus::Blocked => 'X',
         }
     }
 
@@ -120,6 +134,19 @@ impl From<&StockLevel> for LineEntry {
     fn from(line: &StockLevel) -> Self {
         let StockLevel { available, reserved, committed, version, updated_at, as_of: _ } = *line;
         Self { version, available, reserved, committed, updated_at }
+    }
+}
+
+impl From<&LineHint> for LineEntry {
+    fn from(line: &LineHint) -> Self {
+        let &LineHint { available, reserved, committed, version, updated_at, sku: _ } = line;
+        Self { version, available, reserved, committed, updated_at }
+    }
+}
+
+impl From<&SeatHint> for SeatEntry {
+    fn from(seat: &SeatHint) -> Self {
+        Self::new(seat.version, seat.status, seat.until, seat.withheld)
     }
 }
 

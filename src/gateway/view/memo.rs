@@ -80,7 +80,7 @@ impl Memos {
 }
 
 /// Runs what takes milliseconds on a thread that serves no connections.
-async fn apart<T: Send + 'static>(
+pub(in crate::gateway) async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PortError> {
     let stopped = |_| PortError::Unavailable("the encoding was stopped".to_owned());

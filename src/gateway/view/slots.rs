@@ -9,9 +9,13 @@ use std::{
 use futures::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
-use super::{Applied, Hint, PoolView, ViewSettings, memo::Memos};
+use super::{
+    Applied, Hint, PoolView, Trust, ViewSettings, memo::Memos, unannounced::Unannounced,
+    watched::Watched,
+};
 use crate::{
     domain::{PoolId, Timestamp},
+    gateway::observer::RefillReason,
     ports::PortError,
 };
 
@@ -32,6 +36,10 @@ pub(super) struct Slot {
     pub(super) failed: Option<(Instant, PortError)>,
     /// Hints that came before there was anything to apply them to.
     early: Vec<Hint>,
+    /// How far hints keep it current.
+    pub(super) trust: Option<Trust>,
+    /// Changes that a read found before they were announced.
+    pub(super) unannounced: Unannounced,
 }
 
 /// What the last read found.
@@ -53,15 +61,6 @@ impl Kept {
         self.view.as_ref().map_or(0, |view| view.len())
     }
 
-    /// Whether it answers a query at `now` without another read.
-    pub(super) fn is_fresh(&self, settings: &ViewSettings, now: Instant) -> bool {
-        let age = now.duration_since(self.read_at);
-        match self.view {
-            Some(_) => age <= settings.fresh && self.outdated.is_none(),
-            None => age <= settings.idle,
-        }
-    }
-
     fn apply(&mut self, hint: &Hint) -> Applied {
         let Some(view) = &mut self.view else { return Applied::Unknown };
         let applied = Arc::make_mut(view).apply(hint);
@@ -74,7 +73,15 @@ impl Kept {
 
 impl Slot {
     pub(super) fn new(now: Instant) -> Self {
-        Self { asked: now, filling: None, kept: None, failed: None, early: Vec::new() }
+        Self {
+            asked: now,
+            filling: None,
+            kept: None,
+            failed: None,
+            early: Vec::new(),
+            trust: None,
+            unannounced: Unannounced::default(),
+        }
     }
 
     /// The read that is under way.
@@ -82,8 +89,38 @@ impl Slot {
         self.filling.as_ref().filter(|filling| filling.peek().is_none())
     }
 
+    /// Whether hints have told of every change since it was read.
+    pub(super) fn is_current(&self, now: Instant) -> bool {
+        let read_at = self.kept.as_ref().map(|kept| kept.read_at);
+        self.trust.zip(read_at).is_some_and(|(trust, read_at)| trust.covers(read_at, now))
+    }
+
+    /// Whether it answers a query at `now` without another read.
+    pub(super) fn is_fresh(&self, settings: &ViewSettings, now: Instant) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        let age = now.duration_since(kept.read_at);
+        match kept.view {
+            Some(_) if self.is_current(now) => age <= settings.hinted && kept.outdated.is_none(),
+            Some(_) => age <= settings.fresh && kept.outdated.is_none(),
+            None => age <= settings.idle,
+        }
+    }
+
+    /// Why it is read, where it is read now.
+    pub(super) fn refill_reason(&self) -> RefillReason {
+        match &self.kept {
+            None => RefillReason::First,
+            Some(kept) if kept.outdated.is_some() => RefillReason::Unknown,
+            Some(kept) if self.trust.is_some_and(|trust| kept.read_at < trust.from) => {
+                RefillReason::Hints
+            }
+            Some(_) => RefillReason::Age,
+        }
+    }
+
     /// Applies a hint, or keeps it until the first read is over.
     pub(super) fn apply(&mut self, hint: &Hint) -> Applied {
+        self.unannounced.announced(hint);
         match &mut self.kept {
             Some(kept) => kept.apply(hint),
             None => {
@@ -98,10 +135,14 @@ impl Slot {
 
     /// Puts what was read in the place of what is kept.
     pub(super) fn settle(&mut self, mut read: Kept) {
+        let was_current = self.is_current(Instant::now());
         let before = self.kept.take();
         self.failed = None;
         if let (Some(before), Some(view)) = (before, &mut read.view) {
             if let Some(old) = &before.view {
+                if was_current {
+                    self.unannounced.find(old, view);
+                }
                 *view = Arc::new(old.refreshed(view));
             }
             // What came after the read began may not be in it.
@@ -119,10 +160,11 @@ impl Slot {
     }
 }
 
-/// All pools that are kept, and those known not to exist.
+/// All pools that are kept, those known not to exist, and those that are watched.
 #[derive(Default)]
 pub(super) struct Slots {
     pub(super) by_pool: BTreeMap<PoolId, Slot>,
+    pub(super) watched: Watched,
     absent: Absent,
 }
 

@@ -17,7 +17,7 @@ const SECONDS: &str = "Seconds";
 
 /// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
 /// line has the version.
-const NAMES: [(&str, &str, &str); 33] = [
+const NAMES: [(&str, &str, &str); 41] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_clock_ahead_seconds", "ClockAhead", SECONDS),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
@@ -29,6 +29,8 @@ const NAMES: [(&str, &str, &str); 33] = [
     ("inventory_expirations_deferred_total", "ExpirationsDeferred", COUNT),
     ("inventory_expirations_enqueued_total", "ExpirationsEnqueued", COUNT),
     ("inventory_groups_unreadable", "GroupsUnreadable", COUNT),
+    ("inventory_hints_received_total", "HintsReceived", COUNT),
+    ("inventory_hints_total", "Hints", COUNT),
     ("inventory_holds_stuck", "HoldsStuck", COUNT),
     ("inventory_leases_lost_total", "LeasesLost", COUNT),
     ("inventory_lines_oversold_total", "LinesOversold", COUNT),
@@ -45,12 +47,18 @@ const NAMES: [(&str, &str, &str); 33] = [
     ("inventory_receive_paused_seconds_total", "ReceivePaused", SECONDS),
     ("inventory_rejections_total", "Rejections", COUNT),
     ("inventory_request_duration_seconds", "QueryDuration", SECONDS),
+    ("inventory_request_errors_total", "QueryError", COUNT),
     ("inventory_requests_in_flight", "RequestsInFlight", COUNT),
     ("inventory_requests_shed_total", "RequestsShed", COUNT),
     ("inventory_restock_lines_total", "RestockLines", COUNT),
+    ("inventory_streams", "Streams", COUNT),
     ("inventory_stress_commands_total", "StressCommands", COUNT),
     ("inventory_sweeper_lag_seconds", "SweeperLag", SECONDS),
     ("inventory_version_conflicts_total", "VersionConflicts", COUNT),
+    ("inventory_view_age_seconds", "ViewAge", SECONDS),
+    ("inventory_view_hits_total", "CacheHit", COUNT),
+    ("inventory_view_misses_total", "CacheMiss", COUNT),
+    ("inventory_view_refills_total", "ViewRefills", COUNT),
 ];
 
 /// A metric's name and unit in CloudWatch.

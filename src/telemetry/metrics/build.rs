@@ -11,9 +11,12 @@ use super::{Metrics, groups::UnreadableGroups, oldest::OldestAges};
 use crate::{
     build_info,
     domain::{CommandType, RejectionCode},
-    gateway::observer::{ShedReason, StressOutcome},
+    gateway::{
+        observer::{HintOutcome, RefillReason, ShedReason, StressOutcome},
+        streams::StreamKind,
+    },
     ports::Table,
-    worker::{Deferral, dead_letters::Reason, failure::Failure},
+    worker::{Deferral, dead_letters::Reason, failure::Failure, hints},
 };
 
 const PREFIX: &str = "inventory";
@@ -32,6 +35,8 @@ const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 
 /// Seconds past the end of a hold and its margin.
 const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
 
+/// Seconds, for projections: fresh to 2 s, to 30 s with hints, and to 60 s without the tables.
+const AGE_SECONDS: [f64; 9] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 /// The results of a load.
 const LOAD_RESULTS: [&str; 2] = ["loaded", "failed"];
 
@@ -61,6 +66,7 @@ const OLDEST: &str =
 const REQUESTS: &str = "From a request's head to its answer's, by protocol, operation and status";
 const REQUESTS_IN_FLIGHT: &str = "Requests being answered by the gateway, by lane";
 const REQUESTS_SHED: &str = "Requests refused before they were looked at, by reason";
+const STREAMS: &str = "Streams that the gateway serves, by kind";
 const STRESSED: &str = "Commands of storms at /stress/restock, by what became of them";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const RELEASED: &str =
@@ -79,8 +85,16 @@ const PAUSES: &str =
     "How long nothing was received because a dependency was unavailable or its calls hung, in sum";
 const WENT_BELOW: &str = "Lines taken below zero available";
 const CAME_BACK: &str = "Lines brought back from below zero available";
+const HINTS: &str = "Hints about commits for the views of gateways, by what became of them";
 const CAPACITY: &str = "Write capacity units consumed, as the store said, by table";
 const RESTOCKED: &str = "Lines applied by restocks";
+const REQUEST_ERRORS: &str =
+    "Requests that the gateway could not answer, by protocol and operation";
+const VIEW_AGE: &str = "From the read that an answer from the view rests on to the answer";
+const VIEW_HITS: &str = "Queries answered from the view without a read";
+const VIEW_MISSES: &str = "Queries that waited for a read";
+const VIEW_REFILLS: &str = "Reads of pools into the view, by reason";
+const HINTS_RECEIVED: &str = "What came, or did not come, from workers about pools in the view";
 const BUILD: &str = "1, labelled with what was built";
 
 impl Metrics {
@@ -125,16 +139,14 @@ impl Metrics {
                 register(r, Counter::with_opts(opts)?)?
             },
             paused_until: Mutex::new(None),
-            ready: {
-                let opts = opts("ready", READY);
-                register(r, IntGaugeVec::new(opts, &["part"])?)?
-            },
+            ready: gauges(r, "ready", READY, "part")?,
             clock_ahead: register(r, Gauge::with_opts(opts("clock_ahead_seconds", CLOCK))?)?,
             groups_unreadable: {
                 UnreadableGroups::of(gauge(r, "groups_unreadable", GROUPS_UNREADABLE)?)
             },
             lines_oversold: counter(r, "lines_oversold_total", WENT_BELOW)?,
             lines_recovered: counter(r, "lines_recovered_total", CAME_BACK)?,
+            hints: counters(r, "hints_total", HINTS, &["outcome"])?,
             dynamodb_capacity_units: {
                 let opts = opts("dynamodb_capacity_units_total", CAPACITY);
                 register(r, CounterVec::new(opts, &["table"])?)?
@@ -144,11 +156,18 @@ impl Metrics {
                 let opts = histogram_opts("request_duration_seconds", REQUESTS, &CALL_SECONDS);
                 register(r, HistogramVec::new(opts, &["protocol", "operation", "code"])?)?
             },
-            requests_in_flight: {
-                let opts = opts("requests_in_flight", REQUESTS_IN_FLIGHT);
-                register(r, IntGaugeVec::new(opts, &["lane"])?)?
+            request_errors: {
+                let labels = ["protocol", "operation"];
+                counters(r, "request_errors_total", REQUEST_ERRORS, &labels)?
             },
+            requests_in_flight: gauges(r, "requests_in_flight", REQUESTS_IN_FLIGHT, "lane")?,
             requests_shed: counters(r, "requests_shed_total", REQUESTS_SHED, &["reason"])?,
+            streams: gauges(r, "streams", STREAMS, "kind")?,
+            view_age: histogram(r, "view_age_seconds", VIEW_AGE, &AGE_SECONDS)?,
+            view_hits: counter(r, "view_hits_total", VIEW_HITS)?,
+            view_misses: counter(r, "view_misses_total", VIEW_MISSES)?,
+            view_refills: counters(r, "view_refills_total", VIEW_REFILLS, &["reason"])?,
+            hints_received: counters(r, "hints_received_total", HINTS_RECEIVED, &["outcome"])?,
             stress_commands: counters(r, "stress_commands_total", STRESSED, &["outcome"])?,
             registry,
         };
@@ -187,11 +206,23 @@ impl Metrics {
         for reason in Deferral::ALL {
             self.expirations_deferred.with_label_values(&[reason.as_str()]);
         }
+        for outcome in hints::OUTCOMES {
+            self.hints.with_label_values(&[outcome]);
+        }
         for table in Table::ALL {
             self.dynamodb_capacity_units.with_label_values(&[table.as_str()]);
         }
+        for reason in RefillReason::ALL {
+            self.view_refills.with_label_values(&[reason.as_str()]);
+        }
+        for outcome in HintOutcome::ALL {
+            self.hints_received.with_label_values(&[outcome.as_str()]);
+        }
         for reason in ShedReason::ALL {
             self.requests_shed.with_label_values(&[reason.as_str()]);
+        }
+        for kind in StreamKind::ALL {
+            self.streams.with_label_values(&[kind.as_str()]);
         }
         for outcome in StressOutcome::ALL {
             self.stress_commands.with_label_values(&[outcome.as_str()]);
@@ -244,6 +275,15 @@ fn counters(
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
     register(registry, IntGauge::with_opts(opts(name, help))?)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &'static str,
+) -> Result<IntGaugeVec, Error> {
+    register(registry, IntGaugeVec::new(opts(name, help), &[label])?)
 }
 
 fn histogram(

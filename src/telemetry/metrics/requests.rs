@@ -3,7 +3,10 @@
 use super::Metrics;
 use crate::gateway::{
     limits::Lane,
-    observer::{AnsweredRequest, RequestObserver, ShedReason, StressOutcome},
+    observer::{
+        AnsweredRequest, Protocol, RequestCode, RequestObserver, ShedReason, StressOutcome,
+    },
+    streams::StreamKind,
 };
 
 impl RequestObserver for Metrics {
@@ -11,6 +14,9 @@ impl RequestObserver for Metrics {
         let AnsweredRequest { protocol, operation, code, took } = request;
         let labels = [protocol.as_str(), operation, &code.to_string()];
         self.request_duration.with_label_values(&labels).observe(took.as_secs_f64());
+        if is_failure(*protocol, *code) {
+            self.request_errors.with_label_values(&[protocol.as_str(), operation]).inc();
+        }
     }
 
     fn shed(&self, reason: ShedReason) {
@@ -21,7 +27,22 @@ impl RequestObserver for Metrics {
         self.requests_in_flight.with_label_values(&[lane.as_str()]).add(change);
     }
 
+    fn streams(&self, kind: StreamKind, change: i64) {
+        self.streams.with_label_values(&[kind.as_str()]).add(change);
+    }
+
     fn stressed(&self, outcome: StressOutcome) {
         self.stress_commands.with_label_values(&[outcome.as_str()]).inc();
+    }
+}
+
+/// Whether the status is a failure of the service: not of the caller, nor a refusal.
+fn is_failure(protocol: Protocol, code: RequestCode) -> bool {
+    /// UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS.
+    const GRPC: [u16; 4] = [2, 13, 14, 15];
+    match (protocol, code) {
+        (_, RequestCode::ClientClosed) => false,
+        (Protocol::Http, RequestCode::Status(code)) => code >= 500,
+        (Protocol::Grpc, RequestCode::Status(code)) => GRPC.contains(&code),
     }
 }

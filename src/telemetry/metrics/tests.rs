@@ -152,7 +152,7 @@ fn exposed(metrics: &Metrics) -> Vec<(String, Vec<String>)> {
     metrics.answered(&AnsweredRequest {
         protocol: Protocol::Http,
         operation: "GET /commands",
-        code: RequestCode::Status(200),
+        code: RequestCode::Status(503),
         took: oldest_age,
     });
     let families = metrics.gather();

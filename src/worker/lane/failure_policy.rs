@@ -36,86 +36,59 @@ fn growing(receive_count: u32, first: Duration, most: Duration) -> Duration {
     first.saturating_mul(1 << doublings).min(most)
 }
 
-impl LaneContext {
-    /// The one place that turns a failure into an action on the messages that are left. The work
-    /// that failed began at `begun`.
-    pub(super) async fn handle_failure(
-        &self,
-        failure: Failure,
-        left: &[LeasedMessage],
-        begun: Instant,
-    ) {
-        let head = left.first().map(|held| &held.delivery);
-        let parsed = left.first().map(LeasedMessage::parsed);
-        let group = head.map(|delivery| delivery.group.as_str());
+/// What the log says of the first message that is left.
+struct Head<'a> {
+    parsed: Option<&'a ParsedMessage>,
+    message_id: Option<&'a str>,
+    group: Option<&'a str>,
+    receive_count: u32,
+}
+
+impl<'a> Head<'a> {
+    fn of(held: Option<&'a LeasedMessage>) -> Self {
+        let delivery = held.map(|held| &held.delivery);
+        Self {
+            parsed: held.map(LeasedMessage::parsed),
+            message_id: delivery.map(|delivery| delivery.message_id.as_str()),
+            group: delivery.map(|delivery| delivery.group.as_str()),
+            receive_count: delivery.map_or(0, |delivery| delivery.receive_count),
+        }
+    }
+
+    /// Logs the failure. Returns how long to hide the message.
+    fn delay(&self, failure: &Failure) -> Duration {
+        let Self { parsed, message_id, group, receive_count } = *self;
         let command = parsed.and_then(ParsedMessage::key).map(display);
         let pool = parsed.and_then(ParsedMessage::pool).map(display);
         let trace_id = parsed.and_then(ParsedMessage::trace_id);
-        let receive_count = head.map_or(0, |delivery| delivery.receive_count);
-        let delay = match &failure {
+        macro_rules! told {
+            ($level:ident, $what:expr, $said:literal) => {
+                $level!(group, error = $what, command, pool, trace_id, $said)
+            };
+        }
+        match failure {
             Failure::Unavailable(what) | Failure::Throttled(what) => {
-                let of_pool = parsed.and_then(ParsedMessage::pool);
-                of_pool.inspect(|pool| self.troubled.failed_now(pool));
-                let scope = self.breaker.record_failure(what, of_pool);
-                if scope == FailureScope::All {
-                    self.context.observer.observe(&Event::CallFailed { took: begun.elapsed() });
-                }
-                match (scope, &failure) {
-                    // The breaker's pause delays it already.
-                    (FailureScope::All, Failure::Unavailable(_)) => Duration::ZERO,
-                    _ => {
-                        info!(
-                            group,
-                            error = what,
-                            command,
-                            pool,
-                            trace_id,
-                            "a group waits for its pool"
-                        );
-                        growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
-                    }
-                }
+                told!(info, what, "a group waits for its pool");
+                growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
             }
             // The message was not tried, so it proves nothing about the pool.
             Failure::PoolFailing => growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX),
             Failure::CopyFailed(what) => {
-                self.queue_breaker.record_failure(what, parsed.and_then(ParsedMessage::pool));
-                warn!(
-                    group,
-                    error = what,
-                    command,
-                    pool,
-                    "a group waits for a copy to the dead letters"
-                );
+                told!(warn, what, "a group waits for a copy to the dead letters");
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
             Failure::Contention(what) => {
-                info!(
-                    group,
-                    error = what,
-                    command,
-                    pool,
-                    trace_id,
-                    "too many conflicts, released to be tried again"
-                );
+                told!(info, what, "too many conflicts, released to be tried again");
                 match receive_count {
                     0 | 1 => Duration::ZERO,
                     count => growing(count - 1, BUSY_DELAY, CONTENTION_DELAY_MAX),
                 }
             }
             Failure::Unreadable(what) => {
-                warn!(
-                    group,
-                    error = what,
-                    command,
-                    pool,
-                    trace_id,
-                    "a group waits for an item that cannot be read"
-                );
+                told!(warn, what, "a group waits for an item that cannot be read");
                 growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
             }
             Failure::Poison(what) => {
-                let message_id = head.map(|delivery| delivery.message_id.as_str());
                 warn!(
                     message_id,
                     receive_count,
@@ -128,7 +101,7 @@ impl LaneContext {
                 POISON_DELAY_MAX.min(Duration::from_secs(1 << receive_count.min(5)))
             }
             Failure::DeadLetterDeferred(what) => {
-                info!(group, error = what, command, pool, trace_id, "dead-lettering deferred");
+                told!(info, what, "dead-lettering deferred");
                 DEAD_LETTER_DELAY
             }
             Failure::LeaseLost => {
@@ -136,14 +109,58 @@ impl LaneContext {
                 Duration::ZERO
             }
             Failure::Stopping => Duration::ZERO,
+        }
+    }
+}
+
+impl LaneContext {
+    /// The one place that turns a failure into an action on the messages that are left. The work
+    /// that failed began at `begun`.
+    pub(super) async fn handle_failure(
+        &self,
+        failure: Failure,
+        left: &[LeasedMessage],
+        begun: Instant,
+    ) {
+        let head = Head::of(left.first());
+        let delay = match &failure {
+            Failure::Unavailable(what) | Failure::Throttled(what) => {
+                self.delay_of_outage((&failure, what), &head, begun)
+            }
+            Failure::CopyFailed(what) => {
+                self.queue_breaker.record_failure(what, head.parsed.and_then(ParsedMessage::pool));
+                head.delay(&failure)
+            }
+            failure => head.delay(failure),
         };
         let is_no_ones = matches!(failure, Failure::LeaseLost | Failure::Stopping);
-        let delay = if is_no_ones { delay } else { delay.max(redelivery_backoff(receive_count)) };
-        if let (Failure::Unreadable(_), Some(group)) = (&failure, group) {
+        let delay =
+            if is_no_ones { delay } else { delay.max(redelivery_backoff(head.receive_count)) };
+        if let (Failure::Unreadable(_), Some(group)) = (&failure, head.group) {
             self.context.observer.observe(&Event::GroupUnreadable { group, delay });
         }
         self.note_released(failure.class(), left.len());
         self.release(left, delay).await;
+    }
+
+    /// A dependency failed, for all or for the pool of the head alone.
+    fn delay_of_outage(
+        &self,
+        (failure, what): (&Failure, &str),
+        head: &Head<'_>,
+        begun: Instant,
+    ) -> Duration {
+        let of_pool = head.parsed.and_then(ParsedMessage::pool);
+        of_pool.inspect(|pool| self.troubled.failed_now(pool));
+        let scope = self.breaker.record_failure(what, of_pool);
+        if scope == FailureScope::All {
+            self.context.observer.observe(&Event::CallFailed { took: begun.elapsed() });
+        }
+        match (scope, failure) {
+            // The breaker's pause delays it already.
+            (FailureScope::All, Failure::Unavailable(_)) => Duration::ZERO,
+            _ => head.delay(failure),
+        }
     }
 
     pub(super) fn note_released(&self, reason: &'static str, messages: usize) {

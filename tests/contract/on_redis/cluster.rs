@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use inventory_worker::{
-    adapters::redis::RedisLocks,
+    adapters::redis::{RedisHints, RedisLocks},
     ports::{Locks as _, PortError},
 };
 use uuid::Uuid;
@@ -11,15 +11,15 @@ use uuid::Uuid;
 use super::servers::{Server, free_port, is_spared, try_lock, until};
 
 /// Three masters with a third of the slots each; the first optionally has a replica.
-struct Cluster {
-    masters: Vec<Server>,
+pub struct Cluster {
+    pub masters: Vec<Server>,
     replica: Option<Server>,
 }
 
 const FIRST_SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
 
 impl Cluster {
-    async fn start(with_replica: bool) -> Self {
+    pub async fn start(with_replica: bool) -> Self {
         let masters = vec![node().await, node().await, node().await];
         for (master, (from, to)) in masters.iter().zip(FIRST_SLOTS) {
             let () = master.ask(&format!("CLUSTER ADDSLOTSRANGE {from} {to}")).await;
@@ -68,12 +68,29 @@ impl Cluster {
     }
 
     fn locks(&self) -> RedisLocks {
-        let urls: Vec<_> = self.masters.iter().map(Server::url).collect();
-        RedisLocks::new(urls.join(",").parse().unwrap())
+        RedisLocks::new(self.urls().parse().unwrap())
+    }
+
+    pub fn hints(&self) -> RedisHints {
+        RedisHints::new(self.urls().parse().unwrap())
+    }
+
+    fn urls(&self) -> String {
+        self.masters.iter().map(Server::url).collect::<Vec<_>>().join(",")
+    }
+
+    /// Gives a slot without keys to another master.
+    pub async fn give_to(&self, slot: u16, index: usize) {
+        let owner = self.id_of_master(index).await;
+        let order = [1, 0, 2];
+        for index in order {
+            let move_it = format!("CLUSTER SETSLOT {slot} NODE {owner}");
+            let () = self.masters[index].ask(&move_it).await;
+        }
     }
 
     /// A scope whose slot that master serves at first.
-    async fn scope_on(&self, index: usize) -> (String, u16) {
+    pub async fn scope_on(&self, index: usize) -> (String, u16) {
         let (from, to) = FIRST_SLOTS[index];
         for number in 0..1_000 {
             let scope = format!("event#{number}");
@@ -173,11 +190,7 @@ async fn a_slot_that_moves_is_followed() {
     // Reaches the first master, which holds no key of it.
     let nothing = locks.release(&scope, &["any".to_owned()], Uuid::nil()).await;
     assert_eq!(nothing, Ok(()));
-    let second = cluster.id_of_master(1).await;
-    for index in [1, 0, 2] {
-        let move_it = format!("CLUSTER SETSLOT {slot} NODE {second}");
-        let () = cluster.masters[index].ask(&move_it).await;
-    }
+    cluster.give_to(slot, 1).await;
     assert_eq!(try_lock(&locks, &scope).await, Ok(true));
     assert_eq!(cluster.masters[1].ask::<u64>("DBSIZE").await, 1);
 }

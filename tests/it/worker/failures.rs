@@ -99,18 +99,26 @@ async fn loads_and_publishes_that_fail_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn the_time_of_calls_that_hang_counts_as_a_pause_and_no_moment_twice() {
     const OUTAGE: Duration = Duration::from_secs(600);
-    for call in ["receive", "load"] {
-        let world = world_with_ten().await;
-        let before = world.figure("inventory_receive_paused_seconds_total");
+    // Loads hang only while messages are there: between a pause and the next receive that brings
+    // some, no time is lost to the store.
+    for (call, at_least) in [("receive", 0.9), ("load", 0.5)] {
+        let world = World::new();
+        for event in 1..=4 {
+            let reserve = json!({
+                "specversion": "1.0", "id": "r", "source": "/test", "type": "inventory.reserve.v1",
+                "data": { "event_id": event, "user_id": "u", "seats": ["A-1"] },
+            });
+            world.post_raw(&format!("event-{event}"), &reserve.to_string());
+        }
         // As the client library does: three attempts of five seconds.
         world.faults.slow_down(call, Duration::from_secs(15));
         world.faults.take_down(call);
         let running = world.start();
         tokio::time::sleep(OUTAGE).await;
-        let paused = world.figure("inventory_receive_paused_seconds_total") - before;
+        let paused = world.figure("inventory_receive_paused_seconds_total");
         let share = paused / OUTAGE.as_secs_f64();
         // A pause that has begun counts to its end.
-        assert!((0.9..=1.1).contains(&share), "{call}: {share}");
+        assert!((at_least..=1.1).contains(&share), "{call}: {share}");
         running.crash().await;
     }
 }

@@ -17,15 +17,15 @@ use inventory_worker::{
     },
     domain::{PoolId, Seat, SeatKey, Timestamp},
     ports::{
-        Attempt, AttemptStore, BatchAnswer, Clock, CommitError, CommitStore, Consumed, EntryError,
-        ExpiredPage, ExpiryIndex, ExpiryQuery, LoadRequest, Locks, OutgoingMessage, Page,
-        PageCursor, PortError, Publication, Publisher, Queue, ReadSet, ReadStore, ScanStore, Table,
-        Transaction,
+        Attempt, AttemptStore, BatchAnswer, Clock, CommitError, CommitStore, Consumed, Entropy,
+        EntryError, ExpiredPage, ExpiryIndex, ExpiryQuery, HintPublisher, LoadRequest, Locks,
+        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, ReadSet,
+        ReadStore, ScanStore, Table, Transaction,
     },
     sweeper::{self, Sweeper},
     telemetry::Metrics,
     worker::{
-        self, Event, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext,
+        self, Announcer, Event, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext,
         trace::Tracer,
     },
 };
@@ -497,6 +497,8 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub locks: Arc<MemoryLocks>,
     pub topic: Arc<MemoryTopic>,
+    /// Where workers that are started from now on announce commits, if anywhere.
+    pub hints: Option<Arc<dyn HintPublisher>>,
     pub faults: Faults,
     pub seen: Seen,
     /// The calls of workers to the queue of expiries, which is counted separately.
@@ -536,6 +538,7 @@ impl World {
             store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
             locks: Arc::new(MemoryLocks::new(Arc::clone(&passed_on))),
             topic: Arc::new(MemoryTopic::new(passed_on)),
+            hints: None,
             clock,
             faults: Faults::default(),
             seen: Seen::default(),
@@ -574,13 +577,21 @@ impl World {
 
     fn start_on(&self, others: Vec<QueuePair>) -> Running {
         let shutdown = Shutdown::default();
+        // Two workers never draw the same tokens.
+        let seed = self.workers.fetch_add(1, Ordering::Relaxed);
+        let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(seed));
+        let announcer = self.hints.clone().map_or_else(Announcer::off, |hints| {
+            // Of its own, so that a worker with hints decides as one without.
+            let entropy = Arc::new(Random::seeded(seed + 1_000_000));
+            Announcer::new(hints, entropy, self.watch.clone())
+        });
         let context = Arc::new(WorkerContext {
             store: self.tampered(&self.store),
             locks: self.tampered(&self.locks),
             publisher: self.tampered(&self.topic),
+            announcer,
             clock: self.clock.clone(),
-            // Two workers never draw the same tokens.
-            entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),
+            entropy,
             observer: self.watch.clone(),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),

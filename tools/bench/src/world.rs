@@ -18,7 +18,7 @@ use inventory_worker::{
     domain::{GroupId, Timestamp},
     naming::{COMMANDS_QUEUE, dead_letter_queue_name},
     ports::{Clock, Locks, Publisher, Queue, Store},
-    worker::{self, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
+    worker::{self, Announcer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
 
 /// The start time of every run.
@@ -88,6 +88,7 @@ impl World {
             store: Arc::clone(&self.ports.store),
             locks: Arc::clone(&self.ports.locks),
             publisher: Arc::clone(&self.ports.publisher),
+            announcer: Announcer::off(),
             clock: Arc::clone(&self.clock),
             entropy: Arc::new(Random::seeded(seed)),
             observer: self.tally.clone(),

@@ -10,7 +10,7 @@ fn reservation_id() -> ReservationId {
     id(7).parse().unwrap()
 }
 
-fn seat(number: &str, section: &str, occupancy: SeatState) -> Record {
+pub(super) fn seat(number: &str, section: &str, occupancy: SeatState) -> Record {
     let details = SeatDetails {
         section: Some(section.parse().unwrap()),
         row_number: Some("1".parse().unwrap()),
@@ -24,7 +24,7 @@ fn seat(number: &str, section: &str, occupancy: SeatState) -> Record {
 }
 
 /// Seats A-1 (sold), A-2 and A-3, and B-1, and the reservation of A-1.
-async fn client(scopes: &[Scope]) -> InventoryServiceClient<axum::Router> {
+pub(super) fn seats_of_an_event() -> [Record; 5] {
     let (by, booking_id) = ("u-7".parse().unwrap(), "b-1".parse().unwrap());
     let sold = SeatState::Booked { reservation_id: reservation_id(), by, booking_id };
     let reservation = Reservation {
@@ -43,14 +43,17 @@ async fn client(scopes: &[Scope]) -> InventoryServiceClient<axum::Router> {
         expires_at: NOW.parse().unwrap(),
         ended_at: None,
     };
-    let records = [
+    [
         seat("A-1", "A", sold),
         seat("A-2", "A", SeatState::Available),
         seat("A-3", "A", SeatState::Available),
         seat("B-1", "B", SeatState::Available),
         Record::Reservation(reservation),
-    ];
-    let router = router(face_on(Scripted::new(succeed), records).await);
+    ]
+}
+
+async fn client(scopes: &[Scope]) -> InventoryServiceClient<axum::Router> {
+    let router = router(face_on(Scripted::new(succeed), seats_of_an_event()).await);
     let caller = shop(scopes.iter().copied().collect());
     InventoryServiceClient::new(router.layer(Extension(caller)))
 }

@@ -95,6 +95,21 @@ async fn the_standard_health_service_tells_of_the_drain() {
 }
 
 #[tokio::test]
+async fn a_stream_of_changes_ends_with_a_status_in_its_trailers() {
+    let face = face_on(Scripted::new(succeed), reads::seats_of_an_event()).await;
+    let changes = face.changes.clone();
+    let served = Served::start(router(face).layer(Extension(shop(Scopes::all())))).await;
+    let mut client =
+        InventoryServiceClient::with_origin(served.http.clone(), served.address.clone());
+    let request = proto::WatchChangesRequest { event_id: 42, ..Default::default() };
+    let mut stream = client.watch_changes(request).await.unwrap().into_inner();
+    assert!(!stream.message().await.unwrap().unwrap().resume_token.is_empty());
+    changes.streams().drain();
+    assert!(stream.message().await.unwrap().is_some());
+    assert_eq!(stream.message().await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
 async fn reflection_lists_the_services() {
     let served = Served::start(router(face(Scripted::new(succeed)).await)).await;
     let mut client =

@@ -5,14 +5,19 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, Router};
 use inventory_worker::{
     adapters::{
-        memory::{MemoryActivity, MemoryQueue, MemoryStore, TokioClock},
-        system::Random,
+        memory::{MemoryActivity, MemoryHints, MemoryQueue, MemoryStore, TokioClock},
+        system::{Random, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
-    domain::{Changes, CommandKey, Outcome},
+    domain::{self, CommandKey, Outcome},
     gateway::{
         Caller, CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries,
-        QuerySettings, Scope, Scopes, caller::Sources, http,
+        QuerySettings, Scope, Scopes, Stress, StressParts,
+        caller::Sources,
+        hints::Announcements,
+        http,
+        observer::NoopRequestObserver,
+        streams::{Changes, Results, StreamSettings, Streams, Tickets},
     },
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
@@ -25,7 +30,7 @@ pub const NOW: &str = "2026-11-29T12:00:00Z";
 pub struct Gateway {
     pub store: Arc<MemoryStore>,
     pub board: Arc<MemoryActivity>,
-    state: http::HttpState,
+    pub state: http::HttpState,
 }
 
 impl Gateway {
@@ -50,7 +55,7 @@ impl Gateway {
             outcomes: OutcomePoller::new(store.clone(), 100),
             store: store.clone(),
             clock: Arc::clone(&clock),
-            entropy,
+            entropy: Arc::clone(&entropy),
         };
         let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
         let commands = Arc::new(Commands::new(parts, settings));
@@ -58,7 +63,28 @@ impl Gateway {
         tokio::spawn(async move { running.run().await });
         let draining = CancellationToken::new();
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
+        let observer = Arc::new(NoopRequestObserver);
+        let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
+        let tickets = Arc::new(Tickets::new(Arc::clone(&clock), Arc::clone(&entropy)));
+        let announcements = Announcements::new(Arc::new(MemoryHints::new(Arc::clone(&clock))));
+        let results = Results::new(Some(announcements), streams.clone(), Arc::clone(&clock));
+        let random = Arc::clone(&entropy);
+        let changes = Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), random);
         let board = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
+        let stress = Stress::new(
+            StressParts {
+                restocks: queue.clone(),
+                store: store.clone(),
+                clock: Arc::clone(&clock),
+                entropy,
+                processor: Arc::new(SystemProcessor),
+                observer: Arc::new(NoopRequestObserver),
+            },
+            100_000,
+        );
+        let stress = Arc::new(stress);
+        let running = Arc::clone(&stress);
+        tokio::spawn(async move { running.run().await });
         let overview = Arc::new(Overview::new(OverviewParts {
             commands: queue.clone(),
             restocks: queue,
@@ -67,13 +93,36 @@ impl Gateway {
             holds: store.clone(),
             clock: Arc::clone(&clock),
         }));
-        let state = http::HttpState { commands, queries, overview, stress: None, clock, draining };
+        let stress = Some(stress);
+        let state = http::HttpState {
+            commands,
+            queries,
+            changes,
+            results,
+            tickets,
+            overview,
+            stress,
+            clock,
+            draining,
+        };
         Self { store, board, state }
     }
 
     /// From here on the gateway is about to stop.
     pub fn drain(&self) {
         self.state.draining.cancel();
+    }
+
+    /// From now on it has no Redis.
+    pub fn without_hints(&mut self) {
+        let streams = self.state.changes.streams().clone();
+        self.state.results = Results::new(None, streams, Arc::clone(&self.state.clock));
+    }
+
+    /// The same where storms are not allowed.
+    pub fn without_stress(mut self) -> Self {
+        self.state.stress = None;
+        self
     }
 
     /// The routes for a caller with every right.
@@ -93,7 +142,13 @@ impl Gateway {
     }
 
     /// Writes that a command was decided. The command may differ in its identity.
-    pub fn decide(&self, key: &CommandKey, event: &str, outcome: Outcome, changes: Changes) {
+    pub fn decide(
+        &self,
+        key: &CommandKey,
+        event: &str,
+        outcome: Outcome,
+        changes: domain::Changes,
+    ) {
         let command = decode(event).unwrap().command;
         let record = LedgerRecord::Outcome {
             digest: command.digest,

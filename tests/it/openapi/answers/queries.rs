@@ -27,7 +27,7 @@ fn user() -> UserId {
 }
 
 /// An event with a seat in each state, with and without details; a store with two lines.
-fn fill(gateway: &Gateway) {
+pub fn fill(gateway: &Gateway) {
     let time = NOW.parse().unwrap();
     let held = SeatState::Reserved {
         reservation_id: RESERVATION,

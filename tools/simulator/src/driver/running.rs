@@ -16,7 +16,7 @@ use inventory_worker::{
     adapters::memory::TokioClock,
     ports::{Clock, Entropy},
     sweeper::Sweeper,
-    worker::{self, NoopObserver, QueueKind, Shutdown, WorkerContext},
+    worker::{self, Announcer, NoopObserver, QueueKind, Shutdown, WorkerContext},
 };
 
 /// A worker with its sweeper. Dropping it crashes it.
@@ -60,6 +60,7 @@ impl Running {
             store,
             locks,
             publisher: topic,
+            announcer: Announcer::off(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             observer: gauge,
