@@ -136,7 +136,7 @@ impl Session<'_> {
             clock: Arc::clone(&embedded.backends.clock),
             entropy: Arc::clone(&embedded.backends.entropy),
         };
-        Gateway::bind(&self.config.gateway, &backends, metrics.clone()).await
+        Gateway::bind(&self.config.gateway, &backends, metrics.clone(), None).await
     }
 
     /// Posts lines until a signal comes or they end, and what was posted is decided. Input that is
