@@ -427,7 +427,8 @@ async fn the_outcome_of_an_awaited_command_is_read_as_soon_as_it_is_announced() 
         Instant::now()
     };
     let answered = async {
-        let answer = world.commands.submit(&local, "c-2", reserve("A-1")).await;
+        // Of another group: the first command stays in the queue.
+        let answer = world.commands.submit(&local, "c-2", reserve("B-1")).await;
         assert!(matches!(answer, Ok(Answer::Decided(_))), "{answer:?}");
         Instant::now()
     };
