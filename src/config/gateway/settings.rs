@@ -254,7 +254,7 @@ pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
 .or("100000");
 
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 25] = [
+pub(super) static GATEWAY: [&Setting; 27] = [
     &HOST,
     &PORT,
     &GRPC_PORT,

@@ -145,7 +145,7 @@ fn every_error_of_the_gateway_is_reported_at_once() {
         ("INVENTORY_STREAMS_MAX", "0"),
         ("INVENTORY_STREAMS_PER_CALLER", "many"),
     ]);
-    assert_eq!(all.len(), 10, "{all:#?}");
+    assert_eq!(all.len(), 12, "{all:#?}");
 }
 
 #[test]
