@@ -25,6 +25,7 @@ use crate::{
         http,
         limits::{CallerRate, Lanes},
         observer::{GatewayObserver, Protocol, ViewObserver},
+        page::Page,
         server::{Server, ServerOptions},
         streams::{Changes, Results, Streams, Tickets},
     },
@@ -151,6 +152,10 @@ impl Gateway {
             stress: stress.clone(),
             clock: Arc::clone(&clock),
         });
+        let routes = match &config.page {
+            Some(settings) => routes.merge(http::page::router(Page::new(settings))),
+            None => routes,
+        };
         let face = Face {
             commands: commands.clone(),
             queries,
