@@ -222,6 +222,46 @@ bugs! {
     CommitPastGrace = "commit-past-grace",
     /// Messages are received regardless of the memory budget.
     NoBudget = "no-budget",
+    /// A caller is answered with the outcome of another command under its key.
+    ShowReused = "show-reused",
+    /// A caller may post an expire.
+    PostExpire = "post-expire",
+    /// A caller may use a source of the workers.
+    TakeWorkersSource = "take-workers-source",
+    /// A caller may use the source of another.
+    TakeForeignSource = "take-foreign-source",
+    /// A reserve of a caller has no last moment.
+    ForgetDeadline = "forget-deadline",
+    /// The pause between two looks for an outcome grows without bound.
+    BackOffForever = "back-off-forever",
+    /// Everybody sees whose a seat is.
+    ShowOwner = "show-owner",
+    /// A cursor is taken in any list.
+    UnboundCursor = "unbound-cursor",
+    /// The last seat of a page is the first of the next.
+    RepeatSeat = "repeat-seat",
+    /// A projection answers however old it is.
+    ServeStale = "serve-stale",
+    /// What is known not to exist is never looked for again.
+    AbsentForever = "absent-forever",
+    /// The first page of a pool is taken for all of it.
+    FirstPageOnly = "first-page-only",
+    /// The age of a projection counts from the end of its read.
+    AgeFromEnd = "age-from-end",
+    /// What is read from the tables for an answer counts as read at its end.
+    ForgetReadTime = "forget-read-time",
+    /// A read puts an older entry in the place of a newer one.
+    ReadGoesBack = "read-goes-back",
+    /// A hint puts an older entry in the place of a newer one.
+    HintGoesBack = "hint-goes-back",
+    /// A hold that ran out is shown as held until it is given back.
+    HoldForever = "hold-forever",
+    /// A withheld seat is shown as sellable after its hold has run out.
+    ShowWithheld = "show-withheld",
+    /// BLOCKED seats are counted as sellable.
+    CountBlocked = "count-blocked",
+    /// Counts are kept past the end of a hold.
+    KeepCounts = "keep-counts",
 }
 
 thread_local! {

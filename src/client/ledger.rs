@@ -36,7 +36,7 @@ impl LedgerOutcome {
     /// a chunked restock is in progress.
     #[must_use]
     pub fn of(digest: Digest, record: &LedgerRecord) -> Option<Self> {
-        if record.digest() != digest {
+        if record.digest() != digest && !injected_bug!(ShowReused) {
             return Some(Self::IdReused);
         }
         match record {

@@ -143,7 +143,8 @@ impl OutcomePoller {
         match found {
             Some(entry) => {
                 entry.waiters.push(waiter);
-                (entry.due, entry.pause) = (now + FIRST_POLL, FIRST_POLL);
+                // Never later: callers that ask again and again would put the poll off for ever.
+                (entry.due, entry.pause) = (entry.due.min(now + FIRST_POLL), FIRST_POLL);
             }
             None => {
                 let (due, pause, waiters) = (now + FIRST_POLL, FIRST_POLL, vec![waiter]);
@@ -197,6 +198,7 @@ impl OutcomePoller {
             match due {
                 None => self.registered.notified().await,
                 Some(due) => tokio::select! {
+                    biased;
                     () = sleep_until(due) => self.poll_due().await,
                     () = self.registered.notified() => {}
                 },
@@ -207,14 +209,26 @@ impl OutcomePoller {
     /// Polls what is due, 100 commands at a time.
     async fn poll_due(&self) {
         let due = self.take_due();
-        let polls = due.chunks(KEYS_MAX).map(async |keys| {
-            if let Err(error) = self.poll(keys).await {
-                debug!(%error, "outcomes could not be read; they are read again");
-                self.postpone(keys);
-            }
-        });
-        join_all(polls).await;
+        join_all(due.chunks(KEYS_MAX).map(|keys| self.poll_together(keys))).await;
         self.lock().find_oldest();
+    }
+
+    /// One entry that cannot be read keeps no other from its outcome.
+    async fn poll_together(&self, keys: &[CommandKey]) {
+        match self.poll(keys).await {
+            Err(PortError::Unreadable(_)) if keys.len() > 1 => {
+                let apart = keys.chunks(1).map(async |key| self.settle(key, self.poll(key).await));
+                join_all(apart).await;
+            }
+            polled => self.settle(keys, polled),
+        }
+    }
+
+    fn settle(&self, keys: &[CommandKey], polled: Result<(), PortError>) {
+        if let Err(error) = polled {
+            debug!(%error, "outcomes could not be read; they are read again");
+            self.postpone(keys);
+        }
     }
 
     /// The commands that are due, each set to its next poll.
@@ -227,12 +241,13 @@ impl OutcomePoller {
         let before = entries.by_key.len();
         entries.by_key.retain(|_, entry| !forgotten(entry));
         entries.abandoned -= before - entries.by_key.len();
+        let pause_max = if injected_bug!(BackOffForever) { ABANDONED_TIMEOUT } else { POLL_MAX };
         let due = entries.by_key.iter_mut().filter(|(_, entry)| entry.due <= now + SHARED_WITHIN);
         due.map(|(key, entry)| {
             entry.due = now + entry.pause;
             entry.pause = match entry.waiters.is_empty() {
                 true => ABANDONED_POLL,
-                false => entry.pause.saturating_mul(2).min(POLL_MAX),
+                false => entry.pause.saturating_mul(2).min(pause_max),
             };
             key.clone()
         })

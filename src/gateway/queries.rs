@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use answers::{
     AvailabilityAnswer, DocumentAnswer, Freshness, LineAnswer, LineInfo, Lines, ReservationAnswer,
-    SeatAnswer, SeatInfo, Seats, ViewSource,
+    SeatAnswer, SeatInfo, SeatOwner, Seats, ViewSource,
 };
 
 use super::{

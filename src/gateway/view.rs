@@ -192,7 +192,7 @@ fn keep_newer<K: Ord, E: Versioned>(kept: &[K], old: &[E], read: &[K], fresh: &m
     let mut old = kept.iter().zip(old).peekable();
     for (key, entry) in read.iter().zip(fresh) {
         while old.next_if(|(kept, _)| *kept < key).is_some() {}
-        let same = old.next_if(|(kept, _)| *kept == key);
+        let same = old.next_if(|(kept, _)| *kept == key).filter(|_| !injected_bug!(ReadGoesBack));
         if let Some((_, newer)) = same.filter(|(_, kept)| kept.version() > entry.version()) {
             *entry = *newer;
         }
@@ -203,7 +203,9 @@ fn replace<K: Ord, E: Versioned>(keys: &[K], entries: &mut [E], key: &K, entry: 
     let found = keys.binary_search(key).ok().and_then(|index| entries.get_mut(index));
     match found {
         None => Applied::Unknown,
-        Some(known) if known.version() >= entry.version() => Applied::Known,
+        Some(known) if known.version() >= entry.version() && !injected_bug!(HintGoesBack) => {
+            Applied::Known
+        }
         Some(known) => {
             *known = entry;
             Applied::Changed

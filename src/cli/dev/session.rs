@@ -125,7 +125,7 @@ impl Session<'_> {
         let backends = embedded.gateway_backends();
         let page = PageSettings { is_demo: true, event_id: Some(sample::EVENT_ID) };
         let config = GatewayConfig { page: Some(page), ..self.config.gateway.clone() };
-        Gateway::bind(&config, &backends, metrics.clone()).await
+        Gateway::bind(&config, &backends, metrics.clone(), None).await
     }
 
     /// Posts lines until a signal comes or they end, and what was posted is decided. Input that is

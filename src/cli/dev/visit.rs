@@ -36,11 +36,11 @@ impl Visit {
         // The demo's workers report no totals.
         let backends = GatewayBackends { activity: None, ..embedded.gateway_backends() };
         let metrics = Arc::new(Metrics::new()?);
-        let gateway = match Gateway::bind(&config, &backends, metrics.clone()).await {
+        let gateway = match Gateway::bind(&config, &backends, metrics.clone(), None).await {
             Ok(gateway) => gateway,
             Err(_) => {
                 let config = GatewayConfig { port: 0, grpc_port: 0, ..config };
-                Gateway::bind(&config, &backends, metrics).await?
+                Gateway::bind(&config, &backends, metrics, None).await?
             }
         };
         let (address, stop) = (gateway.http_address(), CancellationToken::new());

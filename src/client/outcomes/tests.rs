@@ -15,6 +15,8 @@ struct CountedStore {
     store: MemoryStore,
     loads: Mutex<Vec<usize>>,
     failures: Mutex<usize>,
+    /// An entry that this release cannot read.
+    unreadable: Option<CommandKey>,
 }
 
 #[async_trait]
@@ -27,8 +29,11 @@ impl ReadStore for CountedStore {
             *failures = failures.saturating_sub(1);
             fails
         };
+        let unreadable = self.unreadable.clone().map(LedgerKey::Command);
         if fails {
             Err(PortError::Unavailable("test".into()))
+        } else if unreadable.is_some_and(|key| wanted.ledger.contains(&key)) {
+            Err(PortError::Unreadable("test".into()))
         } else {
             self.store.load(wanted).await
         }
@@ -40,8 +45,13 @@ impl ReadStore for CountedStore {
 }
 
 fn store() -> Arc<CountedStore> {
+    store_with(None)
+}
+
+fn store_with(unreadable: Option<CommandKey>) -> Arc<CountedStore> {
     let store = MemoryStore::new(Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH)));
-    Arc::new(CountedStore { store, loads: Mutex::default(), failures: Mutex::default() })
+    let (loads, failures) = (Mutex::default(), Mutex::default());
+    Arc::new(CountedStore { store, loads, failures, unreadable })
 }
 
 fn poller(store: &Arc<CountedStore>, waiters_max: usize) -> Arc<OutcomePoller> {
@@ -177,4 +187,36 @@ async fn a_caller_that_comes_back_is_answered() {
     decide(&store, &key(1), MINE);
     assert!(is_decided(&again.outcome().await));
     assert_eq!(poller.lock().abandoned, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_cannot_be_read_keeps_no_other_from_its_outcome() {
+    let store = store_with(Some(key(0)));
+    let poller = poller(&store, 10);
+    let _stuck = poller.register(&key(0), MINE, true).unwrap();
+    let pending = poller.register(&key(1), MINE, true).unwrap();
+    decide(&store, &key(1), MINE);
+    let began = Instant::now();
+    assert!(is_decided(&pending.outcome().await));
+    assert!(began.elapsed() < FIRST_POLL * 2);
+    assert_eq!(poller.waiters(), 1, "the other waits on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_ask_again_and_again_put_no_poll_off() {
+    let store = store();
+    let poller = poller(&store, 100);
+    decide(&store, &key(1), MINE);
+    let pending = poller.register(&key(1), MINE, true).unwrap();
+    let again = async {
+        for _ in 0..10 {
+            tokio::time::sleep(FIRST_POLL / 2).await;
+            drop(poller.register(&key(1), MINE, true));
+        }
+    };
+    tokio::select! {
+        biased;
+        outcome = pending.outcome() => assert!(is_decided(&outcome)),
+        () = again => panic!("its outcome was not looked for"),
+    }
 }

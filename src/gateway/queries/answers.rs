@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{
     domain::{
@@ -51,9 +52,10 @@ impl Freshness {
         Self { as_of, age, now, source: ViewSource::Memory }
     }
 
-    /// Just read from the tables.
-    pub(super) fn read_at(now: Timestamp) -> Self {
-        Self { as_of: now, age: Duration::ZERO, now, source: ViewSource::Store }
+    /// Read from the tables, from `begun` on, when it was `now`.
+    pub(super) fn read(now: Timestamp, begun: Instant) -> Self {
+        let age = if injected_bug!(ForgetReadTime) { Duration::ZERO } else { begun.elapsed() };
+        Self { as_of: now, age, now, source: ViewSource::Store }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Binding([u8; 8]);
 impl Binding {
     pub(super) fn of(parts: &[&str]) -> Self {
         let mut digest = Sha256::new();
-        for part in parts {
+        for part in parts.iter().filter(|_| !injected_bug!(UnboundCursor)) {
             digest.update(part.len().to_be_bytes());
             digest.update(part.as_bytes());
         }

@@ -1,5 +1,7 @@
 //! Lists: from the view, or page by page from the tables.
 
+use tokio::time::Instant;
+
 use super::{
     LIMIT_MAX, PageRequest, Queries, QueryError, SEATS_DEFAULT, SeatFilter, allow,
     answers::{Freshness, LineInfo, Lines, SeatInfo, Seats},
@@ -54,7 +56,7 @@ impl Queries {
         let binding = filter.binding(&pool);
         let position = Position::decode(request.cursor.as_deref(), binding)?;
         let found = self.views.get(&pool).await?;
-        let now = self.clock.now();
+        let (begun, now) = (Instant::now(), self.clock.now());
         let (listed, freshness) = match found {
             Found::Absent => return Err(QueryError::no_pool(&pool)),
             Found::View(snapshot) => {
@@ -72,7 +74,7 @@ impl Queries {
                     }
                     _ => None,
                 };
-                (self.listed(listing, pick).await?, Freshness::read_at(now))
+                (self.listed(listing, pick).await?, Freshness::read(now, begun))
             }
         };
         let next_cursor = listed.next.map(|next| next.encode(binding));
@@ -95,7 +97,7 @@ impl Queries {
         let binding = Binding::of(&["lines", &pool.to_string()]);
         let position = Position::decode(request.cursor.as_deref(), binding)?;
         let found = self.views.get(pool).await?;
-        let now = self.clock.now();
+        let (begun, now) = (Instant::now(), self.clock.now());
         let (listed, freshness) = match found {
             Found::Absent => return Err(QueryError::no_pool(pool)),
             Found::View(snapshot) => {
@@ -112,7 +114,7 @@ impl Queries {
                     }
                     _ => None,
                 };
-                (self.listed(listing, pick).await?, Freshness::read_at(now))
+                (self.listed(listing, pick).await?, Freshness::read(now, begun))
             }
         };
         let next_cursor = listed.next.map(|next| next.encode(binding));

@@ -305,7 +305,7 @@ fn answer(slot: &Slot, settings: &ViewSettings, now: Instant) -> Result<Found, P
         let age = now.duration_since(*read_at);
         match view {
             None => return Ok(Found::TooLarge),
-            Some(view) if age <= settings.stale => {
+            Some(view) if age <= settings.stale || injected_bug!(ServeStale) => {
                 let (view, memos) = (Arc::clone(view), Arc::clone(memos));
                 return Ok(Found::View(Snapshot { view, memos, as_of: *as_of, age }));
             }
@@ -366,6 +366,7 @@ impl Inner {
         };
         let memos = Arc::default();
         if let Some(slot) = slots.by_pool.get_mut(pool) {
+            let read_at = if injected_bug!(AgeFromEnd) { now } else { read_at };
             slot.settle(Kept { read_at, as_of, view, outdated: None, memos });
         }
         slots.shrink(settings, now);

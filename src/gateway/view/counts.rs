@@ -39,7 +39,8 @@ impl Counts {
         };
         *counter = counter.saturating_add(1);
         self.total = self.total.saturating_add(1);
-        let is_sellable = matches!(reason, Reason::Available | Reason::HoldEnded);
+        let is_sellable = matches!(reason, Reason::Available | Reason::HoldEnded)
+            || reason == Reason::Blocked && injected_bug!(CountBlocked);
         self.sellable = self.sellable.saturating_add(u64::from(is_sellable));
     }
 }

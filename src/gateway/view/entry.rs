@@ -52,10 +52,11 @@ impl SeatEntry {
     /// Why it can or cannot be bought at `now`.
     #[must_use]
     pub fn reason_at(&self, now: Timestamp) -> Reason {
+        let is_withheld = self.withheld && !injected_bug!(ShowWithheld);
         match self.status {
             SeatStatus::Available if self.withheld => Reason::Blocked,
             SeatStatus::Available => Reason::Available,
-            SeatStatus::Reserved if !self.withheld && self.has_ended_at(now) => Reason::HoldEnded,
+            SeatStatus::Reserved if !is_withheld && self.has_ended_at(now) => Reason::HoldEnded,
             SeatStatus::Reserved => Reason::Held,
             SeatStatus::Booked => Reason::Booked,
             SeatStatus::Blocked => Reason::Blocked,
@@ -86,7 +87,7 @@ impl SeatEntry {
     }
 
     fn has_ended_at(&self, now: Timestamp) -> bool {
-        self.until().is_some_and(|until| until <= now)
+        self.until().is_some_and(|until| until <= now) && !injected_bug!(HoldForever)
     }
 }
 

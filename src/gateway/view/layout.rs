@@ -52,7 +52,10 @@ impl SeatLayout {
     /// The position of the first seat after a number; 0 without one.
     #[must_use]
     pub fn position_after(&self, number: Option<&str>) -> usize {
-        number.map_or(0, |after| self.numbers.partition_point(|one| one.as_str() <= after))
+        number.map_or(0, |after| {
+            let is_shown = |one: &str| one <= after && !(injected_bug!(RepeatSeat) && one == after);
+            self.numbers.partition_point(|one| is_shown(one.as_str()))
+        })
     }
 
     /// The seat at a position.

@@ -22,7 +22,7 @@ impl<T: Clone> Memo<T> {
     fn get(&self, view: &PoolView, now: Timestamp) -> Option<T> {
         let holds = self.generation == view.generation()
             && self.from <= now
-            && self.until.is_none_or(|until| now < until);
+            && self.until.is_none_or(|until| now < until || injected_bug!(KeepCounts));
         holds.then(|| self.value.clone())
     }
 }

@@ -91,7 +91,7 @@ impl Builder {
                 return Ok(false);
             }
             from = found.next;
-            if from.is_none() {
+            if from.is_none() || injected_bug!(FirstPageOnly) {
                 return Ok(true);
             }
         }

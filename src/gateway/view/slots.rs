@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{BoxFuture, Shared};
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 use tokio::time::Instant;
 
 use super::{
@@ -86,7 +89,8 @@ impl Slot {
 
     /// The read that is under way.
     pub(super) fn under_way(&self) -> Option<&Filling> {
-        self.filling.as_ref().filter(|filling| filling.peek().is_none())
+        // One that is over shows it only when it is polled, and those who awaited it may be gone.
+        self.filling.as_ref().filter(|filling| (*filling).clone().now_or_never().is_none())
     }
 
     /// Whether hints have told of every change since it was read.
@@ -193,6 +197,11 @@ impl Slots {
         self.absent.has(pool, lifetime, now)
     }
 
+    /// When a pool was found not to exist, if nothing was heard of it since.
+    pub(super) fn absent_since(&self, pool: &PoolId) -> Option<Instant> {
+        self.absent.since.get(pool).copied()
+    }
+
     /// The pool does not exist.
     pub(super) fn forget(&mut self, pool: &PoolId, settings: &ViewSettings, now: Instant) {
         self.by_pool.remove(pool);
@@ -247,7 +256,8 @@ struct Absent {
 
 impl Absent {
     fn has(&self, pool: &PoolId, lifetime: Duration, now: Instant) -> bool {
-        self.since.get(pool).is_some_and(|since| now.duration_since(*since) <= lifetime)
+        let is_known = |since: &Instant| now.duration_since(*since) <= lifetime;
+        self.since.get(pool).is_some_and(|since| is_known(since) || injected_bug!(AbsentForever))
     }
 
     fn add(&mut self, pool: &PoolId, settings: &ViewSettings, now: Instant) {

@@ -2,9 +2,10 @@
 //!
 //! [`model`] restates the contract in a naive form; [`oracle`] checks every outcome against it at
 //! its place in commit order; [`tables`] checks the tables alone; [`changes`] checks what results
-//! say was changed.
+//! say was changed; [`gateway`] checks what gateways answer.
 
 pub(super) mod changes;
+pub(super) mod gateway;
 pub(super) mod listed;
 pub(super) mod model;
 pub(super) mod oracle;

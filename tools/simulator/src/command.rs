@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{FailureReport, Fault, Options, RunReport, run_seed, trace_of};
+use super::{FailureReport, Fault, Options, RunReport, Situation, run_seed, trace_of};
 
 /// How often a failing history is rerun to find a shorter one.
 const SHRINKS_MAX: usize = 300;
@@ -74,6 +74,8 @@ pub struct Summary {
     pub collateral_dead_letters: u64,
     /// How often each kind of fault happened.
     pub faults: BTreeMap<Fault, u64>,
+    /// How often gateways and their callers went through each situation.
+    pub situations: BTreeMap<Situation, u64>,
     /// The total simulated time.
     pub simulated: Duration,
 }
@@ -93,6 +95,9 @@ impl Summary {
         self.simulated = self.simulated.saturating_add(report.simulated);
         for (fault, count) in &report.faults {
             *self.faults.entry(*fault).or_default() += count;
+        }
+        for (situation, count) in &report.situations {
+            *self.situations.entry(*situation).or_default() += count;
         }
     }
 }
@@ -203,5 +208,9 @@ pub fn run_cli(
         .map(|(fault, count)| format!("{} {count}", fault.as_str()))
         .collect();
     writeln!(out, "faults: {}", faults.join(", "))?;
+    let situations: Vec<String> = (summary.situations.iter())
+        .map(|(situation, count)| format!("{} {count}", situation.as_str()))
+        .collect();
+    writeln!(out, "gateways: {}", situations.join(", "))?;
     Ok(summary.failures.is_empty())
 }

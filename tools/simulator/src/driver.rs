@@ -20,6 +20,7 @@ use super::{
     Options, RunReport,
     checks::Violation,
     fault::Fault,
+    gateway::Gateways,
     profile::{Class, Profile},
     progress,
     rng::{Seeded, happens, one_of, stream},
@@ -52,10 +53,14 @@ pub(super) fn run(seed: u64, options: &Options) -> (Result<RunReport, Violation>
         Err(error) => return (Err(Violation::new("runtime", error.to_string())), None),
     };
     let (result, trace) = runtime.block_on(async {
-        let profile = Profile::draw(seed, options);
+        let mut profile = Profile::draw(seed, options);
+        let workload = Workload::draw(seed, &profile, options.kept.as_deref());
+        if workload.is_large {
+            profile.gateways.widen_pages();
+        }
         let world = Arc::new(World::new(seed, profile, options.keeps_trace));
         let began = Instant::now();
-        let result = history(&world, options).await;
+        let result = history(&world, workload).await;
         let result = match world.violation() {
             Some(violation) => Err(violation),
             None => result,
@@ -78,19 +83,22 @@ fn report(seed: u64, world: &World, trace: &Trace, simulated: Duration) -> RunRe
         dead_letters: history.dead(),
         collateral_dead_letters: history.collateral_dead_letters(),
         faults: world.counts(),
+        situations: world.situations.counts(),
         simulated,
         trace_lines: trace.lines(),
         trace_hash: trace.hash(),
     }
 }
 
-async fn history(world: &Arc<World>, options: &Options) -> Result<(), Violation> {
-    let workload = Workload::draw(world.seed, &world.profile, options.kept.as_deref());
+async fn history(world: &Arc<World>, workload: Workload) -> Result<(), Violation> {
     let lasts = wrong::begin(world, &workload.records);
     world.set_up(workload.records);
     let began = Instant::now();
     (0..workload.copies).for_each(|_| world.count(Some(Fault::Duplicate)));
     let mut workers = Workers::start(world, 0);
+    let gateways = Gateways::start(world);
+    world.count((world.profile.rate(Fault::Gateways) > 0).then_some(Fault::Gateways));
+    gateways.receive(workload.visits);
     let chaos = tokio::spawn(wrong::chaos(Arc::clone(world)));
     let watch = tokio::spawn(wrong::watch(Arc::clone(world)));
     feed(world, &workload.postings).await;
@@ -127,6 +135,7 @@ async fn history(world: &Arc<World>, options: &Options) -> Result<(), Violation>
     }
     workers.drain().await?;
     world.history().finish(&world.store);
+    gateways.check_at_rest().await;
     Ok(())
 }
 
@@ -180,15 +189,16 @@ async fn converge(world: &Arc<World>, workers: Workers, life: u32) -> Result<Wor
             .store
             .inspect(|tables| tables.expiry_index.iter().filter(|(_, end, _)| *end <= now).count());
         let held = world.who_holds();
-        let is_over = waiting == 0 && overdue == 0 && world.late_calls() == 0;
+        let visits = world.open_visits();
+        let is_over = waiting + overdue + visits + world.late_calls() == 0;
         if is_over && held.is_none() {
             world.note_redriven();
             return Ok(workers);
         }
         if began.elapsed() > within {
             let detail = format!(
-                "{} s into the fault-free phase {waiting} messages are left, {overdue} holds overdue and {} \
-                 calls under way; {}",
+                "{} s into the fault-free phase {waiting} messages are left, {overdue} holds overdue, {} \
+                 calls and {visits} visits under way; {}",
                 within.as_secs(),
                 world.late_calls(),
                 held.unwrap_or_else(|| "no worker holds anything".to_owned())

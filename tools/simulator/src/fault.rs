@@ -99,6 +99,22 @@ faults! {
     Reuse = "reuse",
     /// Items past their time to live are deleted late, in no order, or not at all.
     LateTtl = "late-ttl",
+    /// Gateways run beside the workers, and callers ask them.
+    Gateways = "gateways",
+    /// A gateway crashes, and another replaces it.
+    GatewayCrash = "gateway-crash",
+    /// A gateway cannot read the tables for a while; others can.
+    Blind = "blind",
+    /// The pages of a list take long, so that they are of different moments.
+    SlowPages = "slow-pages",
+    /// A caller of a gateway goes away before its answer.
+    CallerGone = "caller-gone",
+    /// A gateway gets no hint of a change.
+    HintLost = "hint-lost",
+    /// A gateway gets a hint of a change twice.
+    HintTwice = "hint-twice",
+    /// A hint of a change comes after later ones.
+    HintLate = "hint-late",
 }
 
 impl std::str::FromStr for Fault {

@@ -4,6 +4,7 @@
 mod commits;
 mod dead_letters;
 mod finish;
+mod gateways;
 mod message;
 mod results;
 mod sent;
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::{
-    checks::{Violation, changes::View, model::Model, oracle::Sent},
+    checks::{Violation, changes::View, gateway::Shown, model::Model, oracle::Sent},
     fault::Fault,
     profile::{Class, Profile, REDRIVE_AFTER},
     progress::UnaffectedMessages,
@@ -28,6 +29,7 @@ use inventory_worker::{
 };
 use message::TrackedMessage;
 
+pub(super) use gateways::Lacked;
 pub(super) use sent::Sending;
 
 /// The queue, the sequence number, and the place of a command among those of its message.
@@ -62,6 +64,10 @@ pub(super) struct History {
     /// Attempts that are still counted, by message, with the incarnation that made each.
     attempts: BTreeMap<String, Vec<Incarnation>>,
     crashed: BTreeSet<Incarnation>,
+    /// When each outcome came into the ledger.
+    recorded: BTreeMap<CommandKey, Timestamp>,
+    /// What gateways showed.
+    shown: Shown,
     commits: u64,
     publications: usize,
     dead: u64,
@@ -101,6 +107,8 @@ impl History {
             view: View::default(),
             attempts: BTreeMap::new(),
             crashed: BTreeSet::new(),
+            recorded: BTreeMap::new(),
+            shown: Shown::default(),
             commits: 0,
             publications: 0,
             dead: 0,
@@ -207,6 +215,7 @@ impl History {
         self.by_key.clear();
         self.by_message.clear();
         self.sent.clear();
+        self.recorded.clear();
         self.results.clear();
         self.seen_bodies.clear();
     }

@@ -17,9 +17,10 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     fault::Fault,
+    gateway::Situation,
     profile::Class,
     rng::{happens, stream},
-    topology::{Incarnation, Port},
+    topology::{FIRST_GATEWAY, Incarnation, Named, Port},
     world::World,
 };
 use inventory_worker::ports::PortError;
@@ -180,7 +181,7 @@ impl Injector {
             };
             happens(rng, rate)
         };
-        let fate = if on(Fault::CrashInCall) && self.world.may_crash() {
+        let fate = if on(Fault::CrashInCall) && self.may_crash() {
             if rng.bool() { Fate::CrashBefore } else { Fate::CrashAfter }
         } else if on(Fault::Fail) {
             Fate::Fails
@@ -199,7 +200,7 @@ impl Injector {
             }
             Fate::Fine
         };
-        self.world.count(match fate {
+        self.count(match fate {
             Fate::Fine => None,
             Fate::Fails => Some(Fault::Fail),
             Fate::Throttled => Some(Fault::Throttle),
@@ -217,7 +218,7 @@ impl Injector {
             && !self.world.is_fault_free()
             && happens(rng, profile.rate(Fault::Tail) / 4)
         {
-            self.world.count(Some(Fault::Tail));
+            self.count(Some(Fault::Tail));
             return self.visibility().mul_f64(1.5 * rng.f64());
         }
         if call.is_quick {
@@ -235,6 +236,28 @@ impl Injector {
         settings.map_or(Duration::from_secs(30), |settings| settings.visibility)
     }
 
+    fn is_gateway(&self) -> bool {
+        self.worker >= FIRST_GATEWAY
+    }
+
+    /// Gateways crash on an account of their own, so that workers crash no less beside them.
+    fn may_crash(&self) -> bool {
+        !self.is_gateway() && self.world.may_crash()
+    }
+
+    /// Counts a fault of a worker's call; those of gateways' calls are counted apart.
+    fn count(&self, fault: Option<Fault>) {
+        match fault {
+            Some(_) if self.is_gateway() => self.world.cover(Situation::CallFailed),
+            fault => self.world.count(fault),
+        }
+    }
+
+    /// Makes every call of the store fail until then.
+    pub(super) fn blind(&self, until: Instant) {
+        *self.cut_off_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
     /// Signals the worker to stop.
     pub(super) fn request_stop(&self) {
         *self.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
@@ -248,7 +271,7 @@ impl Injector {
 
     /// Pauses the worker.
     fn pause(&self, by: Duration) {
-        self.world.count(Some(Fault::Pause));
+        self.count(Some(Fault::Pause));
         self.trace(format_args!("stands still for {} ms", by.as_millis()));
         *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Instant::now() + by);
@@ -293,7 +316,7 @@ impl Injector {
         let rate = self.world.profile.rate(fault);
         let does = happens(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner), rate);
         if does {
-            self.world.count(Some(fault));
+            self.count(Some(fault));
         }
         does
     }
@@ -320,7 +343,7 @@ impl Injector {
     }
 
     pub(super) fn trace(&self, line: fmt::Arguments<'_>) {
-        self.world.trace(format_args!("w{}.{} {line}", self.worker, self.life));
+        self.world.trace(format_args!("{} {line}", Named(self.life())));
     }
 
     fn note(&self, call: Call, args: &impl Display, fate: Fate, error: &str) {

@@ -24,6 +24,7 @@ mod checks;
 mod command;
 mod driver;
 mod fault;
+mod gateway;
 mod history;
 mod injector;
 mod ports;
@@ -44,6 +45,7 @@ use std::{
 
 pub use command::{Arguments, Summary, run, run_cli};
 pub use fault::Fault;
+pub use gateway::Situation;
 pub use shrink::FailureReport;
 pub use trace::Trace;
 
@@ -77,6 +79,8 @@ pub struct RunReport {
     pub collateral_dead_letters: u64,
     /// How often each kind of fault happened.
     pub faults: BTreeMap<Fault, u64>,
+    /// How often gateways and their callers went through each situation.
+    pub situations: BTreeMap<Situation, u64>,
     /// The simulated time.
     pub simulated: Duration,
     /// The lines of its trace.

@@ -1,5 +1,6 @@
 //! The ports as a simulated worker sees them: every call can fail.
 
+pub(super) mod gateway;
 #[cfg(feature = "injected-bugs")]
 mod injected;
 mod locks;

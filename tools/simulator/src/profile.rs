@@ -1,5 +1,7 @@
 //! The kind of history a seed makes: its workers, their settings, and the rate of each fault.
 
+mod gateways;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use fastrand::Rng;
@@ -7,6 +9,7 @@ use fastrand::Rng;
 use super::{
     fault::Fault,
     rng::{happens, one_of, stream},
+    topology::FIRST_GATEWAY,
     trouble::Trouble,
 };
 use inventory_worker::{
@@ -14,6 +17,8 @@ use inventory_worker::{
     sweeper,
     worker::{LockMode, ResultBatches, Settings},
 };
+
+pub(super) use gateways::{GatewaySettings, Gateways};
 
 /// The parameters of a seed's history.
 #[derive(Clone, Debug)]
@@ -34,6 +39,8 @@ pub(super) struct Profile {
     pub(super) class: Class,
     /// The trouble in force until the fault-free phase, in addition to faults in calls.
     pub(super) trouble: Option<Trouble>,
+    /// The gateways beside the workers.
+    pub(super) gateways: Gateways,
     rates: Vec<(Fault, u32)>,
 }
 
@@ -115,10 +122,11 @@ impl Profile {
             },
             class: Class::draw(&mut stream(seed, "class")),
             trouble: None,
+            gateways: Gateways::default(),
             rates,
         };
         let rng = &mut stream(seed, "alone");
-        match profile.class {
+        let profile = match profile.class {
             Class::Mixed if happens(rng, 500) => profile.with_everything_alone(rng, options),
             Class::Mixed if happens(rng, 200) => profile.with_lost_counts(rng, options),
             Class::Mixed => profile.mixed(&mut stream(seed, "mixed"), options),
@@ -126,7 +134,8 @@ impl Profile {
             Class::Crossing => profile.crossing(&mut stream(seed, "crossing"), options),
             Class::Starved => profile.starved(&mut stream(seed, "starved"), options),
             Class::Contention => profile.contention(&mut stream(seed, "contention"), options),
-        }
+        };
+        profile.with_gateways(&mut stream(seed, "gateways"), options)
     }
 
     /// Adds faults that are rarer than a failing call.
@@ -283,9 +292,9 @@ impl Profile {
         self
     }
 
-    /// Whether the worker has the newer release.
-    pub(super) fn is_newer(&self, worker: usize) -> bool {
-        self.is_newer.get(worker).copied().unwrap_or(false)
+    /// Whether the worker or gateway has the newer release.
+    pub(super) fn is_newer(&self, number: usize) -> bool {
+        self.is_newer.get(number % FIRST_GATEWAY).copied().unwrap_or(false)
     }
 
     /// The fault's rate, in ten thousand.

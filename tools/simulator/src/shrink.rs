@@ -19,7 +19,7 @@ pub struct FailureReport {
     pub history: String,
     /// The options that select the shortened history.
     pub narrowed: Options,
-    /// The number of messages left, and the original number.
+    /// The number of commands and visits left, and the original number.
     pub messages: (usize, usize),
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for FailureReport {
         f.write_str(&self.history)?;
         writeln!(f, "seed {} fails {}: {}", self.seed, self.check, self.detail)?;
         let (left, all) = self.messages;
-        writeln!(f, "narrowed down to {left} of {all} messages; to run it again:")?;
+        writeln!(f, "narrowed down to {left} of {all} commands and visits; to run it again:")?;
         writeln!(f, "  {}", self.replay())
     }
 }
@@ -59,7 +59,7 @@ impl fmt::Display for FailureReport {
 /// Reruns the history with less while the same check fails.
 pub(super) fn shrink(seed: u64, options: &Options, violation: Violation) -> FailureReport {
     let profile = Profile::draw(seed, options);
-    let all = Workload::draw(seed, &profile, None).postings.len();
+    let all = Workload::draw(seed, &profile, None).countable;
     let narrowed = Options { keeps_trace: false, ..options.clone() };
     let runs_left = options.shrinks_at_most;
     let mut search = Search { seed, violation, best: narrowed, found: 0, runs_left };

@@ -43,5 +43,21 @@ impl Port {
     pub(super) const ALL: [Self; 4] = [Self::Store, Self::Queue, Self::Topic, Self::Locks];
 }
 
-/// A worker, and how often it was restarted.
+/// A worker or gateway, and how often it was restarted.
 pub(super) type Incarnation = (usize, u32);
+
+/// The number of the first gateway, above those of all workers.
+pub(super) const FIRST_GATEWAY: usize = 100;
+
+/// The name of an incarnation in the trace: `w0.2` for a worker, `g0.2` for a gateway.
+pub(super) struct Named(pub(super) Incarnation);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, life) = self.0;
+        match number.checked_sub(FIRST_GATEWAY) {
+            Some(gateway) => write!(f, "g{gateway}.{life}"),
+            None => write!(f, "w{number}.{life}"),
+        }
+    }
+}

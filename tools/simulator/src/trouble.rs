@@ -138,6 +138,17 @@ impl Troubles {
         pools.any(|pool| affected.is_throttled(&pool, true)).then(throttled)
     }
 
+    /// The error that a page of the pool's seats or lines meets.
+    pub(super) fn page(&self, pool: &PoolId) -> Option<PortError> {
+        let affected = self.affected();
+        let mut damaged = (affected.damaged_seats.iter().map(|key| PoolId::Event(key.event_id)))
+            .chain(affected.damaged_lines.iter().map(|key| key.pool.clone()));
+        if damaged.any(|other| other == *pool) {
+            return Some(PortError::Unreadable("an item of it is damaged".to_owned()));
+        }
+        affected.is_throttled(pool, true).then(|| throttled().1)
+    }
+
     /// The fault and error that this commit meets.
     pub(super) fn commit(&self, transaction: &Transaction) -> Option<(Fault, PortError)> {
         let affected = self.affected();

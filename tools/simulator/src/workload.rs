@@ -5,6 +5,7 @@ mod crossing;
 pub(super) mod crowd;
 mod reservations;
 mod restocks;
+pub(super) mod visits;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,6 +27,7 @@ use inventory_worker::{
     message::{self, OutgoingCommand},
     ports::{OutgoingMessage, Record},
 };
+use visits::Visit;
 
 /// The queue of restocks.
 const RESTOCK_QUEUE: usize = 1;
@@ -42,12 +44,19 @@ pub(super) struct Posting {
 pub(super) struct Workload {
     pub(super) records: Vec<Record>,
     pub(super) postings: Vec<Posting>,
+    /// What callers ask of gateways.
+    pub(super) visits: Vec<Visit>,
+    /// The commands and visits that can be left out.
+    pub(super) countable: usize,
+    /// Whether some pools have hundreds of seats or lines.
+    pub(super) is_large: bool,
     /// How many of the postings repeat another.
     pub(super) copies: u64,
 }
 
 impl Workload {
-    /// The workload of the seed, restricted to the postings numbered in `kept`, if given.
+    /// The workload of the seed, restricted to the postings, and after them the visits, that are
+    /// numbered in `kept`, if given.
     pub(super) fn draw(seed: u64, profile: &Profile, kept: Option<&[usize]>) -> Self {
         let mut maker = Maker::new(stream(seed, "workload"));
         let mut records = maker.records();
@@ -69,18 +78,28 @@ impl Workload {
             records.extend(more);
             postings.extend(crowd);
         }
+        maker.rng = stream(seed, "visits");
+        let mut visits = match profile.gateways.settings.is_empty() {
+            true => Vec::new(),
+            false => maker.visits(profile, &postings),
+        };
+        let countable = postings.len() + visits.len();
         if let Some(kept) = kept {
             let mut number = 0;
-            postings.retain(|_| {
+            let mut is_kept = || {
                 number += 1;
                 kept.contains(&(number - 1))
-            });
+            };
+            postings.retain(|_| is_kept());
+            visits.retain(|_| is_kept());
         }
         postings.sort_by_key(|posting| posting.at);
+        let is_large = maker.has_chunks || maker.has_bulk || profile.trouble.is_some();
+        // After the kept ones are picked, so that a batch shrinks with its commands.
         if profile.rate(Fault::CommandBatches) > 0 {
             postings = batches::joined(&mut stream(seed, "batches"), postings);
         }
-        Self { records, postings, copies }
+        Self { records, postings, visits, countable, is_large, copies }
     }
 }
 

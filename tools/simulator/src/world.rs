@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::{
     checks::Violation,
     fault::Fault,
+    gateway::{HintLine, Situation},
     history::History,
     profile::{Class, Profile},
     progress::{Gauge, HOLD_WITHIN, WITHIN},
@@ -30,7 +31,7 @@ use inventory_worker::{
         MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock,
     },
     domain::{ReservationId, Timestamp},
-    ports::{Clock, LedgerKey, OutgoingMessage, QueueLimits, Record},
+    ports::{Clock, LedgerKey, OutgoingMessage, QueueLimits, Record, Transaction},
     worker::QueueKind,
 };
 
@@ -61,6 +62,26 @@ pub(super) struct World {
     newer: Mutex<BTreeSet<LedgerKey>>,
     /// One reference per timed-out call that has yet to take effect, and one of the world's own.
     in_transit: Arc<()>,
+    /// One reference per visit of a caller that is not over, and one of the world's own.
+    visits: Arc<()>,
+    /// The gateways that get hints.
+    hints: Mutex<BTreeMap<Incarnation, HintLine>>,
+    pub(super) situations: Arc<Situations>,
+}
+
+/// How often gateways and their callers went through each situation.
+#[derive(Default)]
+pub(super) struct Situations(Mutex<BTreeMap<Situation, u64>>);
+
+impl Situations {
+    pub(super) fn cover(&self, situation: Situation) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(situation).or_default() += 1;
+    }
+
+    pub(super) fn counts(&self) -> BTreeMap<Situation, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl World {
@@ -77,7 +98,10 @@ impl World {
         };
         Self {
             seed,
-            store: Arc::new(MemoryStore::new(Arc::clone(&passed_on))),
+            store: Arc::new(match profile.gateways.page_records {
+                Some(records) => MemoryStore::new(Arc::clone(&passed_on)).with_page_size(records),
+                None => MemoryStore::new(Arc::clone(&passed_on)),
+            }),
             queues: QUEUES.iter().map(queue).collect(),
             dead_letters: QUEUES
                 .iter()
@@ -98,6 +122,9 @@ impl World {
             counts_from: Mutex::new(epoch),
             newer: Mutex::default(),
             in_transit: Arc::default(),
+            visits: Arc::default(),
+            hints: Mutex::default(),
+            situations: Arc::default(),
             profile,
         }
     }
@@ -273,6 +300,37 @@ impl World {
     /// The number of timed-out calls that have yet to take effect.
     pub(super) fn late_calls(&self) -> usize {
         Arc::strong_count(&self.in_transit).saturating_sub(1)
+    }
+
+    /// Held as long as a visit of a caller is not over.
+    pub(super) fn visit(&self) -> Arc<()> {
+        Arc::clone(&self.visits)
+    }
+
+    /// The number of visits that are not over.
+    pub(super) fn open_visits(&self) -> usize {
+        Arc::strong_count(&self.visits).saturating_sub(1)
+    }
+
+    /// Counts a situation of a gateway.
+    pub(super) fn cover(&self, situation: Situation) {
+        self.situations.cover(situation);
+    }
+
+    /// Sends hints to a gateway from now on.
+    pub(super) fn listen(&self, gateway: Incarnation, line: HintLine) {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner).insert(gateway, line);
+    }
+
+    /// Sends no more hints to a gateway.
+    pub(super) fn hang_up(&self, gateway: Incarnation) {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner).remove(&gateway);
+    }
+
+    /// Sends hints of what was committed.
+    fn announce(&self, transaction: &Transaction) {
+        let lines = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.values().for_each(|line| line.announce(self, transaction));
     }
 
     /// Whether another crash is allowed; counts it if so.

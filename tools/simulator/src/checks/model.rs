@@ -44,6 +44,14 @@ struct Version<T> {
     item: T,
 }
 
+/// A state of an item, and when it was current.
+pub(crate) struct State<'a, T> {
+    pub(crate) from: Timestamp,
+    /// When the next one was written.
+    pub(crate) until: Timestamp,
+    pub(crate) item: &'a T,
+}
+
 /// The versions of one item. Before the first, the item did not exist.
 #[derive(Clone, Debug)]
 struct Versions<T>(Vec<Version<T>>);
@@ -144,6 +152,22 @@ impl<K: Ord + Clone, T> Table<K, T> {
     pub(crate) fn versions(&self) -> impl Iterator<Item = (&K, Option<&CommandKey>, &T)> {
         self.0.iter().flat_map(|(key, versions)| {
             versions.0.iter().map(move |version| (key, version.by.as_ref(), &version.item))
+        })
+    }
+
+    /// The keys of all items.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.keys()
+    }
+
+    /// The states of an item, first to last. Before the first, it did not exist.
+    pub(crate) fn states(&self, key: &K) -> impl Iterator<Item = State<'_, T>> {
+        let versions = self.0.get(key).map(|versions| versions.0.as_slice()).unwrap_or_default();
+        let next = versions.iter().skip(1).map(|next| next.from);
+        versions.iter().zip(next.chain([Timestamp::MAX])).map(|(version, until)| State {
+            from: version.from,
+            until,
+            item: &version.item,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The checks can fail: hand-made histories that violate them.
 
 mod changes;
+mod gateways;
 mod reservations;
 mod restocks;
 

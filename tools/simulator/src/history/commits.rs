@@ -48,6 +48,7 @@ impl History {
         store: &MemoryStore,
     ) -> u64 {
         self.commits += 1;
+        self.note_recorded(transaction, now);
         let limits = self.limits.get(worker).copied().unwrap_or_default();
         let before = self.before(transaction);
         let asked = (&self.sent, &before);

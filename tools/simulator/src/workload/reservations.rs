@@ -52,7 +52,7 @@ impl Maker {
     }
 
     /// A requested reservation, probably a recent one; sometimes one that never existed.
-    fn target(&mut self) -> Target {
+    pub(super) fn target(&mut self) -> Target {
         let recent = self.made.iter().rev().take(6).cloned().collect::<Vec<_>>();
         let all = self.made.clone();
         let from = if self.rng.u32(0..5) > 0 { recent } else { all };

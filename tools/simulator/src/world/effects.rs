@@ -66,6 +66,7 @@ impl World {
             if self.profile.is_newer(worker) {
                 self.note_newer(transaction);
             }
+            self.announce(transaction);
         }
         result
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Mutex;
 
-use inventory_simulator::{self as sim, Fault, Options};
+use inventory_simulator::{self as sim, Fault, Options, Situation};
 
 /// Reads a number of seeds: `SIM_SEEDS`, starting at `SIM_FIRST`. `SIM_WITHOUT` leaves out kinds of
 /// fault, like `--without`.
@@ -31,7 +31,7 @@ fn every_history_holds() {
     }
     println!(
         "{} histories in {took:?} on {threads} threads, {:.0} a second: {} messages, {} commits, \
-         {} dead letters ({} collateral), {} s simulated, faults {:?}",
+         {} dead letters ({} collateral), {} s simulated, faults {:?}, gateways {:?}",
         summary.held,
         summary.held as f64 / took.as_secs_f64(),
         summary.messages,
@@ -40,6 +40,7 @@ fn every_history_holds() {
         summary.collateral_dead_letters,
         summary.simulated.as_secs(),
         summary.faults,
+        summary.situations,
     );
     assert!(summary.failures.is_empty(), "{} histories fail", summary.failures.len());
     assert_eq!(summary.held, seeds);
@@ -47,6 +48,10 @@ fn every_history_holds() {
         for fault in Fault::ALL.iter().filter(|fault| !options.without.contains(fault)) {
             let count = summary.faults.get(fault).copied().unwrap_or(0);
             assert!(count > 0, "{fault:?} never happened");
+        }
+        for situation in Situation::ALL.iter().filter(|_| options.without.is_empty()) {
+            let count = summary.situations.get(situation).copied().unwrap_or(0);
+            assert!(count > 0, "{situation:?} never happened");
         }
     }
 }

@@ -1,0 +1,91 @@
+//! One incarnation of a gateway.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{HintLine, log::CallLog};
+use crate::{
+    injector::Injector,
+    ports::gateway::{GatewayQueue, GatewayStore},
+    profile::GatewaySettings,
+    rng::{Seeded, stream},
+    topology::{FIRST_GATEWAY, Incarnation},
+    world::World,
+};
+use inventory_worker::{
+    adapters::memory::TokioClock,
+    client::{Client, ClientLimits, ClientPorts, OutcomePoller},
+    gateway::{CommandParts, Commands, Queries, QuerySettings},
+    ports::{Clock, Entropy, Queue, ScanStore},
+};
+
+/// A gateway: its parts, and what is known of its calls.
+pub(crate) struct Gateway {
+    pub(crate) life: Incarnation,
+    pub(crate) injector: Arc<Injector>,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) queries: Queries,
+    pub(crate) log: Arc<CallLog>,
+    pub(crate) settings: GatewaySettings,
+    pub(crate) clock: Arc<TokioClock>,
+    /// Cancelled when it crashes: its callers get no answer.
+    pub(crate) dead: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Gateway {
+    pub(crate) fn start(
+        world: &Arc<World>,
+        life: Incarnation,
+        clock: &Arc<TokioClock>,
+    ) -> Arc<Self> {
+        let (number, incarnation) = life;
+        let injector = Arc::new(Injector::new(Arc::clone(world), number, incarnation));
+        injector.trace(format_args!("starts"));
+        let settings = world.profile.gateways.settings.get(number - FIRST_GATEWAY);
+        let settings = settings.cloned().unwrap_or_else(|| unreachable!("each has settings"));
+        let log = Arc::new(CallLog::new(Arc::clone(&world.clock)));
+        let store: Arc<dyn ScanStore> = Arc::new(GatewayStore::new(&injector, &log));
+        let queue = |index| -> Arc<dyn Queue> {
+            let queue = GatewayQueue::new(&injector, &log, index);
+            Arc::new(queue.unwrap_or_else(|| unreachable!("the queue is one of the world's")))
+        };
+        let chance = stream(world.seed, &format!("entropy of {number}.{incarnation}"));
+        let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(chance));
+        let time: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+        let ports = ClientPorts {
+            commands: queue(0),
+            restocks: queue(1),
+            clock: Arc::clone(&time),
+            entropy: Arc::clone(&entropy),
+        };
+        let limits = ClientLimits { in_flight: 100, deadline: Duration::from_secs(20) };
+        let parts = CommandParts {
+            client: Client::new(ports, limits),
+            outcomes: OutcomePoller::new(store.clone(), settings.waiters_max),
+            store: store.clone(),
+            clock: Arc::clone(&time),
+            entropy,
+        };
+        let commands = Arc::new(Commands::new(parts, settings.commands));
+        let queries = Queries::new(store, time, QuerySettings { view: settings.view });
+        if settings.has_hints {
+            world.listen(life, HintLine::new(world, life, queries.views()));
+        }
+        let running = Arc::clone(&commands);
+        let task = tokio::spawn(async move { running.run().await });
+        let (clock, dead) = (Arc::clone(clock), CancellationToken::new());
+        Arc::new(Self { life, injector, commands, queries, log, settings, clock, dead, task })
+    }
+
+    /// Crashes it at once.
+    pub(crate) fn die(&self) {
+        self.injector.kill();
+        self.injector.trace(format_args!("dies"));
+        self.injector.world.hang_up(self.life);
+        self.dead.cancel();
+        self.task.abort();
+    }
+}

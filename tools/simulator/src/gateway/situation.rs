@@ -1,0 +1,79 @@
+//! What gateways and their callers went through, counted.
+
+macro_rules! situations {
+    ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
+        /// What gateways and their callers can go through.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Situation { $($(#[$doc])* $name),* }
+
+        impl Situation {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// Its name in reports.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+        }
+    };
+}
+
+situations! {
+    /// A call of a gateway failed, was slow or torn.
+    CallFailed = "call-failed",
+    /// A caller found no gateway, or its gateway crashed before the answer.
+    NoGateway = "no-gateway",
+    /// A command was answered with its outcome.
+    Decided = "decided",
+    /// A command was answered with the outcome of an earlier delivery, and not posted again.
+    Recorded = "recorded",
+    /// A command had no outcome when its caller's time was over.
+    Pending = "pending",
+    /// A key was used for other content.
+    Reused = "reused",
+    /// A command was refused as unreadable.
+    Invalid = "invalid",
+    /// A command was refused for its caller's rights.
+    NoRight = "no-right",
+    /// A reserve was refused while the queue was behind.
+    Behind = "behind",
+    /// A command was refused because too many awaited their outcomes.
+    TooManyWaiting = "too-many-waiting",
+    /// A command was not posted, as far as is known.
+    NotPosted = "not-posted",
+    /// The ledger could not be read.
+    Unreadable = "unreadable",
+    /// A point was read.
+    Point = "point",
+    /// There is no such seat, line, reservation or pool.
+    NotFound = "not-found",
+    /// The owner of a seat was shown to a caller who may see it.
+    OwnerShown = "owner-shown",
+    /// The tables could not be read for a query.
+    QueryFailed = "query-failed",
+    /// A projection answered that was older than it should be.
+    Stale = "stale",
+    /// A projection answered whose pages were read while commits went on.
+    TornRead = "torn-read",
+    /// A list came from the tables, because the pool is too large to keep.
+    FromTables = "from-tables",
+    /// Counts or a map were refused because the pool is too large to keep.
+    TooLarge = "too-large",
+    /// A list of several pages was read to its end.
+    Walk = "walk",
+    /// A seat or line changed while a list was read.
+    ChangedInWalk = "changed-in-walk",
+    /// A cursor was refused in another list.
+    ForeignCursor = "foreign-cursor",
+    /// A held seat was sellable because its hold had run out.
+    HoldEnded = "hold-ended",
+    /// A withheld seat was not sellable although its hold had run out.
+    Withheld = "withheld",
+    /// A hint replaced an entry.
+    Hinted = "hinted",
+    /// A hint came of an entry that was newer.
+    OldHint = "old-hint",
+    /// At rest, a gateway showed what the tables have.
+    AtRest = "at-rest",
+}

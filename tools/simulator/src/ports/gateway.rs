@@ -1,0 +1,171 @@
+//! The ports as a simulated gateway sees them.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{queue::FaultyQueue, store::FaultyStore};
+use crate::{
+    fault::Fault,
+    gateway::log::{CallKind, CallLog},
+    injector::{Call, Injector, never},
+    topology::{Place, Port},
+    workload::visits::REFUSED,
+};
+use inventory_worker::{
+    domain::{Action, PoolId},
+    message::{self, RESERVED_SOURCES},
+    ports::{
+        Backlog, BatchAnswer, Delivery, LoadRequest, OutgoingMessage, Page, PageCursor, PortError,
+        Queue, QueueLimits, ReadSet, ReadStore, ReceiptHandle, ReceiveRequest, ScanStore, Table,
+    },
+};
+
+/// The tables, as one gateway sees them.
+pub(crate) struct GatewayStore {
+    injector: Arc<Injector>,
+    inner: FaultyStore,
+    log: Arc<CallLog>,
+}
+
+impl GatewayStore {
+    pub(crate) fn new(injector: &Arc<Injector>, log: &Arc<CallLog>) -> Self {
+        let inner = FaultyStore(Arc::clone(injector));
+        Self { injector: Arc::clone(injector), inner, log: Arc::clone(log) }
+    }
+
+    /// Reads a page, at a moment of its own.
+    async fn page(
+        &self,
+        pool: &PoolId,
+        read: impl Future<Output = Result<Page, PortError>>,
+    ) -> Result<Page, PortError> {
+        let mut span = self.log.begin(CallKind::Page);
+        let work = async {
+            if self.injector.happens(Fault::SlowPages) {
+                let by = self.injector.with_rng(|rng| rng.u64(100..=4_000));
+                tokio::time::sleep(Duration::from_millis(by)).await;
+            }
+            match self.injector.world.troubles.page(pool) {
+                Some(error) => Err(error),
+                None => read.await,
+            }
+        };
+        let call = Call::new(Port::Store, "page");
+        let page = self.injector.around(call, pool, work, never).await;
+        span.is_ok = page.is_ok();
+        page
+    }
+}
+
+#[async_trait]
+impl ReadStore for GatewayStore {
+    async fn load(&self, wanted: &LoadRequest) -> Result<ReadSet, PortError> {
+        let kind = if wanted.ledger.is_empty() { CallKind::Point } else { CallKind::Ledger };
+        let mut span = self.log.begin(kind);
+        let loaded = self.inner.load(wanted).await;
+        span.is_ok = loaded.is_ok();
+        loaded
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ScanStore for GatewayStore {
+    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.inner.scan(table, from).await
+    }
+
+    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.page(&PoolId::Event(event_id), self.inner.seats(event_id, from)).await
+    }
+
+    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+        self.page(pool, self.inner.lines(pool, from)).await
+    }
+}
+
+/// A queue of commands, as one gateway sees it.
+pub(crate) struct GatewayQueue {
+    injector: Arc<Injector>,
+    inner: FaultyQueue,
+    log: Arc<CallLog>,
+}
+
+impl GatewayQueue {
+    pub(crate) fn new(injector: &Arc<Injector>, log: &Arc<CallLog>, index: usize) -> Option<Self> {
+        let queue = Arc::clone(injector.world.queues.get(index)?);
+        let inner = FaultyQueue::new(Arc::clone(injector), queue, Place::Commands(index));
+        Some(Self { injector: Arc::clone(injector), inner, log: Arc::clone(log) })
+    }
+
+    /// Checks that it is a command that a caller may send.
+    fn check(&self, message: &OutgoingMessage) {
+        let problem = match message::decode(&message.body) {
+            Err(_) => "what is no command",
+            Ok(decoded) => {
+                let command = decoded.command;
+                self.log.send(&command.key);
+                if matches!(command.action, Action::Expire(_)) {
+                    "an expire"
+                } else if command.key.source.as_str().starts_with(RESERVED_SOURCES) {
+                    "a source of the workers"
+                } else if command.key.id.as_str().starts_with(REFUSED) {
+                    "what it must refuse"
+                } else if matches!(command.action, Action::Reserve(_)) && command.deadline.is_none()
+                {
+                    "a reserve without a last moment"
+                } else {
+                    return;
+                }
+            }
+        };
+        let detail = format!("a gateway posts {problem}: {}", message.body);
+        self.injector.world.history().fail("posted", detail);
+    }
+
+    fn sends_only<T>(&self) -> Result<T, PortError> {
+        Err(PortError::Refused(format!("{} is sent to, and no more", self.name())))
+    }
+}
+
+#[async_trait]
+impl Queue for GatewayQueue {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
+        messages.iter().for_each(|message| self.check(message));
+        let mut span = self.log.begin(CallKind::Send);
+        let answers = self.inner.send(messages).await;
+        span.is_ok = answers.as_ref().is_ok_and(|answers| answers.iter().all(Result::is_ok));
+        answers
+    }
+
+    async fn receive(&self, _: &ReceiveRequest) -> Result<Vec<Delivery>, PortError> {
+        self.sends_only()
+    }
+
+    async fn change_visibility(
+        &self,
+        _: &[(ReceiptHandle, Duration)],
+    ) -> Result<BatchAnswer, PortError> {
+        self.sends_only()
+    }
+
+    async fn delete(&self, _: &[ReceiptHandle]) -> Result<BatchAnswer, PortError> {
+        self.sends_only()
+    }
+
+    async fn limits(&self) -> Result<QueueLimits, PortError> {
+        self.inner.limits().await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, PortError> {
+        self.inner.backlog().await
+    }
+}

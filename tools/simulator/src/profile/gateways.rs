@@ -1,0 +1,117 @@
+//! The gateways of a history: how many, their settings, and what goes wrong with them.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::{Class, Profile};
+use crate::{
+    Options,
+    fault::Fault,
+    rng::{happens, one_of},
+};
+use inventory_worker::gateway::{CommandSettings, view::ViewSettings};
+
+/// The share of histories with gateways, in ten thousand.
+const SHARE: u32 = 5_000;
+
+/// The gateways beside the workers of a history.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gateways {
+    /// The settings of each; none in a history without gateways.
+    pub(crate) settings: Vec<GatewaySettings>,
+    /// How often callers ask them something.
+    pub(crate) visits: usize,
+    /// The records in a page of the tables; `None` for all.
+    pub(crate) page_records: Option<usize>,
+}
+
+impl Gateways {
+    /// Makes pages of the tables so long that hundreds of records are read in time.
+    pub(crate) fn widen_pages(&mut self) {
+        self.page_records = self.page_records.map(|records| records.saturating_mul(40));
+    }
+}
+
+/// The settings of one gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct GatewaySettings {
+    pub(crate) view: ViewSettings,
+    pub(crate) commands: CommandSettings,
+    pub(crate) waiters_max: usize,
+    /// Whether it gets hints of what is committed.
+    pub(crate) has_hints: bool,
+}
+
+impl Profile {
+    /// Puts gateways beside the workers in one history of [`SHARE`].
+    pub(super) fn with_gateways(mut self, rng: &mut Rng, options: &Options) -> Self {
+        let is_on = happens(rng, SHARE);
+        self.set(Fault::Gateways, if is_on { SHARE } else { 0 }, options);
+        if self.rate(Fault::Gateways) == 0 {
+            return self;
+        }
+        let count = rng.usize(1..=2);
+        self.gateways = Gateways {
+            settings: (0..count).map(|_| GatewaySettings::draw(rng)).collect(),
+            visits: rng.usize(15..=40),
+            page_records: Some(rng.usize(1..=6)).filter(|_| rng.u32(0..4) > 0),
+        };
+        // In a history of one trouble, gateways have none of their own, but callers go away.
+        let is_calm = self.class == Class::Progress;
+        let faults = [
+            (Fault::GatewayCrash, 3_000, 100..=1_000),
+            (Fault::Blind, 4_000, 100..=2_000),
+            (Fault::SlowPages, 5_000, 500..=5_000),
+            (Fault::HintLost, 5_000, 500..=5_000),
+            (Fault::HintTwice, 5_000, 500..=5_000),
+            (Fault::HintLate, 5_000, 500..=5_000),
+        ];
+        for (fault, share, rates) in faults {
+            let (is_on, rate) = (happens(rng, share), rng.u32(rates));
+            self.set(fault, if is_on && !is_calm { rate } else { 0 }, options);
+        }
+        self.set(Fault::CallerGone, rng.u32(200..=3_000), options);
+        self
+    }
+}
+
+impl GatewaySettings {
+    fn draw(rng: &mut Rng) -> Self {
+        let has_hints = rng.bool();
+        let millis = |choices: &[u64], rng: &mut Rng| {
+            Duration::from_millis(one_of(rng, choices).copied().unwrap_or(1_000))
+        };
+        // As many entries as the larger pools have, or a few fewer; as many pools as there are, or
+        // fewer.
+        let is_small = rng.u32(0..4) == 0;
+        let is_tight = rng.u32(0..4) == 0;
+        let standard = ViewSettings::default();
+        let view = ViewSettings {
+            fresh: if has_hints {
+                millis(&[5_000, 30_000], rng)
+            } else {
+                millis(&[200, 2_000], rng)
+            },
+            stale: millis(&[35_000, 60_000], rng),
+            wait: millis(&[200, 1_000], rng),
+            wait_first: millis(&[2_000, 10_000], rng),
+            read_max: millis(&[5_000, 30_000], rng),
+            retry: millis(&[200, 1_000], rng),
+            idle: millis(&[5_000, 300_000], rng),
+            absent: millis(&[1_000, 5_000], rng),
+            entries_max: if is_small { rng.usize(2..=9) } else { standard.entries_max },
+            total_max: if is_tight { rng.usize(2..=20) } else { standard.total_max },
+            pools_max: if is_tight { 2 } else { standard.pools_max },
+            pending_max: if is_tight { 1 } else { standard.pending_max },
+            reads_max: rng.usize(1..=2),
+            ..standard
+        };
+        let commands = CommandSettings {
+            groups: rng.u16(1..=16),
+            queue_age_max: millis(&[1_000, 5_000], rng),
+        };
+        let waiters_max = if rng.u32(0..4) == 0 { rng.usize(1..=2) } else { 10_000 };
+        Self { view, commands, waiters_max, has_hints }
+    }
+}
