@@ -23,6 +23,7 @@ pub mod http;
 pub mod limits;
 pub mod observer;
 pub mod overview;
+pub mod page;
 pub mod queries;
 pub mod server;
 pub mod streams;

@@ -27,6 +27,7 @@ use crate::{
         http,
         limits::{CallerRate, Lanes},
         observer::{GatewayObserver, Protocol, RequestTracer, ViewObserver},
+        page::Page,
         server::{Server, ServerOptions},
         streams::{Changes, Results, Streams, Tickets},
     },
@@ -153,6 +154,10 @@ impl Gateway {
             clock: Arc::clone(&clock),
             draining: draining.clone(),
         });
+        let routes = match &config.page {
+            Some(settings) => routes.merge(http::page::router(Page::new(settings))),
+            None => routes,
+        };
         let face = Face {
             commands: commands.clone(),
             queries,

@@ -15,6 +15,7 @@ use super::{AdminConfig, Reader, Section, Setting, parse};
 use crate::gateway::{
     auth::{AuthSettings, CallerRules, JwksPlace, JwtSettings, jwt},
     limits::LimitSettings,
+    page::PageSettings,
     server::TlsFiles,
     streams::StreamSettings,
 };
@@ -49,6 +50,8 @@ pub struct GatewayConfig {
     pub port: u16,
     /// `GRPC_PORT`: the port of gRPC, another one; 0 takes any free one.
     pub grpc_port: u16,
+    /// `INVENTORY_PAGE`: the page at `/`; `None` means none.
+    pub page: Option<PageSettings>,
     /// `INVENTORY_TLS_*`; `None` means plain text.
     pub tls: Option<TlsFiles>,
     /// `INVENTORY_MAX_CONNECTION_AGE_SECONDS`
@@ -111,6 +114,7 @@ impl Section for GatewayConfig {
             host: host(reader, method),
             port,
             grpc_port,
+            page: page(reader),
             tls,
             max_connection_age: seconds(reader, &settings::MAX_CONNECTION_AGE, 1_000..=86_400_000),
             connections: reader.value(&settings::CONNECTIONS, 1, |text| {
@@ -198,6 +202,11 @@ fn host(reader: &mut Reader<'_>, method: Method) -> IpAddr {
          address may do everything, give --insecure or set INVENTORY_INSECURE=true",
     );
     host
+}
+
+/// A page that shows, on which nothing can be reserved.
+fn page(reader: &mut Reader<'_>) -> Option<PageSettings> {
+    switch(reader, &settings::PAGE).then(PageSettings::default)
 }
 
 fn ports(reader: &mut Reader<'_>) -> (u16, u16) {

@@ -130,7 +130,7 @@ fn status_of(refused: Refused) -> tonic::Status {
 /// a route that does not exist.
 fn http_lane(route: &str) -> Option<Lane> {
     match route {
-        "/health" | "/openapi.json" => None,
+        "/" | "/health" | "/openapi.json" => None,
         "/overview" | "/results" => Some(Lane::Lists),
         "/events/{id}/seats/{number}" => Some(Lane::Commands),
         _ if route.starts_with("/events/") || route.starts_with("/inventory/store/") => {

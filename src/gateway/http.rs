@@ -8,7 +8,9 @@
 mod about;
 pub mod commands;
 mod content;
+mod negotiation;
 mod overview;
+pub mod page;
 mod parameters;
 pub mod problem;
 pub mod queries;

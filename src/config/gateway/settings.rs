@@ -34,6 +34,16 @@ pub(super) static GRPC_PORT: Setting = Setting::new(
 .or("50051")
 .common();
 
+pub(super) static PAGE: Setting = Setting::new(
+    LISTENING,
+    "page",
+    "INVENTORY_PAGE",
+    "true|false",
+    "Whether the HTTP interface has a page at / that shows an event's house as it fills",
+)
+.or("false")
+.switch();
+
 pub(super) static TLS_CERT: Setting = Setting::new(
     LISTENING,
     "tls-cert",
@@ -254,10 +264,11 @@ pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
 .or("100000");
 
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 27] = [
+pub(super) static GATEWAY: [&Setting; 28] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
+    &PAGE,
     &TLS_CERT,
     &TLS_KEY,
     &TLS_CLIENT_CA,

@@ -43,6 +43,14 @@ fn nothing_set_listens_on_this_machine_alone_without_authentication() {
 }
 
 #[test]
+fn a_page_is_there_where_it_is_asked_for_and_shows_only() {
+    assert_eq!(load(&[]).unwrap().page, None);
+    let shows = Some(PageSettings { is_demo: false, event_id: None });
+    assert_eq!(load(&[("INVENTORY_PAGE", "true")]).unwrap().page, shows);
+    assert_eq!(load_with(&["--page"], &[]).unwrap().page, shows);
+}
+
+#[test]
 fn another_address_without_authentication_takes_a_word_of_consent() {
     let host = ("GATEWAY_HOST", "0.0.0.0");
     let refused = problems(&[host]);

@@ -189,12 +189,15 @@ async fn a_caller_above_its_rate_is_told_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_is_answered_whatever_the_load() {
-    let (guard, _) = guard(Protocol::Http, 0, 1);
-    let router = guard.protect(Router::new().route("/health", get(async || "ok")));
-    for _ in 0..5 {
-        assert_eq!(send(&router, "GET", "/health").await.status(), 200);
+async fn health_and_the_page_are_answered_whatever_the_load_and_whoever_asks() {
+    let (guard, recorder) = guard(Protocol::Http, 0, 1);
+    let routes = ["/", "/health"].into_iter();
+    let routes = routes.fold(Router::new(), |all, path| all.route(path, get(async || "ok")));
+    let router = guard.protect(routes);
+    for path in ["/", "/health", "/", "/health"] {
+        assert_eq!(send(&router, "GET", path).await.status(), 200);
     }
+    assert!(recorder.take().iter().all(|note| note.starts_with("http GET /")), "no place taken");
 }
 
 #[tokio::test(start_paused = true)]
