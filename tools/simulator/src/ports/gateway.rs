@@ -43,6 +43,7 @@ impl GatewayStore {
         let mut span = self.log.begin(CallKind::Page);
         let work = async {
             if self.injector.happens(Fault::SlowPages) {
+                self.injector.world.count(Some(Fault::SlowPages));
                 let by = self.injector.with_rng(|rng| rng.u64(100..=4_000));
                 tokio::time::sleep(Duration::from_millis(by)).await;
             }
