@@ -58,18 +58,14 @@ impl History {
         match commands_of(&message.body) {
             None => self.track((queue, sequence, 0), id.to_owned(), &message.body, sending),
             Some(commands) => {
-                let same = message::split_batch(&message.body).is_ok_and(|split| {
-                    split.len() == commands.len()
-                        && split.iter().zip(&commands).all(|(text, value)| {
-                            serde_json::from_str::<Value>(text).is_ok_and(|one| one == *value)
-                        })
-                });
-                if !same {
+                let split = message::split_batch(&message.body).unwrap_or_default();
+                let is_same = |(text, value): (&&str, &Value)| {
+                    serde_json::from_str::<Value>(text).is_ok_and(|one| one == *value)
+                };
+                if split.len() != commands.len() || !split.iter().zip(&commands).all(is_same) {
                     self.fail("batch", format!("not split as it is written: {}", message.body));
                 }
-                for (place, text) in
-                    message::split_batch(&message.body).unwrap_or_default().into_iter().enumerate()
-                {
+                for (place, text) in split.into_iter().enumerate() {
                     let at = (queue, sequence, place);
                     self.track(at, format!("{id}/{place}"), text, sending);
                 }
