@@ -61,9 +61,9 @@ impl ViewCache {
 
     /// Changes that were found before they were announced are accounted for: it is known that some
     /// announcements are missing.
-    pub fn forgive(&self, pool: &PoolId) {
+    pub fn clear_unannounced(&self, pool: &PoolId) {
         if let Some(slot) = self.inner.slots().by_pool.get_mut(pool) {
-            slot.unannounced.forgive();
+            slot.unannounced.clear();
         }
     }
 
