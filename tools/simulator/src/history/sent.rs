@@ -5,10 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{History, Spot, message::TrackedMessage};
-use crate::{
-    checks::oracle::Sent,
-    topology::{Place, QUEUES},
-};
+use crate::{checks::oracle::Sent, topology::Place};
 use inventory_worker::{domain::Timestamp, message, ports::OutgoingMessage};
 
 /// A message that a queue accepted.
@@ -109,11 +106,6 @@ impl History {
         }
         let (group, body) = (message.group.clone(), body.to_owned());
         let attributes = message.attributes.clone();
-        // Two messages with the same identity, group and sequence have identical results.
-        let twin = (0..QUEUES.len())
-            .filter_map(|queue| self.messages.get(&(queue, at.1, at.2)))
-            .find(|twin| twin.group == group && twin.key == key && twin.body == body);
-        let published = twin.and_then(|twin| twin.published);
         self.messages.insert(
             at,
             TrackedMessage {
@@ -122,8 +114,8 @@ impl History {
                 attributes,
                 command,
                 key,
-                published,
-                is_excused: published.is_some(),
+                published: None,
+                is_excused: false,
                 is_dropped: false,
                 is_dead: false,
                 is_redriven: false,
