@@ -147,7 +147,11 @@ impl Storm {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
         };
-        let limits = ClientLimits { in_flight: self.in_flight, deadline: self.timeout };
+        let limits = ClientLimits {
+            in_flight: self.in_flight,
+            deadline: self.timeout,
+            commands_per_message: 1,
+        };
         Ok(LoadClient::new(counted, self.source()?, limits))
     }
 

@@ -20,7 +20,7 @@ use crate::{
         Client, ClientLimits, ClientPorts, PreparedCommand, Reply, RequestError, ResultSubscription,
     },
     domain::{Action, CommandKey, GroupId, PoolId, ReservationId},
-    message::{DecodedResult, InvalidResult},
+    message::{BATCH_COMMANDS_MAX, DecodedResult, InvalidResult},
     ports::{OutgoingMessage, Queue},
 };
 
@@ -82,7 +82,11 @@ impl DemoClient {
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),
         };
-        let limits = ClientLimits { in_flight: IN_FLIGHT, deadline: DEADLINE };
+        let limits = ClientLimits {
+            in_flight: IN_FLIGHT,
+            deadline: DEADLINE,
+            commands_per_message: BATCH_COMMANDS_MAX,
+        };
         Self {
             client: Client::new(ports, limits),
             subscription: ResultSubscription::new(queue, Arc::clone(entropy)),
