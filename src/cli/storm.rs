@@ -96,6 +96,14 @@ pub struct StormArgs {
     /// Commands under way at once
     #[arg(long, value_name = "COUNT", env = "INVENTORY_STORM_IN_FLIGHT", hide_env_values = true, default_value_t = 64, value_parser = count(10_000))]
     pub in_flight: u32,
+    /// Put commands of one group that wait to be sent into a message, at most this many [default
+    /// without a number: 100]
+    #[arg(
+        long, env = "INVENTORY_STORM_BATCH", hide_env_values = true,
+        value_name = "COUNT", num_args = 0..=1, default_missing_value = "100",
+        value_parser = count(100)
+    )]
+    pub batch: Option<u32>,
     /// How long a command may take to its outcome
     #[arg(
         long, env = "INVENTORY_STORM_TIMEOUT_SECONDS", hide_env_values = true,
@@ -169,7 +177,8 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
     let name = Random::new().uuid().simple().to_string().chars().take(12).collect();
     let in_flight = usize::try_from(args.in_flight).unwrap_or(1);
     let timeout = Duration::from_secs(args.timeout);
-    let storm = Storm { name, plan: args.plan(), in_flight, timeout };
+    let commands_per_message = args.batch.and_then(|most| usize::try_from(most).ok()).unwrap_or(1);
+    let storm = Storm { name, plan: args.plan(), in_flight, commands_per_message, timeout };
 
     let sdk = app::aws().await?;
     let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));

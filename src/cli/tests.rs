@@ -106,7 +106,7 @@ async fn a_command_that_breaks_the_contract_exits_with_64_and_names_every_wrong_
 /// or to act, and that it is meant. By subcommand.
 const WITHOUT_VARIABLE: [(&str, &[&str]); 17] = [
     ("dev", &["demo", "open"]),
-    ("send", &["file"]),
+    ("send", &["file", "batch"]),
     (
         "send reserve",
         &[

@@ -31,6 +31,7 @@ mod world;
 
 mod admin;
 mod audit;
+mod batches;
 mod bootstrap;
 mod commands;
 mod configuration;
