@@ -194,7 +194,7 @@ bugs! {
     NeverSweep = "never-sweep",
     /// The share of a sweeper that ended is never another's.
     LeaseForever = "lease-forever",
-    /// A sweeper never looks again at a shard where nothing was due.
+    /// A sweeper rests for hours after each look at a shard.
     RestForever = "rest-forever",
     /// An expiry is posted before the end of its hold, by the margin it should wait after it.
     SweepEarly = "sweep-early",

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use schedule::step;
 use shard::{ALL_EVERY, ALL_OF_OTHERS_EVERY, NextPage, Scope, Shard};
 use turns::Turn;
-pub use turns::{TASK, Turns};
+pub use turns::Turns;
 
 use crate::{
     domain::{Action, CommandKey, Expire, Timestamp},

@@ -8,7 +8,8 @@ use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::*;
 use crate::{
-    adapters::sqs::bootstrap::VISIBILITY_S, decide::Limits, naming::TableNames, ports::Table, worker,
+    adapters::sqs::bootstrap::VISIBILITY_S, decide::Limits, naming::TableNames, ports::Table,
+    worker,
 };
 
 fn load(variables: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {

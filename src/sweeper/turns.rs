@@ -18,7 +18,7 @@ use crate::{
 const SCOPE: &str = "sweeper";
 
 /// The task whose leases share out the shards.
-pub const TASK: &str = "sweeper";
+const TASK: &str = "sweeper";
 
 /// The interval between reads of the leases, unless ticks are rarer: so long nobody sweeps the share
 /// of a pod that ended.
