@@ -29,7 +29,7 @@ use crate::{
     ports::{
         ActivityBoard, Clock, Entropy, HintPublisher, Locks, PortError, Publisher, Queue, Store,
     },
-    sweeper::{self, Sweeper},
+    sweeper::{self, Sweeper, Turns},
     worker::{Announcer, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
 
@@ -40,6 +40,8 @@ pub struct Backends {
     pub store: Arc<dyn Store>,
     /// Locks for speed; no guarantee rests on them.
     pub locks: Arc<dyn Locks>,
+    /// How sweepers share the shards of the expiry index.
+    pub turns: sweeper::Turns,
     /// Where totals are put, for those who look on; `None` without Redis.
     pub activity: Option<Arc<dyn ActivityBoard>>,
     /// Where results go.
@@ -224,9 +226,14 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
     require_topic(&publisher).await?;
     let store = store(&sdk, &config.aws);
     require_tables(&*store).await?;
+    let turns = match &config.redis {
+        Some(_) => Turns::Locks(Arc::clone(&locks)),
+        None => Turns::Leases(store.clone()),
+    };
     Ok(Backends {
         store,
         locks,
+        turns,
         activity,
         publisher: Arc::new(publisher),
         hints: hints(config),
@@ -274,7 +281,7 @@ impl Backends {
     ) -> Option<Sweeper> {
         Some(Sweeper {
             index: self.store.clone(),
-            locks: Arc::clone(&self.locks),
+            turns: self.turns.clone(),
             queue: Arc::clone(self.expiries.as_ref()?),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),

@@ -66,8 +66,11 @@ impl Cast {
 
 /// One clock serves the whole process, so a hold may be released sooner after its end than in a
 /// fleet. A second remains for the takeover.
-const SWEEPER: sweeper::Settings =
-    sweeper::Settings { interval: Duration::from_secs(1), margin: Duration::from_secs(1) };
+const SWEEPER: sweeper::Settings = sweeper::Settings {
+    interval: Duration::from_secs(1),
+    margin: Duration::from_secs(1),
+    idle: Duration::from_secs(1),
+};
 
 /// Counts events that results do not show.
 #[derive(Default)]

@@ -196,6 +196,10 @@ bugs! {
     SourceOfCommand = "source-of-command",
     /// No worker has a sweeper.
     NeverSweep = "never-sweep",
+    /// The share of a sweeper that ended is never another's.
+    LeaseForever = "lease-forever",
+    /// A sweeper rests for hours after each look at a shard.
+    RestForever = "rest-forever",
     /// An expiry is posted before the end of its hold, by the margin it should wait after it.
     SweepEarly = "sweep-early",
     /// An expiry has one deduplication id however often it is posted.

@@ -19,6 +19,39 @@ const TOPIC_NAME_MAX: usize = 256;
 /// DynamoDB: "between 3 and 255 characters".
 const TABLE_NAME_LEN: std::ops::RangeInclusive<usize> = 3..=255;
 
+/// The default prefix of every default name.
+pub const PREFIX: &str = "inventory-";
+
+/// The longest prefix: with it, every derived name is short enough for SQS.
+pub const PREFIX_MAX: usize = 40;
+
+/// Whether a prefix can begin the names of queues, topics and tables, and ends where it can be told
+/// from the rest of the name.
+#[must_use]
+pub fn is_prefix(prefix: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (2..=PREFIX_MAX).contains(&prefix.len())
+        && prefix.bytes().all(is_plain)
+        && prefix.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && prefix.ends_with(['-', '_'])
+}
+
+/// Default names, comma-separated, under another prefix.
+#[must_use]
+pub fn under(prefix: &str, names: &str) -> String {
+    let name = |name: &str| match name.strip_prefix(PREFIX) {
+        Some(rest) => format!("{prefix}{rest}"),
+        None => name.to_owned(),
+    };
+    names.split(',').map(name).collect::<Vec<_>>().join(",")
+}
+
+/// The queue of a storm's own, for the results of its commands.
+#[must_use]
+pub fn storm_queue(prefix: &str, storm: &str) -> String {
+    format!("{prefix}storm-{storm}{FIFO_SUFFIX}")
+}
+
 macro_rules! default_name {
     (commands) => {
         "inventory-commands.fifo"
@@ -252,6 +285,30 @@ mod tests {
 
     #[test]
     fn the_default_tables_are_those_of_the_default_prefix() {
-        assert_eq!(TableNames::default(), TableNames::prefixed("inventory-"));
+        assert_eq!(TableNames::default(), TableNames::prefixed(PREFIX));
+    }
+
+    #[test]
+    fn every_name_under_the_longest_prefix_is_taken_by_aws() {
+        let prefix = format!("{}-", "x".repeat(PREFIX_MAX - 1));
+        assert!(is_prefix(&prefix) && !is_prefix(&format!("x{prefix}")));
+        let queues = under(&prefix, QUEUES);
+        let storm = storm_queue(&prefix, "0123456789ab");
+        for queue in queues.split(',').chain([&*storm]) {
+            check_queue_name(queue).unwrap();
+            check_queue_name(&dead_letter_queue_name(queue)).unwrap();
+        }
+        check_topic_name(&under(&prefix, RESULTS_TOPIC)).unwrap();
+        let tables = TableNames::prefixed(&prefix);
+        assert!(Table::ALL.into_iter().all(|table| is_table_name(tables.name(table))));
+    }
+
+    #[test]
+    fn a_prefix_ends_in_a_dash_or_an_underscore() {
+        assert!(["staging-", "t_", "eu-1-b-"].into_iter().all(is_prefix));
+        for wrong in ["", "-", "--", "staging", "stag.ing-", "sta ging-", "-a-", "größe-"] {
+            assert!(!is_prefix(wrong), "{wrong:?}");
+        }
+        assert_eq!(under("staging-", "inventory-a,b,inventory-c"), "staging-a,b,staging-c");
     }
 }

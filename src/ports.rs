@@ -27,6 +27,7 @@ pub use queue::{
 pub use snapshots::SnapshotStore;
 pub use store::{
     Attempt, AttemptStore, Check, CommitError, CommitStore, Consumed, Ended, Expected, ExpiredHold,
-    ExpiredPage, ExpiryIndex, ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor,
-    ReadSet, ReadStore, Record, ScanStore, Store, Table, Transaction, Write,
+    ExpiredPage, ExpiryIndex, ExpiryQuery, Lease, LeaseStore, Leases, LedgerKey, LedgerRecord,
+    LoadRequest, Page, PageCursor, ReadSet, ReadStore, Record, ScanStore, Store, Table,
+    Transaction, Write,
 };

@@ -1,3 +1,8 @@
+output "prefix" {
+  description = "For INVENTORY_PREFIX."
+  value       = "${var.name}-"
+}
+
 output "queue_urls" {
   description = "For the ScaledObjects."
   value       = { for key, queue in aws_sqs_queue.commands : key => queue.url }

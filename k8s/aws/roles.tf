@@ -8,7 +8,7 @@ locals {
     dlq_commands       = aws_sqs_queue.dead_letters["commands"].arn
     dlq_expiries       = aws_sqs_queue.dead_letters["expiries"].arn
     dlq_restock        = aws_sqs_queue.dead_letters["restock"].arn
-    queues_storm       = replace(aws_sqs_queue.commands["commands"].arn, aws_sqs_queue.commands["commands"].name, "inventory-storm-*")
+    queues_storm       = replace(aws_sqs_queue.commands["commands"].arn, aws_sqs_queue.commands["commands"].name, "${var.name}-storm-*")
     topic_results      = aws_sns_topic.results.arn
     table_seats        = aws_dynamodb_table.inventory["seats"].arn
     table_stock        = aws_dynamodb_table.inventory["stock"].arn

@@ -1,7 +1,12 @@
 variable "name" {
-  description = "The prefix of all names. Workers and gateways need to know another than `inventory`: INVENTORY_QUEUES, INVENTORY_RESULTS_TOPIC, DYNAMODB_TABLE_*."
+  description = "What all names begin with, before a dash. Workers, gateways and the command line need to know another than `inventory`: INVENTORY_PREFIX, which is this name and the dash (`staging-` for `staging`)."
   type        = string
   default     = "inventory"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_-]{0,38}$", var.name))
+    error_message = "1 to 39 characters of A-Z a-z 0-9 _ -, the first a letter or digit, without the dash at the end, as INVENTORY_PREFIX allows with it."
+  }
 }
 
 variable "table_names" {

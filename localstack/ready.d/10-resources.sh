@@ -4,13 +4,14 @@
 # binary is available, `inventory-worker bootstrap` does the same and reports what differs.
 set -euo pipefail
 
-queues=${INVENTORY_QUEUES:-inventory-commands.fifo,inventory-expiries.fifo,inventory-restock.fifo}
-expiries=${INVENTORY_EXPIRIES_QUEUE:-inventory-expiries.fifo}
-topic=${INVENTORY_RESULTS_TOPIC:-inventory-results.fifo}
-seats=${DYNAMODB_TABLE_SEATS:-inventory-seats}
-stock=${DYNAMODB_TABLE_STOCK:-inventory-stock}
-reservations=${DYNAMODB_TABLE_RESERVATIONS:-inventory-reservations}
-ledger=${DYNAMODB_TABLE_LEDGER:-inventory-ledger}
+prefix=${INVENTORY_PREFIX:-inventory-}
+queues=${INVENTORY_QUEUES:-${prefix}commands.fifo,${prefix}expiries.fifo,${prefix}restock.fifo}
+expiries=${INVENTORY_EXPIRIES_QUEUE:-${prefix}expiries.fifo}
+topic=${INVENTORY_RESULTS_TOPIC:-${prefix}results.fifo}
+seats=${DYNAMODB_TABLE_SEATS:-${prefix}seats}
+stock=${DYNAMODB_TABLE_STOCK:-${prefix}stock}
+reservations=${DYNAMODB_TABLE_RESERVATIONS:-${prefix}reservations}
+ledger=${DYNAMODB_TABLE_LEDGER:-${prefix}ledger}
 
 # What every queue is: 14 days' retention, 60 s visibility, high throughput by message group.
 common='"FifoQueue":"true","ContentBasedDeduplication":"true","DeduplicationScope":"messageGroup",'

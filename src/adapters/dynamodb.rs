@@ -8,6 +8,7 @@
 //! - `load`: BatchGetItem, strongly consistent, until every key is answered.
 //! - `commit`: TransactWriteItems and conditional PutItem.
 //! - `attempts`: the counters of attempts.
+//! - `leases`: who shares a task.
 //! - `pages`: queries and scans.
 //! - [`tables`]: creates the tables and reports how existing ones differ.
 //! - `errors`: the meaning of the SDK's errors to a caller.
@@ -22,8 +23,8 @@ use crate::{
     domain::{PoolId, Timestamp},
     ports::{
         Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, Entropy, ExpiredPage,
-        ExpiryIndex, ExpiryQuery, LoadRequest, Page, PageCursor, PortError, ReadSet, ReadStore,
-        ScanStore, Table, Transaction,
+        ExpiryIndex, ExpiryQuery, Lease, LeaseStore, Leases, LoadRequest, Page, PageCursor,
+        PortError, ReadSet, ReadStore, ScanStore, Table, Transaction,
     },
 };
 
@@ -34,6 +35,7 @@ mod commit;
 mod errors;
 mod items;
 mod keys;
+mod leases;
 mod load;
 mod pages;
 pub mod tables;
@@ -160,5 +162,21 @@ impl AttemptStore for DynamoStore {
 
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         self.find_dead_letter_note(message_id).await
+    }
+}
+
+#[async_trait]
+impl LeaseStore for DynamoStore {
+    async fn leases(&self, task: &str) -> Result<Leases, PortError> {
+        self.read_leases(task).await
+    }
+
+    async fn replace_leases(
+        &self,
+        task: &str,
+        version: u64,
+        held: &[Lease],
+    ) -> Result<bool, PortError> {
+        self.put_leases(task, version, held).await
     }
 }

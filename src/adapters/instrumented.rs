@@ -19,9 +19,10 @@ use crate::{
     domain::{PoolId, Timestamp},
     ports::{
         Attempt, AttemptStore, Backlog, BatchAnswer, CommitError, CommitStore, Consumed, Delivery,
-        Entropy, ExpiredPage, ExpiryIndex, ExpiryQuery, LoadRequest, Locks, OutgoingMessage, Page,
-        PageCursor, PortError, Publication, Publisher, Queue, QueueLimits, ReadSet, ReadStore,
-        ReceiptHandle, ReceiveRequest, ScanStore, Store, Table, Transaction,
+        Entropy, ExpiredPage, ExpiryIndex, ExpiryQuery, Lease, LeaseStore, Leases, LoadRequest,
+        Locks, OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue,
+        QueueLimits, ReadSet, ReadStore, ReceiptHandle, ReceiveRequest, ScanStore, Store, Table,
+        Transaction,
     },
 };
 
@@ -253,6 +254,24 @@ impl AttemptStore for InstrumentedStore {
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         self.observer.call_with(Call::Attempt, 1).await;
         self.port.has_dead_letter(message_id).await
+    }
+}
+
+#[async_trait]
+impl LeaseStore for InstrumentedStore {
+    async fn leases(&self, task: &str) -> Result<Leases, PortError> {
+        self.observer.call_with(Call::Load, 1).await;
+        self.port.leases(task).await
+    }
+
+    async fn replace_leases(
+        &self,
+        task: &str,
+        version: u64,
+        held: &[Lease],
+    ) -> Result<bool, PortError> {
+        self.observer.call_with(Call::Put, 1).await;
+        self.port.replace_leases(task, version, held).await
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     domain::Action,
     naming::{COMMANDS_QUEUE, EXPIRIES_QUEUE, RESTOCK_QUEUE, dead_letter_queue_name},
     ports::{Clock, Entropy, Locks, Publisher, Queue, Store},
+    sweeper::Turns,
     worker::{QueueKind, QueuePair},
 };
 
@@ -90,9 +91,11 @@ impl Embedded {
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new(Arc::clone(&clock)));
         let activity = Arc::new(MemoryActivity::new(Arc::clone(&clock)));
         let publisher: Arc<dyn Publisher> = topic.clone();
+        let locks: Arc<dyn Locks> = Arc::new(InstrumentedLocks::new(locks, Arc::clone(&counting)));
         let backends = Backends {
             store: Arc::new(InstrumentedStore::new(Arc::clone(&store), Arc::clone(&counting))),
-            locks: Arc::new(InstrumentedLocks::new(locks, Arc::clone(&counting))),
+            turns: Turns::Locks(Arc::clone(&locks)),
+            locks,
             activity: Some(activity.clone()),
             publisher: Arc::new(InstrumentedPublisher::new(publisher, Arc::clone(&counting))),
             hints: Some(hints.clone()),

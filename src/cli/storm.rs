@@ -19,6 +19,7 @@ use crate::{
     },
     app::{self, signals::StopSignals},
     config::{AwsConfig, Flags},
+    naming,
     ports::{Entropy as _, Queue},
     report::number,
     storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, StormSummary},
@@ -191,7 +192,7 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
     let topic = app::connect_topic(&sns, config.topic.as_str()).await?;
 
     // A queue of the storm's own, for the results of its own commands.
-    let queue = format!("inventory-storm-{}.fifo", storm.name);
+    let queue = naming::storm_queue(&config.prefix, &storm.name);
     let filter = json!({ "command_source": [storm.source()?] }).to_string();
     let subscription = Temporary::begin(sns, sqs.clone(), topic.arn(), &queue, Some(&filter)).await;
     let subscription = subscription.context("the storm's own subscription to results")?;

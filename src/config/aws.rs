@@ -11,6 +11,17 @@ use crate::{
 const NAMES: &str = "Queues, topic and tables";
 const CLIENT: &str = "AWS client";
 
+pub(super) static PREFIX: Setting = Setting::new(
+    NAMES,
+    "prefix",
+    "INVENTORY_PREFIX",
+    "PREFIX",
+    "The prefix of every name below that is not set itself: staging- names staging-commands.fifo, \
+     staging-seats and the rest",
+)
+.or(naming::PREFIX)
+.common();
+
 pub(super) static QUEUES: Setting = Setting::new(
     NAMES,
     "queues",
@@ -19,6 +30,7 @@ pub(super) static QUEUES: Setting = Setting::new(
     "Command queues: names or URLs, comma-separated",
 )
 .or(naming::QUEUES)
+.prefixed()
 .common();
 
 static EXPIRIES: Setting = Setting::new(
@@ -29,7 +41,8 @@ static EXPIRIES: Setting = Setting::new(
     "Where the sweeper posts, the one queue that takes the workers' own sources; consumed by those \
      who have it among their queues",
 )
-.or(naming::EXPIRIES_QUEUE);
+.or(naming::EXPIRIES_QUEUE)
+.prefixed();
 
 static TOPIC: Setting = Setting::new(
     NAMES,
@@ -39,15 +52,18 @@ static TOPIC: Setting = Setting::new(
     "The topic of results: a name or an ARN",
 )
 .or(naming::RESULTS_TOPIC)
+.prefixed()
 .common();
 
 static SEATS: Setting =
     Setting::new(NAMES, "table-seats", "DYNAMODB_TABLE_SEATS", "TABLE", "The table of seats")
-        .or(naming::SEATS_TABLE);
+        .or(naming::SEATS_TABLE)
+        .prefixed();
 
 static STOCK: Setting =
     Setting::new(NAMES, "table-stock", "DYNAMODB_TABLE_STOCK", "TABLE", "The table of lines")
-        .or(naming::STOCK_TABLE);
+        .or(naming::STOCK_TABLE)
+        .prefixed();
 
 static RESERVATIONS: Setting = Setting::new(
     NAMES,
@@ -56,11 +72,13 @@ static RESERVATIONS: Setting = Setting::new(
     "TABLE",
     "The table of reservations",
 )
-.or(naming::RESERVATIONS_TABLE);
+.or(naming::RESERVATIONS_TABLE)
+.prefixed();
 
 static LEDGER: Setting =
     Setting::new(NAMES, "table-ledger", "DYNAMODB_TABLE_LEDGER", "TABLE", "The table of outcomes")
-        .or(naming::LEDGER_TABLE);
+        .or(naming::LEDGER_TABLE)
+        .prefixed();
 
 static REGION: Setting = Setting::variable(
     CLIENT,
@@ -171,6 +189,8 @@ impl std::str::FromStr for TopicRef {
 /// which reads the same variables; they are checked and shown here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsConfig {
+    /// `INVENTORY_PREFIX`
+    pub prefix: String,
     /// `INVENTORY_QUEUES`: at least one, none twice.
     pub queues: Vec<QueueRef>,
     /// `INVENTORY_EXPIRIES_QUEUE`, among the queues or not.
@@ -198,6 +218,7 @@ pub struct Endpoints {
 impl Section for AwsConfig {
     fn settings() -> Vec<&'static Setting> {
         vec![
+            &PREFIX,
             &QUEUES,
             &EXPIRIES,
             &TOPIC,
@@ -214,7 +235,10 @@ impl Section for AwsConfig {
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
+        let prefix = reader.value(&PREFIX, naming::PREFIX.to_owned(), prefix);
+        reader.prefix_names(&prefix);
         let mut config = Self {
+            prefix,
             endpoints: Endpoints::default(),
             queues: reader.value(&QUEUES, Vec::new(), queues),
             expiries: reader.value(&EXPIRIES, QueueRef(String::new()), expiries),
@@ -315,6 +339,17 @@ fn region(text: &str) -> Result<(), String> {
     match !text.is_empty() && text.bytes().all(plain) {
         true => Ok(()),
         false => Err("a region such as eu-central-1".to_owned()),
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    match naming::is_prefix(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "2 to {} characters of a-z A-Z 0-9 - _, the first a letter or digit, the last - or _, \
+             such as staging-",
+            naming::PREFIX_MAX
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString};
 
 use super::{ConfigError, ConfigIssue, Environment, Setting};
+use crate::naming;
 
 /// Flags that were given, by variable.
 pub(super) type Given = BTreeMap<&'static str, OsString>;
@@ -45,6 +46,7 @@ pub struct Effective {
 pub struct Reader<'a> {
     environment: &'a dyn Environment,
     given: &'a Given,
+    prefix: String,
     problems: Vec<ConfigIssue>,
     effective: Vec<Effective>,
 }
@@ -52,7 +54,13 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of these flags and this environment.
     pub(super) fn new(environment: &'a dyn Environment, given: &'a Given) -> Self {
-        Self { environment, given, problems: Vec::new(), effective: Vec::new() }
+        let prefix = naming::PREFIX.to_owned();
+        Self { environment, given, prefix, problems: Vec::new(), effective: Vec::new() }
+    }
+
+    /// Gives default names that are read from now on this prefix.
+    pub(super) fn prefix_names(&mut self, prefix: &str) {
+        prefix.clone_into(&mut self.prefix);
     }
 
     /// What was read, or all errors.
@@ -106,7 +114,7 @@ impl<'a> Reader<'a> {
         }
         match self.environment.get(setting.variable).filter(|value| !value.is_empty()) {
             Some(value) => (Some(value), Origin::Variable),
-            None => (setting.default.map(OsString::from), Origin::Default),
+            None => (setting.default_under(&self.prefix).map(OsString::from), Origin::Default),
         }
     }
 
@@ -122,7 +130,7 @@ impl<'a> Reader<'a> {
             Some(text) if setting.mask.is_none() => format!("{name} is {text:?}"),
             _ => format!("{name} has a value that is not shown here"),
         };
-        let fix = match (origin, setting.default) {
+        let fix = match (origin, setting.default_under(&self.prefix)) {
             (_, Some(default)) => format!("Correct it, or leave it out for the default, {default}"),
             (_, None) => "Correct it, or leave it out".to_owned(),
         };

@@ -1,5 +1,7 @@
 //! The declaration of a setting, from which help, `check-config`, completions and manual pages come.
 
+use crate::naming;
+
 /// The one declaration of a setting. Its default is text, which is parsed where nothing is set: help
 /// and behaviour cannot differ.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Setting {
     pub is_switch: bool,
     /// Whether `-h` shows it: what most deployments set. `--help` shows all.
     pub is_common: bool,
+    /// Whether the default consists of names, comma-separated, that `INVENTORY_PREFIX` changes.
+    pub is_prefixed: bool,
 }
 
 impl PartialEq for Setting {
@@ -49,6 +53,7 @@ impl Setting {
             mask: None,
             is_switch: false,
             is_common: false,
+            is_prefixed: false,
         }
     }
 
@@ -69,6 +74,7 @@ impl Setting {
             mask: None,
             is_switch: false,
             is_common: false,
+            is_prefixed: false,
         }
     }
 
@@ -94,6 +100,21 @@ impl Setting {
     pub(super) const fn common(mut self) -> Self {
         self.is_common = true;
         self
+    }
+
+    /// With default names that `INVENTORY_PREFIX` changes.
+    pub(super) const fn prefixed(mut self) -> Self {
+        self.is_prefixed = true;
+        self
+    }
+
+    /// The default where names have this prefix.
+    pub(super) fn default_under(&self, prefix: &str) -> Option<String> {
+        let default = self.default?;
+        if !self.is_prefixed {
+            return Some(default.to_owned());
+        }
+        Some(naming::under(prefix, default))
     }
 
     /// The value as it may be shown.

@@ -7,7 +7,10 @@ use std::{
 use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::*;
-use crate::{adapters::sqs::bootstrap::VISIBILITY_S, decide::Limits, worker};
+use crate::{
+    adapters::sqs::bootstrap::VISIBILITY_S, decide::Limits, naming::TableNames, ports::Table,
+    worker,
+};
 
 fn load(variables: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
     let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
@@ -285,6 +288,65 @@ fn the_documents_name_every_setting_with_its_default() {
             assert!(shown == default || shown == "…", "{variable}: {shown}, not {default}");
         }
     }
+}
+
+fn named(variables: &[(&'static str, &'static str)]) -> Result<AwsConfig, ConfigError> {
+    let environment: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    Flags::<AwsConfig>::none().load(&environment)
+}
+
+#[test]
+fn a_prefix_names_everything_that_is_not_named_itself() {
+    let config = named(&[("INVENTORY_PREFIX", "staging-")]).unwrap();
+    let queues: Vec<&str> = config.queues.iter().map(QueueRef::as_str).collect();
+    assert_eq!(queues, ["staging-commands.fifo", "staging-expiries.fifo", "staging-restock.fifo"]);
+    assert_eq!(config.expiries.as_str(), "staging-expiries.fifo");
+    assert_eq!(config.topic.as_str(), "staging-results.fifo");
+    assert_eq!(config.tables, TableNames::prefixed("staging-"));
+    assert_eq!(config.every_queue().len(), 3);
+
+    let arn = "arn:aws:sns:eu-west-1:123456789012:results.fifo";
+    let config = named(&[
+        ("INVENTORY_PREFIX", "staging-"),
+        ("INVENTORY_QUEUES", "inventory-commands.fifo"),
+        ("INVENTORY_RESULTS_TOPIC", arn),
+        ("DYNAMODB_TABLE_STOCK", "inventory-stock"),
+    ]);
+    let config = config.unwrap();
+    assert_eq!(config.queues[0].as_str(), "inventory-commands.fifo");
+    assert_eq!(config.expiries.as_str(), "staging-expiries.fifo");
+    assert_eq!(config.topic.as_str(), arn);
+    assert_eq!(config.tables.name(Table::Stock), "inventory-stock");
+    assert_eq!(config.tables.name(Table::Seats), "staging-seats");
+
+    assert_eq!(named(&[]).unwrap(), named(&[("INVENTORY_PREFIX", "inventory-")]).unwrap());
+}
+
+#[test]
+fn what_is_in_effect_shows_the_names_under_the_prefix() {
+    let environment = BTreeMap::from([("INVENTORY_PREFIX", "staging-")]);
+    let (_, effective) = Flags::<AwsConfig>::none().load_reported(&environment).unwrap();
+    let shown = |variable: &str| {
+        let found = effective.iter().find(|one| one.setting.variable == variable).unwrap();
+        (found.value.clone().unwrap(), found.origin)
+    };
+    let table = ("staging-ledger".to_owned(), Origin::Default);
+    assert_eq!(shown("DYNAMODB_TABLE_LEDGER"), table);
+    assert_eq!(shown("INVENTORY_PREFIX"), ("staging-".to_owned(), Origin::Variable));
+}
+
+#[test]
+fn a_wrong_prefix_is_one_error_with_the_fix() {
+    for wrong in ["staging", "stag.ing-", "-", "a-very-long-prefix-of-more-than-forty-characters-"]
+    {
+        let error = named(&[("INVENTORY_PREFIX", wrong)]).unwrap_err();
+        assert_eq!(error.0.len(), 1, "{wrong}: {error}");
+        let text = error.to_string();
+        assert!(text.contains("INVENTORY_PREFIX is") && text.contains("staging-"), "{text}");
+    }
+    let wrong = [("INVENTORY_PREFIX", "staging-"), ("INVENTORY_QUEUES", "no queue")];
+    let text = named(&wrong).unwrap_err().to_string();
+    assert!(text.contains("for the default, staging-commands.fifo"), "{text}");
 }
 
 #[test]

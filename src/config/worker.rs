@@ -118,6 +118,7 @@ impl Section for sweeper::Settings {
         Self {
             interval: seconds(reader, &settings::SWEEPER_INTERVAL, 100..=3_600_000),
             margin: seconds(reader, &settings::SWEEPER_MARGIN, 0..=600_000),
+            idle: seconds(reader, &settings::SWEEPER_IDLE, 100..=3_600_000),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The four tables, as ports by use: [`ReadStore`] reads items by key, [`ScanStore`] also page by
-//! page, [`ExpiryIndex`] finds holds past their end, [`CommitStore`] applies transactions, and
-//! [`AttemptStore`] keeps the attempts at a message. An adapter implements all of them, and is a
-//! [`Store`]; a caller takes only the ports it needs.
+//! page, [`ExpiryIndex`] finds holds past their end, [`CommitStore`] applies transactions,
+//! [`AttemptStore`] keeps the attempts at a message, and [`LeaseStore`] who shares a task. An adapter
+//! implements all of them, and is a [`Store`]; a caller takes only the ports it needs.
 
 mod attempts;
 mod commit;
 mod expiry;
 mod forward;
+mod leases;
 mod ledger;
 mod read;
 mod scan;
@@ -20,6 +21,7 @@ pub use self::{
     expiry::{
         EXPIRY_SHARDS, Ended, ExpiredHold, ExpiredPage, ExpiryIndex, ExpiryQuery, expiry_shard,
     },
+    leases::{Lease, LeaseStore, Leases},
     ledger::{LedgerKey, LedgerRecord},
     read::{LoadRequest, ReadSet, ReadStore},
     scan::{Page, PageCursor, Record, ScanStore},
@@ -34,7 +36,7 @@ pub enum Table {
     Stock,
     /// Reservations.
     Reservations,
-    /// Outcomes, chunked restocks' intents and markers, attempts.
+    /// Outcomes, chunked restocks' intents and markers, attempts, leases.
     Ledger,
 }
 
@@ -55,6 +57,6 @@ impl Table {
 }
 
 /// Every port of the tables: implemented by adapters, and passed on in parts by the wiring.
-pub trait Store: ScanStore + ExpiryIndex + CommitStore + AttemptStore {}
+pub trait Store: ScanStore + ExpiryIndex + CommitStore + AttemptStore + LeaseStore {}
 
-impl<T: ScanStore + ExpiryIndex + CommitStore + AttemptStore> Store for T {}
+impl<T: ScanStore + ExpiryIndex + CommitStore + AttemptStore + LeaseStore> Store for T {}

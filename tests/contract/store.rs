@@ -3,6 +3,7 @@
 mod attempts;
 mod conditions;
 mod index;
+mod leases;
 mod limits;
 mod pages;
 mod retention;
@@ -15,7 +16,8 @@ use async_trait::async_trait;
 use inventory_worker::ports::Store;
 
 pub use self::{
-    attempts::*, conditions::*, index::*, limits::*, pages::*, retention::*, round_trip::*,
+    attempts::*, conditions::*, index::*, leases::*, limits::*, pages::*, retention::*,
+    round_trip::*,
 };
 use crate::harness::Backend;
 
@@ -142,6 +144,24 @@ macro_rules! attempt_store_contract {
     };
 }
 
+/// Tests an adapter against every rule of [`LeaseStore`](inventory_worker::ports::LeaseStore).
+macro_rules! lease_store_contract {
+    ($($test:tt)*) => {
+        make_tests! {
+            store [
+                leases_that_nobody_took_are_none
+                leases_read_back_as_they_were_put
+                leases_of_another_version_stay
+                of_many_that_replace_leases_at_once_one_does
+                leases_of_tasks_are_apart
+                leases_are_left_out_of_a_scan
+                leases_count_until_somebody_replaces_them
+            ]
+            $($test)*
+        }
+    };
+}
+
 /// Tests an adapter against the suites of all ports of the tables, each in its own module; see the
 /// crate's comment. Called beside the harness, which the tests name as `super::…`.
 macro_rules! store_contracts {
@@ -165,14 +185,19 @@ macro_rules! store_contracts {
         mod attempt_store {
             attempt_store_contract! { $($test)* }
         }
+
+        mod lease_store {
+            lease_store_contract! { $($test)* }
+        }
     };
 }
 
 /// Every rule by name, suite by suite.
-pub const RULES: [&[&str]; 5] = [
+pub const RULES: [&[&str]; 6] = [
     &read_store_contract!(names),
     &scan_store_contract!(names),
     &expiry_index_contract!(names),
     &commit_store_contract!(names),
     &attempt_store_contract!(names),
+    &lease_store_contract!(names),
 ];

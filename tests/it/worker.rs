@@ -8,6 +8,7 @@ mod expirytime;
 mod failures;
 pub mod fixture;
 mod hints;
+mod idle;
 mod last_chance;
 mod lifecycle;
 mod logs;

@@ -63,7 +63,8 @@ impl ItemBuilder {
     }
 }
 
-/// The record an item holds, or `None` for a counter of attempts, which is not a record.
+/// The record an item holds, or `None` for a counter of attempts and for leases, which are no
+/// records.
 ///
 /// An unreadable item needs an operator: it is an error that names table, key and attribute, and
 /// never counts as absent.

@@ -17,6 +17,9 @@ const CHUNK_PREFIX: &str = "chunk-";
 /// empty, which no command's source can be.
 const ATTEMPTS_WORD: &str = "attempts";
 
+/// Precedes a task in the key of its leases, in the same way.
+const LEASES_WORD: &str = "leases";
+
 /// The name of a table's partition key.
 pub(super) fn partition_key(table: Table) -> &'static str {
     match table {
@@ -92,6 +95,11 @@ pub(super) fn ledger_text(key: &LedgerKey) -> String {
 /// The ledger's key for the attempts at a message.
 pub(super) fn attempts_text(message_id: &str) -> String {
     format!("{KEY_SEPARATOR}{ATTEMPTS_WORD}{KEY_SEPARATOR}{message_id}")
+}
+
+/// The ledger's key for the leases on a task.
+pub(super) fn leases_text(task: &str) -> String {
+    format!("{KEY_SEPARATOR}{LEASES_WORD}{KEY_SEPARATOR}{task}")
 }
 
 /// A key that no item of the table can have.
@@ -196,12 +204,15 @@ mod tests {
         }
 
         #[test]
-        fn attempts_never_share_a_text_with_a_ledger_key(
+        fn attempts_and_leases_never_share_a_text_with_a_ledger_key(
             key in any_ledger_key(),
             message_id in "[a-f0-9\u{1f}-]{0,40}",
         ) {
             prop_assert_ne!(ledger_text(&key), attempts_text(&message_id));
             prop_assert_eq!(parse_ledger_text(&attempts_text(&message_id)), None);
+            prop_assert_ne!(ledger_text(&key), leases_text(&message_id));
+            prop_assert_ne!(attempts_text(&message_id), leases_text(&message_id));
+            prop_assert_eq!(parse_ledger_text(&leases_text(&message_id)), None);
         }
     }
 

@@ -18,11 +18,12 @@ pub enum Call {
     Send,
     /// `Queue::backlog` and `Queue::limits`
     Backlog,
-    /// `Store::load`. Counts once, however many BatchGetItem calls the adapter makes.
+    /// `Store::load` and `Store::leases`. Counts once, however many BatchGetItem calls the adapter
+    /// makes.
     Load,
     /// `Store::commit` of more than a single write.
     Commit,
-    /// `Store::commit` of a single write and no check: a PutItem.
+    /// `Store::commit` of a single write and no check, and `Store::replace_leases`: a PutItem.
     Put,
     /// `Store::record_attempt`, `Store::undo_attempt` and the notes of dead letters
     Attempt,

@@ -137,6 +137,22 @@ impl AttemptStore for Fake {
 }
 
 #[async_trait]
+impl LeaseStore for Fake {
+    async fn leases(&self, task: &str) -> Result<Leases, PortError> {
+        self.answer(&format!("leases {task}"), Leases::default())
+    }
+
+    async fn replace_leases(
+        &self,
+        task: &str,
+        version: u64,
+        held: &[Lease],
+    ) -> Result<bool, PortError> {
+        self.answer(&format!("replace_leases {task} {version} {}", held.len()), true)
+    }
+}
+
+#[async_trait]
 impl Locks for Fake {
     async fn acquire(
         &self,
@@ -248,6 +264,8 @@ async fn a_store_passes_everything_on() {
     store.seats(42, None).await.unwrap();
     store.lines(&PoolId::Event(42), None).await.unwrap();
     store.ping().await.unwrap();
+    store.leases("t").await.unwrap();
+    assert_eq!(store.replace_leases("t", 7, &[]).await, Ok(true));
     let asked = [
         "record_attempt m",
         "undo_attempt m",
@@ -256,6 +274,8 @@ async fn a_store_passes_everything_on() {
         "seats 42",
         "lines event#42",
         "ping",
+        "leases t",
+        "replace_leases t 7 0",
     ];
     assert_eq!(*fake.asked.lock().unwrap(), asked);
     assert_eq!(
@@ -264,7 +284,9 @@ async fn a_store_passes_everything_on() {
             ("dynamodb.attempt", 2),
             ("dynamodb.query", 3),
             ("dynamodb.scan", 1),
-            ("dynamodb.ping", 1)
+            ("dynamodb.ping", 1),
+            ("dynamodb.load", 1),
+            ("dynamodb.put", 1)
         ]
         .into()
     );

@@ -23,8 +23,8 @@ use crate::{
     domain::{LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp},
     ports::{
         Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, ExpiredPage, ExpiryIndex,
-        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor, PortError, ReadSet,
-        ReadStore, Record, ScanStore, Table, Transaction,
+        ExpiryQuery, Lease, LeaseStore, Leases, LedgerKey, LedgerRecord, LoadRequest, Page,
+        PageCursor, PortError, ReadSet, ReadStore, Record, ScanStore, Table, Transaction,
     },
     retention::is_past_retention,
 };
@@ -70,6 +70,8 @@ pub struct Tables {
     pub attempts: BTreeMap<String, (u32, Timestamp)>,
     /// Messages recorded as having a copy in the dead-letter queue, and since when.
     pub dead_letters: BTreeMap<String, Timestamp>,
+    /// Leases by task.
+    pub leases: BTreeMap<String, Leases>,
     /// ACTIVE reservations by shard and end.
     pub expiry_index: BTreeSet<IndexEntry>,
 }
@@ -327,5 +329,27 @@ impl AttemptStore for MemoryStore {
 
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         Ok(self.state().tables.dead_letters.contains_key(message_id))
+    }
+}
+
+#[async_trait]
+impl LeaseStore for MemoryStore {
+    async fn leases(&self, task: &str) -> Result<Leases, PortError> {
+        Ok(self.state().tables.leases.get(task).cloned().unwrap_or_default())
+    }
+
+    async fn replace_leases(
+        &self,
+        task: &str,
+        version: u64,
+        held: &[Lease],
+    ) -> Result<bool, PortError> {
+        let mut state = self.state();
+        let stored = state.tables.leases.entry(task.to_owned()).or_default();
+        let is_current = stored.version == version;
+        if is_current {
+            *stored = Leases { version: version.saturating_add(1), held: held.to_vec() };
+        }
+        Ok(is_current)
     }
 }

@@ -245,6 +245,16 @@ pub(super) static SWEEPER_INTERVAL: Setting = Setting::new(
 )
 .or("1");
 
+pub(super) static SWEEPER_IDLE: Setting = Setting::new(
+    SWEEPING,
+    "sweeper-idle-seconds",
+    "INVENTORY_SWEEPER_IDLE_SECONDS",
+    "SECONDS",
+    "The longest rest of a shard of the index in which nothing is due; a hold shorter than this, \
+     less the margin, may be found that much later",
+)
+.or("5");
+
 pub(super) static SWEEPER_MARGIN: Setting = Setting::new(
     SWEEPING,
     "sweeper-margin-seconds",
@@ -293,4 +303,4 @@ pub(super) static WORKER: [&Setting; 25] = [
 ];
 
 /// The sweeper's settings, in the order of `--help`.
-pub(super) static SWEEPER: [&Setting; 2] = [&SWEEPER_INTERVAL, &SWEEPER_MARGIN];
+pub(super) static SWEEPER: [&Setting; 3] = [&SWEEPER_INTERVAL, &SWEEPER_IDLE, &SWEEPER_MARGIN];

@@ -62,6 +62,26 @@ macro_rules! forward_store {
             }
         }
     };
+    ($wrapper:ty => $($field:tt).+: LeaseStore) => {
+        #[async_trait::async_trait]
+        impl $crate::ports::LeaseStore for $wrapper {
+            async fn leases(
+                &self,
+                task: &str,
+            ) -> Result<$crate::ports::Leases, $crate::ports::PortError> {
+                self.$($field).+.leases(task).await
+            }
+
+            async fn replace_leases(
+                &self,
+                task: &str,
+                version: u64,
+                held: &[$crate::ports::Lease],
+            ) -> Result<bool, $crate::ports::PortError> {
+                self.$($field).+.replace_leases(task, version, held).await
+            }
+        }
+    };
     ($wrapper:ty => $($field:tt).+: AttemptStore) => {
         #[async_trait::async_trait]
         impl $crate::ports::AttemptStore for $wrapper {

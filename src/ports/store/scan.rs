@@ -17,7 +17,7 @@ pub enum Record {
     Line(LineKey, StockLevel),
     /// A reservation.
     Reservation(Reservation),
-    /// A ledger entry. Entries of attempts are omitted.
+    /// A ledger entry. Entries of attempts, and leases, are omitted.
     Ledger(LedgerKey, LedgerRecord),
 }
 

@@ -54,8 +54,8 @@ pub async fn run() -> Ended {
     let queue = embedded.subscribe("view.fifo");
     let subscription = ResultSubscription::new(queue, Arc::clone(&embedded.backends.entropy));
     let settings = Settings { long_poll: Duration::from_millis(200), ..Settings::default() };
-    let sweeper =
-        sweeper::Settings { interval: Duration::from_millis(100), margin: Duration::ZERO };
+    let tick = Duration::from_millis(100);
+    let sweeper = sweeper::Settings { interval: tick, margin: Duration::ZERO, idle: tick };
     let observer: Arc<dyn Observer> = Arc::new(Metrics::new().unwrap());
     let group = WorkerGroup::start(&embedded.backends, settings, Some(sweeper), &observer);
     let mut sale = Sale {

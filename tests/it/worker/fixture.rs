@@ -18,11 +18,11 @@ use inventory_worker::{
     domain::{PoolId, Seat, SeatKey, Timestamp},
     ports::{
         Attempt, AttemptStore, BatchAnswer, Clock, CommitError, CommitStore, Consumed, Entropy,
-        EntryError, ExpiredPage, ExpiryIndex, ExpiryQuery, HintPublisher, LoadRequest, Locks,
-        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, ReadSet,
-        ReadStore, ScanStore, Table, Transaction,
+        EntryError, ExpiredPage, ExpiryIndex, ExpiryQuery, HintPublisher, Lease, LeaseStore,
+        Leases, LoadRequest, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication,
+        Publisher, Queue, ReadSet, ReadStore, ScanStore, Table, Transaction,
     },
-    sweeper::{self, Sweeper},
+    sweeper::{self, Sweeper, Turns},
     telemetry::Metrics,
     worker::{
         self, Announcer, Event, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext,
@@ -303,6 +303,7 @@ impl ExpiryIndex for Tampered<MemoryStore> {
         if query.ended.from > Timestamp::MIN {
             self.seen.sweeps.lock().unwrap().push((query.shard, Instant::now()));
         }
+        self.seen.count("expired");
         self.inner.expired(query).await
     }
 }
@@ -354,6 +355,22 @@ impl AttemptStore for Tampered<MemoryStore> {
 
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         self.call("has_dead_letter", self.inner.has_dead_letter(message_id)).await
+    }
+}
+
+#[async_trait]
+impl LeaseStore for Tampered<MemoryStore> {
+    async fn leases(&self, task: &str) -> Result<Leases, PortError> {
+        self.call("leases", self.inner.leases(task)).await
+    }
+
+    async fn replace_leases(
+        &self,
+        task: &str,
+        version: u64,
+        held: &[Lease],
+    ) -> Result<bool, PortError> {
+        self.call("replace_leases", self.inner.replace_leases(task, version, held)).await
     }
 }
 
@@ -507,6 +524,8 @@ pub struct World {
     pub watch: Arc<TelemetryObserver>,
     pub settings: Settings,
     pub sweeping: sweeper::Settings,
+    /// Whether sweepers share the shards by leases in the tables, not by locks.
+    pub has_leases: bool,
     next_id: u64,
     workers: AtomicU64,
 }
@@ -547,6 +566,7 @@ impl World {
             watch: Arc::new(watch),
             settings: Settings::default(),
             sweeping: sweeper::Settings::default(),
+            has_leases: false,
             next_id: 0,
             workers: AtomicU64::new(0),
         }
@@ -615,13 +635,18 @@ impl World {
     /// A sweeper on this world with its own clock, and the record of its queries.
     pub fn start_sweeper(&self, clock: Arc<dyn Clock>) -> (Running, Seen) {
         let seen = Seen::default();
+        let store = Arc::new(Tampered {
+            inner: Arc::clone(&self.store),
+            faults: self.faults.clone(),
+            seen: seen.clone(),
+        });
+        let turns = match self.has_leases {
+            true => Turns::Leases(store.clone()),
+            false => Turns::Locks(self.tampered(&self.locks)),
+        };
         let sweeper = Sweeper {
-            index: Arc::new(Tampered {
-                inner: Arc::clone(&self.store),
-                faults: self.faults.clone(),
-                seen: seen.clone(),
-            }),
-            locks: self.tampered(&self.locks),
+            index: store,
+            turns,
             queue: self.expiries_of(&seen),
             clock,
             entropy: Arc::new(Random::seeded(self.workers.fetch_add(1, Ordering::Relaxed))),

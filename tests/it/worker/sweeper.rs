@@ -113,42 +113,151 @@ async fn two_thousand_holds_that_end_within_a_minute_are_free_within_seconds() {
     each_expired_once(&world);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_shard_is_swept_by_one_pod_a_tick_and_by_some_pod_every_tick() {
-    let world = World::new();
-    let began = Instant::now();
-    let (pods, seen) = start_pods(&world);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+/// Sweepers alone, for that long after their first few seconds; returns the time between looks at
+/// each shard, whoever looked, and the looks of each pod.
+async fn gaps_between_looks(world: &World, lasts: Duration) -> (Vec<Duration>, Vec<usize>) {
+    // Otherwise the first pod would have asked for every lock before the second asks for one.
+    world.faults.slow_down("acquire", Duration::from_millis(1));
+    let (mut pods, mut seen) = (Vec::new(), Vec::new());
+    for _ in 0..PODS {
+        let (sweeper, looked_at) = world.start_sweeper(Arc::clone(&world.clock) as _);
+        pods.push(sweeper);
+        seen.push(looked_at);
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let begins = Instant::now();
+    tokio::time::sleep(lasts).await;
+    let mut looks: BTreeMap<u32, Vec<Instant>> = BTreeMap::new();
+    let mut of_pods = Vec::new();
+    for looked_at in &seen {
+        let mut looked_at = looked_at.sweeps.lock().unwrap().clone();
+        looked_at.retain(|(_, at)| *at >= begins);
+        of_pods.push(looked_at.len());
+        for (shard, at) in looked_at {
+            looks.entry(shard).or_default().push(at);
+        }
+    }
     for pod in pods {
         pod.stop().await;
     }
-    let interval = sweeper::Settings::default().interval;
-    let mut sweeps: BTreeMap<u32, Vec<Instant>> = BTreeMap::new();
-    for looked_at in &seen {
-        let looked_at = looked_at.sweeps.lock().unwrap();
-        assert!(
-            looked_at.len() > 16 * 60 / PODS / 4,
-            "this pod had its share: {}",
-            looked_at.len()
-        );
-        for (shard, at) in looked_at.iter() {
-            sweeps.entry(*shard).or_default().push(*at);
-        }
-    }
-    assert_eq!(sweeps.len(), usize::try_from(EXPIRY_SHARDS).unwrap());
-    for (shard, mut times) in sweeps {
+    assert_eq!(looks.len(), usize::try_from(EXPIRY_SHARDS).unwrap());
+    let mut gaps = Vec::new();
+    for mut times in looks.into_values() {
         times.sort();
-        times.retain(|at| *at <= began + Duration::from_secs(60));
-        let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps.iter().all(|gap| *gap >= interval.mul_f64(0.9)), "shard {shard}: {gaps:?}");
-        assert!(gaps.iter().all(|gap| *gap <= interval * 2), "shard {shard}: {gaps:?}");
+        gaps.extend(times.windows(2).map(|pair| pair[1] - pair[0]));
+    }
+    gaps.sort();
+    (gaps, of_pods)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_with_ended_holds_is_swept_by_one_pod_a_tick_and_by_some_pod_every_tick() {
+    for has_leases in [false, true] {
+        let mut world = World::new();
+        world.has_leases = has_leases;
+        for shard in 0..u128::from(EXPIRY_SHARDS) {
+            insert_stuck(&world, shard, 1, SignedDuration::from_secs(3));
+        }
+        let (gaps, looks) = gaps_between_looks(&world, Duration::from_secs(25)).await;
+        let interval = sweeper::Settings::default().interval;
+        assert!(gaps[0] >= interval.mul_f64(0.9), "leases: {has_leases}, {:?}", gaps[0]);
+        assert!(gaps[gaps.len() - 1] <= interval * 2, "leases: {has_leases}, {gaps:?}");
+        assert!(looks.iter().all(|looks| *looks > 16 * 25 / PODS / 4), "a share each: {looks:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_without_holds_is_looked_at_by_one_pod_after_its_rest() {
+    for has_leases in [false, true] {
+        let mut world = World::new();
+        world.has_leases = has_leases;
+        let (gaps, looks) = gaps_between_looks(&world, Duration::from_secs(300)).await;
+        let sweeper::Settings { interval, idle, .. } = sweeper::Settings::default();
+        assert!(gaps[0] >= idle.mul_f64(0.9), "leases: {has_leases}, {:?}", gaps[0]);
+        assert!(gaps[gaps.len() - 1] <= idle + interval, "leases: {has_leases}, {gaps:?}");
+        assert!(looks.iter().all(|looks| *looks > 0), "a share each: {looks:?}");
+    }
+}
+
+/// How late one hold of these seconds is released, on two pods that have been idle.
+async fn release_after_rest(world: &mut World, hold_seconds: u32) -> Duration {
+    let worker = world.start();
+    world.with_seats(["A-1".to_owned()]).await;
+    let (one, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    let (other, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    tokio::time::sleep(Duration::from_millis(60_100)).await;
+    let data = json!({"user_id": "u", "seats": ["A-1"], "hold_seconds": hold_seconds});
+    world.post("reserve", data);
+    until(|| !is_free(world)).await;
+    until(|| is_free(world)).await;
+    let hold = world.store.snapshot().reservations.into_values().next().unwrap();
+    let lag = hold.ended_at.unwrap().duration_since(hold.expires_at);
+    world.until_empty().await;
+    for running in [one, other, worker] {
+        running.stop().await;
+    }
+    Duration::try_from(lag).unwrap() - world.sweeping.margin
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_of_any_length_is_released_in_time_after_a_rest() {
+    for has_leases in [false, true] {
+        for (hold_seconds, bound) in [(1, LATE), (2, LATE), (7, LATE / 2), (33, LATE / 2)] {
+            let mut world = World::new();
+            world.has_leases = has_leases;
+            let lag = release_after_rest(&mut world, hold_seconds).await;
+            assert!(lag <= bound, "leases: {has_leases}, {hold_seconds} s: {lag:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_longer_rest_delays_no_hold_that_is_longer() {
+    let mut world = World::new();
+    world.sweeping.idle = Duration::from_secs(60);
+    let lag = release_after_rest(&mut world, 90).await;
+    assert!(lag <= LATE / 2, "{lag:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn holds_of_a_pod_that_died_are_released_after_its_lease() {
+    let mut world = World::new();
+    world.has_leases = true;
+    world.with_seats((0..64).map(|n| format!("A-{n}"))).await;
+    for n in 0..64 {
+        let seats = [format!("A-{n}")];
+        world.post("reserve", json!({"user_id": "u", "seats": seats, "hold_seconds": 300}));
+    }
+    world.settle().await;
+    let ends = world.store.snapshot().reservations.into_values().map(|it| it.expires_at).min();
+    let worker = world.start();
+    let (dies, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    let (lives, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
+    until(|| world.clock.now() > ends.unwrap() - SignedDuration::from_secs(5)).await;
+    dies.crash().await;
+    until(|| is_free(&world)).await;
+    let ended = world.store.snapshot().reservations.into_values();
+    let lag = ended.map(|it| it.ended_at.unwrap().duration_since(it.expires_at)).max().unwrap();
+    assert!((10..=40).contains(&lag.as_secs()), "after the lease of 30 s: {lag}");
+    world.until_empty().await;
+    lives.stop().await;
+    worker.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_locks_every_pod_sweeps_and_everything_expires_once() {
-    let world = world_with_holds().await;
-    world.faults.take_down("acquire");
+    every_pod_sweeps_without("acquire", false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_leases_every_pod_sweeps_and_everything_expires_once() {
+    every_pod_sweeps_without("leases", true).await;
+}
+
+async fn every_pod_sweeps_without(call: &'static str, has_leases: bool) {
+    let mut world = world_with_holds().await;
+    world.has_leases = has_leases;
+    world.faults.take_down(call);
     world.faults.take_down("release");
     let (pods, seen) = start_pods(&world);
     releases(&world).await;
@@ -227,18 +336,22 @@ const SHARD: u128 = 3;
 
 /// The shard's reservation of that number.
 fn id(number: u128) -> ReservationId {
+    id_in(SHARD, number)
+}
+
+fn id_in(shard: u128, number: u128) -> ReservationId {
     let shards = u128::from(EXPIRY_SHARDS);
     ReservationId(Uuid::from_u128(
-        0x9d1c_0000_0000_4000_8000_0000_0000_0000 | (SHARD + shards * number),
+        0x9d1c_0000_0000_4000_8000_0000_0000_0000 | (shard + shards * number),
     ))
 }
 
 /// Holds of one shard that ended that long ago and cannot be expired: their line is missing.
-fn insert_stuck(world: &World, count: u128, ended: SignedDuration) {
+fn insert_stuck(world: &World, shard: u128, count: u128, ended: SignedDuration) {
     let expires_at = world.clock.now() - ended;
     let stuck = |number| {
         Record::Reservation(Reservation {
-            reservation_id: id(number),
+            reservation_id: id_in(shard, number),
             pool: PoolId::Event(1),
             source: "/services/booking".parse().unwrap(),
             user_id: "u".parse().unwrap(),
@@ -264,7 +377,7 @@ fn dead_letters(world: &World) -> usize {
 async fn the_next_hold_is_released_beside(stuck: u32) {
     let mut world = World::new();
     world.with_seats(["A-1".to_owned()]).await;
-    insert_stuck(&world, u128::from(stuck), SignedDuration::from_hours(1));
+    insert_stuck(&world, SHARD, u128::from(stuck), SignedDuration::from_hours(1));
     let worker = world.start();
     let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
     until(|| world.figure("inventory_holds_stuck") >= f64::from(stuck)).await;
@@ -299,7 +412,7 @@ async fn three_thousand_holds_that_cannot_be_expired_delay_no_other() {
 async fn a_stuck_hold_costs_some_fifteen_commands_a_day_and_no_dead_letter() {
     let mut world = World::new();
     world.sweeping.interval = Duration::from_secs(5);
-    insert_stuck(&world, 1, SignedDuration::ZERO);
+    insert_stuck(&world, SHARD, 1, SignedDuration::ZERO);
     let worker = world.start();
     let (sweeper, _) = world.start_sweeper(Arc::clone(&world.clock) as _);
     tokio::time::sleep(Duration::from_secs(86_400)).await;

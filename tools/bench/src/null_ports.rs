@@ -17,9 +17,9 @@ use inventory_worker::{
     domain::{InvalidText, PoolId, Timestamp},
     ports::{
         Attempt, AttemptStore, Backlog, BatchAnswer, Clock, CommitError, CommitStore, Consumed,
-        Delivery, ExpiredPage, ExpiryIndex, ExpiryQuery, LoadRequest, OutgoingMessage, Page,
-        PageCursor, PortError, Publication, Publisher, Queue, QueueLimits, ReadSet, ReadStore,
-        ReceiptHandle, ReceiveRequest, ScanStore, Table, Transaction,
+        Delivery, ExpiredPage, ExpiryIndex, ExpiryQuery, Lease, LeaseStore, Leases, LoadRequest,
+        OutgoingMessage, Page, PageCursor, PortError, Publication, Publisher, Queue, QueueLimits,
+        ReadSet, ReadStore, ReceiptHandle, ReceiveRequest, ScanStore, Table, Transaction,
     },
 };
 
@@ -187,6 +187,17 @@ impl AttemptStore for BlankStore {
 
     async fn has_dead_letter(&self, _: &str) -> Result<bool, PortError> {
         Ok(false)
+    }
+}
+
+#[async_trait]
+impl LeaseStore for BlankStore {
+    async fn leases(&self, _: &str) -> Result<Leases, PortError> {
+        Ok(Leases::default())
+    }
+
+    async fn replace_leases(&self, _: &str, _: u64, _: &[Lease]) -> Result<bool, PortError> {
+        Ok(true)
     }
 }
 

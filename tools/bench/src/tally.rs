@@ -111,7 +111,7 @@ impl RecordingStore {
     }
 }
 
-inventory_worker::forward_store!(RecordingStore => store: ReadStore, ScanStore, ExpiryIndex, AttemptStore);
+inventory_worker::forward_store!(RecordingStore => store: ReadStore, ScanStore, ExpiryIndex, AttemptStore, LeaseStore);
 
 #[async_trait]
 impl CommitStore for RecordingStore {

@@ -35,6 +35,8 @@ pub(super) struct Profile {
     /// Whether each worker has the newer release, whose outcomes the older one cannot read.
     is_newer: Vec<bool>,
     pub(super) sweeper: sweeper::Settings,
+    /// Whether sweepers share the shards by leases in the tables, not by locks.
+    pub(super) has_leases: bool,
     /// The class of the history.
     pub(super) class: Class,
     /// The trouble in force until the fault-free phase, in addition to faults in calls.
@@ -108,6 +110,7 @@ impl Profile {
                 if is_on(Fault::Rollout) { other } else { base.clone() }
             })
             .collect();
+        let turns = &mut stream(seed, "turns");
         let profile = Self {
             workers: workers.min(options.workers.unwrap_or(workers)).max(1),
             commands: rng.usize(30..=80),
@@ -119,7 +122,9 @@ impl Profile {
             sweeper: sweeper::Settings {
                 interval: Duration::from_secs(rng.u64(3..=8)),
                 margin: Duration::from_secs(2),
+                idle: Duration::from_secs(turns.u64(3..=20)),
             },
+            has_leases: turns.bool(),
             class: Class::draw(&mut stream(seed, "class")),
             trouble: None,
             gateways: Gateways::default(),

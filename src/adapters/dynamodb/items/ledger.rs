@@ -30,6 +30,7 @@ pub(in super::super) const BEGUN_AT: &str = "begun_at";
 
 pub(in super::super) const KIND_INTENT: &str = "intent";
 pub(in super::super) const KIND_ATTEMPTS: &str = "attempts";
+pub(in super::super) const KIND_LEASES: &str = "leases";
 const KIND_OUTCOME: &str = "outcome";
 const KIND_CHUNK: &str = "chunk";
 
@@ -90,10 +91,10 @@ fn json(value: &impl Serialize) -> Result<AttributeValue, Unwritable> {
     Ok(s(serde_json::to_string(value)?))
 }
 
-/// The entry an item holds, or `None` for a counter of attempts.
+/// The entry an item holds, or `None` for a counter of attempts and for leases.
 pub(super) fn read(item: Reader<'_>) -> Result<Option<LedgerRecord>, Unreadable> {
     let kind = item.text(KIND)?;
-    if kind == KIND_ATTEMPTS {
+    if [KIND_ATTEMPTS, KIND_LEASES].contains(&kind) {
         return Ok(None);
     }
     if item.integer::<u32>("format")? != FORMAT {
@@ -127,7 +128,7 @@ pub(super) fn read(item: Reader<'_>) -> Result<Option<LedgerRecord>, Unreadable>
         _ => {
             return Err(Unreadable {
                 attribute: KIND,
-                expected: "outcome, intent, chunk or attempts",
+                expected: "outcome, intent, chunk, attempts or leases",
             });
         }
     }))

@@ -33,7 +33,7 @@ use inventory_worker::{
         Record, Store, Transaction, Write,
     },
     report::{Plot, quantile},
-    sweeper::{self, Sweeper},
+    sweeper::{self, Sweeper, Turns},
     worker::{self, QueueKind, QueuePair, Settings},
 };
 
@@ -168,7 +168,7 @@ fn start(model: &Model, world: &World, working: &mut JoinSet<()>) {
     let context = world.context(Settings::default(), 1);
     let sweeper = Sweeper {
         index: context.store.clone(),
-        locks: Arc::clone(&context.locks),
+        turns: Turns::Locks(Arc::clone(&context.locks)),
         queue: Arc::clone(&expiries.queue),
         clock: Arc::clone(&context.clock),
         entropy: Arc::new(Random::seeded(2)),
@@ -273,7 +273,7 @@ fn is_throttled(transaction: &Transaction) -> bool {
     transaction.writes.iter().any(touches)
 }
 
-inventory_worker::forward_store!(Troubled => store: ScanStore, ExpiryIndex, AttemptStore);
+inventory_worker::forward_store!(Troubled => store: ScanStore, ExpiryIndex, AttemptStore, LeaseStore);
 
 #[async_trait]
 impl ReadStore for Troubled {

@@ -16,7 +16,7 @@ use inventory_worker::{
     domain::time,
     ports::Entropy,
     report::{Plot, quantile},
-    sweeper::{self, Sweeper},
+    sweeper::{self, Sweeper, Turns},
     worker::{self, QueueKind, QueuePair, Settings},
 };
 
@@ -125,7 +125,7 @@ fn start_worker(
     let context = world.context(Settings::default(), seed);
     let sweeper = Sweeper {
         index: context.store.clone(),
-        locks: Arc::clone(&context.locks),
+        turns: Turns::Locks(Arc::clone(&context.locks)),
         queue: Arc::clone(&world.ports.queue),
         clock: Arc::clone(&context.clock),
         entropy: Arc::new(Random::seeded(seed + 100)),

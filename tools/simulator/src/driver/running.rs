@@ -15,7 +15,7 @@ use crate::{
 use inventory_worker::{
     adapters::memory::TokioClock,
     ports::{Clock, Entropy},
-    sweeper::Sweeper,
+    sweeper::{Sweeper, Turns},
     worker::{self, Announcer, NoopObserver, QueueKind, Shutdown, WorkerContext},
 };
 
@@ -71,7 +71,10 @@ impl Running {
         let expiries = expiries.filter(|_| !inventory_worker::injected_bug!(NeverSweep));
         let sweeper = expiries.map(|pair| Sweeper {
             index: context.store.clone(),
-            locks: Arc::clone(&context.locks),
+            turns: match world.profile.has_leases {
+                true => Turns::Leases(context.store.clone()),
+                false => Turns::Locks(Arc::clone(&context.locks)),
+            },
             queue: Arc::clone(&pair.queue),
             clock,
             entropy,

@@ -17,8 +17,8 @@ use inventory_worker::{
     domain::{Reservation, ReservationStatus, Timestamp},
     ports::{
         Attempt, AttemptStore, Clock as _, CommitError, CommitStore, Consumed, ExpiredHold,
-        ExpiredPage, ExpiryIndex, ExpiryQuery, LedgerKey, LoadRequest, PortError, ReadSet,
-        ReadStore, Transaction, Write as Item, store::expiry_shard,
+        ExpiredPage, ExpiryIndex, ExpiryQuery, Lease, LeaseStore, Leases, LedgerKey, LoadRequest,
+        PortError, ReadSet, ReadStore, Transaction, Write as Item, store::expiry_shard,
     },
 };
 
@@ -230,6 +230,26 @@ impl AttemptStore for FaultyStore {
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         let work = self.0.world.store.has_dead_letter(message_id);
         self.0.around(call("find dead letter"), short(message_id), work, never).await
+    }
+}
+
+#[async_trait]
+impl LeaseStore for FaultyStore {
+    async fn leases(&self, task: &str) -> Result<Leases, PortError> {
+        let call = Call { port: Port::Store, name: "leases", is_quick: true };
+        self.0.around(call, task, self.0.world.store.leases(task), never).await
+    }
+
+    async fn replace_leases(
+        &self,
+        task: &str,
+        version: u64,
+        held: &[Lease],
+    ) -> Result<bool, PortError> {
+        let call = Call { port: Port::Store, name: "replace leases", is_quick: true };
+        let (count, store) = (held.len(), &self.0.world.store);
+        let args = format_args!("{task} {version} {count}").to_string();
+        self.0.around(call, args, store.replace_leases(task, version, held), never).await
     }
 }
 

@@ -159,7 +159,7 @@ fn is_ignored(error: &CommitError) -> bool {
     }
 }
 
-inventory_worker::forward_store!(BuggyStore => inner: ScanStore);
+inventory_worker::forward_store!(BuggyStore => inner: ScanStore, LeaseStore);
 
 #[async_trait]
 impl ReadStore for BuggyStore {
