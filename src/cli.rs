@@ -6,8 +6,10 @@ pub mod check_config;
 pub mod completions;
 pub mod dev;
 pub mod dlq;
+pub mod export;
 mod format;
 pub mod health;
+pub mod import;
 mod parsers;
 pub mod reservation;
 pub mod run;
@@ -111,6 +113,10 @@ pub enum Command {
     Bootstrap(Box<bootstrap::BootstrapArgs>),
     /// Post a command, or a file of them
     Send(Box<send::SendArgs>),
+    /// Load seats, stock, holds and bookings from CSV or JSON Lines, through the queue of restocks
+    Import(Box<import::ImportArgs>),
+    /// Print a pool as JSON Lines or CSV that import takes back
+    Export(Box<export::ExportArgs>),
     /// Put load on a running deployment, and say how long outcomes take
     Storm(Box<storm::StormArgs>),
     /// Draw the seats of an event, with their counts
@@ -197,6 +203,8 @@ async fn dispatch(
         Command::Dev(args) => dev::run(*args, context).await,
         Command::Bootstrap(args) => bootstrap::run(*args, context).await,
         Command::Send(args) => send::run(*args, arguments, context).await,
+        Command::Import(args) => import::run(*args, context).await,
+        Command::Export(args) => export::run(*args, context).await,
         Command::Storm(args) => storm::run(*args, context).await,
         Command::Seats(args) => seats::run(*args, context).await,
         Command::Stock(args) => stock::run(*args, context).await,

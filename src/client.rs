@@ -41,8 +41,7 @@ use crate::{
 pub use command::PreparedCommand;
 pub use ledger::{DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError};
 pub use outcomes::{OutcomePoller, PendingOutcome};
-use sender::Sender;
-pub use sender::{PendingPost, PostError, Posted};
+pub use sender::{PendingPost, PostError, Posted, Sender};
 pub use subscription::ResultSubscription;
 pub use waiters::PendingResult;
 use waiters::Waiters;

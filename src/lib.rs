@@ -35,6 +35,7 @@ pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod build_info;
+pub mod bulk;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -24,7 +24,7 @@ const CALLS: usize = 8;
 
 /// A queue, and the messages to be sent to it: messages posted while all calls are in progress
 /// share the next call.
-pub(super) struct Sender {
+pub struct Sender {
     queue: Arc<dyn Queue>,
     outbox: mpsc::Sender<Outgoing>,
     inbox: Mutex<Inbox>,
@@ -93,7 +93,8 @@ impl PendingPost {
 
 impl Sender {
     /// A sender that holds up to `room` messages, at least one, until they are sent.
-    pub(super) fn new(queue: Arc<dyn Queue>, room: usize) -> Self {
+    #[must_use]
+    pub fn new(queue: Arc<dyn Queue>, room: usize) -> Self {
         let (outbox, messages) = mpsc::channel(room.max(1));
         let inbox = Mutex::new(Inbox { messages, held_over: None });
         Self { queue, outbox, inbox, unanswered: TaskTracker::new() }
@@ -105,7 +106,7 @@ impl Sender {
     /// # Errors
     ///
     /// The queue did not accept it, or its answer was lost.
-    pub(super) async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
+    pub async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
         let (outgoing, answered) = self.outgoing(message);
         self.outbox.send(outgoing).await.map_err(|_| PostError::Stopped)?;
         answered.answer().await
@@ -138,7 +139,7 @@ impl Sender {
     }
 
     /// Sends posted messages for as long as it is polled.
-    pub(super) async fn run(&self) {
+    pub async fn run(&self) {
         join_all((0..CALLS).map(|_| self.send_batches())).await;
     }
 
