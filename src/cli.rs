@@ -4,9 +4,11 @@ pub mod audit;
 pub mod bootstrap;
 pub mod check_config;
 pub mod completions;
+mod consent;
 pub mod dev;
 pub mod dlq;
 pub mod export;
+pub mod forget;
 mod format;
 pub mod health;
 pub mod import;
@@ -129,6 +131,8 @@ pub enum Command {
     Audit(Box<audit::AuditArgs>),
     /// Look into the dead letters, send them back in order, or discard them
     Dlq(Box<dlq::DlqArgs>),
+    /// Remove a user's id from tables and dead letters, for good
+    Forget(Box<forget::ForgetArgs>),
     /// Print the effective configuration, without secrets
     CheckConfig(Box<check_config::CheckConfigArgs>),
     /// Print the JSON Schemas, and the AsyncAPI and OpenAPI documents
@@ -211,6 +215,7 @@ async fn dispatch(
         Command::Reservation(args) => reservation::run(*args, context).await,
         Command::Audit(args) => audit::run(*args, context).await,
         Command::Dlq(args) => dlq::run(*args, context).await,
+        Command::Forget(args) => forget::run(*args, context).await,
         Command::CheckConfig(args) => check_config::run(*args, context).await,
         Command::Schema(args) => schema::run(args, context).await,
         Command::Completions(args) => completions::run(args, context).await,

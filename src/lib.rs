@@ -44,6 +44,7 @@ pub mod decide;
 pub mod demo;
 pub mod dlq;
 pub mod domain;
+pub mod forget;
 pub mod gateway;
 #[cfg(feature = "injected-bugs")]
 pub mod injected;

@@ -25,6 +25,6 @@ pub use queue::{
 };
 pub use store::{
     Attempt, AttemptStore, Check, CommitError, CommitStore, Consumed, Ended, Expected, ExpiredHold,
-    ExpiredPage, ExpiryIndex, ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor,
-    ReadSet, ReadStore, Record, ScanStore, Store, Table, Transaction, Write,
+    ExpiredPage, ExpiryIndex, ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, OutcomeEditor,
+    Page, PageCursor, ReadSet, ReadStore, Record, ScanStore, Store, Table, Transaction, Write,
 };

@@ -155,7 +155,7 @@ fn command_queue(text: &str) -> Result<QueueRef, String> {
     }
 }
 
-fn limit(text: &str) -> Result<usize, String> {
+pub(super) fn limit(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
         _ => Err(format!("expected a whole number from 1 to {LIMIT_MAX}")),
@@ -278,7 +278,7 @@ fn options(task: Task, queue: &QueueRef, limit: usize, bar: &ProgressBar) -> Opt
 }
 
 /// Cancelled by the first signal: the run then ends at its next step and gives back its leases.
-fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
+pub(super) fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let cancelled = stop.clone();
     let mut signals = StopSignals::catch()?;
@@ -289,7 +289,7 @@ fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-async fn one_queue(
+pub(super) async fn one_queue(
     sdk: &SdkConfig,
     queue: &QueueRef,
     options: Options,

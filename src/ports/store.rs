@@ -8,6 +8,7 @@ mod commit;
 mod expiry;
 mod forward;
 mod ledger;
+mod outcomes;
 mod read;
 mod scan;
 
@@ -21,6 +22,7 @@ pub use self::{
         EXPIRY_SHARDS, Ended, ExpiredHold, ExpiredPage, ExpiryIndex, ExpiryQuery, expiry_shard,
     },
     ledger::{LedgerKey, LedgerRecord},
+    outcomes::OutcomeEditor,
     read::{LoadRequest, ReadSet, ReadStore},
     scan::{Page, PageCursor, Record, ScanStore},
 };
