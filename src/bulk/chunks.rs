@@ -237,7 +237,7 @@ impl Chunks {
         row: &ReservationRow,
         units: &mut Vec<Unit>,
     ) -> Result<(), RowError> {
-        let Some(actions) = self.actions(place, row)? else {
+        let Some(actions) = self.actions(place, pool, row)? else {
             self.counts.run_out += 1;
             return Ok(());
         };
@@ -270,9 +270,10 @@ impl Chunks {
     fn actions(
         &mut self,
         place: Place,
+        pool: &PoolId,
         row: &ReservationRow,
     ) -> Result<Option<Vec<(CommandKey, Action)>>, RowError> {
-        let reserve = self.key(&format!("{}:reserve", place.line))?;
+        let reserve = self.key(&format!("{pool}:{}:reserve", place.line))?;
         let default = reserve.default_reservation_id();
         let reservation_id = row.reservation_id.unwrap_or(default);
         let hold_seconds = match (&row.booking_id, row.expires_at) {
@@ -302,7 +303,7 @@ impl Chunks {
                 allow_expired: true,
                 ..Confirm::new(reservation_id, booking_id.clone())
             };
-            let key = self.key(&format!("{}:confirm", place.line))?;
+            let key = self.key(&format!("{pool}:{}:confirm", place.line))?;
             actions.push((key, Action::Confirm(confirm)));
         }
         Ok(Some(actions))

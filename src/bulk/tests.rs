@@ -156,7 +156,8 @@ fn rows_of_a_pool_become_full_commands_in_its_group_and_never_pass_each_other() 
     assert_eq!(found, [vec![restock], vec![restock], booked, vec![restock]]);
     let ids: Vec<&str> = of_event.iter().map(|unit| unit.commands[0].key.id.as_str()).collect();
     let content = "07".repeat(16);
-    let expected = ["event#42:1-5000", "event#42:5001-5001", "5003:reserve", "event#42:5004-5004"];
+    let expected =
+        ["event#42:1-5000", "event#42:5001-5001", "event#42:5003:reserve", "event#42:5004-5004"];
     assert_eq!(ids, expected.map(|what| format!("{content}:{what}")));
     assert_eq!(units.iter().filter(|unit| unit.group.as_str() == "store-s-1").count(), 1);
 }

@@ -289,24 +289,33 @@ pub(super) fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-pub(super) async fn one_queue(
+async fn one_queue(
     sdk: &SdkConfig,
     queue: &QueueRef,
     options: Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<(DlqManager, SqsQueue)> {
+    let source = app::connect_queue(&sqs::client(sdk), queue.as_str()).await?;
+    Ok((manager(sdk, queue, options, stop).await?, source))
+}
+
+/// The dead letters of a queue.
+pub(super) async fn manager(
+    sdk: &SdkConfig,
+    queue: &QueueRef,
+    options: Options,
+    stop: &CancellationToken,
+) -> anyhow::Result<DlqManager> {
     let client = sqs::client(sdk);
-    let source = app::connect_queue(&client, queue.as_str()).await?;
     let dead_letters = naming::dead_letter_queue_name(queue.as_str());
     let dead_letters = app::connect_queue(&client, &dead_letters).await?;
-    let manager = DlqManager {
+    Ok(DlqManager {
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
         options,
         stop: stop.clone(),
-    };
-    Ok((manager, source))
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CliContext, ExitCode, OutputFormat, consent,
-    dlq::{limit, one_queue, stopped_by_a_signal},
+    dlq::{limit, manager, stopped_by_a_signal},
     run::AWS_VARIABLES,
 };
 use crate::{
@@ -110,7 +110,7 @@ async fn dead_letters(
     let mut runs = Vec::new();
     for queue in &config.queues {
         let options = Options { limit: args.limit, ..Options::default() };
-        let (manager, _) = one_queue(sdk, queue, options, stop).await?;
+        let manager = manager(sdk, queue, options, stop).await?;
         let run = match args.dry_run {
             true => manager.would_forget(&args.user_id).await,
             false => manager.forget(&args.user_id).await,

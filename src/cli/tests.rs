@@ -1,3 +1,4 @@
+mod bulk;
 mod send_producers;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};

@@ -172,6 +172,66 @@ async fn a_worker_that_read_before_cannot_write_the_id_back() {
     assert!(!format!("{:?}", store.snapshot()).contains(USER));
 }
 
+/// A reservation that ended in this way, and the outcome that ended it.
+fn ended(number: u128, status: ReservationStatus) -> [Record; 2] {
+    let given_back = Reservation {
+        status,
+        booking_id: None,
+        goods: None,
+        ended_at: Some(at("2026-11-22T09:20:00Z")),
+        ..reservation(number, USER, &["A-9"])
+    };
+    let (command_type, outcome) = match status {
+        ReservationStatus::Expired => {
+            (CommandType::Expire, Outcome::Expired { reservation: given_back.clone() })
+        }
+        _ => {
+            let reservation = given_back.clone();
+            (CommandType::Cancel, Outcome::Cancelled { reservation, reason: None })
+        }
+    };
+    let record = LedgerRecord::Outcome {
+        digest: Digest([1; 32]),
+        command_type,
+        pool: PoolId::Event(42),
+        outcome,
+        changes: Changes::NONE,
+        decided_at: at("2026-11-22T09:20:00Z"),
+    };
+    let key = LedgerKey::Command(key(&format!("end-{number}")));
+    [Record::Reservation(given_back), Record::Ledger(key, record)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_is_clean_before_between_and_after() {
+    use crate::audit::{AuditOptions, audit};
+    let clock = Arc::new(TokioClock::new(at("2026-11-22T10:00:00Z")));
+    let store = Arc::new(MemoryStore::new(clock.clone()));
+    let own = reservation(1, USER, &["A-1"]);
+    let named = outcome("confirm", &own);
+    store.insert([booked("A-1", &own), named.clone(), Record::Reservation(own)]);
+    let [cancelled, how] = ended(2, ReservationStatus::Cancelled);
+    let [expired, when] = ended(3, ReservationStatus::Expired);
+    store.insert([cancelled, how.clone(), expired, when]);
+    let clean = async || {
+        let report = audit(&*store, clock.now(), &AuditOptions::default()).await.unwrap();
+        assert!(report.is_clean(), "{:?}", report.violations);
+    };
+    clean().await;
+    forgetting(&store, &clock, false).run(&mut |_, _| ()).await.unwrap();
+    clean().await;
+    // As while the ledger is still to be read.
+    store.insert([named, how]);
+    clean().await;
+    // A reservation of other times is not excused by its pseudonym.
+    let id = ReservationId(uuid::Uuid::from_u128(1));
+    let mut other = store.snapshot().reservations[&id].clone();
+    other.created_at = at("2026-11-22T09:01:00Z");
+    store.insert([Record::Reservation(other)]);
+    let report = audit(&*store, clock.now(), &AuditOptions::default()).await.unwrap();
+    assert!(!report.is_clean());
+}
+
 fn command(data: &str) -> String {
     format!(r#"{{"source":"/s","id":"1","type":"t",{data}}}"#)
 }

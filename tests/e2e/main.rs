@@ -32,6 +32,7 @@ mod world;
 mod admin;
 mod audit;
 mod bootstrap;
+mod bulk;
 mod commands;
 mod configuration;
 mod contention;

@@ -273,3 +273,55 @@ async fn a_file_that_changes_after_its_check_is_noticed() {
     assert!(matches!(changed, Err(ImportError::Changed)), "{changed:?}");
     deployment.end().await;
 }
+
+/// The most memory that this process has used, MiB.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() / 1024
+}
+
+/// The figures of `docs/MOVING_IN.md`: importer, queue, worker and tables in one process.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, of minutes: prints its figures"]
+async fn an_arena_and_a_chain_of_stores_are_imported() {
+    let seat = |number: u32| {
+        let (block, row, seat) = (number / 600, number / 20 % 30, number % 20);
+        format!(
+            "{{\"event_id\":42,\"seat_number\":\"{block}-{row}-{seat}\",\"section\":\"{block}\",\"row_number\":\"{row}\",\"price\":\"49.50\"}}\n"
+        )
+    };
+    let booking = |number: u32| {
+        let (block, row) = (number / 300, number / 10 % 30);
+        let seats =
+            [number % 10 * 2, number % 10 * 2 + 1].map(|n| format!("\"{block}-{row}-{n}\""));
+        let seats = seats.join(",");
+        format!(
+            "{{\"event_id\":42,\"user_id\":\"u-{number}\",\"seats\":[{seats}],\"booking_id\":\"b-{number}\"}}\n"
+        )
+    };
+    let line = |store: u32, sku: u32| {
+        format!(
+            "{{\"store_id\":\"store-{store}\",\"sku\":\"sku-{sku:05}\",\"quantity\":{}}}\n",
+            sku % 90
+        )
+    };
+    let arena: String = (0..60_000).map(seat).collect();
+    let bookings: String = (0..5_000).map(booking).collect();
+    let stores: String =
+        (0..60).flat_map(|store| (0..5_000).map(move |sku| line(store, sku))).collect();
+    let deployment = Deployment::start().await;
+    for (name, text) in [("arena", arena), ("bookings", bookings), ("stores", stores)] {
+        for time in ["first", "again"] {
+            let began = std::time::Instant::now();
+            let summary = deployment.import(&text).await;
+            let seconds = began.elapsed().as_secs_f64();
+            let rows = text.lines().count();
+            println!("{name}, {time}: {rows} rows, {seconds:.1} s, peak {} MiB", peak_mib());
+            println!("  {summary:?}");
+            assert_eq!((summary.rejected, summary.unanswered), (0, 0));
+        }
+    }
+    deployment.end().await;
+}
