@@ -81,7 +81,7 @@ impl ViewCache {
         let is_wanted = is_watched || now.duration_since(slot.asked) <= ASKED_LATELY;
         if lacks_something && is_wanted {
             // It runs on its own.
-            drop(Inner::filling(&self.inner, slot, pool));
+            drop(Inner::filling(&self.inner, slot, pool, Some(missed)));
         }
         lacks_something && is_wanted
     }
