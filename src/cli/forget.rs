@@ -185,9 +185,13 @@ impl Report {
         let (out, style) = (&context.out, context.out.style());
         let Removed { reservations, seats, outcomes, passes, .. } = &self.removed;
         let mut table = Table::new(&["where", if self.is_dry { "found" } else { "replaced" }]);
+        let [of_reservations, of_seats] = match self.is_dry {
+            true => ["reservations", "seats"],
+            false => ["reservations, with their seats", "other seats"],
+        };
         let rows = [
-            ("reservations, with their seats", *reservations),
-            ("other seats", *seats),
+            (of_reservations, *reservations),
+            (of_seats, *seats),
             ("outcomes in the ledger", *outcomes),
             ("dead letters", self.dead_letters()),
         ];

@@ -34,9 +34,9 @@ use crate::{
 const WRONG_ROWS_SHOWN_MAX: usize = 20;
 
 const EXAMPLES: &str = "\
-A row is a seat (seat_number), a line (sku, quantity) or a reservation (user_id), of an event_id or a
-store_id. Every file is checked before anything is posted. The same import again posts only what has
-no outcome yet.
+A row is a seat (seat_number), a line (sku, quantity) or a reservation (user_id), of an event_id
+or a store_id. Every file is checked before anything is posted. The same import again posts only
+what has no outcome yet.
 
 Examples:
   inventory-worker import --pool event#42 arena.csv --dry-run
@@ -289,10 +289,10 @@ fn print(
     context: &CliContext,
 ) -> std::io::Result<()> {
     let (out, style) = (&context.out, context.out.style());
-    let commands = counted(summary.commands, "command");
+    let commands = counted(summary.commands - summary.known, "command");
     let known = match summary.known {
         0 => String::new(),
-        known => format!(", {known} of them decided before"),
+        known => format!(", {known} decided before"),
     };
     let rows = described(&summary.rows);
     out.line(&format!("{}: {rows}: {commands} posted{known}", file.display()))?;
