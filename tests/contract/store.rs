@@ -155,6 +155,7 @@ macro_rules! outcome_editor_contract {
             store [
                 an_outcome_is_replaced_by_another_of_the_same_command
                 what_is_not_that_outcome_is_not_replaced
+                an_intent_is_no_outcome_to_be_replaced
                 an_outcome_is_replaced_by_nothing_else
             ]
             $($test)*

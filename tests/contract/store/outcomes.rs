@@ -47,7 +47,11 @@ pub async fn what_is_not_that_outcome_is_not_replaced(harness: &dyn StoreHarness
     let absent = command_key("/test", "2");
     assert_kept(&editor.replace_outcome(&absent, &rejected(1, "absent")).await);
     assert_eq!(kept(&*editor).await, Some(rejected(1, "first")));
+}
+
+pub async fn an_intent_is_no_outcome_to_be_replaced(harness: &dyn StoreHarness) {
     let editor = with(harness, intent(1)).await;
+    let key = command_key("/test", "1");
     assert_kept(&editor.replace_outcome(&key, &rejected(1, "too soon")).await);
     assert_eq!(kept(&*editor).await, Some(intent(1)));
 }
