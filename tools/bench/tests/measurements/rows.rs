@@ -12,7 +12,7 @@ use inventory_worker::{
 };
 use serde_json::Value;
 
-const ROWS: [&str; 27] = [
+const ROWS: [&str; 32] = [
     "hot_group",
     "hot_group_vs_one_by_one",
     "hot_group_vs_recipe",
@@ -40,6 +40,11 @@ const ROWS: [&str; 27] = [
     "availability_20000_page",
     "grpc_reserve_p99",
     "reserve_with_queries",
+    "view_read_units",
+    "change_visible_p99",
+    "change_visible_lost_hint",
+    "streams_5000",
+    "drain_1000_streams",
 ];
 
 /// Rows whose targets need not be met here.
