@@ -4,6 +4,7 @@ mod again;
 mod command_builder;
 mod post;
 
+pub(super) use post::listed;
 pub use post::run;
 
 use std::path::PathBuf;
@@ -493,7 +494,7 @@ impl RestockArgs {
 }
 
 /// A source that producers may use: those of the workers are refused.
-fn source(text: &str) -> Result<Source, String> {
+pub(super) fn source(text: &str) -> Result<Source, String> {
     let source: Source = text.parse().map_err(|invalid: InvalidText| invalid.to_string())?;
     match message::is_reserved(&source) {
         true => Err(format!("expected {}", message::not_reserved())),

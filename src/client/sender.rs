@@ -45,7 +45,7 @@ impl PostObserver for NoopPostObserver {
 }
 
 /// A queue, and the commands to be sent to it.
-pub(super) struct Sender {
+pub struct Sender {
     queue: Arc<dyn Queue>,
     groups: Mutex<Groups>,
     ready: Notify,
@@ -113,7 +113,8 @@ impl PendingPost {
 impl Sender {
     /// A sender that holds up to `room` commands, at least one, until the queue has answered, and
     /// puts up to `commands_per_message` of a group, 1…[`BATCH_COMMANDS_MAX`], into a message.
-    pub(super) fn new(queue: Arc<dyn Queue>, room: usize, commands_per_message: usize) -> Self {
+    #[must_use]
+    pub fn new(queue: Arc<dyn Queue>, room: usize, commands_per_message: usize) -> Self {
         Self {
             queue,
             groups: Mutex::new(Groups::new(commands_per_message.clamp(1, BATCH_COMMANDS_MAX))),
@@ -134,7 +135,7 @@ impl Sender {
     /// # Errors
     ///
     /// The queue did not accept it, or its answer was lost.
-    pub(super) async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
+    pub async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
         let room = Arc::clone(&self.room).acquire_owned().await;
         let room = room.map_err(|_: AcquireError| PostError::Stopped)?;
         let pending = self.push(&mut self.lock(), message, room);
@@ -179,7 +180,7 @@ impl Sender {
     }
 
     /// Sends posted commands for as long as it is polled.
-    pub(super) async fn run(&self) {
+    pub async fn run(&self) {
         join_all((0..CALLS).map(|_| self.make_calls())).await;
     }
 

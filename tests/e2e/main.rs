@@ -33,6 +33,7 @@ mod admin;
 mod audit;
 mod batches;
 mod bootstrap;
+mod bulk;
 mod commands;
 mod configuration;
 mod contention;

@@ -384,7 +384,7 @@ fn print(
 const NAMES_MAX: usize = 10;
 
 /// The names after a sentence that counts them.
-fn listed(names: &[String]) -> String {
+pub(in crate::cli) fn listed(names: &[String]) -> String {
     let shown = names.get(..names.len().min(NAMES_MAX)).unwrap_or_default().join(", ");
     match names.len() {
         0 => String::new(),
