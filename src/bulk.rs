@@ -31,7 +31,7 @@ mod writer;
 pub use chunks::{Chunks, Identity, RowCounts, Unit, UnitCommand};
 pub use export::{ExportSummary, export};
 pub use import::{ImportError, ImportPorts, ImportSummary, Importer, RejectedCommand};
-pub use reader::{FileError, Place, Rows};
+pub use reader::{FileError, Place, ReadRow, Rows};
 pub use row::{ReservationRow, Row, RowError};
 pub use writer::{FileFormat, NotWritable, Writer};
 

@@ -278,7 +278,9 @@ impl Chunks {
         let reservation_id = row.reservation_id.unwrap_or(default);
         let hold_seconds = match (&row.booking_id, row.expires_at) {
             (None, Some(until)) => {
-                let left = until.duration_since(self.clock.now()).as_secs();
+                let left = until.duration_since(self.clock.now());
+                // Up to the whole second, so that no hold becomes shorter.
+                let left = left.as_secs() + i64::from(left.subsec_nanos() > 0);
                 let longest = i64::from(HOLD_SECONDS_MAX);
                 self.counts.shortened += u64::from(left > longest);
                 match u32::try_from(left.min(longest)) {

@@ -24,6 +24,9 @@ pub struct Place {
     pub line: u64,
 }
 
+/// A row with its place, or what is wrong with it.
+pub type ReadRow = (Place, Result<Row, RowError>);
+
 /// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -100,7 +103,7 @@ impl Rows {
     /// # Errors
     ///
     /// The file cannot be read, or its first line has columns that no row has.
-    pub fn next_row(&mut self) -> Result<Option<(Place, Result<Row, RowError>)>, FileError> {
+    pub fn next_row(&mut self) -> Result<Option<ReadRow>, FileError> {
         loop {
             if !self.read_line()? {
                 return Ok(None);

@@ -194,8 +194,8 @@ fn a_message_of_the_longest_rows_is_within_its_bound() {
     assert!(of_fewer >= 400 * 1024, "{of_fewer}: the estimate is far from the truth");
 }
 
-#[test]
-fn holds_last_as_long_as_is_left_of_them() {
+#[tokio::test(start_paused = true)]
+async fn holds_last_as_long_as_is_left_of_them() {
     let hold = |until: &str| {
         format!(
             "{{\"event_id\":1,\"user_id\":\"u\",\"seats\":[\"A\"],\"expires_at\":\"{until}\"}}\n"

@@ -202,6 +202,28 @@ fn ended(number: u128, status: ReservationStatus) -> [Record; 2] {
     [Record::Reservation(given_back), Record::Ledger(key, record)]
 }
 
+/// The outcome that made a reservation.
+fn made(reservation: &Reservation) -> Record {
+    let held = Reservation {
+        status: ReservationStatus::Active,
+        version: 1,
+        booking_id: None,
+        goods: None,
+        ended_at: None,
+        ..reservation.clone()
+    };
+    let key = key(&format!("make-{}", held.reservation_id));
+    let record = LedgerRecord::Outcome {
+        digest: Digest([2; 32]),
+        command_type: CommandType::Reserve,
+        pool: PoolId::Event(42),
+        outcome: Outcome::Reserved { reservation: held },
+        changes: Changes::NONE,
+        decided_at: at("2026-11-22T09:00:00Z"),
+    };
+    Record::Ledger(LedgerKey::Command(key), record)
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_audit_is_clean_before_between_and_after() {
     use crate::audit::{AuditOptions, audit};
@@ -213,6 +235,8 @@ async fn an_audit_is_clean_before_between_and_after() {
     let [cancelled, how] = ended(2, ReservationStatus::Cancelled);
     let [expired, when] = ended(3, ReservationStatus::Expired);
     store.insert([cancelled, how.clone(), expired, when]);
+    let reservations = store.snapshot().reservations;
+    store.insert(reservations.values().map(made));
     let clean = async || {
         let report = audit(&*store, clock.now(), &AuditOptions::default()).await.unwrap();
         assert!(report.is_clean(), "{:?}", report.violations);
