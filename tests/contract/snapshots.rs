@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use inventory_worker::{
+    adapters::system::Random,
     domain::PoolId,
     ports::{
-        SnapshotStore,
+        Entropy as _, SnapshotStore,
         snapshots::{CLAIM_LIFETIME, SNAPSHOT_BYTES_MAX, SNAPSHOT_LIFETIME, StoredSnapshot},
     },
 };
-use uuid::Uuid;
 
 use crate::harness::{A_WHILE, Backend, LONGER, lacks_patience};
 
@@ -46,7 +46,7 @@ pub const RULES: &[&str] = &snapshots_contract!(names);
 
 /// A pool of one test alone.
 fn pool() -> PoolId {
-    PoolId::Store(Uuid::new_v4().to_string().parse().unwrap())
+    PoolId::Store(Random::new().uuid().to_string().parse().unwrap())
 }
 
 fn seconds(seconds: u64) -> Duration {
