@@ -27,7 +27,8 @@ use crate::{
     config::{self, AwsConfig, Config, ConfigError, QueueRef},
     naming::{TableNames, dead_letter_queue_name},
     ports::{
-        ActivityBoard, Clock, Entropy, HintPublisher, Locks, PortError, Publisher, Queue, Store,
+        ActivityBoard, Clock, Entropy, HintPublisher, Locks, OutcomeEditor, PortError, Publisher,
+        Queue, Store,
     },
     sweeper::{self, Sweeper, Turns},
     worker::{Announcer, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
@@ -74,10 +75,20 @@ pub async fn aws() -> Result<SdkConfig, ConfigError> {
 /// The tables on DynamoDB.
 #[must_use]
 pub fn store(sdk: &SdkConfig, config: &AwsConfig) -> Arc<dyn Store> {
+    Arc::new(tables(sdk, config))
+}
+
+/// The tables on DynamoDB, with what an operator alone may do.
+#[must_use]
+pub fn outcome_editor(sdk: &SdkConfig, config: &AwsConfig) -> Arc<dyn OutcomeEditor> {
+    Arc::new(tables(sdk, config))
+}
+
+fn tables(sdk: &SdkConfig, config: &AwsConfig) -> DynamoStore {
     let client = dynamodb::client(sdk, &ClientOptions::default());
     let (entropy, clock) = (Arc::new(Random::new()), Arc::new(SystemClock));
     let store = DynamoStore::new(client, config.tables.clone(), entropy, clock);
-    Arc::new(store.at(config.endpoints.dynamodb.clone()))
+    store.at(config.endpoints.dynamodb.clone())
 }
 
 /// Locks and the workers' totals on Redis, over one connection; or no locks and no totals.

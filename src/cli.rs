@@ -4,10 +4,14 @@ pub mod audit;
 pub mod bootstrap;
 pub mod check_config;
 pub mod completions;
+mod consent;
 pub mod dev;
 pub mod dlq;
+pub mod export;
+pub mod forget;
 mod format;
 pub mod health;
+pub mod import;
 mod parsers;
 pub mod reservation;
 pub mod run;
@@ -111,6 +115,10 @@ pub enum Command {
     Bootstrap(Box<bootstrap::BootstrapArgs>),
     /// Post a command, or a file of them
     Send(Box<send::SendArgs>),
+    /// Load seats, stock, holds and bookings from CSV or JSON Lines, through the queue of restocks
+    Import(Box<import::ImportArgs>),
+    /// Print a pool as JSON Lines or CSV that import takes back
+    Export(Box<export::ExportArgs>),
     /// Put load on a running deployment, and say how long outcomes take
     Storm(Box<storm::StormArgs>),
     /// Draw the seats of an event, with their counts
@@ -123,6 +131,8 @@ pub enum Command {
     Audit(Box<audit::AuditArgs>),
     /// Look into the dead letters, send them back in order, or discard them
     Dlq(Box<dlq::DlqArgs>),
+    /// Remove a user's id from tables and dead letters, for good
+    Forget(Box<forget::ForgetArgs>),
     /// Print the effective configuration, without secrets
     CheckConfig(Box<check_config::CheckConfigArgs>),
     /// Print the JSON Schemas, and the AsyncAPI and OpenAPI documents
@@ -197,12 +207,15 @@ async fn dispatch(
         Command::Dev(args) => dev::run(*args, context).await,
         Command::Bootstrap(args) => bootstrap::run(*args, context).await,
         Command::Send(args) => send::run(*args, arguments, context).await,
+        Command::Import(args) => import::run(*args, context).await,
+        Command::Export(args) => export::run(*args, context).await,
         Command::Storm(args) => storm::run(*args, context).await,
         Command::Seats(args) => seats::run(*args, context).await,
         Command::Stock(args) => stock::run(*args, context).await,
         Command::Reservation(args) => reservation::run(*args, context).await,
         Command::Audit(args) => audit::run(*args, context).await,
         Command::Dlq(args) => dlq::run(*args, context).await,
+        Command::Forget(args) => forget::run(*args, context).await,
         Command::CheckConfig(args) => check_config::run(*args, context).await,
         Command::Schema(args) => schema::run(args, context).await,
         Command::Completions(args) => completions::run(args, context).await,

@@ -14,11 +14,15 @@
 //! entry under the command's identity is polled, and its digest is compared; if the id was used
 //! before for other content, that is reported in place of the other command's outcome.
 //!
+//! Commands of one group that arrive while a call of the sender has others of it share a message, up
+//! to [`ClientLimits::commands_per_message`].
+//!
 //! Depends only on ports. Bounded: a limited number of commands await their results at a time, each
 //! until a deadline. A command unanswered by then may still take effect; a retry keeps the
 //! identity, so that it takes effect once.
 
 mod command;
+mod joined;
 mod ledger;
 mod outcomes;
 mod sender;
@@ -38,11 +42,11 @@ use crate::{
     ports::{Clock, Entropy, Queue},
 };
 
-pub use command::PreparedCommand;
+pub use command::{PreparedCommand, message_bytes};
+pub use joined::{join_messages, joinable};
 pub use ledger::{DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError};
 pub use outcomes::{OutcomePoller, PendingOutcome};
-use sender::Sender;
-pub use sender::{PendingPost, PostError, Posted};
+pub use sender::{PendingPost, PostError, PostObserver, Posted, Sender};
 pub use subscription::ResultSubscription;
 pub use waiters::PendingResult;
 use waiters::Waiters;
@@ -66,6 +70,9 @@ pub struct ClientLimits {
     pub in_flight: usize,
     /// How long a command may take from the post to its result.
     pub deadline: Duration,
+    /// The most commands of a message, 1…[`BATCH_COMMANDS_MAX`](crate::message::BATCH_COMMANDS_MAX).
+    /// A lone one is always a message of one command, not a batch of one.
+    pub commands_per_message: usize,
 }
 
 /// Posts commands, and wakes the callers that await their results.
@@ -119,15 +126,23 @@ impl Client {
     /// A client that sends nothing until [`Self::run`] is polled.
     #[must_use]
     pub fn new(ports: ClientPorts, limits: ClientLimits) -> Self {
+        let sender = |queue| Sender::new(queue, limits.in_flight, limits.commands_per_message);
         Self {
             clock: ports.clock,
             entropy: ports.entropy,
-            commands: Sender::new(ports.commands, limits.in_flight),
-            restocks: Sender::new(ports.restocks, limits.in_flight),
+            commands: sender(ports.commands),
+            restocks: sender(ports.restocks),
             in_flight: Semaphore::new(limits.in_flight.max(1)),
             deadline: limits.deadline,
             waiters: Waiters::default(),
         }
+    }
+
+    /// The same client, its messages watched.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn PostObserver>) -> Self {
+        let commands = self.commands.observed(Arc::clone(&observer));
+        Self { commands, restocks: self.restocks.observed(observer), ..self }
     }
 
     /// Sends posted commands for as long as it is polled.
@@ -184,7 +199,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`PostError::Full`]: as many wait to be sent as may await their results.
+    /// [`PostError::Full`]: as many wait to be sent as may await their results, or as may in a group.
     pub fn accept_again(&self, command: &PreparedCommand) -> Result<PendingPost, PostError> {
         let message = command.retry(&*self.entropy).message();
         self.sender_of(command).accept(message)

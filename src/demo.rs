@@ -205,6 +205,7 @@ async fn examine(
         p99_ms: ms(99),
         messages: expectations.messages,
         repeated: expectations.repeated,
+        shared: client.shared(),
         unreadable: expectations.unreadable,
         replays,
         conflicts: counts.conflicts.load(Ordering::Relaxed),

@@ -117,6 +117,13 @@ pub enum Disposition {
     },
     /// It was deleted.
     Discarded,
+    /// A copy without the user's id is in its place.
+    Rewritten {
+        /// The copy's message id.
+        message_id: String,
+    },
+    /// A removal would rewrite it. It stays as it is.
+    WouldRewrite,
     /// It must not be sent back, and stays in the dead-letter queue.
     Refused {
         /// The reason of the refusal.
@@ -143,7 +150,12 @@ impl Disposition {
     #[must_use]
     pub fn is_done(&self) -> bool {
         match self {
-            Self::Seen | Self::WouldRedrive | Self::Redriven { .. } | Self::Discarded => true,
+            Self::Seen
+            | Self::WouldRedrive
+            | Self::Redriven { .. }
+            | Self::Discarded
+            | Self::Rewritten { .. }
+            | Self::WouldRewrite => true,
             Self::Refused { why } => *why == Refusal::DiedAgain,
             Self::NotSent { .. } | Self::NotDeleted { .. } => false,
         }

@@ -36,6 +36,10 @@ macro_rules! bugs {
 }
 
 bugs! {
+    /// Of a message that the queue did not take, the first command's caller alone is told.
+    TellFirstAlone = "tell-first-alone",
+    /// Commands that share a message are in it from the last to the first.
+    ReverseGathered = "reverse-gathered",
     /// The message of a batch is deleted once its first command is done.
     DeleteBatchEarly = "delete-batch-early",
     /// The commands of a batch are handled from the last to the first.

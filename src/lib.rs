@@ -35,6 +35,7 @@ pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod build_info;
+pub mod bulk;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -43,6 +44,7 @@ pub mod decide;
 pub mod demo;
 pub mod dlq;
 pub mod domain;
+pub mod forget;
 pub mod gateway;
 #[cfg(feature = "injected-bugs")]
 pub mod injected;

@@ -36,7 +36,7 @@ mod rfc3339;
 mod room;
 mod trace;
 
-pub use batch::{BATCH_COMMANDS_MAX, is_batch, join_batch, split_batch};
+pub use batch::{BATCH_COMMANDS_MAX, is_batch, join_batch, split_batch, with_trace_inside};
 pub(crate) use command::to_json;
 pub use command::{OutgoingCommand, default_group, encode_command};
 pub use decode::{

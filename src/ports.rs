@@ -28,6 +28,6 @@ pub use snapshots::SnapshotStore;
 pub use store::{
     Attempt, AttemptStore, Check, CommitError, CommitStore, Consumed, Ended, Expected, ExpiredHold,
     ExpiredPage, ExpiryIndex, ExpiryQuery, Lease, LeaseStore, Leases, LedgerKey, LedgerRecord,
-    LoadRequest, Page, PageCursor, ReadSet, ReadStore, Record, ScanStore, Store, Table,
-    Transaction, Write,
+    LoadRequest, OutcomeEditor, Page, PageCursor, ReadSet, ReadStore, Record, ScanStore, Store,
+    Table, Transaction, Write,
 };

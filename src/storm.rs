@@ -63,6 +63,9 @@ pub struct Storm {
     pub plan: Plan,
     /// Commands in flight at once.
     pub in_flight: usize,
+    /// The most commands of one group in a message, 1…100: what waits while a send of its group is
+    /// under way shares the next one.
+    pub commands_per_message: usize,
     /// How long a command may take before it counts as unanswered.
     pub timeout: Duration,
 }
@@ -147,7 +150,11 @@ impl Storm {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
         };
-        let limits = ClientLimits { in_flight: self.in_flight, deadline: self.timeout };
+        let limits = ClientLimits {
+            in_flight: self.in_flight,
+            deadline: self.timeout,
+            commands_per_message: self.commands_per_message,
+        };
         Ok(LoadClient::new(counted, self.source()?, limits))
     }
 

@@ -1,7 +1,7 @@
-// Holds seats of an event and waits for the answer.
+// Holds seats of an event and waits for the answer. Several holds are one message.
 //
 //     npm install
-//     node reserve.mjs 42 A-1 A-2
+//     node reserve.mjs 42 A-1,A-2 A-3
 //
 // Region, credentials and endpoints come from the environment, as ever with AWS.
 
@@ -107,8 +107,8 @@ async function subscribe() {
   return url;
 }
 
-async function post(eventId, seats, userId) {
-  const command = {
+function reserve(eventId, seats, userId) {
+  return {
     specversion: "1.0",
     id: randomUUID(), // new for a new intent; kept, with the data, when trying again
     source: SOURCE,
@@ -116,46 +116,58 @@ async function post(eventId, seats, userId) {
     time: new Date().toISOString(),
     data: { event_id: eventId, user_id: userId, seats, hold_seconds: 600 },
   };
+}
+
+/** One command, or up to 100 in one message: each is answered by itself. */
+async function post(eventId, commands) {
   const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: COMMANDS }));
+  const body = commands.length === 1 ? commands[0] : commands;
   await sqs.send(
     new SendMessageCommand({
       QueueUrl,
       MessageGroupId: `event-${eventId}`, // order; what is not ordered goes side by side
-      MessageBody: JSON.stringify(command), // no MessageDeduplicationId: the queue takes the content
+      MessageBody: JSON.stringify(body), // no MessageDeduplicationId: the queue takes the content
     }),
   );
-  return command.id;
 }
 
-async function waitFor(QueueUrl, commandId) {
+async function* waitFor(QueueUrl, commandIds) {
+  const waiting = new Set(commandIds);
   const seen = new Set(); // in a service: result ids, kept in its database with what they changed
   const end = Date.now() + WAIT_MS;
-  while (Date.now() < end) {
+  while (waiting.size > 0 && Date.now() < end) {
     const { Messages = [] } = await sqs.send(
       new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 5 }),
     );
     for (const { Body, ReceiptHandle } of Messages) {
-      const result = JSON.parse(Body);
-      const isNew = !seen.has(result.id); // a result may come again, under the same id
-      seen.add(result.id);
+      // The results of several commands may come as one array, if the operator says so.
+      for (const result of [JSON.parse(Body)].flat()) {
+        const isNew = !seen.has(result.id); // a result may come again, under the same id
+        seen.add(result.id);
+        if (isNew && waiting.delete(result.data.command.id)) yield result;
+      }
       await sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
-      if (isNew && result.data.command.id === commandId) return result;
     }
   }
-  throw new Error("no result in time; the command is decided all the same, once a worker runs");
+  if (waiting.size > 0) {
+    throw new Error("no result in time; what waits is decided all the same, once a worker runs");
+  }
 }
 
-const [eventId, ...seats] = process.argv.slice(2);
-if (seats.length === 0) {
-  console.error("usage: node reserve.mjs EVENT_ID SEAT...");
+const [eventId, ...holds] = process.argv.slice(2);
+if (holds.length === 0) {
+  console.error("usage: node reserve.mjs EVENT_ID SEAT[,SEAT...]...");
   process.exit(64);
 }
 const results = await subscribe();
-const { type, data } = await waitFor(results, await post(Number(eventId), seats, "u-8"));
-if (type === "inventory.rejected.v1") {
-  console.error(`rejected: ${data.rejection.code}: ${data.rejection.message}`);
-  process.exitCode = 1;
-} else {
-  const held = data.reservation;
-  console.log(`held: ${held.seats.join(", ")} until ${held.expires_at} as ${held.reservation_id}`);
+const commands = holds.map((seats) => reserve(Number(eventId), seats.split(","), "u-8"));
+await post(eventId, commands);
+for await (const { type, data } of waitFor(results, commands.map((command) => command.id))) {
+  if (type === "inventory.rejected.v1") {
+    console.error(`rejected: ${data.rejection.code}: ${data.rejection.message}`);
+    process.exitCode = 1;
+  } else {
+    const { seats, expires_at, reservation_id } = data.reservation;
+    console.log(`held: ${seats.join(", ")} until ${expires_at} as ${reservation_id}`);
+  }
 }

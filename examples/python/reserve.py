@@ -1,7 +1,7 @@
-"""Holds seats of an event and waits for the answer.
+"""Holds seats of an event and waits for the answer. Several holds are one message.
 
     pip install boto3
-    python reserve.py 42 A-1 A-2
+    python reserve.py 42 A-1,A-2 A-3
 
 Region, credentials and endpoints come from the environment, as ever with AWS.
 """
@@ -68,8 +68,8 @@ def subscribe():
     return url
 
 
-def post(event_id, seats, user_id):
-    command = {
+def reserve(event_id, seats, user_id):
+    return {
         "specversion": "1.0",
         "id": str(uuid.uuid4()),  # new for a new intent; kept, with the data, when trying again
         "source": SOURCE,
@@ -77,40 +77,56 @@ def post(event_id, seats, user_id):
         "time": datetime.now(timezone.utc).isoformat(),
         "data": {"event_id": event_id, "user_id": user_id, "seats": seats, "hold_seconds": 600},
     }
+
+
+def post(event_id, commands):
+    # One command, or up to 100 in one message: each is answered by itself.
+    body = commands[0] if len(commands) == 1 else commands
     sqs.send_message(
         QueueUrl=sqs.get_queue_url(QueueName=COMMANDS)["QueueUrl"],
         MessageGroupId=f"event-{event_id}",  # order; what is not ordered goes side by side
-        MessageBody=json.dumps(command),  # no MessageDeduplicationId: the queue takes the content
+        MessageBody=json.dumps(body),  # no MessageDeduplicationId: the queue takes the content
     )
-    return command["id"]
 
 
-def wait_for(url, command_id):
-    seen = set()  # in a service: result ids, kept in its database with what the result changed
+def wait_for(url, command_ids):
+    waiting, seen = set(command_ids), set()  # in a service, result ids are kept in its database
     end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
+    while waiting and time.monotonic() < end:
         answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
         for message in answer.get("Messages", []):
-            result = json.loads(message["Body"])
-            is_new = result["id"] not in seen  # a result may come again, under the same id
-            seen.add(result["id"])
+            body = json.loads(message["Body"])
+            # The results of several commands may come as one array, if the operator says so.
+            for result in body if isinstance(body, list) else [body]:
+                is_new = result["id"] not in seen  # a result may come again, under the same id
+                seen.add(result["id"])
+                command_id = result["data"]["command"]["id"]
+                if is_new and command_id in waiting:
+                    waiting.remove(command_id)
+                    yield result
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            if is_new and result["data"]["command"]["id"] == command_id:
-                return result
-    sys.exit(f"no result in {WAIT_S} s; the command is decided all the same, once a worker runs")
+    if waiting:
+        sys.exit(f"no result in {WAIT_S} s; what waits is decided all the same, once a worker runs")
 
 
 def main():
     if len(sys.argv) < 3:
-        sys.exit("usage: reserve.py EVENT_ID SEAT...")
+        sys.exit("usage: reserve.py EVENT_ID SEAT[,SEAT...]...")
+    event_id, holds = int(sys.argv[1]), [seats.split(",") for seats in sys.argv[2:]]
     results = subscribe()
-    command_id = post(int(sys.argv[1]), sys.argv[2:], user_id="u-7")
-    result = wait_for(results, command_id)
-    data = result["data"]
-    if result["type"] == "inventory.rejected.v1":
-        sys.exit(f"rejected: {data['rejection']['code']}: {data['rejection']['message']}")
-    held = data["reservation"]
-    print(f"held: {', '.join(held['seats'])} until {held['expires_at']} as {held['reservation_id']}")
+    commands = [reserve(event_id, seats, user_id="u-7") for seats in holds]
+    post(event_id, commands)
+    rejected = False
+    for result in wait_for(results, [command["id"] for command in commands]):
+        data = result["data"]
+        if result["type"] == "inventory.rejected.v1":
+            rejected = True
+            print(f"rejected: {data['rejection']['code']}: {data['rejection']['message']}")
+        else:
+            held = data["reservation"]
+            seats = ", ".join(held["seats"])
+            print(f"held: {seats} until {held['expires_at']} as {held['reservation_id']}")
+    sys.exit(1 if rejected else 0)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-//! Holds seats of an event and waits for the answer.
+//! Holds seats of an event and waits for the answer. Several holds are one message.
 //!
 //! ```sh
-//! cargo run --example rust -- 42 A-1 A-2
+//! cargo run --example rust -- 42 A-1,A-2 A-3
 //! ```
 //!
 //! In a program of one's own: `cargo add anyhow aws-config aws-sdk-sns aws-sdk-sqs jiff serde_json`,
@@ -112,19 +112,12 @@ impl Aws {
         Ok(url)
     }
 
-    async fn post(&self, event_id: u64, seats: &[String], user_id: &str) -> Result<String> {
-        // New for a new intent; kept, with the data, when trying again.
-        let id = Uuid::new_v4().to_string();
-        let command = json!({
-            "specversion": "1.0",
-            "id": id,
-            "source": SOURCE,
-            "type": "inventory.reserve.v1",
-            "time": jiff::Timestamp::now(),
-            "data": {
-                "event_id": event_id, "user_id": user_id, "seats": seats, "hold_seconds": 600,
-            },
-        });
+    /// One command, or up to 100 in one message: each is answered by itself.
+    async fn post(&self, event_id: u64, commands: Vec<Value>) -> Result<()> {
+        let body = match <[Value; 1]>::try_from(commands) {
+            Ok([command]) => command,
+            Err(commands) => Value::Array(commands),
+        };
         let queue = self.sqs.get_queue_url().queue_name(COMMANDS).send().await?;
         self.sqs
             .send_message()
@@ -132,51 +125,98 @@ impl Aws {
             // Order; what is not ordered goes side by side.
             .message_group_id(format!("event-{event_id}"))
             // No deduplication id: the queue takes the content.
-            .message_body(command.to_string())
+            .message_body(body.to_string())
             .send()
             .await?;
-        Ok(id)
+        Ok(())
     }
 
-    async fn wait_for(&self, queue: &str, command_id: &str) -> Result<Value> {
+    async fn wait_for(&self, queue: &str, command_ids: Vec<String>) -> Result<Vec<Value>> {
+        let (mut waiting, mut results) = (BTreeSet::from_iter(command_ids), Vec::new());
         // In a service: result ids, kept in its database with what the result changed.
         let mut seen = BTreeSet::new();
         let end = Instant::now() + WAIT;
-        while Instant::now() < end {
+        while !waiting.is_empty() && Instant::now() < end {
             let receive = self.sqs.receive_message().queue_url(queue);
             let answer = receive.max_number_of_messages(10).wait_time_seconds(5).send().await?;
             for message in answer.messages.unwrap_or_default() {
-                let result: Value = serde_json::from_str(message.body().unwrap_or_default())?;
-                let field = |path: &str| result.pointer(path).and_then(Value::as_str);
-                // A result may come again, under the same id.
-                let is_new = seen.insert(field("/id").map(str::to_owned));
+                // The results of several commands may come as one array, if the operator says so.
+                let of_message = match serde_json::from_str(message.body().unwrap_or_default())? {
+                    Value::Array(several) => several,
+                    one => vec![one],
+                };
+                for result in of_message {
+                    let field = |path: &str| result.pointer(path).and_then(Value::as_str);
+                    // A result may come again, under the same id.
+                    let is_new = seen.insert(field("/id").map(str::to_owned));
+                    let command_id = field("/data/command/id").unwrap_or_default();
+                    if is_new && waiting.remove(command_id) {
+                        results.push(result);
+                    }
+                }
                 let delete = self.sqs.delete_message().queue_url(queue);
                 delete.set_receipt_handle(message.receipt_handle).send().await?;
-                if is_new && field("/data/command/id") == Some(command_id) {
-                    return Ok(result);
-                }
             }
         }
-        bail!("no result in time; the command is decided all the same, once a worker runs")
+        if !waiting.is_empty() {
+            bail!("no result in time; what waits is decided all the same, once a worker runs");
+        }
+        Ok(results)
     }
+}
+
+fn reserve(event_id: u64, seats: &[&str], user_id: &str) -> Value {
+    json!({
+        "specversion": "1.0",
+        // New for a new intent; kept, with the data, when trying again.
+        "id": Uuid::new_v4(),
+        "source": SOURCE,
+        "type": "inventory.reserve.v1",
+        "time": jiff::Timestamp::now(),
+        "data": { "event_id": event_id, "user_id": user_id, "seats": seats, "hold_seconds": 600 },
+    })
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let event_id = arguments.next().context("usage: rust EVENT_ID SEAT...")?.parse()?;
-    let seats: Vec<String> = arguments.collect();
+    let usage = "usage: rust EVENT_ID SEAT[,SEAT...]...";
+    let event_id = arguments.next().context(usage)?.parse()?;
+    let holds: Vec<String> = arguments.collect();
+    if holds.is_empty() {
+        bail!(usage);
+    }
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let aws =
         Aws { sqs: aws_sdk_sqs::Client::new(&config), sns: aws_sdk_sns::Client::new(&config) };
     let results = aws.subscribe().await?;
-    let command_id = aws.post(event_id, &seats, "u-9").await?;
-    let result = aws.wait_for(&results, &command_id).await?;
-    let text = |path: &str| result.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    if text("/type") == "inventory.rejected.v1" {
-        bail!("rejected: {}: {}", text("/data/rejection/code"), text("/data/rejection/message"));
+    let commands = holds.iter().map(|seats| {
+        let seats: Vec<&str> = seats.split(',').collect();
+        reserve(event_id, &seats, "u-9")
+    });
+    let commands: Vec<Value> = commands.collect();
+    let text = |value: &Value, path: &str| {
+        value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let ids = commands.iter().map(|command| text(command, "/id")).collect();
+    aws.post(event_id, commands).await?;
+    let mut rejected = 0;
+    for result in aws.wait_for(&results, ids).await? {
+        let text = |path: &str| text(&result, path);
+        if text("/type") == "inventory.rejected.v1" {
+            rejected += 1;
+            let (code, why) = (text("/data/rejection/code"), text("/data/rejection/message"));
+            println!("rejected: {code}: {why}");
+            continue;
+        }
+        let (until, id) =
+            (text("/data/reservation/expires_at"), text("/data/reservation/reservation_id"));
+        let seats = result.pointer("/data/reservation/seats").and_then(Value::as_array);
+        let seats: Vec<_> = seats.into_iter().flatten().filter_map(Value::as_str).collect();
+        println!("held: {} until {until} as {id}", seats.join(", "));
     }
-    let (until, id) = ("/data/reservation/expires_at", "/data/reservation/reservation_id");
-    println!("held: {} until {} as {}", seats.join(", "), text(until), text(id));
+    if rejected > 0 {
+        bail!("{rejected} rejected");
+    }
     Ok(())
 }

@@ -28,11 +28,12 @@ locals {
 
   # Roles that people, pipelines and other services assume.
   people = {
-    for role in ["operator", "bootstrap", "producer", "storm"] : role => var.people[role]
+    for role in ["operator", "bootstrap", "producer", "privacy", "storm"] : role => var.people[role]
     if length(lookup(var.people, role, [])) > 0
   }
 
-  # The role of `storm` exists only where a person is named for it: it does not belong in production.
+  # The roles of `storm`, which does not belong in production, and of `privacy`, which may overwrite
+  # outcomes, exist only where a person is named for them.
   roles = toset(concat(keys(local.pods), ["operator", "bootstrap", "producer"], keys(local.people)))
 }
 

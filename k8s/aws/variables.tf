@@ -59,7 +59,7 @@ variable "expiry_senders" {
 }
 
 variable "people" {
-  description = "Who may assume the roles of people and pipelines: ARNs of principals, by role (`operator`, `bootstrap`, `producer`, `storm`). A role without principals is not created; its policy is, to be attached elsewhere, except that of `storm`."
+  description = "Who may assume the roles of people and pipelines: ARNs of principals, by role (`operator`, `bootstrap`, `producer`, `privacy`, `storm`). A role without principals is not created; its policy is, to be attached elsewhere, except those of `privacy` and `storm`."
   type        = map(list(string))
   default     = {}
 }

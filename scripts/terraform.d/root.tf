@@ -61,6 +61,7 @@ module "inventory" {
     operator  = ["arn:aws:iam::000000000000:root"]
     bootstrap = ["arn:aws:iam::000000000000:root"]
     producer  = ["arn:aws:iam::000000000000:root"]
+    privacy   = ["arn:aws:iam::000000000000:root"]
     storm     = ["arn:aws:iam::000000000000:root"]
   }
 }

@@ -20,11 +20,12 @@ use aws_sdk_dynamodb::Client;
 use uuid::Uuid;
 
 use crate::{
-    domain::{PoolId, Timestamp},
+    domain::{CommandKey, PoolId, Timestamp},
     ports::{
         Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, Entropy, ExpiredPage,
-        ExpiryIndex, ExpiryQuery, Lease, LeaseStore, Leases, LoadRequest, Page, PageCursor,
-        PortError, ReadSet, ReadStore, ScanStore, Table, Transaction,
+        ExpiryIndex, ExpiryQuery, Lease, LeaseStore, Leases, LedgerRecord, LoadRequest,
+        OutcomeEditor, Page, PageCursor, PortError, ReadSet, ReadStore, ScanStore, Table,
+        Transaction,
     },
 };
 
@@ -143,6 +144,17 @@ impl CommitStore for DynamoStore {
 
     async fn check_writes(&self) -> Result<(), PortError> {
         self.write_nothing().await
+    }
+}
+
+#[async_trait]
+impl OutcomeEditor for DynamoStore {
+    async fn replace_outcome(
+        &self,
+        key: &CommandKey,
+        record: &LedgerRecord,
+    ) -> Result<(), CommitError> {
+        self.put_outcome(key, record).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         sqs,
         system::{Random, SystemClock, SystemProcessor},
     },
-    client::{Client, ClientLimits, ClientPorts, OutcomePoller},
+    client::{Client, ClientLimits, ClientPorts, OutcomePoller, PostObserver},
     config::{AwsConfig, GatewayConfig},
     gateway::{
         CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
@@ -120,7 +120,7 @@ impl Gateway {
         observer: Arc<dyn GatewayObserver>,
         tracer: Option<Arc<dyn RequestTracer>>,
     ) -> anyhow::Result<Self> {
-        let commands = Arc::new(commands(config, backends));
+        let commands = Arc::new(commands(config, backends, observer.clone()));
         let clock = Arc::clone(&backends.clock);
         let authenticator =
             Authenticator::start(config.auth.clone(), config.callers.clone(), Arc::clone(&clock));
@@ -296,7 +296,11 @@ fn queries(backends: &GatewayBackends, observer: Arc<dyn GatewayObserver>) -> Qu
     Queries::observed(store, clock, QuerySettings::default(), observer, snapshots)
 }
 
-fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {
+fn commands(
+    config: &GatewayConfig,
+    backends: &GatewayBackends,
+    observer: Arc<dyn PostObserver>,
+) -> Commands {
     let ports = ClientPorts {
         commands: Arc::clone(&backends.commands),
         restocks: Arc::clone(&backends.restocks),
@@ -304,9 +308,13 @@ fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {
         entropy: Arc::clone(&backends.entropy),
     };
     // Neither limits what is posted without awaiting its result.
-    let limits = ClientLimits { in_flight: WAITERS_MAX, deadline: Duration::from_secs(20) };
+    let limits = ClientLimits {
+        in_flight: WAITERS_MAX,
+        deadline: Duration::from_secs(20),
+        commands_per_message: config.commands_per_message,
+    };
     let parts = CommandParts {
-        client: Client::new(ports, limits),
+        client: Client::new(ports, limits).observed(observer),
         outcomes: OutcomePoller::new(backends.store.clone(), WAITERS_MAX),
         store: backends.store.clone(),
         clock: Arc::clone(&backends.clock),

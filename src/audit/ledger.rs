@@ -162,6 +162,12 @@ fn check_reservation(
 
 /// Why the reservation cannot have developed from `then` to `now`.
 fn disagreement(then: &Reservation, now: &Reservation) -> Option<String> {
+    let is_forgotten = now.user_id == now.reservation_id.pseudonym();
+    let then = &match is_forgotten {
+        // A removal goes through reservations before outcomes.
+        true => Reservation { user_id: now.user_id.clone(), ..then.clone() },
+        false => then.clone(),
+    };
     let lasting = |of: &Reservation| {
         let of = of.clone();
         (of.pool, of.source, of.user_id, of.created_at)
@@ -172,13 +178,16 @@ fn disagreement(then: &Reservation, now: &Reservation) -> Option<String> {
     let holdings = |of: &Reservation| (of.seats.clone(), of.lines.clone(), of.expires_at);
     // Only a hold is extended and modified, and neither ends it.
     let is_active = |of: &Reservation| of.status == ReservationStatus::Active;
-    let is_next = now.version == then.version.saturating_add(1);
+    let next = then.version.saturating_add(1);
+    let is_next = now.version == next;
     let may_differ = is_active(then) && (is_active(now) || !is_next);
     let is_held_otherwise = !may_differ && holdings(then) != holdings(now);
     let sale = |of: &Reservation| (of.booking_id.clone(), of.goods);
     let is_booked_otherwise = then.booking_id.is_some() && sale(then) != sale(now);
     let may_follow = match (then.status, now.status) {
         _ if then == now => true,
+        // The removal of the user's id is a change, and has no outcome.
+        _ if is_forgotten && Reservation { version: next, ..then.clone() } == *now => true,
         _ if now.version <= then.version || is_held_otherwise || is_booked_otherwise => false,
         (ReservationStatus::Active, _) => true,
         // By a confirm that allows an expired reservation, and a refund after it.

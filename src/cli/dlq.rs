@@ -155,7 +155,7 @@ fn command_queue(text: &str) -> Result<QueueRef, String> {
     }
 }
 
-fn limit(text: &str) -> Result<usize, String> {
+pub(super) fn limit(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
         _ => Err(format!("expected a whole number from 1 to {LIMIT_MAX}")),
@@ -278,7 +278,7 @@ fn options(task: Task, queue: &QueueRef, limit: usize, bar: &ProgressBar) -> Opt
 }
 
 /// Cancelled by the first signal: the run then ends at its next step and gives back its leases.
-fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
+pub(super) fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let cancelled = stop.clone();
     let mut signals = StopSignals::catch()?;
@@ -295,18 +295,27 @@ async fn one_queue(
     options: Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<(DlqManager, SqsQueue)> {
+    let source = app::connect_queue(&sqs::client(sdk), queue.as_str()).await?;
+    Ok((manager(sdk, queue, options, stop).await?, source))
+}
+
+/// The dead letters of a queue.
+pub(super) async fn manager(
+    sdk: &SdkConfig,
+    queue: &QueueRef,
+    options: Options,
+    stop: &CancellationToken,
+) -> anyhow::Result<DlqManager> {
     let client = sqs::client(sdk);
-    let source = app::connect_queue(&client, queue.as_str()).await?;
     let dead_letters = naming::dead_letter_queue_name(queue.as_str());
     let dead_letters = app::connect_queue(&client, &dead_letters).await?;
-    let manager = DlqManager {
+    Ok(DlqManager {
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
         options,
         stop: stop.clone(),
-    };
-    Ok((manager, source))
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod workers;
 
-use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use aws_config::SdkConfig;
@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{BadUsage, CliContext, ExitCode, OutputFormat, parsers::whole, run::AWS_VARIABLES};
+use super::{CliContext, ExitCode, OutputFormat, consent, parsers::whole, run::AWS_VARIABLES};
 use crate::{
     adapters::{
         sns::{self, subscription::Temporary},
@@ -97,6 +97,14 @@ pub struct StormArgs {
     /// Commands under way at once
     #[arg(long, value_name = "COUNT", env = "INVENTORY_STORM_IN_FLIGHT", hide_env_values = true, default_value_t = 64, value_parser = count(10_000))]
     pub in_flight: u32,
+    /// Put commands of one group that wait to be sent into a message, at most this many [default
+    /// without a number: 100]
+    #[arg(
+        long, env = "INVENTORY_STORM_BATCH", hide_env_values = true,
+        value_name = "COUNT", num_args = 0..=1, default_missing_value = "100",
+        value_parser = count(100)
+    )]
+    pub batch: Option<u32>,
     /// How long a command may take to its outcome
     #[arg(
         long, env = "INVENTORY_STORM_TIMEOUT_SECONDS", hide_env_values = true,
@@ -170,14 +178,17 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
     let name = Random::new().uuid().simple().to_string().chars().take(12).collect();
     let in_flight = usize::try_from(args.in_flight).unwrap_or(1);
     let timeout = Duration::from_secs(args.timeout);
-    let storm = Storm { name, plan: args.plan(), in_flight, timeout };
+    let commands_per_message = args.batch.and_then(|most| usize::try_from(most).ok()).unwrap_or(1);
+    let storm = Storm { name, plan: args.plan(), in_flight, commands_per_message, timeout };
 
     let sdk = app::aws().await?;
     let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));
     let connect = async |name: &str| app::connect_queue(&sqs, name).await;
     let (commands, restocks) = config.producer_queues().context("no queue but that of expiries")?;
     context.errors.line(&aim(&config, &sdk, (commands.name(), restocks.name())))?;
-    confirm(&args, context)?;
+    let question = "It loads this deployment, and its tables keep what it makes. Begin?";
+    let refused = "nothing was sent: --yes begins a storm on the above";
+    consent::ask(args.yes, question, refused, context)?;
     let commands: Arc<dyn Queue> = Arc::new(connect(commands.as_str()).await?);
     let restocks: Arc<dyn Queue> = Arc::new(connect(restocks.as_str()).await?);
     let topic = app::connect_topic(&sns, config.topic.as_str()).await?;
@@ -225,26 +236,6 @@ fn aim(config: &AwsConfig, sdk: &SdkConfig, (commands, restocks): (&str, &str)) 
     };
     let topic = config.topic.as_str();
     format!("storm on {queues}, results from {topic}, in {region} at {at}")
-}
-
-/// Asks on a terminal, unless `--yes` was given; without a terminal `--yes` is required.
-fn confirm(args: &StormArgs, context: &CliContext) -> anyhow::Result<()> {
-    if args.yes {
-        return Ok(());
-    }
-    let refused = "nothing was sent: --yes begins a storm on the above";
-    if !std::io::stdin().is_terminal() || !context.errors.is_terminal() {
-        return Err(BadUsage(refused.to_owned()).into());
-    }
-    context
-        .errors
-        .write("It loads this deployment, and its tables keep what it makes. Begin? [y/N] ")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(BadUsage(refused.to_owned()).into()),
-    }
 }
 
 fn show(bar: &ProgressBar, progress: &Progress) {

@@ -1,3 +1,4 @@
+mod bulk;
 mod send_producers;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
@@ -104,9 +105,9 @@ async fn a_command_that_breaks_the_contract_exits_with_64_and_names_every_wrong_
 
 /// What belongs to one call alone, and so has no variable: what a command is about, whether to look
 /// or to act, and that it is meant. By subcommand.
-const WITHOUT_VARIABLE: [(&str, &[&str]); 17] = [
+const WITHOUT_VARIABLE: [(&str, &[&str]); 20] = [
     ("dev", &["demo", "open"]),
-    ("send", &["file"]),
+    ("send", &["file", "batch"]),
     (
         "send reserve",
         &[
@@ -198,6 +199,9 @@ const WITHOUT_VARIABLE: [(&str, &[&str]); 17] = [
     ("dlq show", &["all", "reason"]),
     ("dlq redrive", &["all", "reason", "dry-run"]),
     ("dlq discard", &["all", "reason", "yes"]),
+    ("import", &["pool", "dry-run"]),
+    ("export", &["private", "csv"]),
+    ("forget", &["dry-run", "yes"]),
     ("storm", &["yes"]),
     ("check-config", &["gateway"]),
     ("schema", &["list"]),

@@ -73,12 +73,6 @@ impl PreparedCommand {
         Self { deduplication_id: Some(entropy.uuid().to_string()), ..self.clone() }
     }
 
-    /// Its size as counted towards [`crate::ports::queue::MESSAGE_BYTES_MAX`].
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        message_bytes(&self.body, &self.attributes)
-    }
-
     /// The message for a queue.
     #[must_use]
     pub fn message(&self) -> OutgoingMessage {
@@ -93,7 +87,8 @@ impl PreparedCommand {
 
 /// A message's size as counted towards [`crate::ports::queue::MESSAGE_BYTES_MAX`]: the body, and
 /// attributes with their names and types.
-pub(super) fn message_bytes(body: &str, attributes: &MessageAttributes) -> usize {
-    let attributes = attributes.iter().map(|(name, attribute)| attribute.bytes(name));
-    body.len() + attributes.sum::<usize>()
+#[must_use]
+pub fn message_bytes(message: &OutgoingMessage) -> usize {
+    let attributes = message.attributes.iter().map(|(name, attribute)| attribute.bytes(name));
+    message.body.len() + attributes.sum::<usize>()
 }

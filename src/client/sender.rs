@@ -1,59 +1,77 @@
-//! Sends messages in full batches.
+//! Sends commands. Those of one group that arrive while a call has others of it share the next
+//! message, so that a group goes as fast as its queue takes messages, times the commands in each.
+//!
+//! ```text
+//! post, accept ─► Groups: what waits, in the order of arrival ─► calls, 8 at a time ─► queue
+//!                    ▲                                             │
+//!                    └── a group's next, once its call is over ◄───┘
+//! ```
+//!
+//! One call at a time has messages of a group: its commands come to the queue in the order of their
+//! arrival. Nothing waits for others to come: what finds its group idle is sent at once, alone.
 
-use std::sync::Arc;
+mod groups;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
 use tokio::{
-    sync::{
-        Mutex,
-        mpsc::{self, error::TrySendError},
-        oneshot,
-    },
+    sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot},
     time::Instant,
 };
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tokio_util::task::TaskTracker;
 
-use super::command::message_bytes;
-use crate::ports::{
-    EntryError, OutgoingMessage, PortError, Queue,
-    queue::{BATCH_ENTRIES_MAX, MESSAGE_BYTES_MAX},
+use self::groups::{Groups, Joined, Outgoing};
+use crate::{
+    domain::GroupId,
+    message::BATCH_COMMANDS_MAX,
+    ports::{BatchAnswer, EntryError, OutgoingMessage, PortError, Queue},
 };
 
 /// Concurrent calls per queue.
 const CALLS: usize = 8;
 
-/// A queue, and the messages to be sent to it: messages posted while all calls are in progress
-/// share the next call.
-pub(super) struct Sender {
+/// Watches what is sent. Never waited for.
+pub trait PostObserver: Send + Sync {
+    /// The queue accepted a message of that many commands.
+    fn posted(&self, commands: usize);
+}
+
+/// Measures nothing.
+pub(super) struct NoopPostObserver;
+
+impl PostObserver for NoopPostObserver {
+    fn posted(&self, _: usize) {}
+}
+
+/// A queue, and the commands to be sent to it.
+pub struct Sender {
     queue: Arc<dyn Queue>,
-    outbox: mpsc::Sender<Outgoing>,
-    inbox: Mutex<Inbox>,
+    groups: Mutex<Groups>,
+    ready: Notify,
+    room: Arc<Semaphore>,
     unanswered: TaskTracker,
+    observer: Arc<dyn PostObserver>,
 }
 
-/// The source of each call's messages.
-struct Inbox {
-    messages: mpsc::Receiver<Outgoing>,
-    /// The message that did not fit the last call.
-    held_over: Option<Outgoing>,
+/// A call under way. Its groups' next commands are ready once it is dropped.
+struct Call<'a> {
+    sender: &'a Sender,
+    groups: Vec<GroupId>,
 }
 
-struct Outgoing {
-    message: OutgoingMessage,
-    answer: oneshot::Sender<Result<Posted, PostError>>,
-    unanswered: TaskTrackerToken,
-}
-
-impl Outgoing {
-    fn bytes(&self) -> usize {
-        message_bytes(&self.message.body, &self.message.attributes)
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.sender.lock().finish(&self.groups);
+        self.sender.ready.notify_one();
     }
 }
 
 /// A message that the queue accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
-    /// The queue's id for it; for a repetition, the id of the first message.
+    /// The queue's id for its message, which may be of several commands; for a repetition, the id of
+    /// the first message.
     pub message_id: String,
     /// When the call that sent it started.
     pub sent_at: Instant,
@@ -66,11 +84,12 @@ pub enum PostError {
     /// message.
     #[error(transparent)]
     Call(#[from] PortError),
-    /// The queue accepted other messages of the call, but not this one.
+    /// The queue accepted other messages of the call, but not this one, whose other commands fail
+    /// with it.
     #[error(transparent)]
     Entry(#[from] EntryError),
-    /// As many messages wait to be sent as may.
-    #[error("too many messages wait to be sent")]
+    /// As many commands wait to be sent as may, in all or in its group.
+    #[error("too many commands wait to be sent")]
     Full,
     /// The client ended before it was sent.
     #[error("the client has stopped sending")]
@@ -92,99 +111,160 @@ impl PendingPost {
 }
 
 impl Sender {
-    /// A sender that holds up to `room` messages, at least one, until they are sent.
-    pub(super) fn new(queue: Arc<dyn Queue>, room: usize) -> Self {
-        let (outbox, messages) = mpsc::channel(room.max(1));
-        let inbox = Mutex::new(Inbox { messages, held_over: None });
-        Self { queue, outbox, inbox, unanswered: TaskTracker::new() }
+    /// A sender that holds up to `room` commands, at least one, until the queue has answered, and
+    /// puts up to `commands_per_message` of a group, 1…[`BATCH_COMMANDS_MAX`], into a message.
+    #[must_use]
+    pub fn new(queue: Arc<dyn Queue>, room: usize, commands_per_message: usize) -> Self {
+        Self {
+            queue,
+            groups: Mutex::new(Groups::new(commands_per_message.clamp(1, BATCH_COMMANDS_MAX))),
+            ready: Notify::new(),
+            room: Arc::new(Semaphore::new(room.clamp(1, Semaphore::MAX_PERMITS))),
+            unanswered: TaskTracker::new(),
+            observer: Arc::new(NoopPostObserver),
+        }
     }
 
-    /// Sends a message, and waits for the queue's answer. Messages posted at the same time, even in
-    /// one group, may be sent in any order.
+    /// The same, watched.
+    pub(super) fn observed(self, observer: Arc<dyn PostObserver>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Sends a command, and waits for the queue's answer.
     ///
     /// # Errors
     ///
     /// The queue did not accept it, or its answer was lost.
-    pub(super) async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
-        let (outgoing, answered) = self.outgoing(message);
-        self.outbox.send(outgoing).await.map_err(|_| PostError::Stopped)?;
-        answered.answer().await
+    pub async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
+        let room = Arc::clone(&self.room).acquire_owned().await;
+        let room = room.map_err(|_: AcquireError| PostError::Stopped)?;
+        let pending = self.push(&mut self.lock(), message, room);
+        pending.answer().await
     }
 
-    /// Accepts a message, to be sent whether or not the queue's answer is awaited.
+    /// Accepts a command, to be sent whether or not the queue's answer is awaited.
     ///
     /// # Errors
     ///
     /// [`PostError::Full`].
     pub(super) fn accept(&self, message: OutgoingMessage) -> Result<PendingPost, PostError> {
-        let (outgoing, answered) = self.outgoing(message);
-        self.outbox.try_send(outgoing).map_err(|error| match error {
-            TrySendError::Full(_) => PostError::Full,
-            TrySendError::Closed(_) => PostError::Stopped,
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        let room = room.map_err(|error| match error {
+            TryAcquireError::NoPermits => PostError::Full,
+            TryAcquireError::Closed => PostError::Stopped,
         })?;
-        Ok(answered)
+        let mut groups = self.lock();
+        match groups.is_full(&message.group) {
+            true => Err(PostError::Full),
+            false => Ok(self.push(&mut groups, message, room)),
+        }
     }
 
-    fn outgoing(&self, message: OutgoingMessage) -> (Outgoing, PendingPost) {
+    fn push(
+        &self,
+        groups: &mut Groups,
+        message: OutgoingMessage,
+        room: OwnedSemaphorePermit,
+    ) -> PendingPost {
         let (answer, answered) = oneshot::channel();
         let unanswered = self.unanswered.token();
-        (Outgoing { message, answer, unanswered }, PendingPost(answered))
+        groups.push(Outgoing { message, answer, unanswered, room, is_alone: false });
+        self.ready.notify_one();
+        PendingPost(answered)
     }
 
-    /// Waits until the queue has answered for every message. No more may be posted meanwhile.
+    /// Waits until the queue has answered for every command. No more may be posted meanwhile.
     pub(super) async fn flushed(&self) {
         self.unanswered.close();
         self.unanswered.wait().await;
     }
 
-    /// Sends posted messages for as long as it is polled.
-    pub(super) async fn run(&self) {
-        join_all((0..CALLS).map(|_| self.send_batches())).await;
+    /// Sends posted commands for as long as it is polled.
+    pub async fn run(&self) {
+        join_all((0..CALLS).map(|_| self.make_calls())).await;
     }
 
-    async fn send_batches(&self) {
-        while let Some(batch) = self.next_batch().await {
-            let (messages, answers): (Vec<_>, Vec<_>) = batch
-                .into_iter()
-                .map(|outgoing| (outgoing.message, (outgoing.answer, outgoing.unanswered)))
-                .unzip();
-            let sent_at = Instant::now();
-            let sent = self.queue.send(&messages).await;
-            let mut entries = match sent {
-                Ok(entries) => entries.into_iter().map(|entry| entry.map_err(Into::into)).collect(),
-                Err(error) => vec![Err(PostError::from(error)); messages.len()],
-            }
-            .into_iter();
-            for (answer, _unanswered) in answers {
-                let unanswered = || Err(EntryError::Retryable("no answer".to_owned()).into());
-                let entry: Result<String, PostError> = entries.next().unwrap_or_else(unanswered);
-                if let Err(error) = &entry {
-                    tracing::warn!(queue = self.queue.name(), %error, "a message was not posted");
-                }
-                // A caller that has dropped its receiver needs no answer.
-                let _ = answer.send(entry.map(|message_id| Posted { message_id, sent_at }));
+    async fn make_calls(&self) {
+        loop {
+            match self.next_call() {
+                Some((call, messages)) => self.make(call, messages).await,
+                None => self.ready.notified().await,
             }
         }
     }
 
-    /// The next message, and those after it that fit the same call.
-    async fn next_batch(&self) -> Option<Vec<Outgoing>> {
-        let mut inbox = self.inbox.lock().await;
-        let first = match inbox.held_over.take() {
-            Some(outgoing) => outgoing,
-            None => inbox.messages.recv().await?,
+    fn next_call(&self) -> Option<(Call<'_>, Vec<Joined>)> {
+        let (messages, are_more_ready) = {
+            let mut groups = self.lock();
+            (groups.next_call(), groups.is_ready())
         };
-        let mut bytes = first.bytes();
-        let mut batch = vec![first];
-        while batch.len() < BATCH_ENTRIES_MAX {
-            let Ok(next) = inbox.messages.try_recv() else { break };
-            bytes += next.bytes();
-            if bytes > MESSAGE_BYTES_MAX {
-                inbox.held_over = Some(next);
-                break;
-            }
-            batch.push(next);
+        if are_more_ready {
+            self.ready.notify_one();
         }
-        Some(batch)
+        let groups = messages.iter().filter_map(|joined| joined.0.first());
+        let groups: Vec<_> = groups.map(|first| first.message.group.clone()).collect();
+        // The call locks the groups when it ends.
+        (!messages.is_empty()).then(|| (Call { sender: self, groups }, messages))
+    }
+
+    async fn make(&self, _call: Call<'_>, messages: Vec<Joined>) {
+        let outgoing: Vec<_> = messages.iter().filter_map(Joined::message).collect();
+        let sent_at = Instant::now();
+        let sent = self.queue.send(&outgoing).await;
+        self.settle(messages, sent, sent_at);
+    }
+
+    /// Answers each command with what came of its message.
+    fn settle(
+        &self,
+        messages: Vec<Joined>,
+        sent: Result<BatchAnswer<String>, PortError>,
+        sent_at: Instant,
+    ) {
+        let mut entries = match sent {
+            Ok(entries) => entries.into_iter().map(|entry| entry.map_err(Into::into)).collect(),
+            Err(error) => vec![Err(PostError::from(error)); messages.len()],
+        }
+        .into_iter();
+        for joined in messages {
+            let unanswered = || Err(EntryError::Retryable("no answer".to_owned()).into());
+            let entry: Result<String, PostError> = entries.next().unwrap_or_else(unanswered);
+            let commands = joined.0.len();
+            match &entry {
+                Ok(_) => self.observer.posted(commands),
+                Err(error) => {
+                    tracing::warn!(
+                        queue = self.queue.name(),
+                        commands,
+                        %error,
+                        "a message was not posted"
+                    );
+                }
+            }
+            // One command may be the cause, or their sum.
+            if commands > 1 && matches!(&entry, Err(PostError::Entry(EntryError::Refused(_)))) {
+                self.lock().put_back_apart(joined);
+                continue;
+            }
+            for (place, outgoing) in joined.0.into_iter().enumerate() {
+                let entry = match place > 0 && injected_bug!(TellFirstAlone) {
+                    true => Ok(String::new()),
+                    false => entry.clone(),
+                };
+                let entry = entry.map(|message_id| Posted { message_id, sent_at });
+                let Outgoing { answer, unanswered, room, .. } = outgoing;
+                // A caller that has dropped its receiver needs no answer.
+                let _ = answer.send(entry);
+                drop((unanswered, room));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Groups> {
+        // Nothing panics while it is held.
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

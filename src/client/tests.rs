@@ -22,11 +22,12 @@ use crate::{
     },
 };
 
-const LIMITS: ClientLimits = ClientLimits { in_flight: 4, deadline: Duration::from_secs(30) };
+const LIMITS: ClientLimits =
+    ClientLimits { in_flight: 4, deadline: Duration::from_secs(30), commands_per_message: 1 };
 const POLLING: LedgerPolling =
     LedgerPolling { interval: Duration::from_millis(200), within: Duration::from_secs(5) };
 
-fn clock() -> Arc<dyn Clock> {
+pub(super) fn clock() -> Arc<dyn Clock> {
     Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH))
 }
 
@@ -74,7 +75,7 @@ async fn settle() {
 }
 
 /// A queue that answers sends with a function of the test.
-struct ScriptedQueue<F>(F);
+pub(super) struct ScriptedQueue<F>(pub(super) F);
 
 #[async_trait]
 impl<F> Queue for ScriptedQueue<F>
@@ -115,7 +116,7 @@ where
     }
 }
 
-fn all_taken(messages: &[OutgoingMessage]) -> BatchAnswer<String> {
+pub(super) fn all_taken(messages: &[OutgoingMessage]) -> BatchAnswer<String> {
     messages.iter().map(|_| Ok("id".to_owned())).collect()
 }
 

@@ -12,12 +12,15 @@ use std::{
 };
 
 use super::{AdminConfig, Reader, Section, Setting, parse};
-use crate::gateway::{
-    auth::{AuthSettings, CallerRules, JwksPlace, JwtSettings, jwt},
-    limits::LimitSettings,
-    page::PageSettings,
-    server::TlsFiles,
-    streams::StreamSettings,
+use crate::{
+    gateway::{
+        auth::{AuthSettings, CallerRules, JwksPlace, JwtSettings, jwt},
+        limits::LimitSettings,
+        page::PageSettings,
+        server::TlsFiles,
+        streams::StreamSettings,
+    },
+    message::BATCH_COMMANDS_MAX,
 };
 
 /// Bytes of the file of callers.
@@ -72,6 +75,8 @@ pub struct GatewayConfig {
     pub streams: StreamSettings,
     /// `INVENTORY_GATEWAY_GROUPS`: 1…1,024.
     pub groups: u16,
+    /// `INVENTORY_GATEWAY_COMMANDS_PER_MESSAGE`: 1…100.
+    pub commands_per_message: usize,
     /// `INVENTORY_QUEUE_AGE_MAX_SECONDS`
     pub queue_age_max: Duration,
     /// `INVENTORY_ALLOW_STRESS` and `INVENTORY_STRESS_COMMANDS_MAX`: the most commands of a storm;
@@ -128,6 +133,9 @@ impl Section for GatewayConfig {
             streams: streams(reader),
             groups: reader
                 .value(&settings::GROUPS, 1, |text| parse::whole(text, 1..=1_024, "groups")),
+            commands_per_message: reader.value(&settings::COMMANDS_PER_MESSAGE, 1, |text| {
+                parse::whole(text, 1..=BATCH_COMMANDS_MAX, "commands per message")
+            }),
             queue_age_max: seconds(reader, &settings::QUEUE_AGE_MAX, 100..=3_600_000),
             stress_commands_max: stress(reader),
         }

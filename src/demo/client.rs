@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,10 +20,11 @@ use crate::{
     adapters::memory::MemoryQueue,
     app::embedded::Embedded,
     client::{
-        Client, ClientLimits, ClientPorts, PreparedCommand, Reply, RequestError, ResultSubscription,
+        Client, ClientLimits, ClientPorts, PostObserver, PreparedCommand, Reply, RequestError,
+        ResultSubscription,
     },
     domain::{Action, CommandKey, GroupId, PoolId, ReservationId},
-    message::{DecodedResult, InvalidResult},
+    message::{BATCH_COMMANDS_MAX, DecodedResult, InvalidResult},
     ports::{OutgoingMessage, Queue},
 };
 
@@ -37,12 +41,24 @@ const IN_FLIGHT: usize = 32;
 /// The interval between two checks of a condition.
 const POLL: Duration = Duration::from_millis(10);
 
+/// Counts commands that share a message.
+#[derive(Default)]
+struct SharedMessages(AtomicU64);
+
+impl PostObserver for SharedMessages {
+    fn posted(&self, commands: usize) {
+        let shared = if commands > 1 { u64::try_from(commands).unwrap_or(u64::MAX) } else { 0 };
+        self.0.fetch_add(shared, Ordering::Relaxed);
+    }
+}
+
 /// Posts commands, reads results, and compares them with the expected ones.
 pub struct DemoClient {
     /// The backends in use.
     pub embedded: Arc<Embedded>,
     client: Client,
     results: Arc<MemoryQueue>,
+    shared: Arc<SharedMessages>,
     subscription: ResultSubscription,
     expectations: Mutex<Expectations>,
 }
@@ -82,14 +98,26 @@ impl DemoClient {
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),
         };
-        let limits = ClientLimits { in_flight: IN_FLIGHT, deadline: DEADLINE };
+        let limits = ClientLimits {
+            in_flight: IN_FLIGHT,
+            deadline: DEADLINE,
+            commands_per_message: BATCH_COMMANDS_MAX,
+        };
+        let shared = Arc::new(SharedMessages::default());
         Self {
-            client: Client::new(ports, limits),
+            client: Client::new(ports, limits).observed(shared.clone()),
             subscription: ResultSubscription::new(queue, Arc::clone(entropy)),
             embedded,
             results,
+            shared,
             expectations: Mutex::default(),
         }
+    }
+
+    /// Commands that shared a message with others of their group.
+    #[must_use]
+    pub fn shared(&self) -> u64 {
+        self.shared.0.load(Ordering::Relaxed)
     }
 
     /// The expectations, and the results so far.

@@ -29,11 +29,12 @@ pub struct DemoSummary {
     pub p50_ms: f64,
     /// The 99th percentile of the same time, ms.
     pub p99_ms: f64,
-    /// Messages that were sent: commands, repetitions of commands, and messages that are not
-    /// commands.
+    /// What was sent: commands, repetitions of commands, and messages that are not commands.
     pub messages: u64,
     /// Repetitions among them.
     pub repeated: u64,
+    /// Commands that shared a message with others of their group.
+    pub shared: u64,
     /// Messages that are not commands and carry no identity, so that they have no result.
     pub unreadable: u64,
     /// Repetitions that the ledger answered.
@@ -143,6 +144,7 @@ impl DemoSummary {
         table.row(["from sent to published, half of all within".to_owned(), ms(self.p50_ms)]);
         table.row(["99 of 100 within".to_owned(), ms(self.p99_ms)]);
         table.row(["transactions decided again".to_owned(), self.conflicts.to_string()]);
+        table.row(["commands that shared a message".to_owned(), self.shared.to_string()]);
         table.row(["repetitions the ledger answered".to_owned(), self.replays.to_string()]);
         table.row(["dead letters".to_owned(), self.dead_letters.to_string()]);
         out.table(&table)?;

@@ -6,7 +6,10 @@ use serde::Serialize;
 use crate::{
     domain::{GroupId, Timestamp, time},
     message,
-    ports::{Delivery, OutgoingMessage, queue::text_attribute},
+    ports::{
+        Delivery, OutgoingMessage,
+        queue::{MESSAGE_ATTRIBUTES_MAX, text_attribute},
+    },
     retention::{LEDGER_DAYS, LEDGER_SAFE, LEDGER_SAFE_DAYS, QUEUE_RETENTION},
     worker::dead_letters::{
         self, DETAIL, FIRST_SENT_AT, ORIGINAL_MESSAGE_ID, REASON, SOURCE_QUEUE,
@@ -114,6 +117,8 @@ pub enum Refusal {
     NoRoomForAge,
     /// This run sent it back, and it was dead-lettered again.
     DiedAgain,
+    /// It is no JSON, so that the user's id in it cannot be replaced.
+    NoJson,
 }
 
 impl Refusal {
@@ -130,6 +135,7 @@ impl Refusal {
                                    it, send it again with `send --file`, and discard it"
                 .to_owned(),
             Self::DiedAgain => "sent back by this run, and here again: see its reason".to_owned(),
+            Self::NoJson => "no JSON, and contains the id: `dlq discard` it".to_owned(),
         }
     }
 }
@@ -157,6 +163,27 @@ pub(super) fn send_back(
         deduplication_id: Some(deduplication_id(&delivery.message_id)),
         attributes,
     })
+}
+
+/// A copy for the dead-letter queue itself, with another body. It keeps the reason, and the time of
+/// the first sending; one that had none of its own gets the earliest possible.
+pub(super) fn rewritten(
+    delivery: &Delivery,
+    letter: &DeadLetter,
+    body: String,
+    bytes_max: usize,
+) -> Result<OutgoingMessage, Refusal> {
+    let mut attributes = delivery.attributes.clone();
+    if !attributes.contains_key(FIRST_SENT_AT) {
+        let first_sent_at = earliest_sent_at(delivery, letter).to_string();
+        attributes.insert(FIRST_SENT_AT.to_owned(), first_sent_at.into());
+    }
+    let bytes = attributes.iter().map(|(name, attribute)| attribute.bytes(name)).sum::<usize>();
+    if attributes.len() > MESSAGE_ATTRIBUTES_MAX || bytes.saturating_add(body.len()) > bytes_max {
+        return Err(Refusal::NoRoomForAge);
+    }
+    let deduplication_id = Some(format!("forget-{}", delivery.message_id));
+    Ok(OutgoingMessage { group: delivery.group.clone(), body, deduplication_id, attributes })
 }
 
 /// Derived from the dead letter's own id, not from the message's: the queue recognises a repetition

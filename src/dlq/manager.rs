@@ -13,6 +13,8 @@ use super::{
     DeadLetter, Disposition, Ended, Handled, Options, Refusal, Run, Selection, dead_letter,
 };
 use crate::{
+    domain::UserId,
+    forget::{Mention, without_user},
     ports::{
         Clock, Delivery, Entropy, EntryError, PortError, Queue, ReceiptHandle, ReceiveRequest,
         queue::{BATCH_ENTRIES_MAX, text_attribute},
@@ -52,6 +54,20 @@ enum Task<'q> {
     WouldRedrive(&'q dyn Queue),
     Redrive(&'q dyn Queue),
     Discard,
+    Forget(&'q UserId),
+    WouldForget(&'q UserId),
+}
+
+impl Task<'_> {
+    /// Whether it is about the message at all.
+    fn concerns(self, delivery: &Delivery) -> bool {
+        match self {
+            Self::Forget(user_id) | Self::WouldForget(user_id) => {
+                without_user(&delivery.body, user_id) != Mention::None
+            }
+            _ => true,
+        }
+    }
 }
 
 impl DlqManager {
@@ -80,6 +96,17 @@ impl DlqManager {
     /// Deletes the selected dead letters permanently.
     pub async fn discard(&self, selection: &Selection) -> Run {
         self.run(Task::Discard, selection).await
+    }
+
+    /// Replaces a user's id in the dead letters that name it: a copy without it is sent to the end of
+    /// its group in the dead-letter queue, and the dead letter deleted. The run reports these alone.
+    pub async fn forget(&self, user_id: &UserId) -> Run {
+        self.run(Task::Forget(user_id), &Selection::all()).await
+    }
+
+    /// Says which dead letters [`Self::forget`] would rewrite. All stay as they are.
+    pub async fn would_forget(&self, user_id: &UserId) -> Run {
+        self.run(Task::WouldForget(user_id), &Selection::all()).await
     }
 
     async fn run(&self, task: Task<'_>, selection: &Selection) -> Run {
@@ -146,8 +173,14 @@ impl<'a> Scan<'a> {
     }
 
     async fn begin(&mut self) -> Result<Ended, PortError> {
-        if let Task::Redrive(to) | Task::WouldRedrive(to) = self.task {
-            self.bytes_max = to.limits().await?.message_bytes_max;
+        match self.task {
+            Task::Redrive(to) | Task::WouldRedrive(to) => {
+                self.bytes_max = to.limits().await?.message_bytes_max;
+            }
+            Task::Forget(_) => {
+                self.bytes_max = self.desk.dead_letters.limits().await?.message_bytes_max;
+            }
+            Task::List | Task::Show | Task::Discard | Task::WouldForget(_) => {}
         }
         // The counts of an empty queue are not exact: it is received from once, without waiting.
         let backlog = self.desk.dead_letters.backlog().await;
@@ -243,13 +276,19 @@ impl<'a> Scan<'a> {
             let is_over = left.is_stuck || self.is_beyond(&delivery.message_id);
             let is_new = !is_over && self.seen.insert(delivery.message_id.clone());
             let letter = DeadLetter::of(&delivery);
-            if !is_new || !self.selection.takes(&letter) {
+            let is_meant = self.selection.takes(&letter) && self.task.concerns(&delivery);
+            if !is_new || !is_meant {
                 self.tell();
                 left.rest.push(delivery.receipt);
                 continue;
             }
             let (fate, failure) = self.handle(&delivery, &letter).await;
-            let is_gone = matches!(fate, Disposition::Redriven { .. } | Disposition::Discarded);
+            let is_gone = matches!(
+                fate,
+                Disposition::Redriven { .. }
+                    | Disposition::Discarded
+                    | Disposition::Rewritten { .. }
+            );
             left.is_stuck =
                 matches!(fate, Disposition::NotSent { .. } | Disposition::NotDeleted { .. });
             self.note(letter, &delivery, fate);
@@ -305,6 +344,37 @@ impl<'a> Scan<'a> {
             }
             Task::Redrive(to) => self.redrive(to, delivery, letter).await,
             Task::Discard => self.delete(delivery, Disposition::Discarded).await,
+            Task::Forget(user_id) => self.forget(user_id, delivery, letter).await,
+            Task::WouldForget(user_id) => match without_user(&delivery.body, user_id) {
+                Mention::InText => (Disposition::Refused { why: Refusal::NoJson }, None),
+                Mention::None | Mention::Replaced(_) => (Disposition::WouldRewrite, None),
+            },
+        }
+    }
+
+    /// A crash between the two calls leaves both; the next run replaces the dead letter again, and
+    /// a redrive of both takes effect once.
+    async fn forget(
+        &mut self,
+        user_id: &UserId,
+        delivery: &Delivery,
+        letter: &DeadLetter,
+    ) -> (Disposition, Option<PortError>) {
+        let body = match without_user(&delivery.body, user_id) {
+            Mention::Replaced(body) => body,
+            Mention::InText => return (Disposition::Refused { why: Refusal::NoJson }, None),
+            Mention::None => return (Disposition::Seen, None),
+        };
+        let message = match dead_letter::rewritten(delivery, letter, body, self.bytes_max) {
+            Ok(message) => message,
+            Err(why) => return (Disposition::Refused { why }, None),
+        };
+        match self.desk.dead_letters.send(std::slice::from_ref(&message)).await.map(only) {
+            Ok(Ok(message_id)) => {
+                self.delete(delivery, Disposition::Rewritten { message_id }).await
+            }
+            Ok(Err(error)) => (Disposition::NotSent { what: error.to_string() }, None),
+            Err(error) => (Disposition::NotSent { what: error.to_string() }, Some(error)),
         }
     }
 
@@ -346,7 +416,7 @@ impl<'a> Scan<'a> {
         delivery: &Delivery,
         done: Disposition,
     ) -> (Disposition, Option<PortError>) {
-        let sent = matches!(done, Disposition::Redriven { .. });
+        let sent = matches!(done, Disposition::Redriven { .. } | Disposition::Rewritten { .. });
         let receipt = std::slice::from_ref(&delivery.receipt);
         match self.desk.dead_letters.delete(receipt).await.map(only) {
             Ok(Ok(())) => (done, None),

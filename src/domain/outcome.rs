@@ -98,6 +98,21 @@ impl Outcome {
         }
     }
 
+    /// As [`Self::reservation`], to be changed.
+    #[must_use]
+    pub fn reservation_mut(&mut self) -> Option<&mut Reservation> {
+        match self {
+            Self::Reserved { reservation }
+            | Self::Extended { reservation }
+            | Self::Modified { reservation }
+            | Self::Confirmed { reservation }
+            | Self::Fulfilled { reservation }
+            | Self::Cancelled { reservation, .. }
+            | Self::Expired { reservation } => Some(reservation),
+            Self::Restocked { .. } | Self::Rejected { .. } => None,
+        }
+    }
+
     /// The rejection; `None` for other outcomes.
     #[must_use]
     pub fn rejection(&self) -> Option<&Rejection> {

@@ -5,7 +5,7 @@ mod views;
 use std::{fmt, time::Duration};
 
 use super::{limits::Lane, streams::StreamKind};
-use crate::message::TraceContext;
+use crate::{client::PostObserver, message::TraceContext};
 pub use views::{HintOutcome, NoopViewObserver, RefillReason, SnapshotOutcome, ViewObserver};
 
 /// How a request came.
@@ -156,9 +156,9 @@ pub trait RequestSpan: Send {
 }
 
 /// Watches all of a gateway.
-pub trait GatewayObserver: RequestObserver + ViewObserver {}
+pub trait GatewayObserver: RequestObserver + ViewObserver + PostObserver {}
 
-impl<T: RequestObserver + ViewObserver> GatewayObserver for T {}
+impl<T: RequestObserver + ViewObserver + PostObserver> GatewayObserver for T {}
 
 /// Measures nothing.
 pub struct NoopRequestObserver;

@@ -132,7 +132,11 @@ impl Stress {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
-        let limits = ClientLimits { in_flight: run::IN_FLIGHT_MAX, deadline: OUTCOME_TIMEOUT };
+        let limits = ClientLimits {
+            in_flight: run::IN_FLIGHT_MAX,
+            deadline: OUTCOME_TIMEOUT,
+            commands_per_message: 1,
+        };
         let client = Client::new(ports, limits);
         let outcomes = OutcomePoller::new(store, run::IN_FLIGHT_MAX);
         let sending = Sending { client, outcomes, processor, observer, clock: Arc::clone(&clock) };

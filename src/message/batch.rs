@@ -2,7 +2,11 @@
 
 use serde::de::IgnoredAny;
 
-use super::decode::{Undecodable, undecodable_whole};
+use super::{
+    command::to_json,
+    decode::{Undecodable, undecodable_whole},
+    trace::{TRACEPARENT, TRACESTATE, TraceContext},
+};
 use crate::ports::queue::MESSAGE_BYTES_MAX;
 
 /// The most commands of a batch.
@@ -52,6 +56,28 @@ pub fn join_batch<'a>(commands: impl IntoIterator<Item = &'a str>) -> String {
     }
     body.push(']');
     body
+}
+
+/// A command's body with this trace context in it, for a batch: attributes of a message are of all
+/// its commands. The digest of the command stays.
+///
+/// Returns `None` where the body may have such members already, none of them twice being JSON that
+/// a command may be.
+#[must_use]
+pub fn with_trace_inside(body: &str, context: &TraceContext) -> Option<String> {
+    let may_have = |name: &str| body.contains(&format!("\"{name}\""));
+    // A name may be written with escapes.
+    if body.contains('\\') || may_have(TRACEPARENT) || may_have(TRACESTATE) {
+        return None;
+    }
+    let members = without_mark(body).trim_start_matches(is_space).strip_prefix('{')?;
+    if members.trim_start_matches(is_space).starts_with('}') {
+        return None;
+    }
+    let traceparent = context.traceparent();
+    let state = context.tracestate().map(|state| format!("\"{TRACESTATE}\":{},", to_json(&state)));
+    let state = state.unwrap_or_default();
+    Some(format!("{{\"{TRACEPARENT}\":\"{traceparent}\",{state}{members}"))
 }
 
 fn without_mark(body: &str) -> &str {
@@ -132,6 +158,31 @@ mod tests {
             assert!(is_batch(body) && refused.key.is_none());
         }
         assert!(split_batch(&format!("[{}]", vec!["1"; BATCH_COMMANDS_MAX].join(","))).is_ok());
+    }
+
+    #[test]
+    fn a_command_takes_its_trace_context_with_it_unless_it_may_have_one() {
+        let body = |more: &str| {
+            format!(
+                "\u{feff} {{{more}\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/s\",\"type\":\
+                 \"inventory.cancel.v1\",\"data\":{{\"event_id\":1,\"reservation_id\":\
+                 \"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90\"}}}}"
+            )
+        };
+        let context: TraceContext =
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+        let context = context.with_tracestate(Some("a=\"1\""));
+        let plain = super::super::decode(&body("")).unwrap();
+        let traced = with_trace_inside(&body(""), &context).unwrap();
+        let traced = super::super::decode(&traced).unwrap();
+        assert_eq!(traced.traceparent, Some(context.clone()));
+        assert_eq!(traced.command, plain.command);
+        for own in ["\"traceparent\":\"?\",", "\"tracestate\":\"\",", "\"trace\\u0070arent\":1,"] {
+            assert_eq!(with_trace_inside(&body(own), &context), None, "{own}");
+        }
+        for no_command in ["{}", "{ }", "[1]", ""] {
+            assert_eq!(with_trace_inside(no_command, &context), None, "{no_command}");
+        }
     }
 
     #[test]

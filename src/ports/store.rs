@@ -9,6 +9,7 @@ mod expiry;
 mod forward;
 mod leases;
 mod ledger;
+mod outcomes;
 mod read;
 mod scan;
 
@@ -23,6 +24,7 @@ pub use self::{
     },
     leases::{Lease, LeaseStore, Leases},
     ledger::{LedgerKey, LedgerRecord},
+    outcomes::OutcomeEditor,
     read::{LoadRequest, ReadSet, ReadStore},
     scan::{Page, PageCursor, Record, ScanStore},
 };

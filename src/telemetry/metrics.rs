@@ -38,6 +38,7 @@ pub struct Metrics {
     command_duration: HistogramVec,
     batch_size: Histogram,
     commands_per_message: Histogram,
+    commands_per_message_sent: Histogram,
     load_attempts: IntCounterVec,
     commit_attempts: IntCounterVec,
     version_conflicts: IntCounter,

@@ -16,8 +16,8 @@ use inventory_worker::{
     },
     ports::{
         AttemptStore, CommitError, CommitStore, Ended, Expected, ExpiredHold, ExpiryIndex,
-        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore, Record, ScanStore,
-        Store, Table, Transaction, Write, store::expiry_shard,
+        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, OutcomeEditor, PortError, ReadStore,
+        Record, ScanStore, Store, Table, Transaction, Write, store::expiry_shard,
     },
 };
 use uuid::Uuid;
@@ -78,6 +78,10 @@ impl StoreHarness for Dynoxide {
     async fn store(&self) -> Arc<dyn Store> {
         // Pages small enough that listings need several.
         Arc::new(self.dynamo_store().await.with_page_items(3))
+    }
+
+    async fn editor(&self) -> Arc<dyn OutcomeEditor> {
+        Arc::new(self.dynamo_store().await)
     }
 
     fn set_ahead(&self, by: Duration) {

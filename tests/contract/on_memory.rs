@@ -9,7 +9,7 @@ use inventory_worker::{
         MemoryStore, MemoryTopic, TokioClock,
     },
     domain::{PoolId, Timestamp},
-    ports::{ActivityBoard, Locks, Publisher, Queue, SnapshotStore, Store},
+    ports::{ActivityBoard, Locks, OutcomeEditor, Publisher, Queue, SnapshotStore, Store},
 };
 
 use crate::{
@@ -114,6 +114,10 @@ impl StoreHarness for Memory {
     async fn store(&self) -> Arc<dyn Store> {
         // Small pages, so that cursors are tested.
         Arc::new(MemoryStore::new(self.clock.clone()).with_page_size(7))
+    }
+
+    async fn editor(&self) -> Arc<dyn OutcomeEditor> {
+        Arc::new(MemoryStore::new(self.clock.clone()))
     }
 
     fn set_ahead(&self, by: Duration) {

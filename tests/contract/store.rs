@@ -5,6 +5,7 @@ mod conditions;
 mod index;
 mod leases;
 mod limits;
+mod outcomes;
 mod pages;
 mod retention;
 mod round_trip;
@@ -13,11 +14,11 @@ mod samples;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use inventory_worker::ports::Store;
+use inventory_worker::ports::{OutcomeEditor, Store};
 
 pub use self::{
-    attempts::*, conditions::*, index::*, leases::*, limits::*, pages::*, retention::*,
-    round_trip::*,
+    attempts::*, conditions::*, index::*, leases::*, limits::*, outcomes::*, pages::*,
+    retention::*, round_trip::*,
 };
 use crate::harness::Backend;
 
@@ -26,6 +27,9 @@ use crate::harness::Backend;
 pub trait StoreHarness: Backend {
     /// A fresh store with empty tables. Its clock starts on the day of the samples.
     async fn store(&self) -> Arc<dyn Store>;
+
+    /// A fresh store with empty tables, whose outcomes can be replaced.
+    async fn editor(&self) -> Arc<dyn OutcomeEditor>;
 
     /// Sets the clock of its stores that far ahead of its start.
     fn set_ahead(&self, by: Duration);
@@ -162,6 +166,22 @@ macro_rules! lease_store_contract {
     };
 }
 
+/// Tests an adapter against every rule of
+/// [`OutcomeEditor`](inventory_worker::ports::OutcomeEditor).
+macro_rules! outcome_editor_contract {
+    ($($test:tt)*) => {
+        make_tests! {
+            store [
+                an_outcome_is_replaced_by_another_of_the_same_command
+                what_is_not_that_outcome_is_not_replaced
+                an_intent_is_no_outcome_to_be_replaced
+                an_outcome_is_replaced_by_nothing_else
+            ]
+            $($test)*
+        }
+    };
+}
+
 /// Tests an adapter against the suites of all ports of the tables, each in its own module; see the
 /// crate's comment. Called beside the harness, which the tests name as `super::…`.
 macro_rules! store_contracts {
@@ -189,15 +209,20 @@ macro_rules! store_contracts {
         mod lease_store {
             lease_store_contract! { $($test)* }
         }
+
+        mod outcome_editor {
+            outcome_editor_contract! { $($test)* }
+        }
     };
 }
 
 /// Every rule by name, suite by suite.
-pub const RULES: [&[&str]; 6] = [
+pub const RULES: [&[&str]; 7] = [
     &read_store_contract!(names),
     &scan_store_contract!(names),
     &expiry_index_contract!(names),
     &commit_store_contract!(names),
     &attempt_store_contract!(names),
     &lease_store_contract!(names),
+    &outcome_editor_contract!(names),
 ];

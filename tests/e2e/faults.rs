@@ -8,7 +8,7 @@
 
 mod chaos;
 mod load;
-mod servers;
+pub mod servers;
 mod verdict;
 
 use std::{future::Future, time::Duration};

@@ -31,7 +31,9 @@ mod world;
 
 mod admin;
 mod audit;
+mod batches;
 mod bootstrap;
+mod bulk;
 mod commands;
 mod configuration;
 mod contention;

@@ -23,7 +23,7 @@ static SCHEMAS: LazyLock<BTreeMap<&str, Validator>> = LazyLock::new(|| {
     catalog::results().iter().map(|(name, text)| (*name, build(text))).collect()
 });
 
-/// A result as a subscriber sees it.
+/// A result as a subscriber sees it, with the attributes of its message.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub body: Value,
@@ -32,19 +32,25 @@ pub struct Received {
 }
 
 impl Received {
-    /// Reads a message; fails unless its body matches the published schema.
-    fn read(message: Message) -> Self {
-        let body: Value = serde_json::from_str(&message.body.unwrap()).unwrap();
-        let schema = &SCHEMAS[body["type"].as_str().unwrap()];
-        let faults: Vec<_> = schema.iter_errors(&body).map(|fault| fault.to_string()).collect();
-        assert!(faults.is_empty(), "{body}: {faults:#?}");
+    /// Reads the results of a message, one or an array; fails unless each matches the published
+    /// schema.
+    fn read(message: Message) -> Vec<Self> {
+        let results = match serde_json::from_str(&message.body.unwrap()).unwrap() {
+            Value::Array(results) => results,
+            one => vec![one],
+        };
         let system = message.attributes.unwrap_or_default();
         let attributes = message.message_attributes.into_iter().flatten();
-        Self {
-            body,
-            group: system[&MessageSystemAttributeName::MessageGroupId].clone(),
-            attributes: attributes.map(|(k, v)| (k, v.string_value.unwrap())).collect(),
-        }
+        let attributes: BTreeMap<_, _> =
+            attributes.map(|(k, v)| (k, v.string_value.unwrap())).collect();
+        let read = |body: Value| {
+            let schema = &SCHEMAS[body["type"].as_str().unwrap()];
+            let faults: Vec<_> = schema.iter_errors(&body).map(|fault| fault.to_string()).collect();
+            assert!(faults.is_empty(), "{body}: {faults:#?}");
+            let group = system[&MessageSystemAttributeName::MessageGroupId].clone();
+            Self { body, group, attributes: attributes.clone() }
+        };
+        results.into_iter().map(read).collect()
     }
 
     /// The id of the result.
@@ -159,7 +165,7 @@ impl Results {
                     .unwrap()
             })
             .collect();
-        self.seen.extend(messages.into_iter().map(Received::read));
+        self.seen.extend(messages.into_iter().flat_map(Received::read));
         let deleting = self.sqs.delete_message_batch().queue_url(&self.url);
         let deleted = deleting.set_entries(Some(entries)).send().await.unwrap();
         assert_eq!(deleted.failed, [], "results are deleted");

@@ -278,7 +278,24 @@ async fn an_operator_is_granted_what_dlq_audit_queries_and_send_call() {
     process::run(&environment, &[&reserve[..], &waiting].concat()).await;
     let restock = ["send", "restock", "--event", "42", "--seat", "A-7"];
     process::run(&environment, &[&restock[..], &waiting].concat()).await;
+    let file = tempfile::Builder::new().suffix(".jsonl").tempfile().unwrap();
+    std::fs::write(file.path(), r#"{"event_id":42,"seat_number":"A-8"}"#).unwrap();
+    run(&["import", file.path().to_str().unwrap()], 0).await;
+    run(&["export", "event#42", "--private"], 0).await;
     assert_same("operator", &recorder, &placeholders(&world.name, "commands"));
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn whoever_forgets_a_user_is_granted_what_it_calls() {
+    let mut world = with_both_queues().await;
+    stock_and_miscount(&mut world).await;
+    let letter = r#"{"data":{"user_id":"u-1"}}"#;
+    kill(&world, &["commands", "expiries", "restock"], letter).await;
+    let recorder = Recorder::of(&world.stack.endpoint, None).await;
+    let environment = through(&recorder, &world.environment);
+    process::run(&environment, &["forget", "u-1", "--yes"]).await.expect_code(0);
+    assert_same("privacy", &recorder, &placeholders(&world.name, "commands"));
 }
 
 #[tokio::test]
@@ -410,6 +427,9 @@ fn every_subcommand_has_a_role_or_needs_none() {
         "reservation",
         "audit",
         "dlq",
+        "import",
+        "export",
+        "forget",
         "storm",
     ];
     let without = ["dev", "check-config", "schema", "completions", "man", "health"];

@@ -1,6 +1,8 @@
 //! `serve`: the gateway, from the caller's request to the worker and back.
 
 mod callers;
+#[cfg(feature = "embedded")]
+mod redis;
 
 use inventory_worker::gateway::grpc::proto::{self, reservation_result::Result as Became};
 use serde_json::{Value, json};

@@ -10,6 +10,8 @@
 
 mod audit;
 #[cfg(feature = "embedded")]
+mod bulk;
+#[cfg(feature = "embedded")]
 mod cases;
 mod container;
 mod decide_properties;

@@ -128,6 +128,7 @@ fn every_policy_is_a_roles_and_every_placeholder_is_filled_in() {
         "gateway",
         "keda",
         "operator",
+        "privacy",
         "producer",
         "restock-worker",
         "storm",

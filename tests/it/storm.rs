@@ -15,7 +15,8 @@ use inventory_worker::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn storm(plan: Plan) -> Storm {
-    Storm { name: "test".to_owned(), plan, in_flight: 16, timeout: PATIENCE }
+    let (name, in_flight) = ("test".to_owned(), 16);
+    Storm { name, plan, in_flight, commands_per_message: 1, timeout: PATIENCE }
 }
 
 /// Runs a storm on a separate worker, and returns its summary and its progress reports.

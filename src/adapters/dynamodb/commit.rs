@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{Digest, Timestamp},
+    domain::{CommandKey, Digest, Timestamp},
     ports::{
         Check, CommitError, Consumed, Expected, LedgerKey, LedgerRecord, PortError, Table,
         Transaction, Write, store::TRANSACTION_ITEMS_MAX,
@@ -23,7 +23,7 @@ use super::{
     errors,
     items::{
         TTL,
-        ledger::{self, BEGUN_AT, COMMITTED_AT, DIGEST, KIND, KIND_INTENT},
+        ledger::{self, BEGUN_AT, COMMITTED_AT, DIGEST, KIND, KIND_INTENT, KIND_OUTCOME},
         reservations, seats, stock,
     },
     keys::{self, ItemKey},
@@ -40,7 +40,7 @@ impl DynamoStore {
     ) -> Result<Consumed, CommitError> {
         match (transaction.writes.as_slice(), transaction.checks.as_slice()) {
             ([], []) => Ok(Consumed::default()),
-            ([write], []) => self.put_one(write).await,
+            ([write], []) => self.put_one(plan(write)?).await,
             (writes, checks) => self.transact(writes, checks, token).await,
         }
     }
@@ -50,8 +50,8 @@ impl DynamoStore {
     /// PutItem has no token, so the SDK's repetition after a lost answer fails the condition that
     /// its own first send made false. Nothing is written twice; the caller sees a conflict, loads
     /// again, and finds its own write in place.
-    async fn put_one(&self, write: &Write) -> Result<Consumed, CommitError> {
-        let Planned { table, item, condition } = plan(write)?;
+    async fn put_one(&self, planned: Planned) -> Result<Consumed, CommitError> {
+        let Planned { table, item, condition } = planned;
         let terms = condition.terms(table, self.clock.now());
         let output = self
             .client
@@ -66,6 +66,19 @@ impl DynamoStore {
             .await
             .map_err(|error| errors::put(&error))?;
         Ok(consumed(&self.tables, output.consumed_capacity()))
+    }
+
+    pub(super) async fn put_outcome(
+        &self,
+        key: &CommandKey,
+        record: &LedgerRecord,
+    ) -> Result<(), CommitError> {
+        if !matches!(record, LedgerRecord::Outcome { .. }) {
+            return Err(CommitError::Invalid("the new record is no outcome".to_owned()));
+        }
+        let item = ledger::write(&LedgerKey::Command(key.clone()), record).map_err(unwritable)?;
+        let condition = Condition::Entry(KIND_OUTCOME, record.digest(), record.decided_at());
+        self.put_one(Planned { table: Table::Ledger, item, condition }).await.map(drop)
     }
 
     async fn transact(
@@ -161,6 +174,10 @@ fn unbuildable(error: BuildError) -> CommitError {
     CommitError::Invalid(error.to_string())
 }
 
+fn unwritable(error: ledger::Unwritable) -> CommitError {
+    CommitError::Invalid(error.to_string())
+}
+
 /// A write in DynamoDB's form.
 struct Planned {
     table: Table,
@@ -169,7 +186,6 @@ struct Planned {
 }
 
 fn plan(write: &Write) -> Result<Planned, CommitError> {
-    let unwritable = |error: ledger::Unwritable| CommitError::Invalid(error.to_string());
     let (table, item, condition) = match write {
         Write::Seat { key, expected, seat } => {
             (Table::Seats, seats::write(key, seat), (*expected).into())
@@ -190,7 +206,7 @@ fn plan(write: &Write) -> Result<Planned, CommitError> {
         Write::LedgerOverIntent { key, begun_at, record } => {
             let key = LedgerKey::Command(key.clone());
             let item = ledger::write(&key, record).map_err(unwritable)?;
-            (Table::Ledger, item, Condition::Intent(record.digest(), *begun_at))
+            (Table::Ledger, item, Condition::Entry(KIND_INTENT, record.digest(), *begun_at))
         }
     };
     Ok(Planned { table, item, condition })
@@ -201,8 +217,8 @@ fn plan(write: &Write) -> Result<Planned, CommitError> {
 enum Condition {
     Absent,
     Version(u64),
-    /// The intent with that digest that began at that time.
-    Intent(Digest, Timestamp),
+    /// The ledger's entry of that kind, with that digest and time.
+    Entry(&'static str, Digest, Timestamp),
     /// Absent, or the marker of an intent that began earlier.
     NoMarkerSince(Timestamp),
 }
@@ -261,17 +277,17 @@ impl Condition {
                 names: Names::from([name("#version", VERSION)]),
                 values: Some(Item::from([value(":version", n(version))])),
             },
-            Self::Intent(digest, begun_at) => Terms {
-                expression: "#kind = :intent AND #digest = :digest AND #begun_at = :begun_at",
+            Self::Entry(kind, digest, decided_at) => Terms {
+                expression: "#kind = :kind AND #digest = :digest AND #decided_at = :decided_at",
                 names: Names::from([
                     name("#kind", KIND),
                     name("#digest", DIGEST),
-                    name("#begun_at", COMMITTED_AT),
+                    name("#decided_at", COMMITTED_AT),
                 ]),
                 values: Some(Item::from([
-                    value(":intent", s(KIND_INTENT)),
+                    value(":kind", s(kind)),
                     value(":digest", s(digest.to_string())),
-                    value(":begun_at", s(begun_at.to_string())),
+                    value(":decided_at", s(decided_at.to_string())),
                 ])),
             },
         }

@@ -20,11 +20,15 @@ use pages::PageRequest;
 
 use super::after;
 use crate::{
-    domain::{LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, StockLevel, Timestamp},
+    domain::{
+        CommandKey, LineKey, PoolId, Reservation, ReservationId, Seat, SeatKey, StockLevel,
+        Timestamp,
+    },
     ports::{
         Attempt, AttemptStore, Clock, CommitError, CommitStore, Consumed, ExpiredPage, ExpiryIndex,
-        ExpiryQuery, Lease, LeaseStore, Leases, LedgerKey, LedgerRecord, LoadRequest, Page,
-        PageCursor, PortError, ReadSet, ReadStore, Record, ScanStore, Table, Transaction,
+        ExpiryQuery, Lease, LeaseStore, Leases, LedgerKey, LedgerRecord, LoadRequest,
+        OutcomeEditor, Page, PageCursor, PortError, ReadSet, ReadStore, Record, ScanStore, Table,
+        Transaction,
     },
     retention::is_past_retention,
 };
@@ -303,6 +307,30 @@ impl CommitStore for MemoryStore {
         state.tables.apply(transaction);
         state.tokens.remember(token, digest, now);
         Ok(consumed)
+    }
+}
+
+#[async_trait]
+impl OutcomeEditor for MemoryStore {
+    async fn replace_outcome(
+        &self,
+        key: &CommandKey,
+        record: &LedgerRecord,
+    ) -> Result<(), CommitError> {
+        if !matches!(record, LedgerRecord::Outcome { .. }) {
+            return Err(CommitError::Invalid("the new record is no outcome".to_owned()));
+        }
+        let mut state = self.state();
+        match state.tables.ledger.get_mut(&LedgerKey::Command(key.clone())) {
+            Some(found @ LedgerRecord::Outcome { .. })
+                if found.digest() == record.digest()
+                    && found.decided_at() == record.decided_at() =>
+            {
+                *found = record.clone();
+                Ok(())
+            }
+            _ => Err(CommitError::Conflict("the entry is not that outcome".to_owned())),
+        }
     }
 }
 

@@ -184,6 +184,10 @@ fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
             format!("{}  now {}", style.good("sent back"), printable(message_id))
         }
         Disposition::Discarded => style.good("discarded"),
+        Disposition::WouldRewrite => style.good("would be rewritten"),
+        Disposition::Rewritten { message_id } => {
+            format!("{}  {}", style.good("rewritten"), printable(message_id))
+        }
         Disposition::Refused { why } => format!("{}  {}", style.warn("refused"), why.explanation()),
         Disposition::NotSent { what } => format!("{}  {}", style.bad("not sent"), printable(what)),
         Disposition::NotDeleted { what, sent: true } => format!(

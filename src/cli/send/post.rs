@@ -20,6 +20,7 @@ use crate::{
     cli::{CliContext, ExitCode},
     client::{
         DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError, PreparedCommand,
+        join_messages, joinable, message_bytes,
     },
     domain::{
         Changes, Outcome, Rejection, RejectionCode, Reservation, ReservationStatus, RestockSummary,
@@ -70,7 +71,8 @@ pub async fn run(
     let client = sqs::client(&sdk);
     let connect = async |name: &str| app::connect_queue(&client, name).await;
     let mut done = 0;
-    let posted = post_all(connect, &commands, |command| {
+    let messages = messages(&commands, args.batch.map_or(1, usize::from));
+    let posted = post_all(connect, &messages, |command| {
         done += 1;
         bar.set_message(format!("{done} of {} posted", commands.len()));
         match delivery.wait {
@@ -121,35 +123,65 @@ fn print_posted(posted: &PreparedCommand, json: bool, context: &CliContext) -> s
 /// that is not taken; of those behind it, other groups' commands in the same call may be posted.
 async fn post_all<Q: Queue>(
     connect: impl AsyncFn(&str) -> anyhow::Result<Q>,
-    commands: &[RoutedCommand],
+    messages: &[Message<'_>],
     mut posted: impl FnMut(&RoutedCommand) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
     let mut queues: BTreeMap<&str, Q> = BTreeMap::new();
     // All of them first: where one is missing, nothing is posted to another.
-    for name in commands.iter().map(|command| command.queue.as_str()) {
+    for name in messages.iter().map(|message| message.queue) {
         if !queues.contains_key(name) {
             queues.insert(name, connect(name).await?);
         }
     }
-    for batch in batches(commands) {
-        let queue = batch.first().and_then(|first| queues.get(first.queue.as_str()));
+    for batch in batches(messages) {
+        let queue = batch.first().and_then(|first| queues.get(first.queue));
         send(queue.context("a queue for every command")?, batch, &mut posted).await?;
     }
     Ok(())
 }
 
-/// Commands that follow one another and may share a call: of one queue, within what a call takes,
+/// A message, and the commands in it.
+struct Message<'a> {
+    commands: &'a [RoutedCommand],
+    queue: &'a str,
+    message: OutgoingMessage,
+}
+
+/// The commands in messages, in order: up to `most` that follow one another share one, if they are
+/// of one group and queue.
+fn messages(commands: &[RoutedCommand], most: usize) -> Vec<Message<'_>> {
+    let mut messages = Vec::new();
+    let mut rest = commands;
+    while let Some(first) = rest.first() {
+        let queue = first.queue.as_str();
+        let alone: Vec<_> = rest
+            .iter()
+            .take(most)
+            .take_while(|routed| routed.queue == queue)
+            .map(|routed| routed.command.message())
+            .collect();
+        let together = joinable(alone.iter(), most);
+        let alone: Vec<_> = alone.iter().take(together).collect();
+        let Some(message) = join_messages(&alone) else { break };
+        let (commands, others) = rest.split_at_checked(together).unwrap_or((rest, &[]));
+        messages.push(Message { commands, queue, message });
+        rest = others;
+    }
+    messages
+}
+
+/// Messages that follow one another and may share a call: of one queue, within what a call takes,
 /// and of different groups, because entries behind a failed one of the same call may be taken.
-fn batches(commands: &[RoutedCommand]) -> Vec<&[RoutedCommand]> {
+fn batches<'a, 'b>(messages: &'b [Message<'a>]) -> Vec<&'b [Message<'a>]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes, mut groups) = (0, 0, BTreeSet::new());
-    for (place, routed) in commands.iter().enumerate() {
-        let batch = commands.get(start..place).unwrap_or_default();
-        let (group, size) = (&routed.command.group, routed.command.bytes());
+    for (place, message) in messages.iter().enumerate() {
+        let batch = messages.get(start..place).unwrap_or_default();
+        let (group, size) = (&message.message.group, message_bytes(&message.message));
         let is_over = batch.len() == BATCH_ENTRIES_MAX
             || bytes + size > MESSAGE_BYTES_MAX
             || groups.contains(group)
-            || batch.first().is_some_and(|first| first.queue != routed.queue);
+            || batch.first().is_some_and(|first| first.queue != message.queue);
         if is_over && !batch.is_empty() {
             batches.push(batch);
             (start, bytes) = (place, 0);
@@ -158,40 +190,44 @@ fn batches(commands: &[RoutedCommand]) -> Vec<&[RoutedCommand]> {
         bytes += size;
         groups.insert(group);
     }
-    batches.extend(commands.get(start..).filter(|batch| !batch.is_empty()));
+    batches.extend(messages.get(start..).filter(|batch| !batch.is_empty()));
     batches
 }
 
 async fn send(
     queue: &dyn Queue,
-    batch: &[RoutedCommand],
+    batch: &[Message<'_>],
     posted: &mut impl FnMut(&RoutedCommand) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
+    let spans = |message: &Message<'_>, report: &dyn Fn(&ProducerSpan)| {
+        message.commands.iter().filter_map(|routed| routed.span.as_ref()).for_each(report);
+    };
     let messages: Vec<OutgoingMessage> =
-        batch.iter().map(|routed| routed.command.message()).collect();
+        batch.iter().map(|message| message.message.clone()).collect();
     let answers = match queue.send(&messages).await {
         Ok(answers) => answers,
         Err(error) => {
-            let spans = batch.iter().filter_map(|routed| routed.span.as_ref());
-            spans.for_each(|span| span.failed(&error.to_string()));
+            let failed = |span: &ProducerSpan| span.failed(&error.to_string());
+            batch.iter().for_each(|message| spans(message, &failed));
             return Err(error.into());
         }
     };
     let mut refused = Ok(());
-    for (routed, answer) in batch.iter().zip(answers) {
+    for (message, answer) in batch.iter().zip(answers) {
         match answer {
             Ok(_) => {
-                routed.span.iter().for_each(ProducerSpan::sent);
-                posted(routed)?;
+                spans(message, &ProducerSpan::sent);
+                message.commands.iter().try_for_each(&mut *posted)?;
             }
             Err(error) => {
-                routed.span.iter().for_each(|span| span.failed(&error.to_string()));
+                spans(message, &|span| span.failed(&error.to_string()));
                 let what = || {
                     format!(
-                        "command {}, not taken by queue {}; nothing after it was posted, but for \
+                        "{}, not taken by queue {}; nothing after it was posted, but for \
                          commands of other groups in the same call. Send all of it again: what \
                          was posted takes effect once",
-                        routed.command.command.key.id, routed.queue
+                        named(message.commands),
+                        message.queue
                     )
                 };
                 refused = refused.and(Err(error).with_context(what));
@@ -199,6 +235,16 @@ async fn send(
         }
     }
     refused
+}
+
+/// The commands of a message, by the first.
+fn named(commands: &[RoutedCommand]) -> String {
+    let Some(first) = commands.first() else { return String::new() };
+    let id = &first.command.command.key.id;
+    match commands.len() - 1 {
+        0 => format!("command {id}"),
+        more => format!("command {id} and {more} more of its message"),
+    }
 }
 
 /// Reports outcomes as they enter the ledger.
@@ -338,7 +384,7 @@ fn print(
 const NAMES_MAX: usize = 10;
 
 /// The names after a sentence that counts them.
-fn listed(names: &[String]) -> String {
+pub(in crate::cli) fn listed(names: &[String]) -> String {
     let shown = names.get(..names.len().min(NAMES_MAX)).unwrap_or_default().join(", ");
     match names.len() {
         0 => String::new(),

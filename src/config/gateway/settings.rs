@@ -235,6 +235,15 @@ pub(super) static GROUPS: Setting = Setting::new(
 )
 .or("16");
 
+pub(super) static COMMANDS_PER_MESSAGE: Setting = Setting::new(
+    LIMITS,
+    "gateway-commands-per-message",
+    "INVENTORY_GATEWAY_COMMANDS_PER_MESSAGE",
+    "COUNT",
+    "The most commands of one group that share a message",
+)
+.or("100");
+
 pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
     LIMITS,
     "queue-age-max",
@@ -264,7 +273,7 @@ pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
 .or("100000");
 
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 28] = [
+pub(super) static GATEWAY: [&Setting; 29] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
@@ -290,6 +299,7 @@ pub(super) static GATEWAY: [&Setting; 28] = [
     &STREAMS,
     &STREAMS_OF_CALLER,
     &GROUPS,
+    &COMMANDS_PER_MESSAGE,
     &QUEUE_AGE_MAX,
     &ALLOW_STRESS,
     &STRESS_COMMANDS_MAX,

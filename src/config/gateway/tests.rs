@@ -147,13 +147,14 @@ fn every_error_of_the_gateway_is_reported_at_once() {
         ("INVENTORY_JWT_JWKS", "http://issuer.example/keys"),
         ("INVENTORY_RATE_PER_CALLER", "0"),
         ("INVENTORY_GATEWAY_GROUPS", "1025"),
+        ("INVENTORY_GATEWAY_COMMANDS_PER_MESSAGE", "101"),
         ("INVENTORY_QUEUE_AGE_MAX_SECONDS", "0"),
         ("INVENTORY_LISTS_IN_FLIGHT", "0"),
         ("INVENTORY_CONNECTIONS", "0"),
         ("INVENTORY_STREAMS_MAX", "0"),
         ("INVENTORY_STREAMS_PER_CALLER", "many"),
     ]);
-    assert_eq!(all.len(), 12, "{all:#?}");
+    assert_eq!(all.len(), 13, "{all:#?}");
 }
 
 #[test]

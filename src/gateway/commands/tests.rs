@@ -52,7 +52,7 @@ impl World {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
-        let limits = ClientLimits { in_flight: 100, deadline: WAIT };
+        let limits = ClientLimits { in_flight: 100, deadline: WAIT, commands_per_message: 100 };
         let parts = CommandParts {
             client: Client::new(ports, limits),
             outcomes: OutcomePoller::new(store.clone(), waiters),

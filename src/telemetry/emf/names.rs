@@ -17,11 +17,12 @@ const SECONDS: &str = "Seconds";
 
 /// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
 /// line has the version.
-const NAMES: [(&str, &str, &str); 43] = [
+const NAMES: [(&str, &str, &str); 44] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_clock_ahead_seconds", "ClockAhead", SECONDS),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
     ("inventory_commands_per_message", "CommandsPerMessage", COUNT),
+    ("inventory_commands_per_message_sent", "CommandsPerMessageSent", COUNT),
     ("inventory_commands_total", COMMANDS, COUNT),
     ("inventory_commit_attempts_total", "CommitAttempts", COUNT),
     ("inventory_dead_lettered_total", "DeadLettered", COUNT),

@@ -29,8 +29,10 @@ const CALL_SECONDS: [f64; 14] =
 const LOCK_SECONDS: [f64; 11] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// Messages: a receive returns 1…10.
+/// Commands: a message holds 1…100.
 const COMMANDS_JOINED: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 100.0];
+
+/// Messages: a receive returns 1…10.
 const BATCH_MESSAGES: [f64; 10] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
 
 /// Seconds past the end of a hold and its margin.
@@ -38,6 +40,10 @@ const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 6
 
 /// Seconds, for projections: fresh to 2 s, to 30 s with hints, and to 60 s without the tables.
 const AGE_SECONDS: [f64; 9] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0];
+
+/// What a failed request is counted by.
+const OF_REQUEST: [&str; 2] = ["protocol", "operation"];
+
 /// The results of a load.
 const LOAD_RESULTS: [&str; 2] = ["loaded", "failed"];
 
@@ -81,6 +87,7 @@ const EXPIRED: &str = "Expiries that the sweeper enqueued";
 const DEFERRED: &str =
     "Expiries that could not be handled and were dropped, to be posted again, by reason";
 const JOINED: &str = "Commands of a message, on average over a group's batch";
+const SENT_TOGETHER: &str = "Commands of a message that the gateway sent";
 const STUCK: &str = "Holds still there ten minutes after their end, in all shards as this process last \
                      looked them through: the same ones in every pod, so take the maximum, not the sum";
 const PAUSES: &str =
@@ -115,6 +122,9 @@ impl Metrics {
             command_duration: histograms(r, "command_duration_seconds", DURATION, &["type"])?,
             batch_size: histogram(r, "batch_size", BATCH, &BATCH_MESSAGES)?,
             commands_per_message: histogram(r, "commands_per_message", JOINED, &COMMANDS_JOINED)?,
+            commands_per_message_sent: {
+                histogram(r, "commands_per_message_sent", SENT_TOGETHER, &COMMANDS_JOINED)?
+            },
             load_attempts: counters(r, "load_attempts_total", LOADS, &["result"])?,
             commit_attempts: counters(r, "commit_attempts_total", COMMITS, &["result"])?,
             version_conflicts: counter(r, "version_conflicts_total", CONFLICTS)?,
@@ -157,10 +167,7 @@ impl Metrics {
                 let labels = ["protocol", "operation", "code"];
                 histograms(r, "request_duration_seconds", REQUESTS, &labels)?
             },
-            request_errors: {
-                let labels = ["protocol", "operation"];
-                counters(r, "request_errors_total", REQUEST_ERRORS, &labels)?
-            },
+            request_errors: counters(r, "request_errors_total", REQUEST_ERRORS, &OF_REQUEST)?,
             requests_in_flight: gauges(r, "requests_in_flight", REQUESTS_IN_FLIGHT, "lane")?,
             requests_shed: counters(r, "requests_shed_total", REQUESTS_SHED, &["reason"])?,
             streams: gauges(r, "streams", STREAMS, "kind")?,

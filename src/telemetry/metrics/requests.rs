@@ -1,12 +1,15 @@
 //! The gateway's requests.
 
 use super::Metrics;
-use crate::gateway::{
-    limits::Lane,
-    observer::{
-        AnsweredRequest, Protocol, RequestCode, RequestObserver, ShedReason, StressOutcome,
+use crate::{
+    client::PostObserver,
+    gateway::{
+        limits::Lane,
+        observer::{
+            AnsweredRequest, Protocol, RequestCode, RequestObserver, ShedReason, StressOutcome,
+        },
+        streams::StreamKind,
     },
-    streams::StreamKind,
 };
 
 impl RequestObserver for Metrics {
@@ -33,6 +36,14 @@ impl RequestObserver for Metrics {
 
     fn stressed(&self, outcome: StressOutcome) {
         self.stress_commands.with_label_values(&[outcome.as_str()]).inc();
+    }
+}
+
+impl PostObserver for Metrics {
+    fn posted(&self, commands: usize) {
+        // A message holds 100 at the most.
+        let commands = u32::try_from(commands).unwrap_or(u32::MAX);
+        self.commands_per_message_sent.observe(f64::from(commands));
     }
 }
 

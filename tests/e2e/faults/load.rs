@@ -72,12 +72,20 @@ impl Load {
         batches
     }
 
-    /// More messages for a random group.
+    /// More messages for a random group. Of every third batch, what is JSON is one message.
     pub fn batch(&mut self) -> Batch {
         let group = format!("load/{}", self.random.usize(0..GROUPS));
         let count = self.random.usize(1..=10);
-        let texts = (0..count).map(|_| self.message()).collect();
-        (group, texts)
+        let texts: Vec<_> = (0..count).map(|_| self.message()).collect();
+        let (together, mut apart): (Vec<_>, Vec<_>) = match self.random.u32(0..3) {
+            0 => texts.into_iter().partition(|(text, _)| text.starts_with('{')),
+            _ => (Vec::new(), texts),
+        };
+        if !together.is_empty() {
+            let texts: Vec<_> = together.into_iter().map(|(text, _)| text).collect();
+            apart.push((format!("[{}]", texts.join(",")), Some(format!("batch-{}", self.last))));
+        }
+        (group, apart)
     }
 
     fn message(&mut self) -> (String, Option<String>) {

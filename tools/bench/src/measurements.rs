@@ -25,7 +25,7 @@ pub(super) struct Part {
 }
 
 /// Every row, in the order of the targets.
-pub(super) static ALL: [Part; 15] = [
+pub(super) static ALL: [Part; 16] = [
     Part {
         rows: &["hot_group", "hot_group_vs_one_by_one", "hot_group_vs_recipe", "section_groups_16"],
         measure: throughput::measure,
@@ -51,6 +51,7 @@ pub(super) static ALL: [Part; 15] = [
         ],
         measure: batched::measure,
     },
+    Part { rows: &["latency_p99_batched"], measure: gateway::gathered::measure },
     Part {
         rows: &["map_20000", "map_20000_gzip", "availability_20000", "availability_20000_page"],
         measure: gateway::lookups::measure,

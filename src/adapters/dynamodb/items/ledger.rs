@@ -31,7 +31,7 @@ pub(in super::super) const BEGUN_AT: &str = "begun_at";
 pub(in super::super) const KIND_INTENT: &str = "intent";
 pub(in super::super) const KIND_ATTEMPTS: &str = "attempts";
 pub(in super::super) const KIND_LEASES: &str = "leases";
-const KIND_OUTCOME: &str = "outcome";
+pub(in super::super) const KIND_OUTCOME: &str = "outcome";
 const KIND_CHUNK: &str = "chunk";
 
 /// The version of the form that outcomes, intents and summaries are written in. It increases when a

@@ -70,6 +70,7 @@ fn routed(queue: &str, group: &str, name: &str) -> RoutedCommand {
 /// Posts, and returns the calls, what was reported as posted, and how it ended.
 async fn post(
     commands: &[RoutedCommand],
+    per_message: usize,
     refuses: Option<&'static str>,
 ) -> (Vec<(String, String)>, String, anyhow::Result<()>) {
     let calls = Calls::default();
@@ -78,7 +79,8 @@ async fn post(
         Ok(RecordingQueue { name: name.to_owned(), calls: Arc::clone(&calls), refuses })
     };
     let mut reported = String::new();
-    let ended = post_all(connect, commands, |routed| {
+    let messages = messages(commands, per_message);
+    let ended = post_all(connect, &messages, |routed| {
         reported += &routed.command.body;
         Ok(())
     });
@@ -96,7 +98,7 @@ async fn a_file_is_posted_in_its_own_order_across_queues() {
         routed("a", "g3", "c"),
         routed("z", "g1", "d"),
     ];
-    let (calls, reported, ended) = post(&commands, None).await;
+    let (calls, reported, ended) = post(&commands, 1, None).await;
     ended.unwrap();
     let of = |queue: &str, sent: &str| (queue.to_owned(), sent.to_owned());
     assert_eq!(calls, [of("z", "ab"), of("a", "c"), of("z", "d")]);
@@ -112,7 +114,7 @@ async fn nothing_is_posted_after_a_command_that_was_not_taken() {
         routed("q", "g1", "c"),
         routed("r", "g1", "d"),
     ];
-    let (calls, reported, ended) = post(&commands, Some("a")).await;
+    let (calls, reported, ended) = post(&commands, 1, Some("a")).await;
     assert_eq!(calls, [("q".to_owned(), "ab".to_owned())]);
     assert_eq!(reported, "b", "another group's, of the same call");
     let error = format!("{:#}", ended.unwrap_err());
@@ -121,7 +123,8 @@ async fn nothing_is_posted_after_a_command_that_was_not_taken() {
 
 #[tokio::test]
 async fn nothing_is_posted_where_one_of_the_queues_is_missing() {
-    let (calls, _, ended) = post(&[routed("q", "g", "a"), routed("missing", "g", "b")], None).await;
+    let (calls, _, ended) =
+        post(&[routed("q", "g", "a"), routed("missing", "g", "b")], 1, None).await;
     assert!(calls.is_empty() && ended.is_err());
 }
 
@@ -131,10 +134,48 @@ fn a_call_takes_ten_messages_of_different_groups_and_no_more_bytes_than_sqs_does
         (0..count).map(|n| routed("q", &format!("g{n}"), "body")).collect()
     };
     let sizes = |commands: &[RoutedCommand]| -> Vec<usize> {
-        batches(commands).into_iter().map(<[RoutedCommand]>::len).collect()
+        batches(&messages(commands, 1)).into_iter().map(<[Message<'_>]>::len).collect()
     };
     assert_eq!(sizes(&of_groups(23)), [10, 10, 3]);
     assert!(sizes(&[]).is_empty());
     let large = |group| routed("q", group, &"x".repeat(MESSAGE_BYTES_MAX / 2));
     assert_eq!(sizes(&[large("a"), large("b"), large("c")]), [2, 1]);
+}
+
+#[tokio::test]
+async fn consecutive_commands_of_one_group_and_queue_share_a_message() {
+    let commands = [
+        routed("q", "g1", "a"),
+        routed("q", "g1", "b"),
+        routed("q", "g1", "c"),
+        routed("q", "g2", "d"),
+        routed("q", "g1", "e"),
+        routed("r", "g1", "f"),
+        routed("r", "g1", "g"),
+    ];
+    let (calls, reported, ended) = post(&commands, 2, None).await;
+    ended.unwrap();
+    let of = |queue: &str, sent: &str| (queue.to_owned(), sent.to_owned());
+    assert_eq!(calls, [of("q", "[a,b]"), of("q", "cd"), of("q", "e"), of("r", "[f,g]")]);
+    assert_eq!(reported, "abcdefg");
+}
+
+#[tokio::test]
+async fn a_message_that_was_not_taken_is_named_by_its_first_command() {
+    let commands = ["a", "b", "c"].map(|name| routed("q", "g", name));
+    let (_, reported, ended) = post(&commands, 100, Some("[a,b,c]")).await;
+    assert_eq!(reported, "");
+    let error = format!("{:#}", ended.unwrap_err());
+    assert!(error.contains("command 1 and 2 more of its message, not taken by"), "{error}");
+}
+
+#[test]
+fn a_message_takes_a_hundred_commands_and_200_kilobytes() {
+    let sizes = |commands: &[RoutedCommand]| -> Vec<usize> {
+        messages(commands, 100).iter().map(|message| message.commands.len()).collect()
+    };
+    let small: Vec<_> = (0..250).map(|_| routed("q", "g", "body")).collect();
+    assert_eq!(sizes(&small), [100, 100, 50]);
+    let large: Vec<_> = (0..3).map(|_| routed("q", "g", &"x".repeat(90_000))).collect();
+    assert_eq!(sizes(&large), [2, 1]);
 }

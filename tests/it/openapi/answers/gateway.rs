@@ -26,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 pub const NOW: &str = "2026-11-29T12:00:00Z";
 
+const LIMITS: ClientLimits =
+    ClientLimits { in_flight: 100, deadline: Duration::from_secs(2), commands_per_message: 1 };
+
 /// The tables of a gateway, and its routes.
 pub struct Gateway {
     pub store: Arc<MemoryStore>,
@@ -49,9 +52,8 @@ impl Gateway {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
-        let limits = ClientLimits { in_flight: 100, deadline: Duration::from_secs(2) };
         let parts = CommandParts {
-            client: Client::new(ports, limits),
+            client: Client::new(ports, LIMITS),
             outcomes: OutcomePoller::new(store.clone(), 100),
             store: store.clone(),
             clock: Arc::clone(&clock),

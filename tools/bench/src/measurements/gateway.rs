@@ -1,5 +1,6 @@
 //! The gateway: what is looked up in memory, and reserves that wait for their outcome.
 
+pub(super) mod gathered;
 pub(super) mod lookups;
 pub(super) mod reserves;
 pub(super) mod streams;
@@ -14,6 +15,7 @@ use inventory_worker::{
     gateway::{
         CommandParts, CommandSettings, Commands, Queries, QuerySettings, observer::NoopViewObserver,
     },
+    message::BATCH_COMMANDS_MAX,
     ports::{Clock, Entropy as _, Record, ScanStore, SnapshotStore},
 };
 use jiff::SignedDuration;
@@ -56,7 +58,11 @@ impl Gateway {
             clock: Arc::clone(&clock),
             entropy: entropy.clone(),
         };
-        let limits = ClientLimits { in_flight: WAITERS_MAX, deadline: Duration::from_secs(20) };
+        let limits = ClientLimits {
+            in_flight: WAITERS_MAX,
+            deadline: Duration::from_secs(20),
+            commands_per_message: BATCH_COMMANDS_MAX,
+        };
         let parts = CommandParts {
             client: Client::new(ports, limits),
             outcomes: OutcomePoller::new(store.clone(), WAITERS_MAX),

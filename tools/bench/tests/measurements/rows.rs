@@ -12,7 +12,7 @@ use inventory_worker::{
 };
 use serde_json::Value;
 
-const ROWS: [&str; 32] = [
+const ROWS: [&str; 33] = [
     "hot_group",
     "hot_group_vs_one_by_one",
     "hot_group_vs_recipe",
@@ -34,6 +34,7 @@ const ROWS: [&str; 32] = [
     "hot_line_batched",
     "hot_line_batched_ratio",
     "write_units_batched",
+    "latency_p99_batched",
     "map_20000",
     "map_20000_gzip",
     "availability_20000",

@@ -154,6 +154,7 @@ impl<'a> Asked<'a> {
         self.world.cover(Situation::Pending);
         let is_its = self.call.form.key().is_none_or(|own| own == key);
         self.ensure(is_its, "answer", &format!("was answered {key:?}"));
+        self.check_posted(key);
         let wait = SignedDuration::try_from(self.call.wait).unwrap_or_default();
         let until = saturating_add(self.at, wait);
         let recorded = self.world.history().recorded_at(key);
@@ -164,6 +165,17 @@ impl<'a> Asked<'a> {
         let is_late = recorded + POLL_MAX + read * 2 > until;
         let is_sound = self.gateway.log.is_sound(CallKind::Ledger, (recorded, until), read);
         self.ensure(is_late || !is_sound, "waiter", &format!("was decided at {recorded}"));
+    }
+
+    /// A caller whose command the queue did not take, as far as is known, is told so, and no other
+    /// is.
+    fn check_posted(&self, key: &CommandKey) {
+        let log = &self.gateway.log;
+        let is_first = self.sent == 0 && log.sends(key) == 1;
+        let now = self.world.clock.now();
+        let failed = log.failures(key, self.at).into_iter().find(|at| *at < now);
+        let told = failed.map_or_else(String::new, |at| format!("was told nothing of {at}"));
+        self.ensure(!is_first || failed.is_none(), "posted", &told);
     }
 
     fn check_error(&self, error: &CommandError, now: Timestamp) {
@@ -186,7 +198,9 @@ impl<'a> Asked<'a> {
                 (Situation::TooManyWaiting, under_way > self.gateway.settings.waiters_max)
             }
             CommandError::NotPosted { .. } => {
-                (Situation::NotPosted, log.fails_in(CallKind::Send, self.at, now))
+                let own = self.call.form.key();
+                let is_its = own.is_none_or(|key| !log.failures(key, self.at).is_empty());
+                (Situation::NotPosted, is_its && log.fails_in(CallKind::Send, self.at, now))
             }
             CommandError::Unreadable { .. } => {
                 let post_max = SignedDuration::try_from(POST_MAX).unwrap_or_default();

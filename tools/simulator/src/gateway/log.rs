@@ -53,6 +53,8 @@ struct Calls {
     spans: Vec<Span>,
     /// How often each command was sent.
     sent: BTreeMap<CommandKey, usize>,
+    /// When sends of each command failed.
+    failed: BTreeMap<CommandKey, Vec<Timestamp>>,
     /// The commands that callers have under way, and since when: by number.
     open: BTreeMap<u64, (CommandKey, Timestamp)>,
     opened: u64,
@@ -141,6 +143,19 @@ impl CallLog {
     /// How often a command was sent.
     pub(crate) fn sends(&self, key: &CommandKey) -> usize {
         self.calls().sent.get(key).copied().unwrap_or(0)
+    }
+
+    /// Records that a send of a command failed.
+    pub(crate) fn fail(&self, key: &CommandKey) {
+        let now = self.clock.now();
+        self.calls().failed.entry(key.clone()).or_default().push(now);
+    }
+
+    /// When sends of a command failed, from that time on.
+    pub(crate) fn failures(&self, key: &CommandKey, from: Timestamp) -> Vec<Timestamp> {
+        let calls = self.calls();
+        let all = calls.failed.get(key).into_iter().flatten();
+        all.copied().filter(|at| *at >= from).collect()
     }
 
     /// Records that a caller asks for a command.

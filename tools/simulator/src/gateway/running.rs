@@ -18,6 +18,7 @@ use inventory_worker::{
     adapters::memory::TokioClock,
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     gateway::{CommandParts, Commands, Queries, QuerySettings},
+    message::BATCH_COMMANDS_MAX,
     ports::{Clock, Entropy, Queue, ScanStore},
 };
 
@@ -61,7 +62,11 @@ impl Gateway {
             clock: Arc::clone(&time),
             entropy: Arc::clone(&entropy),
         };
-        let limits = ClientLimits { in_flight: 100, deadline: Duration::from_secs(20) };
+        let limits = ClientLimits {
+            in_flight: 100,
+            deadline: Duration::from_secs(20),
+            commands_per_message: BATCH_COMMANDS_MAX,
+        };
         let parts = CommandParts {
             client: Client::new(ports, limits),
             outcomes: OutcomePoller::new(store.clone(), settings.waiters_max),

@@ -42,6 +42,8 @@ situations! {
     TooManyWaiting = "too-many-waiting",
     /// A command was not posted, as far as is known.
     NotPosted = "not-posted",
+    /// Commands of several callers shared a message.
+    Gathered = "gathered",
     /// The ledger could not be read.
     Unreadable = "unreadable",
     /// A point was read.

@@ -3,17 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{queue::FaultyQueue, store::FaultyStore};
 use crate::{
     fault::Fault,
-    gateway::log::{CallKind, CallLog},
+    gateway::{
+        Situation,
+        log::{CallKind, CallLog},
+    },
     injector::{Call, Injector, never},
     topology::{Place, Port},
     workload::visits::REFUSED,
 };
 use inventory_worker::{
-    domain::{Action, PoolId},
+    domain::{Action, CommandKey, PoolId},
     message::{self, RESERVED_SOURCES},
     ports::{
         Backlog, BatchAnswer, Delivery, LoadRequest, OutgoingMessage, Page, PageCursor, PortError,
@@ -103,13 +107,32 @@ impl GatewayQueue {
         Some(Self { injector: Arc::clone(injector), inner, log: Arc::clone(log) })
     }
 
-    /// Checks that it is a command that a caller may send.
-    fn check(&self, message: &OutgoingMessage) {
-        let problem = match message::decode(&message.body) {
+    /// Checks that it is made of commands that a caller may send. Returns their identities.
+    fn check(&self, message: &OutgoingMessage) -> Vec<CommandKey> {
+        let bodies = match message::is_batch(&message.body) {
+            true => message::split_batch(&message.body).unwrap_or_default(),
+            false => vec![message.body.as_str()],
+        };
+        if bodies.len() > 1 {
+            self.injector.world.cover(Situation::Gathered);
+        }
+        let mut keys = Vec::new();
+        bodies.iter().for_each(|body| keys.extend(self.check_command(body)));
+        if bodies.is_empty() || !is_in_order(&keys) {
+            let detail = format!("a gateway posts commands out of order: {}", message.body);
+            self.injector.world.history().fail("order-posted", detail);
+        }
+        keys
+    }
+
+    fn check_command(&self, body: &str) -> Option<CommandKey> {
+        let mut key = None;
+        let problem = match message::decode(body) {
             Err(_) => "what is no command",
             Ok(decoded) => {
                 let command = decoded.command;
                 self.log.send(&command.key);
+                key = Some(command.key.clone());
                 if matches!(command.action, Action::Expire(_)) {
                     "an expire"
                 } else if command.key.source.as_str().starts_with(RESERVED_SOURCES) {
@@ -120,17 +143,25 @@ impl GatewayQueue {
                 {
                     "a reserve without a last moment"
                 } else {
-                    return;
+                    return key;
                 }
             }
         };
-        let detail = format!("a gateway posts {problem}: {}", message.body);
+        let detail = format!("a gateway posts {problem}: {body}");
         self.injector.world.history().fail("posted", detail);
+        key
     }
 
     fn sends_only<T>(&self) -> Result<T, PortError> {
         Err(PortError::Refused(format!("{} is sent to, and no more", self.name())))
     }
+}
+
+/// Whether the ids that the gateway made, whose commands do not wait for the ledger, are in the
+/// order in which it made them.
+fn is_in_order(keys: &[CommandKey]) -> bool {
+    let made = keys.iter().filter_map(|key| Uuid::try_parse(key.id.as_str()).ok());
+    made.filter_map(|id| id.get_timestamp()).map(|at| at.to_unix()).is_sorted()
 }
 
 #[async_trait]
@@ -140,12 +171,17 @@ impl Queue for GatewayQueue {
     }
 
     async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
-        messages.iter().for_each(|message| self.check(message));
+        let sent: Vec<_> = messages.iter().map(|message| self.check(message)).collect();
         // A caller that gave up leaves its message on the way: no history ends before.
         let _on_its_way = self.injector.world.in_transit();
         let mut span = self.log.begin(CallKind::Send);
         let answers = self.inner.send(messages).await;
         span.is_ok = answers.as_ref().is_ok_and(|answers| answers.iter().all(Result::is_ok));
+        for (place, keys) in sent.iter().enumerate() {
+            let is_taken =
+                answers.as_ref().is_ok_and(|all| all.get(place).is_some_and(Result::is_ok));
+            keys.iter().filter(|_| !is_taken).for_each(|key| self.log.fail(key));
+        }
         answers
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Gateways {
     pub(crate) settings: Vec<GatewaySettings>,
     /// How often callers ask them something.
     pub(crate) visits: usize,
+    /// How often several callers ask for commands of one group at almost the same time.
+    pub(crate) rushes: usize,
     /// The records in a page of the tables; `None` for all.
     pub(crate) page_records: Option<usize>,
 }
@@ -55,6 +57,7 @@ impl Profile {
         self.gateways = Gateways {
             settings: (0..count).map(|_| GatewaySettings::draw(rng)).collect(),
             visits: rng.usize(15..=40),
+            rushes: rng.usize(0..=4),
             page_records: Some(rng.usize(1..=6)).filter(|_| rng.u32(0..4) > 0),
         };
         // In a history of one trouble, gateways have none of their own, but callers go away.

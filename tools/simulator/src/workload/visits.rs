@@ -24,6 +24,9 @@ pub(crate) const REFUSED: &str = "refused-";
 /// The source of the gateway's callers that have one.
 const SHOP: &str = "/callers/shop";
 
+/// The most callers of a rush.
+const RUSH_MAX: usize = 8;
+
 /// The event that nothing is known of, unless a caller makes it.
 const UNKNOWN: u64 = 3;
 
@@ -166,7 +169,7 @@ impl Maker {
     pub(super) fn visits(&mut self, profile: &Profile, postings: &[Posting]) -> Vec<Visit> {
         let count = profile.gateways.settings.len();
         let span = profile.horizon + Duration::from_secs(10);
-        (0..profile.gateways.visits)
+        let mut visits: Vec<_> = (0..profile.gateways.visits)
             .map(|number| {
                 let at = span.mul_f64(self.rng.f64());
                 let gateway = self.rng.usize(0..count.max(1));
@@ -178,6 +181,29 @@ impl Maker {
                     _ => Ask::Query(self.query(gateway)),
                 };
                 Visit { at, ask }
+            })
+            .collect();
+        for rush in 0..profile.gateways.rushes {
+            let number = profile.gateways.visits + RUSH_MAX * rush;
+            let gateway = self.rng.usize(0..count.max(1));
+            let at = span.mul_f64(self.rng.f64());
+            visits.extend(self.rush(Turn { number, gateway, at }));
+        }
+        visits
+    }
+
+    /// Callers who ask one gateway for commands of one group, almost at the same time.
+    fn rush(&mut self, turn: Turn) -> Vec<Visit> {
+        let group: Option<GroupId> = format!("event-1/p{}", self.rng.u32(0..3)).parse().ok();
+        let callers = self.rng.usize(2..=RUSH_MAX);
+        (0..callers)
+            .map(|caller| {
+                let at = turn.at + Duration::from_millis(self.rng.u64(0..=60));
+                let mut call = self.call(Turn { number: turn.number + caller, at, ..turn });
+                if let Form::Built { group: of_call, .. } = &mut call.form {
+                    of_call.clone_from(&group);
+                }
+                Visit { at, ask: Ask::Commands(vec![call]) }
             })
             .collect()
     }

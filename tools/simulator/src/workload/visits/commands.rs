@@ -71,7 +71,7 @@ impl Maker {
         })
     }
 
-    fn call(&mut self, turn: Turn) -> Call {
+    pub(super) fn call(&mut self, turn: Turn) -> Call {
         let Turn { number, gateway, at } = turn;
         let who = if self.rng.bool() { Who::Local } else { Who::Shop };
         let key = key_of(who, &format!("g-{number}"));
