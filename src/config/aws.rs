@@ -19,8 +19,7 @@ pub(super) static PREFIX: Setting = Setting::new(
     "The prefix of every name below that is not set itself: staging- names staging-commands.fifo, \
      staging-seats and the rest",
 )
-.or(naming::PREFIX)
-.common();
+.or(naming::PREFIX);
 
 pub(super) static QUEUES: Setting = Setting::new(
     NAMES,
