@@ -254,6 +254,10 @@ bugs! {
     ReadGoesBack = "read-goes-back",
     /// A hint puts an older entry in the place of a newer one.
     HintGoesBack = "hint-goes-back",
+    /// Numbers that show that a hint is missing are ignored.
+    IgnoreGap = "ignore-gap",
+    /// Hints count as complete since a read that began before they came.
+    TrustEarlyRead = "trust-early-read",
     /// A hold that ran out is shown as held until it is given back.
     HoldForever = "hold-forever",
     /// A withheld seat is shown as sellable after its hold has run out.
