@@ -13,8 +13,8 @@ TOOLS ?= .cache/tools
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Play a short on-sale in one process: no AWS, no Docker, no Redis
-	cargo run --locked --profile demo -- dev --demo
+demo: ## Play a short on-sale in one process; ARGS=--open keeps its page open afterwards
+	cargo run --locked --profile demo -- dev --demo $(ARGS)
 
 test: ## Install what the tests need, start the emulated stack, run every test, stop the stack
 	scripts/test

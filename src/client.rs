@@ -42,7 +42,7 @@ pub use command::PreparedCommand;
 pub use ledger::{DecidedOutcome, LedgerOutcome, LedgerPolling, LedgerWait, LedgerWaitError};
 pub use outcomes::{OutcomePoller, PendingOutcome};
 use sender::Sender;
-pub use sender::{PostError, Posted};
+pub use sender::{PendingPost, PostError, Posted};
 pub use subscription::ResultSubscription;
 pub use waiters::PendingResult;
 use waiters::Waiters;
@@ -159,11 +159,14 @@ impl Client {
     ///
     /// The queue did not accept it, or its answer was lost.
     pub async fn post(&self, command: &PreparedCommand) -> Result<Posted, PostError> {
-        let sender = match command.command.action {
+        self.sender_of(command).post(command.message()).await
+    }
+
+    fn sender_of(&self, command: &PreparedCommand) -> &Sender {
+        match command.command.action {
             Action::Restock(_) => &self.restocks,
             _ => &self.commands,
-        };
-        sender.post(command.message()).await
+        }
     }
 
     /// Posts a command again, past the queue's own deduplication, as a producer does after losing
@@ -174,6 +177,23 @@ impl Client {
     /// As for [`Self::post`].
     pub async fn post_again(&self, command: &PreparedCommand) -> Result<Posted, PostError> {
         self.post(&command.retry(&*self.entropy)).await
+    }
+
+    /// Accepts a command to be posted as by [`Self::post_again`], whether or not the queue's answer
+    /// is awaited.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError::Full`]: as many wait to be sent as may await their results.
+    pub fn accept_again(&self, command: &PreparedCommand) -> Result<PendingPost, PostError> {
+        let message = command.retry(&*self.entropy).message();
+        self.sender_of(command).accept(message)
+    }
+
+    /// Waits until the queues have answered for everything that was posted. [`Self::run`] is polled
+    /// meanwhile, and nothing more is posted.
+    pub async fn flushed(&self) {
+        tokio::join!(self.commands.flushed(), self.restocks.flushed());
     }
 
     /// Registers for the result of a command that is about to be posted.

@@ -88,19 +88,20 @@ impl Observer for EventCounts {
     }
 }
 
-/// Plays the demo, shows it, and returns its summary.
+/// Plays the demo on backends that nobody else has used, shows it, and returns its summary.
 ///
 /// # Errors
 ///
-/// The backends cannot be started or read. Problems of the sale are not errors: the summary lists
+/// The backends cannot be read. Problems of the sale are not errors: the summary lists
 /// them.
 pub async fn play(
+    embedded: Arc<Embedded>,
     cast: &Cast,
     settings: Settings,
     view: View,
     out: &Output,
 ) -> anyhow::Result<DemoSummary> {
-    let client = Arc::new(DemoClient::new(Embedded::start(None).await?));
+    let client = Arc::new(DemoClient::new(embedded));
     let counts = Arc::new(EventCounts::default());
     let observer: Arc<dyn Observer> = counts.clone();
     let mut group =

@@ -23,6 +23,7 @@ pub mod http;
 pub mod limits;
 pub mod observer;
 pub mod overview;
+pub mod page;
 pub mod queries;
 pub mod server;
 pub mod streams;
@@ -32,7 +33,7 @@ pub mod view;
 pub use caller::{Caller, Scope, Scopes};
 pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
-    Recorded,
+    EventRequest, Recorded,
 };
 pub use overview::{Overview, OverviewParts};
 pub use queries::{Queries, QueryError, QuerySettings};

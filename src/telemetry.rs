@@ -10,7 +10,7 @@ pub mod readiness;
 pub mod traces;
 
 pub use activity::ActivityReport;
-pub use health::{SERVICE, health_body};
+pub use health::{SERVICE, draining_body, health_body};
 pub use metrics::Metrics;
 pub use observer::TelemetryObserver;
 pub use readiness::Readiness;

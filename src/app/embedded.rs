@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 
-use super::Backends;
+use super::{Backends, gateway::GatewayBackends};
 use crate::{
     adapters::{
         dynamodb::{ClientOptions, DynamoStore, TableNames, TableOptions, ensure_tables},
@@ -135,6 +135,21 @@ impl Embedded {
     #[must_use]
     pub fn restocks(&self) -> &Arc<MemoryQueue> {
         &self.restock
+    }
+
+    /// What a gateway needs of these backends. Its calls are not counted.
+    #[must_use]
+    pub fn gateway_backends(&self) -> GatewayBackends {
+        GatewayBackends {
+            commands: self.commands.clone(),
+            restocks: self.restock.clone(),
+            store: self.store.clone(),
+            holds: self.store.clone(),
+            activity: self.backends.activity.clone(),
+            hints: Some(self.hints.clone()),
+            clock: Arc::clone(&self.backends.clock),
+            entropy: Arc::clone(&self.backends.entropy),
+        }
     }
 
     /// Whether no command is waiting or in flight.

@@ -1,5 +1,7 @@
 //! The gateway on its backends: HTTP and gRPC, from bound to drained.
 
+mod drain;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -24,12 +26,14 @@ use crate::{
         hints::{Announcements, Follower, FollowerParts},
         http,
         limits::{CallerRate, Lanes},
-        observer::{GatewayObserver, Protocol, ViewObserver},
+        observer::{GatewayObserver, Protocol, RequestTracer, ViewObserver},
+        page::Page,
         server::{Server, ServerOptions},
         streams::{Changes, Results, Streams, Tickets},
     },
     ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore},
 };
+use drain::Drain;
 
 /// Commands that may await their outcomes at once, in one process.
 const WAITERS_MAX: usize = 10_000;
@@ -92,15 +96,11 @@ fn hints(redis: Option<&RedisUrl>) -> Option<Arc<dyn HintSubscriber>> {
 
 /// A gateway that has its ports and does not answer yet.
 pub struct Gateway {
-    commands: Arc<Commands>,
+    drain: Drain,
     follower: Option<Follower>,
-    stress: Option<Arc<Stress>>,
     authenticator: Arc<Authenticator>,
-    serving: Serving,
-    streams: Streams,
     http: Server,
     grpc: Server,
-    grace: Duration,
 }
 
 impl Gateway {
@@ -113,6 +113,7 @@ impl Gateway {
         config: &GatewayConfig,
         backends: &GatewayBackends,
         observer: Arc<dyn GatewayObserver>,
+        tracer: Option<Arc<dyn RequestTracer>>,
     ) -> anyhow::Result<Self> {
         let commands = Arc::new(commands(config, backends));
         let clock = Arc::clone(&backends.clock);
@@ -129,9 +130,10 @@ impl Gateway {
             lanes: Arc::new(Lanes::new(&config.limits)),
             rate: Arc::new(CallerRate::new(&config.limits)),
             observer: observer.clone(),
+            tracer,
         };
         let stress = stress(config, backends, &observer);
-        let serving = Serving::start().await;
+        let (serving, draining) = (Serving::start().await, CancellationToken::new());
         let store = Arc::clone(&backends.store);
         let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
         let queries = Arc::new(Queries::observed(store, time, settings, observer.clone()));
@@ -150,7 +152,12 @@ impl Gateway {
             overview: Arc::new(overview(backends, &commands)),
             stress: stress.clone(),
             clock: Arc::clone(&clock),
+            draining: draining.clone(),
         });
+        let routes = match &config.page {
+            Some(settings) => routes.merge(http::page::router(Page::new(settings))),
+            None => routes,
+        };
         let face = Face {
             commands: commands.clone(),
             queries,
@@ -163,6 +170,7 @@ impl Gateway {
         let options = ServerOptions {
             tls: config.tls.clone(),
             max_connection_age: config.max_connection_age,
+            connections_max: config.connections,
             entropy: Arc::clone(&backends.entropy),
         };
         let bind = async |address: SocketAddr, router, options, port: &str| {
@@ -172,8 +180,9 @@ impl Gateway {
         let http = bind(config.http_address(), guard.protect(routes), options.clone(), "PORT");
         let http = http.await?;
         let grpc = bind(config.grpc_address(), calls, options, "GRPC_PORT").await?;
-        let grace = config.grace;
-        Ok(Self { commands, follower, stress, authenticator, serving, streams, http, grpc, grace })
+        let (delay, grace) = (config.drain_delay, config.grace);
+        let drain = Drain { commands, stress, serving, streams, draining, delay, grace };
+        Ok(Self { drain, follower, authenticator, http, grpc })
     }
 
     /// Where HTTP is served.
@@ -188,39 +197,38 @@ impl Gateway {
         self.grpc.address()
     }
 
-    /// Answers until `stop` is cancelled; then says so to health checks, ends streams, accepts no
-    /// more, and gives requests under way the grace.
+    /// Answers until `stop` is cancelled, then drains. Health checks fail at once; after the delay
+    /// the grace begins: streams end, no more connections are accepted, and those that are open end
+    /// with what is under way on them. In its last two seconds whoever waits for an outcome is
+    /// answered that it is pending.
     pub async fn serve(self, stop: CancellationToken) {
-        let drained = CancellationToken::new();
+        let Self { drain, follower, authenticator, http, grpc } = self;
+        let (closing, served) = (CancellationToken::new(), CancellationToken::new());
+        let ended = CancellationToken::new();
+        let grace = drain.grace;
         let servers = async {
-            let draining = async {
-                stop.cancelled().await;
-                self.streams.drain();
-                if let Some(stress) = &self.stress {
-                    stress.stop();
-                }
-                self.serving.stop().await;
-            };
-            let http = self.http.serve(stop.clone(), self.grace);
-            let grpc = self.grpc.serve(stop.clone(), self.grace);
-            tokio::join!(draining, http, grpc);
-            drained.cancel();
+            tokio::join!(http.serve(closing.clone(), grace), grpc.serve(closing.clone(), grace));
+            served.cancel();
+        };
+        let draining = async {
+            drain.run(&stop, &closing, &served).await;
+            ended.cancel();
         };
         let storms = async {
-            match &self.stress {
+            match &drain.stress {
                 Some(stress) => stress.run().await,
                 None => std::future::pending().await,
             }
         };
         let parts = async {
             tokio::select! {
-                () = drained.cancelled() => {}
-                () = self.commands.run() => {}
+                () = ended.cancelled() => {}
+                () = drain.commands.run() => {}
                 () = storms => {}
-                () = follow(self.follower.as_ref()) => {}
+                () = follow(follower.as_ref()) => {}
             }
         };
-        tokio::join!(servers, parts, self.authenticator.keep_fresh(drained.clone()));
+        tokio::join!(servers, draining, parts, authenticator.keep_fresh(ended.clone()));
     }
 }
 
@@ -298,3 +306,6 @@ fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {
     let settings = CommandSettings { groups: config.groups, queue_age_max: config.queue_age_max };
     Commands::new(parts, settings)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ mod printer;
 mod sample;
 #[cfg(feature = "embedded")]
 mod session;
+#[cfg(feature = "embedded")]
+mod visit;
 
 use std::path::PathBuf;
 
@@ -29,6 +31,9 @@ pub struct DevArgs {
     /// clean; always in memory
     #[arg(long)]
     pub demo: bool,
+    /// After the demo keep its page open until a signal
+    #[arg(long, requires = "demo")]
+    pub open: bool,
     /// Whether to print JSON.
     #[command(flatten)]
     pub format: OutputFormat,
@@ -52,11 +57,18 @@ pub async fn run(args: DevArgs, context: &CliContext) -> anyhow::Result<ExitCode
         let session = session::Session { data: args.data, json: args.format.json, config, context };
         return session.run(input::lines_of_stdin(), signals).await;
     }
-    tokio::select! {
+    let (code, visit) = tokio::select! {
         biased;
         signal = signals.next() => anyhow::bail!("ended by {signal} before the end of the demo"),
-        ended = demo(args.format, config, context) => ended,
+        ended = demo(args.format, config, context) => ended?,
+    };
+    if args.open {
+        let address = visit.address();
+        context.errors.line(&format!("The house stays open at {address} until Ctrl-C."))?;
+        signals.next().await;
     }
+    visit.end().await;
+    Ok(code)
 }
 
 #[cfg(feature = "embedded")]
@@ -64,9 +76,12 @@ async fn demo(
     format: OutputFormat,
     config: DevConfig,
     context: &CliContext,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<(ExitCode, visit::Visit)> {
+    use std::sync::Arc;
+
     use crate::{
         adapters::system::Random,
+        app::embedded::Embedded,
         demo::{self, Cast, live::View},
         ports::Entropy as _,
     };
@@ -76,9 +91,15 @@ async fn demo(
         (false, false) => View::Lines,
     };
     let (seed, _) = Random::new().uuid().as_u64_pair();
-    let summary = demo::play(&Cast::full(seed), config.worker, view, &context.out).await?;
+    let embedded = Arc::new(Embedded::start(None).await?);
+    let visit = visit::Visit::start(&embedded, &config.gateway).await?;
+    if !format.json {
+        context.out.line(&format!("Watch the house fill at {}\n", visit.address()))?;
+    }
+    let cast = Cast::full(seed);
+    let summary = demo::play(embedded, &cast, config.worker, view, &context.out).await?;
     format.print(context, &summary, || summary.print(&context.out))?;
-    Ok(if summary.is_clean() { ExitCode::Done } else { ExitCode::Failed })
+    Ok((if summary.is_clean() { ExitCode::Done } else { ExitCode::Failed }, visit))
 }
 
 /// Says that this build has no embedded backends.

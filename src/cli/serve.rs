@@ -18,6 +18,7 @@ use crate::{
         signals::StopSignals,
     },
     config::{Flags, ServeConfig},
+    gateway::observer::RequestTracer,
 };
 
 /// Arguments of `serve`.
@@ -75,6 +76,7 @@ async fn bind(
 ) -> anyhow::Result<(Gateway, GatewayBackends)> {
     let backends = gateway::connect(&config.aws, config.redis.as_ref()).await?;
     let observer = Arc::clone(&monitoring.metrics);
-    let gateway = Gateway::bind(&config.gateway, &backends, observer).await?;
+    let tracer = monitoring.traces.clone().map(|traces| traces as Arc<dyn RequestTracer>);
+    let gateway = Gateway::bind(&config.gateway, &backends, observer, tracer).await?;
     Ok((gateway, backends))
 }

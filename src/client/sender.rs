@@ -4,9 +4,14 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{
+        Mutex,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::Instant,
 };
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::command::message_bytes;
 use crate::ports::{
@@ -23,6 +28,7 @@ pub(super) struct Sender {
     queue: Arc<dyn Queue>,
     outbox: mpsc::Sender<Outgoing>,
     inbox: Mutex<Inbox>,
+    unanswered: TaskTracker,
 }
 
 /// The source of each call's messages.
@@ -35,6 +41,7 @@ struct Inbox {
 struct Outgoing {
     message: OutgoingMessage,
     answer: oneshot::Sender<Result<Posted, PostError>>,
+    unanswered: TaskTrackerToken,
 }
 
 impl Outgoing {
@@ -62,16 +69,34 @@ pub enum PostError {
     /// The queue accepted other messages of the call, but not this one.
     #[error(transparent)]
     Entry(#[from] EntryError),
+    /// As many messages wait to be sent as may.
+    #[error("too many messages wait to be sent")]
+    Full,
     /// The client ended before it was sent.
     #[error("the client has stopped sending")]
     Stopped,
+}
+
+/// A message that is sent, whether or not this is awaited.
+pub struct PendingPost(oneshot::Receiver<Result<Posted, PostError>>);
+
+impl PendingPost {
+    /// Waits for the queue's answer.
+    ///
+    /// # Errors
+    ///
+    /// The queue did not accept it, or its answer was lost.
+    pub async fn answer(self) -> Result<Posted, PostError> {
+        self.0.await.unwrap_or(Err(PostError::Stopped))
+    }
 }
 
 impl Sender {
     /// A sender that holds up to `room` messages, at least one, until they are sent.
     pub(super) fn new(queue: Arc<dyn Queue>, room: usize) -> Self {
         let (outbox, messages) = mpsc::channel(room.max(1));
-        Self { queue, outbox, inbox: Mutex::new(Inbox { messages, held_over: None }) }
+        let inbox = Mutex::new(Inbox { messages, held_over: None });
+        Self { queue, outbox, inbox, unanswered: TaskTracker::new() }
     }
 
     /// Sends a message, and waits for the queue's answer. Messages posted at the same time, even in
@@ -81,10 +106,35 @@ impl Sender {
     ///
     /// The queue did not accept it, or its answer was lost.
     pub(super) async fn post(&self, message: OutgoingMessage) -> Result<Posted, PostError> {
-        let (answer, answered) = oneshot::channel();
-        let outgoing = Outgoing { message, answer };
+        let (outgoing, answered) = self.outgoing(message);
         self.outbox.send(outgoing).await.map_err(|_| PostError::Stopped)?;
-        answered.await.unwrap_or(Err(PostError::Stopped))
+        answered.answer().await
+    }
+
+    /// Accepts a message, to be sent whether or not the queue's answer is awaited.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError::Full`].
+    pub(super) fn accept(&self, message: OutgoingMessage) -> Result<PendingPost, PostError> {
+        let (outgoing, answered) = self.outgoing(message);
+        self.outbox.try_send(outgoing).map_err(|error| match error {
+            TrySendError::Full(_) => PostError::Full,
+            TrySendError::Closed(_) => PostError::Stopped,
+        })?;
+        Ok(answered)
+    }
+
+    fn outgoing(&self, message: OutgoingMessage) -> (Outgoing, PendingPost) {
+        let (answer, answered) = oneshot::channel();
+        let unanswered = self.unanswered.token();
+        (Outgoing { message, answer, unanswered }, PendingPost(answered))
+    }
+
+    /// Waits until the queue has answered for every message. No more may be posted meanwhile.
+    pub(super) async fn flushed(&self) {
+        self.unanswered.close();
+        self.unanswered.wait().await;
     }
 
     /// Sends posted messages for as long as it is polled.
@@ -94,8 +144,10 @@ impl Sender {
 
     async fn send_batches(&self) {
         while let Some(batch) = self.next_batch().await {
-            let (messages, answers): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|outgoing| (outgoing.message, outgoing.answer)).unzip();
+            let (messages, answers): (Vec<_>, Vec<_>) = batch
+                .into_iter()
+                .map(|outgoing| (outgoing.message, (outgoing.answer, outgoing.unanswered)))
+                .unzip();
             let sent_at = Instant::now();
             let sent = self.queue.send(&messages).await;
             let mut entries = match sent {
@@ -103,7 +155,7 @@ impl Sender {
                 Err(error) => vec![Err(PostError::from(error)); messages.len()],
             }
             .into_iter();
-            for answer in answers {
+            for (answer, _unanswered) in answers {
                 let unanswered = || Err(EntryError::Retryable("no answer".to_owned()).into());
                 let entry: Result<String, PostError> = entries.next().unwrap_or_else(unanswered);
                 if let Err(error) = &entry {

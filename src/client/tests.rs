@@ -440,3 +440,20 @@ async fn a_subscription_hands_over_every_result_once_and_names_what_it_cannot_re
     assert!(error.starts_with("message: expected JSON"), "{error}");
     assert_eq!(memory.depth(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_is_posted_though_nobody_waits_for_it() {
+    let memory = Arc::new(MemoryQueue::new("commands.fifo", clock()));
+    let queue: Arc<dyn Queue> = memory.clone();
+    let client = client(&queue, LIMITS);
+    for number in 0..LIMITS.in_flight {
+        drop(client.accept_again(&cancel(&client, &number.to_string(), 1)).unwrap());
+    }
+    let full = client.accept_again(&cancel(&client, "more", 1)).err();
+    assert_eq!(full, Some(PostError::Full));
+    tokio::select! {
+        () = client.run() => unreachable!(),
+        () = client.flushed() => {}
+    }
+    assert_eq!(memory.depth(), LIMITS.in_flight);
+}

@@ -15,6 +15,7 @@ use super::{AdminConfig, Reader, Section, Setting, parse};
 use crate::gateway::{
     auth::{AuthSettings, CallerRules, JwksPlace, JwtSettings, jwt},
     limits::LimitSettings,
+    page::PageSettings,
     server::TlsFiles,
     streams::StreamSettings,
 };
@@ -27,6 +28,9 @@ const CLAIM_BYTES_MAX: usize = 512;
 
 /// Requests of one caller each second, and at once.
 const RATE_MAX: u32 = 1_000_000;
+
+/// Connections of a port: more than one process has descriptors for.
+const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// Requests of a lane at once: more than one process can hold.
 const IN_FLIGHT_MAX: usize = 1_000_000;
@@ -46,11 +50,17 @@ pub struct GatewayConfig {
     pub port: u16,
     /// `GRPC_PORT`: the port of gRPC, another one; 0 takes any free one.
     pub grpc_port: u16,
+    /// `INVENTORY_PAGE`: the page at `/`; `None` means none.
+    pub page: Option<PageSettings>,
     /// `INVENTORY_TLS_*`; `None` means plain text.
     pub tls: Option<TlsFiles>,
-    /// `INVENTORY_MAX_CONNECTION_AGE`
+    /// `INVENTORY_MAX_CONNECTION_AGE_SECONDS`
     pub max_connection_age: Duration,
-    /// `INVENTORY_GATEWAY_GRACE`
+    /// `INVENTORY_CONNECTIONS`: of each port at once.
+    pub connections: usize,
+    /// `INVENTORY_DRAIN_DELAY_SECONDS`
+    pub drain_delay: Duration,
+    /// `INVENTORY_GATEWAY_GRACE_SECONDS`: begins after the delay.
     pub grace: Duration,
     /// `INVENTORY_AUTH` and `INVENTORY_JWT_*`
     pub auth: AuthSettings,
@@ -62,7 +72,7 @@ pub struct GatewayConfig {
     pub streams: StreamSettings,
     /// `INVENTORY_GATEWAY_GROUPS`: 1…1,024.
     pub groups: u16,
-    /// `INVENTORY_QUEUE_AGE_MAX`
+    /// `INVENTORY_QUEUE_AGE_MAX_SECONDS`
     pub queue_age_max: Duration,
     /// `INVENTORY_ALLOW_STRESS` and `INVENTORY_STRESS_COMMANDS_MAX`: the most commands of a storm;
     /// `None` where storms are not allowed.
@@ -104,8 +114,13 @@ impl Section for GatewayConfig {
             host: host(reader, method),
             port,
             grpc_port,
+            page: page(reader),
             tls,
             max_connection_age: seconds(reader, &settings::MAX_CONNECTION_AGE, 1_000..=86_400_000),
+            connections: reader.value(&settings::CONNECTIONS, 1, |text| {
+                parse::whole(text, 1..=CONNECTIONS_MAX, "connections")
+            }),
+            drain_delay: seconds(reader, &settings::DRAIN_DELAY, 0..=600_000),
             grace: seconds(reader, &settings::GRACE, 1_000..=3_600_000),
             auth,
             callers: callers(reader, method),
@@ -133,7 +148,10 @@ pub(super) fn local_settings() -> Vec<&'static Setting> {
 pub(super) fn read_local(reader: &mut Reader<'_>) -> GatewayConfig {
     let (port, grpc_port) = ports(reader);
     let stress_commands_max = stress(reader);
-    GatewayConfig { port, grpc_port, stress_commands_max, ..GatewayConfig::default() }
+    // No load balancer is to notice that it stops.
+    let drain_delay = Duration::ZERO;
+    let others = GatewayConfig::default();
+    GatewayConfig { port, grpc_port, drain_delay, stress_commands_max, ..others }
 }
 
 /// The gateway's ports are not the admin port's, which is on an address of its own but may be on
@@ -184,6 +202,11 @@ fn host(reader: &mut Reader<'_>, method: Method) -> IpAddr {
          address may do everything, give --insecure or set INVENTORY_INSECURE=true",
     );
     host
+}
+
+/// A page that shows, on which nothing can be reserved.
+fn page(reader: &mut Reader<'_>) -> Option<PageSettings> {
+    switch(reader, &settings::PAGE).then(PageSettings::default)
 }
 
 fn ports(reader: &mut Reader<'_>) -> (u16, u16) {

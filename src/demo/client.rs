@@ -40,7 +40,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// Posts commands, reads results, and compares them with the expected ones.
 pub struct DemoClient {
     /// The backends in use.
-    pub embedded: Embedded,
+    pub embedded: Arc<Embedded>,
     client: Client,
     results: Arc<MemoryQueue>,
     subscription: ResultSubscription,
@@ -72,7 +72,7 @@ pub struct ScriptedCommand {
 impl DemoClient {
     /// A client on these backends.
     #[must_use]
-    pub fn new(embedded: Embedded) -> Self {
+    pub fn new(embedded: Arc<Embedded>) -> Self {
         let results = embedded.subscribe("demo-results.fifo");
         let (clock, entropy) = (&embedded.backends.clock, &embedded.backends.entropy);
         let queue: Arc<dyn Queue> = results.clone();

@@ -55,6 +55,16 @@ fn checked_reference(text: &str, max_bytes: usize) -> Result<Arc<str>, InvalidTe
     Ok(Arc::from(text))
 }
 
+fn checked_group(text: &str, max_bytes: usize) -> Result<Arc<str>, InvalidText> {
+    // SQS: "alphanumeric characters and punctuation (!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~)".
+    if text.is_empty() || text.len() > max_bytes || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(InvalidText {
+            expected: format!("1 to {max_bytes} ASCII letters, digits and punctuation characters"),
+        });
+    }
+    Ok(Arc::from(text))
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $max_bytes:literal, $check:ident) => {
         $(#[$doc])*
@@ -127,9 +137,8 @@ text_id!(/// The CloudEvents `id` of a command, unique within its source.
     CommandId, 256, checked);
 text_id!(/// A store's id.
     StoreId, 120, checked_store);
-text_id!(/// An SQS message group, handled in order. SQS: "up to 128 characters" of ASCII
-    /// letters, digits and punctuation.
-    GroupId, 128, checked);
+text_id!(/// An SQS message group, handled in order: ASCII letters, digits and punctuation.
+    GroupId, 128, checked_group);
 
 /// The owner of an inventory. Written `event#42` or `store#store-1`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

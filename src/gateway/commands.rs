@@ -15,7 +15,9 @@ mod lookup;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures::future::{Either, select};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use uuid::Builder;
 
 use self::{admission::Admission, awaited::AwaitedPools};
@@ -39,7 +41,7 @@ use crate::{
 /// was decided in time is still on its way.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 
-/// The least time a post may take, however short the caller's wait: a call to SQS.
+/// How long the post is waited for where the caller does not wait for an outcome.
 const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A command as a face builds it.
@@ -47,16 +49,31 @@ const POST_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct CommandRequest {
     /// Its identity: [`Commands::key`].
     pub key: CommandKey,
+    /// Whether its id was made for this request, so that nothing is recorded under it yet.
+    pub has_new_id: bool,
     /// The pool it names.
     pub pool: PoolId,
     /// The requested change.
     pub action: Action,
-    /// How long the caller waits for the outcome. A reserve is not decided later than a second
-    /// after that.
+    /// How long the caller waits for the outcome; 0 for no longer than the post takes. A reserve is
+    /// not decided later than a second after that.
     pub wait: Duration,
     /// Its message group; `None` for the gateway's own choice.
     pub group: Option<GroupId>,
     /// The caller's trace context, if any.
+    pub traceparent: Option<TraceContext>,
+}
+
+/// A CloudEvents message in structured mode, as it came.
+#[derive(Clone, Debug)]
+pub struct EventRequest<'a> {
+    /// The message.
+    pub event: &'a str,
+    /// As [`CommandRequest::has_new_id`]. An event without an id gets a new one.
+    pub has_new_id: bool,
+    /// As [`CommandRequest::wait`].
+    pub wait: Duration,
+    /// As [`CommandRequest::traceparent`].
     pub traceparent: Option<TraceContext>,
 }
 
@@ -161,6 +178,7 @@ pub struct Commands {
     parts: CommandParts,
     settings: CommandSettings,
     admission: Admission,
+    waits_end: CancellationToken,
     awaited: AwaitedPools,
 }
 
@@ -169,7 +187,8 @@ impl Commands {
     #[must_use]
     pub fn new(parts: CommandParts, settings: CommandSettings) -> Self {
         let admission = Admission::new(settings.queue_age_max);
-        Self { parts, settings, admission, awaited: AwaitedPools::default() }
+        let (awaited, waits_end) = (AwaitedPools::default(), CancellationToken::new());
+        Self { parts, settings, admission, awaited, waits_end }
     }
 
     /// The pools whose commands' outcomes are awaited, or were a moment ago.
@@ -186,6 +205,17 @@ impl Commands {
     /// Posts commands and polls for outcomes, for as long as it is polled.
     pub async fn run(&self) {
         tokio::join!(self.parts.client.run(), self.parts.outcomes.run());
+    }
+
+    /// Nobody waits for an outcome from here on: whoever does is answered that it is pending.
+    pub fn end_waits(&self) {
+        self.waits_end.cancel();
+    }
+
+    /// Waits until everything that was accepted is posted. [`Self::run`] is polled meanwhile, and
+    /// no more commands are submitted.
+    pub async fn flushed(&self) {
+        self.parts.client.flushed().await;
     }
 
     /// The time that commands carry.
@@ -242,17 +272,17 @@ impl Commands {
         request: CommandRequest,
     ) -> Result<Answer, CommandError> {
         let time = self.parts.clock.now();
-        let CommandRequest { key, pool, action, wait, group, traceparent } = request;
+        let CommandRequest { key, has_new_id, pool, action, wait, group, traceparent } = request;
         let is_reserve = matches!(action, Action::Reserve(_)) && !injected_bug!(ForgetDeadline);
         let deadline = is_reserve.then(|| deadline(time, wait));
         let outgoing = OutgoingCommand { key, time, deadline, pool, action, traceparent: None };
         let prepared = PreparedCommand::encode(&outgoing, None)
             .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
         let prepared = self.in_group(prepared, group).with_trace(traceparent.as_ref());
-        self.post_and_wait(caller, &prepared, wait).await
+        self.post_and_wait(caller, &prepared, has_new_id, wait).await
     }
 
-    /// Posts a CloudEvents message in structured mode as it came, with what it lacks: `source`,
+    /// Posts an event as it came, with what it lacks: `source`,
     /// `id`, `time`, and for a reserve `expirytime`.
     ///
     /// # Errors
@@ -261,17 +291,17 @@ impl Commands {
     pub async fn submit_event(
         &self,
         caller: &Caller,
-        event: &str,
-        wait: Duration,
-        traceparent: Option<TraceContext>,
+        request: EventRequest<'_>,
     ) -> Result<Answer, CommandError> {
+        let EventRequest { event, has_new_id, wait, traceparent } = request;
         let time = self.parts.clock.now();
         let completed =
             event::complete(event, time, deadline(time, wait), || self.key(caller, None))?;
         let prepared = PreparedCommand::from_body(completed.body)
             .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
         let prepared = self.in_group(prepared, completed.group).with_trace(traceparent.as_ref());
-        self.post_and_wait(caller, &prepared, wait).await
+        let has_new_id = has_new_id || completed.has_new_id;
+        self.post_and_wait(caller, &prepared, has_new_id, wait).await
     }
 
     /// In the group that was asked for, or else in the gateway's choice.
@@ -285,47 +315,58 @@ impl Commands {
         &self,
         caller: &Caller,
         prepared: &PreparedCommand,
+        has_new_id: bool,
         wait: Duration,
     ) -> Result<Answer, CommandError> {
         let command = &prepared.command;
         check_rights(caller, command)?;
         let asked_at = Instant::now();
+        let answer_by = asked_at + if wait.is_zero() { POST_TIMEOUT } else { wait };
         let queued = !matches!(command.action, Action::Restock(_));
         let pending = self.parts.outcomes.register(&command.key, command.digest, queued);
         let pending = pending.ok_or(CommandError::TooManyWaiting)?;
         self.awaited.note(&command.pool);
-        let posted_by = asked_at + wait.max(POST_TIMEOUT);
-        let unread = |_| Err(CommandError::Unreadable { key: command.key.clone() });
-        let recorded = timeout_at(posted_by, self.recorded(command)).await;
-        if let Some(recorded) = recorded.unwrap_or_else(unread)? {
+        if !has_new_id && let Some(recorded) = self.recorded(command, answer_by).await? {
             return Ok(recorded);
         }
         if matches!(command.action, Action::Reserve(_)) {
             self.admission.admit(self.parts.outcomes.oldest())?;
         }
-        let post = timeout_at(posted_by, self.parts.client.post_again(prepared));
-        let mut awaited = pin!(timeout_at(asked_at + wait, pending.outcome()));
-        let posted = tokio::select! {
-            biased;
-            // The workers may be faster than the queue's answer.
-            Ok(outcome) = &mut awaited => return Ok(answer(command, outcome)),
-            posted = post => posted,
+        let posted = self.parts.client.accept_again(prepared);
+        let posted = posted.map_err(|error| not_posted(&command.key, &error))?;
+        let outcome = pin!(self.within(asked_at + wait, pending.outcome()));
+        let posted = pin!(self.within(answer_by, posted.answer()));
+        // The workers may be faster than the queue's answer.
+        let (posted, outcome) = match select(outcome, posted).await {
+            Either::Left((Some(outcome), _)) => return Ok(answer(command, outcome)),
+            Either::Left((None, posted)) => (posted.await, None),
+            Either::Right((posted, outcome)) => (posted, Some(outcome)),
         };
-        match posted {
-            Ok(Ok(_)) => {}
-            // Whether the queue has it is not known.
-            Err(_) => return Ok(pending_answer(command)),
-            Ok(Err(error)) => return Err(not_posted(&command.key, &error)),
-        }
-        match awaited.await {
-            Ok(outcome) => Ok(answer(command, outcome)),
-            Err(_) => Ok(pending_answer(command)),
+        // It is posted still, and whether the queue has it is not known yet.
+        let Some(posted) = posted else { return Ok(pending_answer(command)) };
+        posted.map_err(|error| not_posted(&command.key, &error))?;
+        let Some(outcome) = outcome else { return Ok(pending_answer(command)) };
+        let outcome = outcome.await;
+        Ok(outcome.map_or_else(|| pending_answer(command), |outcome| answer(command, outcome)))
+    }
+
+    /// What is waited for; `None` where it takes too long, or nobody waits any more.
+    async fn within<T>(&self, deadline: Instant, awaited: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            awaited = timeout_at(deadline, awaited) => awaited.ok(),
+            () = self.waits_end.cancelled() => None,
         }
     }
 
     /// The outcome of an earlier delivery of the command, if there is one.
-    async fn recorded(&self, command: &Command) -> Result<Option<Answer>, CommandError> {
-        let record = self.record(&command.key).await?;
+    async fn recorded(
+        &self,
+        command: &Command,
+        deadline: Instant,
+    ) -> Result<Option<Answer>, CommandError> {
+        let read = timeout_at(deadline, self.record(&command.key)).await;
+        let record = read.map_err(|_| CommandError::Unreadable { key: command.key.clone() })??;
         let outcome = record.and_then(|record| LedgerOutcome::of(command.digest, &record));
         Ok(outcome.map(|outcome| answer(command, outcome)))
     }
@@ -434,6 +475,7 @@ fn pending_answer(command: &Command) -> Answer {
 fn not_posted(key: &CommandKey, error: &PostError) -> CommandError {
     tracing::warn!(%error, "a command could not be posted");
     let reason = match error {
+        PostError::Full => return CommandError::TooManyWaiting,
         PostError::Call(PortError::Throttled(_)) => "the queue throttles",
         PostError::Call(PortError::Refused(_)) | PostError::Entry(_) => "the queue refused it",
         PostError::Call(_) => "the queue does not answer",

@@ -24,7 +24,7 @@ use super::{
     grpc::status,
     http::Problem,
     limits::{CallerRate, Lane, Lanes, Place},
-    observer::{Protocol, RequestObserver, ShedReason},
+    observer::{Protocol, RequestObserver, RequestTracer, ShedReason},
     server::PeerCertificates,
     streams::{TICKETED_ROUTES, Tickets},
 };
@@ -52,6 +52,8 @@ pub struct Guard {
     pub rate: Arc<CallerRate>,
     /// Measures.
     pub observer: Arc<dyn RequestObserver>,
+    /// Where the spans of requests go, if they are exported.
+    pub tracer: Option<Arc<dyn RequestTracer>>,
 }
 
 impl Guard {
@@ -128,7 +130,7 @@ fn status_of(refused: Refused) -> tonic::Status {
 /// a route that does not exist.
 fn http_lane(route: &str) -> Option<Lane> {
     match route {
-        "/health" | "/openapi.json" => None,
+        "/" | "/health" | "/openapi.json" => None,
         "/overview" | "/results" => Some(Lane::Lists),
         "/events/{id}/seats/{number}" => Some(Lane::Commands),
         _ if route.starts_with("/events/") || route.starts_with("/inventory/store/") => {
@@ -162,13 +164,17 @@ impl Drop for InLane {
     }
 }
 
-async fn pass(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
     let path = request.uri().path();
     let lane = guard.lane_of(path, route);
     let operation = operation(guard.protocol, request.method(), path, route);
-    let watch = Watch::begin(Arc::clone(&guard.observer), guard.protocol, operation);
+    let mut watch = Watch::begin(Arc::clone(&guard.observer), guard.protocol, operation);
+    // Health checks come all the time, and whoever looks for routes that do not exist.
+    if let Some(tracer) = guard.tracer.as_deref().filter(|_| lane.is_some()) {
+        watch.trace(tracer, request.headers_mut());
+    }
     let answered = AssertUnwindSafe(answer(&guard, lane, route, (request, next)));
     let answered = answered.catch_unwind().await.unwrap_or_else(|_| {
         error!(operation = watch.operation(), "a handler panicked");

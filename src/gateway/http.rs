@@ -8,7 +8,9 @@
 mod about;
 pub mod commands;
 mod content;
+mod negotiation;
 mod overview;
+pub mod page;
 mod parameters;
 pub mod problem;
 pub mod queries;
@@ -19,6 +21,7 @@ mod stress;
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Commands, Overview, Queries, Stress,
@@ -50,6 +53,8 @@ pub struct HttpState {
     pub stress: Option<Arc<Stress>>,
     /// The time at `/health`.
     pub clock: Arc<dyn Clock>,
+    /// Cancelled once the gateway is about to stop, which `/health` tells.
+    pub draining: CancellationToken,
 }
 
 /// Every operation that [`router`] answers.
@@ -69,7 +74,8 @@ pub fn routes() -> Vec<Route> {
 /// The HTTP API. Its handlers take an [`axum::Extension`] of [`super::Caller`], apart from those of
 /// `/health` and `/openapi.json`.
 pub fn router(state: HttpState) -> Router {
-    let HttpState { commands, queries, changes, results, tickets, overview, stress, clock } = state;
+    let HttpState { commands, queries, changes, results, tickets, .. } = state;
+    let HttpState { overview, stress, clock, draining, .. } = state;
     commands::routes()
         .router
         .with_state(commands)
@@ -77,7 +83,7 @@ pub fn router(state: HttpState) -> Router {
         .merge(streams::routes().router.with_state(StreamState { changes, results, tickets }))
         .merge(overview::routes().router.with_state(overview))
         .merge(stress::routes().router.with_state(stress))
-        .merge(about::routes().router.with_state(clock))
+        .merge(about::routes().router.with_state(about::About { clock, draining }))
         .fallback(|| async { no_route() })
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(DefaultBodyLimit::max(content::BODY_BYTES_MAX))

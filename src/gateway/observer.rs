@@ -5,6 +5,7 @@ mod views;
 use std::{fmt, time::Duration};
 
 use super::{limits::Lane, streams::StreamKind};
+use crate::message::TraceContext;
 pub use views::{HintOutcome, NoopViewObserver, RefillReason, ViewObserver};
 
 /// How a request came.
@@ -132,6 +133,26 @@ pub trait RequestObserver: Send + Sync {
 
     /// What became of a command of a storm is known.
     fn stressed(&self, _: StressOutcome) {}
+}
+
+/// Makes a span of each request.
+pub trait RequestTracer: Send + Sync {
+    /// Begins the span of a request, in the trace of its caller if there is one.
+    fn begin(
+        &self,
+        protocol: Protocol,
+        operation: &str,
+        caller: Option<&TraceContext>,
+    ) -> Box<dyn RequestSpan>;
+}
+
+/// The span of a request.
+pub trait RequestSpan: Send {
+    /// The context that the request's commands continue. `None` for a span that is invalid.
+    fn context(&self) -> Option<TraceContext>;
+
+    /// The request has ended.
+    fn ended(&self, code: RequestCode);
 }
 
 /// Watches all of a gateway.

@@ -34,9 +34,6 @@ use head::{HeadDeadline, Requests};
 use tls::Tls;
 pub use tls::{PeerCertificates, TlsFiles};
 
-/// Connections at once; those beyond wait to be accepted.
-const CONNECTIONS_MAX: usize = 10_000;
-
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: u32 = 16 * 1024;
 
@@ -74,6 +71,8 @@ pub struct ServerOptions {
     pub tls: Option<TlsFiles>,
     /// After which a connection is closed in good order, give or take a tenth.
     pub max_connection_age: Duration,
+    /// Connections at once; those beyond wait to be accepted.
+    pub connections_max: usize,
     /// For that tenth.
     pub entropy: Arc<dyn Entropy>,
 }
@@ -83,6 +82,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     connections: Arc<Connections>,
+    places: Arc<Semaphore>,
 }
 
 impl Server {
@@ -110,7 +110,9 @@ impl Server {
             max_age: options.max_connection_age,
             entropy: options.entropy,
         };
-        Ok(Self { listener, address, connections: Arc::new(connections) })
+        let places = options.connections_max.min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places));
+        Ok(Self { listener, address, connections: Arc::new(connections), places })
     }
 
     /// Where it listens.
@@ -122,8 +124,7 @@ impl Server {
     /// Answers until `stop` is cancelled; then accepts no more, ends idle connections, and gives
     /// requests under way `grace`.
     pub async fn serve(self, stop: CancellationToken, grace: Duration) {
-        let Self { listener, connections, .. } = self;
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let Self { listener, connections, places, .. } = self;
         let mut tasks = JoinSet::new();
         let mut reload = time::interval(TLS_RELOAD_EVERY);
         reload.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,7 +135,7 @@ impl Server {
                 () = stop.cancelled() => break,
                 Some(ended) = tasks.join_next() => note_end(&ended),
                 _ = reload.tick() => connections.reload_tls().await,
-                (stream, permit) = accept(&listener, &permits) => {
+                (stream, permit) = accept(&listener, &places) => {
                     let connections = Arc::clone(&connections);
                     tasks.spawn(connections.serve(stream, stop.clone(), permit));
                 }
@@ -164,10 +165,10 @@ fn note_end(ended: &Result<(), tokio::task::JoinError>) {
 /// The next connection, once there is room for it. The wait may be dropped at any time.
 async fn accept(
     listener: &TcpListener,
-    permits: &Arc<Semaphore>,
+    places: &Arc<Semaphore>,
 ) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(places).acquire_owned().await else {
             // The semaphore is never closed.
             return std::future::pending().await;
         };

@@ -2,6 +2,7 @@
 //! OpenTelemetry.
 //!
 //! ```text
+//! request to the gateway ◄─ as a producer's span
 //! producer's span ◄─ child ── process QUEUE, one a message ── carried on by the result
 //!        ▲                          │ link
 //!        └──── link ── batch QUEUE ◄┘  children: lock, load, commit, publish, delete
@@ -14,6 +15,7 @@
 mod batch;
 mod context;
 mod producer_span;
+mod request_span;
 mod transport;
 
 use std::time::Duration;

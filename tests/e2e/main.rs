@@ -21,6 +21,7 @@
 mod stack;
 
 mod collector;
+mod gateway;
 mod messages;
 mod process;
 mod proxy;
@@ -48,6 +49,7 @@ mod redis;
 mod restock;
 mod rights;
 mod send;
+mod serve;
 mod shutdown;
 mod storm;
 mod subscribers;

@@ -75,7 +75,7 @@ pub async fn signal(child: &Child, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// A running worker.
+/// A running worker, or another process with an admin port.
 pub struct Worker {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
@@ -85,7 +85,12 @@ pub struct Worker {
 impl Worker {
     /// Starts `run` and waits until its admin port answers.
     pub async fn start(environment: &BTreeMap<String, String>) -> Self {
-        let mut child = command(environment, &["run"])
+        Self::start_as("run", environment).await
+    }
+
+    /// Starts a subcommand and waits until its admin port answers.
+    pub async fn start_as(subcommand: &str, environment: &BTreeMap<String, String>) -> Self {
+        let mut child = command(environment, &[subcommand])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -101,7 +106,7 @@ impl Worker {
         });
         // From here on a failure shows the log.
         let mut worker = Self { child, log, admin: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        worker.admin = until("the worker opens its admin port", async || {
+        worker.admin = until("the process opens its admin port", async || {
             worker.logged("admin port")?["address"].as_str()?.parse().ok()
         })
         .await;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use inventory_worker::gateway::grpc::proto;
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
     collector::{Collector, Exported},
+    gateway::{EVENT_JSON, Gateway, WAIT},
     messages::{SOURCE, reserve_seats, restock_seats, seat_numbers},
     process::{self, Worker},
     stack::Stack,
@@ -16,6 +18,7 @@ use crate::{
 
 on_every_stack! {
     a_trace_goes_from_send_through_the_worker_to_the_result
+    a_trace_goes_from_a_request_through_the_gateway_and_the_worker_to_the_result
     a_batch_links_to_every_producer_and_each_message_stays_in_its_own_trace
     traces_that_are_switched_off_leave_no_span_and_pass_the_context_on
     a_collector_that_is_down_stops_nobody
@@ -101,6 +104,64 @@ async fn a_trace_goes_from_send_through_the_worker_to_the_result(stack: Stack) {
     assert_eq!(decided["trace_id"], TRACE);
     assert_eq!(decided["pool"], "event#42");
     assert_eq!(decided["outcome"], "inventory.reserved.v1");
+    for line in log.iter().filter(|line| line["level"] != "DEBUG") {
+        assert!(!line.to_string().contains(USER), "{line}");
+    }
+    assert!(!format!("{:?}", collector.spans()).contains(USER));
+    world.audit().await;
+}
+
+async fn a_trace_goes_from_a_request_through_the_gateway_and_the_worker_to_the_result(
+    stack: Stack,
+) {
+    let mut world = World::new(stack).await;
+    let collector = Collector::start().await;
+    let exporting = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()), AT_THE_END];
+    let worker = world.worker(&exporting).await;
+    let gateway = Gateway::start(&world.with(&exporting)).await;
+    let traced = [EVENT_JSON, WAIT, ("traceparent", CALLER), ("tracestate", "congo=t61rcWkgMzE")];
+    let stock = restock_seats("stock", EVENT, &seat_numbers(2));
+    gateway.command(&stock).await.expect(200);
+    let mut reserve = reserve_seats("over-http", EVENT, &["A-1"]);
+    reserve["data"]["user_id"] = USER.into();
+    gateway.post("/commands", &traced, &reserve).await.expect(200);
+    let mut call = tonic::Request::new(proto::ReserveSeatsRequest {
+        pool: Some(proto::Pool { pool: Some(proto::pool::Pool::EventId(42)) }),
+        user_id: USER.to_owned(),
+        seats: vec!["A-2".to_owned()],
+        ..proto::ReserveSeatsRequest::default()
+    });
+    for (name, value) in [("traceparent", CALLER), ("idempotency-key", "over-grpc")] {
+        call.metadata_mut().insert(name, value.parse().unwrap());
+    }
+    call.set_timeout(Duration::from_secs(20));
+    gateway.service().reserve_seats(call).await.unwrap();
+    let result = world.results.one("over-http").await;
+    let log = gateway.process.lines();
+    gateway.process.stop().await;
+    worker.stop().await;
+
+    for (operation, id) in [("POST /commands", "over-http"), ("ReserveSeats", "over-grpc")] {
+        let is_it = |one: &Exported| one.span.name == operation && one.trace() == TRACE;
+        let request = collector.span(operation, is_it).await;
+        assert_eq!(request.parent(), "b7ad6b7169203331", "{operation}");
+        assert_eq!(request.span.kind(), SpanKind::Server);
+        let handled = collector.span("the span of handling", named("process ", id)).await;
+        assert_eq!((handled.trace(), handled.parent()), (TRACE.to_owned(), request.id()));
+        if id == "over-http" {
+            assert_eq!(request.attribute("http.response.status_code").unwrap(), "200");
+            let carried = format!("00-{TRACE}-{}-01", handled.id());
+            assert_eq!(result.body["traceparent"], carried);
+            assert_eq!(result.body["tracestate"], "congo=t61rcWkgMzE");
+        } else {
+            assert_eq!(request.attribute("rpc.grpc.status_code").unwrap(), "0");
+        }
+    }
+    // A request whose caller does not trace has a trace of its own.
+    let is_own = |one: &Exported| one.span.name == "POST /commands" && one.parent().is_empty();
+    let own = collector.span("the request of the restock", is_own).await;
+    let restocked = collector.span("the restock", named("process ", "stock")).await;
+    assert_eq!((restocked.trace(), restocked.parent()), (own.trace(), own.id()));
     for line in log.iter().filter(|line| line["level"] != "DEBUG") {
         assert!(!line.to_string().contains(USER), "{line}");
     }

@@ -2,13 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
 use inventory_worker::{
+    app::embedded::Embedded,
     cli::{self, CliContext, ExitCode},
     demo::{self, Cast, live::View},
     terminal::Output,
@@ -27,7 +29,8 @@ fn quick() -> Settings {
 async fn every_command_of_the_demo_has_one_outcome_and_the_books_agree() {
     let (out, captured) = Output::captured();
     let cast = Cast { buyers: 40, latecomers: 4, seed: 7 };
-    let summary = demo::play(&cast, quick(), View::Lines, &out).await.unwrap();
+    let embedded = Arc::new(Embedded::start(None).await.unwrap());
+    let summary = demo::play(embedded, &cast, quick(), View::Lines, &out).await.unwrap();
     summary.print(&out).unwrap();
     let text = captured.text();
     assert!(summary.is_clean(), "{text}");
@@ -80,6 +83,24 @@ async fn the_demo_prints_its_summary_as_one_line_of_json_and_ends_with_0() {
     assert_eq!(summary["commands"], decided);
     let ms = |name: &str| summary[name].as_f64().unwrap();
     assert!(ms("p50_ms") > 0.0 && ms("p99_ms") >= ms("p50_ms"), "{summary}");
+}
+
+#[test]
+fn the_house_of_the_demo_stays_open_for_a_visitor() {
+    let mut dev = Dev::start(&["--demo", "--open", "--json"]);
+    let address = loop {
+        let said = dev.complaints.recv_timeout(PATIENCE).unwrap();
+        if let Some((_, address)) = said.split_once("stays open at http://") {
+            break address.split('/').next().unwrap().to_owned();
+        }
+    };
+    let mut visitor = TcpStream::connect(address).unwrap();
+    visitor.write_all(b"GET / HTTP/1.1\r\nhost: demo\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    visitor.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains(r#"data-demo="false" data-event="1""#));
+    assert_eq!(dev.stop(), Some(0));
 }
 
 /// A running `dev`, killed when dropped.

@@ -100,12 +100,39 @@ fn nobody_but_a_worker_that_sweeps_may_send_expiries() {
     );
 }
 
+/// What the gateway posts is decided by workers alone.
+#[test]
+fn a_gateway_writes_to_queues_and_to_no_table() {
+    let (_, gateway) = policies().into_iter().find(|(name, _)| name == "gateway").unwrap();
+    let mut actions = BTreeSet::new();
+    for statement in gateway["Statement"].as_array().unwrap() {
+        actions.extend(texts(&statement["Action"]).into_iter().map(ToOwned::to_owned));
+    }
+    let expected = [
+        "dynamodb:BatchGetItem",
+        "dynamodb:Query",
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+        "sqs:SendMessage",
+    ];
+    assert_eq!(actions, expected.map(ToOwned::to_owned).into());
+}
+
 #[test]
 fn every_policy_is_a_roles_and_every_placeholder_is_filled_in() {
     let roles = std::fs::read_to_string(folder().join("roles.tf")).unwrap();
     let names: Vec<String> = policies().into_iter().map(|(name, _)| name).collect();
-    let known =
-        ["audit", "bootstrap", "keda", "operator", "producer", "restock-worker", "storm", "worker"];
+    let known = [
+        "audit",
+        "bootstrap",
+        "gateway",
+        "keda",
+        "operator",
+        "producer",
+        "restock-worker",
+        "storm",
+        "worker",
+    ];
     assert_eq!(names, known);
     for name in &names {
         assert!(roles.contains(&format!("\"{name}\"")), "{name} is no role of roles.tf");

@@ -12,6 +12,9 @@ const ROW_SEATS: usize = 20;
 const LAWN: (&str, i64) = ("lawn", 200);
 const STOCK: [(&str, i64); 4] = [("apple", 120), ("bread", 40), ("cheese", 25), ("umbrella", 3)];
 
+/// The event of the sample.
+pub(super) const EVENT_ID: u64 = 1;
+
 /// The sample in one sentence.
 pub(super) const WORDS: &str = "event 1: seats A-1 to H-20, and 200 places of `lawn`; \
                                 store store-1: apple, bread, cheese, umbrella";
@@ -27,7 +30,7 @@ pub(super) fn commands() -> Result<Vec<(CommandKey, PoolId, Action)>, InvalidTex
         Ok((key, pool, Action::Restock(restock)))
     };
     Ok(vec![
-        command("sample-event-1", PoolId::Event(1), event()?)?,
+        command("sample-event-1", PoolId::Event(EVENT_ID), event()?)?,
         command("sample-store-1", PoolId::Store("store-1".parse()?), restock(vec![], &STOCK)?)?,
     ])
 }

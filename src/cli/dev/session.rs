@@ -9,16 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::{printer::Printer, sample};
 use crate::{
     admin::{Admin, AdminServer},
-    app::{
-        embedded::Embedded,
-        gateway::{Gateway, GatewayBackends},
-        signals::StopSignals,
-        worker_group::WorkerGroup,
-    },
+    app::{embedded::Embedded, gateway::Gateway, signals::StopSignals, worker_group::WorkerGroup},
     cli::{CliContext, ExitCode},
     client::{PreparedCommand, ResultSubscription},
-    config::DevConfig,
+    config::{DevConfig, GatewayConfig},
     domain::{Action, CommandKey, PoolId},
+    gateway::page::PageSettings,
     message::OutgoingCommand,
     telemetry::{ActivityReport, Metrics, Readiness},
     terminal::Output,
@@ -126,17 +122,10 @@ impl Session<'_> {
         embedded: &Embedded,
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Gateway> {
-        let backends = GatewayBackends {
-            commands: embedded.commands().clone(),
-            restocks: embedded.restocks().clone(),
-            store: embedded.store.clone(),
-            holds: embedded.store.clone(),
-            activity: embedded.backends.activity.clone(),
-            hints: Some(embedded.hints.clone()),
-            clock: Arc::clone(&embedded.backends.clock),
-            entropy: Arc::clone(&embedded.backends.entropy),
-        };
-        Gateway::bind(&self.config.gateway, &backends, metrics.clone()).await
+        let backends = embedded.gateway_backends();
+        let page = PageSettings { is_demo: true, event_id: Some(sample::EVENT_ID) };
+        let config = GatewayConfig { page: Some(page), ..self.config.gateway.clone() };
+        Gateway::bind(&config, &backends, metrics.clone(), None).await
     }
 
     /// Posts lines until a signal comes or they end, and what was posted is decided. Input that is
@@ -188,6 +177,7 @@ impl Session<'_> {
             "{}: worker, sweeper and everything they need, in one process\n\n\
              queues   in memory, with the rules of SQS FIFO; so are topic and locks\n\
              tables   {tables}\n\
+             page     http://{}/\n\
              http     http://{}\n\
              grpc     {}\n\
              admin    http://{}/metrics\n\
@@ -195,6 +185,7 @@ impl Session<'_> {
              Paste a command, one JSON a line; results appear as they are published, times in \
              UTC.\nCtrl-C or the end of its input (Ctrl-D) ends it. To begin with:\n\n{}\n",
             style.heading("inventory-worker dev"),
+            gateway.http_address(),
             gateway.http_address(),
             gateway.grpc_address(),
             admin.address(),

@@ -34,6 +34,16 @@ pub(super) static GRPC_PORT: Setting = Setting::new(
 .or("50051")
 .common();
 
+pub(super) static PAGE: Setting = Setting::new(
+    LISTENING,
+    "page",
+    "INVENTORY_PAGE",
+    "true|false",
+    "Whether the HTTP interface has a page at / that shows an event's house as it fills",
+)
+.or("false")
+.switch();
+
 pub(super) static TLS_CERT: Setting = Setting::new(
     LISTENING,
     "tls-cert",
@@ -62,19 +72,38 @@ pub(super) static TLS_CLIENT_CA: Setting = Setting::new(
 pub(super) static MAX_CONNECTION_AGE: Setting = Setting::new(
     LISTENING,
     "max-connection-age",
-    "INVENTORY_MAX_CONNECTION_AGE",
+    "INVENTORY_MAX_CONNECTION_AGE_SECONDS",
     "SECONDS",
     "After which a connection is closed in good order, so that a load balancer spreads them again; \
      varied by a tenth",
 )
 .or("600");
 
+pub(super) static CONNECTIONS: Setting = Setting::new(
+    LISTENING,
+    "connections",
+    "INVENTORY_CONNECTIONS",
+    "COUNT",
+    "The most connections of each port at once; more wait to be accepted",
+)
+.or("10000");
+
+pub(super) static DRAIN_DELAY: Setting = Setting::new(
+    LISTENING,
+    "drain-delay",
+    "INVENTORY_DRAIN_DELAY_SECONDS",
+    "SECONDS",
+    "From the signal to stop, at which health checks fail, until no more connections are accepted: \
+     the time that a load balancer takes to notice",
+)
+.or("5");
+
 pub(super) static GRACE: Setting = Setting::new(
     LISTENING,
     "gateway-grace",
-    "INVENTORY_GATEWAY_GRACE",
+    "INVENTORY_GATEWAY_GRACE_SECONDS",
     "SECONDS",
-    "From the signal to stop until requests under way are cut off",
+    "From the end of the drain delay until requests under way are cut off",
 )
 .or("30");
 
@@ -209,7 +238,7 @@ pub(super) static GROUPS: Setting = Setting::new(
 pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
     LIMITS,
     "queue-age-max",
-    "INVENTORY_QUEUE_AGE_MAX",
+    "INVENTORY_QUEUE_AGE_MAX_SECONDS",
     "SECONDS",
     "Reserves are refused while the oldest command waits for longer than this",
 )
@@ -235,14 +264,17 @@ pub(super) static STRESS_COMMANDS_MAX: Setting = Setting::new(
 .or("100000");
 
 /// The gateway's settings, in the order of `--help`.
-pub(super) static GATEWAY: [&Setting; 25] = [
+pub(super) static GATEWAY: [&Setting; 28] = [
     &HOST,
     &PORT,
     &GRPC_PORT,
+    &PAGE,
     &TLS_CERT,
     &TLS_KEY,
     &TLS_CLIENT_CA,
     &MAX_CONNECTION_AGE,
+    &CONNECTIONS,
+    &DRAIN_DELAY,
     &GRACE,
     &AUTH,
     &INSECURE,

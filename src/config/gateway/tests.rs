@@ -4,7 +4,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::*;
 use crate::{
-    config::{ConfigError, Flags, ServeConfig},
+    config::{ConfigError, DevConfig, Flags, ServeConfig},
     gateway::Scope,
 };
 
@@ -40,6 +40,14 @@ fn nothing_set_listens_on_this_machine_alone_without_authentication() {
     assert_eq!((&config.auth, &config.tls), (&AuthSettings::None, &None));
     assert_eq!((config.groups, config.queue_age_max), (16, Duration::from_secs(5)));
     assert_eq!((config.limits.rate_per_second.get(), config.limits.burst.get()), (500, 1_000));
+}
+
+#[test]
+fn a_page_is_there_where_it_is_asked_for_and_shows_only() {
+    assert_eq!(load(&[]).unwrap().page, None);
+    let shows = Some(PageSettings { is_demo: false, event_id: None });
+    assert_eq!(load(&[("INVENTORY_PAGE", "true")]).unwrap().page, shows);
+    assert_eq!(load_with(&["--page"], &[]).unwrap().page, shows);
 }
 
 #[test]
@@ -139,12 +147,21 @@ fn every_error_of_the_gateway_is_reported_at_once() {
         ("INVENTORY_JWT_JWKS", "http://issuer.example/keys"),
         ("INVENTORY_RATE_PER_CALLER", "0"),
         ("INVENTORY_GATEWAY_GROUPS", "1025"),
-        ("INVENTORY_QUEUE_AGE_MAX", "0"),
+        ("INVENTORY_QUEUE_AGE_MAX_SECONDS", "0"),
         ("INVENTORY_LISTS_IN_FLIGHT", "0"),
+        ("INVENTORY_CONNECTIONS", "0"),
         ("INVENTORY_STREAMS_MAX", "0"),
         ("INVENTORY_STREAMS_PER_CALLER", "many"),
     ]);
-    assert_eq!(all.len(), 9, "{all:#?}");
+    assert_eq!(all.len(), 12, "{all:#?}");
+}
+
+#[test]
+fn a_gateway_of_this_machine_alone_drains_at_once() {
+    let environment: BTreeMap<&str, &str> = BTreeMap::new();
+    let matches = Flags::<DevConfig>::augment_args(Command::new("test")).get_matches_from(["test"]);
+    let flags = Flags::<DevConfig>::from_arg_matches(&matches).unwrap();
+    assert_eq!(flags.load(&environment).unwrap().gateway.drain_delay, Duration::ZERO);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What callers may do, by subject.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 
 use crate::{
     domain::{InvalidText, Source},
@@ -62,6 +65,42 @@ impl TryFrom<String> for Prefix {
     }
 }
 
+/// Rules, each subject once.
+struct Subjects(BTreeMap<String, Rule>);
+
+impl<'de> Deserialize<'de> for Subjects {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SubjectsVisitor)
+    }
+}
+
+struct SubjectsVisitor;
+
+impl<'de> Visitor<'de> for SubjectsVisitor {
+    type Value = Subjects;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of subjects")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Subjects, A::Error> {
+        let mut rules = BTreeMap::new();
+        while let Some((subject, rule)) = map.next_entry()? {
+            if rules.len() == SUBJECTS_MAX {
+                return Err(A::Error::custom(format!("expected at most {SUBJECTS_MAX} subjects")));
+            }
+            if rules.insert(subject, rule).is_some() {
+                // The first rule, or the last, would be passed over in silence.
+                let number = rules.len() + 1;
+                let message =
+                    format!("expected each subject once: number {number} was there before");
+                return Err(A::Error::custom(message));
+            }
+        }
+        Ok(Subjects(rules))
+    }
+}
+
 impl CallerRules {
     /// Rules in JSON.
     ///
@@ -69,11 +108,7 @@ impl CallerRules {
     ///
     /// What is wrong, and where.
     pub fn parse(json: &str) -> Result<Self, String> {
-        let rules: BTreeMap<String, Rule> =
-            serde_json::from_str(json).map_err(|error| error.to_string())?;
-        if rules.len() > SUBJECTS_MAX {
-            return Err(format!("at most {SUBJECTS_MAX} subjects"));
-        }
+        let Subjects(rules) = serde_json::from_str(json).map_err(|error| error.to_string())?;
         if rules.values().any(|rule| rule.sources.len() > PREFIXES_MAX) {
             return Err(format!("at most {PREFIXES_MAX} sources of a subject"));
         }
@@ -132,6 +167,7 @@ mod tests {
             (r#"{"a": {"sources": ["/inventory-worker"]}}"#, "/checkout/"),
             (r#"{"a": {"sources": ["/inventory-worker/sweeper"]}}"#, "/checkout/"),
             ("{\"a\\u0000\": {}}", "control characters"),
+            ("{\"a\": {},\n\"b\": {},\n\"a\": {}}", "number 3 was there before at line 3"),
         ] {
             let error = CallerRules::parse(json).unwrap_err();
             assert!(error.contains(expected), "{json}: {error}");

@@ -315,6 +315,7 @@ async fn serve_keys(keys: Value) -> (JwksPlace, Arc<AtomicUsize>, CancellationTo
     let options = ServerOptions {
         tls: None,
         max_connection_age: Duration::from_secs(600),
+        connections_max: 10,
         entropy: Arc::new(Random::seeded(1)),
     };
     let address = "127.0.0.1:0".parse().unwrap();

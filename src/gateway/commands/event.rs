@@ -13,6 +13,8 @@ pub(super) struct Completed {
     pub(super) body: String,
     /// CloudEvents' `partitionkey`.
     pub(super) group: Option<GroupId>,
+    /// Whether it came without an id.
+    pub(super) has_new_id: bool,
 }
 
 /// The attributes of an event in binary mode, by name without `ce-`.
@@ -62,11 +64,13 @@ pub(super) fn complete(
     let group = match fields.remove("partitionkey") {
         None | Some(Value::Null) => None,
         Some(key) => {
-            let group = key.as_str().and_then(|text| text.parse().ok()).filter(is_group);
-            Some(group.ok_or_else(|| invalid(PARTITION_KEY_EXPECTED.to_owned()))?)
+            // What is no text is read as an empty one, which is no group either.
+            let group = key.as_str().unwrap_or_default().parse::<GroupId>();
+            Some(group.map_err(|wrong| invalid(format!("partitionkey: {wrong}")))?)
         }
     };
     let lacks = |fields: &Map<String, Value>, name| fields.get(name).is_none_or(Value::is_null);
+    let has_new_id = lacks(&fields, "id");
     if lacks(&fields, "source") || lacks(&fields, "id") {
         let key = new_key()?;
         for (name, value) in [("source", key.source.as_str()), ("id", key.id.as_str())] {
@@ -83,15 +87,7 @@ pub(super) fn complete(
     if is_reserve && lacks(&fields, "expirytime") {
         fields.insert("expirytime".to_owned(), deadline.to_string().into());
     }
-    Ok(Completed { body: to_json(&fields), group })
-}
-
-const PARTITION_KEY_EXPECTED: &str =
-    "partitionkey: expected 1 to 128 ASCII letters, digits and punctuation";
-
-/// SQS: a message group id is of ASCII letters, digits and punctuation.
-fn is_group(group: &GroupId) -> bool {
-    group.as_str().bytes().all(|b| b.is_ascii_graphic())
+    Ok(Completed { body: to_json(&fields), group, has_new_id })
 }
 
 fn not_json(place: &str, error: &serde_json::Error) -> CommandError {

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 use crate::{
     adapters::{
+        instrumented::{Call, CallCounts, Instrumentation, InstrumentedStore},
         memory::{MemoryQueue, MemoryStore, TokioClock},
         system::Random,
     },
@@ -21,6 +22,7 @@ pub(in crate::gateway) struct World {
     pub(in crate::gateway) commands: Arc<Commands>,
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
+    calls: Arc<CallCounts>,
     receives: AtomicU64,
 }
 
@@ -30,9 +32,19 @@ impl World {
     }
 
     fn with_waiters(waiters: usize) -> Self {
+        let world = Self::stalled(waiters);
+        world.run();
+        world
+    }
+
+    /// Nothing is posted until [`Self::run`].
+    fn stalled(waiters: usize) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(NOW.parse().unwrap()));
         let queue = Arc::new(MemoryQueue::new("commands.fifo", Arc::clone(&clock)));
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+        let calls = Arc::new(CallCounts::default());
+        let counting = Instrumentation::counting(Arc::clone(&calls));
+        let counted = Arc::new(InstrumentedStore::new(store.clone(), counting));
         let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(1));
         let ports = ClientPorts {
             commands: queue.clone(),
@@ -44,15 +56,18 @@ impl World {
         let parts = CommandParts {
             client: Client::new(ports, limits),
             outcomes: OutcomePoller::new(store.clone(), waiters),
-            store: store.clone(),
+            store: counted,
             clock,
             entropy,
         };
         let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
         let commands = Arc::new(Commands::new(parts, settings));
-        let running = Arc::clone(&commands);
+        Self { commands, queue, store, calls, receives: AtomicU64::new(0) }
+    }
+
+    fn run(&self) {
+        let running = Arc::clone(&self.commands);
         tokio::spawn(async move { running.run().await });
-        Self { commands, queue, store, receives: AtomicU64::new(0) }
     }
 
     /// The next posted command, once it is there.
@@ -90,6 +105,7 @@ impl World {
         let key = self.commands.key(caller, Some(id.parse().unwrap()))?;
         let request = CommandRequest {
             key,
+            has_new_id: false,
             pool: PoolId::Event(42),
             action,
             wait: WAIT,
@@ -100,7 +116,13 @@ impl World {
     }
 
     async fn event(&self, event: &str) -> Result<Answer, CommandError> {
-        self.commands.submit_event(&Caller::local(), event, WAIT, None).await
+        self.event_of(&Caller::local(), event).await
+    }
+
+    async fn event_of(&self, caller: &Caller, event: &str) -> Result<Answer, CommandError> {
+        let (has_new_id, wait, traceparent) = (false, WAIT, None);
+        let request = EventRequest { event, has_new_id, wait, traceparent };
+        self.commands.submit_event(caller, request).await
     }
 
     pub(in crate::gateway) fn is_untouched(&self) -> bool {
@@ -275,9 +297,9 @@ async fn a_caller_posts_under_its_own_sources_and_looks_up_no_others() {
     let world = World::start();
     let shop = caller(&[Scope::Command]);
     let foreign = CANCEL_EVENT.replace("/checkout/web", "/other");
-    let refused = world.commands.submit_event(&shop, &foreign, WAIT, None).await;
+    let refused = world.event_of(&shop, &foreign).await;
     assert_eq!(refused, Err(CommandError::ForeignSource));
-    let own = world.commands.submit_event(&shop, CANCEL_EVENT, WAIT, None);
+    let own = world.event_of(&shop, CANCEL_EVENT);
     let (answer, (command, _, _)) = tokio::join!(own, world.posted());
     assert!(matches!(answer, Ok(Answer::Pending { .. })));
     assert_eq!(world.commands.lookup(&shop, &command.key).await, Ok(None));
@@ -338,6 +360,59 @@ async fn no_more_commands_wait_than_may() {
         tokio::join!(world.submit(&local, "1", cancel()), world.submit(&local, "2", cancel()));
     assert!(matches!(first, Ok(Answer::Pending { .. })));
     assert_eq!(second, Err(CommandError::TooManyWaiting));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_answered_in_its_time_however_long_the_post_takes_which_goes_on() {
+    let world = World::stalled(100);
+    let begun = Instant::now();
+    let answer = world.submit(&Caller::local(), "1", cancel()).await;
+    assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+    assert_eq!(begun.elapsed(), WAIT);
+    world.run();
+    assert_eq!(world.posted().await.0.key.id.as_str(), "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_waits_for_no_outcome_waits_for_the_post() {
+    let world = World::start();
+    let (local, pool, action) = (Caller::local(), PoolId::Event(42), cancel());
+    let key = world.commands.key(&local, None).unwrap();
+    let (wait, group, traceparent) = (Duration::ZERO, None, None);
+    let request = CommandRequest { key, has_new_id: true, pool, action, wait, group, traceparent };
+    let answer = world.commands.submit(&local, request).await;
+    assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+    assert_eq!(world.queue.depth(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ledger_is_read_before_the_post_where_the_id_may_have_been_used() {
+    let world = World::stalled(100);
+    let with_id = CANCEL_EVENT;
+    let without = CANCEL_EVENT.replace(r#""id":"e1","#, "");
+    for (event, reads) in [(without.as_str(), 0), (with_id, 1)] {
+        let before = world.calls.calls_of(Call::Load);
+        let answer = world.event(event).await;
+        assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+        assert_eq!(world.calls.calls_of(Call::Load) - before, reads, "{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_drain_whoever_waits_is_answered_and_what_was_accepted_is_posted() {
+    let world = World::stalled(100);
+    let local = Caller::local();
+    let draining = async {
+        tokio::task::yield_now().await;
+        world.commands.end_waits();
+    };
+    let begun = Instant::now();
+    let (answer, ()) = tokio::join!(world.submit(&local, "1", cancel()), draining);
+    assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    world.run();
+    world.commands.flushed().await;
+    assert_eq!(world.queue.depth(), 1);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(super) struct Call<'a> {
     caller: Caller,
     /// The identity of its command, or what those of several begin with.
     pub(super) key: CommandKey,
+    has_new_id: bool,
     wait: Duration,
     traceparent: Option<TraceContext>,
 }
@@ -43,11 +44,13 @@ impl<'a> Call<'a> {
     ) -> Result<(Self, M), Status> {
         let (metadata, extensions, message) = request.into_parts();
         let caller = caller(&extensions)?.clone();
-        let key = commands.key(&caller, metadata::idempotency_key(&metadata)?)?;
+        let id = metadata::idempotency_key(&metadata)?;
+        let has_new_id = id.is_none();
+        let key = commands.key(&caller, id)?;
         let wait = metadata::wait(&metadata);
         let wait = wait.map_err(|wrong| metadata::about(wrong.into(), &key))?;
         let traceparent = metadata::trace_context(&metadata);
-        Ok((Self { commands, caller, key, wait, traceparent }, message))
+        Ok((Self { commands, caller, key, has_new_id, wait, traceparent }, message))
     }
 
     /// The outcome of the call's command, which is no rejection. Errors name the command.
@@ -133,8 +136,9 @@ impl<'a> Call<'a> {
 
     fn command(&self, key: CommandKey, requested: Requested) -> CommandRequest {
         let Requested { pool, action, group } = requested;
-        let (wait, traceparent) = (self.wait, self.traceparent.clone());
-        CommandRequest { key, pool, action, wait, group, traceparent }
+        let (has_new_id, wait) = (self.has_new_id, self.wait);
+        let traceparent = self.traceparent.clone();
+        CommandRequest { key, has_new_id, pool, action, wait, group, traceparent }
     }
 }
 

@@ -109,13 +109,7 @@ pub(super) fn pool(pool: Option<&proto::Pool>) -> Result<PoolId, Violation> {
 
 /// The group of a request.
 pub(super) fn group(group: Option<&String>) -> Result<Option<GroupId>, Violation> {
-    let group: Option<GroupId> = optional("group", group)?;
-    // What SQS takes: "alphanumeric characters and punctuation".
-    if group.as_ref().is_some_and(|group| !group.as_str().bytes().all(|b| b.is_ascii_graphic())) {
-        let expected = "1 to 128 ASCII letters, digits and punctuation characters";
-        return Err(Violation::new("group", expected));
-    }
-    Ok(group)
+    optional("group", group)
 }
 
 /// A moment.

@@ -38,6 +38,15 @@ impl Serving {
         self.set(false).await;
     }
 
+    /// Once connections end: lets go of those who watch, whose streams would keep theirs open. From
+    /// here on `grpc.health.v1` knows no name.
+    pub async fn end_watches(&self) {
+        let mut reporter = self.reporter.clone();
+        for name in NAMES {
+            reporter.clear_service_status(name).await;
+        }
+    }
+
     /// Whether it takes calls.
     #[must_use]
     pub fn is_serving(&self) -> bool {

@@ -320,6 +320,17 @@ async fn a_call_without_a_caller_is_unauthenticated() {
 }
 
 #[tokio::test]
+async fn an_id_is_new_where_the_caller_gave_no_key() {
+    let commands = Scripted::new(succeed);
+    let mut client = client(&commands).await;
+    client.reserve_seats(reserve()).await.unwrap();
+    let request = with_metadata(reserve(), &[("idempotency-key", "k-1")]);
+    client.reserve_seats(request).await.unwrap();
+    let new: Vec<bool> = commands.seen().iter().map(|request| request.has_new_id).collect();
+    assert_eq!(new, [true, false]);
+}
+
+#[tokio::test]
 async fn each_of_several_reservations_is_a_command_and_answered_for_itself() {
     let commands = Scripted::new(|request| {
         let CommandRequest { key, .. } = request;

@@ -22,10 +22,11 @@ use crate::{
     gateway::{
         Caller,
         limits::LimitSettings,
-        observer::AnsweredRequest,
+        observer::{AnsweredRequest, RequestCode, RequestSpan, RequestTracer},
         server::{Server, ServerOptions},
         streams::StreamKind,
     },
+    message::TraceContext,
 };
 
 /// Notes what it is told.
@@ -76,6 +77,7 @@ fn guard(protocol: Protocol, lists: usize, burst: u32) -> (Guard, Arc<Recorder>)
         tickets: tickets(),
         rate: Arc::new(CallerRate::new(&settings)),
         observer: recorder.clone(),
+        tracer: None,
     };
     (guard, recorder)
 }
@@ -187,12 +189,15 @@ async fn a_caller_above_its_rate_is_told_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_is_answered_whatever_the_load() {
-    let (guard, _) = guard(Protocol::Http, 0, 1);
-    let router = guard.protect(Router::new().route("/health", get(async || "ok")));
-    for _ in 0..5 {
-        assert_eq!(send(&router, "GET", "/health").await.status(), 200);
+async fn health_and_the_page_are_answered_whatever_the_load_and_whoever_asks() {
+    let (guard, recorder) = guard(Protocol::Http, 0, 1);
+    let routes = ["/", "/health"].into_iter();
+    let routes = routes.fold(Router::new(), |all, path| all.route(path, get(async || "ok")));
+    let router = guard.protect(routes);
+    for path in ["/", "/health", "/", "/health"] {
+        assert_eq!(send(&router, "GET", path).await.status(), 200);
     }
+    assert!(recorder.take().iter().all(|note| note.starts_with("http GET /")), "no place taken");
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,6 +309,7 @@ async fn a_caller_that_goes_away_before_its_answer_is_counted() {
     let options = ServerOptions {
         tls: None,
         max_connection_age: Duration::from_secs(600),
+        connections_max: 10,
         entropy: Arc::new(crate::adapters::system::Random::seeded(7)),
     };
     let router = guard.protect(Router::new().route("/commands", post(never)));
@@ -319,4 +325,59 @@ async fn a_caller_that_goes_away_before_its_answer_is_counted() {
     serving.await.unwrap();
     let noted = recorder.take();
     assert_eq!(noted, ["commands +1", "commands -1", "http POST /commands client_closed"]);
+}
+
+/// Notes the spans of requests.
+#[derive(Clone, Default)]
+struct SpanRecorder(Arc<Mutex<Vec<String>>>);
+
+const SPAN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01";
+
+impl RequestTracer for SpanRecorder {
+    fn begin(
+        &self,
+        protocol: Protocol,
+        operation: &str,
+        caller: Option<&TraceContext>,
+    ) -> Box<dyn RequestSpan> {
+        let caller = caller.map_or("nobody", TraceContext::traceparent);
+        let begun = format!("{} {operation} of {caller}", protocol.as_str());
+        self.0.lock().unwrap().push(begun);
+        Box::new(self.clone())
+    }
+}
+
+impl RequestSpan for SpanRecorder {
+    fn context(&self) -> Option<TraceContext> {
+        Some(SPAN.parse().unwrap())
+    }
+
+    fn ended(&self, code: RequestCode) {
+        self.0.lock().unwrap().push(code.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_a_span_that_its_handler_continues() {
+    const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let recorder = SpanRecorder::default();
+    let tracer: Option<Arc<dyn RequestTracer>> = Some(Arc::new(recorder.clone()));
+    let guard = Guard { tracer, ..guard(Protocol::Http, 1, 10).0 };
+    let seen = async |headers: HeaderMap| {
+        let all: Vec<_> = headers.get_all("traceparent").iter().cloned().collect();
+        assert!(headers.get("tracestate").is_none(), "it is the span's, which has none");
+        all[0].to_str().unwrap().to_owned()
+    };
+    let routes = Router::new().route("/commands", post(seen)).route("/health", get(async || "ok"));
+    let router = guard.protect(routes);
+    let request = Request::post("/commands").header("traceparent", CALLER);
+    let request = request.header("tracestate", "a=1").body(Body::empty()).unwrap();
+    let answer = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(to_bytes(answer.into_body(), 100).await.unwrap(), SPAN);
+    let without = send(&router, "POST", "/commands").await;
+    assert_eq!(to_bytes(without.into_body(), 100).await.unwrap(), SPAN);
+    send(&router, "GET", "/health").await;
+    let noted = std::mem::take(&mut *recorder.0.lock().unwrap());
+    let begun = |caller: &str| format!("http POST /commands of {caller}");
+    assert_eq!(noted, [&*begun(CALLER), "200", &*begun("nobody"), "200"]);
 }

@@ -9,14 +9,19 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue},
     response::Response,
 };
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::gateway::observer::{AnsweredRequest, Protocol, RequestCode, RequestObserver};
+use crate::{
+    gateway::observer::{
+        AnsweredRequest, Protocol, RequestCode, RequestObserver, RequestSpan, RequestTracer,
+    },
+    message::{TRACEPARENT, TRACESTATE, TraceContext},
+};
 
 /// A request that is reported once, when this is dropped: with its status, or as left by its
 /// caller where there was none by then.
@@ -27,6 +32,7 @@ pub(super) struct Watch {
     began: Instant,
     took: Option<Duration>,
     code: RequestCode,
+    span: Option<Box<dyn RequestSpan>>,
 }
 
 impl Watch {
@@ -36,7 +42,24 @@ impl Watch {
         operation: String,
     ) -> Self {
         let (began, took, code) = (Instant::now(), None, RequestCode::ClientClosed);
-        Self { observer, protocol, operation, began, took, code }
+        Self { observer, protocol, operation, began, took, code, span: None }
+    }
+
+    /// Begins the request's span, in the trace of its caller. What its handler posts continues the
+    /// span: it finds that in the headers.
+    pub(super) fn trace(&mut self, tracer: &dyn RequestTracer, headers: &mut HeaderMap) {
+        let caller = TraceContext::from_fields(|name| headers.get(name)?.to_str().ok());
+        let span = tracer.begin(self.protocol, &self.operation, caller.as_ref());
+        if let Some(context) = span.context() {
+            let state = context.tracestate();
+            for (name, text) in [(TRACEPARENT, Some(context.traceparent())), (TRACESTATE, state)] {
+                headers.remove(name);
+                if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+        self.span = Some(span);
     }
 
     pub(super) fn operation(&self) -> &str {
@@ -66,6 +89,9 @@ impl Drop for Watch {
         let took = self.took.unwrap_or_else(|| self.began.elapsed());
         let (protocol, operation, code) = (self.protocol, self.operation.as_str(), self.code);
         self.observer.answered(&AnsweredRequest { protocol, operation, code, took });
+        if let Some(span) = &self.span {
+            span.ended(code);
+        }
     }
 }
 

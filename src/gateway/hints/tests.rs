@@ -365,7 +365,8 @@ async fn however_many_gaps_a_pool_is_read_once_a_second_at_most() {
     }
     let reads = world.views.stats().reads - before;
     assert!((9..=11).contains(&reads), "{reads}");
-    assert!(world.reads_within(seconds(5)).await <= 2);
+    // Until it is relied upon again, every two seconds.
+    assert!(world.reads_within(seconds(5)).await <= 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -427,7 +428,8 @@ async fn the_outcome_of_an_awaited_command_is_read_as_soon_as_it_is_announced() 
         Instant::now()
     };
     let answered = async {
-        let answer = world.commands.submit(&local, "c-2", reserve("A-1")).await;
+        // Of another group: the first command stays in the queue.
+        let answer = world.commands.submit(&local, "c-2", reserve("B-1")).await;
         assert!(matches!(answer, Ok(Answer::Decided(_))), "{answer:?}");
         Instant::now()
     };

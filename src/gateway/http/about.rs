@@ -4,19 +4,38 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use super::{Routes, content};
-use crate::{message::catalog, ports::Clock, telemetry::health_body};
+use tokio_util::sync::CancellationToken;
 
-pub(super) fn routes() -> Routes<Arc<dyn Clock>> {
+use super::{Routes, content};
+use crate::{
+    message::catalog,
+    ports::Clock,
+    telemetry::{draining_body, health_body},
+};
+
+/// What is told of the gateway.
+#[derive(Clone)]
+pub(super) struct About {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) draining: CancellationToken,
+}
+
+pub(super) fn routes() -> Routes<About> {
     Routes::new().get("/health", health).get("/openapi.json", openapi)
 }
 
-async fn health(State(clock): State<Arc<dyn Clock>>) -> Response {
-    content::json(&health_body(clock.now()))
+async fn health(State(About { clock, draining }): State<About>) -> Response {
+    let now = clock.now();
+    if !draining.is_cancelled() {
+        return content::json(&health_body(now));
+    }
+    let mut response = content::json(&draining_body(now));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 async fn openapi() -> Response {

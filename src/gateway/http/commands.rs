@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     domain::{CommandId, CommandKey, ReservationId},
-    gateway::{Answer, Caller, Commands, Decided, Recorded},
+    gateway::{Answer, Caller, Commands, Decided, EventRequest, Recorded},
     message::TraceContext,
 };
 
@@ -69,8 +69,9 @@ async fn post_command(
     }
     let preferences = Preferences::of(&headers)?;
     let event = event::structured(&headers, &body)?;
-    let trace = trace_of(&headers);
-    let answer = commands.submit_event(&caller, &event, preferences.wait, trace).await?;
+    let (wait, traceparent) = (preferences.wait, trace_of(&headers));
+    let request = EventRequest { event: &event, has_new_id: false, wait, traceparent };
+    let answer = commands.submit_event(&caller, request).await?;
     Ok(preferences.note(respond(answer)))
 }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     adapters::memory::{MemoryActivity, MemoryQueue, MemoryStore, TokioClock},
     domain::{PoolId, Reservation, ReservationId, ReservationStatus},
-    gateway::{Scopes, commands::tests::World},
+    gateway::{EventRequest, Scopes, commands::tests::World},
     ports::{
         Backlog, BatchAnswer, Delivery, OutgoingMessage, QueueLimits, ReceiptHandle,
         ReceiveRequest, Record,
@@ -196,7 +196,8 @@ async fn the_oldest_command_is_the_one_that_admission_goes_by() {
         "reservation_id":"00000000-0000-0000-0000-000000000007"}}"#;
     let wait = Duration::from_secs(20);
     let caller = Caller::local();
-    let posting = deployment.world.commands.submit_event(&caller, event, wait, None);
+    let request = EventRequest { event, has_new_id: false, wait, traceparent: None };
+    let posting = deployment.world.commands.submit_event(&caller, request);
     let looking = async {
         let (command, ..) = deployment.world.posted().await;
         sleep(Duration::from_millis(1_520)).await;

@@ -33,11 +33,10 @@ struct Running {
 
 impl Running {
     async fn start(router: Router, tls: Option<TlsFiles>) -> Self {
-        let options = ServerOptions {
-            tls,
-            max_connection_age: Duration::from_secs(20),
-            entropy: Arc::new(Random::seeded(7)),
-        };
+        Self::with(router, ServerOptions { tls, ..options() }).await
+    }
+
+    async fn with(router: Router, options: ServerOptions) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
         let server = Server::bind(address, router, options).await.unwrap();
         let (address, stop) = (server.address(), CancellationToken::new());
@@ -52,6 +51,15 @@ impl Running {
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+fn options() -> ServerOptions {
+    ServerOptions {
+        tls: None,
+        max_connection_age: Duration::from_secs(20),
+        connections_max: 100,
+        entropy: Arc::new(Random::seeded(7)),
     }
 }
 
@@ -159,6 +167,55 @@ async fn a_connection_ends_at_its_age() {
     running.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_http_2_connection_is_told_at_its_age_and_answers_what_is_under_way() {
+    let slow = Slow::default();
+    let running = Running::start(slow.router(), None).await;
+    let url = |path: &str| format!("http://{}{path}", running.address);
+    let stream = TokioIo::new(running.connect().await);
+    let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await;
+    let (mut sender, connection) = shaken.unwrap();
+    let connection = tokio::spawn(connection);
+    let under_way = tokio::spawn(sender.send_request(request(&url("/slow"))));
+    slow.begun.notified().await;
+    time::sleep(Duration::from_secs(17)).await;
+    let young = sender.send_request(request(&url("/hello"))).await.unwrap();
+    assert_eq!(text(young).await, "hello");
+    time::sleep(Duration::from_secs(6)).await;
+    assert!(sender.send_request(request(&url("/hello"))).await.is_err(), "GOAWAY");
+    slow.end.notify_one();
+    assert_eq!(text(under_way.await.unwrap().unwrap()).await, "done");
+    connection.await.unwrap().unwrap();
+    running.end().await;
+}
+
+#[tokio::test]
+async fn connections_do_not_all_end_at_one_age() {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), hello(), options()).await.unwrap();
+    let ages: std::collections::BTreeSet<_> = (0..100).map(|_| server.connections.age()).collect();
+    assert!(ages.len() > 90, "{ages:?}");
+    let (youngest, oldest) = (ages.first().unwrap(), ages.last().unwrap());
+    assert!(*youngest >= Duration::from_secs(18) && *oldest <= Duration::from_secs(22));
+    assert!(*oldest - *youngest > Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_beyond_the_bound_waits_for_a_place() {
+    let running = Running::with(hello(), ServerOptions { connections_max: 1, ..options() }).await;
+    let first = plain_client(true);
+    let url = format!("http://{}/hello", running.address);
+    assert_eq!(text(first.request(request(&url)).await.unwrap()).await, "hello");
+    let mut second = running.connect().await;
+    let head = b"GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    second.write_all(head).await.unwrap();
+    let mut byte = [0];
+    let early = time::timeout(Duration::from_secs(5), second.read_exact(&mut byte)).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(first);
+    assert!(read_to_end(second).await.ends_with("hello"));
+    running.end().await;
+}
+
 #[tokio::test]
 async fn a_drain_answers_what_is_under_way_and_accepts_no_more() {
     for is_http2 in [false, true] {
@@ -178,7 +235,10 @@ async fn a_drain_answers_what_is_under_way_and_accepts_no_more() {
         assert_eq!(read_to_end(idle).await, "", "an idle connection ends at once");
         assert!(!running.task.is_finished());
         slow.end.notify_one();
-        assert_eq!(text(answer.await.unwrap().unwrap()).await, "done", "{is_http2}");
+        let answer = answer.await.unwrap().unwrap();
+        let closes = answer.headers().get("connection").is_some_and(|value| value == "close");
+        assert_eq!(closes, !is_http2, "HTTP/2 says so by GOAWAY");
+        assert_eq!(text(answer).await, "done", "{is_http2}");
         running.end().await;
     }
 }

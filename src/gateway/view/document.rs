@@ -13,25 +13,30 @@ use crate::{
     message::to_json,
 };
 
-/// A JSON document, encoded and compressed once and shared.
+/// A document, encoded and compressed once and shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// Equal for equal content: 32 hexadecimal digits.
     pub tag: Arc<str>,
-    /// The JSON.
-    pub json: Bytes,
+    /// Its text, as UTF-8; JSON but for the page.
+    pub plain: Bytes,
     /// The same, compressed with gzip.
     pub gzip: Option<Bytes>,
 }
 
 impl Document {
     fn of(value: &impl Serialize) -> Self {
-        let json = to_json(value);
-        let digest = Sha256::digest(json.as_bytes());
+        Self::of_text(to_json(value))
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn of_text(text: String) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
         let tag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        let gzip = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish()).ok();
-        Self { tag: tag.into(), json: json.into(), gzip: gzip.map(Bytes::from) }
+        let gzip = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).ok();
+        Self { tag: tag.into(), plain: text.into(), gzip: gzip.map(Bytes::from) }
     }
 
     /// The layout of an event's seats.

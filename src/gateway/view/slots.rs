@@ -197,6 +197,11 @@ impl Slots {
         self.absent.has(pool, lifetime, now)
     }
 
+    /// When a pool was found not to exist, if nothing was heard of it since.
+    pub(super) fn absent_since(&self, pool: &PoolId) -> Option<Instant> {
+        self.absent.since.get(pool).copied()
+    }
+
     /// The pool does not exist.
     pub(super) fn forget(&mut self, pool: &PoolId, settings: &ViewSettings, now: Instant) {
         self.by_pool.remove(pool);

@@ -145,7 +145,7 @@ async fn seats_are_counted_by_reason_at_an_instant() {
 fn unpacked(document: &Document) -> Value {
     let mut json = Vec::new();
     GzDecoder::new(document.gzip.as_deref().unwrap()).read_to_end(&mut json).unwrap();
-    assert_eq!(json, document.json);
+    assert_eq!(json, document.plain);
     serde_json::from_slice(&json).unwrap()
 }
 

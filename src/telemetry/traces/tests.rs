@@ -15,6 +15,7 @@ use opentelemetry_sdk::{
 use super::*;
 use crate::{
     domain::{CommandKey, GroupId, Outcome, PoolId, Rejection, RejectionCode, Timestamp},
+    gateway::observer::{Protocol, RequestCode, RequestTracer as _},
     message::TraceContext,
     ports::{Delivery, ReceiptHandle},
     worker::{
@@ -224,4 +225,48 @@ fn the_service_has_a_name_and_a_version_unless_it_is_told_another() {
     assert_eq!(named(None), "inventory-worker");
     let version = resource(None).get(&"service.version".into()).unwrap().to_string();
     assert_eq!(version, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn a_request_continues_its_callers_trace_and_its_commands_continue_it() {
+    let kept = Kept::default();
+    let caller = context(TRACE, "01").with_tracestate(Some("congo=t61rcWkgMzE"));
+    let traces = kept.traces();
+    let span = traces.begin(Protocol::Http, "POST /commands", Some(&caller));
+    let carried = span.context().unwrap();
+    span.ended(RequestCode::Status(202));
+    let request = kept.one("POST /commands");
+    assert_eq!(request.span_context.trace_id().to_string(), TRACE);
+    assert_eq!(request.parent_span_id.to_string(), PRODUCER);
+    assert_eq!((request.span_kind, request.status), (SpanKind::Server, Status::Unset));
+    let span_id = request.span_context.span_id();
+    assert_eq!(carried.traceparent(), format!("00-{TRACE}-{span_id}-01"));
+    assert_eq!(carried.tracestate(), Some("congo=t61rcWkgMzE"));
+    for (name, value) in [
+        ("http.request.method", "POST"),
+        ("http.route", "/commands"),
+        ("http.response.status_code", "202"),
+    ] {
+        assert_eq!(attribute(&request.attributes, name).as_deref(), Some(value), "{name}");
+    }
+    traces.begin(Protocol::Grpc, "GetSeat", None).ended(RequestCode::Status(5));
+    let call = kept.one("GetSeat");
+    assert_eq!(call.parent_span_id, SpanId::INVALID, "a trace of its own");
+    assert_eq!(attribute(&call.attributes, "rpc.grpc.status_code").as_deref(), Some("5"));
+    assert_eq!(call.status, Status::Unset, "the caller's mistake");
+}
+
+#[test]
+fn a_request_that_failed_is_an_error() {
+    for (protocol, code, error) in [
+        (Protocol::Http, RequestCode::Status(500), "500"),
+        (Protocol::Grpc, RequestCode::Status(13), "13"),
+        (Protocol::Http, RequestCode::ClientClosed, "client_closed"),
+    ] {
+        let kept = Kept::default();
+        kept.traces().begin(protocol, "GET /commands", None).ended(code);
+        let request = kept.one("GET /commands");
+        assert_ne!(request.status, Status::Unset);
+        assert_eq!(attribute(&request.attributes, "error.type").as_deref(), Some(error));
+    }
 }

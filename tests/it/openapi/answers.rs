@@ -166,6 +166,10 @@ async fn the_service_answers_as_documented() {
     let document = checked.send(&router, get("/openapi.json")).await;
     assert!(document.json() == *super::DOCUMENT);
     checked.assert_complete("service");
+
+    gateway.drain();
+    let draining = Checked::default().send(&router, get("/health")).await;
+    assert_eq!((draining.status.as_u16(), &draining.json()["status"]), (503, &"draining".into()));
 }
 
 #[tokio::test(start_paused = true)]

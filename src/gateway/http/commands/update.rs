@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{CommandKey, CommandType, Rejection},
     gateway::{
-        CommandError,
+        CommandError, EventRequest,
         http::content::{Content, JSON, media_type, unsupported},
     },
     message::to_json,
@@ -42,11 +42,13 @@ pub(super) async fn update(
     let id = idempotency_key(&headers)?;
     // A repetition is the same command only if its content is the same: with a key, the gateway
     // adds no time of its own.
-    let counted_now = id.is_none().then(|| commands.now().to_string());
+    let has_new_id = id.is_none();
+    let counted_now = has_new_id.then(|| commands.now().to_string());
     let key = commands.key(&caller, id)?;
     let event = event_of(&key, &body, counted_now)?;
-    let trace = trace_of(&headers);
-    let answer = commands.submit_event(&caller, &event, preferences.wait, trace).await;
+    let (wait, traceparent) = (preferences.wait, trace_of(&headers));
+    let request = EventRequest { event: &event, has_new_id, wait, traceparent };
+    let answer = commands.submit_event(&caller, request).await;
     let answer = answer.map_err(|error| Problem::from(renamed(error)).about(&key))?;
     Ok(preferences.note(respond(answer)))
 }

@@ -65,8 +65,9 @@ impl ViewCache {
         let settings = &self.inner.settings;
         let now = Instant::now();
         let slots = self.inner.slots();
-        if slots.is_absent(pool, settings.absent, now) {
-            return now + settings.absent;
+        let absent = slots.absent_since(pool).map(|since| since + settings.absent);
+        if let Some(known_until) = absent.filter(|until| now < *until) {
+            return known_until;
         }
         let Some(slot) = slots.by_pool.get(pool) else { return now };
         if let Some((at, _)) = slot.failed {

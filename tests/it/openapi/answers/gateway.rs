@@ -22,6 +22,7 @@ use inventory_worker::{
     message::decode,
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, Record},
 };
+use tokio_util::sync::CancellationToken;
 
 pub const NOW: &str = "2026-11-29T12:00:00Z";
 
@@ -60,6 +61,7 @@ impl Gateway {
         let commands = Arc::new(Commands::new(parts, settings));
         let running = Arc::clone(&commands);
         tokio::spawn(async move { running.run().await });
+        let draining = CancellationToken::new();
         let queries = Arc::new(Queries::new(store.clone(), Arc::clone(&clock), queries));
         let observer = Arc::new(NoopRequestObserver);
         let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
@@ -101,8 +103,14 @@ impl Gateway {
             overview,
             stress,
             clock,
+            draining,
         };
         Self { store, board, state }
+    }
+
+    /// From here on the gateway is about to stop.
+    pub fn drain(&self) {
+        self.state.draining.cancel();
     }
 
     /// From now on it has no Redis.

@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
     ) -> Option<Result<Vec<ShownSeat>, crate::checks::Violation>> {
         let layout = futures::executor::block_on(snapshot.layout()).ok()?;
         let map = futures::executor::block_on(snapshot.map(now)).ok()?;
-        Some(map::read((&layout.tag, &layout.json), &map.json))
+        Some(map::read((&layout.tag, &layout.plain), &map.plain))
     }
 
     /// Counts what is special about a seat that is shown.

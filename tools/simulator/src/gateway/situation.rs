@@ -59,8 +59,6 @@ situations! {
     QueryFailed = "query-failed",
     /// A projection answered that was older than it should be.
     Stale = "stale",
-    /// A projection answered whose pages were read while commits went on.
-    TornRead = "torn-read",
     /// A list came from the tables, because the pool is too large to keep.
     FromTables = "from-tables",
     /// Counts or a map were refused because the pool is too large to keep.

@@ -43,6 +43,7 @@ impl GatewayStore {
         let mut span = self.log.begin(CallKind::Page);
         let work = async {
             if self.injector.happens(Fault::SlowPages) {
+                self.injector.world.count(Some(Fault::SlowPages));
                 let by = self.injector.with_rng(|rng| rng.u64(100..=4_000));
                 tokio::time::sleep(Duration::from_millis(by)).await;
             }
@@ -140,6 +141,8 @@ impl Queue for GatewayQueue {
 
     async fn send(&self, messages: &[OutgoingMessage]) -> Result<BatchAnswer<String>, PortError> {
         messages.iter().for_each(|message| self.check(message));
+        // A caller that gave up leaves its message on the way: no history ends before.
+        let _on_its_way = self.injector.world.in_transit();
         let mut span = self.log.begin(CallKind::Send);
         let answers = self.inner.send(messages).await;
         span.is_ok = answers.as_ref().is_ok_and(|answers| answers.iter().all(Result::is_ok));

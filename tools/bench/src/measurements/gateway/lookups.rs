@@ -104,7 +104,7 @@ fn from_memory(lookups: usize) -> anyhow::Result<FromMemory> {
         }
         times_ms.sort_by(f64::total_cmp);
         let gzip = count(first.gzip.map_or(usize::MAX, |gzip| gzip.len()));
-        let maps = Maps { changed, shared, gzip, json: count(first.json.len()) };
+        let maps = Maps { changed, shared, gzip, json: count(first.plain.len()) };
         Ok(FromMemory { maps, availability_ms: quantile(&times_ms, 0.99) })
     })
 }
