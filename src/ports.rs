@@ -12,6 +12,7 @@ pub mod hints;
 pub mod locks;
 pub mod publisher;
 pub mod queue;
+pub mod snapshots;
 pub mod store;
 
 pub use activity::{ActivityBoard, WorkerTotals};
@@ -23,6 +24,7 @@ pub use publisher::{Publication, Publisher};
 pub use queue::{
     Backlog, Delivery, OutgoingMessage, Queue, QueueLimits, ReceiptHandle, ReceiveRequest,
 };
+pub use snapshots::SnapshotStore;
 pub use store::{
     Attempt, AttemptStore, Check, CommitError, CommitStore, Consumed, Ended, Expected, ExpiredHold,
     ExpiredPage, ExpiryIndex, ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, Page, PageCursor,

@@ -12,6 +12,7 @@ pub mod hints;
 pub mod locks;
 pub mod publisher;
 pub mod queue;
+pub mod snapshots;
 pub mod store;
 
 pub use activity::MemoryActivity;
@@ -21,6 +22,7 @@ pub use hints::MemoryHints;
 pub use locks::MemoryLocks;
 pub use publisher::{FilterPolicy, MemoryTopic};
 pub use queue::{MemoryQueue, StoredMessage};
+pub use snapshots::MemorySnapshots;
 pub use store::{MemoryStore, Tables};
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod failure;
 mod hints;
 mod keys;
 mod locks;
+mod snapshots;
 mod url;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use activity::RedisActivity;
 pub use hints::RedisHints;
 pub use locks::RedisLocks;
+pub use snapshots::RedisSnapshots;
 pub use url::{InvalidRedisUrl, RedisUrl};
 
 /// Whole milliseconds, at least one: Redis refuses a time to live of zero.

@@ -147,6 +147,8 @@ impl Embedded {
             holds: self.store.clone(),
             activity: self.backends.activity.clone(),
             hints: Some(self.hints.clone()),
+            // The only gateway there is.
+            snapshots: None,
             clock: Arc::clone(&self.backends.clock),
             entropy: Arc::clone(&self.backends.entropy),
         }

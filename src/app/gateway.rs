@@ -11,7 +11,7 @@ use tracing::warn;
 use super::{activity, aws, connect_queue, store};
 use crate::{
     adapters::{
-        redis::{RedisHints, RedisUrl},
+        redis::{RedisHints, RedisSnapshots, RedisUrl},
         sqs,
         system::{Random, SystemClock, SystemProcessor},
     },
@@ -31,7 +31,9 @@ use crate::{
         server::{Server, ServerOptions},
         streams::{Changes, Results, Streams, Tickets},
     },
-    ports::{ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore},
+    ports::{
+        ActivityBoard, Clock, Entropy, ExpiryIndex, HintSubscriber, Queue, ScanStore, SnapshotStore,
+    },
 };
 use drain::Drain;
 
@@ -49,6 +51,8 @@ pub struct GatewayBackends {
     pub store: Arc<dyn ScanStore>,
     /// What workers announce; `None` where the tables alone say what changes.
     pub hints: Option<Arc<dyn HintSubscriber>>,
+    /// What gateways read for one another; `None` without Redis.
+    pub snapshots: Option<Arc<dyn SnapshotStore>>,
     /// Holds by their end.
     pub holds: Arc<dyn ExpiryIndex>,
     /// The workers' totals; `None` without Redis.
@@ -80,6 +84,7 @@ pub async fn connect(
         holds: store,
         activity: activity(redis, config),
         hints: hints(redis),
+        snapshots: redis.map(|url| Arc::new(RedisSnapshots::new(url.clone())) as _),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
@@ -134,9 +139,7 @@ impl Gateway {
         };
         let stress = stress(config, backends, &observer);
         let (serving, draining) = (Serving::start().await, CancellationToken::new());
-        let store = Arc::clone(&backends.store);
-        let (time, settings) = (Arc::clone(&clock), QuerySettings::default());
-        let queries = Arc::new(Queries::observed(store, time, settings, observer.clone()));
+        let queries = Arc::new(queries(backends, observer.clone()));
         let announcements = backends.hints.clone().map(Announcements::new);
         let results = Results::new(announcements.clone(), streams.clone(), Arc::clone(&clock));
         let follower = announcements
@@ -285,6 +288,12 @@ fn overview(backends: &GatewayBackends, commands: &Arc<Commands>) -> Overview {
         holds: Arc::clone(&backends.holds),
         clock: Arc::clone(&backends.clock),
     })
+}
+
+fn queries(backends: &GatewayBackends, observer: Arc<dyn GatewayObserver>) -> Queries {
+    let (store, clock) = (Arc::clone(&backends.store), Arc::clone(&backends.clock));
+    let snapshots = backends.snapshots.clone();
+    Queries::observed(store, clock, QuerySettings::default(), observer, snapshots)
 }
 
 fn commands(config: &GatewayConfig, backends: &GatewayBackends) -> Commands {

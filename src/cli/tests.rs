@@ -105,7 +105,7 @@ async fn a_command_that_breaks_the_contract_exits_with_64_and_names_every_wrong_
 /// What belongs to one call alone, and so has no variable: what a command is about, whether to look
 /// or to act, and that it is meant. By subcommand.
 const WITHOUT_VARIABLE: [(&str, &[&str]); 17] = [
-    ("dev", &["demo"]),
+    ("dev", &["demo", "open"]),
     ("send", &["file"]),
     (
         "send reserve",

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 
 use super::{limits::Lane, streams::StreamKind};
 use crate::message::TraceContext;
-pub use views::{HintOutcome, NoopViewObserver, RefillReason, ViewObserver};
+pub use views::{HintOutcome, NoopViewObserver, RefillReason, SnapshotOutcome, ViewObserver};
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

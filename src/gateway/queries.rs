@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::{InvalidText, Label, PoolId, SeatStatus},
-    ports::{Clock, PortError, ScanStore},
+    ports::{Clock, PortError, ScanStore, SnapshotStore},
 };
 
 /// The most seats or lines of one answer.
@@ -130,19 +130,20 @@ impl Queries {
     /// Queries on the tables.
     #[must_use]
     pub fn new(store: Arc<dyn ScanStore>, clock: Arc<dyn Clock>, settings: QuerySettings) -> Self {
-        Self::observed(store, clock, settings, Arc::new(NoopViewObserver))
+        Self::observed(store, clock, settings, Arc::new(NoopViewObserver), None)
     }
 
-    /// Queries on the tables, whose view is watched.
+    /// Queries on the tables, whose view is watched, and shares its reads over `snapshots`.
     #[must_use]
     pub fn observed(
         store: Arc<dyn ScanStore>,
         clock: Arc<dyn Clock>,
         settings: QuerySettings,
         observer: Arc<dyn ViewObserver>,
+        snapshots: Option<Arc<dyn SnapshotStore>>,
     ) -> Self {
         let (tables, time) = (Arc::clone(&store), Arc::clone(&clock));
-        let views = ViewCache::observed(tables, time, settings.view, observer);
+        let views = ViewCache::observed(tables, time, settings.view, observer, snapshots);
         Self { store, clock, views, settings }
     }
 

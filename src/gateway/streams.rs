@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 pub use changes::{Changes, Opened};
 pub use frame::{Frame, SeatUpdate};
 pub use life::{Beat, Life};
-pub use reader::{ChangesSnapshot, Reader, Told};
-pub use results::{OpenedResults, Results, ResultsFilter, ResultsReader, ToldResult};
+pub use reader::{ChangesSnapshot, FeedUpdate, Reader};
+pub use results::{OpenedResults, ResultEvent, Results, ResultsFilter, ResultsReader};
 pub use tickets::{IssuedTicket, TICKETED_ROUTES, Tickets};
 
 use super::{

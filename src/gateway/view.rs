@@ -13,6 +13,7 @@ pub mod entry;
 pub(crate) mod fixtures;
 pub mod layout;
 mod memo;
+mod packed;
 pub mod read;
 mod slots;
 mod unannounced;

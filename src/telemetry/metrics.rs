@@ -75,6 +75,7 @@ pub struct Metrics {
     view_hits: IntCounter,
     view_misses: IntCounter,
     view_refills: IntCounterVec,
+    view_snapshots: IntCounterVec,
     hints_received: IntCounterVec,
     stress_commands: IntCounterVec,
 }

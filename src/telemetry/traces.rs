@@ -2,14 +2,14 @@
 //! OpenTelemetry.
 //!
 //! ```text
-//! request to the gateway ◄─ as a producer's span
 //! producer's span ◄─ child ── process QUEUE, one a message ── carried on by the result
 //!        ▲                          │ link
 //!        └──── link ── batch QUEUE ◄┘  children: lock, load, commit, publish, delete
 //! ```
 //!
 //! This follows OpenTelemetry's conventions for messaging: a message is processed in the trace of
-//! its producer, and the batch, which has many producers, links to them.
+//! its producer, and the batch, which has many producers, links to them. A request to the gateway
+//! is, in the trace of its caller, the producer's span of the commands that it posts.
 //! <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>
 
 mod batch;

@@ -113,27 +113,30 @@ pub(super) async fn ledger_status(
     store: &dyn ReadStore,
     command: &Command,
 ) -> Result<LedgerStatus, Failure> {
-    let key = LedgerKey::Command(command.key.clone());
-    let wanted = LoadRequest { ledger: [key.clone()].into(), ..LoadRequest::default() };
-    let mut loaded = store.load(&wanted).await?;
-    Ok(match loaded.ledger.remove(&key).flatten() {
-        None => LedgerStatus::Unknown,
-        Some(LedgerRecord::Outcome { .. }) => LedgerStatus::Decided,
-        Some(LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. }) => LedgerStatus::Begun,
-    })
+    let statuses = ledger_statuses(store, &[command]).await?;
+    Ok(statuses.first().copied().unwrap_or(LedgerStatus::Unknown))
 }
 
 /// How many of the first commands have an outcome. None if the ledger cannot be read.
 pub(super) async fn decided_before(store: &dyn ReadStore, commands: &[&Command]) -> usize {
+    let statuses = ledger_statuses(store, commands).await.unwrap_or_default();
+    statuses.iter().take_while(|status| **status == LedgerStatus::Decided).count()
+}
+
+/// Reads the states of commands, in their order.
+async fn ledger_statuses(
+    store: &dyn ReadStore,
+    commands: &[&Command],
+) -> Result<Vec<LedgerStatus>, Failure> {
     let key = |command: &&Command| LedgerKey::Command(command.key.clone());
     let ledger = commands.iter().map(key).collect();
-    let wanted = LoadRequest { ledger, ..LoadRequest::default() };
-    let Ok(loaded) = store.load(&wanted).await else { return 0 };
-    let is_decided = |command: &&&Command| {
-        let found = loaded.ledger.get(&key(command));
-        matches!(found, Some(Some(LedgerRecord::Outcome { .. })))
+    let loaded = store.load(&LoadRequest { ledger, ..LoadRequest::default() }).await?.ledger;
+    let status = |command| match loaded.get(&key(command)).and_then(Option::as_ref) {
+        None => LedgerStatus::Unknown,
+        Some(LedgerRecord::Outcome { .. }) => LedgerStatus::Decided,
+        Some(LedgerRecord::Intent { .. } | LedgerRecord::Chunk { .. }) => LedgerStatus::Begun,
     };
-    commands.iter().take_while(is_decided).count()
+    Ok(commands.iter().map(status).collect())
 }
 
 /// Begins or resumes the restock and completes it.

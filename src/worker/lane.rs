@@ -433,14 +433,12 @@ impl LaneContext {
     ) -> (usize, Option<Failure>) {
         let count = answers.len();
         let results = answers.into_iter().enumerate();
-        let results = results.filter_map(|(place, answer)| Some((place, answer.result?))).collect();
+        let results = results.filter_map(|(place, answer)| Some((place, answer.result?)));
         let (places, results): (Vec<usize>, Vec<Publication>) =
             match self.context.settings.result_batches {
-                ResultBatches::Single => results,
-                ResultBatches::InKind => joined(batch, results),
-            }
-            .into_iter()
-            .unzip();
+                ResultBatches::Single => results.unzip(),
+                ResultBatches::InKind => joined(batch, results).into_iter().unzip(),
+            };
         let span = trace::step(Step::Publish);
         let (out, failure) = self.outbox.publish(results, announcement).await;
         drop(span);
@@ -492,25 +490,29 @@ impl LaneContext {
 }
 
 /// The results of each batch of commands as arrays, each with the place of its first command.
-fn joined(batch: &[LeasedEntry], results: Vec<(usize, Publication)>) -> Vec<(usize, Publication)> {
-    let of = |place: &usize| batch.get(*place);
-    let is_together = |(one, _): &(usize, Publication), (next, _): &(usize, Publication)| {
-        injected_bug!(JoinAcrossMessages)
-            || of(one).zip(of(next)).is_some_and(|(one, next)| one.is_beside(next))
-    };
-    let mut publications = Vec::with_capacity(results.len());
-    for together in results.chunk_by(is_together) {
-        let is_batch =
-            together.first().and_then(|(place, _)| of(place)).is_some_and(LeasedEntry::is_part);
-        if !is_batch {
-            publications.extend(together.iter().cloned());
+fn joined(
+    batch: &[LeasedEntry],
+    results: impl Iterator<Item = (usize, Publication)>,
+) -> Vec<(usize, Publication)> {
+    let part = |place: usize| batch.get(place).filter(|held| held.is_part());
+    let mut results = results.peekable();
+    let mut publications = Vec::new();
+    while let Some((first, result)) = results.next() {
+        let Some(held) = part(first) else {
+            publications.push((first, result));
             continue;
+        };
+        let (mut places, mut of_message) = (vec![first], vec![result]);
+        while let Some((place, result)) = results.next_if(|(place, _)| {
+            injected_bug!(JoinAcrossMessages)
+                || part(*place).is_some_and(|next| next.is_beside(held))
+        }) {
+            places.push(place);
+            of_message.push(result);
         }
-        let (mut places, of_message): (Vec<usize>, Vec<Publication>) =
-            together.iter().cloned().unzip();
-        for (batch, count) in message::batch_results(&of_message) {
+        for (array, count) in message::batch_results(&of_message) {
             let later = places.split_off(count.min(places.len()));
-            publications.extend(places.first().map(|place| (*place, batch)));
+            publications.extend(places.first().map(|place| (*place, array)));
             places = later;
         }
     }

@@ -1,7 +1,7 @@
 //! Every adapter of a port keeps the port's contract.
 //!
 //! A rule is an async function over a harness, in the file of its port: `queue.rs`, `store.rs`,
-//! `locks.rs`, `hints.rs`, `publisher.rs`, `activity.rs`. Each adapter is tested against all of them in its own file (such as
+//! `locks.rs`, `hints.rs`, `publisher.rs`, `activity.rs`, `snapshots.rs`. Each adapter is tested against all of them in its own file (such as
 //! `on_memory.rs`), which implements the port's harness and calls the port's macro once. The macro
 //! makes one test of every rule (the tables have five ports with a suite each: `store_contracts!`
 //! calls them all):
@@ -49,6 +49,8 @@ mod publisher;
 #[macro_use]
 mod queue;
 #[macro_use]
+mod snapshots;
+#[macro_use]
 mod store;
 
 mod aws_bootstrap;
@@ -72,6 +74,13 @@ mod on_redis;
 
 /// The name of every rule of every port.
 fn every_rule() -> Vec<&'static str> {
-    let suites = [queue::RULES, hints::RULES, locks::RULES, publisher::RULES, activity::RULES];
+    let suites = [
+        queue::RULES,
+        hints::RULES,
+        locks::RULES,
+        publisher::RULES,
+        activity::RULES,
+        snapshots::RULES,
+    ];
     suites.into_iter().chain(store::RULES).flatten().copied().collect()
 }

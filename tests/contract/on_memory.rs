@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use inventory_worker::{
     adapters::memory::{
-        FilterPolicy, MemoryActivity, MemoryBroker, MemoryHints, MemoryLocks, MemoryStore,
-        MemoryTopic, TokioClock,
+        FilterPolicy, MemoryActivity, MemoryBroker, MemoryHints, MemoryLocks, MemorySnapshots,
+        MemoryStore, MemoryTopic, TokioClock,
     },
     domain::{PoolId, Timestamp},
-    ports::{ActivityBoard, Locks, Publisher, Queue, Store},
+    ports::{ActivityBoard, Locks, Publisher, Queue, SnapshotStore, Store},
 };
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     locks::LocksHarness,
     publisher::{Filter, PublisherHarness},
     queue::QueueHarness,
+    snapshots::SnapshotsHarness,
     store::StoreHarness,
 };
 
@@ -69,6 +70,13 @@ impl ActivityHarness for Memory {
     async fn boards(&self) -> (Arc<dyn ActivityBoard>, Arc<dyn ActivityBoard>) {
         let board = || Arc::new(MemoryActivity::new(self.clock.clone()));
         (board(), board())
+    }
+}
+
+#[async_trait]
+impl SnapshotsHarness for Memory {
+    async fn snapshots(&self) -> Arc<dyn SnapshotStore> {
+        Arc::new(MemorySnapshots::default())
     }
 }
 
@@ -148,6 +156,13 @@ mod hints {
 
 mod activity {
     activity_contract! {
+        #[tokio::test(start_paused = true)]
+        on super::Memory::new()
+    }
+}
+
+mod snapshots {
+    snapshots_contract! {
         #[tokio::test(start_paused = true)]
         on super::Memory::new()
     }

@@ -11,9 +11,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use inventory_worker::{
-    adapters::redis::{RedisActivity, RedisHints, RedisLocks},
+    adapters::redis::{RedisActivity, RedisHints, RedisLocks, RedisSnapshots},
     domain::PoolId,
-    ports::{ActivityBoard, Locks, PortError, activity::ACTIVITY_LIFETIME},
+    ports::{ActivityBoard, Locks, PortError, SnapshotStore, activity::ACTIVITY_LIFETIME},
 };
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ use crate::{
     harness::Backend,
     hints::{Hints, HintsHarness},
     locks::LocksHarness,
+    snapshots::SnapshotsHarness,
 };
 
 /// A Redis that other tests use at the same time.
@@ -88,6 +89,13 @@ impl ActivityHarness for Shared {
         let board =
             |name: &str| Arc::new(RedisActivity::beside(&locks, &format!("{name}-{unique}")));
         (board("one"), board("other"))
+    }
+}
+
+#[async_trait]
+impl SnapshotsHarness for Shared {
+    async fn snapshots(&self) -> Arc<dyn SnapshotStore> {
+        Arc::new(RedisSnapshots::new(self.url.parse().unwrap()))
     }
 }
 
@@ -162,6 +170,22 @@ mod cluster_hints {
 
 mod cluster_activity {
     activity_contract! {
+        #[tokio::test]
+        #[ignore = "needs the stack: make test"]
+        on super::Shared::cluster()
+    }
+}
+
+mod server_snapshots {
+    snapshots_contract! {
+        #[tokio::test]
+        #[ignore = "needs the stack: make test"]
+        on super::Shared::server()
+    }
+}
+
+mod cluster_snapshots {
+    snapshots_contract! {
         #[tokio::test]
         #[ignore = "needs the stack: make test"]
         on super::Shared::cluster()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::{
     process::{self, Worker},
@@ -43,15 +43,17 @@ async fn bad_usage_is_refused() {
     process::run(&BTreeMap::new(), &["--help"]).await.expect_code(0);
 }
 
-/// An address where no process listens.
-async fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+/// An address where nothing listens, and nothing can while the socket is kept.
+fn nowhere() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = format!("http://{}", socket.local_addr().unwrap());
+    (socket, address)
 }
 
 #[tokio::test]
 async fn a_service_that_cannot_be_reached_is_told_by_the_exit_code() {
-    let nowhere = nowhere().await;
+    let (_taken, nowhere) = nowhere();
     let environment: BTreeMap<String, String> = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -103,7 +105,7 @@ async fn a_missing_table_or_topic_ends_the_start_and_is_named() {
 #[ignore = "needs the stack: make test"]
 async fn tables_that_do_not_answer_are_waited_for_and_logged_with_their_endpoint() {
     let world = World::new(Stack::of(Broker::LocalStack)).await;
-    let nowhere = nowhere().await;
+    let (_taken, nowhere) = nowhere();
     let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*nowhere)];
     let worker = Worker::start(&world.with(&variables)).await;
     let line = until("it says so", async || worker.logged("not ready")).await;

@@ -298,7 +298,7 @@ fn every_filter_that_is_shown_brings_a_service_the_ends_of_its_own_holds() {
     let either = serde_json::json!([
         { "command_source": ["/services/booking"] }, { "reservation_source": ["/services/booking"] },
     ]);
-    assert_eq!(consumer["filterPolicy"], serde_json::json!({ "$or": either }));
+    assert_eq!(consumer["x-filterPolicy"], serde_json::json!({ "$or": either }));
 }
 
 #[test]

@@ -122,7 +122,7 @@ describe("dev", () => {
           specversion: "1.0",
           id: "short",
           type: "inventory.reserve.v1",
-          data: { event_id: 1, user_id: "someone", seats: [number], hold_seconds: 2 },
+          data: { event_id: 1, user_id: "someone", seats: [number], hold_seconds: 6 },
         }),
       });
       assert.equal(answer.status, 200);

@@ -155,8 +155,14 @@ export async function bookInTwoWindows(one, other) {
   const [wanted] = await pickable(one, 1);
   for (const page of [one, other]) await clickSeat(page, wanted);
   // Not a click of the mouse, which would wait for a button that the other's success takes away.
+  // What was said of the hold before is no answer to this one.
   await Promise.all(
-    [one, other].map((page) => page.evaluate(() => document.getElementById("hold").click())),
+    [one, other].map((page) =>
+      page.evaluate(() => {
+        document.getElementById("said").textContent = "";
+        document.getElementById("hold").click();
+      }),
+    ),
   );
   const outcomes = await Promise.all(
     [one, other].map(async (page) => {

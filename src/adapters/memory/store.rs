@@ -49,6 +49,8 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct State {
+    /// Taken by pages of seats and lines so far.
+    read_units: f64,
     tables: Tables,
     tokens: Tokens,
 }
@@ -95,6 +97,12 @@ impl MemoryStore {
 
     fn page<'a>(&self, from: Option<&'a PageCursor>) -> PageRequest<'a> {
         PageRequest { from, max: self.page_records }
+    }
+
+    /// Read units that pages of seats and lines have taken, as DynamoDB counts them.
+    #[must_use]
+    pub fn read_units(&self) -> f64 {
+        self.state().read_units
     }
 
     /// A copy of everything.
@@ -246,11 +254,17 @@ impl ScanStore for MemoryStore {
     }
 
     async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.state().tables.seats_page(event_id, self.page(from))
+        let mut state = self.state();
+        let page = state.tables.seats_page(event_id, self.page(from))?;
+        state.read_units += size::read_units(&page.records);
+        Ok(page)
     }
 
     async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.state().tables.lines_page(pool, self.page(from))
+        let mut state = self.state();
+        let page = state.tables.lines_page(pool, self.page(from))?;
+        state.read_units += size::read_units(&page.records);
+        Ok(page)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use redis::{
     Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, RedisResult, Script,
-    ServerErrorKind, Value,
+    ServerErrorKind, ToRedisArgs, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     cluster::{ClusterClient, ClusterClientBuilder, ClusterConfig},
     cluster_async::ClusterConnection,
@@ -81,12 +81,12 @@ impl Connection {
 
     /// Runs a script on keys that are all in `slot`: one round trip, or two if the server does not
     /// have the script cached.
-    pub(super) async fn run<T: FromRedisValue>(
+    pub(super) async fn run<T: FromRedisValue, A: ToRedisArgs>(
         &self,
         script: &LuaScript,
         slot: u16,
         keys: &[String],
-        arguments: &[String],
+        arguments: &[A],
     ) -> Result<T, PortError> {
         let invocation = |how: &str, what: &str| {
             let mut command = redis::cmd(how);

@@ -50,6 +50,16 @@ impl Tag {
         format!("inv:{{{}}}:totals:{name}", self.0)
     }
 
+    /// The key of a pool's shared snapshot.
+    pub(super) fn snapshot(&self) -> String {
+        format!("inv:{{{}}}:snapshot", self.0)
+    }
+
+    /// The key of the claim on the next read of a pool.
+    pub(super) fn claim(&self) -> String {
+        format!("inv:{{{}}}:claim", self.0)
+    }
+
     /// The slot of all keys and channels with this tag.
     pub(super) fn slot(&self) -> u16 {
         crc16(self.0.as_bytes()) % SLOTS

@@ -60,6 +60,7 @@ impl Running {
             holds: store.clone(),
             activity: None,
             hints: None,
+            snapshots: None,
             clock,
             entropy: Arc::new(Random::seeded(1)),
         };

@@ -4,11 +4,11 @@ use futures::{StreamExt as _, stream::BoxStream, stream::unfold};
 use tonic::Status;
 
 use super::{
-    proto::{self, watch_results_response::Told},
+    proto::{self, watch_results_response::Event},
     responses::timestamp,
     status, watch,
 };
-use crate::gateway::streams::{Beat, Bye, Life, OpenedResults, ResultsReader, ToldResult};
+use crate::gateway::streams::{Beat, Bye, Life, OpenedResults, ResultEvent, ResultsReader};
 
 /// The messages of a stream.
 pub(super) type WatchResultsStream =
@@ -16,8 +16,8 @@ pub(super) type WatchResultsStream =
 
 /// A stream under way.
 enum Watching {
-    Told(Box<ResultsReader>, Life),
-    /// `bye` was told: the status follows.
+    Open(Box<ResultsReader>, Life),
+    /// `bye` was sent: the status follows.
     Ended(Bye),
     Over,
 }
@@ -25,34 +25,34 @@ enum Watching {
 /// What the reader tells, as messages; after the last one, the status of the stream.
 pub(super) fn stream(opened: OpenedResults) -> WatchResultsStream {
     let OpenedResults { reader, life } = opened;
-    unfold(Watching::Told(Box::new(reader), life), next).boxed()
+    unfold(Watching::Open(Box::new(reader), life), next).boxed()
 }
 
 async fn next(
     watching: Watching,
 ) -> Option<(Result<proto::WatchResultsResponse, Status>, Watching)> {
     let (mut reader, life) = match watching {
-        Watching::Told(reader, life) => (reader, life),
+        Watching::Open(reader, life) => (reader, life),
         Watching::Ended(reason) => return Some((Err(status::ended(reason)), Watching::Over)),
         Watching::Over => return None,
     };
     loop {
-        let (told, next) = match life.beat(reader.told()).await {
+        let (event, next) = match life.beat(reader.next_event()).await {
             // HTTP/2 has pings of its own.
             Beat::Ping => continue,
-            Beat::Bye(reason) => (Told::Bye(watch::stream_bye(reason)), Watching::Ended(reason)),
-            Beat::Item(told) => (response(told), Watching::Told(reader, life)),
+            Beat::Bye(reason) => (Event::Bye(watch::stream_bye(reason)), Watching::Ended(reason)),
+            Beat::Item(event) => (response(event), Watching::Open(reader, life)),
         };
-        return Some((Ok(proto::WatchResultsResponse { told: Some(told) }), next));
+        return Some((Ok(proto::WatchResultsResponse { event: Some(event) }), next));
     }
 }
 
-fn response(told: ToldResult) -> Told {
-    match told {
-        ToldResult::Begin(now) => Told::Begin(proto::ResultsBegin { now: Some(timestamp(now)) }),
-        ToldResult::Gap(now) => Told::Gap(proto::ResultsGap { now: Some(timestamp(now)) }),
-        ToldResult::Result { id, event } => {
-            Told::Result(proto::PublishedResult { id, event: event.to_string() })
+fn response(event: ResultEvent) -> Event {
+    match event {
+        ResultEvent::Begin(now) => Event::Begin(proto::ResultsBegin { now: Some(timestamp(now)) }),
+        ResultEvent::Gap(now) => Event::Gap(proto::ResultsGap { now: Some(timestamp(now)) }),
+        ResultEvent::Result { id, event } => {
+            Event::Result(proto::PublishedResult { id, event: event.to_string() })
         }
     }
 }

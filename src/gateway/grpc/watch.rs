@@ -12,7 +12,7 @@ use super::{
 };
 use crate::gateway::{
     queries::SeatInfo,
-    streams::{Beat, Bye, ChangesSnapshot, Frame, Life, Opened, Reader, SeatUpdate, Told},
+    streams::{Beat, Bye, ChangesSnapshot, FeedUpdate, Frame, Life, Opened, Reader, SeatUpdate},
     view::SeatLayout,
 };
 
@@ -24,7 +24,7 @@ pub(super) type WatchChangesStream =
 /// default.
 const SEATS_AT_ONCE: usize = 2_000;
 
-/// A stream under way. What is told is turned into messages one at a time, as the client takes them.
+/// A stream under way. Updates are turned into messages one at a time, as the client takes them.
 struct Watching {
     event_id: u64,
     reader: Reader,
@@ -43,8 +43,8 @@ struct Parts {
 /// How far a stream has ended.
 #[derive(Clone, Copy)]
 enum Ended {
-    Untold(Bye),
-    Told(Bye),
+    Unsent(Bye),
+    Sent(Bye),
     Over,
 }
 
@@ -68,11 +68,11 @@ impl Watching {
             }
             match self.ended {
                 None => {}
-                Some(Ended::Untold(reason)) => {
-                    self.ended = Some(Ended::Told(reason));
+                Some(Ended::Unsent(reason)) => {
+                    self.ended = Some(Ended::Sent(reason));
                     return Some(Ok(bye(reason)));
                 }
-                Some(Ended::Told(reason)) => {
+                Some(Ended::Sent(reason)) => {
                     self.ended = Some(Ended::Over);
                     return Some(Err(status::ended(reason)));
                 }
@@ -81,24 +81,24 @@ impl Watching {
             match self.life.beat(self.reader.next()).await {
                 // HTTP/2 has pings of its own.
                 Beat::Ping => {}
-                Beat::Bye(reason) => self.ended = Some(Ended::Untold(reason)),
-                Beat::Item(told) => self.take(told),
+                Beat::Bye(reason) => self.ended = Some(Ended::Unsent(reason)),
+                Beat::Item(update) => self.take(update),
             }
         }
     }
 
-    fn take(&mut self, told: Told) {
-        self.reader.has(&told);
-        match told {
-            Told::End(reason) => self.ended = Some(Ended::Untold(reason)),
-            Told::Snapshot(snapshot) => self.snapshot = Some(Parts { snapshot, from: 0 }),
-            Told::Frames { frames, layout } => {
+    fn take(&mut self, update: FeedUpdate) {
+        self.reader.has(&update);
+        match update {
+            FeedUpdate::End(reason) => self.ended = Some(Ended::Unsent(reason)),
+            FeedUpdate::Snapshot(snapshot) => self.snapshot = Some(Parts { snapshot, from: 0 }),
+            FeedUpdate::Frames { frames, layout } => {
                 self.frames = frames.into_iter().map(|frame| (frame, layout.clone())).collect();
             }
         }
     }
 
-    /// The next message of what has been told.
+    /// The next message of the last update.
     fn ready(&mut self) -> Option<proto::WatchChangesResponse> {
         if let Some(parts) = &mut self.snapshot {
             let (response, is_last) = parts.next(self.event_id);
@@ -116,7 +116,7 @@ impl Parts {
     /// The next part, and whether it is the last.
     fn next(&mut self, event_id: u64) -> (proto::WatchChangesResponse, bool) {
         let Self { snapshot, from } = self;
-        let (view, now) = (snapshot.view(), snapshot.told_at());
+        let (view, now) = (snapshot.view(), snapshot.sellable_at());
         let first = *from == 0;
         let to = from.saturating_add(SEATS_AT_ONCE);
         let seats = view.seats().iter().enumerate().skip(*from).take(SEATS_AT_ONCE);

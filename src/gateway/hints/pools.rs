@@ -148,7 +148,7 @@ impl PoolFollower {
         self.count(outcome);
         self.missed_at = Instant::now();
         self.complete_from = self.complete_from.max(self.missed_at);
-        self.parts.views.forgive(&self.pool);
+        self.parts.views.clear_unannounced(&self.pool);
         self.tell();
         self.plan_read();
     }

@@ -60,8 +60,8 @@ mod tests {
         router(page).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
-    fn header_of(response: &Response, name: impl AsRef<str>) -> &str {
-        response.headers()[name.as_ref()].to_str().unwrap()
+    fn header_of<'a>(response: &'a Response, name: &str) -> &'a str {
+        response.headers()[name].to_str().unwrap()
     }
 
     #[tokio::test]

@@ -89,6 +89,32 @@ impl HintOutcome {
     }
 }
 
+/// What became of the look for a snapshot that another gateway has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotOutcome {
+    /// It took the place of a read.
+    Hit,
+    /// There was none that is recent enough.
+    Miss,
+    /// It could not be asked for.
+    Failed,
+}
+
+impl SnapshotOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Hit, Self::Miss, Self::Failed];
+
+    /// The name of the outcome in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Watches the view. Never waited for.
 pub trait ViewObserver: Send + Sync {
     /// A query asked for a pool; whether it was answered without a read.
@@ -99,6 +125,9 @@ pub trait ViewObserver: Send + Sync {
 
     /// A pool is to be read.
     fn refill(&self, reason: RefillReason);
+
+    /// A snapshot was looked for in the place of a read.
+    fn snapshot(&self, _: SnapshotOutcome) {}
 
     /// Something came, or did not come, from a worker.
     fn hint(&self, outcome: HintOutcome);

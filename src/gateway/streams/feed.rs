@@ -17,7 +17,7 @@ use super::{
     Bye,
     changes::{Feeds, leave, leave_if_idle},
     frame::{Frame, FrameId, State},
-    reader::{ChangesSnapshot, Told},
+    reader::{ChangesSnapshot, FeedUpdate},
 };
 use crate::{
     domain::{PoolId, Timestamp},
@@ -40,7 +40,7 @@ const SNAPSHOT_SHARE: usize = 4;
 /// As many changes are always told as a delta.
 const DELTA_SEATS: usize = 64;
 
-/// What a feed has told, for its readers.
+/// What a feed has published, for its readers.
 pub(super) struct Feed {
     pub(super) pool: PoolId,
     epoch: u64,
@@ -48,7 +48,7 @@ pub(super) struct Feed {
     news: watch::Receiver<()>,
     /// Ends this feed before its time.
     pub(super) stop: CancellationToken,
-    told: Mutex<Published>,
+    published: Mutex<Published>,
 }
 
 struct Published {
@@ -81,7 +81,7 @@ impl Feed {
         let Beginning { pool, epoch, snapshot, layout, clock, stop } = beginning;
         let id = FrameId { epoch, number: 0 };
         let state = State::new(id, snapshot.shared_view(), layout, clock.now());
-        let told = Published {
+        let published = Published {
             state: Arc::new(state),
             frames: VecDeque::new(),
             bytes: 0,
@@ -90,7 +90,7 @@ impl Feed {
             readers: 0,
             last_read: Instant::now(),
         };
-        Self { pool, epoch, clock, news, stop, told: Mutex::new(told) }
+        Self { pool, epoch, clock, news, stop, published: Mutex::new(published) }
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -99,78 +99,81 @@ impl Feed {
 
     /// Whether its task tells more.
     pub(super) fn is_alive(&self) -> bool {
-        !self.stop.is_cancelled() && self.news.has_changed().is_ok() && self.told().ended.is_none()
+        !self.stop.is_cancelled()
+            && self.news.has_changed().is_ok()
+            && self.published().ended.is_none()
     }
 
     /// Another reader.
     pub(super) fn join(&self) -> watch::Receiver<()> {
-        let mut told = self.told();
-        told.readers = told.readers.saturating_add(1);
-        told.last_read = Instant::now();
+        let mut published = self.published();
+        published.readers = published.readers.saturating_add(1);
+        published.last_read = Instant::now();
         self.news.clone()
     }
 
     /// One reader less.
     pub(super) fn leave(&self) {
-        let mut told = self.told();
-        told.readers = told.readers.saturating_sub(1);
-        told.last_read = Instant::now();
+        let mut published = self.published();
+        published.readers = published.readers.saturating_sub(1);
+        published.last_read = Instant::now();
     }
 
     /// Since when it has had no reader.
     pub(super) fn unread_since(&self) -> Option<Instant> {
-        let told = self.told();
-        (told.readers == 0).then_some(told.last_read)
+        let published = self.published();
+        (published.readers == 0).then_some(published.last_read)
     }
 
     /// The position that an id names; `None` where this feed has not told so far.
     pub(super) fn position(&self, id: FrameId) -> Option<u64> {
-        (id.epoch == self.epoch && id.number <= self.told().state.id.number).then_some(id.number)
+        (id.epoch == self.epoch && id.number <= self.published().state.id.number)
+            .then_some(id.number)
     }
 
     /// What comes after a position: the frames, or a snapshot where not all are kept or there are
     /// more than `lag_max`; `None` where nothing has come yet.
-    pub(super) fn after(&self, position: Option<u64>, lag_max: u64) -> Option<Told> {
-        let told = self.told();
-        let last = told.state.id.number;
+    pub(super) fn after(&self, position: Option<u64>, lag_max: u64) -> Option<FeedUpdate> {
+        let published = self.published();
+        let last = published.state.id.number;
         if position == Some(last) {
-            return told.ended.map(Told::End);
+            return published.ended.map(FeedUpdate::End);
         }
-        let first = told.frames.front().map(|frame| frame.id.number);
+        let first = published.frames.front().map(|frame| frame.id.number);
         let is_near = |at: &u64| last.saturating_sub(*at) <= lag_max;
         let covers = |at: &u64| first.is_some_and(|first| first <= at.saturating_add(1));
         if let Some(at) = position.filter(is_near).filter(covers) {
-            let frames = told.frames.iter().filter(|frame| frame.id.number > at);
-            let layout = told.state.view.shared_layout();
-            return Some(Told::Frames { frames: frames.cloned().collect(), layout });
+            let frames = published.frames.iter().filter(|frame| frame.id.number > at);
+            let layout = published.state.view.shared_layout();
+            return Some(FeedUpdate::Frames { frames: frames.cloned().collect(), layout });
         }
-        let (state, as_of) = (Arc::clone(&told.state), told.as_of);
+        let (state, as_of) = (Arc::clone(&published.state), published.as_of);
         let now = self.clock.now().max(state.now);
-        Some(Told::Snapshot(ChangesSnapshot { state, as_of, now }))
+        Some(FeedUpdate::Snapshot(ChangesSnapshot { state, as_of, now }))
     }
 
-    fn told(&self) -> MutexGuard<'_, Published> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> Arc<State> {
-        Arc::clone(&self.told().state)
+        Arc::clone(&self.published().state)
     }
 
     /// Tells the state that a frame led to, or a snapshot of it without one.
-    fn tell(&self, state: State, frame: Option<Frame>) {
-        let mut told = self.told();
-        told.state = Arc::new(state);
+    fn publish(&self, state: State, frame: Option<Frame>) {
+        let mut published = self.published();
+        published.state = Arc::new(state);
         let Some(frame) = frame else {
-            told.frames.clear();
-            told.bytes = 0;
+            published.frames.clear();
+            published.bytes = 0;
             return;
         };
-        told.bytes = told.bytes.saturating_add(frame.bytes());
-        told.frames.push_back(Arc::new(frame));
-        while told.frames.len() > FRAMES_MAX || told.bytes > FRAME_BYTES_MAX {
-            let Some(oldest) = told.frames.pop_front() else { return };
-            told.bytes = told.bytes.saturating_sub(oldest.bytes());
+        published.bytes = published.bytes.saturating_add(frame.bytes());
+        published.frames.push_back(Arc::new(frame));
+        while published.frames.len() > FRAMES_MAX || published.bytes > FRAME_BYTES_MAX {
+            let Some(oldest) = published.frames.pop_front() else { return };
+            published.bytes = published.bytes.saturating_sub(oldest.bytes());
         }
     }
 }
@@ -195,11 +198,11 @@ impl FeedTask {
         let stop = self.feed.stop.clone();
         let ended = tokio::select! {
             () = stop.cancelled() => None,
-            ended = self.tell_changes() => ended,
+            ended = self.publish_changes() => ended,
         };
         if ended.is_some() {
             debug!(pool = %self.feed.pool, ?ended, "the stream of changes ends");
-            self.feed.told().ended = ended;
+            self.feed.published().ended = ended;
             self.news.send_replace(());
         }
         if let Some(feeds) = self.feeds.upgrade() {
@@ -208,7 +211,7 @@ impl FeedTask {
     }
 
     /// Why it ended; `None` where nobody has read it.
-    async fn tell_changes(&mut self) -> Option<Bye> {
+    async fn publish_changes(&mut self) -> Option<Bye> {
         loop {
             match self.look().await {
                 Ok(false) => {}
@@ -248,18 +251,18 @@ impl FeedTask {
 
     /// Looks for changes, and tells them; whether there were any.
     async fn look(&mut self) -> Result<bool, Bye> {
-        let told = self.feed.state();
+        let published = self.feed.state();
         // The clock may have been set back: what has ended stays ended.
-        let now = self.feed.clock.now().max(told.now).max(self.looked);
+        let now = self.feed.clock.now().max(published.now).max(self.looked);
         self.looked = now;
         let (view, layout) = match self.watch.kept() {
             Some(Found::Absent) => return Err(Bye::Gone),
             Some(Found::TooLarge) => return Err(Bye::TooLarge),
-            Some(Found::View(snapshot)) => self.seen(&told, snapshot).await?,
+            Some(Found::View(snapshot)) => self.seen(&published, snapshot).await?,
             None if self.read_at.elapsed() > self.stale => return Err(Bye::Unavailable),
-            None => (Arc::clone(&told.view), Arc::clone(&told.layout)),
+            None => (Arc::clone(&published.view), Arc::clone(&published.layout)),
         };
-        let changes = (layout == told.layout).then(|| told.changes(&view, now));
+        let changes = (layout == published.layout).then(|| published.changes(&view, now));
         let is_delta = |changes: &Vec<_>| {
             changes.len() <= DELTA_SEATS.max(view.seats().len() / SNAPSHOT_SHARE)
         };
@@ -267,33 +270,33 @@ impl FeedTask {
         if changes.as_ref().is_some_and(Vec::is_empty) {
             return Ok(false);
         }
-        let number = told.id.number.saturating_add(1);
-        let state = State::new(FrameId { number, ..told.id }, view, layout, now);
-        let as_of = self.feed.told().as_of;
+        let number = published.id.number.saturating_add(1);
+        let state = State::new(FrameId { number, ..published.id }, view, layout, now);
+        let as_of = self.feed.published().as_of;
         let frame = changes.map(|seats| Frame::new(&state, as_of, seats));
-        self.feed.tell(state, frame);
+        self.feed.publish(state, frame);
         Ok(true)
     }
 
-    /// What was read, in which no seat has an older version than was told, and the tag of its
+    /// What was read, in which no seat has an older version than was published, and the tag of its
     /// layout.
     async fn seen(
         &mut self,
-        told: &State,
+        published: &State,
         snapshot: Snapshot,
     ) -> Result<(Arc<PoolView>, Arc<str>), Bye> {
         let now = Instant::now();
         self.read_at = now.checked_sub(snapshot.age).unwrap_or(now);
-        self.feed.told().as_of = snapshot.as_of;
+        self.feed.published().as_of = snapshot.as_of;
         let view = snapshot.shared_view();
-        let layout = if std::ptr::eq(view.layout(), told.view.layout()) {
-            Arc::clone(&told.layout)
+        let layout = if std::ptr::eq(view.layout(), published.view.layout()) {
+            Arc::clone(&published.layout)
         } else {
             let stopped = |_: PortError| Bye::Draining;
             snapshot.layout().await.map_err(stopped)?.tag
         };
         // A projection that was dropped and read again knows nothing of what it had.
-        let is_newer = view.is_newer_than(&told.view);
-        Ok((if is_newer { view } else { Arc::new(told.view.refreshed(&view)) }, layout))
+        let is_newer = view.is_newer_than(&published.view);
+        Ok((if is_newer { view } else { Arc::new(published.view.refreshed(&view)) }, layout))
     }
 }

@@ -20,9 +20,9 @@ use crate::{
 /// A reader that is further behind than this gets a snapshot, unless it has just returned.
 const LAG_MAX: u64 = 16;
 
-/// What a feed tells a reader.
+/// What a reader gets from its feed.
 #[derive(Clone)]
-pub enum Told {
+pub enum FeedUpdate {
     /// What came after the reader's position.
     Frames {
         /// In order.
@@ -55,7 +55,7 @@ impl ChangesSnapshot {
 
     /// The instant for which it tells what is sellable.
     #[must_use]
-    pub fn told_at(&self) -> Timestamp {
+    pub fn sellable_at(&self) -> Timestamp {
         self.state.now
     }
 
@@ -105,26 +105,26 @@ impl Reader {
 
     /// What comes after its position, once there is something. The future may be dropped at any
     /// time; the position moves by [`Self::has`] alone.
-    pub async fn next(&mut self) -> Told {
+    pub async fn next(&mut self) -> FeedUpdate {
         loop {
             self.news.borrow_and_update();
             let lag_max = if self.returned { u64::MAX } else { LAG_MAX };
-            if let Some(told) = self.feed.after(self.position, lag_max) {
-                return told;
+            if let Some(update) = self.feed.after(self.position, lag_max) {
+                return update;
             }
             if self.news.changed().await.is_err() {
                 let last = self.feed.after(self.position, lag_max);
-                return last.unwrap_or(Told::End(Bye::Unavailable));
+                return last.unwrap_or(FeedUpdate::End(Bye::Unavailable));
             }
         }
     }
 
     /// It has what it was told.
-    pub fn has(&mut self, told: &Told) {
-        let last = match told {
-            Told::Frames { frames, .. } => frames.last().map(|frame| frame.id),
-            Told::Snapshot(snapshot) => Some(snapshot.state.id),
-            Told::End(_) => None,
+    pub fn has(&mut self, update: &FeedUpdate) {
+        let last = match update {
+            FeedUpdate::Frames { frames, .. } => frames.last().map(|frame| frame.id),
+            FeedUpdate::Snapshot(snapshot) => Some(snapshot.state.id),
+            FeedUpdate::End(_) => None,
         };
         self.position = last.map(|id| id.number).or(self.position);
         self.returned = false;
@@ -148,24 +148,26 @@ impl Reader {
         let first = async {
             loop {
                 match life.beat(self.next()).await {
-                    Beat::Item(told) => return told,
-                    Beat::Bye(reason) => return Told::End(reason),
+                    Beat::Item(update) => return update,
+                    Beat::Bye(reason) => return FeedUpdate::End(reason),
                     Beat::Ping => {}
                 }
             }
         };
         let mut frames = Vec::new();
-        if let Ok(told) = timeout(wait, first).await {
-            self.has(&told);
-            match told {
-                Told::Frames { frames: deltas, .. } => frames.extend(deltas.iter().map(|frame| {
-                    polled("delta", Some(frame.id), &String::from_utf8_lossy(frame.data()))
-                })),
-                Told::Snapshot(snapshot) => {
+        if let Ok(update) = timeout(wait, first).await {
+            self.has(&update);
+            match update {
+                FeedUpdate::Frames { frames: deltas, .. } => {
+                    frames.extend(deltas.iter().map(|frame| {
+                        polled("delta", Some(frame.id), &String::from_utf8_lossy(frame.data()))
+                    }))
+                }
+                FeedUpdate::Snapshot(snapshot) => {
                     let data = snapshot.data().await?;
                     frames.push(polled("snapshot", Some(snapshot.state.id), &data));
                 }
-                Told::End(reason) => frames.push(polled("bye", None, &sse::bye_data(reason))),
+                FeedUpdate::End(reason) => frames.push(polled("bye", None, &sse::bye_data(reason))),
             }
         }
         Ok(format!(r#"{{"id":"{}","frames":[{}]}}"#, self.token(), frames.join(",")))
@@ -186,18 +188,18 @@ impl Drop for Reader {
 
 impl EventSource for Reader {
     async fn next(&mut self) -> Step {
-        let told = Self::next(self).await;
-        let step = match &told {
-            Told::Frames { frames, .. } => {
+        let update = Self::next(self).await;
+        let step = match &update {
+            FeedUpdate::Frames { frames, .. } => {
                 Step::Send(frames.iter().map(|frame| frame.text()).collect())
             }
-            Told::Snapshot(snapshot) => match snapshot.text().await {
+            FeedUpdate::Snapshot(snapshot) => match snapshot.text().await {
                 Ok(pieces) => Step::Send(pieces),
                 Err(_) => Step::End(Bye::Draining),
             },
-            Told::End(reason) => Step::End(*reason),
+            FeedUpdate::End(reason) => Step::End(*reason),
         };
-        self.has(&told);
+        self.has(&update);
         step
     }
 }

@@ -47,7 +47,7 @@ pub struct OpenedResults {
 
 /// What a stream of results tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ToldResult {
+pub enum ResultEvent {
     /// From this instant on, results come as they are published.
     Begin(Timestamp),
     /// A result.
@@ -144,15 +144,15 @@ impl Results {
 
 impl ResultsReader {
     /// What it tells next. May be dropped at any time, and loses nothing by that.
-    pub async fn told(&mut self) -> ToldResult {
+    pub async fn next_event(&mut self) -> ResultEvent {
         loop {
             match self.feed.next().await {
-                HeardResult::Begin => return ToldResult::Begin(self.clock.now()),
-                HeardResult::Gap => return ToldResult::Gap(self.clock.now()),
+                HeardResult::Begin => return ResultEvent::Begin(self.clock.now()),
+                HeardResult::Gap => return ResultEvent::Gap(self.clock.now()),
                 HeardResult::Result(event) => match self.seen(&event) {
-                    Some(Some(id)) => return ToldResult::Result { id, event },
+                    Some(Some(id)) => return ResultEvent::Result { id, event },
                     Some(None) => {}
-                    None => return ToldResult::Gap(self.clock.now()),
+                    None => return ResultEvent::Gap(self.clock.now()),
                 },
             }
         }
@@ -184,10 +184,10 @@ impl ResultsReader {
 impl EventSource for ResultsReader {
     async fn next(&mut self) -> Step {
         let now = |now| to_json(&NowBody { now });
-        let text: Bytes = match self.told().await {
-            ToldResult::Begin(at) => sse::event("begin", None, &now(at)),
-            ToldResult::Gap(at) => sse::event("gap", None, &now(at)),
-            ToldResult::Result { id, event } => sse::event("result", Some(&id), &event),
+        let text: Bytes = match self.next_event().await {
+            ResultEvent::Begin(at) => sse::event("begin", None, &now(at)),
+            ResultEvent::Gap(at) => sse::event("gap", None, &now(at)),
+            ResultEvent::Result { id, event } => sse::event("result", Some(&id), &event),
         };
         Step::Send(vec![text])
     }

@@ -94,7 +94,7 @@ impl Events {
     }
 
     /// The next event that is neither a ping nor the beginning.
-    async fn told(&mut self) -> Event {
+    async fn expect_event(&mut self) -> Event {
         loop {
             let event = self.next().await.unwrap();
             if !event.name.starts_with('(') {
@@ -172,7 +172,7 @@ async fn a_stream_begins_with_a_snapshot_and_tells_what_changes() {
     let world = World::open().await;
     let mut events = world.watch(None).await;
     assert_eq!(events.next().await.unwrap().name, r#"("retry", "1000")"#);
-    let snapshot = events.told().await;
+    let snapshot = events.expect_event().await;
     let map = &snapshot.data["map"];
     let expected = world.queries.map(&Caller::local(), EVENT).await.unwrap().document;
     assert_eq!(*map, serde_json::from_slice::<Value>(&expected.plain).unwrap());
@@ -183,7 +183,7 @@ async fn a_stream_begins_with_a_snapshot_and_tells_what_changes() {
         .put_seat("A-1", seat("A", 2, crate::gateway::view::fixtures::held("2026-11-22T10:20:00Z")))
         .await;
     world.tables.put_seat("C-10", seat("C", 2, booked())).await;
-    let delta = events.told().await;
+    let delta = events.expect_event().await;
     assert_eq!((delta.name.as_str(), delta.number()), ("delta", 1));
     assert_eq!(delta.data["layout"], map["layout"]);
     let seats = json!([[0, 2, "R", 0, "2026-11-22T10:20:00Z"], [4, 2, "B", 0, null]]);
@@ -196,13 +196,13 @@ async fn a_stream_begins_with_a_snapshot_and_tells_what_changes() {
 async fn who_returns_gets_the_frames_after_the_last_one_it_has() {
     let world = World::open().await;
     let mut events = world.watch(None).await;
-    let first = events.told().await.id;
+    let first = events.expect_event().await.id;
     drop(events);
     world.frames(2..30).await;
     let mut events = world.watch(Some(&first)).await;
     let mut last = String::new();
     for number in 1..=28 {
-        let event = events.told().await;
+        let event = events.expect_event().await;
         assert_eq!((event.name.as_str(), event.number()), ("delta", number));
         last = event.id;
     }
@@ -210,13 +210,13 @@ async fn who_returns_gets_the_frames_after_the_last_one_it_has() {
     assert_eq!(ready(&mut events).unwrap().unwrap().name, r#"("retry", "1000")"#);
     assert_eq!(ready(&mut events), None, "nothing is new");
     world.frames(30..31).await;
-    assert_eq!(events.told().await.number(), 29);
+    assert_eq!(events.expect_event().await.number(), 29);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_returns_too_late_or_from_elsewhere_gets_a_snapshot() {
     let world = World::open().await;
-    let first = world.watch(None).await.told().await.id;
+    let first = world.watch(None).await.expect_event().await.id;
     // Somebody listens, so that the feed lasts.
     let _listening = world.watch(None).await;
     world.frames(2..1_028).await;
@@ -229,7 +229,7 @@ async fn who_returns_too_late_or_from_elsewhere_gets_a_snapshot() {
         (format!("{:016x}-1026", 7), "snapshot", 1_026),
         ("nonsense".to_owned(), "snapshot", 1_026),
     ] {
-        let event = world.watch(Some(&since)).await.told().await;
+        let event = world.watch(Some(&since)).await.expect_event().await;
         assert_eq!((event.name.as_str(), event.number()), (name, number), "{since}");
     }
 }
@@ -238,18 +238,18 @@ async fn who_returns_too_late_or_from_elsewhere_gets_a_snapshot() {
 async fn a_reader_that_is_sixteen_frames_behind_gets_a_snapshot_in_place_of_them() {
     let world = World::open().await;
     let (mut slow, mut slower) = (world.watch(None).await, world.watch(None).await);
-    assert_eq!((slow.told().await.number(), slower.told().await.number()), (0, 0));
+    assert_eq!((slow.expect_event().await.number(), slower.expect_event().await.number()), (0, 0));
     world.frames(2..18).await;
-    assert_eq!(slow.told().await.number(), 1);
+    assert_eq!(slow.expect_event().await.number(), 1);
     for number in 2..=16 {
-        assert_eq!(slow.told().await.number(), number);
+        assert_eq!(slow.expect_event().await.number(), number);
     }
     world.frames(18..19).await;
-    let snapshot = slower.told().await;
+    let snapshot = slower.expect_event().await;
     assert_eq!((snapshot.name.as_str(), snapshot.number()), ("snapshot", 17));
     assert_eq!(snapshot.data["map"]["versions"][0], 18);
     world.frames(19..20).await;
-    assert_eq!(slower.told().await.number(), 18);
+    assert_eq!(slower.expect_event().await.number(), 18);
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +280,7 @@ async fn what_is_told_is_encoded_once_for_all_readers() {
 async fn changes_of_a_quarter_of_a_second_are_told_together() {
     let world = World::open().await;
     let mut events = world.watch(None).await;
-    events.told().await;
+    events.expect_event().await;
     let begun = Instant::now();
     for version in 2..302 {
         world.book("A-1", version);
@@ -289,7 +289,7 @@ async fn changes_of_a_quarter_of_a_second_are_told_together() {
     }
     let (mut frames, mut last) = (0, json!(null));
     while last != json!([[0, 301, "B", 0, null], [4, 301, "B", 0, null]]) {
-        let event = events.told().await;
+        let event = events.expect_event().await;
         (frames, last) = (frames + 1, event.data["seats"].clone());
     }
     assert!(frames <= begun.elapsed().as_millis() / 250 + 1, "{frames}");
@@ -300,8 +300,8 @@ async fn changes_of_a_quarter_of_a_second_are_told_together() {
 async fn a_hold_that_runs_out_is_told_at_its_end_without_a_write() {
     let world = World::open().await;
     let mut events = world.watch(None).await;
-    events.told().await;
-    let delta = events.told().await;
+    events.expect_event().await;
+    let delta = events.expect_event().await;
     let ended = json!([[1, 4, "R", 1, "2026-11-22T10:10:00Z"]]);
     assert_eq!((&delta.data["seats"], delta.number()), (&ended, 1));
     assert_eq!(delta.data["now"], "2026-11-22T10:10:00Z");
@@ -309,18 +309,18 @@ async fn a_hold_that_runs_out_is_told_at_its_end_without_a_write() {
     // Even if the clock is then set back.
     world.clock.set_skew(-60_000);
     world.book("A-1", 2);
-    assert_eq!(events.told().await.data["seats"], json!([[0, 2, "B", 0, null]]));
+    assert_eq!(events.expect_event().await.data["seats"], json!([[0, 2, "B", 0, null]]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_change_of_the_layout_sends_a_snapshot_with_another_tag() {
     let world = World::open().await;
     let mut events = world.watch(None).await;
-    let first = events.told().await;
+    let first = events.expect_event().await;
     world.book("A-1", 2);
-    assert_eq!(events.told().await.number(), 1);
+    assert_eq!(events.expect_event().await.number(), 1);
     world.tables.put_seat("A-0", seat("A", 1, SeatState::Available)).await;
-    let second = events.told().await;
+    let second = events.expect_event().await;
     assert_eq!((second.name.as_str(), second.number()), ("snapshot", 2));
     assert_ne!(second.data["map"]["layout"], first.data["map"]["layout"]);
     assert_eq!(second.data["map"]["versions"].as_array().unwrap().len(), 26);
@@ -328,7 +328,7 @@ async fn a_change_of_the_layout_sends_a_snapshot_with_another_tag() {
     let layout = world.queries.layout(&Caller::local(), EVENT).await.unwrap().document;
     assert_eq!(second.data["map"]["layout"], *layout.tag);
     // The frames before it are of another layout.
-    assert_eq!(world.watch(Some(&first.id)).await.told().await.id, second.id);
+    assert_eq!(world.watch(Some(&first.id)).await.expect_event().await.id, second.id);
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,17 +336,17 @@ async fn no_version_falls_when_the_projection_is_dropped_and_read_again() {
     let view = ViewSettings { pools_max: 1, ..ViewSettings::default() };
     let world = World::with(view, StreamSettings::default()).await;
     let mut events = world.watch(None).await;
-    events.told().await;
+    events.expect_event().await;
     // The tables do not show it yet.
     world.book("A-1", 7);
-    assert_eq!(events.told().await.data["seats"][0][1], 7);
+    assert_eq!(events.expect_event().await.data["seats"][0][1], 7);
     for _ in 0..20 {
         world.queries.lines(&Caller::local(), &shop(), &Default::default()).await.unwrap();
         sleep(Duration::from_secs(1)).await;
     }
     assert!(!matches!(ready(&mut events), Some(Some(event)) if event.name == "delta"));
     world.tables.put_seat("C-10", seat("C", 2, booked())).await;
-    assert_eq!(events.told().await.data["seats"], json!([[4, 2, "B", 0, null]]));
+    assert_eq!(events.expect_event().await.data["seats"], json!([[4, 2, "B", 0, null]]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -354,7 +354,7 @@ async fn a_silent_stream_pings_and_ends_at_its_age() {
     let world = World::open().await;
     let begun = Instant::now();
     let mut events = world.watch(None).await;
-    events.told().await;
+    events.expect_event().await;
     let mut pings = 0;
     let bye = loop {
         let event = events.next().await.unwrap();
@@ -376,15 +376,15 @@ async fn a_silent_stream_pings_and_ends_at_its_age() {
 async fn a_drain_ends_every_stream_at_once_and_begins_none() {
     let world = World::open().await;
     let (mut events, mut unread) = (world.watch(None).await, world.watch(None).await);
-    events.told().await;
-    let polled = world.watch(None).await.told().await.id;
+    events.expect_event().await;
+    let polled = world.watch(None).await.expect_event().await.id;
     let opened = world.changes.open(&Caller::local(), EVENT, Some(&polled)).await.ok().unwrap();
     let polling = tokio::spawn(opened.reader.poll(opened.life, Duration::from_secs(20)));
     tokio::task::yield_now().await;
     let begun = Instant::now();
     world.changes.streams().drain();
     for events in [&mut events, &mut unread] {
-        let bye = events.told().await;
+        let bye = events.expect_event().await;
         assert_eq!((bye.name.as_str(), &bye.data), ("bye", &json!({ "reason": "draining" })));
         assert_eq!(events.next().await, None);
     }
@@ -398,13 +398,13 @@ async fn a_drain_ends_every_stream_at_once_and_begins_none() {
 async fn a_view_that_cannot_be_read_for_a_minute_ends_its_streams() {
     let world = World::open().await;
     let mut events = world.watch(None).await;
-    events.told().await;
+    events.expect_event().await;
     world.tables.fail(Some(PortError::Throttled("slow down".to_owned())));
     // What workers announce is still told.
     sleep(Duration::from_secs(50)).await;
     world.book("A-1", 2);
-    assert_eq!(events.told().await.data["seats"][0][1], 2);
-    let bye = events.told().await;
+    assert_eq!(events.expect_event().await.data["seats"][0][1], 2);
+    let bye = events.expect_event().await;
     assert_eq!((bye.name.as_str(), &bye.data), ("bye", &json!({ "reason": "unavailable" })));
     let age = world.clock.now().duration_since(epoch()).as_secs();
     assert!((60..=61).contains(&age), "{age}");
@@ -414,7 +414,7 @@ async fn a_view_that_cannot_be_read_for_a_minute_ends_its_streams() {
     ));
     world.tables.fail(None);
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(world.watch(None).await.told().await.name, "snapshot");
+    assert_eq!(world.watch(None).await.expect_event().await.name, "snapshot");
 }
 
 #[tokio::test(start_paused = true)]
@@ -422,9 +422,9 @@ async fn an_event_that_becomes_too_large_ends_its_streams() {
     let view = ViewSettings { entries_max: 25, ..ViewSettings::default() };
     let world = World::with(view, StreamSettings::default()).await;
     let mut events = world.watch(None).await;
-    events.told().await;
+    events.expect_event().await;
     world.tables.put_seat("A-0", seat("A", 1, SeatState::Available)).await;
-    assert_eq!(events.told().await.data, json!({ "reason": "too_large" }));
+    assert_eq!(events.expect_event().await.data, json!({ "reason": "too_large" }));
     assert!(matches!(
         world.refused(&Caller::local(), EVENT).await,
         StreamError::Query(QueryError::TooLarge { .. })
@@ -491,7 +491,7 @@ async fn a_poll_answers_with_what_is_new_or_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_feed_that_nobody_reads_ends_and_the_tables_are_left_alone() {
     let world = World::open().await;
-    let id = world.watch(None).await.told().await.id;
+    let id = world.watch(None).await.expect_event().await.id;
     sleep(Duration::from_secs(50)).await;
     let again = world.watch(Some(&id)).await;
     sleep(Duration::from_secs(120)).await;
@@ -505,7 +505,7 @@ async fn a_feed_that_nobody_reads_ends_and_the_tables_are_left_alone() {
     let reads = world.queries.views().stats().reads;
     sleep(Duration::from_secs(100)).await;
     assert_eq!(world.queries.views().stats().reads, reads);
-    let other = world.watch(Some(&id)).await.told().await;
+    let other = world.watch(Some(&id)).await.expect_event().await;
     assert_eq!((other.name.as_str(), other.number()), ("snapshot", 0));
     assert_ne!(other.id, id);
 }
@@ -539,15 +539,15 @@ async fn many_changes_at_once_are_told_as_a_snapshot() {
         world.tables.put_seat(&format!("D-{number}"), seat("D", 1, SeatState::Available)).await;
     }
     let mut events = world.watch(None).await;
-    events.told().await;
+    events.expect_event().await;
     let entry = SeatEntry::new(2, SeatStatus::Booked, None, false);
     for number in 100..200 {
         let number = format!("D-{number}").parse().unwrap();
         world.queries.views().apply(&pool, &Hint::Seat(number, entry));
     }
-    let event = events.told().await;
+    let event = events.expect_event().await;
     assert_eq!((event.name.as_str(), event.number()), ("snapshot", 1));
     advance(Duration::from_secs(1)).await;
     world.book("A-1", 2);
-    assert_eq!(events.told().await.name, "delta");
+    assert_eq!(events.expect_event().await.name, "delta");
 }

@@ -1,6 +1,7 @@
 //! Keeps the projections of pools that are asked for, and reads them again.
 
 mod hinted;
+mod shared;
 mod watch;
 
 use std::{
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     domain::{PoolId, Timestamp},
     gateway::observer::{NoopViewObserver, ViewObserver},
-    ports::{Clock, PortError, ScanStore},
+    ports::{Clock, PortError, ScanStore, SnapshotStore},
 };
 pub use hinted::Trust;
 pub use watch::Watch;
@@ -173,6 +174,8 @@ struct Inner {
     store: Arc<dyn ScanStore>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn ViewObserver>,
+    /// What gateways share; `None` where each reads for itself.
+    snapshots: Option<Arc<dyn SnapshotStore>>,
     settings: ViewSettings,
     reads: Semaphore,
     slots: Mutex<Slots>,
@@ -191,21 +194,33 @@ impl ViewCache {
     /// A view of nothing yet.
     #[must_use]
     pub fn new(store: Arc<dyn ScanStore>, clock: Arc<dyn Clock>, settings: ViewSettings) -> Self {
-        Self::observed(store, clock, settings, Arc::new(NoopViewObserver))
+        Self::observed(store, clock, settings, Arc::new(NoopViewObserver), None)
     }
 
-    /// A view of nothing yet, which is watched.
+    /// A view of nothing yet, which is watched, and shares its reads over `snapshots`.
     #[must_use]
     pub fn observed(
         store: Arc<dyn ScanStore>,
         clock: Arc<dyn Clock>,
         settings: ViewSettings,
         observer: Arc<dyn ViewObserver>,
+        snapshots: Option<Arc<dyn SnapshotStore>>,
     ) -> Self {
         let reads = Semaphore::new(settings.reads_max.clamp(1, Semaphore::MAX_PERMITS));
         let slots = Mutex::default();
         let (hits, misses, begun) = <(AtomicU64, AtomicU64, AtomicU64)>::default();
-        let inner = Inner { store, clock, observer, settings, reads, slots, hits, misses, begun };
+        let inner = Inner {
+            store,
+            clock,
+            observer,
+            snapshots,
+            settings,
+            reads,
+            slots,
+            hits,
+            misses,
+            begun,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -281,7 +296,7 @@ impl ViewCache {
         if just_failed {
             return Next::Answer(answer(slot, settings, now));
         }
-        let filling = Inner::filling(inner, slot, pool);
+        let filling = Inner::filling(inner, slot, pool, None);
         let longest = if slot.kept.is_some() { settings.wait } else { settings.wait_first };
         Next::Wait(filling, longest)
     }
@@ -324,15 +339,21 @@ impl Inner {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The read under way, or a new one, which ends even where those who wait for it are gone.
-    fn filling(inner: &Arc<Self>, slot: &mut Slot, pool: &PoolId) -> Filling {
+    /// The read under way, or a new one, which ends even where those who wait for it are gone. What
+    /// was read before `missed` is not taken in its place.
+    fn filling(
+        inner: &Arc<Self>,
+        slot: &mut Slot,
+        pool: &PoolId,
+        missed: Option<Instant>,
+    ) -> Filling {
         if let Some(filling) = slot.under_way() {
             return filling.clone();
         }
         inner.observer.refill(slot.refill_reason());
         let (inner, pool) = (Arc::clone(inner), pool.clone());
         let task = tokio::spawn(async move {
-            inner.read(&pool).await;
+            inner.read(&pool, missed).await;
             inner.slots().watched.tell(&pool);
         });
         let filling = task.map(|_| ()).boxed().shared();
@@ -340,9 +361,21 @@ impl Inner {
         filling
     }
 
-    async fn read(&self, pool: &PoolId) {
+    async fn read(&self, pool: &PoolId, missed: Option<Instant>) {
         // The semaphore is never closed.
         let Ok(_permit) = self.reads.acquire().await else { return };
+        let from = {
+            let slots = self.slots();
+            let slot = slots.by_pool.get(pool);
+            slot.map(|slot| slot.snapshot_from(&self.settings, missed))
+        };
+        if let Some(taken) = self.take(pool, from).await {
+            let mut slots = self.slots();
+            if let Some(slot) = slots.by_pool.get_mut(pool) {
+                slot.settle(taken);
+            }
+            return slots.shrink(&self.settings, Instant::now());
+        }
         self.begun.fetch_add(1, Ordering::Relaxed);
         let (read_at, as_of) = (Instant::now(), self.clock.now());
         let Self { store, settings, .. } = self;
@@ -351,10 +384,11 @@ impl Inner {
             Err(PortError::Unavailable("the pool was not read in time".to_owned()))
         });
         let now = Instant::now();
+        self.share(pool, found.as_ref().ok(), read_at);
         let mut slots = self.slots();
         let view = match found {
             Ok(Content::Nothing) => return slots.forget(pool, settings, now),
-            Ok(Content::View(view)) => Some(Arc::new(*view)),
+            Ok(Content::View(view)) => Some(view),
             Ok(Content::TooLarge) => None,
             Err(error) => {
                 warn!(%pool, %error, "a pool cannot be read");

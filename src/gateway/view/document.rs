@@ -25,16 +25,16 @@ pub struct Document {
 }
 
 impl Document {
-    fn of(value: &impl Serialize) -> Self {
-        Self::of_text(to_json(value))
-    }
-
-    /// A text.
+    /// A text that seldom changes, compressed well.
     #[must_use]
     pub fn of_text(text: String) -> Self {
+        Self::compressed(text, Compression::default())
+    }
+
+    fn compressed(text: String, compression: Compression) -> Self {
         let digest = Sha256::digest(text.as_bytes());
         let tag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = GzEncoder::new(Vec::new(), compression);
         let gzip = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).ok();
         Self { tag: tag.into(), plain: text.into(), gzip: gzip.map(Bytes::from) }
     }
@@ -43,20 +43,21 @@ impl Document {
     #[must_use]
     pub fn layout(view: &PoolView) -> Self {
         let layout = view.layout();
-        Self::of(&LayoutBody {
+        Self::of_text(to_json(&LayoutBody {
             event_id: view.pool().event_id(),
             numbers: &layout.numbers,
             sections: &layout.sections,
             rows: &layout.rows,
             types: &layout.types,
             prices: &layout.prices,
-        })
+        }))
     }
 
     /// The states of an event's seats at `now`, in the order of the layout with the tag `layout`.
     #[must_use]
     pub fn map(view: &PoolView, layout: &str, now: Timestamp) -> Self {
-        Self::of(&MapBody::of(view, layout, now))
+        // Made anew after each change, while somebody waits for it.
+        Self::compressed(to_json(&MapBody::of(view, layout, now)), Compression::fast())
     }
 
     /// The JSON of [`Self::map`], without its tag and compressed form.

@@ -14,7 +14,7 @@ pub enum Content {
     /// Neither seats nor lines.
     Nothing,
     /// Seats, lines or both.
-    View(Box<PoolView>),
+    View(Arc<PoolView>),
     /// More seats and lines than were to be read.
     TooLarge,
 }
@@ -108,32 +108,43 @@ impl Builder {
         }
     }
 
-    fn build(mut self, pool: &PoolId) -> Content {
-        if self.seats.is_empty() && self.lines.is_empty() {
-            return Content::Nothing;
+    fn build(self, pool: &PoolId) -> Content {
+        match assemble(pool, self.seats, self.lines) {
+            Some(view) => Content::View(Arc::new(view)),
+            None => Content::Nothing,
         }
-        // Tables list by key; of a key listed twice, the higher version counts.
-        self.seats.sort_by(|(a, _, x), (b, _, y)| a.cmp(b).then(y.version.cmp(&x.version)));
-        self.seats.dedup_by(|(later, ..), (first, ..)| later == first);
-        self.lines.sort_by(|(a, x), (b, y)| a.cmp(b).then(y.version.cmp(&x.version)));
-        self.lines.dedup_by(|(later, _), (first, _)| later == first);
-        let mut layout = SeatLayout::default();
-        let mut seats = Vec::with_capacity(self.seats.len());
-        for (number, details, entry) in self.seats {
-            layout.push(number, &details);
-            seats.push(entry);
-        }
-        layout.finish();
-        let (skus, lines) = self.lines.into_iter().unzip();
-        let view = PoolView {
-            pool: pool.clone(),
-            generation: 1,
-            layout_generation: 1,
-            layout: Arc::new(layout),
-            seats,
-            skus: Arc::new(skus),
-            lines,
-        };
-        Content::View(Box::new(view))
     }
+}
+
+/// A projection of these seats and lines, in any order; `None` of none.
+pub(super) fn assemble(
+    pool: &PoolId,
+    mut seats_read: Vec<(SeatNumber, SeatDetails, SeatEntry)>,
+    mut lines_read: Vec<(Sku, LineEntry)>,
+) -> Option<PoolView> {
+    if seats_read.is_empty() && lines_read.is_empty() {
+        return None;
+    }
+    // Tables list by key; of a key listed twice, the higher version counts.
+    seats_read.sort_by(|(a, _, x), (b, _, y)| a.cmp(b).then(y.version.cmp(&x.version)));
+    seats_read.dedup_by(|(later, ..), (first, ..)| later == first);
+    lines_read.sort_by(|(a, x), (b, y)| a.cmp(b).then(y.version.cmp(&x.version)));
+    lines_read.dedup_by(|(later, _), (first, _)| later == first);
+    let mut layout = SeatLayout::default();
+    let mut seats = Vec::with_capacity(seats_read.len());
+    for (number, details, entry) in seats_read {
+        layout.push(number, &details);
+        seats.push(entry);
+    }
+    layout.finish();
+    let (skus, lines) = lines_read.into_iter().unzip();
+    Some(PoolView {
+        pool: pool.clone(),
+        generation: 1,
+        layout_generation: 1,
+        layout: Arc::new(layout),
+        seats,
+        skus: Arc::new(skus),
+        lines,
+    })
 }

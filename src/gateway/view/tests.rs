@@ -20,7 +20,7 @@ fn tables() -> Arc<Tables> {
 
 async fn read(tables: &Tables, pool: &PoolId) -> PoolView {
     match read_pool(tables, pool, usize::MAX).await.unwrap() {
-        Content::View(view) => *view,
+        Content::View(view) => Arc::unwrap_or_clone(view),
         other => panic!("{other:?}"),
     }
 }

@@ -59,7 +59,7 @@ impl Unannounced {
     }
 
     /// What is missing is known to be missing.
-    pub(super) fn forgive(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.versions.clear();
     }
 

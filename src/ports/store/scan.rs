@@ -41,7 +41,8 @@ pub struct Page {
 #[async_trait]
 pub trait ScanStore: ReadStore {
     /// Reads a table page by page, for audits, without items past their
-    /// [retention](crate::retention). Strongly consistent per item.
+    /// [retention](crate::retention). Strongly consistent per item. Items that cannot be read are
+    /// named in [`Page::unreadable`], so that an audit goes on past them.
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError>;
 
     /// Every seat of an event, by seat number, page by page.

@@ -17,7 +17,7 @@ const SECONDS: &str = "Seconds";
 
 /// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
 /// line has the version.
-const NAMES: [(&str, &str, &str); 42] = [
+const NAMES: [(&str, &str, &str); 43] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_clock_ahead_seconds", "ClockAhead", SECONDS),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
@@ -60,6 +60,7 @@ const NAMES: [(&str, &str, &str); 42] = [
     ("inventory_view_hits_total", "CacheHit", COUNT),
     ("inventory_view_misses_total", "CacheMiss", COUNT),
     ("inventory_view_refills_total", "ViewRefills", COUNT),
+    ("inventory_view_snapshots_total", "ViewSnapshots", COUNT),
 ];
 
 /// A metric's name and unit in CloudWatch.

@@ -12,7 +12,7 @@ use crate::{
     build_info,
     domain::{CommandType, RejectionCode},
     gateway::{
-        observer::{HintOutcome, RefillReason, ShedReason, StressOutcome},
+        observer::{HintOutcome, RefillReason, ShedReason, SnapshotOutcome, StressOutcome},
         streams::StreamKind,
     },
     ports::Table,
@@ -95,6 +95,7 @@ const REQUEST_ERRORS: &str =
 const VIEW_AGE: &str = "From the read that an answer from the view rests on to the answer";
 const VIEW_HITS: &str = "Queries answered from the view without a read";
 const VIEW_MISSES: &str = "Queries that waited for a read";
+const VIEW_SNAPSHOTS: &str = "Looks for a pool that another gateway has read, by outcome";
 const VIEW_REFILLS: &str = "Reads of pools into the view, by reason";
 const HINTS_RECEIVED: &str = "What came, or did not come, from workers about pools in the view";
 const BUILD: &str = "1, labelled with what was built";
@@ -111,10 +112,7 @@ impl Metrics {
         let metrics = Self {
             commands: counters(r, "commands_total", COMMANDS, &["type", "outcome"])?,
             rejections: counters(r, "rejections_total", REJECTIONS, &["code"])?,
-            command_duration: {
-                let opts = histogram_opts("command_duration_seconds", DURATION, &CALL_SECONDS);
-                register(r, HistogramVec::new(opts, &["type"])?)?
-            },
+            command_duration: histograms(r, "command_duration_seconds", DURATION, &["type"])?,
             batch_size: histogram(r, "batch_size", BATCH, &BATCH_MESSAGES)?,
             commands_per_message: histogram(r, "commands_per_message", JOINED, &COMMANDS_JOINED)?,
             load_attempts: counters(r, "load_attempts_total", LOADS, &["result"])?,
@@ -156,8 +154,8 @@ impl Metrics {
             },
             restock_lines: counter(r, "restock_lines_total", RESTOCKED)?,
             request_duration: {
-                let opts = histogram_opts("request_duration_seconds", REQUESTS, &CALL_SECONDS);
-                register(r, HistogramVec::new(opts, &["protocol", "operation", "code"])?)?
+                let labels = ["protocol", "operation", "code"];
+                histograms(r, "request_duration_seconds", REQUESTS, &labels)?
             },
             request_errors: {
                 let labels = ["protocol", "operation"];
@@ -169,6 +167,7 @@ impl Metrics {
             view_age: histogram(r, "view_age_seconds", VIEW_AGE, &AGE_SECONDS)?,
             view_hits: counter(r, "view_hits_total", VIEW_HITS)?,
             view_misses: counter(r, "view_misses_total", VIEW_MISSES)?,
+            view_snapshots: counters(r, "view_snapshots_total", VIEW_SNAPSHOTS, &["outcome"])?,
             view_refills: counters(r, "view_refills_total", VIEW_REFILLS, &["reason"])?,
             hints_received: counters(r, "hints_received_total", HINTS_RECEIVED, &["outcome"])?,
             stress_commands: counters(r, "stress_commands_total", STRESSED, &["outcome"])?,
@@ -217,6 +216,9 @@ impl Metrics {
         }
         for reason in RefillReason::ALL {
             self.view_refills.with_label_values(&[reason.as_str()]);
+        }
+        for outcome in SnapshotOutcome::ALL {
+            self.view_snapshots.with_label_values(&[outcome.as_str()]);
         }
         for outcome in HintOutcome::ALL {
             self.hints_received.with_label_values(&[outcome.as_str()]);
@@ -287,6 +289,16 @@ fn gauges(
     label: &'static str,
 ) -> Result<IntGaugeVec, Error> {
     register(registry, IntGaugeVec::new(opts(name, help), &[label])?)
+}
+
+/// Seconds of calls, by labels.
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<HistogramVec, Error> {
+    register(registry, HistogramVec::new(histogram_opts(name, help, &CALL_SECONDS), labels)?)
 }
 
 fn histogram(

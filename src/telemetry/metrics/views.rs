@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Metrics;
-use crate::gateway::observer::{HintOutcome, RefillReason, ViewObserver};
+use crate::gateway::observer::{HintOutcome, RefillReason, SnapshotOutcome, ViewObserver};
 
 impl ViewObserver for Metrics {
     fn asked(&self, is_hit: bool) {
@@ -16,6 +16,10 @@ impl ViewObserver for Metrics {
 
     fn refill(&self, reason: RefillReason) {
         self.view_refills.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    fn snapshot(&self, outcome: SnapshotOutcome) {
+        self.view_snapshots.with_label_values(&[outcome.as_str()]).inc();
     }
 
     fn hint(&self, outcome: HintOutcome) {

@@ -49,27 +49,26 @@ impl LeasedEntry {
         received: Instant,
     ) -> Vec<Self> {
         let kibibytes = permits::kibibytes_of(&delivery.body);
-        let body = std::mem::take(&mut delivery.body);
-        let is_batch = kind == QueueKind::Commands && message::is_batch(&body);
-        let split = if is_batch { message::split_batch(&body).map(Some) } else { Ok(None) };
-        let parts: Option<Vec<Part>> = match &split {
-            Ok(Some(commands)) => Some(parts(&delivery.message_id, commands)),
-            Ok(None) | Err(_) => None,
-        };
-        let unreadable = split.err();
-        if parts.is_none() {
-            delivery.body = body;
+        let (mut split, mut unreadable) = (Vec::new(), None);
+        if kind == QueueKind::Commands && message::is_batch(&delivery.body) {
+            match message::split_batch(&delivery.body) {
+                Ok(commands) => split = parts(&delivery.message_id, &commands),
+                Err(undecodable) => unreadable = Some(undecodable),
+            }
+        }
+        if !split.is_empty() {
+            delivery.body = String::new();
         }
         let message = Arc::new(LeasedMessage { delivery, kind, lease, received, kibibytes });
         let entry = |part| Self { message: Arc::clone(&message), part, parsed: OnceLock::new() };
-        match (parts, unreadable) {
-            (Some(parts), _) => parts.into_iter().map(|part| entry(Some(part))).collect(),
-            (None, None) => vec![entry(None)],
-            (None, Some(undecodable)) => {
-                let parsed = ParsedMessage::unreadable(undecodable, &message.delivery.attributes);
-                vec![Self { parsed: OnceLock::from(parsed), ..entry(None) }]
-            }
+        if !split.is_empty() {
+            return split.into_iter().map(|part| entry(Some(part))).collect();
         }
+        let parsed = unreadable.map_or_else(OnceLock::new, |undecodable| {
+            let attributes = &message.delivery.attributes;
+            OnceLock::from(ParsedMessage::unreadable(undecodable, attributes))
+        });
+        vec![Self { parsed, ..entry(None) }]
     }
 
     pub(super) fn parsed(&self) -> &ParsedMessage {

@@ -44,6 +44,8 @@ pub struct Size {
     beside: usize,
     /// Lookups in memory.
     lookups: usize,
+    /// Streams whose memory is measured, and whose drain is timed.
+    streams: (usize, usize),
 }
 
 impl Size {
@@ -57,6 +59,7 @@ impl Size {
         filled: IN_FLIGHT_MIB,
         beside: 20_000,
         lookups: 500,
+        streams: (5_000, 1_000),
     };
 
     /// Small enough that a debug build takes seconds; the numbers are less precise.
@@ -69,6 +72,7 @@ impl Size {
         filled: 20,
         beside: 2_000,
         lookups: 5,
+        streams: (50, 20),
     };
 }
 

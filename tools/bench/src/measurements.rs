@@ -25,7 +25,7 @@ pub(super) struct Part {
 }
 
 /// Every row, in the order of the targets.
-pub(super) static ALL: [Part; 13] = [
+pub(super) static ALL: [Part; 15] = [
     Part {
         rows: &["hot_group", "hot_group_vs_one_by_one", "hot_group_vs_recipe", "section_groups_16"],
         measure: throughput::measure,
@@ -59,6 +59,11 @@ pub(super) static ALL: [Part; 13] = [
         rows: &["grpc_reserve_p99", "reserve_with_queries"],
         measure: gateway::reserves::measure,
     },
+    Part {
+        rows: &["view_read_units", "change_visible_p99", "change_visible_lost_hint"],
+        measure: gateway::views::measure,
+    },
+    Part { rows: &["streams_5000", "drain_1000_streams"], measure: gateway::streams::measure },
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -84,11 +84,21 @@ impl World {
 
     /// A worker's context; its random seed differs from other workers'.
     pub(super) fn context(&self, settings: Settings, seed: u64) -> Arc<WorkerContext> {
+        self.announcing(settings, seed, Announcer::off())
+    }
+
+    /// The same for a worker that announces what it commits.
+    pub(super) fn announcing(
+        &self,
+        settings: Settings,
+        seed: u64,
+        announcer: Announcer,
+    ) -> Arc<WorkerContext> {
         Arc::new(WorkerContext {
             store: Arc::clone(&self.ports.store),
             locks: Arc::clone(&self.ports.locks),
             publisher: Arc::clone(&self.ports.publisher),
-            announcer: Announcer::off(),
+            announcer,
             clock: Arc::clone(&self.clock),
             entropy: Arc::new(Random::seeded(seed)),
             observer: self.tally.clone(),

@@ -9,7 +9,7 @@ use crate::{
         Changes, ItemState, LineKey, Outcome, Reservation, ReservationStatus, Seat, SeatKey,
         SeatState, StockLevel,
     },
-    ports::{Check, Consumed, LedgerKey, LedgerRecord, Table, Transaction, Write},
+    ports::{Check, Consumed, LedgerKey, LedgerRecord, Record, Table, Transaction, Write},
 };
 
 /// DynamoDB: "The maximum item size in DynamoDB is 400 KB".
@@ -19,6 +19,10 @@ pub(super) const ITEM_BYTES_MAX: usize = 400 * 1_024;
 /// "Transactional write requests require 2 write capacity units to perform one write".
 const UNIT_BYTES: usize = 1_024;
 const TRANSACTIONAL: f64 = 2.0;
+
+/// DynamoDB: a read unit is "one strongly consistent read per second ... for an item up to 4 KB in
+/// size"; a query adds up its items before it rounds.
+const READ_UNIT_BYTES: usize = 4_096;
 
 /// An instant as text, with its attribute's name.
 const INSTANT: usize = 36;
@@ -40,6 +44,20 @@ pub(super) fn written(write: &Write) -> usize {
             command_bytes(key.source.as_str(), key.id.as_str()) + record_bytes(record)
         }
     }
+}
+
+/// The cost of a page of a strongly consistent query.
+pub(super) fn read_units(records: &[Record]) -> f64 {
+    let bytes: usize = records
+        .iter()
+        .map(|record| match record {
+            Record::Seat(key, seat) => seat_bytes(key, seat),
+            Record::Line(key, line) => line_bytes(key, line),
+            Record::Reservation(reservation) => reservation_bytes(reservation),
+            Record::Ledger(key, record) => ledger_bytes(key, record),
+        })
+        .sum();
+    f64::from(u32::try_from(bytes.div_ceil(READ_UNIT_BYTES).max(1)).unwrap_or(u32::MAX))
 }
 
 /// The cost of the transaction (half for a single PutItem), on the tables as they were before it.

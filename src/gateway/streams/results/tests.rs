@@ -73,16 +73,16 @@ fn shop(scopes: &[Scope]) -> Caller {
     Caller { subject: "shop".to_owned(), scopes, sources }
 }
 
-async fn told(opened: &mut OpenedResults) -> ToldResult {
-    match timeout(Duration::from_secs(600), opened.life.beat(opened.reader.told())).await {
+async fn next_event(opened: &mut OpenedResults) -> ResultEvent {
+    match timeout(Duration::from_secs(600), opened.life.beat(opened.reader.next_event())).await {
         Ok(Beat::Item(told)) => told,
         other => panic!("{other:?}"),
     }
 }
 
 async fn id(opened: &mut OpenedResults) -> String {
-    match told(opened).await {
-        ToldResult::Result { id, .. } => id,
+    match next_event(opened).await {
+        ResultEvent::Result { id, .. } => id,
         other => panic!("{other:?}"),
     }
 }
@@ -91,13 +91,13 @@ async fn id(opened: &mut OpenedResults) -> String {
 async fn a_stream_begins_once_every_worker_knows_of_it_and_tells_results_as_published() {
     let mut world = World::start();
     let mut opened = world.results.open(&Caller::local(), of_event()).unwrap();
-    assert!(matches!(told(&mut opened).await, ToldResult::Begin(_)));
+    assert!(matches!(next_event(&mut opened).await, ResultEvent::Begin(_)));
     let topic = Topic::Results(event());
     assert!(world.hints.watched().await.unwrap().contains(&topic));
     let event = body("r-1", "event#42", "/any", None);
     world.publish(&topic, std::slice::from_ref(&event)).await;
-    let expected = ToldResult::Result { id: "r-1".to_owned(), event: event.as_str().into() };
-    assert_eq!(told(&mut opened).await, expected);
+    let expected = ResultEvent::Result { id: "r-1".to_owned(), event: event.as_str().into() };
+    assert_eq!(next_event(&mut opened).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +105,7 @@ async fn a_caller_sees_results_of_its_own_sources_and_holds() {
     let mut world = World::start();
     let caller = shop(&[Scope::ReadPrivate]);
     let mut opened = world.results.open(&caller, of_event()).unwrap();
-    told(&mut opened).await;
+    next_event(&mut opened).await;
     let bodies = [
         body("foreign", "event#42", "/other", None),
         body("own", "event#42", "/shop/1", None),
@@ -125,13 +125,13 @@ async fn a_pool_and_a_source_together_are_both_kept_to() {
     let source: Source = "/shop/1".parse().unwrap();
     let filter = ResultsFilter { source: Some(source.clone()), ..of_event() };
     let mut both = world.results.open(&Caller::local(), filter).unwrap();
-    told(&mut both).await;
+    next_event(&mut both).await;
     let bodies = [body("a", "event#42", "/shop/2", None), body("b", "event#42", "/shop/1", None)];
     world.publish(&Topic::Results(event()), &bodies).await;
     assert_eq!(id(&mut both).await, "b");
     let of_source = ResultsFilter { pool: None, source: Some(source.clone()) };
     let mut one = world.results.open(&Caller::local(), of_source).unwrap();
-    told(&mut one).await;
+    next_event(&mut one).await;
     world.last = 0;
     world.publish(&Topic::ResultsOf(source), &[body("c", "event#7", "/shop/1", None)]).await;
     assert_eq!(id(&mut one).await, "c");
@@ -142,22 +142,22 @@ async fn what_may_have_been_missed_is_told() {
     let mut world = World::start();
     let topic = Topic::Results(event());
     let mut opened = world.results.open(&Caller::local(), of_event()).unwrap();
-    told(&mut opened).await;
+    next_event(&mut opened).await;
     let one = |id: &str| vec![body(id, "event#42", "/any", None)];
     world.publish(&topic, &one("a")).await;
     assert_eq!(id(&mut opened).await, "a");
     // A number is left out.
     world.last += 1;
     world.publish(&topic, &one("b")).await;
-    assert!(matches!(told(&mut opened).await, ToldResult::Gap(_)));
+    assert!(matches!(next_event(&mut opened).await, ResultEvent::Gap(_)));
     assert_eq!(id(&mut opened).await, "b");
     // What is no result.
     world.hints.publish_bytes(&topic, b"nonsense");
-    assert!(matches!(told(&mut opened).await, ToldResult::Gap(_)));
+    assert!(matches!(next_event(&mut opened).await, ResultEvent::Gap(_)));
     world.publish(&topic, &["{\n}".to_owned()]).await;
-    assert!(matches!(told(&mut opened).await, ToldResult::Gap(_)));
+    assert!(matches!(next_event(&mut opened).await, ResultEvent::Gap(_)));
     // Its worker is not heard any more.
-    assert!(matches!(told(&mut opened).await, ToldResult::Gap(_)));
+    assert!(matches!(next_event(&mut opened).await, ResultEvent::Gap(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,20 +165,20 @@ async fn a_stream_outlives_a_redis_that_is_away_and_says_so() {
     let mut world = World::start();
     let topic = Topic::Results(event());
     let mut opened = world.results.open(&Caller::local(), of_event()).unwrap();
-    told(&mut opened).await;
+    next_event(&mut opened).await;
     world.hints.fail(Some(PortError::Unavailable("away".to_owned())));
     let mut gaps = 0;
     for _ in 0..20 {
-        let next = timeout(Duration::from_secs(1), opened.reader.told()).await;
-        gaps += u32::from(matches!(next, Ok(ToldResult::Gap(_))));
+        let next = timeout(Duration::from_secs(1), opened.reader.next_event()).await;
+        gaps += u32::from(matches!(next, Ok(ResultEvent::Gap(_))));
     }
     world.hints.fail(None);
     sleep(Duration::from_secs(1)).await;
-    assert!(matches!(told(&mut opened).await, ToldResult::Gap(_)));
+    assert!(matches!(next_event(&mut opened).await, ResultEvent::Gap(_)));
     assert!(gaps <= 2, "{gaps}");
     while matches!(
-        timeout(Duration::from_secs(5), opened.reader.told()).await,
-        Ok(ToldResult::Gap(_))
+        timeout(Duration::from_secs(5), opened.reader.next_event()).await,
+        Ok(ResultEvent::Gap(_))
     ) {}
     world.publish(&topic, &[body("a", "event#42", "/any", None)]).await;
     assert_eq!(id(&mut opened).await, "a");
@@ -188,7 +188,7 @@ async fn a_stream_outlives_a_redis_that_is_away_and_says_so() {
 async fn a_stream_that_ends_is_no_longer_watched() {
     let world = World::start();
     let mut opened = world.results.open(&Caller::local(), of_event()).unwrap();
-    told(&mut opened).await;
+    next_event(&mut opened).await;
     drop(opened);
     sleep(Duration::from_secs(15)).await;
     assert!(world.hints.watched().await.unwrap().is_empty());

@@ -61,9 +61,9 @@ impl ViewCache {
 
     /// Changes that were found before they were announced are accounted for: it is known that some
     /// announcements are missing.
-    pub fn forgive(&self, pool: &PoolId) {
+    pub fn clear_unannounced(&self, pool: &PoolId) {
         if let Some(slot) = self.inner.slots().by_pool.get_mut(pool) {
-            slot.unannounced.forgive();
+            slot.unannounced.clear();
         }
     }
 
@@ -81,7 +81,7 @@ impl ViewCache {
         let is_wanted = is_watched || now.duration_since(slot.asked) <= ASKED_LATELY;
         if lacks_something && is_wanted {
             // It runs on its own.
-            drop(Inner::filling(&self.inner, slot, pool));
+            drop(Inner::filling(&self.inner, slot, pool, Some(missed)));
         }
         lacks_something && is_wanted
     }

@@ -96,7 +96,7 @@ impl ViewCache {
         let filling = {
             let mut slots = self.inner.slots();
             let slot = slots.ask(pool, &self.inner.settings, Instant::now());
-            slot.map(|slot| Inner::filling(&self.inner, slot, pool))
+            slot.map(|slot| Inner::filling(&self.inner, slot, pool, None))
         };
         if let Some(filling) = filling {
             filling.await;

@@ -2,6 +2,8 @@
 
 pub(super) mod lookups;
 pub(super) mod reserves;
+pub(super) mod streams;
+pub(super) mod views;
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +11,10 @@ use inventory_worker::{
     adapters::system::Random,
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     domain::{BookingId, ReservationId, Seat, SeatState, Timestamp, UserId, time},
-    gateway::{CommandParts, CommandSettings, Commands, Queries, QuerySettings},
-    ports::{Clock, Entropy as _, Record, ScanStore},
+    gateway::{
+        CommandParts, CommandSettings, Commands, Queries, QuerySettings, observer::NoopViewObserver,
+    },
+    ports::{Clock, Entropy as _, Record, ScanStore, SnapshotStore},
 };
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -33,6 +37,16 @@ struct Gateway {
 impl Gateway {
     /// Spreads the reserves of an event over that many groups.
     fn on(world: &World, groups: u16, settings: QuerySettings) -> Self {
+        Self::sharing(world, groups, settings, None)
+    }
+
+    /// The same, and shares what it reads.
+    fn sharing(
+        world: &World,
+        groups: u16,
+        settings: QuerySettings,
+        snapshots: Option<Arc<dyn SnapshotStore>>,
+    ) -> Self {
         let clock = Arc::clone(&world.clock);
         let entropy = Arc::new(Random::seeded(21));
         let store: Arc<dyn ScanStore> = world.ports.store.clone();
@@ -52,7 +66,8 @@ impl Gateway {
         };
         let admission = CommandSettings { groups, queue_age_max: Duration::from_secs(5) };
         let commands = Arc::new(Commands::new(parts, admission));
-        let queries = Arc::new(Queries::new(store, Arc::clone(&clock), settings));
+        let (time, observer) = (Arc::clone(&clock), Arc::new(NoopViewObserver));
+        let queries = Arc::new(Queries::observed(store, time, settings, observer, snapshots));
         Self { commands, queries, clock }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod points;
 pub(crate) mod seats;
 pub(crate) mod walk;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use jiff::SignedDuration;
 
@@ -72,29 +72,28 @@ pub(crate) struct Shown {
 
 impl Shown {
     fn seat(&mut self, moment: &Moment, key: &SeatKey, version: u64) -> Result<(), Violation> {
-        let known = self.seats.entry((moment.gateway, key.clone())).or_insert(version);
-        goes_on(known, version, moment, || format!("{key:?}"))
+        goes_on(&mut self.seats, moment, key, version)
     }
 
     fn line(&mut self, moment: &Moment, key: &LineKey, version: u64) -> Result<(), Violation> {
-        let known = self.lines.entry((moment.gateway, key.clone())).or_insert(version);
-        goes_on(known, version, moment, || format!("{key:?}"))
+        goes_on(&mut self.lines, moment, key, version)
     }
 }
 
-/// No version goes back in the answers of one projection.
-fn goes_on(
-    known: &mut u64,
-    version: u64,
+/// No version goes back in the answers of one projection. What a point read showed is from the
+/// tables, and may be newer than a projection.
+fn goes_on<K: Clone + Debug + Ord>(
+    shown: &mut BTreeMap<(Incarnation, K), u64>,
     moment: &Moment,
-    what: impl FnOnce() -> String,
+    key: &K,
+    version: u64,
 ) -> Result<(), Violation> {
     if !moment.is_projected {
         return Ok(());
     }
-    let before = std::mem::replace(known, version);
+    let before = shown.insert((moment.gateway, key.clone()), version).unwrap_or_default();
     ensure(before <= version, "goes-back", || {
-        format!("{} was shown at version {before}, and now at {version}", what())
+        format!("{key:?} was shown at version {before}, and now at {version}")
     })
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 use inventory_worker::{
     domain::{Action, CommandKey, RejectionCode, Timestamp, time::saturating_add},
-    gateway::{Answer, CommandError, CommandRequest},
+    gateway::{Answer, CommandError, CommandRequest, EventRequest},
     ports::Clock,
 };
 
@@ -55,14 +55,20 @@ async fn ask_one(world: &World, gateway: &Gateway, call: &Call) {
 async fn submit(gateway: &Gateway, call: &Call) -> Result<Answer, CommandError> {
     let (commands, caller) = (&gateway.commands, call.who.caller());
     match &call.form {
-        Form::Event { body, .. } => commands.submit_event(&caller, body, call.wait, None).await,
+        Form::Event { body, .. } => {
+            let (event, wait) = (body.as_str(), call.wait);
+            let request = EventRequest { event, has_new_id: false, wait, traceparent: None };
+            commands.submit_event(&caller, request).await
+        }
         Form::Built { key, pool, action, group } => {
+            let has_new_id = key.is_none();
             let key = match key {
                 Some(key) => key.clone(),
                 None => commands.key(&caller, None)?,
             };
             let request = CommandRequest {
                 key,
+                has_new_id,
                 pool: pool.clone(),
                 action: (**action).clone(),
                 wait: call.wait,

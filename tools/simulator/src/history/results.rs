@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::{History, all_of, message::TrackedMessage};
+use super::{History, Spot, all_of, message::TrackedMessage};
 use crate::{
     checks::{
         Violation, ensure,
@@ -98,12 +98,30 @@ impl History {
 
     fn published_one(&mut self, publication: &Publication, is_excused: bool) -> bool {
         if !self.seen_bodies.insert(format!("{} {}", publication.group, publication.body)) {
+            self.published_again(publication);
             return false;
         }
         if let Err(Violation { check, detail }) = self.judge_result(publication, is_excused) {
             self.fail(check, format!("{detail}: {}", publication.body));
         }
         true
+    }
+
+    /// The same result again: that of a message that was sent later, if one has the identity, the
+    /// group and the sequence number of the message before.
+    fn published_again(&mut self, publication: &Publication) {
+        let Ok(body) = serde_json::from_str::<ResultBody<'_>>(&publication.body) else { return };
+        let code = body.data.rejection.as_ref().map(|rejection| rejection.code);
+        let answer = Answer { publication, data: &body.data, code, time: body.time };
+        // It was judged when it was published first.
+        let answered = self.messages_of(&answer).unwrap_or_default();
+        for at in answered {
+            let Some(message) = self.messages.get_mut(&at) else { continue };
+            if message.published.is_none() {
+                message.published = Some(self.publications);
+                message.is_excused = true;
+            }
+        }
     }
 
     fn judge_result(
@@ -114,35 +132,9 @@ impl History {
         let wrong = |detail: &str| Violation::new("result", detail.to_owned());
         let body: ResultBody<'_> = serde_json::from_str(&publication.body)
             .map_err(|error| wrong(&format!("not readable ({error})")))?;
-        let CommandRef { source, id, sequence } = body.data.command;
-        let number = sequence.parse::<u64>().map_err(|_| wrong("no sequence"))?;
-        let is_its = |message: &TrackedMessage| {
-            message.group == publication.group
-                && message
-                    .key
-                    .as_ref()
-                    .is_some_and(|key| key.source.as_str() == source && key.id.as_str() == id)
-        };
         let code = body.data.rejection.as_ref().map(|rejection| rejection.code);
-        // Messages of one identity and group may have the same sequence number in both queues: if
-        // both could have this result, they are indistinguishable.
         let answer = Answer { publication, data: &body.data, code, time: body.time };
-        let mut answered = Vec::new();
-        let mut fault = wrong("of no message that was sent");
-        for queue in 0..QUEUES.len() {
-            for (at, message) in self.messages.range(all_of(queue, number)) {
-                if !is_its(message) {
-                    continue;
-                }
-                match self.judge_answer(message, &answer) {
-                    Ok(()) => answered.push(*at),
-                    Err(violation) => fault = violation,
-                }
-            }
-        }
-        if answered.is_empty() {
-            return Err(fault);
-        }
+        let answered = self.messages_of(&answer)?;
         for at in &answered {
             let Some(message) = self.messages.get_mut(at) else { continue };
             if message.published.is_none() {
@@ -164,6 +156,33 @@ impl History {
             return Err(wrong("the same id said something else before"));
         }
         Ok(())
+    }
+
+    /// The messages that may have this result. Messages of one identity and group may have the same
+    /// sequence number in both queues: if both could have it, they are indistinguishable.
+    fn messages_of(&self, answer: &Answer<'_>) -> Result<Vec<Spot>, Violation> {
+        let wrong = |detail: &str| Violation::new("result", detail.to_owned());
+        let CommandRef { source, id, sequence } = &answer.data.command;
+        let number = sequence.parse::<u64>().map_err(|_| wrong("no sequence"))?;
+        let is_its = |message: &TrackedMessage| {
+            let key = message.key.as_ref();
+            message.group == answer.publication.group
+                && key.is_some_and(|key| key.source.as_str() == *source && key.id.as_str() == *id)
+        };
+        let mut answered = Vec::new();
+        let mut fault = wrong("of no message that was sent");
+        for queue in 0..QUEUES.len() {
+            for (at, message) in self.messages.range(all_of(queue, number)) {
+                if !is_its(message) {
+                    continue;
+                }
+                match self.judge_answer(message, answer) {
+                    Ok(()) => answered.push(*at),
+                    Err(violation) => fault = violation,
+                }
+            }
+        }
+        if answered.is_empty() { Err(fault) } else { Ok(answered) }
     }
 
     /// A result about a reservation says which source made it, and no other does.

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{History, Spot, message::TrackedMessage};
-use crate::{
-    checks::oracle::Sent,
-    topology::{Place, QUEUES},
-};
+use crate::{checks::oracle::Sent, topology::Place};
 use inventory_worker::{domain::Timestamp, message, ports::OutgoingMessage};
 
 /// A message that a queue accepted.
@@ -58,18 +55,14 @@ impl History {
         match commands_of(&message.body) {
             None => self.track((queue, sequence, 0), id.to_owned(), &message.body, sending),
             Some(commands) => {
-                let same = message::split_batch(&message.body).is_ok_and(|split| {
-                    split.len() == commands.len()
-                        && split.iter().zip(&commands).all(|(text, value)| {
-                            serde_json::from_str::<Value>(text).is_ok_and(|one| one == *value)
-                        })
-                });
-                if !same {
+                let split = message::split_batch(&message.body).unwrap_or_default();
+                let is_same = |(text, value): (&&str, &Value)| {
+                    serde_json::from_str::<Value>(text).is_ok_and(|one| one == *value)
+                };
+                if split.len() != commands.len() || !split.iter().zip(&commands).all(is_same) {
                     self.fail("batch", format!("not split as it is written: {}", message.body));
                 }
-                for (place, text) in
-                    message::split_batch(&message.body).unwrap_or_default().into_iter().enumerate()
-                {
+                for (place, text) in split.into_iter().enumerate() {
                     let at = (queue, sequence, place);
                     self.track(at, format!("{id}/{place}"), text, sending);
                 }
@@ -113,11 +106,6 @@ impl History {
         }
         let (group, body) = (message.group.clone(), body.to_owned());
         let attributes = message.attributes.clone();
-        // Two messages with the same identity, group and sequence have identical results.
-        let twin = (0..QUEUES.len())
-            .filter_map(|queue| self.messages.get(&(queue, at.1, at.2)))
-            .find(|twin| twin.group == group && twin.key == key && twin.body == body);
-        let published = twin.and_then(|twin| twin.published);
         self.messages.insert(
             at,
             TrackedMessage {
@@ -126,8 +114,8 @@ impl History {
                 attributes,
                 command,
                 key,
-                published,
-                is_excused: published.is_some(),
+                published: None,
+                is_excused: false,
                 is_dropped: false,
                 is_dead: false,
                 is_redriven: false,

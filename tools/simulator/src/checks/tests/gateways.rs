@@ -109,10 +109,12 @@ fn no_version_goes_back_in_a_projection() {
     let mut check = |seat: &ShownSeat, moment: &Moment| {
         failed(seats::check(&model, &mut known, moment, &seat_key(), seat))
     };
+    let point = Moment { is_projected: false, ..moment(5, 5) };
+    assert_eq!(check(&second(), &point), None);
+    assert_eq!(check(&first(), &moment(5, 5)), None, "a projection may be older than a point read");
     assert_eq!(check(&second(), &moment(5, 5)), None);
     let other = Moment { gateway: (FIRST_GATEWAY, 1), ..moment(5, 5) };
     assert_eq!(check(&first(), &other), None, "the next incarnation has another projection");
-    let point = Moment { is_projected: false, ..moment(5, 5) };
     assert_eq!(check(&first(), &point), None, "read before, and answered late");
     assert_eq!(check(&first(), &moment(5, 5)), Some("goes-back"));
 }

@@ -98,7 +98,9 @@ impl Maker {
             },
         };
         let wait = self.wait();
-        let (pause, leaves_after, due) = (Duration::ZERO, None, Due::Passed);
+        // A reservation may be asked for in a pool of the other kind, with its seats.
+        let due = if digest.is_some() { Due::Passed } else { Due::Invalid };
+        let (pause, leaves_after) = (Duration::ZERO, None);
         Call { pause, gateway, who, form, digest, wait, leaves_after, due }
     }
 
