@@ -250,6 +250,8 @@ bugs! {
     AgeFromEnd = "age-from-end",
     /// What is read from the tables for an answer counts as read at its end.
     ForgetReadTime = "forget-read-time",
+    /// A shared snapshot counts as read when it is taken.
+    ForgetSnapshotAge = "forget-snapshot-age",
     /// A read puts an older entry in the place of a newer one.
     ReadGoesBack = "read-goes-back",
     /// A hint puts an older entry in the place of a newer one.

@@ -28,7 +28,8 @@ use super::{
 };
 use inventory_worker::{
     adapters::memory::{
-        MemoryBroker, MemoryHints, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock,
+        MemoryBroker, MemoryHints, MemoryLocks, MemoryQueue, MemorySnapshots, MemoryStore,
+        MemoryTopic, TokioClock,
     },
     domain::{ReservationId, Timestamp},
     ports::{Clock, LedgerKey, OutgoingMessage, QueueLimits, Record},
@@ -66,6 +67,8 @@ pub(super) struct World {
     visits: Arc<()>,
     /// What workers announce to gateways.
     pub(super) hints: Arc<MemoryHints>,
+    /// What gateways read for one another.
+    pub(super) snapshots: Arc<MemorySnapshots>,
     pub(super) situations: Arc<Situations>,
 }
 
@@ -95,6 +98,7 @@ impl World {
             topic: Arc::new(MemoryTopic::new(Arc::clone(&passed_on)).with_record_of(0)),
             locks: Arc::new(MemoryLocks::new(Arc::clone(&passed_on))),
             hints: Arc::new(MemoryHints::new(passed_on)),
+            snapshots: Arc::default(),
             clock,
             trace: Mutex::new(Trace::new(keeps_text)),
             history: Mutex::new(History::new(&profile)),

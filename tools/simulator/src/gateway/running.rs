@@ -23,9 +23,9 @@ use inventory_worker::{
     gateway::{
         CommandParts, Commands, Queries, QuerySettings,
         hints::{Announcements, Follower, FollowerParts},
-        observer::{HintOutcome, RefillReason, ViewObserver},
+        observer::{HintOutcome, RefillReason, SnapshotOutcome, ViewObserver},
     },
-    ports::{Clock, Entropy, Queue, ScanStore},
+    ports::{Clock, Entropy, Queue, ScanStore, SnapshotStore},
 };
 
 /// A gateway: its parts, and what is known of its calls.
@@ -77,7 +77,12 @@ impl Gateway {
             entropy: Arc::clone(&entropy),
         };
         let commands = Arc::new(Commands::new(parts, settings.commands));
-        let queries = Queries::new(store, time, QuerySettings { view: settings.view });
+        let observer = Arc::new(HintCounter(Arc::clone(&world.situations)));
+        // Without hints, as without Redis, each reads for itself.
+        let snapshots = Arc::clone(&world.snapshots) as Arc<dyn SnapshotStore>;
+        let snapshots = Some(snapshots).filter(|_| settings.has_hints);
+        let view = QuerySettings { view: settings.view };
+        let queries = Queries::observed(store, time, view, observer.clone(), snapshots);
         let follower = settings.has_hints.then(|| {
             let subscriber = Arc::new(PausedSubscriber(Arc::clone(&injector)));
             Follower::new(FollowerParts {
@@ -85,7 +90,7 @@ impl Gateway {
                 views: queries.views().clone(),
                 commands: Arc::clone(&commands),
                 entropy,
-                observer: Arc::new(HintCounter(Arc::clone(&world.situations))),
+                observer,
             })
         });
         let running = Arc::clone(&commands);
@@ -119,6 +124,12 @@ impl ViewObserver for HintCounter {
     fn aged(&self, _: Duration) {}
 
     fn refill(&self, _: RefillReason) {}
+
+    fn snapshot(&self, outcome: SnapshotOutcome) {
+        if outcome == SnapshotOutcome::Hit {
+            self.0.cover(Situation::Shared);
+        }
+    }
 
     fn hint(&self, outcome: HintOutcome) {
         self.0.cover(match outcome {

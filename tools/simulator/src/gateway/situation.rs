@@ -87,6 +87,8 @@ situations! {
     Unannounced = "unannounced",
     /// A gateway lost its subscription.
     HintsLost = "hints-lost",
+    /// What another gateway had read took the place of a read.
+    Shared = "shared",
     /// A projection that hints kept current answered without a read.
     KeptCurrent = "kept-current",
     /// At rest, a gateway showed what the tables have.
