@@ -258,10 +258,16 @@ bugs! {
     AgeFromEnd = "age-from-end",
     /// What is read from the tables for an answer counts as read at its end.
     ForgetReadTime = "forget-read-time",
+    /// A shared snapshot counts as read when it is taken.
+    ForgetSnapshotAge = "forget-snapshot-age",
     /// A read puts an older entry in the place of a newer one.
     ReadGoesBack = "read-goes-back",
     /// A hint puts an older entry in the place of a newer one.
     HintGoesBack = "hint-goes-back",
+    /// Numbers that show that a hint is missing are ignored.
+    IgnoreGap = "ignore-gap",
+    /// Hints count as complete since a read that began before they came.
+    TrustEarlyRead = "trust-early-read",
     /// A hold that ran out is shown as held until it is given back.
     HoldForever = "hold-forever",
     /// A withheld seat is shown as sellable after its hold has run out.

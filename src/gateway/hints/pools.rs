@@ -96,14 +96,15 @@ impl PoolFollower {
                 }
             };
             tokio::select! {
+                biased;
+                () = due => self.read_again(),
+                _ = checks.tick() => self.check(),
                 received = subscription.next() => match received {
                     Received::Frame(frame) => self.hear(&frame),
                     Received::Undecodable => self.miss(HintOutcome::Undecodable),
                     Received::Overflow => self.miss(HintOutcome::Overflow),
                     Received::Lost => return,
                 },
-                _ = checks.tick() => self.check(),
-                () = due => self.read_again(),
             }
         }
     }

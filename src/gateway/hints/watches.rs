@@ -72,6 +72,7 @@ impl Watches {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 _ = ticks.tick() => self.renew(|_| true).await,
                 () = self.joined.notified() => self.renew(|state| state.is_none()).await,
             }

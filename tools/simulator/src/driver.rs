@@ -96,9 +96,11 @@ async fn history(world: &Arc<World>, workload: Workload) -> Result<(), Violation
     let began = Instant::now();
     (0..workload.copies).for_each(|_| world.count(Some(Fault::Duplicate)));
     let mut workers = Workers::start(world, 0);
-    let gateways = Gateways::start(world);
+    let mut gateways = Some(Gateways::start(world));
     world.count((world.profile.rate(Fault::Gateways) > 0).then_some(Fault::Gateways));
-    gateways.receive(workload.visits);
+    if let Some(gateways) = &gateways {
+        gateways.receive(workload.visits);
+    }
     let chaos = tokio::spawn(wrong::chaos(Arc::clone(world)));
     let watch = tokio::spawn(wrong::watch(Arc::clone(world)));
     feed(world, &workload.postings).await;
@@ -123,20 +125,29 @@ async fn history(world: &Arc<World>, workload: Workload) -> Result<(), Violation
     if happens(rng, world.profile.rate(Fault::Redrive).saturating_mul(20)) {
         world.count(Some(Fault::Redrive));
         workers.drain().await?;
+        close(&mut gateways).await;
         redrive(world, rng).await;
         resend(world, rng, &workload.postings);
         workers = converge(world, Workers::default(), 2_000).await?;
     }
     if world.profile.rate(Fault::Reuse) > 0 {
         workers.drain().await?;
+        close(&mut gateways).await;
         let deleting = later::reuse(world, rng, &workload.postings).await;
         workers = converge(world, Workers::default(), 3_000).await?;
         deleting.abort();
     }
     workers.drain().await?;
     world.history().finish(&world.store);
-    gateways.check_at_rest().await;
+    close(&mut gateways).await;
     Ok(())
+}
+
+/// Ends the gateways, once, before days pass or at the end.
+async fn close(gateways: &mut Option<Gateways>) {
+    if let Some(gateways) = gateways.take() {
+        gateways.close().await;
+    }
 }
 
 /// Sends every message at its scheduled time.

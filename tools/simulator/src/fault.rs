@@ -109,12 +109,14 @@ faults! {
     SlowPages = "slow-pages",
     /// A caller of a gateway goes away before its answer.
     CallerGone = "caller-gone",
-    /// A gateway gets no hint of a change.
+    /// What a worker announces is lost.
     HintLost = "hint-lost",
-    /// A gateway gets a hint of a change twice.
+    /// What a worker announces comes twice.
     HintTwice = "hint-twice",
-    /// A hint of a change comes after later ones.
+    /// What a worker announces comes after later announcements.
     HintLate = "hint-late",
+    /// The server of hints is away for a while, or forgets what is watched.
+    HintsAway = "hints-away",
 }
 
 impl std::str::FromStr for Fault {

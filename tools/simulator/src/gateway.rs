@@ -2,7 +2,6 @@
 //! queries, and every answer is checked against what was committed.
 
 mod callers;
-mod hints;
 pub(crate) mod log;
 mod readers;
 mod running;
@@ -24,10 +23,10 @@ use super::{
     workload::visits::{Ask, Visit},
     world::World,
 };
-pub(crate) use hints::HintLine;
-use inventory_worker::adapters::memory::TokioClock;
+use inventory_worker::{adapters::memory::TokioClock, ports::PortError};
 pub(crate) use running::Gateway;
 pub use situation::Situation;
+pub(crate) use situation::Situations;
 
 /// Where callers find the incarnation of a gateway that runs, if any.
 pub(crate) type Door = Arc<Mutex<Option<Arc<Gateway>>>>;
@@ -42,6 +41,12 @@ pub(super) struct Gateways {
 impl Drop for Gateways {
     fn drop(&mut self) {
         self.keepers.iter().for_each(JoinHandle::abort);
+        for door in &self.doors {
+            let running = door.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(running) = running {
+                running.die();
+            }
+        }
     }
 }
 
@@ -61,6 +66,9 @@ impl Gateways {
             };
             doors.push(Arc::clone(&keeper.door));
             keepers.push(tokio::spawn(keeper.keep()));
+        }
+        if !keepers.is_empty() {
+            keepers.push(tokio::spawn(lose_hints(Arc::clone(world))));
         }
         Self { world: Arc::clone(world), doors, keepers }
     }
@@ -82,10 +90,32 @@ impl Gateways {
         }
     }
 
-    /// Checks that each gateway shows what the tables have, now that nothing changes.
-    pub(super) async fn check_at_rest(&self) {
+    /// Checks that each gateway shows what the tables have, now that nothing changes, and ends it.
+    pub(super) async fn close(self) {
         for door in &self.doors {
             readers::at_rest(&self.world, door).await;
+        }
+    }
+}
+
+/// Lets the server of hints be away now and then, until the fault-free phase.
+async fn lose_hints(world: Arc<World>) {
+    let rng = &mut stream(world.seed, "server of hints");
+    loop {
+        tokio::time::sleep(Duration::from_millis(rng.u64(500..=5_000))).await;
+        if world.is_fault_free() {
+            return;
+        }
+        if !happens(rng, world.profile.rate(Fault::HintsAway)) {
+            continue;
+        }
+        world.count(Some(Fault::HintsAway));
+        world.hints.forget_watches();
+        if rng.bool() {
+            world.trace(format_args!("hints are away"));
+            world.hints.fail(Some(PortError::Unavailable("no answer".to_owned())));
+            tokio::time::sleep(Duration::from_millis(rng.u64(200..=12_000))).await;
+            world.hints.fail(None);
         }
     }
 }

@@ -278,7 +278,7 @@ impl Injector {
     }
 
     /// Waits while the worker is paused; forever if it is dead.
-    async fn pass(&self) {
+    pub(super) async fn pass(&self) {
         loop {
             if self.is_dead.load(Ordering::Relaxed) {
                 return pending().await;

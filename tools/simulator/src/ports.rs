@@ -1,6 +1,7 @@
 //! The ports as a simulated worker sees them: every call can fail.
 
 pub(super) mod gateway;
+pub(super) mod hints;
 #[cfg(feature = "injected-bugs")]
 mod injected;
 mod locks;

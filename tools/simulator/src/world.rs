@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     checks::Violation,
     fault::Fault,
-    gateway::{HintLine, Situation},
+    gateway::{Situation, Situations},
     history::History,
     profile::{Class, Profile},
     progress::{Gauge, HOLD_WITHIN, WITHIN},
@@ -28,10 +28,11 @@ use super::{
 };
 use inventory_worker::{
     adapters::memory::{
-        MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock,
+        MemoryBroker, MemoryHints, MemoryLocks, MemoryQueue, MemorySnapshots, MemoryStore,
+        MemoryTopic, TokioClock,
     },
     domain::{ReservationId, Timestamp},
-    ports::{Clock, LedgerKey, OutgoingMessage, QueueLimits, Record, Transaction},
+    ports::{Clock, LedgerKey, OutgoingMessage, QueueLimits, Record},
     worker::QueueKind,
 };
 
@@ -64,24 +65,11 @@ pub(super) struct World {
     in_transit: Arc<()>,
     /// One reference per visit of a caller that is not over, and one of the world's own.
     visits: Arc<()>,
-    /// The gateways that get hints.
-    hints: Mutex<BTreeMap<Incarnation, HintLine>>,
+    /// What workers announce to gateways.
+    pub(super) hints: Arc<MemoryHints>,
+    /// What gateways read for one another.
+    pub(super) snapshots: Arc<MemorySnapshots>,
     pub(super) situations: Arc<Situations>,
-}
-
-/// How often gateways and their callers went through each situation.
-#[derive(Default)]
-pub(super) struct Situations(Mutex<BTreeMap<Situation, u64>>);
-
-impl Situations {
-    pub(super) fn cover(&self, situation: Situation) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(situation).or_default() += 1;
-    }
-
-    pub(super) fn counts(&self) -> BTreeMap<Situation, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 impl World {
@@ -108,7 +96,9 @@ impl World {
                 .map(|(name, _)| broker.queue(&format!("dead-{name}")))
                 .collect(),
             topic: Arc::new(MemoryTopic::new(Arc::clone(&passed_on)).with_record_of(0)),
-            locks: Arc::new(MemoryLocks::new(passed_on)),
+            locks: Arc::new(MemoryLocks::new(Arc::clone(&passed_on))),
+            hints: Arc::new(MemoryHints::new(passed_on)),
+            snapshots: Arc::default(),
             clock,
             trace: Mutex::new(Trace::new(keeps_text)),
             history: Mutex::new(History::new(&profile)),
@@ -123,7 +113,6 @@ impl World {
             newer: Mutex::default(),
             in_transit: Arc::default(),
             visits: Arc::default(),
-            hints: Mutex::default(),
             situations: Arc::default(),
             profile,
         }
@@ -315,22 +304,6 @@ impl World {
     /// Counts a situation of a gateway.
     pub(super) fn cover(&self, situation: Situation) {
         self.situations.cover(situation);
-    }
-
-    /// Sends hints to a gateway from now on.
-    pub(super) fn listen(&self, gateway: Incarnation, line: HintLine) {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner).insert(gateway, line);
-    }
-
-    /// Sends no more hints to a gateway.
-    pub(super) fn hang_up(&self, gateway: Incarnation) {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner).remove(&gateway);
-    }
-
-    /// Sends hints of what was committed.
-    fn announce(&self, transaction: &Transaction) {
-        let lines = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.values().for_each(|line| line.announce(self, transaction));
     }
 
     /// Whether another crash is allowed; counts it if so.

@@ -94,14 +94,18 @@ impl Inner {
     ) -> Result<Option<Kept>, PortError> {
         let found = bounded(snapshots.get(pool)).await?;
         let now = Instant::now();
-        let read_at = found.as_ref().and_then(|found| now.checked_sub(found.age));
+        let mut age = found.as_ref().map_or(Duration::ZERO, |found| found.age);
+        if injected_bug!(ForgetSnapshotAge) {
+            age = Duration::ZERO;
+        }
+        let read_at = now.checked_sub(age);
         let Some((found, read_at)) = found.zip(read_at).filter(|(_, read_at)| *read_at >= from)
         else {
             return Ok(None);
         };
         let as_of = time::saturating_add(
             self.clock.now(),
-            -SignedDuration::try_from(found.age).unwrap_or_default(),
+            -SignedDuration::try_from(age).unwrap_or_default(),
         );
         let of = pool.clone();
         let view = apart(move || unpack(&of, &found.bytes)).await?;

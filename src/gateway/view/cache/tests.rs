@@ -81,6 +81,17 @@ async fn a_read_goes_on_when_the_query_that_began_it_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_read_whose_queries_gave_up_is_no_answer_to_later_ones() {
+    let (tables, cache) = filled(ViewSettings::default()).await;
+    tables.close();
+    assert!(timeout(seconds(1), cache.get(&event())).await.is_err());
+    tables.let_through(100);
+    tokio::time::sleep(seconds(10)).await;
+    assert_eq!(view(&cache, &event()).await.age, Duration::ZERO);
+    assert_eq!(cache.stats().reads, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_tables_fail_what_is_kept_answers_for_a_minute() {
     let (tables, cache) = filled(ViewSettings::default()).await;
     view(&cache, &event()).await;

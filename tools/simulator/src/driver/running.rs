@@ -7,7 +7,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use crate::{
     checks::Violation,
     injector::Injector,
-    ports::Ports,
+    ports::{Ports, hints::FaultyPublisher},
     progress::Gauge,
     rng::{Seeded, stream},
     world::World,
@@ -16,7 +16,7 @@ use inventory_worker::{
     adapters::memory::TokioClock,
     ports::{Clock, Entropy},
     sweeper::{Sweeper, Turns},
-    worker::{self, Announcer, NoopObserver, QueueKind, Shutdown, WorkerContext},
+    worker::{self, Announcer, NoopObserver, Observer, QueueKind, Shutdown, WorkerContext},
 };
 
 /// A worker with its sweeper. Dropping it crashes it.
@@ -60,7 +60,7 @@ impl Running {
             store,
             locks,
             publisher: topic,
-            announcer: Announcer::off(),
+            announcer: announcer(&injector, &gauge),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             observer: gauge,
@@ -141,4 +141,17 @@ impl Running {
         self.crash().await;
         Ok(())
     }
+}
+
+/// Announces what is committed, in a history in which a gateway listens.
+fn announcer(injector: &Arc<Injector>, gauge: &Arc<Gauge>) -> Announcer {
+    let world = &injector.world;
+    if !world.profile.gateways.has_hints() {
+        return Announcer::off();
+    }
+    let (worker, life) = injector.life();
+    let chance = stream(world.seed, &format!("streams of {worker}.{life}"));
+    let observer: Arc<dyn Observer> = Arc::clone(gauge) as Arc<dyn Observer>;
+    let publisher = Arc::new(FaultyPublisher::new(injector));
+    Announcer::new(publisher, Arc::new(Seeded::new(chance)), observer)
 }

@@ -1,6 +1,7 @@
 //! Callers of queries.
 
 mod lists;
+mod points;
 
 use jiff::SignedDuration;
 
@@ -12,9 +13,7 @@ use crate::{
     world::World,
 };
 use inventory_worker::{
-    domain::{
-        LineKey, PoolId, ReservationId, SeatKey, SeatStatus, Timestamp, time::saturating_add,
-    },
+    domain::{PoolId, SeatStatus, Timestamp, time::saturating_add},
     gateway::{
         Caller, QueryError,
         queries::Freshness,
@@ -23,6 +22,10 @@ use inventory_worker::{
     ports::Clock,
 };
 pub(super) use lists::at_rest;
+
+/// How far a projection that hints keep current may be behind where workers neither stop nor stand
+/// still: two seconds after a lost hint, and what it takes to notice.
+const BEHIND_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// Asks for a seat, a line, a reservation, counts, a map or a list.
 pub(super) async fn ask(world: &World, doors: &[Door], query: &Query) {
@@ -74,28 +77,38 @@ impl<'a> Reader<'a> {
     /// The moment of an answer, whose age and times are checked.
     fn moment(&self, freshness: &Freshness) -> Moment {
         let life = (self.gateway.life, self.gateway.settings.has_hints);
-        let moment = Moment::new(life, self.world.clock.now(), freshness);
+        let mut moment = Moment::new(life, self.world.clock.now(), freshness);
         self.world.history().judge(&moment, |_, _| moment.check(freshness.as_of));
-        if moment.is_projected {
-            self.check_age(&moment, freshness);
+        if moment.is_projected && self.check_age(&moment, freshness) {
+            self.world.cover(Situation::KeptCurrent);
+            if self.world.profile.has_steady_hints() {
+                moment.since = moment.since.max(moment.at - BEHIND_MAX);
+            }
         }
         moment
     }
 
-    /// A projection that is too old answers only while it cannot be read again.
-    fn check_age(&self, moment: &Moment, freshness: &Freshness) {
+    /// A projection that is too old answers only while it cannot be read again. Returns whether it is
+    /// one that hints keep current.
+    fn check_age(&self, moment: &Moment, freshness: &Freshness) -> bool {
         let view = &self.gateway.settings.view;
         if freshness.age > view.stale {
             let detail = format!("{moment:?} is older than {:?}", view.stale);
             self.world.history().fail("age", detail);
         }
-        if freshness.age > view.fresh {
-            self.world.cover(Situation::Stale);
-            if !self.is_reading(CallKind::Page, moment.at) {
-                let detail = format!("{moment:?} is old, and nothing is read");
-                self.world.history().fail("age", detail);
-            }
+        if freshness.age <= view.fresh {
+            return false;
         }
+        if self.is_reading(CallKind::Page, moment.at) {
+            self.world.cover(Situation::Stale);
+            return false;
+        }
+        let is_kept_current = moment.has_hints && freshness.age <= view.hinted;
+        if !is_kept_current {
+            let detail = format!("{moment:?} is old, and nothing is read");
+            self.world.history().fail("age", detail);
+        }
+        is_kept_current
     }
 
     /// Whether the tables are being read, or were in the pause after a failure.
@@ -149,61 +162,6 @@ impl<'a> Reader<'a> {
         if !is_allowed {
             let detail = format!("{:?} reads what it may not", self.who);
             self.world.history().fail("private", detail);
-        }
-    }
-
-    async fn seat(&self, key: &SeatKey) {
-        let asked = self.world.clock.now();
-        match self.gateway.queries.seat(&self.caller, key).await {
-            Ok(answer) => {
-                self.check_allowed(self.who.reads_public());
-                let moment = self.moment(&answer.freshness);
-                let may_see = self.who.reads_private();
-                self.world.history().showed_seat(&moment, may_see, &answer);
-                self.cover_seat(&(&answer.seat).into(), moment.now);
-                self.world.cover(Situation::Point);
-                if answer.seat.owner.is_some() {
-                    self.world.cover(Situation::OwnerShown);
-                }
-                let (status, version) = (answer.seat.status, answer.seat.version);
-                self.trace(format_args!("shows {key:?}: {status}.{version}"));
-            }
-            Err(error) => {
-                self.check_error(&error, (&Lacked::Seat(key), asked), self.who.reads_public());
-            }
-        }
-    }
-
-    async fn line(&self, key: &LineKey) {
-        let asked = self.world.clock.now();
-        match self.gateway.queries.line(&self.caller, key).await {
-            Ok(answer) => {
-                self.check_allowed(self.who.reads_public());
-                let moment = self.moment(&answer.freshness);
-                self.world.history().showed_line(&moment, key, &answer);
-                self.world.cover(Situation::Point);
-                self.trace(format_args!("shows {key:?}: {}", answer.line.version));
-            }
-            Err(error) => {
-                self.check_error(&error, (&Lacked::Line(key), asked), self.who.reads_public());
-            }
-        }
-    }
-
-    async fn reservation(&self, id: &ReservationId) {
-        let asked = self.world.clock.now();
-        match self.gateway.queries.reservation(&self.caller, *id).await {
-            Ok(answer) => {
-                self.check_allowed(self.who.reads_private());
-                let moment = self.moment(&answer.freshness);
-                self.world.history().showed_reservation(&moment, &answer);
-                self.world.cover(Situation::Point);
-                self.trace(format_args!("shows {id}: {}", answer.reservation.version));
-            }
-            Err(error) => {
-                let lacked = Lacked::Reservation(id);
-                self.check_error(&error, (&lacked, asked), self.who.reads_private());
-            }
         }
     }
 
@@ -293,7 +251,8 @@ impl<'a> Reader<'a> {
 
     /// The time until which the gateway may know a pool as it was.
     fn settled_by(&self, at: Timestamp) -> Timestamp {
-        let fresh = SignedDuration::try_from(self.gateway.settings.view.fresh).unwrap_or_default();
-        saturating_add(at, fresh)
+        let view = &self.gateway.settings.view;
+        let fresh = if self.gateway.settings.has_hints { view.hinted } else { view.fresh };
+        saturating_add(at, SignedDuration::try_from(fresh).unwrap_or_default())
     }
 }

@@ -5,10 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{HintLine, log::CallLog};
+use super::{Situation, Situations, log::CallLog};
 use crate::{
     injector::Injector,
-    ports::gateway::{GatewayQueue, GatewayStore},
+    ports::{
+        gateway::{GatewayQueue, GatewayStore},
+        hints::PausedSubscriber,
+    },
     profile::GatewaySettings,
     rng::{Seeded, stream},
     topology::{FIRST_GATEWAY, Incarnation},
@@ -17,9 +20,13 @@ use crate::{
 use inventory_worker::{
     adapters::memory::TokioClock,
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
-    gateway::{CommandParts, Commands, Queries, QuerySettings},
+    gateway::{
+        CommandParts, Commands, Queries, QuerySettings,
+        hints::{Announcements, Follower, FollowerParts},
+        observer::{HintOutcome, RefillReason, SnapshotOutcome, ViewObserver},
+    },
     message::BATCH_COMMANDS_MAX,
-    ports::{Clock, Entropy, Queue, ScanStore},
+    ports::{Clock, Entropy, Queue, ScanStore, SnapshotStore},
 };
 
 /// A gateway: its parts, and what is known of its calls.
@@ -72,15 +79,34 @@ impl Gateway {
             outcomes: OutcomePoller::new(store.clone(), settings.waiters_max),
             store: store.clone(),
             clock: Arc::clone(&time),
-            entropy,
+            entropy: Arc::clone(&entropy),
         };
         let commands = Arc::new(Commands::new(parts, settings.commands));
-        let queries = Queries::new(store, time, QuerySettings { view: settings.view });
-        if settings.has_hints {
-            world.listen(life, HintLine::new(world, life, queries.views()));
-        }
+        let observer = Arc::new(HintCounter(Arc::clone(&world.situations)));
+        // Without hints, as without Redis, each reads for itself.
+        let snapshots = Arc::clone(&world.snapshots) as Arc<dyn SnapshotStore>;
+        let snapshots = Some(snapshots).filter(|_| settings.has_hints);
+        let view = QuerySettings { view: settings.view };
+        let queries = Queries::observed(store, time, view, observer.clone(), snapshots);
+        let follower = settings.has_hints.then(|| {
+            let subscriber = Arc::new(PausedSubscriber(Arc::clone(&injector)));
+            Follower::new(FollowerParts {
+                announcements: Announcements::new(subscriber),
+                views: queries.views().clone(),
+                commands: Arc::clone(&commands),
+                entropy,
+                observer,
+            })
+        });
         let running = Arc::clone(&commands);
-        let task = tokio::spawn(async move { running.run().await });
+        let task = tokio::spawn(async move {
+            let following = async {
+                if let Some(follower) = follower {
+                    follower.run().await;
+                }
+            };
+            futures::future::join(running.run(), following).await;
+        });
         let (clock, dead) = (Arc::clone(clock), CancellationToken::new());
         Arc::new(Self { life, injector, commands, queries, log, settings, clock, dead, task })
     }
@@ -89,8 +115,37 @@ impl Gateway {
     pub(crate) fn die(&self) {
         self.injector.kill();
         self.injector.trace(format_args!("dies"));
-        self.injector.world.hang_up(self.life);
         self.dead.cancel();
         self.task.abort();
+    }
+}
+
+/// Counts what hints do.
+struct HintCounter(Arc<Situations>);
+
+impl ViewObserver for HintCounter {
+    fn asked(&self, _: bool) {}
+
+    fn aged(&self, _: Duration) {}
+
+    fn refill(&self, _: RefillReason) {}
+
+    fn snapshot(&self, outcome: SnapshotOutcome) {
+        if outcome == SnapshotOutcome::Hit {
+            self.0.cover(Situation::Shared);
+        }
+    }
+
+    fn hint(&self, outcome: HintOutcome) {
+        self.0.cover(match outcome {
+            HintOutcome::Applied => Situation::Hinted,
+            HintOutcome::Known => Situation::OldHint,
+            HintOutcome::Unknown | HintOutcome::ReadAgain => Situation::ReadAgain,
+            HintOutcome::Gap | HintOutcome::Unannounced => Situation::HintMissed,
+            HintOutcome::Silent => Situation::WorkerSilent,
+            HintOutcome::Undecodable | HintOutcome::Overflow | HintOutcome::Lost => {
+                Situation::HintsLost
+            }
+        });
     }
 }

@@ -1,5 +1,10 @@
 //! What gateways and their callers went through, counted.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
 macro_rules! situations {
     ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
         /// What gateways and their callers can go through.
@@ -74,6 +79,33 @@ situations! {
     Hinted = "hinted",
     /// A hint came of an entry that was newer.
     OldHint = "old-hint",
+    /// A hint was of something new, or said that there is more than hints.
+    ReadAgain = "read-again",
+    /// Numbers showed that a hint was missing.
+    HintMissed = "hint-missed",
+    /// A worker announced nothing any more.
+    WorkerSilent = "worker-silent",
+    /// A gateway lost its subscription.
+    HintsLost = "hints-lost",
+    /// What another gateway had read took the place of a read.
+    Shared = "shared",
+    /// A projection that hints kept current answered without a read.
+    KeptCurrent = "kept-current",
     /// At rest, a gateway showed what the tables have.
     AtRest = "at-rest",
+}
+
+/// How often gateways and their callers went through each situation.
+#[derive(Default)]
+pub(crate) struct Situations(Mutex<BTreeMap<Situation, u64>>);
+
+impl Situations {
+    pub(crate) fn cover(&self, situation: Situation) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(situation).or_default() += 1;
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<Situation, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }

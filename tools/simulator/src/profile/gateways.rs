@@ -29,6 +29,11 @@ pub(crate) struct Gateways {
 }
 
 impl Gateways {
+    /// Whether one of them gets hints.
+    pub(crate) fn has_hints(&self) -> bool {
+        self.settings.iter().any(|gateway| gateway.has_hints)
+    }
+
     /// Makes pages of the tables so long that hundreds of records are read in time.
     pub(crate) fn widen_pages(&mut self) {
         self.page_records = self.page_records.map(|records| records.saturating_mul(40));
@@ -62,6 +67,7 @@ impl Profile {
         };
         // In a history of one trouble, gateways have none of their own, but callers go away.
         let is_calm = self.class == Class::Progress;
+        let has_hints = self.gateways.has_hints();
         let faults = [
             (Fault::GatewayCrash, 3_000, 100..=1_000),
             (Fault::Blind, 4_000, 100..=2_000),
@@ -69,13 +75,32 @@ impl Profile {
             (Fault::HintLost, 5_000, 500..=5_000),
             (Fault::HintTwice, 5_000, 500..=5_000),
             (Fault::HintLate, 5_000, 500..=5_000),
+            (Fault::HintsAway, 2_000, 500..=3_000),
         ];
         for (fault, share, rates) in faults {
+            let is_of_hints = fault >= Fault::HintLost;
             let (is_on, rate) = (happens(rng, share), rng.u32(rates));
-            self.set(fault, if is_on && !is_calm { rate } else { 0 }, options);
+            let is_on = is_on && !is_calm && (has_hints || !is_of_hints);
+            self.set(fault, if is_on { rate } else { 0 }, options);
         }
         self.set(Fault::CallerGone, rng.u32(200..=3_000), options);
         self
+    }
+}
+
+impl Profile {
+    /// Whether every worker that commits announces it, or is missed at once.
+    pub(crate) fn has_steady_hints(&self) -> bool {
+        const UNSTEADY: [Fault; 7] = [
+            Fault::Pause,
+            Fault::CrashInCall,
+            Fault::CrashAnytime,
+            Fault::Poison,
+            Fault::Drain,
+            Fault::Late,
+            Fault::HintsAway,
+        ];
+        UNSTEADY.iter().all(|fault| self.rate(*fault) == 0)
     }
 }
 
@@ -91,11 +116,8 @@ impl GatewaySettings {
         let is_tight = rng.u32(0..4) == 0;
         let standard = ViewSettings::default();
         let view = ViewSettings {
-            fresh: if has_hints {
-                millis(&[5_000, 30_000], rng)
-            } else {
-                millis(&[200, 2_000], rng)
-            },
+            fresh: millis(&[200, 2_000], rng),
+            hinted: millis(&[5_000, 30_000], rng),
             stale: millis(&[35_000, 60_000], rng),
             wait: millis(&[200, 1_000], rng),
             wait_first: millis(&[2_000, 10_000], rng),

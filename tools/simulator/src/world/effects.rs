@@ -66,7 +66,6 @@ impl World {
             if self.profile.is_newer(worker) {
                 self.note_newer(transaction);
             }
-            self.announce(transaction);
         }
         result
     }
