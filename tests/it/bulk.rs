@@ -1,7 +1,7 @@
 //! Pools imported from files by a worker in this process, and exported to files.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -100,7 +100,7 @@ impl Deployment {
 }
 
 /// What the check before an import finds.
-fn identity(path: &PathBuf, clock: &Arc<dyn Clock>) -> Identity {
+fn identity(path: &Path, clock: &Arc<dyn Clock>) -> Identity {
     let source = "/moving".parse().unwrap();
     let mut rows = Rows::open(path, None).unwrap();
     let mut chunks = Chunks::new(Identity::of(source, [0; 32]), Arc::clone(clock));
@@ -266,7 +266,7 @@ async fn a_file_that_changes_after_its_check_is_noticed() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "{\"event_id\":1,\"seat_number\":\"A\"}\n").unwrap();
     let ports = deployment.ports(deployment.queue());
-    let identity = identity(&file.path().to_owned(), &ports.clock);
+    let identity = identity(file.path(), &ports.clock);
     std::fs::write(file.path(), "{\"event_id\":1,\"seat_number\":\"B\"}\n").unwrap();
     let rows = Rows::open(file.path(), None).unwrap();
     let changed = Importer::new(ports, None).run(rows, identity, |_| ()).await;
