@@ -116,7 +116,7 @@ fn deployment(config: &AwsConfig) -> &str {
 /// Hints on Redis, over connections of their own, or none.
 fn hints(config: &Config) -> Option<Arc<dyn HintPublisher>> {
     let url = config.redis.as_ref().filter(|_| config.hints)?;
-    Some(Arc::new(RedisHints::new(url.clone())))
+    Some(Arc::new(RedisHints::new(url.clone(), deployment(&config.aws))))
 }
 
 /// A queue by its name or URL.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{activity, aws, connect_queue, store};
+use super::{activity, aws, connect_queue, deployment, store};
 use crate::{
     adapters::{
         redis::{RedisHints, RedisSnapshots, RedisUrl},
@@ -83,20 +83,25 @@ pub async fn connect(
         store: store.clone(),
         holds: store,
         activity: activity(redis, config),
-        hints: hints(redis),
-        snapshots: redis.map(|url| Arc::new(RedisSnapshots::new(url.clone())) as _),
+        hints: hints(redis, config),
+        snapshots: snapshots(redis, config),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })
 }
 
 /// What workers announce on Redis, or nothing.
-fn hints(redis: Option<&RedisUrl>) -> Option<Arc<dyn HintSubscriber>> {
+fn hints(redis: Option<&RedisUrl>, config: &AwsConfig) -> Option<Arc<dyn HintSubscriber>> {
     let Some(url) = redis else {
         tracing::info!("REDIS_URL is not set: pools that are shown are read every 2 s");
         return None;
     };
-    Some(Arc::new(RedisHints::new(url.clone())))
+    Some(Arc::new(RedisHints::new(url.clone(), deployment(config))))
+}
+
+/// What gateways share on Redis, or nothing.
+fn snapshots(redis: Option<&RedisUrl>, config: &AwsConfig) -> Option<Arc<dyn SnapshotStore>> {
+    Some(Arc::new(RedisSnapshots::new(redis?.clone(), deployment(config))))
 }
 
 /// A gateway that has its ports and does not answer yet.

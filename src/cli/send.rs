@@ -59,6 +59,7 @@ pub struct SendArgs {
         long,
         value_name = "N",
         requires = "file",
+        hide_short_help = true,
         num_args = 0..=1,
         default_missing_value = "100",
         value_parser = whole::<u8>(1..=BATCH_COMMANDS_MAX as u64)

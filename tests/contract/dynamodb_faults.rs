@@ -252,12 +252,12 @@ async fn every_write_of_a_transaction_carries_its_condition() {
             ]),
             json!([
                 "inventory-ledger",
-                "#kind = :intent AND #digest = :digest AND #begun_at = :begun_at",
-                { "#kind": "kind", "#digest": "digest", "#begun_at": "committed_at" },
+                "#kind = :kind AND #digest = :digest AND #decided_at = :decided_at",
+                { "#kind": "kind", "#digest": "digest", "#decided_at": "committed_at" },
                 {
-                    ":intent": { "S": "intent" },
+                    ":kind": { "S": "intent" },
                     ":digest": { "S": digest },
-                    ":begun_at": { "S": now().to_string() }
+                    ":decided_at": { "S": now().to_string() }
                 }
             ]),
             json!(["inventory-reservations", version, named, { ":version": { "N": "6" } }]),

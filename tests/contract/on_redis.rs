@@ -75,8 +75,8 @@ impl HintsHarness for Shared {
     async fn hints(&self) -> Hints {
         let pool = || PoolId::Store(servers::unique().to_string().parse().unwrap());
         // Two processes, as in a deployment.
-        let publisher = Arc::new(RedisHints::new(self.url.parse().unwrap()));
-        let subscriber = Arc::new(RedisHints::new(self.url.parse().unwrap()));
+        let publisher = Arc::new(RedisHints::new(self.url.parse().unwrap(), "test"));
+        let subscriber = Arc::new(RedisHints::new(self.url.parse().unwrap(), "test"));
         Hints { publisher, subscriber, pool: pool(), other: pool() }
     }
 }
@@ -95,7 +95,7 @@ impl ActivityHarness for Shared {
 #[async_trait]
 impl SnapshotsHarness for Shared {
     async fn snapshots(&self) -> Arc<dyn SnapshotStore> {
-        Arc::new(RedisSnapshots::new(self.url.parse().unwrap()))
+        Arc::new(RedisSnapshots::new(self.url.parse().unwrap(), "test"))
     }
 }
 

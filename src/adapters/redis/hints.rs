@@ -73,6 +73,7 @@ const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Both sides of hints on Redis. Clones share connections.
 #[derive(Clone)]
 pub struct RedisHints {
+    deployment: Arc<str>,
     calls: Arc<Connection>,
     nodes: Arc<Nodes>,
     watch: LuaScript,
@@ -80,10 +81,11 @@ pub struct RedisHints {
 }
 
 impl RedisHints {
-    /// Does not connect yet.
+    /// Those of a deployment. Does not connect yet.
     #[must_use]
-    pub fn new(url: RedisUrl) -> Self {
+    pub fn new(url: RedisUrl, deployment: &str) -> Self {
         Self {
+            deployment: deployment.into(),
             calls: Arc::new(Connection::new(url.clone())),
             nodes: Arc::new(Nodes::new(url)),
             watch: LuaScript::new(WATCH),
@@ -98,15 +100,21 @@ impl fmt::Debug for RedisHints {
     }
 }
 
-/// The tag of the set of what is watched. No pool's or source's: those contain a `#`.
-fn registry() -> Tag {
-    Tag::of("hints")
+impl RedisHints {
+    /// The tag of the set of what is watched. No pool's or source's: those contain a `#`.
+    fn registry(&self) -> Tag {
+        Tag::of(&format!("hints/{}", self.deployment))
+    }
+
+    fn channel(&self, tag: &Tag, topic: &Topic) -> String {
+        tag.hints(topic.kind(), &self.deployment)
+    }
 }
 
 #[async_trait]
 impl HintPublisher for RedisHints {
     async fn watched(&self) -> Result<BTreeSet<Topic>, PortError> {
-        let tag = registry();
+        let tag = self.registry();
         let (keys, most) = ([tag.watched()], [TOPICS_MAX.to_string()]);
         let texts: Vec<String> = self.calls.run(&self.watched, tag.slot(), &keys, &most).await?;
         // What is no topic is one of a newer gateway, which this worker cannot serve.
@@ -115,7 +123,7 @@ impl HintPublisher for RedisHints {
 
     async fn publish(&self, topic: &Topic, frame: &Frame) -> Result<(), PortError> {
         let tag = Tag::of(&topic.scope());
-        let (channel, bytes) = (tag.hints(topic.kind()), encode(frame));
+        let (channel, bytes) = (self.channel(&tag, topic), encode(frame));
         let command = |name: &str| {
             let mut command = redis::cmd(name);
             command.arg(&channel).arg(&bytes);
@@ -129,7 +137,7 @@ impl HintPublisher for RedisHints {
 #[async_trait]
 impl HintSubscriber for RedisHints {
     async fn watch(&self, topics: &[Topic], lifetime: Duration) -> Result<Vec<Watched>, PortError> {
-        let tag = registry();
+        let tag = self.registry();
         let keys = [tag.watched()];
         let lifetime = milliseconds(lifetime.min(LIFETIME_MAX)).to_string();
         let mut watched = Vec::with_capacity(topics.len());
@@ -150,7 +158,7 @@ impl HintSubscriber for RedisHints {
 
     async fn subscribe(&self, topic: &Topic) -> Result<Box<dyn HintSubscription>, PortError> {
         let tag = Tag::of(&topic.scope());
-        let subscription = self.nodes.subscribe(tag.slot(), tag.hints(topic.kind())).await?;
+        let subscription = self.nodes.subscribe(tag.slot(), self.channel(&tag, topic)).await?;
         Ok(Box::new(subscription))
     }
 }

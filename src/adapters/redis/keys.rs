@@ -35,9 +35,9 @@ impl Tag {
         format!("inv:{{{}}}:lock:{name}", self.0)
     }
 
-    /// The channel of a kind of hints.
-    pub(super) fn hints(&self, kind: &str) -> String {
-        format!("inv:{{{}}}:hints:{kind}", self.0)
+    /// The channel of a kind of hints of a deployment.
+    pub(super) fn hints(&self, kind: &str, deployment: &str) -> String {
+        format!("inv:{{{}}}:hints:{kind}:{deployment}", self.0)
     }
 
     /// The key of the set of what is watched.
@@ -51,13 +51,13 @@ impl Tag {
     }
 
     /// The key of a pool's shared snapshot.
-    pub(super) fn snapshot(&self) -> String {
-        format!("inv:{{{}}}:snapshot", self.0)
+    pub(super) fn snapshot(&self, deployment: &str) -> String {
+        format!("inv:{{{}}}:snapshot:{deployment}", self.0)
     }
 
     /// The key of the claim on the next read of a pool.
-    pub(super) fn claim(&self) -> String {
-        format!("inv:{{{}}}:claim", self.0)
+    pub(super) fn claim(&self, deployment: &str) -> String {
+        format!("inv:{{{}}}:claim:{deployment}", self.0)
     }
 
     /// The slot of all keys and channels with this tag.
@@ -88,8 +88,11 @@ mod tests {
     #[test]
     fn keys_read_as_documented() {
         assert_eq!(Tag::of("event#42").lock("seat/A-1"), "inv:{event#42}:lock:seat/A-1");
-        assert_eq!(Tag::of("event#42").hints("changes"), "inv:{event#42}:hints:changes");
-        assert_eq!(Tag::of("hints").watched(), "inv:{hints}:watched");
+        assert_eq!(
+            Tag::of("event#42").hints("changes", "ledger"),
+            "inv:{event#42}:hints:changes:ledger"
+        );
+        assert_eq!(Tag::of("hints/ledger").watched(), "inv:{hints/ledger}:watched");
     }
 
     #[test]

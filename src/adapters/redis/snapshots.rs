@@ -48,6 +48,7 @@ return 1
 /// The snapshots of one Redis. Every call is bounded in time. Clones share the connection.
 #[derive(Clone)]
 pub struct RedisSnapshots {
+    deployment: Arc<str>,
     connection: Arc<Connection>,
     get: LuaScript,
     claim: LuaScript,
@@ -56,11 +57,12 @@ pub struct RedisSnapshots {
 }
 
 impl RedisSnapshots {
-    /// Does not connect yet.
+    /// Those of a deployment: another has other items under the same keys. Does not connect yet.
     #[must_use]
-    pub fn new(url: RedisUrl) -> Self {
+    pub fn new(url: RedisUrl, deployment: &str) -> Self {
         let [get, claim, release, put] = [GET, CLAIM, RELEASE, PUT].map(LuaScript::new);
-        Self { connection: Arc::new(Connection::new(url)), get, claim, release, put }
+        let (deployment, connection) = (deployment.into(), Arc::new(Connection::new(url)));
+        Self { deployment, connection, get, claim, release, put }
     }
 }
 
@@ -90,7 +92,7 @@ impl ToRedisArgs for Argument<'_> {
 impl SnapshotStore for RedisSnapshots {
     async fn get(&self, pool: &PoolId) -> Result<Option<StoredSnapshot>, PortError> {
         let tag = Tag::of(&pool.to_string());
-        let (keys, none) = ([tag.snapshot()], <[String; 0]>::default());
+        let (keys, none) = ([tag.snapshot(&self.deployment)], <[String; 0]>::default());
         let found: Option<(Vec<u8>, u64)> =
             self.connection.run(&self.get, tag.slot(), &keys, &none).await?;
         Ok(found.map(|(bytes, left)| StoredSnapshot {
@@ -102,13 +104,18 @@ impl SnapshotStore for RedisSnapshots {
     async fn claim(&self, pool: &PoolId) -> Result<bool, PortError> {
         let tag = Tag::of(&pool.to_string());
         let arguments = [Argument::Milliseconds(CLAIM_LIFETIME)];
-        self.connection.run(&self.claim, tag.slot(), &[tag.claim()], &arguments).await
+        self.connection
+            .run(&self.claim, tag.slot(), &[tag.claim(&self.deployment)], &arguments)
+            .await
     }
 
     async fn release(&self, pool: &PoolId) -> Result<(), PortError> {
         let tag = Tag::of(&pool.to_string());
         let none = <[String; 0]>::default();
-        let _: u64 = self.connection.run(&self.release, tag.slot(), &[tag.claim()], &none).await?;
+        let _: u64 = self
+            .connection
+            .run(&self.release, tag.slot(), &[tag.claim(&self.deployment)], &none)
+            .await?;
         Ok(())
     }
 
@@ -119,7 +126,7 @@ impl SnapshotStore for RedisSnapshots {
         }
         let tag = Tag::of(&pool.to_string());
         let arguments = [Argument::Bytes(bytes), Argument::Milliseconds(left)];
-        let keys = [tag.snapshot(), tag.claim()];
+        let keys = [tag.snapshot(&self.deployment), tag.claim(&self.deployment)];
         let _: bool = self.connection.run(&self.put, tag.slot(), &keys, &arguments).await?;
         Ok(())
     }

@@ -72,7 +72,7 @@ impl Cluster {
     }
 
     pub fn hints(&self) -> RedisHints {
-        RedisHints::new(self.urls().parse().unwrap())
+        RedisHints::new(self.urls().parse().unwrap(), "test")
     }
 
     fn urls(&self) -> String {

@@ -25,7 +25,7 @@ fn topic() -> Topic {
 }
 
 fn hints(server: &Server) -> RedisHints {
-    RedisHints::new(server.url().parse().unwrap())
+    RedisHints::new(server.url().parse().unwrap(), "test")
 }
 
 fn frame(last: u64) -> Frame {
@@ -141,7 +141,7 @@ async fn a_subscription_that_is_dropped_is_ended_at_the_server() {
     let subscriber = hints(&server);
     let channels = async || server.ask::<Vec<String>>("PUBSUB SHARDCHANNELS").await;
     let subscription = subscriber.subscribe(&topic()).await.unwrap();
-    assert_eq!(channels().await, ["inv:{event#42}:hints:changes"]);
+    assert_eq!(channels().await, ["inv:{event#42}:hints:changes:test"]);
     drop(subscription);
     until("nobody subscribes", async || channels().await.is_empty()).await;
 }
@@ -152,7 +152,7 @@ async fn the_fix_is_said_where_rights_are_missing() {
     let server = Server::start(&[]).await;
     let () = server.ask("ACL SETUSER view on >secret ~inv:* +@read +@write +@scripting").await;
     let url = format!("redis://view:secret@127.0.0.1:{}", server.port);
-    let subscriber = RedisHints::new(url.parse().unwrap());
+    let subscriber = RedisHints::new(url.parse().unwrap(), "test");
     let answer = subscriber.subscribe(&topic()).await.map(|_| ());
     assert!(
         matches!(&answer, Err(PortError::Refused(text)) if text.contains("&inv:* +@pubsub")),
