@@ -82,15 +82,20 @@ async function holdChosen() {
     const button = byId("hold");
     const hadFocus = document.activeElement === button;
     busy(button, true);
+    shown.asked = new Set(positions);
     say(`Holding ${seats.join(", ")} …`);
     const data = { event_id: eventId, user_id: user, seats, hold_seconds: HOLD_SECONDS };
     const answer = await perform({ type: "inventory.reserve.v1", id: newId(), data }, environment);
     busy(button, false);
     if (shown.eventId !== eventId) return;
+    shown.asked.clear();
     if (!answer.ok) {
-        const lost = answer.seats?.length ? answer.seats : [];
-        for (const number of lost) shown.chosen.delete(shown.positionOf.get(number));
-        changed(lost.map((number) => shown.positionOf.get(number)));
+        const refused = (answer.seats ?? []).map((number) => shown.positionOf.get(number));
+        const kinds = shown.states?.kinds ?? [];
+        const taken = positions.filter((position) => kinds[position] >= 0 && !isSellable(kinds[position]));
+        const lost = [...new Set([...refused, ...taken])];
+        for (const position of lost) shown.chosen.delete(position);
+        changed(lost);
         drawBasket();
         say(`Not held: ${refusedText(answer)}`);
         return;

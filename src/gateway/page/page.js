@@ -22,6 +22,8 @@ const shown = {
     positionOf: new Map(),
     /** Positions. */
     chosen: new Set(),
+    /** Those of them for which a hold is asked: its answer says what became of them. */
+    asked: new Set(),
     /** Own reservations: `{ id, seats (numbers), until, status, busy }`. */
     holds: [],
     /** Of a position, `held` or `booked`. */
@@ -115,6 +117,7 @@ function show(eventId) {
         positionOf: new Map(),
     });
     shown.chosen.clear();
+    shown.asked.clear();
     shown.own.clear();
     reading = null;
     byId("event").value = eventId ?? "";
@@ -157,7 +160,8 @@ function takeSnapshot(map) {
 function takeStates() {
     shown.tally = tallyOf(shown.house, shown.states);
     for (const position of shown.chosen) {
-        if (!isSellable(shown.states.kinds[position])) shown.chosen.delete(position);
+        const isTaken = !isSellable(shown.states.kinds[position]) && !shown.asked.has(position);
+        if (isTaken) shown.chosen.delete(position);
     }
     own();
     painter.redraw();
@@ -225,7 +229,7 @@ function moved(position, before, after) {
     changes += 1;
     if (!shown.house) return;
     recount(shown.tally, shown.house, position, before, after);
-    if (shown.chosen.has(position) && !isSellable(after)) {
+    if (shown.chosen.has(position) && !shown.asked.has(position) && !isSellable(after)) {
         shown.chosen.delete(position);
         say(`${shown.numbers[position]} was taken by someone else.`);
         drawBasket();
