@@ -85,7 +85,9 @@ fn a_history_that_fails_is_narrowed_down_and_fails_alike_when_run_again() {
     use inventory_worker::injected::{self, Bug};
 
     injected::inject(Some(Bug::DropSeatCondition));
-    let options = Options { shrinks_at_most: 300, ..Options::default() };
+    // Gateways' commands and visits are many, and hold on to one another.
+    let without = [Fault::Gateways].into();
+    let options = Options { shrinks_at_most: 300, without, ..Options::default() };
     let failure = (0..1_000).find_map(|seed| sim::run_seed(seed, &options).err()).unwrap();
     let as_it_is = Options { shrinks_at_most: 0, ..failure.narrowed.clone() };
     let again = sim::run_seed(failure.seed, &as_it_is).unwrap_err();
