@@ -362,20 +362,17 @@ impl Inner {
     }
 
     async fn read(&self, pool: &PoolId, missed: Option<Instant>) {
-        // The semaphore is never closed.
-        let Ok(_permit) = self.reads.acquire().await else { return };
         let from = {
             let slots = self.slots();
             let slot = slots.by_pool.get(pool);
             slot.map(|slot| slot.snapshot_from(&self.settings, missed))
         };
+        // Whoever waits for another gateway's read keeps no other pool from being read.
         if let Some(taken) = self.take(pool, from).await {
-            let mut slots = self.slots();
-            if let Some(slot) = slots.by_pool.get_mut(pool) {
-                slot.settle(taken);
-            }
-            return slots.shrink(&self.settings, Instant::now());
+            return self.keep(pool, taken);
         }
+        // The semaphore is never closed.
+        let Ok(_permit) = self.reads.acquire().await else { return };
         self.begun.fetch_add(1, Ordering::Relaxed);
         let (read_at, as_of) = (Instant::now(), self.clock.now());
         let Self { store, settings, .. } = self;
@@ -398,12 +395,19 @@ impl Inner {
                 return;
             }
         };
+        drop(slots);
+        let read_at = if injected_bug!(AgeFromEnd) { now } else { read_at };
         let memos = Arc::default();
+        self.keep(pool, Kept { read_at, as_of, view, outdated: None, memos });
+    }
+
+    /// Puts what was read or taken in the place of what is kept, if the pool still is.
+    fn keep(&self, pool: &PoolId, read: Kept) {
+        let mut slots = self.slots();
         if let Some(slot) = slots.by_pool.get_mut(pool) {
-            let read_at = if injected_bug!(AgeFromEnd) { now } else { read_at };
-            slot.settle(Kept { read_at, as_of, view, outdated: None, memos });
+            slot.settle(read);
         }
-        slots.shrink(settings, now);
+        slots.shrink(&self.settings, Instant::now());
     }
 }
 
