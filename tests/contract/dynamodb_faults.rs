@@ -477,6 +477,7 @@ async fn missing_rights_or_tables_are_refused_once_and_named() {
                 panic!("{code}: {error:?}")
             };
             assert!(text.contains(code), "{text}");
+            assert!(text.contains("on inventory-seats: "), "{text}");
             assert_eq!(calls, 1, "{code}");
         }
         let wire = Wire::new([], Turn::error(400, code));

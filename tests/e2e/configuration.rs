@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use tokio::net::TcpSocket;
 
 use crate::{
@@ -108,10 +109,14 @@ async fn tables_that_do_not_answer_are_waited_for_and_logged_with_their_endpoint
     let (_taken, nowhere) = nowhere();
     let variables = [("AWS_ENDPOINT_URL_DYNAMODB", &*nowhere)];
     let worker = Worker::start(&world.with(&variables)).await;
-    let line = until("it says so", async || worker.logged("not ready")).await;
-    assert_eq!(line["level"], "WARN");
-    let reason = line["error"].as_str().unwrap();
-    assert!(reason.contains(&nowhere) && reason.contains(&world.tables.seats), "{reason}");
+    for part in ["store", "writes"] {
+        let is_of_part = |line: &Value| line["message"] == "not ready" && line["part"] == part;
+        let line = until("it says so", async || worker.lines().into_iter().find(is_of_part)).await;
+        assert_eq!(line["level"], "WARN");
+        let reason = line["error"].as_str().unwrap();
+        assert!(reason.contains(&nowhere), "{part}: {reason}");
+        assert!(reason.contains(&world.tables.seats), "{part}: {reason}");
+    }
     let started = worker.logged("starting").unwrap();
     let expected = [
         ("version", env!("CARGO_PKG_VERSION")),

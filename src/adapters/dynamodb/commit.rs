@@ -1,5 +1,7 @@
 //! Commits: TransactWriteItems, or a conditional PutItem for a single write.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::{
     error::BuildError,
     types::{
@@ -31,6 +33,9 @@ use super::{
 
 /// The attribute that every version condition tests.
 const VERSION: &str = "version";
+
+/// The call, as an error names it.
+const TRANSACT: &str = "TransactWriteItems";
 
 impl DynamoStore {
     pub(super) async fn commit_whole(
@@ -64,7 +69,7 @@ impl DynamoStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
-            .map_err(|error| errors::put(&error))?;
+            .map_err(|error| errors::put(&self.doing("PutItem", [&table]), &error))?;
         Ok(consumed(&self.tables, output.consumed_capacity()))
     }
 
@@ -94,10 +99,14 @@ impl DynamoStore {
             )));
         }
         let mut items = Vec::with_capacity(size);
+        let mut tables = BTreeSet::new();
         for write in writes {
-            items.push(self.put_item(write)?);
+            let planned = plan(write)?;
+            tables.insert(planned.table);
+            items.push(self.put_item(planned)?);
         }
         for check in checks {
+            tables.insert(checked_key(check).0.table());
             items.push(self.check_item(check).map_err(unbuildable)?);
         }
         let output = self
@@ -108,7 +117,7 @@ impl DynamoStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
-            .map_err(|error| errors::transaction(&error))?;
+            .map_err(|error| errors::transaction(&self.doing(TRANSACT, &tables), &error))?;
         Ok(consumed(&self.tables, output.consumed_capacity()))
     }
 
@@ -127,7 +136,8 @@ impl DynamoStore {
         let puts: Result<Vec<_>, BuildError> = Table::ALL.into_iter().map(put).collect();
         let puts = puts.map_err(|error| PortError::Refused(error.to_string()))?;
         let call = self.client.transact_write_items().set_transact_items(Some(puts));
-        match call.send().await.map_err(|error| errors::transaction(&error)) {
+        let doing = || self.doing(TRANSACT, &Table::ALL);
+        match call.send().await.map_err(|error| errors::transaction(&doing(), &error)) {
             // The condition, or another worker that asks the same: either way it may write.
             Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
             Err(CommitError::Port(error)) => Err(error),
@@ -135,8 +145,8 @@ impl DynamoStore {
         }
     }
 
-    fn put_item(&self, write: &Write) -> Result<TransactWriteItem, CommitError> {
-        let Planned { table, item, condition } = plan(write)?;
+    fn put_item(&self, planned: Planned) -> Result<TransactWriteItem, CommitError> {
+        let Planned { table, item, condition } = planned;
         let terms = condition.terms(table, self.clock.now());
         let put = Put::builder()
             .table_name(self.tables.name(table))
@@ -150,15 +160,9 @@ impl DynamoStore {
     }
 
     fn check_item(&self, check: &Check) -> Result<TransactWriteItem, BuildError> {
-        let (key, expected) = match check {
-            Check::Reservation { reservation_id, expected } => {
-                (ItemKey::Reservation(*reservation_id), expected)
-            }
-            Check::Seat { key, expected } => (ItemKey::Seat(key.clone()), expected),
-            Check::Line { key, expected } => (ItemKey::Line(key.clone()), expected),
-        };
+        let (key, expected) = checked_key(check);
         let table = key.table();
-        let terms = Condition::from(*expected).terms(table, self.clock.now());
+        let terms = Condition::from(expected).terms(table, self.clock.now());
         let check = ConditionCheck::builder()
             .table_name(self.tables.name(table))
             .set_key(Some(key.attributes()))
@@ -167,6 +171,17 @@ impl DynamoStore {
             .set_expression_attribute_values(terms.values)
             .build()?;
         Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+}
+
+/// The item of a check, and what is expected of it.
+fn checked_key(check: &Check) -> (ItemKey, Expected) {
+    match check {
+        Check::Reservation { reservation_id, expected } => {
+            (ItemKey::Reservation(*reservation_id), *expected)
+        }
+        Check::Seat { key, expected } => (ItemKey::Seat(key.clone()), *expected),
+        Check::Line { key, expected } => (ItemKey::Line(key.clone()), *expected),
     }
 }
 

@@ -42,8 +42,7 @@ fn cancelled(reasons: &[CancellationReason]) -> ErrorClass {
 }
 
 /// The error of a failed transaction.
-pub(super) fn transaction(error: &SdkError<TransactWriteItemsError>) -> CommitError {
-    let doing = "TransactWriteItems";
+pub(super) fn transaction(doing: &str, error: &SdkError<TransactWriteItemsError>) -> CommitError {
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled_by)) => {
             let reasons = cancelled_by.cancellation_reasons();
@@ -54,8 +53,8 @@ pub(super) fn transaction(error: &SdkError<TransactWriteItemsError>) -> CommitEr
 }
 
 /// The error of a failed conditional put.
-pub(super) fn put(error: &SdkError<PutItemError>) -> CommitError {
-    commit(ErrorClass::of(error), describe("PutItem", error))
+pub(super) fn put(doing: &str, error: &SdkError<PutItemError>) -> CommitError {
+    commit(ErrorClass::of(error), describe(doing, error))
 }
 
 fn commit(class: ErrorClass, text: String) -> CommitError {
