@@ -3,8 +3,8 @@
     python view.py < results.jsonl
     python view.py --reload < results.jsonl     (pip install boto3)
 
-Reads results, one JSON a line: the bodies of the messages that a subscription with raw message
-delivery and no filter policy brings. A service keeps the same in its database, and applies each
+Reads the bodies of the messages that a subscription with raw message delivery and no filter policy
+brings, one a line: each is a result, or an array of results. A service keeps the same in its database, and applies each
 result as it receives it. Needs the standard library only; with --reload, boto3, whose region,
 credentials and endpoints come from the environment, as ever with AWS.
 """
@@ -26,6 +26,11 @@ class View:
     def __init__(self):
         self.pools = {}  # pool -> {"seats": {number: state}, "lines": {sku: state}}
         self.unknown = set()  # pools that changed in ways no result lists: reload them
+
+    def receive(self, body):
+        """Applies the parsed body of a message: a result, or an array of results."""
+        for result in body if isinstance(body, list) else [body]:
+            self.apply(result)
 
     def apply(self, result):
         data = result["data"]
@@ -80,7 +85,7 @@ def read_pool(pool):
 def main():
     view = View()
     for line in sys.stdin:
-        view.apply(json.loads(line))
+        view.receive(json.loads(line))
     if "--reload" in sys.argv[1:]:
         view.reload(read_pool)
     for pool in sorted(view.unknown):

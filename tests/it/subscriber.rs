@@ -79,14 +79,20 @@ fn python(arguments: &[&str], stdin: &str) -> Value {
     serde_json::from_slice(&ended.stdout).unwrap()
 }
 
-/// The results from the last to the first, every third of them twice.
-fn out_of_order(results: &[String]) -> String {
+/// The bodies of messages, a line each: the results from the last to the first, every third of them
+/// twice, and every other four of them in one array, as result batches bring them.
+fn bodies_out_of_order(results: &[String]) -> String {
+    let times = |place: usize| 1 + usize::from(place.is_multiple_of(3));
+    let repeated = results.iter().enumerate().rev();
+    let repeated: Vec<_> =
+        repeated.flat_map(|(place, result)| vec![result.as_str(); times(place)]).collect();
     let mut lines = String::new();
-    for (place, result) in results.iter().enumerate().rev() {
-        for _ in 0..=usize::from(place % 3 == 0) {
-            lines.push_str(result);
-            lines.push('\n');
+    for (place, some) in repeated.chunks(4).enumerate() {
+        match place.is_multiple_of(2) {
+            true => lines.push_str(&format!("[{}]", some.join(","))),
+            false => lines.push_str(&some.join("\n")),
         }
+        lines.push('\n');
     }
     lines
 }
@@ -96,7 +102,7 @@ async fn a_view_kept_from_results_alone_is_equal_to_the_tables() {
     let ended = sale::run().await;
     let tables = tables(&ended.embedded).await;
     ended.embedded.stop().await;
-    let results = out_of_order(&ended.results);
+    let results = bodies_out_of_order(&ended.results);
 
     let shown = python(&["view.py"], &results);
     assert_eq!(shown["unknown"], json!(sale::CHUNKED));
@@ -121,7 +127,7 @@ import json, sys, view
 results, tables = json.load(sys.stdin)
 kept = view.View()
 for line in results.splitlines():
-    kept.apply(json.loads(line))
+    kept.receive(json.loads(line))
 kept.reload(lambda pool: [state for items in tables[pool].values() for state in items.values()])
 print(json.dumps({'pools': kept.pools, 'unknown': sorted(kept.unknown)}))
 ";
