@@ -1,6 +1,14 @@
 //! Many streams of one event: what they hold, and how long they take to end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use tokio::{
@@ -14,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 use super::{SEATS, house};
 use crate::{Model, Row, Size, Target, load, measurements::count, world::World};
 use inventory_worker::{
-    adapters::{instrumented::LatencyModel, system::Random},
+    adapters::{instrumented::LatencyModel, memory::MemoryStore, system::Random},
     app::gateway::{Gateway, GatewayBackends},
     config::GatewayConfig,
-    domain::{Seat, SeatState},
+    domain::{Seat, SeatState, Timestamp},
     gateway::streams::StreamSettings,
     ports::Record,
     telemetry::Metrics,
@@ -32,7 +40,16 @@ const CHANGES_PER_SECOND: usize = 200;
 const OPEN: Duration = Duration::from_secs(5);
 
 /// Bytes that a client reads at a time.
-const CLIENT_BYTES: usize = 512;
+const CLIENT_BYTES: usize = 16 * 1024;
+
+/// How the answer of a stream begins that was not shed.
+const OK: &[u8; 12] = b"HTTP/1.1 200";
+
+/// A stream that was shed is opened again after this time.
+const OPEN_AGAIN: Duration = Duration::from_millis(250);
+
+/// All streams have been told a change within this time of the first connection.
+const OPENING_MAX: Duration = Duration::from_secs(120);
 
 pub(in crate::measurements) fn measure(_: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
     let (many, drained) = size.streams;
@@ -43,8 +60,8 @@ pub(in crate::measurements) fn measure(_: &Model, size: Size) -> anyhow::Result<
     let grace = GatewayConfig::default().grace;
     let note = format!(
         "{many} streams of an event of {SEATS} seats, of which {CHANGES_PER_SECOND} change a second, \
-         over connections of their own: the most that the process holds, view, frames, buffers and \
-         clients included"
+         over connections of their own: the most that the gateway holds, view, frames and buffers \
+         included"
     );
     let note_of_drain = format!(
         "{drained} streams, from the signal (without the delay for load balancers) to the end of the \
@@ -96,65 +113,151 @@ async fn run(streams: usize) -> anyhow::Result<Duration> {
     let address = gateway.http_address();
     let stop = CancellationToken::new();
     let serving = tokio::spawn(gateway.serve(stop.clone()));
-    let mut clients = JoinSet::new();
-    for _ in 0..streams {
-        let mut client = TcpStream::connect(address).await?;
-        let path = format!("/events/{}/changes", load::EVENT);
-        let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n");
-        client.write_all(request.as_bytes()).await?;
-        clients.spawn(read_to_end(client));
+    let clients = Clients::start(address, streams)?;
+    let mut changes = Changes { store: &world.store, now, step: 0 };
+    let opening = Instant::now();
+    while clients.with_a_delta() < streams {
+        ensure!(!clients.have_ended(), "a stream ended early");
+        ensure!(
+            opening.elapsed() < OPENING_MAX,
+            "{} of {streams} streams told changes within {} s",
+            clients.with_a_delta(),
+            OPENING_MAX.as_secs()
+        );
+        changes.make().await?;
     }
     let begun = Instant::now();
-    for (step, version) in (10..).enumerate() {
-        if begun.elapsed() >= OPEN {
-            break;
-        }
-        for place in 0..CHANGES_PER_SECOND / 10 {
-            let number = (step * CHANGES_PER_SECOND / 10 + place) % SEATS;
-            let seat = load::seat(number, now)?;
-            let seat = Seat { version, occupancy: SeatState::Available, ..seat };
-            world.store.insert([Record::Seat(load::seat_key(number)?, seat)]);
-        }
-        sleep(Duration::from_millis(100)).await;
+    while begun.elapsed() < OPEN {
+        changes.make().await?;
     }
-    ensure!(clients.try_join_next().is_none(), "a stream ended early");
+    ensure!(!clients.have_ended(), "a stream ended early");
     let signalled = Instant::now();
     stop.cancel();
     serving.await?;
     let took = signalled.elapsed();
-    let mut deltas = 0;
-    while let Some(end) = clients.join_next().await {
-        let end = end??;
-        ensure!(end.has_bye, "a stream without its end");
-        deltas += usize::from(end.has_delta);
-    }
-    ensure!(deltas == streams, "{deltas} of {streams} streams told changes");
+    let byes = clients.join()?;
+    ensure!(byes == streams, "{byes} of {streams} streams had their end");
     Ok(took)
 }
 
-/// What a client got.
-struct Received {
-    has_delta: bool,
-    has_bye: bool,
+/// Changes of the event's seats, one step after the other.
+struct Changes<'a> {
+    store: &'a MemoryStore,
+    now: Timestamp,
+    step: usize,
 }
 
-async fn read_to_end(mut client: TcpStream) -> anyhow::Result<Received> {
-    let mut received = Received { has_delta: false, has_bye: false };
-    let mut buffer = [0; CLIENT_BYTES];
+impl Changes<'_> {
+    /// Changes the next seats, and waits until the next step is due.
+    async fn make(&mut self) -> anyhow::Result<()> {
+        let version = 10 + u64::try_from(self.step)?;
+        for place in 0..CHANGES_PER_SECOND / 10 {
+            let number = (self.step * CHANGES_PER_SECOND / 10 + place) % SEATS;
+            let seat = load::seat(number, self.now)?;
+            let seat = Seat { version, occupancy: SeatState::Available, ..seat };
+            self.store.insert([Record::Seat(load::seat_key(number)?, seat)]);
+        }
+        self.step += 1;
+        sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+}
+
+/// The clients of the streams, in a thread of their own: what they allocate is not counted, and
+/// they take no time from the gateway's.
+struct Clients {
+    told: Arc<AtomicUsize>,
+    thread: JoinHandle<anyhow::Result<usize>>,
+}
+
+impl Clients {
+    fn start(address: SocketAddr, streams: usize) -> anyhow::Result<Self> {
+        let told = Arc::new(AtomicUsize::new(0));
+        let telling = Arc::clone(&told);
+        let thread = std::thread::Builder::new()
+            .name("clients".to_owned())
+            .spawn(move || on_this_thread(read_all(address, streams, telling)))?;
+        Ok(Self { told, thread })
+    }
+
+    /// How many of them have been told a change.
+    fn with_a_delta(&self) -> usize {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// Whether they have ended, all or with an error.
+    fn have_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for their ends. Returns how many of them had a `bye`.
+    fn join(self) -> anyhow::Result<usize> {
+        self.thread.join().map_err(|_| anyhow::anyhow!("the clients' thread panicked"))?
+    }
+}
+
+async fn read_all(
+    address: SocketAddr,
+    streams: usize,
+    told: Arc<AtomicUsize>,
+) -> anyhow::Result<usize> {
+    let mut clients = JoinSet::new();
+    for _ in 0..streams {
+        clients.spawn(read_one(address, Arc::clone(&told)));
+        // A connection each millisecond: a listener's backlog holds a thousand or so.
+        sleep(Duration::from_millis(1)).await;
+    }
+    let mut byes = 0;
+    while let Some(has_bye) = clients.join_next().await {
+        byes += usize::from(has_bye??);
+    }
+    Ok(byes)
+}
+
+/// Opens a stream, as often as it is shed, and reads it to its end. Returns whether it had a `bye`.
+async fn read_one(address: SocketAddr, told: Arc<AtomicUsize>) -> anyhow::Result<bool> {
+    loop {
+        let mut client = TcpStream::connect(address).await?;
+        let path = format!("/events/{}/changes", load::EVENT);
+        let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n");
+        client.write_all(request.as_bytes()).await?;
+        let mut head = [0; OK.len()];
+        client.read_exact(&mut head).await?;
+        if head == *OK {
+            return read_to_end(client, &told).await;
+        }
+        sleep(OPEN_AGAIN).await;
+    }
+}
+
+/// Reads a stream to its end, and counts it as told at its first change. Returns whether it had
+/// a `bye`.
+async fn read_to_end(mut client: TcpStream, told: &AtomicUsize) -> anyhow::Result<bool> {
+    const DELTA: &[u8] = b"event: delta";
+    const BYE: &[u8] = b"event: bye";
+    let mut has_delta = false;
+    let mut has_bye = false;
+    let mut buffer = vec![0; CLIENT_BYTES];
     // What may begin at the end of one read and end in the next.
     let mut kept = 0;
     loop {
         let free = buffer.get_mut(kept..).context("room for the next read")?;
         let read = client.read(free).await?;
         if read == 0 {
-            return Ok(received);
+            return Ok(has_bye);
         }
         let filled = kept + read;
         let text = buffer.get(..filled).unwrap_or_default();
-        let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
-        received.has_delta |= has(b"event: delta");
-        received.has_bye |= has(b"event: bye");
-        kept = filled.min(16);
+        if !has_delta && contains(text, DELTA) {
+            has_delta = true;
+            told.fetch_add(1, Ordering::Relaxed);
+        }
+        has_bye |= contains(text, BYE);
+        kept = filled.min(DELTA.len());
         buffer.copy_within(filled - kept..filled, 0);
     }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|part| part == word)
 }
