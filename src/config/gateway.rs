@@ -147,6 +147,10 @@ pub(super) fn local_settings() -> Vec<&'static Setting> {
     vec![
         &settings::PORT,
         &settings::GRPC_PORT,
+        &settings::RATE,
+        &settings::BURST,
+        &settings::COMMANDS_IN_FLIGHT,
+        &settings::LISTS_IN_FLIGHT,
         &settings::ALLOW_STRESS,
         &settings::STRESS_COMMANDS_MAX,
     ]
@@ -155,11 +159,12 @@ pub(super) fn local_settings() -> Vec<&'static Setting> {
 /// Reads [`local_settings`]; the others have their defaults.
 pub(super) fn read_local(reader: &mut Reader<'_>) -> GatewayConfig {
     let (port, grpc_port) = ports(reader);
+    let limits = limits(reader);
     let stress_commands_max = stress(reader);
     // No load balancer is to notice that it stops.
     let drain_delay = Duration::ZERO;
     let others = GatewayConfig::default();
-    GatewayConfig { port, grpc_port, drain_delay, stress_commands_max, ..others }
+    GatewayConfig { port, grpc_port, drain_delay, limits, stress_commands_max, ..others }
 }
 
 /// The gateway's ports are not the admin port's, which is on an address of its own but may be on

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{printer::Printer, sample};
+use super::{input::Line, printer::Printer, sample};
 use crate::{
     admin::{Admin, AdminServer},
     app::{embedded::Embedded, gateway::Gateway, signals::StopSignals, worker_group::WorkerGroup},
@@ -40,7 +40,7 @@ impl Session<'_> {
     /// Works until a signal or the end of its input, then drains. Without any input it goes on.
     pub(super) async fn run(
         self,
-        mut lines: mpsc::Receiver<String>,
+        mut lines: mpsc::Receiver<Line>,
         mut signals: StopSignals,
     ) -> anyhow::Result<ExitCode> {
         let embedded = Embedded::start(self.data.as_deref()).await?;
@@ -132,7 +132,7 @@ impl Session<'_> {
     /// empty, as a service's is, ends nothing.
     async fn follow(
         &self,
-        lines: &mut mpsc::Receiver<String>,
+        lines: &mut mpsc::Receiver<Line>,
         signals: &mut StopSignals,
         group: &mut WorkerGroup,
         poster: &mut Poster<'_>,
@@ -149,7 +149,7 @@ impl Session<'_> {
                 line = lines.recv(), if is_open => match line {
                     Some(line) => {
                         number += 1;
-                        if let Err(wrong) = poster.post_line(&line) {
+                        if let Err(wrong) = line.and_then(|line| poster.post_line(&line)) {
                             let style = self.context.errors.style();
                             let word = style.bad("not posted");
                             self.context.errors.line(&format!("line {number} {word}: {wrong}"))?;
