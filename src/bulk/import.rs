@@ -288,7 +288,7 @@ impl Importer {
         command: &UnitCommand,
     ) -> impl Future<Output = (Place, Option<LedgerOutcome>)> + use<'_> {
         let place = command.place;
-        let pending = self.poller.register(&command.key, command.digest, false);
+        let pending = self.poller.register(&command.key, command.digest);
         let deadline = Instant::now() + self.wait.unwrap_or_default();
         async move {
             let Some(pending) = pending else { return (place, None) };

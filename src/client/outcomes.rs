@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::ledger::{KEYS_MAX, LedgerOutcome};
 use crate::{
-    domain::{CommandKey, Digest},
+    domain::{CommandKey, Digest, PoolId},
     ports::{LedgerKey, LoadRequest, PortError, ReadStore},
 };
 
@@ -42,8 +42,9 @@ const ABANDONED_MAX: usize = 100;
 
 /// Polls the ledger for every command that is awaited, up to 100 commands with one call.
 ///
-/// A command whose caller gave up is polled for a minute more, each second, so that
-/// [`Self::oldest`] shows how far the workers are behind even where no caller waits that long.
+/// A command that is queued ([`Self::queued`]) and whose caller gave up is polled for a minute more,
+/// each second, so that [`Self::oldest`] shows how far the workers are behind even where no caller
+/// waits that long. One that was not posted, as far as is known, is forgotten with its caller.
 pub struct OutcomePoller {
     store: Arc<dyn ReadStore>,
     waiters_max: usize,
@@ -57,8 +58,8 @@ struct Entries {
     waiters: usize,
     abandoned: usize,
     next_waiter: u64,
-    /// Since when the oldest command waits that counts as queued.
-    oldest: Option<Instant>,
+    /// Since when the oldest command on each pool is queued.
+    oldest: BTreeMap<PoolId, Instant>,
 }
 
 /// A command without an outcome.
@@ -66,7 +67,9 @@ struct Entry {
     since: Instant,
     due: Instant,
     pause: Duration,
-    counts_as_queued: bool,
+    /// Since when, and the pool it is on; `None` where it is not known to be in the queue, or its
+    /// wait does not show how far the workers are behind.
+    queued: Option<(PoolId, Instant)>,
     waiters: Vec<Waiter>,
 }
 
@@ -103,8 +106,17 @@ impl Drop for PendingOutcome<'_> {
 
 impl Entries {
     fn find_oldest(&mut self) {
-        let queued = self.by_key.values().filter(|entry| entry.counts_as_queued);
-        self.oldest = queued.map(|entry| entry.since).min();
+        self.oldest.clear();
+        for (pool, since) in self.by_key.values().filter_map(|entry| entry.queued.as_ref()) {
+            note_oldest(&mut self.oldest, pool, *since);
+        }
+    }
+}
+
+fn note_oldest(oldest: &mut BTreeMap<PoolId, Instant>, pool: &PoolId, since: Instant) {
+    match oldest.get_mut(pool) {
+        Some(known) => *known = since.min(*known),
+        None => drop(oldest.insert(pool.clone(), since)),
     }
 }
 
@@ -116,18 +128,11 @@ impl OutcomePoller {
         Self { store, waiters_max, entries, registered }
     }
 
-    /// Registers for the outcome of a command that is about to be posted. `counts_as_queued`:
-    /// whether its wait shows how far the workers are behind, which that of a long restock does
-    /// not.
+    /// Registers for the outcome of a command that is about to be posted.
     ///
     /// Returns `None` where as many commands are awaited as may be.
     #[must_use]
-    pub fn register(
-        &self,
-        key: &CommandKey,
-        digest: Digest,
-        counts_as_queued: bool,
-    ) -> Option<PendingOutcome<'_>> {
+    pub fn register(&self, key: &CommandKey, digest: Digest) -> Option<PendingOutcome<'_>> {
         let now = Instant::now();
         let (sender, outcome) = oneshot::channel();
         let mut entries = self.lock();
@@ -148,14 +153,11 @@ impl OutcomePoller {
             }
             None => {
                 let (due, pause, waiters) = (now + FIRST_POLL, FIRST_POLL, vec![waiter]);
-                let entry = Entry { since: now, due, pause, counts_as_queued, waiters };
+                let entry = Entry { since: now, due, pause, queued: None, waiters };
                 entries.by_key.insert(key.clone(), entry);
             }
         }
         entries.abandoned -= usize::from(was_abandoned);
-        if counts_as_queued {
-            entries.oldest.get_or_insert(now);
-        }
         drop(entries);
         self.registered.notify_one();
         Some(PendingOutcome { poller: self, key: key.clone(), id, outcome })
@@ -179,10 +181,28 @@ impl OutcomePoller {
         }
     }
 
-    /// How long the oldest command without an outcome has been waiting; `None` where there is none.
+    /// A registered command is in the queue, and its wait shows from now on how far the workers are
+    /// behind with this pool. Not for a restock, which may be long.
+    pub fn queued(&self, key: &CommandKey, pool: &PoolId) {
+        let now = Instant::now();
+        let mut entries = self.lock();
+        let Entries { by_key, oldest, .. } = &mut *entries;
+        if let Some(entry) = by_key.get_mut(key).filter(|entry| entry.queued.is_none()) {
+            entry.queued = Some((pool.clone(), now));
+            note_oldest(oldest, pool, now);
+        }
+    }
+
+    /// How long the oldest queued command has been without an outcome; `None` where there is none.
     #[must_use]
     pub fn oldest(&self) -> Option<Duration> {
-        self.lock().oldest.map(|since| since.elapsed())
+        self.lock().oldest.values().min().map(Instant::elapsed)
+    }
+
+    /// The same, of the commands on one pool.
+    #[must_use]
+    pub fn oldest_of(&self, pool: &PoolId) -> Option<Duration> {
+        self.lock().oldest.get(pool).map(Instant::elapsed)
     }
 
     /// The number of outcomes that are awaited.
@@ -301,14 +321,18 @@ impl OutcomePoller {
         entry.waiters.retain(|waiter| waiter.id != id);
         let left = before - entry.waiters.len();
         let is_abandoned = left > 0 && entry.waiters.is_empty();
+        let is_queued = entry.queued.is_some();
         entries.waiters -= left;
         if !is_abandoned {
             return;
         }
-        if entries.abandoned < ABANDONED_MAX {
+        if is_queued && entries.abandoned < ABANDONED_MAX {
             entries.abandoned += 1;
         } else {
             entries.by_key.remove(key);
+            if is_queued {
+                entries.find_oldest();
+            }
         }
     }
 

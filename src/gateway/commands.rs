@@ -125,7 +125,7 @@ pub enum CommandError {
     /// Reserves are refused while the queue is behind.
     #[error("the queue is behind: commands wait for {} s", age.as_secs())]
     Behind {
-        /// The age of the oldest command without an outcome.
+        /// The age of the oldest command on the same pool without an outcome.
         age: Duration,
         /// When to try again.
         retry_after: Duration,
@@ -169,7 +169,7 @@ pub struct CommandParts {
 pub struct CommandSettings {
     /// The message groups that the reserves of one pool are spread over, at least 1.
     pub groups: u16,
-    /// Reserves are refused while the oldest command waits for longer.
+    /// Reserves on a pool are refused while the oldest command on it waits for longer.
     pub queue_age_max: Duration,
 }
 
@@ -224,8 +224,8 @@ impl Commands {
         self.parts.clock.now()
     }
 
-    /// How long the oldest command has had no outcome; `None` where none is awaited. Restocks do not
-    /// count, as they may be long.
+    /// How long the oldest command has been in the queue without an outcome; `None` where none is
+    /// awaited. Restocks do not count, as they may be long.
     #[must_use]
     pub fn oldest_age(&self) -> Option<Duration> {
         self.parts.outcomes.oldest()
@@ -322,15 +322,15 @@ impl Commands {
         check_rights(caller, command)?;
         let asked_at = Instant::now();
         let answer_by = asked_at + if wait.is_zero() { POST_TIMEOUT } else { wait };
-        let queued = !matches!(command.action, Action::Restock(_));
-        let pending = self.parts.outcomes.register(&command.key, command.digest, queued);
+        let pending = self.parts.outcomes.register(&command.key, command.digest);
         let pending = pending.ok_or(CommandError::TooManyWaiting)?;
         self.awaited.note(&command.pool);
         if !has_new_id && let Some(recorded) = self.recorded(command, answer_by).await? {
             return Ok(recorded);
         }
         if matches!(command.action, Action::Reserve(_)) {
-            self.admission.admit(self.parts.outcomes.oldest())?;
+            let oldest = self.parts.outcomes.oldest_of(&command.pool);
+            self.admission.admit(&command.pool, oldest)?;
         }
         let posted = self.parts.client.accept_again(prepared);
         let posted = posted.map_err(|error| not_posted(&command.key, &error))?;
@@ -345,6 +345,9 @@ impl Commands {
         // It is posted still, and whether the queue has it is not known yet.
         let Some(posted) = posted else { return Ok(pending_answer(command)) };
         posted.map_err(|error| not_posted(&command.key, &error))?;
+        if !matches!(command.action, Action::Restock(_)) {
+            self.parts.outcomes.queued(&command.key, &command.pool);
+        }
         let Some(outcome) = outcome else { return Ok(pending_answer(command)) };
         let outcome = outcome.await;
         Ok(outcome.map_or_else(|| pending_answer(command), |outcome| answer(command, outcome)))

@@ -87,8 +87,7 @@ async fn everyone_who_waits_shares_a_poll() {
     let store = store();
     let poller = poller(&store, 1_000);
     let keys: Vec<_> = (0..150).map(key).collect();
-    let pending: Vec<_> =
-        keys.iter().map(|key| poller.register(key, MINE, true).unwrap()).collect();
+    let pending: Vec<_> = keys.iter().map(|key| poller.register(key, MINE).unwrap()).collect();
     keys.iter().for_each(|key| decide(&store, key, MINE));
     for pending in pending {
         assert!(is_decided(&pending.outcome().await));
@@ -101,8 +100,8 @@ async fn everyone_who_waits_shares_a_poll() {
 async fn a_waiter_whose_content_differs_is_told_that_the_id_was_used() {
     let store = store();
     let poller = poller(&store, 10);
-    let mine = poller.register(&key(1), MINE, true).unwrap();
-    let other = poller.register(&key(1), OTHER, true).unwrap();
+    let mine = poller.register(&key(1), MINE).unwrap();
+    let other = poller.register(&key(1), OTHER).unwrap();
     decide(&store, &key(1), MINE);
     assert!(is_decided(&mine.outcome().await));
     assert_eq!(other.outcome().await, LedgerOutcome::IdReused);
@@ -113,7 +112,7 @@ async fn a_waiter_whose_content_differs_is_told_that_the_id_was_used() {
 async fn a_restock_in_progress_is_awaited_until_its_outcome() {
     let store = store();
     let poller = poller(&store, 10);
-    let pending = poller.register(&key(1), MINE, false).unwrap();
+    let pending = poller.register(&key(1), MINE).unwrap();
     let intent = LedgerRecord::Intent {
         digest: MINE,
         chunk_ends: vec![98],
@@ -122,22 +121,50 @@ async fn a_restock_in_progress_is_awaited_until_its_outcome() {
     store.store.insert([Record::Ledger(LedgerKey::Command(key(1)), intent)]);
     let mut waiting = std::pin::pin!(pending.outcome());
     assert!(tokio::time::timeout(Duration::from_secs(5), &mut waiting).await.is_err());
-    assert_eq!(poller.oldest(), None, "a restock tells nothing of the queue");
+    assert_eq!(poller.oldest(), None, "it is not said to be queued");
     decide(&store, &key(1), MINE);
     assert!(is_decided(&waiting.await));
 }
 
+const POOL: PoolId = PoolId::Event(1);
+
+/// Registers for a command, which the queue has, and leaves.
+fn post_and_leave(poller: &OutcomePoller, id: usize, pool: &PoolId) {
+    let _pending = poller.register(&key(id), MINE).unwrap();
+    poller.queued(&key(id), pool);
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_command_that_nobody_awaits_tells_the_queues_age_until_it_is_decided() {
+async fn a_queued_command_that_nobody_awaits_tells_the_age_of_its_pool_until_it_is_decided() {
     let store = store();
     let poller = poller(&store, 10);
-    drop(poller.register(&key(1), MINE, true).unwrap());
+    post_and_leave(&poller, 1, &POOL);
     assert_eq!(poller.waiters(), 0);
     tokio::time::sleep(Duration::from_secs(9)).await;
-    assert!(poller.oldest().unwrap() >= Duration::from_secs(9));
+    post_and_leave(&poller, 2, &PoolId::Event(2));
+    let nine = Some(Duration::from_secs(9));
+    assert_eq!((poller.oldest(), poller.oldest_of(&POOL)), (nine, nine));
+    assert_eq!(poller.oldest_of(&PoolId::Event(2)), Some(Duration::ZERO));
+    assert_eq!(poller.oldest_of(&PoolId::Event(3)), None);
     decide(&store, &key(1), MINE);
     tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(poller.oldest_of(&POOL), None);
+    decide(&store, &key(2), MINE);
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(poller.oldest(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_was_not_posted_is_forgotten_with_its_caller() {
+    let store = store();
+    let poller = poller(&store, 10);
+    let pending = poller.register(&key(1), MINE).unwrap();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(poller.oldest(), None);
+    drop(pending);
+    assert!(poller.lock().by_key.is_empty());
+    poller.queued(&key(1), &POOL);
+    assert_eq!(poller.oldest(), None, "nobody registered it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,7 +172,7 @@ async fn a_command_that_is_never_decided_is_forgotten() {
     let store = store();
     let poller = poller(&store, 10);
     for id in 0..200 {
-        drop(poller.register(&key(id), MINE, true).unwrap());
+        post_and_leave(&poller, id, &POOL);
     }
     assert_eq!(poller.lock().by_key.len(), ABANDONED_MAX);
     tokio::time::sleep(ABANDONED_TIMEOUT + Duration::from_secs(2)).await;
@@ -159,10 +186,10 @@ async fn a_command_that_is_never_decided_is_forgotten() {
 async fn no_more_are_awaited_than_may_be() {
     let store = store();
     let poller = poller(&store, 1);
-    let first = poller.register(&key(1), MINE, true).unwrap();
-    assert!(poller.register(&key(2), MINE, true).is_none());
+    let first = poller.register(&key(1), MINE).unwrap();
+    assert!(poller.register(&key(2), MINE).is_none());
     drop(first);
-    assert!(poller.register(&key(2), MINE, true).is_some());
+    assert!(poller.register(&key(2), MINE).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +197,7 @@ async fn a_poll_that_failed_is_repeated() {
     let store = store();
     *store.failures.lock().unwrap() = 3;
     let poller = poller(&store, 10);
-    let pending = poller.register(&key(1), MINE, true).unwrap();
+    let pending = poller.register(&key(1), MINE).unwrap();
     decide(&store, &key(1), MINE);
     assert!(is_decided(&pending.outcome().await));
     assert_eq!(store.loads.lock().unwrap().len(), 4);
@@ -180,9 +207,10 @@ async fn a_poll_that_failed_is_repeated() {
 async fn a_caller_that_comes_back_is_answered() {
     let store = store();
     let poller = poller(&store, 10);
-    drop(poller.register(&key(1), MINE, true).unwrap());
+    post_and_leave(&poller, 1, &POOL);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let again = poller.register(&key(1), MINE, true).unwrap();
+    let again = poller.register(&key(1), MINE).unwrap();
+    poller.queued(&key(1), &POOL);
     assert!(poller.oldest().unwrap() >= Duration::from_secs(3), "it waits since its first post");
     decide(&store, &key(1), MINE);
     assert!(is_decided(&again.outcome().await));
@@ -193,8 +221,8 @@ async fn a_caller_that_comes_back_is_answered() {
 async fn an_entry_that_cannot_be_read_keeps_no_other_from_its_outcome() {
     let store = store_with(Some(key(0)));
     let poller = poller(&store, 10);
-    let _stuck = poller.register(&key(0), MINE, true).unwrap();
-    let pending = poller.register(&key(1), MINE, true).unwrap();
+    let _stuck = poller.register(&key(0), MINE).unwrap();
+    let pending = poller.register(&key(1), MINE).unwrap();
     decide(&store, &key(1), MINE);
     let began = Instant::now();
     assert!(is_decided(&pending.outcome().await));
@@ -207,11 +235,11 @@ async fn callers_that_ask_again_and_again_put_no_poll_off() {
     let store = store();
     let poller = poller(&store, 100);
     decide(&store, &key(1), MINE);
-    let pending = poller.register(&key(1), MINE, true).unwrap();
+    let pending = poller.register(&key(1), MINE).unwrap();
     let again = async {
         for _ in 0..10 {
             tokio::time::sleep(FIRST_POLL / 2).await;
-            drop(poller.register(&key(1), MINE, true));
+            drop(poller.register(&key(1), MINE));
         }
     };
     tokio::select! {

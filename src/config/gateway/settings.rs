@@ -249,7 +249,7 @@ pub(super) static QUEUE_AGE_MAX: Setting = Setting::new(
     "queue-age-max",
     "INVENTORY_QUEUE_AGE_MAX_SECONDS",
     "SECONDS",
-    "Reserves are refused while the oldest command waits for longer than this",
+    "Reserves on an event or store are refused while the oldest command on it waits for longer",
 )
 .or("5");
 

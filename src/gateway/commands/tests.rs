@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::FutureExt as _;
+
 use super::*;
 use crate::{
     adapters::{
@@ -11,7 +13,7 @@ use crate::{
     domain::{Cancel, Reserve, Restock, RestockMode},
     gateway::{Scopes, caller::Sources},
     message::decode_from_producer,
-    ports::{Queue, Record, queue::ReceiveRequest},
+    ports::{Delivery, Queue, Record, queue::ReceiveRequest},
 };
 
 const WAIT: Duration = Duration::from_secs(2);
@@ -72,15 +74,23 @@ impl World {
 
     /// The next posted command, once it is there.
     pub(in crate::gateway) async fn posted(&self) -> (Command, String, GroupId) {
+        self.receive(1).await.pop().unwrap()
+    }
+
+    /// What is posted, once something is: at most `max` commands.
+    async fn receive(&self, max: usize) -> Vec<(Command, String, GroupId)> {
         let request = ReceiveRequest {
-            max: 1,
+            max,
             wait: Duration::from_secs(20),
             visibility: Duration::from_secs(1_000),
             attempt_id: self.receives.fetch_add(1, Ordering::Relaxed).to_string(),
         };
-        let delivery = self.queue.receive(&request).await.unwrap().pop().unwrap();
-        let command = decode_from_producer(&delivery.body).unwrap().command;
-        (command, delivery.body, delivery.group)
+        let received = self.queue.receive(&request).await.unwrap();
+        let read = |delivery: Delivery| {
+            let command = decode_from_producer(&delivery.body).unwrap().command;
+            (command, delivery.body, delivery.group)
+        };
+        received.into_iter().map(read).collect()
     }
 
     pub(in crate::gateway) fn decide(&self, command: &Command) {
@@ -102,11 +112,21 @@ impl World {
         id: &str,
         action: Action,
     ) -> Result<Answer, CommandError> {
+        self.submit_on(PoolId::Event(42), caller, id, action).await
+    }
+
+    async fn submit_on(
+        &self,
+        pool: PoolId,
+        caller: &Caller,
+        id: &str,
+        action: Action,
+    ) -> Result<Answer, CommandError> {
         let key = self.commands.key(caller, Some(id.parse().unwrap()))?;
         let request = CommandRequest {
             key,
             has_new_id: false,
-            pool: PoolId::Event(42),
+            pool,
             action,
             wait: WAIT,
             group: None,
@@ -350,6 +370,64 @@ async fn reserves_are_shed_while_the_queue_is_behind_and_cancels_pass() {
     assert!(matches!(probe, Ok(Answer::Pending { .. })), "{probe:?}");
     assert!(matches!(shed, Err(CommandError::Behind { .. })), "{shed:?}");
     assert!(matches!(world.submit(&local, "6", cancel()).await, Ok(Answer::Pending { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserves_on_other_pools_pass_while_one_is_behind() {
+    let world = World::start();
+    let local = Caller::local();
+    for id in ["1", "2", "3"] {
+        world.submit(&local, id, cancel()).await.unwrap();
+    }
+    let other = PoolId::Event(43);
+    let (probe, shed, one, two) = tokio::join!(
+        world.submit(&local, "4", reserve("A-1")),
+        world.submit(&local, "5", reserve("A-2")),
+        world.submit_on(other.clone(), &local, "6", reserve("A-1")),
+        world.submit_on(other, &local, "7", reserve("A-2")),
+    );
+    assert!(matches!(shed, Err(CommandError::Behind { .. })), "{shed:?}");
+    for passed in [probe, one, two] {
+        assert!(matches!(passed, Ok(Answer::Pending { .. })), "{passed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_workers_have_caught_up_all_reserves_pass() {
+    let world = World::start();
+    let local = Caller::local();
+    for id in ["1", "2", "3"] {
+        world.submit(&local, id, cancel()).await.unwrap();
+    }
+    let ids: Vec<String> = (4..14).map(|id| id.to_string()).collect();
+    let reserves = ids.iter().map(|id| world.submit(&local, id, reserve("A-1")));
+    let answers = futures::future::join_all(reserves).await;
+    let shed = answers.iter().filter(|one| matches!(one, Err(CommandError::Behind { .. })));
+    assert_eq!(shed.count(), 9, "all but the probe: {answers:?}");
+    let posted = world.receive(10).await;
+    assert_eq!(posted.len(), 4);
+    posted.iter().for_each(|(command, ..)| world.decide(command));
+    // Longer than a pool may be behind: none of those that were refused waits for an outcome.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.commands.oldest_age(), None);
+    let (one, two) = tokio::join!(
+        world.submit(&local, "20", reserve("A-1")),
+        world.submit(&local, "21", reserve("A-2")),
+    );
+    for passed in [one, two] {
+        assert!(matches!(passed, Ok(Answer::Pending { .. })), "{passed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_leave_before_their_command_is_posted_refuse_nobody() {
+    let world = World::stalled(100);
+    let local = Caller::local();
+    let left = world.submit(&local, "1", reserve("A-1"));
+    assert!(left.now_or_never().is_none(), "it waits for the queue");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(world.is_untouched());
+    assert_eq!(world.commands.oldest_age(), None);
 }
 
 #[tokio::test(start_paused = true)]
