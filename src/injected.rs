@@ -242,6 +242,9 @@ bugs! {
     ForgetDeadline = "forget-deadline",
     /// The pause between two looks for an outcome grows without bound.
     BackOffForever = "back-off-forever",
+    /// A command that was refused, or whose caller left before it was sent, counts as waiting for an
+    /// outcome.
+    CountUnposted = "count-unposted",
     /// Everybody sees whose a seat is.
     ShowOwner = "show-owner",
     /// A cursor is taken in any list.

@@ -324,6 +324,9 @@ impl Commands {
         let answer_by = asked_at + if wait.is_zero() { POST_TIMEOUT } else { wait };
         let pending = self.parts.outcomes.register(&command.key, command.digest);
         let pending = pending.ok_or(CommandError::TooManyWaiting)?;
+        if injected_bug!(CountUnposted) {
+            self.parts.outcomes.queued(&command.key, &command.pool);
+        }
         self.awaited.note(&command.pool);
         if !has_new_id && let Some(recorded) = self.recorded(command, answer_by).await? {
             return Ok(recorded);

@@ -192,7 +192,7 @@ impl<'a> Asked<'a> {
             CommandError::Behind { age, .. } => {
                 let since = now - SignedDuration::try_from(*age).unwrap_or_default();
                 let is_old = *age > self.gateway.settings.commands.queue_age_max;
-                (Situation::Behind, is_old && self.is_reserve() && log.asked_by(since))
+                (Situation::Behind, is_old && self.is_reserve() && log.sent_at(since))
             }
             CommandError::TooManyWaiting => {
                 (Situation::TooManyWaiting, under_way > self.gateway.settings.waiters_max)

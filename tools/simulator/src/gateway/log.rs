@@ -58,8 +58,6 @@ struct Calls {
     /// The commands that callers have under way, and since when: by number.
     open: BTreeMap<u64, (CommandKey, Timestamp)>,
     opened: u64,
-    /// When reserves and other commands were asked for, first to last.
-    asked: Vec<Timestamp>,
 }
 
 /// Ends its call when it is dropped.
@@ -165,7 +163,6 @@ impl CallLog {
         calls.opened += 1;
         let number = calls.opened;
         calls.open.insert(number, (key.clone(), now));
-        calls.asked.push(now);
         drop(calls);
         OpenCommand { log: Arc::clone(self), number }
     }
@@ -177,9 +174,11 @@ impl CallLog {
         (calls.open.len(), same)
     }
 
-    /// Whether a command was asked for at that time or before, but no more than two minutes.
-    pub(crate) fn asked_by(&self, at: Timestamp) -> bool {
-        let earliest = at - SignedDuration::from_mins(2);
-        self.calls().asked.iter().any(|asked| (earliest..=at).contains(asked))
+    /// Whether a send succeeded at that time, give or take a rounded millisecond or two.
+    pub(crate) fn sent_at(&self, at: Timestamp) -> bool {
+        let near = SignedDuration::from_millis(2);
+        let calls = self.calls();
+        let sent = calls.spans.iter().filter(|span| span.kind == CallKind::Send && span.is_ok);
+        sent.filter_map(|span| span.to).any(|end| (end - near..=end + near).contains(&at))
     }
 }
