@@ -81,7 +81,13 @@ impl Frame {
         let (id, now) = (state.id, state.now);
         let row = |seat: &SeatUpdate| {
             let SeatUpdate { position, entry, sellable } = seat;
-            (*position, entry.version, entry.letter(), u8::from(*sellable), entry.until())
+            (
+                *position,
+                entry.version,
+                char::from(entry.letter()),
+                u8::from(*sellable),
+                entry.until(),
+            )
         };
         let layout = &state.layout;
         let body = DeltaBody { now, as_of, layout, seats: seats.iter().map(row).collect() };

@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc};
 
 use axum::body::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::Error as _};
 use sha2::{Digest as _, Sha256};
 
 use super::{PoolView, SeatEntry, layout::Column};
@@ -84,22 +84,39 @@ struct MapBody<'a> {
     /// The tag of the layout that has the seats' numbers.
     layout: &'a str,
     /// A letter a seat: A, R, B, or X for BLOCKED.
-    status: String,
+    status: Letters,
     /// `1` or `0` a seat.
-    sellable: String,
-    versions: Vec<u64>,
+    sellable: Letters,
+    versions: Versions<'a>,
     holds: Holds,
 }
 
+/// A text of one ASCII character for each seat.
+struct Letters(Vec<u8>);
+
+impl Serialize for Letters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(&self.0).map_err(S::Error::custom)?)
+    }
+}
+
+struct Versions<'a>(&'a [SeatEntry]);
+
+impl Serialize for Versions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|seat| seat.version))
+    }
+}
+
 impl<'a> MapBody<'a> {
-    fn of(view: &PoolView, layout: &'a str, now: Timestamp) -> Self {
+    fn of(view: &'a PoolView, layout: &'a str, now: Timestamp) -> Self {
         let seats = view.seats();
         Self {
             event_id: view.pool().event_id(),
             layout,
-            status: seats.iter().map(SeatEntry::letter).collect(),
-            sellable: seats.iter().map(|seat| sellable(seat, now)).collect(),
-            versions: seats.iter().map(|seat| seat.version).collect(),
+            status: Letters(seats.iter().map(SeatEntry::letter).collect()),
+            sellable: Letters(seats.iter().map(|seat| sellable(seat, now)).collect()),
+            versions: Versions(seats),
             holds: Holds::of(seats),
         }
     }
@@ -127,6 +144,6 @@ impl Holds {
     }
 }
 
-fn sellable(seat: &SeatEntry, now: Timestamp) -> char {
-    if seat.is_sellable_at(now) { '1' } else { '0' }
+fn sellable(seat: &SeatEntry, now: Timestamp) -> u8 {
+    if seat.is_sellable_at(now) { b'1' } else { b'0' }
 }

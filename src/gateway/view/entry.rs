@@ -65,12 +65,12 @@ impl SeatEntry {
 
     /// The letter of its status in maps and streams: A, R, B, or X for BLOCKED.
     #[must_use]
-    pub fn letter(&self) -> char {
+    pub fn letter(&self) -> u8 {
         match self.status {
-            SeatStatus::Available => 'A',
-            SeatStatus::Reserved => 'R',
-            SeatStatus::Booked => 'B',
-            SeatStatus::Blocked => 'X',
+            SeatStatus::Available => b'A',
+            SeatStatus::Reserved => b'R',
+            SeatStatus::Booked => b'B',
+            SeatStatus::Blocked => b'X',
         }
     }
 
