@@ -21,7 +21,7 @@ SERVICE = "inventory.v1.InventoryService"
 
 
 def call(channel, method, request):
-    """Yields the answers to a request, a dict by the names in the .proto file."""
+    """Yields the answers to a request; both are JSON, with the names of the .proto file."""
     pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
     described = pool.FindServiceByName(SERVICE).FindMethodByName(method)
     of_type = message_factory.GetMessageClass

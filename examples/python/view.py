@@ -4,9 +4,9 @@
     python view.py --reload < results.jsonl     (pip install boto3)
 
 Reads the bodies of the messages that a subscription with raw message delivery and no filter policy
-brings, one a line: each is a result, or an array of results. A service keeps the same in its database, and applies each
-result as it receives it. Needs the standard library only; with --reload, boto3, whose region,
-credentials and endpoints come from the environment, as ever with AWS.
+brings, one a line: each is a result, or an array of results. A service keeps the same in its
+database, and applies each result as it receives it. Needs the standard library only; with --reload,
+boto3, whose region, credentials and endpoints come from the environment, as ever with AWS.
 """
 
 import json

@@ -329,10 +329,8 @@ impl OutcomePoller {
         if is_queued && entries.abandoned < ABANDONED_MAX {
             entries.abandoned += 1;
         } else {
+            // Its pool's age is found anew by the next poll: the abandoned are polled each second.
             entries.by_key.remove(key);
-            if is_queued {
-                entries.find_oldest();
-            }
         }
     }
 

@@ -106,8 +106,9 @@ impl DynamoStore {
             items.push(self.put_item(planned)?);
         }
         for check in checks {
-            tables.insert(checked_key(check).0.table());
-            items.push(self.check_item(check).map_err(unbuildable)?);
+            let (key, expected) = checked(check);
+            tables.insert(key.table());
+            items.push(self.check_item(&key, expected).map_err(unbuildable)?);
         }
         let output = self
             .client
@@ -159,8 +160,11 @@ impl DynamoStore {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    fn check_item(&self, check: &Check) -> Result<TransactWriteItem, BuildError> {
-        let (key, expected) = checked_key(check);
+    fn check_item(
+        &self,
+        key: &ItemKey,
+        expected: Expected,
+    ) -> Result<TransactWriteItem, BuildError> {
         let table = key.table();
         let terms = Condition::from(expected).terms(table, self.clock.now());
         let check = ConditionCheck::builder()
@@ -175,7 +179,7 @@ impl DynamoStore {
 }
 
 /// The item of a check, and what is expected of it.
-fn checked_key(check: &Check) -> (ItemKey, Expected) {
+fn checked(check: &Check) -> (ItemKey, Expected) {
     match check {
         Check::Reservation { reservation_id, expected } => {
             (ItemKey::Reservation(*reservation_id), *expected)

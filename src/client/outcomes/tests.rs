@@ -164,7 +164,7 @@ async fn a_command_that_was_not_posted_is_forgotten_with_its_caller() {
     drop(pending);
     assert!(poller.lock().by_key.is_empty());
     poller.queued(&key(1), &POOL);
-    assert_eq!(poller.oldest(), None, "nobody registered it");
+    assert_eq!(poller.oldest(), None, "it is not registered");
 }
 
 #[tokio::test(start_paused = true)]

@@ -353,14 +353,20 @@ async fn a_lookup_tells_how_far_a_chunked_restock_is() {
     assert_eq!(found, Ok(Some(Recorded::Running { done: 1, chunks: 3 })));
 }
 
-#[tokio::test(start_paused = true)]
-async fn reserves_are_shed_while_the_queue_is_behind_and_cancels_pass() {
+/// A gateway whose commands on its event have waited for longer than they may.
+async fn behind(caller: &Caller) -> World {
     let world = World::start();
-    let local = Caller::local();
     for id in ["1", "2", "3"] {
-        let answer = world.submit(&local, id, cancel()).await;
+        let answer = world.submit(caller, id, cancel()).await;
         assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
     }
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserves_are_shed_while_the_queue_is_behind_and_cancels_pass() {
+    let local = Caller::local();
+    let world = behind(&local).await;
     let probe = world.submit(&local, "4", reserve("A-1"));
     let shed = async {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -374,11 +380,8 @@ async fn reserves_are_shed_while_the_queue_is_behind_and_cancels_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn reserves_on_other_pools_pass_while_one_is_behind() {
-    let world = World::start();
     let local = Caller::local();
-    for id in ["1", "2", "3"] {
-        world.submit(&local, id, cancel()).await.unwrap();
-    }
+    let world = behind(&local).await;
     let other = PoolId::Event(43);
     let (probe, shed, one, two) = tokio::join!(
         world.submit(&local, "4", reserve("A-1")),
@@ -394,11 +397,8 @@ async fn reserves_on_other_pools_pass_while_one_is_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn once_the_workers_have_caught_up_all_reserves_pass() {
-    let world = World::start();
     let local = Caller::local();
-    for id in ["1", "2", "3"] {
-        world.submit(&local, id, cancel()).await.unwrap();
-    }
+    let world = behind(&local).await;
     let ids: Vec<String> = (4..14).map(|id| id.to_string()).collect();
     let reserves = ids.iter().map(|id| world.submit(&local, id, reserve("A-1")));
     let answers = futures::future::join_all(reserves).await;

@@ -367,7 +367,7 @@ impl Inner {
             let slot = slots.by_pool.get(pool);
             slot.map(|slot| slot.snapshot_from(&self.settings, missed))
         };
-        // Whoever waits for another gateway's read keeps no other pool from being read.
+        // Waiting for another gateway's read keeps no other pool from being read.
         if let Some(taken) = self.take(pool, from).await {
             return self.keep(pool, taken);
         }

@@ -48,7 +48,7 @@ const OK: &[u8; 12] = b"HTTP/1.1 200";
 /// A stream that was shed is opened again after this time.
 const OPEN_AGAIN: Duration = Duration::from_millis(250);
 
-/// All streams have been told a change within this time of the first connection.
+/// All streams have received a change within this time of the first connection.
 const OPENING_MAX: Duration = Duration::from_secs(120);
 
 pub(in crate::measurements) fn measure(_: &Model, size: Size) -> anyhow::Result<Vec<Row>> {
@@ -120,7 +120,7 @@ async fn run(streams: usize) -> anyhow::Result<Duration> {
         ensure!(!clients.have_ended(), "a stream ended early");
         ensure!(
             opening.elapsed() < OPENING_MAX,
-            "{} of {streams} streams told changes within {} s",
+            "{} of {streams} streams received a change within {} s",
             clients.with_a_delta(),
             OPENING_MAX.as_secs()
         );
@@ -166,23 +166,23 @@ impl Changes<'_> {
 /// The clients of the streams, in a thread of their own: what they allocate is not counted, and
 /// they take no time from the gateway's.
 struct Clients {
-    told: Arc<AtomicUsize>,
+    with_a_delta: Arc<AtomicUsize>,
     thread: JoinHandle<anyhow::Result<usize>>,
 }
 
 impl Clients {
     fn start(address: SocketAddr, streams: usize) -> anyhow::Result<Self> {
-        let told = Arc::new(AtomicUsize::new(0));
-        let telling = Arc::clone(&told);
+        let with_a_delta = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&with_a_delta);
         let thread = std::thread::Builder::new()
             .name("clients".to_owned())
-            .spawn(move || on_this_thread(read_all(address, streams, telling)))?;
-        Ok(Self { told, thread })
+            .spawn(move || on_this_thread(read_all(address, streams, counted)))?;
+        Ok(Self { with_a_delta, thread })
     }
 
-    /// How many of them have been told a change.
+    /// How many of them have received a change.
     fn with_a_delta(&self) -> usize {
-        self.told.load(Ordering::Relaxed)
+        self.with_a_delta.load(Ordering::Relaxed)
     }
 
     /// Whether they have ended, all or with an error.
@@ -199,11 +199,11 @@ impl Clients {
 async fn read_all(
     address: SocketAddr,
     streams: usize,
-    told: Arc<AtomicUsize>,
+    with_a_delta: Arc<AtomicUsize>,
 ) -> anyhow::Result<usize> {
     let mut clients = JoinSet::new();
     for _ in 0..streams {
-        clients.spawn(read_one(address, Arc::clone(&told)));
+        clients.spawn(read_one(address, Arc::clone(&with_a_delta)));
         // A connection each millisecond: a listener's backlog holds a thousand or so.
         sleep(Duration::from_millis(1)).await;
     }
@@ -215,7 +215,7 @@ async fn read_all(
 }
 
 /// Opens a stream, as often as it is shed, and reads it to its end. Returns whether it had a `bye`.
-async fn read_one(address: SocketAddr, told: Arc<AtomicUsize>) -> anyhow::Result<bool> {
+async fn read_one(address: SocketAddr, with_a_delta: Arc<AtomicUsize>) -> anyhow::Result<bool> {
     loop {
         let mut client = TcpStream::connect(address).await?;
         let path = format!("/events/{}/changes", load::EVENT);
@@ -224,15 +224,15 @@ async fn read_one(address: SocketAddr, told: Arc<AtomicUsize>) -> anyhow::Result
         let mut head = [0; OK.len()];
         client.read_exact(&mut head).await?;
         if head == *OK {
-            return read_to_end(client, &told).await;
+            return read_to_end(client, &with_a_delta).await;
         }
         sleep(OPEN_AGAIN).await;
     }
 }
 
-/// Reads a stream to its end, and counts it as told at its first change. Returns whether it had
+/// Reads a stream to its end, and counts it at its first change. Returns whether it had
 /// a `bye`.
-async fn read_to_end(mut client: TcpStream, told: &AtomicUsize) -> anyhow::Result<bool> {
+async fn read_to_end(mut client: TcpStream, with_a_delta: &AtomicUsize) -> anyhow::Result<bool> {
     const DELTA: &[u8] = b"event: delta";
     const BYE: &[u8] = b"event: bye";
     let mut has_delta = false;
@@ -250,7 +250,7 @@ async fn read_to_end(mut client: TcpStream, told: &AtomicUsize) -> anyhow::Resul
         let text = buffer.get(..filled).unwrap_or_default();
         if !has_delta && contains(text, DELTA) {
             has_delta = true;
-            told.fetch_add(1, Ordering::Relaxed);
+            with_a_delta.fetch_add(1, Ordering::Relaxed);
         }
         has_bye |= contains(text, BYE);
         kept = filled.min(DELTA.len());
