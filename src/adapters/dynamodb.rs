@@ -46,6 +46,10 @@ pub use tables::{EnsureError, TableOptions, TableReport, ensure_tables};
 
 pub use crate::naming::TableNames;
 
+/// The most items of a page: about as many of the smallest as fit in 1 MB, where DynamoDB ends one.
+/// Emulators that are not told read all that is left of a table for each page.
+const PAGE_ITEMS: i32 = 8_000;
+
 /// The four tables on DynamoDB.
 ///
 /// Transport faults and throttling are retried by the SDK inside each call ([`ClientOptions`]);
@@ -55,7 +59,7 @@ pub struct DynamoStore {
     tables: TableNames,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
-    page_items: Option<i32>,
+    page_items: i32,
     endpoint: Option<String>,
 }
 
@@ -69,7 +73,7 @@ impl DynamoStore {
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, tables, entropy, clock, page_items: None, endpoint: None }
+        Self { client, tables, entropy, clock, page_items: PAGE_ITEMS, endpoint: None }
     }
 
     /// Errors name this endpoint: a URL without credentials.
@@ -85,10 +89,10 @@ impl DynamoStore {
         format!("{call} on {}{}", names.join(", "), at.unwrap_or_default())
     }
 
-    /// Reads pages of at most this many items, where DynamoDB's 1 MB would be more.
+    /// Reads pages of at most this many items.
     #[must_use]
     pub fn with_page_items(mut self, items: u16) -> Self {
-        self.page_items = Some(i32::from(items.max(1)));
+        self.page_items = i32::from(items.max(1));
         self
     }
 }

@@ -356,6 +356,21 @@ async fn every_read_but_the_index_is_strongly_consistent() {
     assert_ne!(wire.take_sent()[0].body["ConsistentRead"], true);
 }
 
+/// An emulator that is not told reads all that is left of a table for each page.
+#[tokio::test]
+async fn a_page_names_the_most_items_that_it_wants() {
+    let dynoxide = Dynoxide::start().await;
+    let (store, wire) = with_tables(&dynoxide).await;
+    for table in Table::ALL {
+        store.scan(table, None).await.unwrap();
+    }
+    store.seats(42, None).await.unwrap();
+    store.lines(&event(), None).await.unwrap();
+    for Sent { operation, body } in wire.take_sent() {
+        assert_eq!(body["Limit"], 8_000, "{operation}: {body}");
+    }
+}
+
 #[tokio::test]
 async fn a_load_asks_for_every_key_once_and_for_at_most_100_a_call() {
     let dynoxide = Dynoxide::start().await;

@@ -86,7 +86,7 @@ impl DynamoStore {
             .scan()
             .table_name(self.tables.name(table))
             .consistent_read(true)
-            .set_limit(self.page_items)
+            .limit(self.page_items)
             .set_exclusive_start_key(start_key(table, from)?)
             .send()
             .await
@@ -139,7 +139,7 @@ impl DynamoStore {
             .expression_attribute_names("#partition", partition_key(table))
             .expression_attribute_values(":partition", partition)
             .consistent_read(true)
-            .set_limit(self.page_items)
+            .limit(self.page_items)
             .set_exclusive_start_key(start)
             .send()
             .await
