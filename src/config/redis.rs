@@ -21,7 +21,7 @@ static HINTS: Setting = Setting::new(
     "INVENTORY_HINTS",
     "on|off",
     "Whether commits are announced to gateways, where there is a Redis. Without, gateways read the \
-     pools they show every 2 s",
+     pools they show every 2 to 30 s",
 )
 .or("on");
 

@@ -9,14 +9,15 @@
 //!
 //! Hints make answers fresher, never righter: whatever is not announced, or lost, is found by the
 //! next read of the pool. What they change is how soon that read has to be. A projection is trusted,
-//! so that it need not be read every 2 s, while
+//! so that it need not be read every 2 to 30 s by each gateway, while
 //!
 //! - its topic has been watched, and subscribed to, for long enough that every worker has learnt of
 //!   it ([`pools`]), and the watch was renewed in the last 5 s;
 //! - numbers show no gap, and every worker that announces is heard each second ([`senders`]);
 //! - reads have found no change that nobody announced ([`super::view`]);
 //!
-//! and it was read after all of that began. Anything else, and it is read every 2 s again.
+//! and it was read after all of that began. Anything else, and it is read again as often as its size
+//! allows.
 
 mod outcomes;
 mod pools;

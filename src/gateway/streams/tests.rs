@@ -413,7 +413,7 @@ async fn a_view_that_cannot_be_read_for_a_minute_ends_its_streams() {
         StreamError::Query(QueryError::Unavailable(_))
     ));
     world.tables.fail(None);
-    sleep(Duration::from_secs(1)).await;
+    sleep(ViewSettings::default().retry_max).await;
     assert_eq!(world.watch(None).await.expect_event().await.name, "snapshot");
 }
 

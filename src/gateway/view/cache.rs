@@ -36,9 +36,13 @@ pub use watch::Watch;
 /// How fresh answers are, and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ViewSettings {
-    /// A query that finds a projection older than this reads the pool again, and waits for it: 2 s.
+    /// A query that finds a projection older than this reads the pool again, and waits for it: 2 s,
+    /// and more for a large pool: [`ViewSettings::fresh_for`].
     pub fresh: Duration,
-    /// The same where hints keep the projection current: 30 s.
+    /// The most seats and lines of a pool that are read a second for the sake of
+    /// [`ViewSettings::fresh`]: 500, some 30 read units.
+    pub entries_per_second: usize,
+    /// The same where hints keep the projection current, and for a pool of any size: 30 s.
     pub hinted: Duration,
     /// While the tables cannot be read, a projection answers until it is older than this: 60 s.
     pub stale: Duration,
@@ -48,8 +52,10 @@ pub struct ViewSettings {
     pub wait_first: Duration,
     /// The longest read: 30 s.
     pub read_max: Duration,
-    /// How long after a failed read the next one begins: 1 s.
+    /// How long after a failed read the next one begins: 1 s, then twice as long after each.
     pub retry: Duration,
+    /// The longest that it becomes: 8 s.
+    pub retry_max: Duration,
     /// A pool that no query asked for in this time is dropped: 5 minutes. As long, a pool is known
     /// to be too large.
     pub idle: Duration,
@@ -73,12 +79,14 @@ impl Default for ViewSettings {
     fn default() -> Self {
         Self {
             fresh: Duration::from_secs(2),
+            entries_per_second: 500,
             hinted: Duration::from_secs(30),
             stale: Duration::from_secs(60),
             wait: Duration::from_secs(1),
             wait_first: Duration::from_secs(10),
             read_max: Duration::from_secs(30),
             retry: Duration::from_secs(1),
+            retry_max: Duration::from_secs(8),
             idle: Duration::from_secs(300),
             absent: Duration::from_secs(5),
             absent_max: 10_000,
@@ -88,6 +96,17 @@ impl Default for ViewSettings {
             total_max: 2_000_000,
             reads_max: 2,
         }
+    }
+}
+
+impl ViewSettings {
+    /// How old a projection of so many seats and lines may be without hints. Gateways read from the
+    /// partition that a sale needs, so that a pool is read the less often the more that costs.
+    #[must_use]
+    pub fn fresh_for(&self, entries: usize) -> Duration {
+        let millis = entries.saturating_mul(1_000) / self.entries_per_second.max(1);
+        let by_size = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        by_size.min(self.hinted).max(self.fresh)
     }
 }
 
@@ -224,7 +243,7 @@ impl ViewCache {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The pool as it is, or was no longer ago than [`ViewSettings::fresh`]. Where hints keep it
+    /// The pool as it is, or was no longer ago than [`ViewSettings::fresh_for`] it. Where hints keep it
     /// current, as of its last read, no longer ago than [`ViewSettings::hinted`], with every change
     /// since that was announced; while it cannot be read, no longer ago than
     /// [`ViewSettings::stale`].
@@ -291,9 +310,7 @@ impl ViewCache {
         if slot.is_fresh(settings, now) {
             return Next::Answer(answer(slot, settings, now));
         }
-        let just_failed =
-            slot.failed.as_ref().is_some_and(|(at, _)| now.duration_since(*at) < settings.retry);
-        if just_failed {
+        if slot.has_just_failed(now) {
             return Next::Answer(answer(slot, settings, now));
         }
         let filling = Inner::filling(inner, slot, pool, None);
@@ -327,7 +344,7 @@ fn answer(slot: &Slot, settings: &ViewSettings, now: Instant) -> Result<Found, P
             Some(_) => {}
         }
     }
-    Err(slot.failed.as_ref().map_or_else(still_read, |(_, error)| error.clone()))
+    Err(slot.failed.as_ref().map_or_else(still_read, |failed| failed.error.clone()))
 }
 
 fn still_read() -> PortError {
@@ -390,7 +407,7 @@ impl Inner {
             Err(error) => {
                 warn!(%pool, %error, "a pool cannot be read");
                 if let Some(slot) = slots.by_pool.get_mut(pool) {
-                    slot.failed = Some((now, error));
+                    slot.fail(error, settings, now);
                 }
                 return;
             }

@@ -36,13 +36,21 @@ pub(super) struct Slot {
     pub(super) filling: Option<Filling>,
     pub(super) kept: Option<Kept>,
     /// The last read failed.
-    pub(super) failed: Option<(Instant, PortError)>,
+    pub(super) failed: Option<Failed>,
     /// Hints that came before there was anything to apply them to.
     early: Vec<Hint>,
     /// How far hints keep it current.
     pub(super) trust: Option<Trust>,
     /// Changes that a read found before they were announced.
     pub(super) unannounced: Unannounced,
+}
+
+/// The last read failed.
+pub(super) struct Failed {
+    pub(super) error: PortError,
+    pub(super) at: Instant,
+    /// The next one begins no earlier.
+    pub(super) until: Instant,
 }
 
 /// What the last read found.
@@ -60,7 +68,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn entries(&self) -> usize {
+    pub(super) fn entries(&self) -> usize {
         self.view.as_ref().map_or(0, |view| view.len())
     }
 
@@ -105,9 +113,23 @@ impl Slot {
         let age = now.duration_since(kept.read_at);
         match kept.view {
             Some(_) if self.is_current(now) => age <= settings.hinted && kept.outdated.is_none(),
-            Some(_) => age <= settings.fresh && kept.outdated.is_none(),
+            Some(_) => age <= settings.fresh_for(kept.entries()) && kept.outdated.is_none(),
             None => age <= settings.idle,
         }
+    }
+
+    /// Whether the last read failed, and the next one is not to begin yet.
+    pub(super) fn has_just_failed(&self, now: Instant) -> bool {
+        self.failed.as_ref().is_some_and(|failed| now < failed.until)
+    }
+
+    /// A read failed: the next one waits, each time longer.
+    pub(super) fn fail(&mut self, error: PortError, settings: &ViewSettings, now: Instant) {
+        let last = self.failed.as_ref().map(|failed| failed.until.duration_since(failed.at));
+        let wait = last.map_or(settings.retry, |last| {
+            last.saturating_mul(2).min(settings.retry_max.max(settings.retry))
+        });
+        self.failed = Some(Failed { error, at: now, until: now + wait });
     }
 
     /// Why it is read, where it is read now.
@@ -235,13 +257,10 @@ impl Slots {
 
     /// Drops what no query asked for, and first reads that failed.
     fn drop_idle(&mut self, settings: &ViewSettings, now: Instant) {
-        let has_just_failed = |slot: &Slot| {
-            slot.failed.as_ref().is_some_and(|(at, _)| now.duration_since(*at) < settings.retry)
-        };
         self.by_pool.retain(|_, slot| {
             slot.under_way().is_some()
                 || now.duration_since(slot.asked) <= settings.idle
-                    && (slot.kept.is_some() || has_just_failed(slot))
+                    && (slot.kept.is_some() || slot.has_just_failed(now))
         });
     }
 }

@@ -44,11 +44,11 @@ impl Slot {
     ) -> Instant {
         let now = Instant::now();
         let trust = self.trust.filter(|trust| now < trust.until);
+        let kept = self.kept.as_ref();
         let age_max = match trust {
             Some(_) => SNAPSHOT_LIFETIME.min(settings.hinted / 2),
-            None => settings.fresh / 2,
+            None => SNAPSHOT_LIFETIME.min(settings.fresh_for(kept.map_or(0, Kept::entries)) / 2),
         };
-        let kept = self.kept.as_ref();
         let bounds = [
             missed,
             trust.map(|trust| trust.from),

@@ -105,7 +105,7 @@ async fn while_the_tables_fail_what_is_kept_answers_for_a_minute() {
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(cache.get(&event()).await.err(), Some(throttled));
     tables.fail(None);
-    tokio::time::advance(seconds(1)).await;
+    tokio::time::advance(ViewSettings::default().retry_max).await;
     assert_eq!(view(&cache, &event()).await.age, Duration::ZERO);
 }
 
@@ -117,16 +117,49 @@ impl Inner {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_read_is_not_repeated_for_a_second() {
+async fn a_failed_read_is_repeated_after_a_second_then_two_four_and_eight() {
     let (tables, cache) = filled(ViewSettings::default()).await;
     tables.fail(Some(PortError::Unavailable("down".to_owned())));
-    for _ in 0..5 {
+    assert!(cache.get(&event()).await.is_err());
+    for (wait, begun) in [1, 2, 4, 8, 8].into_iter().zip(1..) {
+        for part in [wait * 1_000 - 1, 1] {
+            assert!(cache.get(&event()).await.is_err());
+            assert_eq!(cache.stats().reads, begun);
+            tokio::time::advance(Duration::from_millis(part)).await;
+        }
         assert!(cache.get(&event()).await.is_err());
     }
-    assert_eq!(cache.stats().reads, 1);
+    // One that succeeds is the end of it.
+    tables.fail(None);
+    tokio::time::advance(seconds(8)).await;
+    view(&cache, &event()).await;
+    tables.fail(Some(PortError::Unavailable("down".to_owned())));
+    tokio::time::advance(seconds(3)).await;
+    view(&cache, &event()).await;
+    let reads = cache.stats().reads;
     tokio::time::advance(seconds(1)).await;
-    assert!(cache.get(&event()).await.is_err());
-    assert_eq!(cache.stats().reads, 2);
+    view(&cache, &event()).await;
+    assert_eq!(cache.stats().reads, reads + 1);
+}
+
+#[test]
+fn a_large_pool_is_read_less_often() {
+    let settings = ViewSettings::default();
+    for (entries, wanted) in [(0, 2), (1_000, 2), (5_000, 10), (15_000, 30), (50_000, 30)] {
+        assert_eq!(settings.fresh_for(entries), seconds(wanted), "{entries}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_hints_a_pool_is_as_old_as_its_size_allows() {
+    // Its 25 seats are read every five seconds.
+    let settings = ViewSettings { entries_per_second: 5, ..ViewSettings::default() };
+    let (_, cache) = filled(settings).await;
+    view(&cache, &event()).await;
+    tokio::time::advance(seconds(5)).await;
+    assert_eq!(view(&cache, &event()).await.age, seconds(5));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(view(&cache, &event()).await.age, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

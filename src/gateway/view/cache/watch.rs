@@ -40,7 +40,7 @@ impl Watch {
 }
 
 impl ViewCache {
-    /// Watches a pool: it is read again every [`super::ViewSettings::fresh`], or
+    /// Watches a pool: it is read again every [`super::ViewSettings::fresh_for`] its size, or
     /// [`super::ViewSettings::hinted`] while hints keep it current, give or take a tenth; and after
     /// a hint of an entry that is not there.
     #[must_use]
@@ -70,21 +70,26 @@ impl ViewCache {
             return known_until;
         }
         let Some(slot) = slots.by_pool.get(pool) else { return now };
-        if let Some((at, _)) = slot.failed {
-            return at + settings.retry;
+        if let Some(failed) = &slot.failed {
+            // Those who watch learn at once when what is kept is too old to be shown.
+            let shown_until = slot.kept.as_ref().map(|kept| kept.read_at + settings.stale);
+            let too_old = shown_until.map(|until| until + Duration::from_millis(1));
+            let too_old = too_old.filter(|at| failed.at < *at);
+            return too_old.map_or(failed.until, |at| at.min(failed.until));
         }
         match &slot.kept {
             None => now,
             Some(kept) if kept.view.is_none() => kept.read_at + settings.idle,
             Some(kept) if kept.outdated.is_some() => now,
             Some(kept) => {
+                let fresh = settings.fresh_for(kept.entries());
                 let interval = match slot.trust.filter(|_| slot.is_current(now)) {
                     // When hints are no longer relied upon, it is due sooner.
                     Some(trust) => {
                         let left = trust.until.duration_since(kept.read_at);
-                        settings.hinted.mul_f64(factor).min(left.max(settings.fresh))
+                        settings.hinted.mul_f64(factor).min(left.max(fresh))
                     }
-                    None => settings.fresh.mul_f64(factor),
+                    None => fresh.mul_f64(factor),
                 };
                 kept.read_at + interval
             }

@@ -113,7 +113,8 @@ impl<'a> Reader<'a> {
 
     /// Whether the tables are being read, or were in the pause after a failure.
     fn is_reading(&self, kind: CallKind, at: Timestamp) -> bool {
-        let retry = SignedDuration::try_from(self.gateway.settings.view.retry).unwrap_or_default();
+        let retry = self.gateway.settings.view.retry_max;
+        let retry = SignedDuration::try_from(retry).unwrap_or_default();
         let from = at - retry - SignedDuration::from_millis(5);
         self.gateway.log.calls_in(kind, from, at)
     }
