@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{batch::join_batch, command::to_json};
+use super::{RESULT_BYTES_MAX, batch::join_batch, command::to_json};
 use crate::ports::{Publication, publisher::LISTED_ATTRIBUTES};
 
 /// The most bytes of a batch of results that holds more than one: 200 KiB.
 pub const RESULT_BATCH_BYTES_MAX: usize = 200 * 1024;
 
+/// What the names and types of an array's attributes take at most.
+const NAMES_BYTES: usize = 512;
+
 /// The attribute that says that the body is an array of results: `true`.
 pub const BATCH_ATTRIBUTE: &str = "batch";
 
 /// Joins consecutive results of one group, each as the result of one command, into arrays of at most
-/// [`RESULT_BATCH_BYTES_MAX`]. A batch and how many results it holds; at least one.
+/// [`RESULT_BATCH_BYTES_MAX`], and with their attributes of at most [`RESULT_BYTES_MAX`]. A batch and how many results it holds; at least one.
 ///
 /// Its id is derived from those in it, so that the same results make the same batch. Each of
 /// [`LISTED_ATTRIBUTES`] is a JSON array of the distinct values in it: a filter policy matches if
@@ -24,17 +27,38 @@ pub fn batch_results(results: &[Publication]) -> Vec<(Publication, usize)> {
     let mut batches = Vec::new();
     let mut rest = results;
     while !rest.is_empty() {
-        let mut bytes = 2_usize;
-        let fitting = rest.iter().take_while(|result| {
-            bytes = bytes.saturating_add(result.body.len()).saturating_add(1);
-            bytes <= RESULT_BATCH_BYTES_MAX
-        });
-        let count = fitting.count().max(1);
+        let mut size = Size::default();
+        let count = rest.iter().take_while(|result| size.fits_with(result)).count().max(1);
         let (joined, left) = rest.split_at_checked(count).unwrap_or((rest, &[]));
         batches.extend(join(joined).map(|batch| (batch, joined.len())));
         rest = left;
     }
     batches
+}
+
+/// What an array of results takes.
+#[derive(Default)]
+struct Size<'a> {
+    body: usize,
+    attributes: usize,
+    listed: BTreeSet<(&'static str, &'a String)>,
+}
+
+impl<'a> Size<'a> {
+    /// Adds a result. Returns whether the array is not too large with it.
+    fn fits_with(&mut self, result: &'a Publication) -> bool {
+        // Each result and each value has a comma or a bracket.
+        self.body = self.body.saturating_add(result.body.len()).saturating_add(2);
+        for name in LISTED_ATTRIBUTES {
+            let Some(value) = result.attributes.get(name) else { continue };
+            if self.listed.insert((name, value)) {
+                let value = to_json(value).len().saturating_add(2);
+                self.attributes = self.attributes.saturating_add(value);
+            }
+        }
+        self.body <= RESULT_BATCH_BYTES_MAX
+            && self.body.saturating_add(self.attributes) <= RESULT_BYTES_MAX - NAMES_BYTES
+    }
 }
 
 fn join(results: &[Publication]) -> Option<Publication> {
@@ -96,5 +120,26 @@ mod tests {
         let several = batches.iter().filter(|(_, count)| *count > 1);
         assert!(several.map(|(batch, _)| batch.body.len()).all(|n| n <= RESULT_BATCH_BYTES_MAX));
         assert!(batch_results(&[]).is_empty());
+    }
+
+    #[test]
+    fn an_array_is_within_a_result_s_bound_with_the_attributes_it_lists() {
+        let results: Vec<Publication> = (0..100)
+            .map(|number| {
+                let mut one = result(number, "a", 1_700);
+                for name in ["command_source", "reservation_source"] {
+                    let source = format!("/{name}/{number}/{}", "\\\"".repeat(240));
+                    one.attributes.insert(name, source);
+                }
+                one
+            })
+            .collect();
+        let batches = batch_results(&results);
+        assert_eq!(batches.iter().map(|(_, count)| count).sum::<usize>(), results.len());
+        assert!(batches.len() > 1);
+        for (batch, count) in &batches {
+            assert!(batch.bytes() <= RESULT_BYTES_MAX, "{count}: {}", batch.bytes());
+        }
+        assert!(batches[0].0.bytes() > RESULT_BYTES_MAX * 9 / 10, "{}", batches[0].0.bytes());
     }
 }

@@ -291,7 +291,8 @@ async fn decide_batch(context: &WorkerContext, batch: &[Leased<'_>]) -> Result<P
     let mut steps = Vec::with_capacity(batch.len());
     let mut decided = Vec::with_capacity(batch.len());
     let mut stopped = None;
-    let weigh = |leased: &Leased<'_>| loading::items_named(leased.command).saturating_add(1);
+    let weigh =
+        |leased: &Leased<'_>| loading::items_touched_max(&state, leased.command).saturating_add(1);
     // What fits one transaction is one chain.
     let items_max = context.settings.transaction_items_max;
     let may_split = context.settings.commit_parallelism > 1

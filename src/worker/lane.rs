@@ -86,6 +86,14 @@ impl Settled {
     fn failed(failure: Failure) -> Self {
         Self { done: 0, failure: Some(failure), is_deleted: true, is_proof: false }
     }
+
+    /// Adds what became of the entries behind those that are settled.
+    fn then(&mut self, behind: Self) {
+        self.done = self.done.saturating_add(behind.done);
+        self.failure = behind.failure;
+        self.is_deleted &= behind.is_deleted;
+        self.is_proof |= behind.is_proof;
+    }
 }
 
 /// What must be sent for a message before it may be deleted.
@@ -200,7 +208,8 @@ impl LaneContext {
         if matches!(admission, Admission::Full) {
             return Settled::failed(Failure::PoolFailing);
         }
-        let messages = batch.iter().map(|held| held.parsed().traced(held.delivery()));
+        let messages =
+            batch.iter().map(|held| held.parsed().traced(held.delivery(), held.body().len()));
         let trace =
             Traced::begin(self.context.observer.tracer(), self.queues.queue.name(), messages);
         let settled = trace.scope(Box::pin(self.process_batch(batch, &trace, announcement))).await;

@@ -93,6 +93,16 @@ pub(super) fn footprint(state: &State, command: &Command) -> BTreeSet<Touched> {
     items.chain(ledger.into_iter().map(Touched::Ledger)).collect()
 }
 
+/// How many items a command may change: those that it names, and what the reservation that it names
+/// holds.
+pub(super) fn items_touched_max(state: &State, command: &Command) -> usize {
+    let held = reservation_of(command)
+        .and_then(|id| state.reservation(id).ok().flatten())
+        .filter(|found| may_touch_holdings(command, found))
+        .map_or(0, |found| found.seats.len().saturating_add(found.lines.len()));
+    items_named(command).max(held.saturating_add(1))
+}
+
 /// How many items a command names.
 pub(super) fn items_named(command: &Command) -> usize {
     match &command.action {

@@ -224,20 +224,24 @@ impl LaneContext {
     }
 
     /// Publishes outcomes that are in the ledger. One that cannot be published is handled as one
-    /// without outcome: its attempts are counted.
+    /// without outcome, its attempts are counted; those behind it follow once it is dealt with.
     pub(super) async fn process_known(
         &self,
         known: &[LeasedEntry],
         announcement: Announcement,
     ) -> Settled {
-        let settled = self.batch(known, announcement).await;
-        match settled.failure {
-            Some(Failure::Poison(_)) if settled.done == 0 => {
-                let head = known.get(..1).unwrap_or_default();
-                self.process_isolated(head, self.outbox.expect()).await
+        let mut all = self.batch(known, announcement).await;
+        while let (Some(Failure::Poison(_)), Some(refused)) =
+            (&all.failure, known.get(all.done..).and_then(|left| left.get(..1)))
+        {
+            all.then(self.process_isolated(refused, self.outbox.expect()).await);
+            let left = known.get(all.done..).unwrap_or_default();
+            if all.failure.is_some() || left.is_empty() {
+                break;
             }
-            _ => settled,
+            all.then(self.batch(left, self.outbox.expect()).await);
         }
+        all
     }
 
     /// Handles an entry that was received too often alone, after counting its attempt.

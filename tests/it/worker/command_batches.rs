@@ -113,6 +113,31 @@ async fn a_command_that_can_never_be_written_is_dead_lettered_alone() {
     assert!(copy.body.contains("r-A-2"), "{}", copy.body);
 }
 
+/// Its outcome stands: the dead letter reports it to an operator, and those behind it get theirs.
+#[tokio::test(start_paused = true)]
+async fn a_result_of_a_batch_that_the_topic_never_takes_holds_back_no_other() {
+    for batches in [ResultBatches::Single, ResultBatches::InKind] {
+        let mut world = world(5).await;
+        world.settings.result_batches = batches;
+        world.faults.mute("\"id\":\"r-A-1\"");
+        world.faults.mute("\"id\":\"r-A-3\"");
+        world.post_raw("event-1", &batch((0..5).map(|n| reserve(&format!("A-{n}")))));
+        world.post_raw("event-1", &reserve("A-0").to_string());
+        world.settle().await;
+        let told: BTreeSet<String> = outcomes(&world).into_iter().map(|(id, _)| id).collect();
+        let expected = ["r-A-0", "r-A-2", "r-A-4"].map(str::to_owned);
+        assert_eq!(told, BTreeSet::from(expected), "{batches:?}");
+        let copies = world.dead_letters.messages();
+        assert_eq!(copies.len(), 2, "{batches:?}");
+        for copy in &copies {
+            let detail = text_attribute(&copy.attributes, dead_letters::DETAIL).unwrap();
+            assert!(detail.contains("cannot be published"), "{batches:?}: {detail}");
+        }
+        let seats = world.store.snapshot().seats;
+        assert!(seats.values().all(|seat| seat.version == 2), "{batches:?}: all are held");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn transactions_that_share_no_item_are_in_flight_at_once() {
     let world = world(99).await;
@@ -137,6 +162,36 @@ async fn a_conflict_of_one_transaction_decides_its_commands_alone_again() {
     let ids: Vec<String> = outcomes(&world).into_iter().map(|(id, _)| id).collect();
     let expected: Vec<String> = (0..99).map(|n| format!("r-A-{n}")).collect();
     assert_eq!(ids, expected, "in the order of the batch all the same");
+}
+
+/// A cancel names its reservation alone; what it writes is all that this holds.
+#[tokio::test(start_paused = true)]
+async fn cancels_of_large_reservations_are_in_flight_at_once() {
+    let world = world(240).await;
+    let id = |n: u128| uuid::Uuid::from_u128(n + 1);
+    let hold = |n: u128| {
+        let mut reserve = reserve(&format!("large-{n}"));
+        let seats = (n * 60..(n + 1) * 60).map(|seat| format!("A-{seat}"));
+        reserve["data"]["seats"] = Value::from_iter(seats);
+        reserve["data"]["reservation_id"] = json!(id(n));
+        reserve
+    };
+    let cancel = |n: u128| {
+        json!({
+            "specversion": "1.0", "id": format!("end-{n}"), "source": "/test",
+            "type": "inventory.cancel.v1",
+            "data": {"event_id": 1, "reservation_id": id(n)},
+        })
+    };
+    world.post_raw("event-1", &batch((0..4).map(hold)));
+    world.settle().await;
+    world.faults.slow_down("commit", std::time::Duration::from_millis(100));
+    world.post_raw("event-1", &batch((0..4).map(cancel)));
+    world.settle_keeping_record().await;
+    let begun = world.seen.begun("commit");
+    assert!(begun.len() == 4 && begun.iter().all(|at| *at == begun[0]), "{begun:?}");
+    let seats = world.store.snapshot().seats;
+    assert!(seats.values().all(|seat| seat.version == 3), "held and given back");
 }
 
 #[tokio::test(start_paused = true)]

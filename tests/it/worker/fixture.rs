@@ -60,7 +60,7 @@ pub struct Faults {
     ordered: Arc<Mutex<BTreeMap<&'static str, Orders>>>,
     refused: Arc<Mutex<Option<String>>>,
     throttled: Arc<Mutex<Option<String>>>,
-    mute: Arc<Mutex<Option<String>>>,
+    mute: Arc<Mutex<Vec<String>>>,
     damaged: Arc<Mutex<BTreeSet<String>>>,
     stale_seats: Arc<Mutex<BTreeMap<SeatKey, Seat>>>,
     down: Arc<Mutex<BTreeSet<&'static str>>>,
@@ -102,12 +102,13 @@ impl Faults {
 
     /// Makes the topic refuse every result that contains the text.
     pub fn mute(&self, text: &str) {
-        *self.mute.lock().unwrap() = Some(text.to_owned());
+        self.mute.lock().unwrap().push(text.to_owned());
     }
 
     fn refused_entry(&self, batch: &[Publication]) -> Option<usize> {
         let mute = self.mute.lock().unwrap();
-        mute.as_ref().and_then(|text| batch.iter().position(|entry| entry.body.contains(text)))
+        let is_mute = |entry: &Publication| mute.iter().any(|text| entry.body.contains(text));
+        batch.iter().position(is_mute)
     }
 
     /// Returns each of these seats in its old state once, to the next load that names it.
@@ -163,7 +164,7 @@ impl Faults {
         *self.hung.lock().unwrap() = None;
         *self.refused.lock().unwrap() = None;
         *self.throttled.lock().unwrap() = None;
-        *self.mute.lock().unwrap() = None;
+        self.mute.lock().unwrap().clear();
     }
 
     fn refuses(&self, transaction: &Transaction) -> bool {
