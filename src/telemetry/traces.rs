@@ -36,6 +36,10 @@ use transport::Transport;
 /// The service's name unless the environment sets another.
 const SERVICE_NAME: &str = "inventory-worker";
 
+/// The most links of a span: the span of a batch has one to each producer of a round, ten messages
+/// of 100 commands at most.
+const LINKS_MAX: u32 = 1_000;
+
 /// Why traces cannot be exported although they are configured.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
@@ -76,6 +80,7 @@ impl Traces {
         let resource = resource(export.service_name.clone());
         let provider = SdkTracerProvider::builder()
             .with_resource(resource)
+            .with_max_links_per_span(LINKS_MAX)
             .with_batch_exporter(exporter)
             .build();
         Ok(Self::of(provider))

@@ -89,14 +89,14 @@ impl ParsedMessage {
         self.context().map(TraceContext::trace_id)
     }
 
-    /// The message as reported to a tracer.
-    pub(super) fn traced<'a>(&'a self, delivery: &'a Delivery) -> trace::Message<'a> {
+    /// The message, of this length, as reported to a tracer.
+    pub(super) fn traced<'a>(&'a self, delivery: &'a Delivery, bytes: usize) -> trace::Message<'a> {
         let command_type = match self {
             Self::Command(decoded) => Some(decoded.command.action.command_type().as_str()),
             Self::Unreadable(undecodable) => undecodable.command_type.as_deref(),
         };
         let (key, pool, context) = (self.key(), self.pool(), self.context());
-        trace::Message { delivery, key, command_type, pool, context }
+        trace::Message { delivery, bytes, key, command_type, pool, context }
     }
 }
 

@@ -43,11 +43,13 @@ impl Step {
     }
 }
 
-/// A message of a batch, as received and parsed.
+/// A message of a batch, as received and parsed; or one command of a message of several.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// The message as received.
+    /// The message as received. The commands of one message share it.
     pub delivery: &'a Delivery,
+    /// The length of its text, of the command alone for one of several.
+    pub bytes: usize,
     /// The command's identity, if readable.
     pub key: Option<&'a CommandKey>,
     /// The command's `type`, if readable.

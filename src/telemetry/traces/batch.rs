@@ -35,11 +35,15 @@ impl Batch {
     fn begin(tracer: SdkTracer, queue: &str, messages: &[Message<'_>]) -> Self {
         let producer = |message: &Message<'_>| message.context.and_then(context::remote);
         let links = messages.iter().filter_map(producer).map(|link| Link::new(link, Vec::new(), 0));
-        let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
+        let beside = messages.windows(2).filter(|two| is_of_one_message(two)).count();
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let group = messages.first().map(|message| message.delivery.group.to_string());
         let attributes = of_queue(queue, "batch")
             .into_iter()
-            .chain([KeyValue::new("messaging.batch.message_count", count)])
+            .chain([
+                KeyValue::new("messaging.batch.message_count", count(messages.len() - beside)),
+                KeyValue::new("inventory.commands", count(messages.len())),
+            ])
             .chain(group.map(|group| KeyValue::new("inventory.group", group)));
         let batch = tracer
             .span_builder(format!("batch {queue}"))
@@ -69,6 +73,11 @@ impl Batch {
     }
 }
 
+/// Whether two that follow each other are commands of the same message.
+fn is_of_one_message(two: &[Message<'_>]) -> bool {
+    matches!(two, [one, other] if std::ptr::eq(one.delivery, other.delivery))
+}
+
 /// A span's attributes about a queue.
 fn of_queue(queue: &str, operation: &'static str) -> [KeyValue; 4] {
     [
@@ -81,8 +90,8 @@ fn of_queue(queue: &str, operation: &'static str) -> [KeyValue; 4] {
 
 /// The attributes of a message's span: ids only, no user and no body.
 fn of_message(queue: &str, message: &Message<'_>) -> Vec<KeyValue> {
-    let Message { delivery, key, command_type, pool, context: _ } = message;
-    let size = i64::try_from(delivery.body.len()).unwrap_or(i64::MAX);
+    let Message { delivery, bytes, key, command_type, pool, context: _ } = message;
+    let size = i64::try_from(*bytes).unwrap_or(i64::MAX);
     let text =
         |name: &'static str, value: Option<String>| value.map(|value| KeyValue::new(name, value));
     of_queue(queue, "process")

@@ -78,7 +78,7 @@ fn delivery() -> Delivery {
 }
 
 fn message<'a>(delivery: &'a Delivery, context: Option<&'a TraceContext>) -> Message<'a> {
-    Message { delivery, key: None, command_type: None, pool: None, context }
+    Message { delivery, bytes: 2, key: None, command_type: None, pool: None, context }
 }
 
 fn attribute(attributes: &[KeyValue], name: &str) -> Option<String> {
@@ -125,7 +125,9 @@ fn a_message_is_processed_in_its_producers_trace_and_the_batch_links_to_all_of_t
     );
     assert_eq!(batch.parent_span_id, SpanId::INVALID, "a trace of its own");
     assert_ne!(batch.span_context.trace_id(), own.span_context.trace_id());
-    assert_eq!(attribute(&batch.attributes, "messaging.batch.message_count").unwrap(), "2");
+    // Both commands are of one message.
+    assert_eq!(attribute(&batch.attributes, "messaging.batch.message_count").unwrap(), "1");
+    assert_eq!(attribute(&batch.attributes, "inventory.commands").unwrap(), "2");
 
     let without = &spans[1];
     assert_eq!(without.parent_span_id, batch.span_context.span_id());

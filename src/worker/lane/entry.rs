@@ -97,7 +97,8 @@ impl LeasedEntry {
         part.map_or(&self.message.delivery.message_id, |part| &part.id)
     }
 
-    fn body(&self) -> &str {
+    /// Its text: the message's, or that of the one command.
+    pub(super) fn body(&self) -> &str {
         self.part.as_ref().map_or(&self.message.delivery.body, |part| &part.body)
     }
 
