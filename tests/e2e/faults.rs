@@ -137,8 +137,10 @@ async fn settle(world: &mut World, load: &Load, chaos: &mut Chaos) {
                 let record = world.ledger(LedgerKey::Command(key(id))).await;
                 println!("without result: {id}, in the ledger: {record:#?}");
             }
-            let is_drained = world.is_drained().await;
-            panic!("stuck; the queue is empty: {is_drained}; without result: {missing:?}");
+            let (visible, leased) = world.queued().await;
+            panic!(
+                "stuck; messages visible: {visible}, leased: {leased}; without result: {missing:?}"
+            );
         }
     }
     // The last published results may still be in transit.

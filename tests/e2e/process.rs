@@ -206,7 +206,10 @@ impl Drop for Worker {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log.lock().unwrap();
-            println!("the end of the log of the worker at {}:", self.admin);
+            let whole = std::env::temp_dir().join(format!("worker-{}.log", self.admin.port()));
+            let lines: Vec<String> = log.iter().map(ToString::to_string).collect();
+            let written = std::fs::write(&whole, lines.join("\n"));
+            println!("the log of the worker at {}, in {whole:?} ({written:?}), ends:", self.admin);
             for line in &log[log.len().saturating_sub(SHOWN_LINES)..] {
                 println!("  {line}");
             }

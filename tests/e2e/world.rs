@@ -156,17 +156,19 @@ impl World {
 
     /// Whether the queue is empty: no message visible or leased.
     pub async fn is_drained(&self) -> bool {
-        let asked = self.stack.sqs.get_queue_attributes().queue_url(&self.queue_url);
-        let counts = asked.attribute_names("All".into()).send().await.unwrap();
-        let of = |(name, value): (&_, &String)| -> Option<u64> {
-            use aws_sdk_sqs::types::QueueAttributeName::{
-                ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
-            };
-            let is_count =
-                [ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible].contains(name);
-            is_count.then(|| value.parse().unwrap())
+        self.queued().await == (0, 0)
+    }
+
+    /// How many messages of the queue are visible, and how many are leased.
+    pub async fn queued(&self) -> (u64, u64) {
+        use aws_sdk_sqs::types::QueueAttributeName::{
+            ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
         };
-        counts.attributes.unwrap().iter().filter_map(of).sum::<u64>() == 0
+        let asked = self.stack.sqs.get_queue_attributes().queue_url(&self.queue_url);
+        let answer = asked.attribute_names("All".into()).send().await.unwrap();
+        let counts = answer.attributes.unwrap();
+        let of = |name| counts.get(&name).map_or(0, |count| count.parse().unwrap());
+        (of(ApproximateNumberOfMessages), of(ApproximateNumberOfMessagesNotVisible))
     }
 
     /// Waits for that many dead letters, and leaves them in the queue.
