@@ -24,7 +24,8 @@ const POISON_DELAY_MAX: Duration = Duration::from_secs(30);
 const UNREADABLE_DELAY: Duration = Duration::from_secs(10);
 const UNREADABLE_DELAY_MAX: Duration = Duration::from_secs(300);
 
-/// The same for a message whose items are throttled, or whose pool alone does not answer.
+/// The same for a message whose items are throttled, whose pool alone does not answer, or of which no
+/// copy can be made for the dead letters.
 const BUSY_DELAY: Duration = Duration::from_secs(1);
 const BUSY_DELAY_MAX: Duration = Duration::from_secs(30);
 
@@ -75,8 +76,10 @@ impl<'a> Head<'a> {
             // The message was not tried, so it proves nothing about the pool.
             Failure::PoolFailing => growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX),
             Failure::CopyFailed(what) => {
+                // An outage of the queue, as a rule: receives that others caused must not make the
+                // group wait for long after it.
                 told!(warn, what, "a group waits for a copy to the dead letters");
-                growing(receive_count, UNREADABLE_DELAY, UNREADABLE_DELAY_MAX)
+                growing(receive_count, BUSY_DELAY, BUSY_DELAY_MAX)
             }
             Failure::Contention(what) => {
                 told!(info, what, "too many conflicts, released to be tried again");

@@ -138,6 +138,22 @@ async fn a_message_the_store_never_takes_is_dead_lettered_alone_and_its_follower
     assert!(dead[0].body.contains("poison"));
 }
 
+/// However often the message was received for other reasons, its group does not wait for minutes
+/// after the queue of dead letters is back.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_cannot_be_made_is_tried_again_within_half_a_minute() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.post_raw("event-1", "unreadable");
+    world.post("reserve", json!({"user_id": "u", "seats": ["A-1"]}));
+    world.faults.next("send", (0..12).map(|_| Some(Fault::Fails)));
+    world.settle_keeping_record().await;
+    assert_eq!((reserved(&world), world.dead_letters.depth()), (1, 1));
+    let tried = world.seen.begun("send");
+    let longest = tried.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+    assert!(longest < Duration::from_secs(45), "{longest:?}");
+}
+
 /// Its outcome stands: the dead letter reports it to an operator, and its group continues.
 #[tokio::test(start_paused = true)]
 async fn a_result_the_topic_never_takes_is_dead_lettered_and_its_followers_get_theirs() {
