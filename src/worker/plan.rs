@@ -242,6 +242,7 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::btree_map, prelude::*};
     use uuid::Uuid;
 
     use super::*;
@@ -420,5 +421,64 @@ mod tests {
                 oversold: Oversold::default()
             }]
         );
+    }
+
+    /// Commands as the lines that each reads, and whether it changes them.
+    fn touching(commands: &[BTreeMap<u8, bool>]) -> Vec<DecidedCommand> {
+        let mut versions: BTreeMap<u8, u64> = BTreeMap::new();
+        let one = |(place, lines): (usize, &BTreeMap<u8, bool>)| {
+            let mut step = DecidedCommand { place, ledger: ledger(place), ..Default::default() };
+            for (name, is_changed) in lines {
+                let sku = name.to_string().parse().unwrap();
+                let key = ItemKey::Line(LineKey { pool: PoolId::Event(1), sku });
+                step.footprint.insert(Touched::Item(key.clone()));
+                let version = versions.entry(*name).or_insert(1);
+                match is_changed {
+                    true => {
+                        *version += 1;
+                        step.changes.push(line(&name.to_string(), *version));
+                    }
+                    false => step.checks.push((key, Expected::Version(*version))),
+                }
+            }
+            step
+        };
+        commands.iter().enumerate().map(one).collect()
+    }
+
+    proptest! {
+        /// Side by side, chains must not meet, and inside one, commands that have something in common
+        /// keep their order.
+        #[test]
+        fn chains_share_nothing_and_keep_the_order_of_what_is_shared(
+            commands in prop::collection::vec(btree_map(0..24_u8, any::<bool>(), 0..5), 0..40),
+        ) {
+            let items_max = 8;
+            let chains = chains(touching(&commands), items_max);
+            let orders: Vec<Vec<usize>> = chains
+                .iter()
+                .map(|chain| chain.iter().flat_map(|one| one.commands.clone()).collect())
+                .collect();
+            let mut all = orders.concat();
+            all.sort_unstable();
+            prop_assert!(all.iter().copied().eq(0..commands.len()), "each once: {orders:?}");
+            let place = |command| {
+                let in_chain = |order: &Vec<usize>| order.iter().position(|one| *one == command);
+                let found = orders.iter().enumerate();
+                found.filter_map(|(chain, order)| Some((chain, in_chain(order)?))).next().unwrap()
+            };
+            for (later, lines) in commands.iter().enumerate() {
+                for earlier in 0..later {
+                    if commands[earlier].keys().any(|line| lines.contains_key(line)) {
+                        let (one, other) = (place(earlier), place(later));
+                        prop_assert!(one.0 == other.0 && one.1 < other.1, "{earlier}, {later}");
+                    }
+                }
+            }
+            for planned in chains.iter().flatten() {
+                let fits = planned.items() <= items_max || planned.commands.len() == 1;
+                prop_assert!(fits, "{} items", planned.items());
+            }
+        }
     }
 }
