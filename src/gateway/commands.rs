@@ -4,7 +4,8 @@
 //! register ─► ledger, if the caller gave a key ─► admission ─► post ─► await ─► compare digests
 //! ```
 //!
-//! The waiter is registered before the post, so that no outcome is missed. A caller that goes away
+//! The waiter is registered before the post, so that no outcome is missed; where as many wait as
+//! may, a command is posted without one, and its caller looks for the outcome. A caller that goes away
 //! changes nothing: the command is posted or it is not, and a retry with the same key finds out.
 
 mod admission;
@@ -130,9 +131,9 @@ pub enum CommandError {
         /// When to try again.
         retry_after: Duration,
     },
-    /// More commands await their outcomes than one process may hold.
-    #[error("too many commands await their outcomes")]
-    TooManyWaiting,
+    /// More commands wait to be posted than one process, or one group, may hold.
+    #[error("too many commands wait to be posted")]
+    Full,
     /// The queue did not accept the command, or its answer was lost. It may still take effect; a
     /// retry keeps the identity.
     #[error("the command could not be posted: {reason}")]
@@ -322,8 +323,8 @@ impl Commands {
         check_rights(caller, command)?;
         let asked_at = Instant::now();
         let answer_by = asked_at + if wait.is_zero() { POST_TIMEOUT } else { wait };
+        // Where as many wait as may, it is posted all the same, and answered as pending.
         let pending = self.parts.outcomes.register(&command.key, command.digest);
-        let pending = pending.ok_or(CommandError::TooManyWaiting)?;
         if injected_bug!(CountUnposted) {
             self.parts.outcomes.queued(&command.key, &command.pool);
         }
@@ -337,7 +338,12 @@ impl Commands {
         }
         let posted = self.parts.client.accept_again(prepared);
         let posted = posted.map_err(|error| not_posted(&command.key, &error))?;
-        let outcome = pin!(self.within(asked_at + wait, pending.outcome()));
+        let outcome = pin!(async {
+            match pending {
+                Some(pending) => self.within(asked_at + wait, pending.outcome()).await,
+                None => None,
+            }
+        });
         let posted = pin!(self.within(answer_by, posted.answer()));
         // The workers may be faster than the queue's answer.
         let (posted, outcome) = match select(outcome, posted).await {
@@ -481,7 +487,7 @@ fn pending_answer(command: &Command) -> Answer {
 fn not_posted(key: &CommandKey, error: &PostError) -> CommandError {
     tracing::warn!(%error, "a command could not be posted");
     let reason = match error {
-        PostError::Full => return CommandError::TooManyWaiting,
+        PostError::Full => return CommandError::Full,
         PostError::Call(PortError::Throttled(_)) => "the queue throttles",
         PostError::Call(PortError::Refused(_)) | PostError::Entry(_) => "the queue refused it",
         PostError::Call(_) => "the queue does not answer",

@@ -33,7 +33,7 @@ impl World {
         Self::with_waiters(100)
     }
 
-    fn with_waiters(waiters: usize) -> Self {
+    pub(in crate::gateway) fn with_waiters(waiters: usize) -> Self {
         let world = Self::stalled(waiters);
         world.run();
         world
@@ -431,13 +431,17 @@ async fn callers_that_leave_before_their_command_is_posted_refuse_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_commands_wait_than_may() {
+async fn a_command_beyond_those_that_may_wait_is_posted_and_answered_as_pending_at_once() {
     let world = World::with_waiters(1);
     let local = Caller::local();
-    let (first, second) =
-        tokio::join!(world.submit(&local, "1", cancel()), world.submit(&local, "2", cancel()));
-    assert!(matches!(first, Ok(Answer::Pending { .. })));
-    assert_eq!(second, Err(CommandError::TooManyWaiting));
+    let begun = Instant::now();
+    let timed = async |id, action| (world.submit(&local, id, action).await, begun.elapsed());
+    let ((first, waited), (second, posted)) = tokio::join!(timed("1", cancel()), timed("2", reserve("A-1")));
+    for answer in [first, second] {
+        assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+    }
+    assert_eq!((waited, posted), (WAIT, Duration::ZERO));
+    assert_eq!(world.queue.depth(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -262,7 +262,7 @@ async fn an_extend_and_a_restock_are_answered_with_their_outcomes() {
 #[tokio::test]
 async fn errors_name_the_command() {
     let errors: [(Box<Fate>, Code); 3] = [
-        (Box::new(|_| Err(CommandError::TooManyWaiting)), Code::Unavailable),
+        (Box::new(|_| Err(CommandError::Full)), Code::Unavailable),
         (
             Box::new(|request| rejected(request, RejectionCode::SeatsUnavailable)),
             Code::FailedPrecondition,

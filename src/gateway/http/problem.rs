@@ -163,7 +163,7 @@ impl From<CommandError> for Problem {
             CommandError::Behind { retry_after, .. } => {
                 Self::unavailable("QUEUE_BEHIND", detail).with_retry_after(retry_after)
             }
-            CommandError::TooManyWaiting => Self::unavailable("OVERLOADED", detail),
+            CommandError::Full => Self::unavailable("OVERLOADED", detail),
             CommandError::NotPosted { key, .. } => {
                 Self::unavailable("QUEUE_UNAVAILABLE", detail).about(&key)
             }

@@ -93,6 +93,15 @@ async fn an_answer_that_takes_too_long_says_where_to_look() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_as_many_wait_as_may_a_command_is_posted_and_its_caller_told_where_to_look() {
+    let world = World::with_waiters(0);
+    let answer = call(&world, request("POST", "/commands", &[STRUCTURED], EVENT)).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (202, "1"));
+    assert_eq!(answer.header("location"), "/commands?source=%2Fcheckout&id=e1");
+    assert_eq!(world.posted().await.0.key.id.as_str(), "e1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_asynchronous_caller_is_answered_once_the_command_is_posted() {
     let world = World::start();
     let headers = [STRUCTURED, ("prefer", "respond-async")];

@@ -29,6 +29,9 @@ use inventory_worker::{
     ports::{Clock, Entropy, Queue, ScanStore, SnapshotStore},
 };
 
+/// Commands that may wait to be posted.
+pub(super) const POSTS_MAX: usize = 100;
+
 /// A gateway: its parts, and what is known of its calls.
 pub(crate) struct Gateway {
     pub(crate) life: Incarnation,
@@ -70,7 +73,7 @@ impl Gateway {
             entropy: Arc::clone(&entropy),
         };
         let limits = ClientLimits {
-            in_flight: 100,
+            in_flight: POSTS_MAX,
             deadline: Duration::from_secs(20),
             commands_per_message: BATCH_COMMANDS_MAX,
         };
