@@ -168,6 +168,8 @@ impl Gateway {
         };
         let face = Face {
             commands: commands.clone(),
+            rate: Arc::clone(&guard.rate),
+            observer: Arc::clone(&guard.observer),
             queries,
             changes,
             results,
