@@ -229,7 +229,7 @@ async fn a_reserve_is_posted_under_the_callers_key_and_answered_with_its_outcome
     let [posted] = &*commands.seen() else { panic!("one command") };
     assert_eq!(posted.key.to_string(), "/callers/shop k-1");
     assert_eq!(posted.pool, PoolId::Event(42));
-    assert_eq!(posted.wait, Duration::from_millis(1_950));
+    assert_eq!(posted.wait, Some(Duration::from_millis(1_950)));
     assert_eq!(posted.group, Some("vip".parse().unwrap()));
     assert_eq!(posted.traceparent.as_ref().unwrap().traceparent(), traceparent);
     let default = posted.key.default_reservation_id();
@@ -243,7 +243,7 @@ async fn without_a_key_the_answer_names_the_new_one() {
     let commands = Scripted::new(succeed);
     let response = client(&commands).await.reserve_seats(reserve()).await.unwrap().into_inner();
     assert_eq!(response.command_id, "new");
-    assert_eq!(commands.seen()[0].wait, deadline::WAIT_DEFAULT);
+    assert_eq!(commands.seen()[0].wait, Some(deadline::WAIT_DEFAULT));
 }
 
 #[tokio::test]
@@ -382,8 +382,7 @@ async fn each_of_several_reservations_counts_against_the_callers_rate() {
     let refused = client.confirm_reservations(confirm(5..=8)).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(trailer(refused.metadata(), COMMAND_ID), Some("new"));
-    let details = refused.get_error_details();
-    let delay = details.retry_info().unwrap().retry_delay.unwrap();
+    let delay = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
     tokio::time::advance(delay).await;
     assert!(client.confirm_reservations(confirm(5..=8)).await.is_ok());
     assert_eq!(commands.seen().len(), 8);
