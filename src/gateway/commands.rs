@@ -57,8 +57,9 @@ pub struct CommandRequest {
     /// The requested change.
     pub action: Action,
     /// How long the caller waits for the outcome; 0 for no longer than the post takes. A reserve is
-    /// not decided later than a second after that.
-    pub wait: Duration,
+    /// not decided later than a second after that. `None` for a caller that looks for the outcome
+    /// when it likes: it does not wait either, and its reserve may be decided at any time.
+    pub wait: Option<Duration>,
     /// Its message group; `None` for the gateway's own choice.
     pub group: Option<GroupId>,
     /// The caller's trace context, if any.
@@ -73,7 +74,7 @@ pub struct EventRequest<'a> {
     /// As [`CommandRequest::has_new_id`]. An event without an id gets a new one.
     pub has_new_id: bool,
     /// As [`CommandRequest::wait`].
-    pub wait: Duration,
+    pub wait: Option<Duration>,
     /// As [`CommandRequest::traceparent`].
     pub traceparent: Option<TraceContext>,
 }
@@ -275,7 +276,7 @@ impl Commands {
         let time = self.parts.clock.now();
         let CommandRequest { key, has_new_id, pool, action, wait, group, traceparent } = request;
         let is_reserve = matches!(action, Action::Reserve(_)) && !injected_bug!(ForgetDeadline);
-        let deadline = is_reserve.then(|| deadline(time, wait));
+        let deadline = wait.filter(|_| is_reserve).map(|wait| deadline(time, wait));
         let outgoing = OutgoingCommand { key, time, deadline, pool, action, traceparent: None };
         let prepared = PreparedCommand::encode(&outgoing, None)
             .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
@@ -283,8 +284,8 @@ impl Commands {
         self.post_and_wait(caller, &prepared, has_new_id, wait).await
     }
 
-    /// Posts an event as it came, with what it lacks: `source`,
-    /// `id`, `time`, and for a reserve `expirytime`.
+    /// Posts an event as it came, with what it lacks: `source`, `id`, `time`, and for a reserve whose
+    /// caller waits, `expirytime`.
     ///
     /// # Errors
     ///
@@ -296,8 +297,8 @@ impl Commands {
     ) -> Result<Answer, CommandError> {
         let EventRequest { event, has_new_id, wait, traceparent } = request;
         let time = self.parts.clock.now();
-        let completed =
-            event::complete(event, time, deadline(time, wait), || self.key(caller, None))?;
+        let deadline = wait.map(|wait| deadline(time, wait));
+        let completed = event::complete(event, time, deadline, || self.key(caller, None))?;
         let prepared = PreparedCommand::from_body(completed.body)
             .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
         let prepared = self.in_group(prepared, completed.group).with_trace(traceparent.as_ref());
@@ -317,11 +318,11 @@ impl Commands {
         caller: &Caller,
         prepared: &PreparedCommand,
         has_new_id: bool,
-        wait: Duration,
+        wait: Option<Duration>,
     ) -> Result<Answer, CommandError> {
         let command = &prepared.command;
         check_rights(caller, command)?;
-        let asked_at = Instant::now();
+        let (asked_at, wait) = (Instant::now(), wait.unwrap_or_default());
         let answer_by = asked_at + if wait.is_zero() { POST_TIMEOUT } else { wait };
         // Where as many wait as may, it is posted all the same, and answered as pending.
         let pending = self.parts.outcomes.register(&command.key, command.digest);

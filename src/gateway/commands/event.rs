@@ -53,7 +53,7 @@ impl BinaryEvent<'_> {
 pub(super) fn complete(
     event: &str,
     now: Timestamp,
-    deadline: Timestamp,
+    deadline: Option<Timestamp>,
     new_key: impl FnOnce() -> Result<CommandKey, CommandError>,
 ) -> Result<Completed, CommandError> {
     let event = event.strip_prefix('\u{feff}').unwrap_or(event);
@@ -84,7 +84,7 @@ pub(super) fn complete(
     }
     let is_reserve =
         fields.get("type").and_then(Value::as_str) == Some(CommandType::Reserve.as_str());
-    if is_reserve && lacks(&fields, "expirytime") {
+    if let Some(deadline) = deadline.filter(|_| is_reserve && lacks(&fields, "expirytime")) {
         fields.insert("expirytime".to_owned(), deadline.to_string().into());
     }
     Ok(Completed { body: to_json(&fields), group, has_new_id })

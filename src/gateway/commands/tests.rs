@@ -128,7 +128,7 @@ impl World {
             has_new_id: false,
             pool,
             action,
-            wait: WAIT,
+            wait: Some(WAIT),
             group: None,
             traceparent: None,
         };
@@ -140,7 +140,7 @@ impl World {
     }
 
     async fn event_of(&self, caller: &Caller, event: &str) -> Result<Answer, CommandError> {
-        let (has_new_id, wait, traceparent) = (false, WAIT, None);
+        let (has_new_id, wait, traceparent) = (false, Some(WAIT), None);
         let request = EventRequest { event, has_new_id, wait, traceparent };
         self.commands.submit_event(caller, request).await
     }
@@ -460,7 +460,7 @@ async fn a_caller_that_waits_for_no_outcome_waits_for_the_post() {
     let world = World::start();
     let (local, pool, action) = (Caller::local(), PoolId::Event(42), cancel());
     let key = world.commands.key(&local, None).unwrap();
-    let (wait, group, traceparent) = (Duration::ZERO, None, None);
+    let (wait, group, traceparent) = (Some(Duration::ZERO), None, None);
     let request = CommandRequest { key, has_new_id: true, pool, action, wait, group, traceparent };
     let answer = world.commands.submit(&local, request).await;
     assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");

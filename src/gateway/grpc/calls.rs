@@ -154,7 +154,7 @@ impl<'a> Call<'a> {
 
     fn command(&self, key: CommandKey, requested: Requested) -> CommandRequest {
         let Requested { pool, action, group } = requested;
-        let (has_new_id, wait) = (self.has_new_id, self.wait);
+        let (has_new_id, wait) = (self.has_new_id, Some(self.wait));
         let traceparent = self.traceparent.clone();
         CommandRequest { key, has_new_id, pool, action, wait, group, traceparent }
     }

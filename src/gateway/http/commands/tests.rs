@@ -111,6 +111,27 @@ async fn an_asynchronous_caller_is_answered_once_the_command_is_posted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reserve_whose_caller_does_not_wait_may_be_decided_at_any_time() {
+    let world = World::start();
+    let reserve = |id: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/checkout",
+            "type":"inventory.reserve.v1","partitionkey":"g{id}",
+            "data":{{"event_id":42,"user_id":"u","seats":["A-1"]}}}}"#
+        )
+    };
+    for (id, prefer, deadline) in [
+        ("1", "respond-async", None),
+        ("2", "respond-async, wait=2", Some("2026-11-29T12:00:03Z".parse().unwrap())),
+    ] {
+        let headers = [STRUCTURED, ("prefer", prefer)];
+        let posting = call(&world, request("POST", "/commands", &headers, reserve(id)));
+        let (answer, (command, ..)) = tokio::join!(posting, world.posted());
+        assert_eq!((answer.status, command.deadline), (202, deadline), "{prefer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_may_come_in_binary_mode() {
     let world = World::start();
     let data = r#"{"event_id":42,"reservation_id":"00000000-0000-0000-0000-000000000007"}"#;
@@ -224,14 +245,14 @@ fn preferences_are_read_as_rfc_7240_says() {
         let headers = HeaderMap::from_iter([(PREFER, HeaderValue::from_static(text))]);
         Preferences::of(&headers).unwrap()
     };
-    let preferences = |wait, applied: Option<&str>| Preferences {
-        wait: Duration::from_secs(wait),
+    let preferences = |wait: Option<u64>, applied: Option<&str>| Preferences {
+        wait: wait.map(Duration::from_secs),
         applied: applied.map(ToOwned::to_owned),
     };
-    assert_eq!(of("return=minimal"), preferences(5, None));
-    assert_eq!(of("wait=3"), preferences(3, Some("wait=3")));
-    assert_eq!(of("WAIT=\"90\""), preferences(20, Some("wait=20")));
-    assert_eq!(of("respond-async"), preferences(0, Some("respond-async")));
-    assert_eq!(of("respond-async, wait=2"), preferences(2, Some("respond-async, wait=2")));
-    assert_eq!(Preferences::of(&HeaderMap::new()).unwrap(), preferences(5, None));
+    assert_eq!(of("return=minimal"), preferences(Some(5), None));
+    assert_eq!(of("wait=3"), preferences(Some(3), Some("wait=3")));
+    assert_eq!(of("WAIT=\"90\""), preferences(Some(20), Some("wait=20")));
+    assert_eq!(of("respond-async"), preferences(None, Some("respond-async")));
+    assert_eq!(of("respond-async, wait=2"), preferences(Some(2), Some("respond-async, wait=2")));
+    assert_eq!(Preferences::of(&HeaderMap::new()).unwrap(), preferences(Some(5), None));
 }

@@ -57,7 +57,7 @@ async fn submit(gateway: &Gateway, call: &Call) -> Result<Answer, CommandError> 
     let (commands, caller) = (&gateway.commands, call.who.caller());
     match &call.form {
         Form::Event { body, .. } => {
-            let (event, wait) = (body.as_str(), call.wait);
+            let (event, wait) = (body.as_str(), Some(call.wait));
             let request = EventRequest { event, has_new_id: false, wait, traceparent: None };
             commands.submit_event(&caller, request).await
         }
@@ -72,7 +72,7 @@ async fn submit(gateway: &Gateway, call: &Call) -> Result<Answer, CommandError> 
                 has_new_id,
                 pool: pool.clone(),
                 action: (**action).clone(),
-                wait: call.wait,
+                wait: Some(call.wait),
                 group: group.clone(),
                 traceparent: None,
             };
