@@ -152,6 +152,22 @@ pub enum CommandError {
     },
 }
 
+/// An event that was not posted, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct EventError {
+    /// Its identity, where source and id could be read.
+    pub key: Option<Box<CommandKey>>,
+    /// The cause.
+    pub error: CommandError,
+}
+
+impl EventError {
+    fn new(key: Option<CommandKey>, error: CommandError) -> Self {
+        Self { key: key.map(Box::new), error }
+    }
+}
+
 /// The ports and parts that commands need.
 pub struct CommandParts {
     /// Posts to the queues. Polled by [`Commands::run`].
@@ -289,21 +305,23 @@ impl Commands {
     ///
     /// # Errors
     ///
-    /// It was not posted, as far as is known.
+    /// It was not posted, as far as is known. Names the command as soon as its identity is known.
     pub async fn submit_event(
         &self,
         caller: &Caller,
         request: EventRequest<'_>,
-    ) -> Result<Answer, CommandError> {
+    ) -> Result<Answer, EventError> {
         let EventRequest { event, has_new_id, wait, traceparent } = request;
         let time = self.parts.clock.now();
         let deadline = wait.map(|wait| deadline(time, wait));
         let completed = event::complete(event, time, deadline, || self.key(caller, None))?;
-        let prepared = PreparedCommand::from_body(completed.body)
-            .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
+        let prepared = PreparedCommand::from_body(completed.body).map_err(|undecodable| {
+            EventError::new(undecodable.key, CommandError::Invalid(undecodable.rejection))
+        })?;
         let prepared = self.in_group(prepared, completed.group).with_trace(traceparent.as_ref());
         let has_new_id = has_new_id || completed.has_new_id;
-        self.post_and_wait(caller, &prepared, has_new_id, wait).await
+        let answer = self.post_and_wait(caller, &prepared, has_new_id, wait).await;
+        answer.map_err(|error| EventError::new(Some(prepared.command.key.clone()), error))
     }
 
     /// In the group that was asked for, or else in the gateway's choice.

@@ -142,7 +142,8 @@ impl World {
     async fn event_of(&self, caller: &Caller, event: &str) -> Result<Answer, CommandError> {
         let (has_new_id, wait, traceparent) = (false, Some(WAIT), None);
         let request = EventRequest { event, has_new_id, wait, traceparent };
-        self.commands.submit_event(caller, request).await
+        let answer = self.commands.submit_event(caller, request).await;
+        answer.map_err(|refused| refused.error)
     }
 
     pub(in crate::gateway) fn is_untouched(&self) -> bool {
@@ -354,7 +355,7 @@ async fn a_lookup_tells_how_far_a_chunked_restock_is() {
 }
 
 /// A gateway whose commands on its event have waited for longer than they may.
-async fn behind(caller: &Caller) -> World {
+pub(in crate::gateway) async fn behind(caller: &Caller) -> World {
     let world = World::start();
     for id in ["1", "2", "3"] {
         let answer = world.submit(caller, id, cancel()).await;

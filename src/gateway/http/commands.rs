@@ -85,7 +85,8 @@ async fn lookup(
     let source = parameters.parsed("source")?.ok_or_else(|| missing("source"))?;
     let id = parameters.parsed("id")?.ok_or_else(|| missing("id"))?;
     let key = CommandKey { source, id };
-    match commands.lookup(&caller, &key).await? {
+    let recorded = commands.lookup(&caller, &key).await;
+    match recorded.map_err(|error| Problem::from(error).about(&key))? {
         Some(Recorded::Decided(decided)) => Ok(respond_decided(&decided)),
         Some(Recorded::Running { done, chunks }) => {
             let progress = Some(Progress { done, chunks });

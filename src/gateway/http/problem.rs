@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{CommandKey, RejectedLine, Rejection, RejectionCode, SeatNumber},
-    gateway::{CommandError, QueryError, Scope, streams::StreamError},
+    gateway::{CommandError, EventError, QueryError, Scope, streams::StreamError},
     ports::PortError,
 };
 
@@ -170,6 +170,16 @@ impl From<CommandError> for Problem {
             CommandError::Unreadable { key } => {
                 Self::unavailable("STORE_UNAVAILABLE", detail).about(&key)
             }
+        }
+    }
+}
+
+impl From<EventError> for Problem {
+    fn from(EventError { key, error }: EventError) -> Self {
+        let problem = Self::from(error);
+        match key {
+            Some(key) => problem.about(&key),
+            None => problem,
         }
     }
 }

@@ -5,7 +5,11 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{
     domain::{Action, Command, RestockMode},
-    gateway::commands::tests::World,
+    gateway::{
+        Scope,
+        caller::Sources,
+        commands::tests::{World, behind},
+    },
     message::decode_from_producer,
 };
 
@@ -23,8 +27,11 @@ impl Answered {
 }
 
 async fn call(world: &World, request: Request<Body>) -> Answered {
-    let router =
-        routes().router.layer(Extension(Caller::local())).with_state(Arc::clone(&world.commands));
+    call_as(world, Caller::local(), request).await
+}
+
+async fn call_as(world: &World, caller: Caller, request: Request<Body>) -> Answered {
+    let router = routes().router.layer(Extension(caller)).with_state(Arc::clone(&world.commands));
     let response = router.oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
@@ -129,6 +136,69 @@ async fn a_reserve_whose_caller_does_not_wait_may_be_decided_at_any_time() {
         let (answer, (command, ..)) = tokio::join!(posting, world.posted());
         assert_eq!((answer.status, command.deadline), (202, deadline), "{prefer}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_problem_names_the_command_as_soon_as_its_identity_is_known() {
+    let world = World::start();
+    let shop = |scopes: &[Scope]| {
+        let sources = Sources::Own { prefixes: vec!["/shop".to_owned()] };
+        let scopes = scopes.iter().copied().collect();
+        Caller { subject: "shop".to_owned(), scopes, sources }
+    };
+    let post = |event: &str| request("POST", "/commands", &[STRUCTURED], event.to_owned());
+    let no_group = EVENT.replacen('{', r#"{"partitionkey":"a b","#, 1);
+    let no_reservation = EVENT.replace("reservation_id", "reservation");
+    let binary = [JSON, ("ce-specversion", "1.0"), ("ce-id", "e1"), ("ce-source", "/checkout")];
+    let lookup = request("GET", "/commands?source=%2Fcheckout&id=e1", &[], "");
+    for (caller, request, code) in [
+        (Caller::local(), post(&no_group), "INVALID_MESSAGE"),
+        (Caller::local(), post(&no_reservation), "INVALID_MESSAGE"),
+        (Caller::local(), post(&EVENT.replace("cancel", "teleport")), "UNSUPPORTED_TYPE"),
+        (Caller::local(), request("POST", "/commands", &binary, "{"), "INVALID_MESSAGE"),
+        (shop(&[]), post(EVENT), "SCOPE_REQUIRED"),
+        (shop(&[Scope::Command]), post(EVENT), "FOREIGN_SOURCE"),
+        (shop(&[]), lookup, "FOREIGN_SOURCE"),
+    ] {
+        let answer = call_as(&world, caller, request).await;
+        let expected = json!({ "source": "/checkout", "id": "e1" });
+        assert_eq!((&answer.body["code"], &answer.body["command"]), (&json!(code), &expected));
+    }
+    let nameless = call(&world, post(&EVENT.replace(r#""id":"e1""#, r#""id":7"#))).await;
+    assert_eq!(nameless.body.get("command"), None, "{}", nameless.body);
+
+    let key = ("idempotency-key", "k1");
+    let update = |headers: &[_], body: &str| {
+        request("POST", "/inventory/update", headers, body.to_owned())
+    };
+    let one = r#"{"store_id":"s","sku":"a","quantity":1}"#;
+    for (caller, request, code) in [
+        (Caller::local(), update(&[JSON, key], "[]"), "INVALID_REQUEST"),
+        (Caller::local(), update(&[JSON, key, ("prefer", "wait=x")], one), "INVALID_REQUEST"),
+        (Caller::local(), update(&[JSON, key], r#"{"store_id":"s","sku":"a"}"#), "INVALID_MESSAGE"),
+        (shop(&[Scope::Command]), update(&[JSON, key], one), "SCOPE_REQUIRED"),
+    ] {
+        let answer = call_as(&world, caller, request).await;
+        assert_eq!(answer.body["code"], code, "{}", answer.body);
+        assert_eq!(answer.body["command"]["id"], "k1", "{}", answer.body);
+    }
+    assert!(world.is_untouched());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_that_is_shed_names_its_command() {
+    let world = behind(&Caller::local()).await;
+    let reserve = |id: &str| {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/checkout",
+            "type":"inventory.reserve.v1","data":{{"event_id":42,"user_id":"u","seats":["A-1"]}}}}"#
+        );
+        request("POST", "/commands", &[STRUCTURED, ("prefer", "wait=1")], event)
+    };
+    let (probe, shed) = tokio::join!(call(&world, reserve("1")), call(&world, reserve("2")));
+    assert_eq!((probe.status, shed.status), (202, 503));
+    assert_eq!(shed.body["code"], "QUEUE_BEHIND");
+    assert_eq!(shed.body["command"], json!({ "source": "/checkout", "id": "2" }));
 }
 
 #[tokio::test(start_paused = true)]

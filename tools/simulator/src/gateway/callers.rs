@@ -59,7 +59,8 @@ async fn submit(gateway: &Gateway, call: &Call) -> Result<Answer, CommandError> 
         Form::Event { body, .. } => {
             let (event, wait) = (body.as_str(), Some(call.wait));
             let request = EventRequest { event, has_new_id: false, wait, traceparent: None };
-            commands.submit_event(&caller, request).await
+            let answer = commands.submit_event(&caller, request).await;
+            answer.map_err(|refused| refused.error)
         }
         Form::Built { key, pool, action, group } => {
             let has_new_id = key.is_none();
