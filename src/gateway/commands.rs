@@ -33,7 +33,10 @@ use crate::{
         Action, Changes, Command, CommandId, CommandKey, CommandType, Digest, GroupId, Outcome,
         PoolId, Rejection, RejectionCode, ReservationId, Timestamp, time::saturating_add,
     },
-    gateway::{Caller, Scope},
+    gateway::{
+        Caller, Scope,
+        observer::{NoopRequestObserver, RequestObserver, ShedReason},
+    },
     message::{OutgoingCommand, ResultMessage, TraceContext, encode_result},
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore},
 };
@@ -198,6 +201,7 @@ pub struct Commands {
     admission: Admission,
     waits_end: CancellationToken,
     awaited: AwaitedPools,
+    observer: Arc<dyn RequestObserver>,
 }
 
 impl Commands {
@@ -206,7 +210,14 @@ impl Commands {
     pub fn new(parts: CommandParts, settings: CommandSettings) -> Self {
         let admission = Admission::new(settings.queue_age_max);
         let (awaited, waits_end) = (AwaitedPools::default(), CancellationToken::new());
-        Self { parts, settings, admission, awaited, waits_end }
+        let observer = Arc::new(NoopRequestObserver);
+        Self { parts, settings, admission, awaited, waits_end, observer }
+    }
+
+    /// The same, what is refused watched.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn RequestObserver>) -> Self {
+        Self { observer, ..self }
     }
 
     /// The pools whose commands' outcomes are awaited, or were a moment ago.
@@ -353,7 +364,8 @@ impl Commands {
         }
         if matches!(command.action, Action::Reserve(_)) {
             let oldest = self.parts.outcomes.oldest_of(&command.pool);
-            self.admission.admit(&command.pool, oldest)?;
+            let admitted = self.admission.admit(&command.pool, oldest);
+            admitted.inspect_err(|_| self.observer.shed(ShedReason::QueueBehind))?;
         }
         let posted = self.parts.client.accept_again(prepared);
         let posted = posted.map_err(|error| not_posted(&command.key, &error))?;

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures::FutureExt as _;
 
@@ -11,7 +14,9 @@ use crate::{
     },
     client::{ClientLimits, ClientPorts},
     domain::{Cancel, Reserve, Restock, RestockMode},
-    gateway::{Scopes, caller::Sources},
+    gateway::{
+        Scopes, caller::Sources, limits::Lane, observer::AnsweredRequest, streams::StreamKind,
+    },
     message::decode_from_producer,
     ports::{Delivery, Queue, Record, queue::ReceiveRequest},
 };
@@ -24,8 +29,25 @@ pub(in crate::gateway) struct World {
     pub(in crate::gateway) commands: Arc<Commands>,
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
+    shed: Arc<ShedReasons>,
     calls: Arc<CallCounts>,
     receives: AtomicU64,
+}
+
+/// Notes what is refused.
+#[derive(Default)]
+struct ShedReasons(Mutex<Vec<ShedReason>>);
+
+impl RequestObserver for ShedReasons {
+    fn answered(&self, _: &AnsweredRequest<'_>) {}
+
+    fn shed(&self, reason: ShedReason) {
+        self.0.lock().unwrap().push(reason);
+    }
+
+    fn in_flight(&self, _: Lane, _: i64) {}
+
+    fn streams(&self, _: StreamKind, _: i64) {}
 }
 
 impl World {
@@ -63,8 +85,9 @@ impl World {
             entropy,
         };
         let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
-        let commands = Arc::new(Commands::new(parts, settings));
-        Self { commands, queue, store, calls, receives: AtomicU64::new(0) }
+        let shed = Arc::new(ShedReasons::default());
+        let commands = Arc::new(Commands::new(parts, settings).observed(shed.clone()));
+        Self { commands, queue, store, shed, calls, receives: AtomicU64::new(0) }
     }
 
     fn run(&self) {
@@ -377,6 +400,7 @@ async fn reserves_are_shed_while_the_queue_is_behind_and_cancels_pass() {
     assert!(matches!(probe, Ok(Answer::Pending { .. })), "{probe:?}");
     assert!(matches!(shed, Err(CommandError::Behind { .. })), "{shed:?}");
     assert!(matches!(world.submit(&local, "6", cancel()).await, Ok(Answer::Pending { .. })));
+    assert_eq!(*world.shed.0.lock().unwrap(), [ShedReason::QueueBehind]);
 }
 
 #[tokio::test(start_paused = true)]
