@@ -48,8 +48,10 @@ impl BinaryEvent<'_> {
     }
 
     fn key(&self) -> Option<CommandKey> {
-        let attribute = |name| self.attributes.iter().find(|(known, _)| known == name);
-        key_of(|name| attribute(name).map(|(_, value)| value.as_str()))
+        key_of(|name| {
+            let found = self.attributes.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.as_str())
+        })
     }
 }
 
