@@ -140,8 +140,14 @@ pub trait RequestObserver: Send + Sync {
     /// A stream began (1) or ended (−1).
     fn streams(&self, kind: StreamKind, change: i64);
 
+    /// The queue has one more command of a storm.
+    fn stress_posted(&self) {}
+
     /// What became of a command of a storm is known.
     fn stressed(&self, _: StressOutcome) {}
+
+    /// What share of its cores, percent, this process used during the last second of a storm.
+    fn stress_cpu(&self, _: f64) {}
 }
 
 /// Makes a span of each request.
