@@ -35,8 +35,8 @@ on_every_stack! {
 /// Seats that are sold one by one.
 const SEATS: usize = 60;
 
-/// What is shown may be that old at most, while the tables can be read.
-const AGE_MAX_SECONDS: i64 = 60;
+/// What is shown may be that old at most, as the tables can be read all the time.
+const AGE_MAX_SECONDS: i64 = 30;
 
 /// The version and letter of each seat, by position.
 type Shown = BTreeMap<usize, (u64, String)>;
