@@ -60,7 +60,13 @@ async fn submit(gateway: &Gateway, call: &Call) -> Result<Answer, CommandError> 
             let (event, wait) = (body.as_str(), Some(call.wait));
             let request = EventRequest { event, has_new_id: false, wait, traceparent: None };
             let answer = commands.submit_event(&caller, request).await;
-            answer.map_err(|refused| refused.error)
+            let answer = answer.map_err(|refused| refused.error);
+            if inventory_worker::injected_bug!(PostUnvalidated)
+                && matches!(answer, Err(CommandError::Invalid(_)))
+            {
+                gateway.post_unvalidated(event).await;
+            }
+            answer
         }
         Form::Built { key, pool, action, group } => {
             let has_new_id = key.is_none();

@@ -26,7 +26,9 @@ use inventory_worker::{
         observer::{HintOutcome, RefillReason, SnapshotOutcome, ViewObserver},
     },
     message::BATCH_COMMANDS_MAX,
-    ports::{Clock, Entropy, Queue, ScanStore, SnapshotStore},
+    ports::{
+        Clock, Entropy, OutgoingMessage, Queue, ScanStore, SnapshotStore, queue::MessageAttributes,
+    },
 };
 
 /// Commands that may wait to be posted.
@@ -43,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) clock: Arc<TokioClock>,
     /// Cancelled when it crashes: its callers get no answer.
     pub(crate) dead: CancellationToken,
+    /// The queue of its commands.
+    queue: Arc<dyn Queue>,
     task: JoinHandle<()>,
 }
 
@@ -66,8 +70,9 @@ impl Gateway {
         let chance = stream(world.seed, &format!("entropy of {number}.{incarnation}"));
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(chance));
         let time: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+        let commands_queue = queue(0);
         let ports = ClientPorts {
-            commands: queue(0),
+            commands: Arc::clone(&commands_queue),
             restocks: queue(1),
             clock: Arc::clone(&time),
             entropy: Arc::clone(&entropy),
@@ -111,7 +116,20 @@ impl Gateway {
             futures::future::join(running.run(), following).await;
         });
         let (clock, dead) = (Arc::clone(clock), CancellationToken::new());
-        Arc::new(Self { life, injector, commands, queries, log, settings, clock, dead, task })
+        let queue = commands_queue;
+        Arc::new(Self { life, injector, commands, queries, log, settings, clock, dead, queue, task })
+    }
+
+    /// Posts a body that it has refused, as a gateway with that injected bug does.
+    pub(super) async fn post_unvalidated(&self, body: &str) {
+        let group = "unvalidated".parse();
+        let message = OutgoingMessage {
+            group: group.unwrap_or_else(|_| unreachable!("the group is plain")),
+            body: body.to_owned(),
+            deduplication_id: None,
+            attributes: MessageAttributes::new(),
+        };
+        let _ = self.queue.send(&[message]).await;
     }
 
     /// Crashes it at once.
