@@ -172,7 +172,8 @@ impl OutcomePoller {
         let mut is_due = false;
         for key in keys {
             let entry = entries.by_key.get_mut(key);
-            let hears = |entry: &&mut Entry| entry.queued.is_some() || !injected_bug!(WaitAfterPost);
+            let hears =
+                |entry: &&mut Entry| entry.queued.is_some() || !injected_bug!(WaitAfterPost);
             if let Some(entry) = entry.filter(hears) {
                 entry.due = entry.due.min(now);
                 is_due = true;

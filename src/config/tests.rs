@@ -179,7 +179,8 @@ fn hints_go_to_the_redis_of_the_view_and_locks_stay_where_they_are() {
         let config = load(variables).unwrap();
         [config.redis.as_ref(), config.redis_of_view()].map(|url| url.map(ToString::to_string))
     };
-    let (locks, view) = (("REDIS_URL", "redis://locks"), ("INVENTORY_VIEW_REDIS_URL", "redis://view"));
+    let (locks, view) =
+        (("REDIS_URL", "redis://locks"), ("INVENTORY_VIEW_REDIS_URL", "redis://view"));
     let url = |host: &str| Some(format!("redis://{host}:6379"));
     assert_eq!(of(&[]), [None, None]);
     assert_eq!(of(&[locks]), [url("locks"), url("locks")]);

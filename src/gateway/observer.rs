@@ -76,13 +76,8 @@ pub enum ShedReason {
 
 impl ShedReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
-        Self::LaneFull,
-        Self::Rate,
-        Self::StreamsFull,
-        Self::CallerStreams,
-        Self::QueueBehind,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::LaneFull, Self::Rate, Self::StreamsFull, Self::CallerStreams, Self::QueueBehind];
 
     /// The name of the reason in metrics.
     #[must_use]

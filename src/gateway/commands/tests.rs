@@ -461,7 +461,8 @@ async fn a_command_beyond_those_that_may_wait_is_posted_and_answered_as_pending_
     let local = Caller::local();
     let begun = Instant::now();
     let timed = async |id, action| (world.submit(&local, id, action).await, begun.elapsed());
-    let ((first, waited), (second, posted)) = tokio::join!(timed("1", cancel()), timed("2", reserve("A-1")));
+    let ((first, waited), (second, posted)) =
+        tokio::join!(timed("1", cancel()), timed("2", reserve("A-1")));
     for answer in [first, second] {
         assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
     }

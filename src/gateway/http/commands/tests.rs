@@ -168,9 +168,8 @@ async fn every_problem_names_the_command_as_soon_as_its_identity_is_known() {
     assert_eq!(nameless.body.get("command"), None, "{}", nameless.body);
 
     let key = ("idempotency-key", "k1");
-    let update = |headers: &[_], body: &str| {
-        request("POST", "/inventory/update", headers, body.to_owned())
-    };
+    let update =
+        |headers: &[_], body: &str| request("POST", "/inventory/update", headers, body.to_owned());
     let one = r#"{"store_id":"s","sku":"a","quantity":1}"#;
     for (caller, request, code) in [
         (Caller::local(), update(&[JSON, key], "[]"), "INVALID_REQUEST"),

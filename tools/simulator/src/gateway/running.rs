@@ -63,17 +63,17 @@ impl Gateway {
         let settings = settings.cloned().unwrap_or_else(|| unreachable!("each has settings"));
         let log = Arc::new(CallLog::new(Arc::clone(&world.clock)));
         let store: Arc<dyn ScanStore> = Arc::new(GatewayStore::new(&injector, &log));
-        let queue = |index| -> Arc<dyn Queue> {
+        let queue_at = |index| -> Arc<dyn Queue> {
             let queue = GatewayQueue::new(&injector, &log, index);
             Arc::new(queue.unwrap_or_else(|| unreachable!("the queue is one of the world's")))
         };
         let chance = stream(world.seed, &format!("entropy of {number}.{incarnation}"));
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(chance));
         let time: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
-        let commands_queue = queue(0);
+        let queue = queue_at(0);
         let ports = ClientPorts {
-            commands: Arc::clone(&commands_queue),
-            restocks: queue(1),
+            commands: Arc::clone(&queue),
+            restocks: queue_at(1),
             clock: Arc::clone(&time),
             entropy: Arc::clone(&entropy),
         };
@@ -116,8 +116,18 @@ impl Gateway {
             futures::future::join(running.run(), following).await;
         });
         let (clock, dead) = (Arc::clone(clock), CancellationToken::new());
-        let queue = commands_queue;
-        Arc::new(Self { life, injector, commands, queries, log, settings, clock, dead, queue, task })
+        Arc::new(Self {
+            life,
+            injector,
+            commands,
+            queries,
+            log,
+            settings,
+            clock,
+            dead,
+            queue,
+            task,
+        })
     }
 
     /// Posts a body that it has refused, as a gateway with that injected bug does.
