@@ -175,7 +175,7 @@ fn an_empty_flag_switches_redis_off() {
 
 #[test]
 fn hints_go_to_the_redis_of_the_view_and_locks_stay_where_they_are() {
-    let of = |variables: &[(&str, &str)]| {
+    let of = |variables: &[(&'static str, &'static str)]| {
         let config = load(variables).unwrap();
         [config.redis.as_ref(), config.redis_of_view()].map(|url| url.map(ToString::to_string))
     };

@@ -34,6 +34,12 @@ use inventory_worker::{
 /// Commands that may wait to be posted.
 pub(super) const POSTS_MAX: usize = 100;
 
+const LIMITS: ClientLimits = ClientLimits {
+    in_flight: POSTS_MAX,
+    deadline: Duration::from_secs(20),
+    commands_per_message: BATCH_COMMANDS_MAX,
+};
+
 /// A gateway: its parts, and what is known of its calls.
 pub(crate) struct Gateway {
     pub(crate) life: Incarnation,
@@ -77,13 +83,8 @@ impl Gateway {
             clock: Arc::clone(&time),
             entropy: Arc::clone(&entropy),
         };
-        let limits = ClientLimits {
-            in_flight: POSTS_MAX,
-            deadline: Duration::from_secs(20),
-            commands_per_message: BATCH_COMMANDS_MAX,
-        };
         let parts = CommandParts {
-            client: Client::new(ports, limits),
+            client: Client::new(ports, LIMITS),
             outcomes: OutcomePoller::new(store.clone(), settings.waiters_max),
             store: store.clone(),
             clock: Arc::clone(&time),
