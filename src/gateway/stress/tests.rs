@@ -148,7 +148,7 @@ impl RequestObserver for Counted {
     }
 
     fn stress_cpu(&self, percent: f64) {
-        assert!((0.0..=100.0).contains(&percent), "{percent}");
+        assert!(percent >= 0.0, "{percent}");
         self.count("cpu");
     }
 }
