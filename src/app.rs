@@ -91,19 +91,24 @@ fn tables(sdk: &SdkConfig, config: &AwsConfig) -> DynamoStore {
     store.at(config.endpoints.dynamodb.clone())
 }
 
-/// Locks and the workers' totals on Redis, over one connection; or no locks and no totals.
+/// Locks on Redis, and the workers' totals on that of the view: over one connection where it is the
+/// same. What has no Redis is not there.
 #[must_use]
 fn on_redis(config: &Config) -> (Arc<dyn Locks>, Option<Arc<dyn ActivityBoard>>) {
+    let of_view = activity(config.view_redis.as_ref(), &config.aws);
     let Some(url) = &config.redis else {
         tracing::info!("REDIS_URL is not set: no locks, version conditions alone");
-        return (Arc::new(NoopLocks), None);
+        return (Arc::new(NoopLocks), of_view);
     };
     let locks = RedisLocks::new(url.clone());
+    if of_view.is_some() {
+        return (Arc::new(locks), of_view);
+    }
     let board = RedisActivity::beside(&locks, deployment(&config.aws));
     (Arc::new(locks), Some(Arc::new(board)))
 }
 
-/// The workers' totals, to be read over a connection of its own; `None` without Redis.
+/// The workers' totals, over a connection of their own; `None` without Redis.
 fn activity(redis: Option<&RedisUrl>, config: &AwsConfig) -> Option<Arc<dyn ActivityBoard>> {
     Some(Arc::new(RedisActivity::new(redis?.clone(), deployment(config))))
 }
@@ -113,9 +118,9 @@ fn deployment(config: &AwsConfig) -> &str {
     &config.tables.ledger
 }
 
-/// Hints on Redis, over connections of their own, or none.
+/// Hints on the Redis of the view, over connections of their own, or none.
 fn hints(config: &Config) -> Option<Arc<dyn HintPublisher>> {
-    let url = config.redis.as_ref().filter(|_| config.hints)?;
+    let url = config.redis_of_view().filter(|_| config.hints)?;
     Some(Arc::new(RedisHints::new(url.clone(), deployment(&config.aws))))
 }
 
@@ -160,6 +165,7 @@ fn missing(error: PortError, what: &str) -> PortError {
 fn log_start(sdk: &SdkConfig, config: &Config, sweeps: bool) {
     let aws = &config.aws;
     let endpoint = |set: &Option<String>| set.clone().unwrap_or_else(|| "AWS".to_owned());
+    let shown = |url: Option<&RedisUrl>| url.map_or("none".to_owned(), ToString::to_string);
     let queues: Vec<&str> = aws.queues.iter().map(QueueRef::as_str).collect();
     let TableNames { seats, stock, reservations, ledger } = &aws.tables;
     tracing::info!(
@@ -173,7 +179,8 @@ fn log_start(sdk: &SdkConfig, config: &Config, sweeps: bool) {
         expiries = aws.expiries.as_str(),
         tables = [seats, stock, reservations, ledger].map(String::as_str).join(","),
         topic = aws.topic.as_str(),
-        redis = config.redis.as_ref().map_or("none".to_owned(), ToString::to_string),
+        redis = shown(config.redis.as_ref()),
+        view_redis = shown(config.redis_of_view()),
         sweeper = sweeps,
         "starting"
     );

@@ -83,10 +83,21 @@ pub struct Config {
     pub aws: AwsConfig,
     /// Locks; `None` means none are taken.
     pub redis: Option<RedisUrl>,
+    /// `INVENTORY_VIEW_REDIS_URL`: the Redis that the gateways' view has of its own; `None` where it
+    /// has that of the locks. See [`Self::redis_of_view`].
+    pub view_redis: Option<RedisUrl>,
     /// `INVENTORY_HINTS`: whether commits are announced, where there is a Redis.
     pub hints: bool,
     /// Admin port, metrics and traces.
     pub monitoring: MonitoringConfig,
+}
+
+impl Config {
+    /// Where commits are announced and the workers' totals are; `None` means nowhere.
+    #[must_use]
+    pub fn redis_of_view(&self) -> Option<&RedisUrl> {
+        self.view_redis.as_ref().or(self.redis.as_ref())
+    }
 }
 
 impl Section for Config {
@@ -106,6 +117,7 @@ impl Section for Config {
         let config = Self {
             aws: AwsConfig::read(reader),
             redis: redis::read(reader),
+            view_redis: redis::read_view(reader),
             hints: redis::read_hints(reader),
             worker: Section::read(reader),
             sweeper: Section::read(reader),
@@ -142,9 +154,11 @@ impl Section for ServeConfig {
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
+        let aws = AwsConfig::read(reader);
+        let of_locks = redis::read(reader);
         let config = Self {
-            aws: AwsConfig::read(reader),
-            redis: redis::read_view(reader),
+            aws,
+            redis: redis::read_view(reader).or(of_locks),
             gateway: GatewayConfig::read(reader),
             monitoring: MonitoringConfig::read(reader),
         };

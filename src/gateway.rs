@@ -33,7 +33,7 @@ pub mod view;
 pub use caller::{Caller, Scope, Scopes};
 pub use commands::{
     Answer, CommandError, CommandParts, CommandRequest, CommandSettings, Commands, Decided,
-    EventRequest, Recorded,
+    EventError, EventRequest, Recorded,
 };
 pub use overview::{Overview, OverviewParts};
 pub use queries::{Queries, QueryError, QuerySettings};

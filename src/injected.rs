@@ -232,6 +232,8 @@ bugs! {
     NoBudget = "no-budget",
     /// A caller is answered with the outcome of another command under its key.
     ShowReused = "show-reused",
+    /// An event that is refused as unreadable is posted nevertheless.
+    PostUnvalidated = "post-unvalidated",
     /// A caller may post an expire.
     PostExpire = "post-expire",
     /// A caller may use a source of the workers.
@@ -242,6 +244,9 @@ bugs! {
     ForgetDeadline = "forget-deadline",
     /// The pause between two looks for an outcome grows without bound.
     BackOffForever = "back-off-forever",
+    /// A caller waits from the queue's answer on, for what is announced from then on: an outcome that
+    /// was recorded before is not found.
+    WaitAfterPost = "wait-after-post",
     /// A command that was refused, or whose caller left before it was sent, counts as waiting for an
     /// outcome.
     CountUnposted = "count-unposted",

@@ -15,7 +15,7 @@ use crate::{
         sqs,
         system::{Random, SystemClock, SystemProcessor},
     },
-    client::{Client, ClientLimits, ClientPorts, OutcomePoller, PostObserver},
+    client::{Client, ClientLimits, ClientPorts, OutcomePoller},
     config::{AwsConfig, GatewayConfig},
     gateway::{
         CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
@@ -168,6 +168,8 @@ impl Gateway {
         };
         let face = Face {
             commands: commands.clone(),
+            rate: Arc::clone(&guard.rate),
+            observer: Arc::clone(&guard.observer),
             queries,
             changes,
             results,
@@ -304,7 +306,7 @@ fn queries(backends: &GatewayBackends, observer: Arc<dyn GatewayObserver>) -> Qu
 fn commands(
     config: &GatewayConfig,
     backends: &GatewayBackends,
-    observer: Arc<dyn PostObserver>,
+    observer: Arc<dyn GatewayObserver>,
 ) -> Commands {
     let ports = ClientPorts {
         commands: Arc::clone(&backends.commands),
@@ -319,14 +321,14 @@ fn commands(
         commands_per_message: config.commands_per_message,
     };
     let parts = CommandParts {
-        client: Client::new(ports, limits).observed(observer),
+        client: Client::new(ports, limits).observed(observer.clone()),
         outcomes: OutcomePoller::new(backends.store.clone(), WAITERS_MAX),
         store: backends.store.clone(),
         clock: Arc::clone(&backends.clock),
         entropy: Arc::clone(&backends.entropy),
     };
     let settings = CommandSettings { groups: config.groups, queue_age_max: config.queue_age_max };
-    Commands::new(parts, settings)
+    Commands::new(parts, settings).observed(observer)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     CliContext, ExitCode,
@@ -17,8 +17,8 @@ use crate::{
         monitoring::{self, Monitoring},
         signals::StopSignals,
     },
-    config::{Flags, ServeConfig},
-    gateway::observer::RequestTracer,
+    config::{Flags, GatewayConfig, ServeConfig},
+    gateway::{auth::AuthSettings, observer::RequestTracer},
 };
 
 /// Arguments of `serve`.
@@ -45,6 +45,7 @@ pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCo
         bound = bind(&config, &monitoring) => Some(bound?),
     };
     if let Some((gateway, backends)) = bound {
+        warn_if_open(&config.gateway);
         info!(
             http = %gateway.http_address(),
             grpc = %gateway.grpc_address(),
@@ -70,6 +71,17 @@ pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCo
     Ok(ExitCode::Done)
 }
 
+/// Says what it means that callers are not authenticated.
+fn warn_if_open(config: &GatewayConfig) {
+    if config.auth == AuthSettings::None {
+        warn!(
+            host = %config.host,
+            "callers are not authenticated (INVENTORY_AUTH=none): whoever reaches this address may \
+             do everything, under any source"
+        );
+    }
+}
+
 async fn bind(
     config: &ServeConfig,
     monitoring: &Monitoring,
@@ -79,4 +91,23 @@ async fn bind(
     let tracer = monitoring.traces.clone().map(|traces| traces as Arc<dyn RequestTracer>);
     let gateway = Gateway::bind(&config.gateway, &backends, observer, tracer).await?;
     Ok((gateway, backends))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::LogFormat, telemetry::logs::tests::logged};
+
+    #[test]
+    fn a_gateway_that_authenticates_nobody_says_so_once() {
+        let said = |auth| {
+            let config = GatewayConfig { auth, ..GatewayConfig::default() };
+            logged("info", LogFormat::Json, false, || warn_if_open(&config))
+        };
+        let line: serde_json::Value = serde_json::from_str(&said(AuthSettings::None)).unwrap();
+        assert_eq!((&line["level"], &line["host"]), (&"WARN".into(), &"127.0.0.1".into()));
+        let message = line["message"].as_str().unwrap();
+        assert!(message.contains("INVENTORY_AUTH=none"), "{message}");
+        assert_eq!(said(AuthSettings::Mtls), "");
+    }
 }

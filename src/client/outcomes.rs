@@ -134,6 +134,7 @@ impl OutcomePoller {
     #[must_use]
     pub fn register(&self, key: &CommandKey, digest: Digest) -> Option<PendingOutcome<'_>> {
         let now = Instant::now();
+        let first = if injected_bug!(WaitAfterPost) { ABANDONED_TIMEOUT } else { FIRST_POLL };
         let (sender, outcome) = oneshot::channel();
         let mut entries = self.lock();
         if entries.waiters >= self.waiters_max {
@@ -149,10 +150,10 @@ impl OutcomePoller {
             Some(entry) => {
                 entry.waiters.push(waiter);
                 // Never later: callers that ask again and again would put the poll off for ever.
-                (entry.due, entry.pause) = (entry.due.min(now + FIRST_POLL), FIRST_POLL);
+                (entry.due, entry.pause) = (entry.due.min(now + first), first);
             }
             None => {
-                let (due, pause, waiters) = (now + FIRST_POLL, FIRST_POLL, vec![waiter]);
+                let (due, pause, waiters) = (now + first, first, vec![waiter]);
                 let entry = Entry { since: now, due, pause, queued: None, waiters };
                 entries.by_key.insert(key.clone(), entry);
             }
@@ -170,7 +171,10 @@ impl OutcomePoller {
         let mut entries = self.lock();
         let mut is_due = false;
         for key in keys {
-            if let Some(entry) = entries.by_key.get_mut(key) {
+            let entry = entries.by_key.get_mut(key);
+            let hears =
+                |entry: &&mut Entry| entry.queued.is_some() || !injected_bug!(WaitAfterPost);
+            if let Some(entry) = entry.filter(hears) {
                 entry.due = entry.due.min(now);
                 is_due = true;
             }

@@ -1,4 +1,5 @@
-//! Redis: locks and hints, for speed alone, and the workers' figures.
+//! Redis: locks and hints, for speed alone, and the workers' figures. The view may have one of its own,
+//! as an eviction policy that suits it would evict locks.
 
 use super::{Reader, Setting, parse};
 use crate::adapters::redis::RedisUrl;
@@ -8,8 +9,8 @@ static REDIS_URL: Setting = Setting::new(
     "redis-url",
     "REDIS_URL",
     "URL",
-    "redis:// or rediss://; several, comma-separated, are nodes of one cluster. Unset: no locks, no \
-     hints, and no figures of workers in the overview. \
+    "redis:// or rediss://; several, comma-separated, are nodes of one cluster. Unset: no locks, and \
+     without INVENTORY_VIEW_REDIS_URL no hints and no figures of workers in the overview. \
      Prefer the variable for a URL with a password: a command line can be read by others",
 )
 .masked(shown)
@@ -30,8 +31,8 @@ static VIEW_REDIS_URL: Setting = Setting::new(
     "view-redis-url",
     "INVENTORY_VIEW_REDIS_URL",
     "URL",
-    "The Redis that workers announce their commits to, where the gateway reaches it under another \
-     URL or as another user. Unset: REDIS_URL",
+    "The Redis of hints, of figures of workers and of what gateways share, where it is not that of \
+     the locks, or is reached as another user. The same one for workers and gateways. Unset: REDIS_URL",
 )
 .masked(shown);
 
@@ -44,7 +45,7 @@ fn shown(text: &str) -> String {
 }
 
 pub(super) fn settings() -> Vec<&'static Setting> {
-    vec![&REDIS_URL, &HINTS]
+    vec![&REDIS_URL, &VIEW_REDIS_URL, &HINTS]
 }
 
 /// The gateway's settings.
@@ -54,20 +55,20 @@ pub(super) fn view_settings() -> Vec<&'static Setting> {
 
 /// `None` where there is none; an empty flag overrides the variable.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<RedisUrl> {
-    read_url(reader, &REDIS_URL).flatten()
+    read_url(reader, &REDIS_URL)
 }
 
-/// The Redis of the gateway's view.
+/// The Redis that the view has of its own; `None` where it has that of the locks.
 pub(super) fn read_view(reader: &mut Reader<'_>) -> Option<RedisUrl> {
-    let url = read(reader);
-    read_url(reader, &VIEW_REDIS_URL).unwrap_or(url)
+    read_url(reader, &VIEW_REDIS_URL)
 }
 
-fn read_url(reader: &mut Reader<'_>, setting: &'static Setting) -> Option<Option<RedisUrl>> {
-    reader.optional(setting, |text| match text {
+fn read_url(reader: &mut Reader<'_>, setting: &'static Setting) -> Option<RedisUrl> {
+    let url = reader.optional(setting, |text| match text {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|wrong| format!("the URL of a Redis ({wrong})")),
-    })
+    });
+    url.flatten()
 }
 
 /// Whether commits are announced.

@@ -174,6 +174,26 @@ fn an_empty_flag_switches_redis_off() {
 }
 
 #[test]
+fn hints_go_to_the_redis_of_the_view_and_locks_stay_where_they_are() {
+    let of = |variables: &[(&'static str, &'static str)]| {
+        let config = load(variables).unwrap();
+        [config.redis.as_ref(), config.redis_of_view()].map(|url| url.map(ToString::to_string))
+    };
+    let (locks, view) =
+        (("REDIS_URL", "redis://locks"), ("INVENTORY_VIEW_REDIS_URL", "redis://view"));
+    let url = |host: &str| Some(format!("redis://{host}:6379"));
+    assert_eq!(of(&[]), [None, None]);
+    assert_eq!(of(&[locks]), [url("locks"), url("locks")]);
+    assert_eq!(of(&[locks, view]), [url("locks"), url("view")]);
+    assert_eq!(of(&[view]), [None, url("view")]);
+    let shared = load_with_flags(&["--view-redis-url", ""], &[locks, view]).unwrap();
+    assert!(shared.view_redis.is_none(), "an empty flag overrides the variable");
+    let environment: BTreeMap<&str, &str> = [locks, view].into();
+    let served = Flags::<ServeConfig>::none().load(&environment).unwrap();
+    assert_eq!(served.redis.map(|url| url.to_string()), url("view"), "the same as the workers'");
+}
+
+#[test]
 fn a_secret_is_never_shown() {
     let wrong = "redis://:s3cret@cache/x";
     let error = load(&[("REDIS_URL", wrong), ("AWS_ENDPOINT_URL", "http://u:s3cret@h")]);

@@ -4,7 +4,8 @@
 //! register ─► ledger, if the caller gave a key ─► admission ─► post ─► await ─► compare digests
 //! ```
 //!
-//! The waiter is registered before the post, so that no outcome is missed. A caller that goes away
+//! The waiter is registered before the post, so that no outcome is missed; where as many wait as
+//! may, a command is posted without one, and its caller looks for the outcome. A caller that goes away
 //! changes nothing: the command is posted or it is not, and a retry with the same key finds out.
 
 mod admission;
@@ -32,7 +33,10 @@ use crate::{
         Action, Changes, Command, CommandId, CommandKey, CommandType, Digest, GroupId, Outcome,
         PoolId, Rejection, RejectionCode, ReservationId, Timestamp, time::saturating_add,
     },
-    gateway::{Caller, Scope},
+    gateway::{
+        Caller, Scope,
+        observer::{NoopRequestObserver, RequestObserver, ShedReason},
+    },
     message::{OutgoingCommand, ResultMessage, TraceContext, encode_result},
     ports::{Clock, Entropy, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadStore},
 };
@@ -56,8 +60,9 @@ pub struct CommandRequest {
     /// The requested change.
     pub action: Action,
     /// How long the caller waits for the outcome; 0 for no longer than the post takes. A reserve is
-    /// not decided later than a second after that.
-    pub wait: Duration,
+    /// not decided later than a second after that. `None` for a caller that looks for the outcome
+    /// when it likes: it does not wait either, and its reserve may be decided at any time.
+    pub wait: Option<Duration>,
     /// Its message group; `None` for the gateway's own choice.
     pub group: Option<GroupId>,
     /// The caller's trace context, if any.
@@ -72,7 +77,7 @@ pub struct EventRequest<'a> {
     /// As [`CommandRequest::has_new_id`]. An event without an id gets a new one.
     pub has_new_id: bool,
     /// As [`CommandRequest::wait`].
-    pub wait: Duration,
+    pub wait: Option<Duration>,
     /// As [`CommandRequest::traceparent`].
     pub traceparent: Option<TraceContext>,
 }
@@ -130,9 +135,9 @@ pub enum CommandError {
         /// When to try again.
         retry_after: Duration,
     },
-    /// More commands await their outcomes than one process may hold.
-    #[error("too many commands await their outcomes")]
-    TooManyWaiting,
+    /// More commands wait to be posted than one process, or one group, may hold.
+    #[error("too many commands wait to be posted")]
+    Full,
     /// The queue did not accept the command, or its answer was lost. It may still take effect; a
     /// retry keeps the identity.
     #[error("the command could not be posted: {reason}")]
@@ -148,6 +153,22 @@ pub enum CommandError {
         /// Its identity.
         key: CommandKey,
     },
+}
+
+/// An event that was not posted, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct EventError {
+    /// Its identity, where source and id could be read.
+    pub key: Option<Box<CommandKey>>,
+    /// The cause.
+    pub error: CommandError,
+}
+
+impl EventError {
+    fn new(key: Option<CommandKey>, error: CommandError) -> Self {
+        Self { key: key.map(Box::new), error }
+    }
 }
 
 /// The ports and parts that commands need.
@@ -180,6 +201,7 @@ pub struct Commands {
     admission: Admission,
     waits_end: CancellationToken,
     awaited: AwaitedPools,
+    observer: Arc<dyn RequestObserver>,
 }
 
 impl Commands {
@@ -188,7 +210,14 @@ impl Commands {
     pub fn new(parts: CommandParts, settings: CommandSettings) -> Self {
         let admission = Admission::new(settings.queue_age_max);
         let (awaited, waits_end) = (AwaitedPools::default(), CancellationToken::new());
-        Self { parts, settings, admission, awaited, waits_end }
+        let observer = Arc::new(NoopRequestObserver);
+        Self { parts, settings, admission, awaited, waits_end, observer }
+    }
+
+    /// The same, what is refused watched.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn RequestObserver>) -> Self {
+        Self { observer, ..self }
     }
 
     /// The pools whose commands' outcomes are awaited, or were a moment ago.
@@ -274,7 +303,7 @@ impl Commands {
         let time = self.parts.clock.now();
         let CommandRequest { key, has_new_id, pool, action, wait, group, traceparent } = request;
         let is_reserve = matches!(action, Action::Reserve(_)) && !injected_bug!(ForgetDeadline);
-        let deadline = is_reserve.then(|| deadline(time, wait));
+        let deadline = wait.filter(|_| is_reserve).map(|wait| deadline(time, wait));
         let outgoing = OutgoingCommand { key, time, deadline, pool, action, traceparent: None };
         let prepared = PreparedCommand::encode(&outgoing, None)
             .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
@@ -282,26 +311,28 @@ impl Commands {
         self.post_and_wait(caller, &prepared, has_new_id, wait).await
     }
 
-    /// Posts an event as it came, with what it lacks: `source`,
-    /// `id`, `time`, and for a reserve `expirytime`.
+    /// Posts an event as it came, with what it lacks: `source`, `id`, `time`, and for a reserve whose
+    /// caller waits, `expirytime`.
     ///
     /// # Errors
     ///
-    /// It was not posted, as far as is known.
+    /// It was not posted, as far as is known. Names the command as soon as its identity is known.
     pub async fn submit_event(
         &self,
         caller: &Caller,
         request: EventRequest<'_>,
-    ) -> Result<Answer, CommandError> {
+    ) -> Result<Answer, EventError> {
         let EventRequest { event, has_new_id, wait, traceparent } = request;
         let time = self.parts.clock.now();
-        let completed =
-            event::complete(event, time, deadline(time, wait), || self.key(caller, None))?;
-        let prepared = PreparedCommand::from_body(completed.body)
-            .map_err(|undecodable| CommandError::Invalid(undecodable.rejection))?;
+        let deadline = wait.map(|wait| deadline(time, wait));
+        let completed = event::complete(event, time, deadline, || self.key(caller, None))?;
+        let prepared = PreparedCommand::from_body(completed.body).map_err(|undecodable| {
+            EventError::new(undecodable.key, CommandError::Invalid(undecodable.rejection))
+        })?;
         let prepared = self.in_group(prepared, completed.group).with_trace(traceparent.as_ref());
         let has_new_id = has_new_id || completed.has_new_id;
-        self.post_and_wait(caller, &prepared, has_new_id, wait).await
+        let answer = self.post_and_wait(caller, &prepared, has_new_id, wait).await;
+        answer.map_err(|error| EventError::new(Some(prepared.command.key.clone()), error))
     }
 
     /// In the group that was asked for, or else in the gateway's choice.
@@ -316,14 +347,14 @@ impl Commands {
         caller: &Caller,
         prepared: &PreparedCommand,
         has_new_id: bool,
-        wait: Duration,
+        wait: Option<Duration>,
     ) -> Result<Answer, CommandError> {
         let command = &prepared.command;
         check_rights(caller, command)?;
-        let asked_at = Instant::now();
+        let (asked_at, wait) = (Instant::now(), wait.unwrap_or_default());
         let answer_by = asked_at + if wait.is_zero() { POST_TIMEOUT } else { wait };
+        // Where as many wait as may, it is posted all the same, and answered as pending.
         let pending = self.parts.outcomes.register(&command.key, command.digest);
-        let pending = pending.ok_or(CommandError::TooManyWaiting)?;
         if injected_bug!(CountUnposted) {
             self.parts.outcomes.queued(&command.key, &command.pool);
         }
@@ -333,11 +364,17 @@ impl Commands {
         }
         if matches!(command.action, Action::Reserve(_)) {
             let oldest = self.parts.outcomes.oldest_of(&command.pool);
-            self.admission.admit(&command.pool, oldest)?;
+            let admitted = self.admission.admit(&command.pool, oldest);
+            admitted.inspect_err(|_| self.observer.shed(ShedReason::QueueBehind))?;
         }
         let posted = self.parts.client.accept_again(prepared);
         let posted = posted.map_err(|error| not_posted(&command.key, &error))?;
-        let outcome = pin!(self.within(asked_at + wait, pending.outcome()));
+        let outcome = pin!(async {
+            match pending {
+                Some(pending) => self.within(asked_at + wait, pending.outcome()).await,
+                None => None,
+            }
+        });
         let posted = pin!(self.within(answer_by, posted.answer()));
         // The workers may be faster than the queue's answer.
         let (posted, outcome) = match select(outcome, posted).await {
@@ -481,7 +518,7 @@ fn pending_answer(command: &Command) -> Answer {
 fn not_posted(key: &CommandKey, error: &PostError) -> CommandError {
     tracing::warn!(%error, "a command could not be posted");
     let reason = match error {
-        PostError::Full => return CommandError::TooManyWaiting,
+        PostError::Full => return CommandError::Full,
         PostError::Call(PortError::Throttled(_)) => "the queue throttles",
         PostError::Call(PortError::Refused(_)) | PostError::Entry(_) => "the queue refused it",
         PostError::Call(_) => "the queue does not answer",

@@ -30,6 +30,8 @@ use crate::{
     domain::{CommandId, CommandKey},
     gateway::{
         Answer, Caller, CommandError, CommandRequest, Commands, Queries,
+        limits::CallerRate,
+        observer::RequestObserver,
         streams::{Changes, Results},
     },
     ports::Clock,
@@ -80,6 +82,10 @@ impl CommandPort for Commands {
 pub struct Face {
     /// Posts commands, and awaits their outcomes.
     pub commands: Arc<dyn CommandPort>,
+    /// Counts the commands of a call that has several; the guard counts calls.
+    pub rate: Arc<CallerRate>,
+    /// Measures what is refused.
+    pub observer: Arc<dyn RequestObserver>,
     /// Looks things up.
     pub queries: Arc<Queries>,
     /// Streams what changes.

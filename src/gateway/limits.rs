@@ -10,8 +10,8 @@ use std::{
 };
 
 use governor::{
-    Quota, RateLimiter, clock::Clock as GovernorClock, middleware::NoOpMiddleware,
-    state::keyed::DashMapStateStore,
+    InsufficientCapacity, Quota, RateLimiter, clock::Clock as GovernorClock,
+    middleware::NoOpMiddleware, state::keyed::DashMapStateStore,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -109,8 +109,21 @@ type Buckets = RateLimiter<
     NoOpMiddleware<<TokioTime as GovernorClock>::Instant>,
 >;
 
+/// Why the rest of a request's commands is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateExceeded {
+    /// The bucket holds too little: how long until the request is accepted.
+    For(Duration),
+    /// No bucket ever holds as much: the most commands of one request.
+    Always {
+        /// As many as a caller may make at once.
+        commands_max: NonZeroU32,
+    },
+}
+
 /// A token bucket for each caller.
 pub struct CallerRate {
+    quota: Quota,
     buckets: Buckets,
     clock: TokioTime,
     requests: AtomicU64,
@@ -123,7 +136,7 @@ impl CallerRate {
         let quota = Quota::per_second(settings.rate_per_second).allow_burst(settings.burst);
         let clock = TokioTime(Instant::now());
         let buckets = RateLimiter::new(quota, DashMapStateStore::default(), clock.clone());
-        Self { buckets, clock, requests: AtomicU64::new(0) }
+        Self { quota, buckets, clock, requests: AtomicU64::new(0) }
     }
 
     /// Counts a request of the caller.
@@ -137,6 +150,29 @@ impl CallerRate {
         }
         let checked = self.buckets.check_key(&subject.to_owned());
         checked.map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+    }
+
+    /// Counts the commands of a request beyond its first, which [`Self::check`] has counted: all of
+    /// them or none.
+    ///
+    /// # Errors
+    ///
+    /// The bucket holds too few for them.
+    pub fn check_rest(&self, subject: &str, commands: usize) -> Result<(), RateExceeded> {
+        let commands_max = self.quota.burst_size();
+        let commands = u32::try_from(commands).unwrap_or(u32::MAX);
+        if commands > commands_max.get() {
+            return Err(RateExceeded::Always { commands_max });
+        }
+        let Some(rest) = NonZeroU32::new(commands.saturating_sub(1)) else { return Ok(()) };
+        match self.buckets.check_key_n(&subject.to_owned(), rest) {
+            Ok(Ok(())) => Ok(()),
+            // The first is counted again when the request is made again.
+            Ok(Err(not_until)) => Err(RateExceeded::For(
+                not_until.wait_time_from(self.clock.now()) + self.quota.replenish_interval(),
+            )),
+            Err(InsufficientCapacity(_)) => Err(RateExceeded::Always { commands_max }),
+        }
     }
 }
 
@@ -163,6 +199,21 @@ mod tests {
         assert!(lanes.enter(Lane::Commands).is_none());
         drop(list);
         assert!(lanes.enter(Lane::Lists).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_of_several_commands_counts_each_of_them_or_none() {
+        let rate = CallerRate::new(&settings(2, 4));
+        assert_eq!(rate.check("one"), Ok(()));
+        assert_eq!(rate.check_rest("one", 3), Ok(()));
+        assert_eq!(rate.check("one"), Ok(()), "the last of the four");
+        let wait = Duration::from_millis(1_500);
+        assert_eq!(rate.check_rest("one", 3), Err(RateExceeded::For(wait)));
+        tokio::time::advance(wait).await;
+        assert_eq!((rate.check("one"), rate.check_rest("one", 3)), (Ok(()), Ok(())));
+        let commands_max = NonZeroU32::new(4).unwrap();
+        assert_eq!(rate.check_rest("new", 5), Err(RateExceeded::Always { commands_max }));
+        assert_eq!(rate.check_rest("new", 1), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

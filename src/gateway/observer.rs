@@ -59,7 +59,7 @@ pub struct AnsweredRequest<'a> {
     pub took: Duration,
 }
 
-/// Why a request was refused before it was looked at.
+/// Why a request was refused that another time would have been taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShedReason {
     /// Its lane is full.
@@ -70,11 +70,14 @@ pub enum ShedReason {
     StreamsFull,
     /// Its caller has as many streams as it may have.
     CallerStreams,
+    /// It is a reserve, and commands on its pool wait for too long.
+    QueueBehind,
 }
 
 impl ShedReason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::LaneFull, Self::Rate, Self::StreamsFull, Self::CallerStreams];
+    pub const ALL: [Self; 5] =
+        [Self::LaneFull, Self::Rate, Self::StreamsFull, Self::CallerStreams, Self::QueueBehind];
 
     /// The name of the reason in metrics.
     #[must_use]
@@ -84,6 +87,7 @@ impl ShedReason {
             Self::Rate => "rate",
             Self::StreamsFull => "streams_full",
             Self::CallerStreams => "caller_streams",
+            Self::QueueBehind => "queue_behind",
         }
     }
 }
@@ -122,7 +126,7 @@ pub trait RequestObserver: Send + Sync {
     /// A request was answered, or left by its caller.
     fn answered(&self, request: &AnsweredRequest<'_>);
 
-    /// A request was refused before it was looked at; it is counted as answered too.
+    /// A request was refused; it is counted as answered too.
     fn shed(&self, reason: ShedReason);
 
     /// A request entered its lane (1) or left it (−1).
@@ -131,8 +135,14 @@ pub trait RequestObserver: Send + Sync {
     /// A stream began (1) or ended (−1).
     fn streams(&self, kind: StreamKind, change: i64);
 
+    /// The queue has one more command of a storm.
+    fn stress_posted(&self) {}
+
     /// What became of a command of a storm is known.
     fn stressed(&self, _: StressOutcome) {}
+
+    /// What share of its cores, percent, this process used during the last second of a storm.
+    fn stress_cpu(&self, _: f64) {}
 }
 
 /// Makes a span of each request.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::Metrics;
 use crate::{
     domain::{CommandType, Timestamp},
+    gateway::observer::StressOutcome,
     ports::Clock,
 };
 
@@ -108,7 +109,7 @@ impl Emf {
         (name, unit): (&'static str, &'static str),
         lines: &mut BTreeMap<Labels, Samples>,
     ) {
-        let mut total = 0.0;
+        let (mut total, mut decided) = (0.0, 0.0);
         let mut restocks = (0.0, 0.0);
         for metric in family.get_metric() {
             let labels = labels(metric);
@@ -122,6 +123,9 @@ impl Emf {
                     false => restocks.0 += news,
                 }
             }
+            if name == names::STRESSED && is_decided(&labels) {
+                decided += news;
+            }
             if !labels.is_empty() && news > 0.0 {
                 let value = json!(news);
                 lines.entry(labels).or_default().insert(name, Sample { unit, value });
@@ -133,6 +137,9 @@ impl Emf {
             let (applied, rejected) = restocks;
             totals.insert(names::UPDATED, Sample { unit, value: json!(applied) });
             totals.insert(names::UPDATE_ERROR, Sample { unit, value: json!(rejected) });
+        }
+        if name == names::STRESSED {
+            totals.insert(names::STRESS_DECIDED, Sample { unit, value: json!(decided) });
         }
     }
 
@@ -240,6 +247,12 @@ fn labels(metric: &Metric) -> Labels {
 
 fn is_restock(labels: &Labels) -> bool {
     labels.iter().any(|(_, value)| value == CommandType::Restock.as_str())
+}
+
+/// Whether the labels are of commands of storms that have their outcome.
+fn is_decided(labels: &Labels) -> bool {
+    let outcomes = [StressOutcome::Completed, StressOutcome::Rejected].map(StressOutcome::as_str);
+    labels.iter().any(|(_, value)| outcomes.contains(&value.as_str()))
 }
 
 /// A sample of the observations in the buckets, spread evenly over each bucket: percentiles can be

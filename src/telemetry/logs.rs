@@ -71,7 +71,7 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{
         io,
         sync::{Arc, Mutex},
@@ -93,7 +93,13 @@ mod tests {
         }
     }
 
-    fn logged(filter: &str, format: LogFormat, is_terminal: bool, log: impl FnOnce()) -> String {
+    /// What is logged.
+    pub(crate) fn logged(
+        filter: &str,
+        format: LogFormat,
+        is_terminal: bool,
+        log: impl FnOnce(),
+    ) -> String {
         let captured = Captured::default();
         let writer = captured.clone();
         let config = LogConfig { filter: filter.to_owned(), format };

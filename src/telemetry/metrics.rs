@@ -78,7 +78,9 @@ pub struct Metrics {
     view_refills: IntCounterVec,
     view_snapshots: IntCounterVec,
     hints_received: IntCounterVec,
+    stress_posted: IntCounter,
     stress_commands: IntCounterVec,
+    stress_cpu: Histogram,
 }
 
 impl Metrics {

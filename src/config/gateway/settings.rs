@@ -177,7 +177,7 @@ pub(super) static RATE: Setting = Setting::new(
     "rate-per-caller",
     "INVENTORY_RATE_PER_CALLER",
     "PER SECOND",
-    "The requests that one caller may make each second, on average",
+    "The requests that one caller may make each second, on average; each reservation of a call is one",
 )
 .or("500");
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::CommandError;
+use super::{CommandError, EventError};
 use crate::{
     domain::{CommandKey, CommandType, GroupId, Rejection, RejectionCode, Timestamp},
     message::to_json,
@@ -37,14 +37,21 @@ impl BinaryEvent<'_> {
     /// # Errors
     ///
     /// The body is not JSON.
-    pub fn structured(&self) -> Result<String, CommandError> {
-        let data: Value =
-            serde_json::from_str(self.data).map_err(|error| not_json("data", &error))?;
+    pub fn structured(&self) -> Result<String, EventError> {
+        let data: Value = serde_json::from_str(self.data)
+            .map_err(|error| EventError::new(self.key(), not_json("data", &error)))?;
         let text = |(name, value): &(String, String)| (name.clone(), Value::from(value.clone()));
         let mut event: Map<String, Value> = self.attributes.iter().map(text).collect();
         event.insert("datacontenttype".to_owned(), self.content_type.into());
         event.insert("data".to_owned(), data);
         Ok(to_json(&event))
+    }
+
+    fn key(&self) -> Option<CommandKey> {
+        key_of(|name| {
+            let found = self.attributes.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.as_str())
+        })
     }
 }
 
@@ -53,41 +60,52 @@ impl BinaryEvent<'_> {
 pub(super) fn complete(
     event: &str,
     now: Timestamp,
-    deadline: Timestamp,
+    deadline: Option<Timestamp>,
     new_key: impl FnOnce() -> Result<CommandKey, CommandError>,
-) -> Result<Completed, CommandError> {
+) -> Result<Completed, EventError> {
+    let nameless = |error| EventError::new(None, error);
     let event = event.strip_prefix('\u{feff}').unwrap_or(event);
-    let parsed: Value = serde_json::from_str(event).map_err(|error| not_json("message", &error))?;
+    let parsed: Value =
+        serde_json::from_str(event).map_err(|error| nameless(not_json("message", &error)))?;
     let Value::Object(mut fields) = parsed else {
-        return Err(invalid("message: expected an object".to_owned()));
-    };
-    let group = match fields.remove("partitionkey") {
-        None | Some(Value::Null) => None,
-        Some(key) => {
-            // What is no text is read as an empty one, which is no group either.
-            let group = key.as_str().unwrap_or_default().parse::<GroupId>();
-            Some(group.map_err(|wrong| invalid(format!("partitionkey: {wrong}")))?)
-        }
+        return Err(nameless(invalid("message: expected an object".to_owned())));
     };
     let lacks = |fields: &Map<String, Value>, name| fields.get(name).is_none_or(Value::is_null);
     let has_new_id = lacks(&fields, "id");
     if lacks(&fields, "source") || lacks(&fields, "id") {
-        let key = new_key()?;
+        let key = new_key().map_err(nameless)?;
         for (name, value) in [("source", key.source.as_str()), ("id", key.id.as_str())] {
             if lacks(&fields, name) {
                 fields.insert(name.to_owned(), value.into());
             }
         }
     }
+    let group = match fields.remove("partitionkey") {
+        None | Some(Value::Null) => None,
+        Some(group) => {
+            // What is no text is read as an empty one, which is no group either.
+            let group = group.as_str().unwrap_or_default().parse::<GroupId>();
+            Some(group.map_err(|wrong| {
+                let key = key_of(|name| fields.get(name)?.as_str());
+                EventError::new(key, invalid(format!("partitionkey: {wrong}")))
+            })?)
+        }
+    };
     if lacks(&fields, "time") {
         fields.insert("time".to_owned(), now.to_string().into());
     }
     let is_reserve =
         fields.get("type").and_then(Value::as_str) == Some(CommandType::Reserve.as_str());
-    if is_reserve && lacks(&fields, "expirytime") {
+    if let Some(deadline) = deadline.filter(|_| is_reserve && lacks(&fields, "expirytime")) {
         fields.insert("expirytime".to_owned(), deadline.to_string().into());
     }
     Ok(Completed { body: to_json(&fields), group, has_new_id })
+}
+
+/// The identity that an event names, where it can be read.
+fn key_of<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> Option<CommandKey> {
+    let (source, id) = (attribute("source")?.parse().ok()?, attribute("id")?.parse().ok()?);
+    Some(CommandKey { source, id })
 }
 
 fn not_json(place: &str, error: &serde_json::Error) -> CommandError {

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures::FutureExt as _;
 
@@ -11,7 +14,9 @@ use crate::{
     },
     client::{ClientLimits, ClientPorts},
     domain::{Cancel, Reserve, Restock, RestockMode},
-    gateway::{Scopes, caller::Sources},
+    gateway::{
+        Scopes, caller::Sources, limits::Lane, observer::AnsweredRequest, streams::StreamKind,
+    },
     message::decode_from_producer,
     ports::{Delivery, Queue, Record, queue::ReceiveRequest},
 };
@@ -24,8 +29,25 @@ pub(in crate::gateway) struct World {
     pub(in crate::gateway) commands: Arc<Commands>,
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
+    shed: Arc<ShedReasons>,
     calls: Arc<CallCounts>,
     receives: AtomicU64,
+}
+
+/// Notes what is refused.
+#[derive(Default)]
+struct ShedReasons(Mutex<Vec<ShedReason>>);
+
+impl RequestObserver for ShedReasons {
+    fn answered(&self, _: &AnsweredRequest<'_>) {}
+
+    fn shed(&self, reason: ShedReason) {
+        self.0.lock().unwrap().push(reason);
+    }
+
+    fn in_flight(&self, _: Lane, _: i64) {}
+
+    fn streams(&self, _: StreamKind, _: i64) {}
 }
 
 impl World {
@@ -33,7 +55,7 @@ impl World {
         Self::with_waiters(100)
     }
 
-    fn with_waiters(waiters: usize) -> Self {
+    pub(in crate::gateway) fn with_waiters(waiters: usize) -> Self {
         let world = Self::stalled(waiters);
         world.run();
         world
@@ -63,8 +85,9 @@ impl World {
             entropy,
         };
         let settings = CommandSettings { groups: 16, queue_age_max: Duration::from_secs(5) };
-        let commands = Arc::new(Commands::new(parts, settings));
-        Self { commands, queue, store, calls, receives: AtomicU64::new(0) }
+        let shed = Arc::new(ShedReasons::default());
+        let commands = Arc::new(Commands::new(parts, settings).observed(shed.clone()));
+        Self { commands, queue, store, shed, calls, receives: AtomicU64::new(0) }
     }
 
     fn run(&self) {
@@ -128,7 +151,7 @@ impl World {
             has_new_id: false,
             pool,
             action,
-            wait: WAIT,
+            wait: Some(WAIT),
             group: None,
             traceparent: None,
         };
@@ -140,9 +163,10 @@ impl World {
     }
 
     async fn event_of(&self, caller: &Caller, event: &str) -> Result<Answer, CommandError> {
-        let (has_new_id, wait, traceparent) = (false, WAIT, None);
+        let (has_new_id, wait, traceparent) = (false, Some(WAIT), None);
         let request = EventRequest { event, has_new_id, wait, traceparent };
-        self.commands.submit_event(caller, request).await
+        let answer = self.commands.submit_event(caller, request).await;
+        answer.map_err(|refused| refused.error)
     }
 
     pub(in crate::gateway) fn is_untouched(&self) -> bool {
@@ -354,7 +378,7 @@ async fn a_lookup_tells_how_far_a_chunked_restock_is() {
 }
 
 /// A gateway whose commands on its event have waited for longer than they may.
-async fn behind(caller: &Caller) -> World {
+pub(in crate::gateway) async fn behind(caller: &Caller) -> World {
     let world = World::start();
     for id in ["1", "2", "3"] {
         let answer = world.submit(caller, id, cancel()).await;
@@ -376,6 +400,7 @@ async fn reserves_are_shed_while_the_queue_is_behind_and_cancels_pass() {
     assert!(matches!(probe, Ok(Answer::Pending { .. })), "{probe:?}");
     assert!(matches!(shed, Err(CommandError::Behind { .. })), "{shed:?}");
     assert!(matches!(world.submit(&local, "6", cancel()).await, Ok(Answer::Pending { .. })));
+    assert_eq!(*world.shed.0.lock().unwrap(), [ShedReason::QueueBehind]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -431,13 +456,18 @@ async fn callers_that_leave_before_their_command_is_posted_refuse_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_commands_wait_than_may() {
+async fn a_command_beyond_those_that_may_wait_is_posted_and_answered_as_pending_at_once() {
     let world = World::with_waiters(1);
     let local = Caller::local();
-    let (first, second) =
-        tokio::join!(world.submit(&local, "1", cancel()), world.submit(&local, "2", cancel()));
-    assert!(matches!(first, Ok(Answer::Pending { .. })));
-    assert_eq!(second, Err(CommandError::TooManyWaiting));
+    let begun = Instant::now();
+    let timed = async |id, action| (world.submit(&local, id, action).await, begun.elapsed());
+    let ((first, waited), (second, posted)) =
+        tokio::join!(timed("1", cancel()), timed("2", reserve("A-1")));
+    for answer in [first, second] {
+        assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+    }
+    assert_eq!((waited, posted), (WAIT, Duration::ZERO));
+    assert_eq!(world.queue.depth(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -456,7 +486,7 @@ async fn a_caller_that_waits_for_no_outcome_waits_for_the_post() {
     let world = World::start();
     let (local, pool, action) = (Caller::local(), PoolId::Event(42), cancel());
     let key = world.commands.key(&local, None).unwrap();
-    let (wait, group, traceparent) = (Duration::ZERO, None, None);
+    let (wait, group, traceparent) = (Some(Duration::ZERO), None, None);
     let request = CommandRequest { key, has_new_id: true, pool, action, wait, group, traceparent };
     let answer = world.commands.submit(&local, request).await;
     assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tonic::{Extensions, Request, Status};
 
 use super::{
-    CommandPort,
+    Face,
     fields::{self, Violation},
     metadata, proto,
     proto::reservation_result::Result as Became,
@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     domain::{CommandKey, ReservationId},
-    gateway::{Answer, Caller, CommandError, CommandRequest, Decided},
+    gateway::{
+        Answer, Caller, CommandError, CommandRequest, Decided, limits::RateExceeded,
+        observer::ShedReason,
+    },
     message::TraceContext,
 };
 
@@ -27,7 +30,7 @@ pub(super) fn caller(extensions: &Extensions) -> Result<&Caller, Status> {
 
 /// A call, apart from its message.
 pub(super) struct Call<'a> {
-    commands: &'a dyn CommandPort,
+    face: &'a Face,
     caller: Caller,
     /// The identity of its command, or what those of several begin with.
     pub(super) key: CommandKey,
@@ -38,19 +41,16 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// The call and its message.
-    pub(super) fn read<M>(
-        commands: &'a dyn CommandPort,
-        request: Request<M>,
-    ) -> Result<(Self, M), Status> {
+    pub(super) fn read<M>(face: &'a Face, request: Request<M>) -> Result<(Self, M), Status> {
         let (metadata, extensions, message) = request.into_parts();
         let caller = caller(&extensions)?.clone();
         let id = metadata::idempotency_key(&metadata)?;
         let has_new_id = id.is_none();
-        let key = commands.key(&caller, id)?;
+        let key = face.commands.key(&caller, id)?;
         let wait = metadata::wait(&metadata);
         let wait = wait.map_err(|wrong| metadata::about(wrong.into(), &key))?;
         let traceparent = metadata::trace_context(&metadata);
-        Ok((Self { commands, caller, key, has_new_id, wait, traceparent }, message))
+        Ok((Self { face, caller, key, has_new_id, wait, traceparent }, message))
     }
 
     /// The outcome of the call's command, which is no rejection. Errors name the command.
@@ -60,7 +60,7 @@ impl<'a> Call<'a> {
     ) -> Result<Decided, Status> {
         let requested = requested.map_err(|wrong| self.fail(wrong))?;
         let request = self.command(self.key.clone(), requested);
-        match self.commands.submit(&self.caller, request).await {
+        match self.face.commands.submit(&self.caller, request).await {
             Err(error) => Err(self.fail(error)),
             Ok(Answer::Pending { reservation_id, .. }) => {
                 Err(status::pending(&self.key, reservation_id))
@@ -82,12 +82,14 @@ impl<'a> Call<'a> {
         reservation.ok_or_else(|| self.unexpected())
     }
 
-    /// What became of each reservation, in the order requested. Fails if no command was answered.
+    /// What became of each reservation, in the order requested. Each counts against the caller's
+    /// rate. Fails if no command was answered.
     pub(super) async fn submit_each(
         &self,
         requested: Result<RequestedMany, Violation>,
     ) -> Result<Vec<proto::ReservationResult>, Status> {
         let RequestedMany { pool, actions, group } = requested.map_err(|wrong| self.fail(wrong))?;
+        self.count(actions.len())?;
         let mut requests = Vec::with_capacity(actions.len());
         for (id, action) in actions {
             let key = self.key_of(id).map_err(|wrong| self.fail(wrong))?;
@@ -96,7 +98,7 @@ impl<'a> Call<'a> {
         }
         let answers = join_all(requests.into_iter().map(|(id, request)| async move {
             let key = request.key.clone();
-            (id, key, self.commands.submit(&self.caller, request).await)
+            (id, key, self.face.commands.submit(&self.caller, request).await)
         }));
         let answers = answers.await;
         let is_answered = answers.iter().any(|(_, _, answer)| answer.is_ok());
@@ -113,6 +115,22 @@ impl<'a> Call<'a> {
             });
         }
         Ok(results)
+    }
+
+    /// Counts the call's commands against its caller's rate. The guard has counted the call, and
+    /// with it the first.
+    fn count(&self, commands: usize) -> Result<(), Status> {
+        let counted = self.face.rate.check_rest(&self.caller.subject, commands);
+        counted.map_err(|exceeded| match exceeded {
+            RateExceeded::For(retry_after) => {
+                self.face.observer.shed(ShedReason::Rate);
+                self.fail(status::rate_limited(retry_after))
+            }
+            RateExceeded::Always { commands_max } => self.fail(Violation::new(
+                "reservations",
+                format!("at most {commands_max}, as many as a caller's rate lets pass at once"),
+            )),
+        })
     }
 
     /// The answer for an outcome of another kind than the command's.
@@ -136,7 +154,7 @@ impl<'a> Call<'a> {
 
     fn command(&self, key: CommandKey, requested: Requested) -> CommandRequest {
         let Requested { pool, action, group } = requested;
-        let (has_new_id, wait) = (self.has_new_id, self.wait);
+        let (has_new_id, wait) = (self.has_new_id, Some(self.wait));
         let traceparent = self.traceparent.clone();
         CommandRequest { key, has_new_id, pool, action, wait, group, traceparent }
     }

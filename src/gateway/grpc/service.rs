@@ -68,7 +68,7 @@ impl InventoryService for Face {
         &self,
         request: Request<proto::ReserveSeatsRequest>,
     ) -> Result<Response<proto::ReserveSeatsResponse>, Status> {
-        let (call, message) = Call::read(&*self.commands, request)?;
+        let (call, message) = Call::read(self, request)?;
         let requested = requests::reserve(&message, &call.key);
         let reservation = Some(call.submit_for_reservation(requested).await?);
         let (command_id, command_source) = responses::identity(&call.key);
@@ -80,7 +80,7 @@ impl InventoryService for Face {
         &self,
         request: Request<proto::ConfirmReservationsRequest>,
     ) -> Result<Response<proto::ConfirmReservationsResponse>, Status> {
-        let (call, message) = Call::read(&*self.commands, request)?;
+        let (call, message) = Call::read(self, request)?;
         let results = call.submit_each(requests::confirm(&message)).await?;
         let (command_id, command_source) = responses::identity(&call.key);
         let response = proto::ConfirmReservationsResponse { results, command_id, command_source };
@@ -91,7 +91,7 @@ impl InventoryService for Face {
         &self,
         request: Request<proto::CancelReservationsRequest>,
     ) -> Result<Response<proto::CancelReservationsResponse>, Status> {
-        let (call, message) = Call::read(&*self.commands, request)?;
+        let (call, message) = Call::read(self, request)?;
         let results = call.submit_each(requests::cancel(&message)).await?;
         let (command_id, command_source) = responses::identity(&call.key);
         let response = proto::CancelReservationsResponse { results, command_id, command_source };
@@ -102,7 +102,7 @@ impl InventoryService for Face {
         &self,
         request: Request<proto::ExtendReservationRequest>,
     ) -> Result<Response<proto::ExtendReservationResponse>, Status> {
-        let (call, message) = Call::read(&*self.commands, request)?;
+        let (call, message) = Call::read(self, request)?;
         let reservation = Some(call.submit_for_reservation(requests::extend(&message)).await?);
         let (command_id, command_source) = responses::identity(&call.key);
         let response = proto::ExtendReservationResponse { reservation, command_id, command_source };
@@ -113,7 +113,7 @@ impl InventoryService for Face {
         &self,
         request: Request<proto::RestockRequest>,
     ) -> Result<Response<proto::RestockResponse>, Status> {
-        let (call, message) = Call::read(&*self.commands, request)?;
+        let (call, message) = Call::read(self, request)?;
         let decided = call.submit(requests::restock(&message)).await?;
         let Outcome::Restocked { restock, .. } = decided.outcome else {
             return Err(call.unexpected());

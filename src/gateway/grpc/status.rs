@@ -160,7 +160,7 @@ impl From<CommandError> for Status {
             CommandError::Behind { retry_after, .. } => {
                 unavailable("QUEUE_BEHIND", message, retry_after)
             }
-            CommandError::TooManyWaiting => unavailable("OVERLOADED", message, RETRY_AFTER),
+            CommandError::Full => unavailable("OVERLOADED", message, RETRY_AFTER),
             CommandError::NotPosted { key, .. } => {
                 metadata::about(unavailable("QUEUE_UNAVAILABLE", message, RETRY_AFTER), &key)
             }

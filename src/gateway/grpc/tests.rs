@@ -1,7 +1,8 @@
-use std::{sync::Mutex, time::Duration};
+use std::{num::NonZeroU32, sync::Mutex, time::Duration};
 
 use axum::Extension;
 use tonic::{Code, Request, Status, metadata::MetadataMap};
+use tonic_types::StatusExt as _;
 
 use super::{
     metadata::{COMMAND_ID, COMMAND_SOURCE, RESERVATION_ID},
@@ -23,6 +24,7 @@ use crate::{
         Decided, QuerySettings, Scopes,
         caller::Sources,
         commands::reservation_of,
+        limits::LimitSettings,
         observer::NoopRequestObserver,
         streams::{Changes as Streamed, Results, StreamSettings, Streams},
     },
@@ -34,6 +36,14 @@ mod served;
 mod streams;
 
 const NOW: &str = "2026-11-22T10:00:00Z";
+
+/// Four commands of a caller at once.
+const LIMITS: LimitSettings = LimitSettings {
+    rate_per_second: NonZeroU32::MIN,
+    burst: NonZeroU32::new(4).unwrap(),
+    commands_in_flight_max: 10,
+    lists_in_flight_max: 10,
+};
 
 /// What becomes of a command.
 type Fate = dyn Fn(&CommandRequest) -> Result<Answer, CommandError> + Send + Sync;
@@ -153,10 +163,12 @@ async fn face_on(commands: Arc<Scripted>, records: impl IntoIterator<Item = Reco
     let queries = Queries::new(store, Arc::clone(&clock), QuerySettings::default());
     let (queries, entropy) = (Arc::new(queries), Arc::new(Random::seeded(7)));
     let observer = Arc::new(NoopRequestObserver);
-    let streams = Streams::new(StreamSettings::default(), entropy.clone(), observer);
+    let streams = Streams::new(StreamSettings::default(), entropy.clone(), observer.clone());
     let results = Results::new(None, streams.clone(), Arc::clone(&clock));
     let changes = Streamed::new(Arc::clone(&queries), streams, Arc::clone(&clock), entropy);
-    Face { commands, queries, changes, results, clock, serving: Serving::start().await }
+    let rate = Arc::new(CallerRate::new(&LIMITS));
+    let serving = Serving::start().await;
+    Face { commands, rate, observer, queries, changes, results, clock, serving }
 }
 
 /// A client of an authenticated caller, without a network.
@@ -217,7 +229,7 @@ async fn a_reserve_is_posted_under_the_callers_key_and_answered_with_its_outcome
     let [posted] = &*commands.seen() else { panic!("one command") };
     assert_eq!(posted.key.to_string(), "/callers/shop k-1");
     assert_eq!(posted.pool, PoolId::Event(42));
-    assert_eq!(posted.wait, Duration::from_millis(1_950));
+    assert_eq!(posted.wait, Some(Duration::from_millis(1_950)));
     assert_eq!(posted.group, Some("vip".parse().unwrap()));
     assert_eq!(posted.traceparent.as_ref().unwrap().traceparent(), traceparent);
     let default = posted.key.default_reservation_id();
@@ -231,7 +243,7 @@ async fn without_a_key_the_answer_names_the_new_one() {
     let commands = Scripted::new(succeed);
     let response = client(&commands).await.reserve_seats(reserve()).await.unwrap().into_inner();
     assert_eq!(response.command_id, "new");
-    assert_eq!(commands.seen()[0].wait, deadline::WAIT_DEFAULT);
+    assert_eq!(commands.seen()[0].wait, Some(deadline::WAIT_DEFAULT));
 }
 
 #[tokio::test]
@@ -262,7 +274,7 @@ async fn an_extend_and_a_restock_are_answered_with_their_outcomes() {
 #[tokio::test]
 async fn errors_name_the_command() {
     let errors: [(Box<Fate>, Code); 3] = [
-        (Box::new(|_| Err(CommandError::TooManyWaiting)), Code::Unavailable),
+        (Box::new(|_| Err(CommandError::Full)), Code::Unavailable),
         (
             Box::new(|request| rejected(request, RejectionCode::SeatsUnavailable)),
             Code::FailedPrecondition,
@@ -360,6 +372,30 @@ async fn each_of_several_reservations_is_a_command_and_answered_for_itself() {
     assert_eq!(confirmed.reservation_id, id(1));
     let posted = commands.seen().into_iter().map(|request| request.key.id.to_string());
     assert_eq!(posted.collect::<Vec<_>>(), ids.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_of_several_reservations_counts_against_the_callers_rate() {
+    let commands = Scripted::new(succeed);
+    let mut client = client(&commands).await;
+    assert!(client.confirm_reservations(confirm(1..=4)).await.is_ok());
+    let refused = client.confirm_reservations(confirm(5..=8)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(trailer(refused.metadata(), COMMAND_ID), Some("new"));
+    let delay = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
+    tokio::time::advance(delay).await;
+    assert!(client.confirm_reservations(confirm(5..=8)).await.is_ok());
+    assert_eq!(commands.seen().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_no_rate_lets_pass_says_how_many_it_may_have() {
+    let commands = Scripted::new(succeed);
+    let error = client(&commands).await.confirm_reservations(confirm(1..=5)).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let expected = "reservations: expected at most 4, as many as a caller's rate lets pass at once";
+    assert_eq!(error.message(), expected);
+    assert!(commands.seen().is_empty());
 }
 
 #[tokio::test]

@@ -85,7 +85,8 @@ async fn lookup(
     let source = parameters.parsed("source")?.ok_or_else(|| missing("source"))?;
     let id = parameters.parsed("id")?.ok_or_else(|| missing("id"))?;
     let key = CommandKey { source, id };
-    match commands.lookup(&caller, &key).await? {
+    let recorded = commands.lookup(&caller, &key).await;
+    match recorded.map_err(|error| Problem::from(error).about(&key))? {
         Some(Recorded::Decided(decided)) => Ok(respond_decided(&decided)),
         Some(Recorded::Running { done, chunks }) => {
             let progress = Some(Progress { done, chunks });
@@ -176,7 +177,9 @@ fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
 /// `Prefer` (RFC 7240): `wait=SECONDS` and `respond-async`. Others are ignored, as it says.
 #[derive(Debug, PartialEq, Eq)]
 struct Preferences {
-    wait: Duration,
+    /// `None` for a caller that wants no answer but that the command is posted, and says nothing of
+    /// how long it waits.
+    wait: Option<Duration>,
     applied: Option<String>,
 }
 
@@ -198,12 +201,12 @@ impl Preferences {
             }
         }
         let applied_wait = wait.map(|seconds| Duration::from_secs(seconds).min(WAIT_MAX));
-        let default = if is_async { Duration::ZERO } else { WAIT };
+        let default = if is_async { None } else { Some(WAIT) };
         let names = is_async.then(|| "respond-async".to_owned());
         let seconds = applied_wait.map(|wait| format!("wait={}", wait.as_secs()));
         let applied: Vec<String> = names.into_iter().chain(seconds).collect();
         let applied = (!applied.is_empty()).then(|| applied.join(", "));
-        Ok(Self { wait: applied_wait.unwrap_or(default), applied })
+        Ok(Self { wait: applied_wait.or(default), applied })
     }
 
     /// Says which of them were followed.

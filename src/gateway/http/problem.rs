@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{CommandKey, RejectedLine, Rejection, RejectionCode, SeatNumber},
-    gateway::{CommandError, QueryError, Scope, streams::StreamError},
+    gateway::{CommandError, EventError, QueryError, Scope, streams::StreamError},
     ports::PortError,
 };
 
@@ -163,13 +163,23 @@ impl From<CommandError> for Problem {
             CommandError::Behind { retry_after, .. } => {
                 Self::unavailable("QUEUE_BEHIND", detail).with_retry_after(retry_after)
             }
-            CommandError::TooManyWaiting => Self::unavailable("OVERLOADED", detail),
+            CommandError::Full => Self::unavailable("OVERLOADED", detail),
             CommandError::NotPosted { key, .. } => {
                 Self::unavailable("QUEUE_UNAVAILABLE", detail).about(&key)
             }
             CommandError::Unreadable { key } => {
                 Self::unavailable("STORE_UNAVAILABLE", detail).about(&key)
             }
+        }
+    }
+}
+
+impl From<EventError> for Problem {
+    fn from(EventError { key, error }: EventError) -> Self {
+        let problem = Self::from(error);
+        match key {
+            Some(key) => problem.about(&key),
+            None => problem,
         }
     }
 }

@@ -194,7 +194,7 @@ async fn the_oldest_command_is_the_one_that_admission_goes_by() {
     let event = r#"{"specversion":"1.0","id":"e1","source":"/checkout",
         "type":"inventory.cancel.v1","data":{"event_id":42,
         "reservation_id":"00000000-0000-0000-0000-000000000007"}}"#;
-    let wait = Duration::from_secs(20);
+    let wait = Some(Duration::from_secs(20));
     let caller = Caller::local();
     let request = EventRequest { event, has_new_id: false, wait, traceparent: None };
     let posting = deployment.world.commands.submit_event(&caller, request);

@@ -44,7 +44,10 @@ impl Sending {
         let registered = self.outcomes.register(&command.key, command.digest);
         let Some(pending) = registered else { return StressOutcome::NotPosted };
         match timeout(POST_TIMEOUT, self.client.post(prepared)).await {
-            Ok(Ok(_)) => run.posted(),
+            Ok(Ok(_)) => {
+                run.posted();
+                self.observer.stress_posted();
+            }
             Ok(Err(_)) | Err(_) => return StressOutcome::NotPosted,
         }
         match timeout(OUTCOME_TIMEOUT, pending.outcome()).await {

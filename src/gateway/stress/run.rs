@@ -161,7 +161,7 @@ impl Run {
                         return Err("the queue takes no commands");
                     }
                 }
-                _ = measuring.tick() => self.measure(&mut pace, &*sending.processor),
+                _ = measuring.tick() => self.measure(&mut pace, sending),
                 () = sleep_until(pace.due), if in_flight.len() < IN_FLIGHT_MAX => {
                     let command = sending.command(self.id, &self.plan, number)?;
                     in_flight.push(sending.send(self, command));
@@ -190,10 +190,11 @@ impl Run {
         });
     }
 
-    fn measure(&self, pace: &mut Pace, processor: &dyn ProcessorTime) {
+    fn measure(&self, pace: &mut Pace, sending: &Sending) {
         self.while_running(|report| {
-            let (rate, cpu) = pace.measure(report.posted, processor);
+            let (rate, cpu) = pace.measure(report.posted, &*sending.processor);
             (report.rate, report.cpu) = (Some(tenths(rate)), Some(tenths(cpu)));
+            sending.observer.stress_cpu(cpu);
         });
     }
 

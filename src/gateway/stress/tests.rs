@@ -124,6 +124,12 @@ impl ProcessorTime for Cores {
 #[derive(Default)]
 struct Counted(Mutex<BTreeMap<&'static str, u64>>);
 
+impl Counted {
+    fn count(&self, what: &'static str) {
+        *self.0.lock().unwrap().entry(what).or_default() += 1;
+    }
+}
+
 impl RequestObserver for Counted {
     fn answered(&self, _: &AnsweredRequest<'_>) {}
 
@@ -133,8 +139,17 @@ impl RequestObserver for Counted {
 
     fn streams(&self, _: StreamKind, _: i64) {}
 
+    fn stress_posted(&self) {
+        self.count("posted");
+    }
+
     fn stressed(&self, outcome: StressOutcome) {
-        *self.0.lock().unwrap().entry(outcome.as_str()).or_default() += 1;
+        self.count(outcome.as_str());
+    }
+
+    fn stress_cpu(&self, percent: f64) {
+        assert!(percent >= 0.0, "{percent}");
+        self.count("cpu");
     }
 }
 
@@ -223,7 +238,8 @@ async fn a_storm_posts_at_its_rate_on_its_own_stores_and_counts_what_became_of_i
     let expected = (0..3).map(|number| format!("store#stress-{}-{number}", begun.id));
     assert_eq!(pools, expected.collect());
     let counted = gateway.counted.0.lock().unwrap().clone();
-    assert_eq!(counted, [("completed", 180), ("rejected", 20)].into());
+    let expected = [("completed", 180), ("cpu", 9), ("posted", 200), ("rejected", 20)];
+    assert_eq!(counted, expected.into());
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,15 +9,22 @@ pub(super) const UPDATED: &str = "InventoryUpdated";
 /// Restocks that were rejected: part of [`COMMANDS`].
 pub(super) const UPDATE_ERROR: &str = "UpdateError";
 
+/// Commands of storms whose outcome is known, or will not be.
+pub(super) const STRESSED: &str = "StressCommands";
+
+/// Commands of storms that have their outcome: part of [`STRESSED`].
+pub(super) const STRESS_DECIDED: &str = "RestockCompleted";
+
 /// Whether a part can work.
 pub(super) const READY: &str = "Ready";
 
 const COUNT: &str = "Count";
 const SECONDS: &str = "Seconds";
+const PERCENT: &str = "Percent";
 
 /// The name in Prometheus, the name in CloudWatch, and the unit. `build_info` is left out: each
 /// line has the version.
-const NAMES: [(&str, &str, &str); 44] = [
+const NAMES: [(&str, &str, &str); 46] = [
     ("inventory_batch_size", "BatchSize", COUNT),
     ("inventory_clock_ahead_seconds", "ClockAhead", SECONDS),
     ("inventory_command_duration_seconds", "CommandDuration", SECONDS),
@@ -54,7 +61,9 @@ const NAMES: [(&str, &str, &str); 44] = [
     ("inventory_requests_shed_total", "RequestsShed", COUNT),
     ("inventory_restock_lines_total", "RestockLines", COUNT),
     ("inventory_streams", "Streams", COUNT),
-    ("inventory_stress_commands_total", "StressCommands", COUNT),
+    ("inventory_stress_commands_total", STRESSED, COUNT),
+    ("inventory_stress_cpu_percent", "RestockCPU", PERCENT),
+    ("inventory_stress_posted_total", "RestockIterations", COUNT),
     ("inventory_sweeper_lag_seconds", "SweeperLag", SECONDS),
     ("inventory_version_conflicts_total", "VersionConflicts", COUNT),
     ("inventory_view_age_seconds", "ViewAge", SECONDS),

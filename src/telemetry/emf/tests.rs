@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     domain::{Outcome, Rejection, RejectionCode, RestockSummary},
+    gateway::observer::RequestObserver as _,
     worker::{Event, Observer as _},
 };
 
@@ -52,7 +53,7 @@ fn a_line_is_of_the_embedded_metric_format() {
                 (1..=100).contains(&values.len()) && values.iter().all(Value::is_number)
             });
             assert!(value.is_number() || is_array, "{metric}: {value}");
-            assert!(["Count", "Seconds"].contains(&metric["Unit"].as_str().unwrap()));
+            assert!(["Count", "Seconds", "Percent"].contains(&metric["Unit"].as_str().unwrap()));
         }
         for set in directive["Dimensions"].as_array().unwrap() {
             for name in set.as_array().unwrap() {
@@ -95,6 +96,32 @@ fn counts_are_those_since_the_line_before_in_all_and_by_label() {
     let counted = quiet.iter().filter(|line| line["Kind"].is_null());
     assert_eq!(counted.count(), 1, "nothing new under any label: {quiet:#?}");
     assert_eq!(with(&quiet, &[])["Commands"], 0.0);
+}
+
+#[test]
+fn a_storm_is_told_by_what_it_posts_what_is_decided_of_it_and_what_it_takes() {
+    let metrics = Metrics::new().unwrap();
+    let mut emf = Emf::new(NAMESPACE.to_owned());
+    (0..5).for_each(|_| metrics.stress_posted());
+    StressOutcome::ALL.into_iter().for_each(|outcome| metrics.stressed(outcome));
+    metrics.stress_cpu(42.0);
+    let first = lines(&mut emf, &metrics);
+    let all = with(&first, &[]);
+    for (name, value) in [
+        ("RestockIterations", json!(5.0)),
+        ("RestockCompleted", json!(2.0)),
+        ("StressCommands", json!(4.0)),
+        ("RestockCPU", json!([45.0])),
+    ] {
+        assert_eq!(all[name], value, "{name}");
+    }
+    let metric = json!({ "Name": "RestockCPU", "Unit": "Percent" });
+    let told = all["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+    assert!(told.contains(&metric), "{told:?}");
+    let quiet = lines(&mut emf, &metrics);
+    let all = with(&quiet, &[]);
+    assert_eq!((&all["RestockIterations"], &all["RestockCompleted"]), (&json!(0.0), &json!(0.0)));
+    assert!(all["RestockCPU"].is_null(), "no storm runs");
 }
 
 #[test]

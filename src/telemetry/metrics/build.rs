@@ -41,6 +41,9 @@ const LAG_SECONDS: [f64; 12] = [0.0, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 30.0, 6
 /// Seconds, for projections: fresh to 2 s, to 30 s with hints, and to 60 s without the tables.
 const AGE_SECONDS: [f64; 9] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0];
 
+/// Percent of a process' cores.
+const CPU_PERCENT: [f64; 11] = [5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0];
+
 /// What a failed request is counted by.
 const OF_REQUEST: [&str; 2] = ["protocol", "operation"];
 
@@ -72,9 +75,12 @@ const OLDEST: &str =
     "Age of the oldest message received in the last two minutes, 0 where none was, by queue";
 const REQUESTS: &str = "From a request's head to its answer's, by protocol, operation and status";
 const REQUESTS_IN_FLIGHT: &str = "Requests being answered by the gateway, by lane";
-const REQUESTS_SHED: &str = "Requests refused before they were looked at, by reason";
+const REQUESTS_SHED: &str = "Requests refused at once, by reason";
 const STREAMS: &str = "Streams that the gateway serves, by kind";
+const STRESS_POSTED: &str = "Commands of storms at /stress/restock that the queue took";
 const STRESSED: &str = "Commands of storms at /stress/restock, by what became of them";
+const STRESS_CPU: &str =
+    "Percent of its cores that this process uses while a storm runs, each second of it";
 const LEASE_LOST: &str = "Messages dropped because their lease was lost: another delivery has them";
 const RELEASED: &str =
     "Messages given back to their queue without an outcome, to be received again, by reason";
@@ -177,7 +183,9 @@ impl Metrics {
             view_snapshots: counters(r, "view_snapshots_total", VIEW_SNAPSHOTS, &["outcome"])?,
             view_refills: counters(r, "view_refills_total", VIEW_REFILLS, &["reason"])?,
             hints_received: counters(r, "hints_received_total", HINTS_RECEIVED, &["outcome"])?,
+            stress_posted: counter(r, "stress_posted_total", STRESS_POSTED)?,
             stress_commands: counters(r, "stress_commands_total", STRESSED, &["outcome"])?,
+            stress_cpu: histogram(r, "stress_cpu_percent", STRESS_CPU, &CPU_PERCENT)?,
             registry,
         };
         metrics.begin()?;

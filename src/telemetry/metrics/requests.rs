@@ -34,8 +34,16 @@ impl RequestObserver for Metrics {
         self.streams.with_label_values(&[kind.as_str()]).add(change);
     }
 
+    fn stress_posted(&self) {
+        self.stress_posted.inc();
+    }
+
     fn stressed(&self, outcome: StressOutcome) {
         self.stress_commands.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    fn stress_cpu(&self, percent: f64) {
+        self.stress_cpu.observe(percent);
     }
 }
 

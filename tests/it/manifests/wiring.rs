@@ -164,7 +164,12 @@ fn a_pod_may_reach_what_its_settings_name() {
     for (overlay, worker) in [workers(), gateways()].concat() {
         let ports = egress_ports(&overlay, &worker);
         let mut wanted = BTreeSet::from([53, 443]);
-        for name in ["REDIS_URL", "AWS_ENDPOINT_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+        for name in [
+            "REDIS_URL",
+            "INVENTORY_VIEW_REDIS_URL",
+            "AWS_ENDPOINT_URL",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ] {
             wanted.extend(port_in(&worker, name));
         }
         assert!(ports.is_superset(&wanted), "{} {}: {ports:?}", overlay.name, worker.name);
@@ -185,6 +190,7 @@ fn in_production_only_who_sells_or_answers_may_reach_redis_and_nobody_more_than_
                 "inventory-worker" | "inventory-gateway" => {
                     // The port is allowed before a URL is set.
                     expected.insert(port_in(&workload, "REDIS_URL").unwrap_or(6379));
+                    expected.extend(port_in(&workload, "INVENTORY_VIEW_REDIS_URL"));
                     expected.extend(traces);
                 }
                 "inventory-worker-restock" => expected.extend(traces),

@@ -117,7 +117,7 @@ fn errors_say_whether_and_when_to_try_again() {
             "QUEUE_BEHIND",
             Some(after),
         ),
-        (CommandError::TooManyWaiting.into(), Code::Unavailable, "OVERLOADED", second),
+        (CommandError::Full.into(), Code::Unavailable, "OVERLOADED", second),
         (not_posted.into(), Code::Unavailable, "QUEUE_UNAVAILABLE", second),
         (
             CommandError::Unreadable { key: key() }.into(),

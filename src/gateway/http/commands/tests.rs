@@ -5,7 +5,11 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{
     domain::{Action, Command, RestockMode},
-    gateway::commands::tests::World,
+    gateway::{
+        Scope,
+        caller::Sources,
+        commands::tests::{World, behind},
+    },
     message::decode_from_producer,
 };
 
@@ -23,8 +27,11 @@ impl Answered {
 }
 
 async fn call(world: &World, request: Request<Body>) -> Answered {
-    let router =
-        routes().router.layer(Extension(Caller::local())).with_state(Arc::clone(&world.commands));
+    call_as(world, Caller::local(), request).await
+}
+
+async fn call_as(world: &World, caller: Caller, request: Request<Body>) -> Answered {
+    let router = routes().router.layer(Extension(caller)).with_state(Arc::clone(&world.commands));
     let response = router.oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
@@ -93,12 +100,104 @@ async fn an_answer_that_takes_too_long_says_where_to_look() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_as_many_wait_as_may_a_command_is_posted_and_its_caller_told_where_to_look() {
+    let world = World::with_waiters(0);
+    let answer = call(&world, request("POST", "/commands", &[STRUCTURED], EVENT)).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (202, "1"));
+    assert_eq!(answer.header("location"), "/commands?source=%2Fcheckout&id=e1");
+    assert_eq!(world.posted().await.0.key.id.as_str(), "e1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_asynchronous_caller_is_answered_once_the_command_is_posted() {
     let world = World::start();
     let headers = [STRUCTURED, ("prefer", "respond-async")];
     let answer = call(&world, request("POST", "/commands", &headers, EVENT)).await;
     assert_eq!((answer.status, answer.header("preference-applied")), (202, "respond-async"));
     assert!(!world.is_untouched());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_whose_caller_does_not_wait_may_be_decided_at_any_time() {
+    let world = World::start();
+    let reserve = |id: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/checkout",
+            "type":"inventory.reserve.v1","partitionkey":"g{id}",
+            "data":{{"event_id":42,"user_id":"u","seats":["A-1"]}}}}"#
+        )
+    };
+    for (id, prefer, deadline) in [
+        ("1", "respond-async", None),
+        ("2", "respond-async, wait=2", Some("2026-11-29T12:00:03Z".parse().unwrap())),
+    ] {
+        let headers = [STRUCTURED, ("prefer", prefer)];
+        let posting = call(&world, request("POST", "/commands", &headers, reserve(id)));
+        let (answer, (command, ..)) = tokio::join!(posting, world.posted());
+        assert_eq!((answer.status, command.deadline), (202, deadline), "{prefer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_problem_names_the_command_as_soon_as_its_identity_is_known() {
+    let world = World::start();
+    let shop = |scopes: &[Scope]| {
+        let sources = Sources::Own { prefixes: vec!["/shop".to_owned()] };
+        let scopes = scopes.iter().copied().collect();
+        Caller { subject: "shop".to_owned(), scopes, sources }
+    };
+    let post = |event: &str| request("POST", "/commands", &[STRUCTURED], event.to_owned());
+    let no_group = EVENT.replacen('{', r#"{"partitionkey":"a b","#, 1);
+    let no_reservation = EVENT.replace("reservation_id", "reservation");
+    let binary = [JSON, ("ce-specversion", "1.0"), ("ce-id", "e1"), ("ce-source", "/checkout")];
+    let lookup = request("GET", "/commands?source=%2Fcheckout&id=e1", &[], "");
+    for (caller, request, code) in [
+        (Caller::local(), post(&no_group), "INVALID_MESSAGE"),
+        (Caller::local(), post(&no_reservation), "INVALID_MESSAGE"),
+        (Caller::local(), post(&EVENT.replace("cancel", "teleport")), "UNSUPPORTED_TYPE"),
+        (Caller::local(), request("POST", "/commands", &binary, "{"), "INVALID_MESSAGE"),
+        (shop(&[]), post(EVENT), "SCOPE_REQUIRED"),
+        (shop(&[Scope::Command]), post(EVENT), "FOREIGN_SOURCE"),
+        (shop(&[]), lookup, "FOREIGN_SOURCE"),
+    ] {
+        let answer = call_as(&world, caller, request).await;
+        let expected = json!({ "source": "/checkout", "id": "e1" });
+        assert_eq!((&answer.body["code"], &answer.body["command"]), (&json!(code), &expected));
+    }
+    let nameless = call(&world, post(&EVENT.replace(r#""id":"e1""#, r#""id":7"#))).await;
+    assert_eq!(nameless.body.get("command"), None, "{}", nameless.body);
+
+    let key = ("idempotency-key", "k1");
+    let update =
+        |headers: &[_], body: &str| request("POST", "/inventory/update", headers, body.to_owned());
+    let one = r#"{"store_id":"s","sku":"a","quantity":1}"#;
+    for (caller, request, code) in [
+        (Caller::local(), update(&[JSON, key], "[]"), "INVALID_REQUEST"),
+        (Caller::local(), update(&[JSON, key, ("prefer", "wait=x")], one), "INVALID_REQUEST"),
+        (Caller::local(), update(&[JSON, key], r#"{"store_id":"s","sku":"a"}"#), "INVALID_MESSAGE"),
+        (shop(&[Scope::Command]), update(&[JSON, key], one), "SCOPE_REQUIRED"),
+    ] {
+        let answer = call_as(&world, caller, request).await;
+        assert_eq!(answer.body["code"], code, "{}", answer.body);
+        assert_eq!(answer.body["command"]["id"], "k1", "{}", answer.body);
+    }
+    assert!(world.is_untouched());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reserve_that_is_shed_names_its_command() {
+    let world = behind(&Caller::local()).await;
+    let reserve = |id: &str| {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/checkout",
+            "type":"inventory.reserve.v1","data":{{"event_id":42,"user_id":"u","seats":["A-1"]}}}}"#
+        );
+        request("POST", "/commands", &[STRUCTURED, ("prefer", "wait=1")], event)
+    };
+    let (probe, shed) = tokio::join!(call(&world, reserve("1")), call(&world, reserve("2")));
+    assert_eq!((probe.status, shed.status), (202, 503));
+    assert_eq!(shed.body["code"], "QUEUE_BEHIND");
+    assert_eq!(shed.body["command"], json!({ "source": "/checkout", "id": "2" }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,14 +314,14 @@ fn preferences_are_read_as_rfc_7240_says() {
         let headers = HeaderMap::from_iter([(PREFER, HeaderValue::from_static(text))]);
         Preferences::of(&headers).unwrap()
     };
-    let preferences = |wait, applied: Option<&str>| Preferences {
-        wait: Duration::from_secs(wait),
+    let preferences = |wait: Option<u64>, applied: Option<&str>| Preferences {
+        wait: wait.map(Duration::from_secs),
         applied: applied.map(ToOwned::to_owned),
     };
-    assert_eq!(of("return=minimal"), preferences(5, None));
-    assert_eq!(of("wait=3"), preferences(3, Some("wait=3")));
-    assert_eq!(of("WAIT=\"90\""), preferences(20, Some("wait=20")));
-    assert_eq!(of("respond-async"), preferences(0, Some("respond-async")));
-    assert_eq!(of("respond-async, wait=2"), preferences(2, Some("respond-async, wait=2")));
-    assert_eq!(Preferences::of(&HeaderMap::new()).unwrap(), preferences(5, None));
+    assert_eq!(of("return=minimal"), preferences(Some(5), None));
+    assert_eq!(of("wait=3"), preferences(Some(3), Some("wait=3")));
+    assert_eq!(of("WAIT=\"90\""), preferences(Some(20), Some("wait=20")));
+    assert_eq!(of("respond-async"), preferences(None, Some("respond-async")));
+    assert_eq!(of("respond-async, wait=2"), preferences(Some(2), Some("respond-async, wait=2")));
+    assert_eq!(Preferences::of(&HeaderMap::new()).unwrap(), preferences(Some(5), None));
 }

@@ -38,18 +38,18 @@ pub(super) async fn update(
     if !media_type(&headers).eq_ignore_ascii_case(JSON) {
         return Err(unsupported(JSON));
     }
-    let preferences = Preferences::of(&headers)?;
     let id = idempotency_key(&headers)?;
+    let has_new_id = id.is_none();
+    let key = commands.key(&caller, id)?;
+    let preferences = Preferences::of(&headers).map_err(|wrong| wrong.about(&key))?;
     // A repetition is the same command only if its content is the same: with a key, the gateway
     // adds no time of its own.
-    let has_new_id = id.is_none();
     let counted_now = has_new_id.then(|| commands.now().to_string());
-    let key = commands.key(&caller, id)?;
-    let event = event_of(&key, &body, counted_now)?;
+    let event = event_of(&key, &body, counted_now).map_err(|wrong| wrong.about(&key))?;
     let (wait, traceparent) = (preferences.wait, trace_of(&headers));
     let request = EventRequest { event: &event, has_new_id, wait, traceparent };
     let answer = commands.submit_event(&caller, request).await;
-    let answer = answer.map_err(|error| Problem::from(renamed(error)).about(&key))?;
+    let answer = answer.map_err(|refused| Problem::from(renamed(refused.error)).about(&key))?;
     Ok(preferences.note(respond(answer)))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Door, Gateway, Situation, behind, log::CallKind};
+use super::{Door, Gateway, Situation, behind, log::CallKind, running::POSTS_MAX};
 use crate::{
     fault::Fault,
     workload::visits::{Call, Due, Form},
@@ -34,8 +34,9 @@ pub(super) async fn ask(world: &World, doors: &[Door], calls: &[Call]) {
 }
 
 async fn ask_one(world: &World, gateway: &Gateway, call: &Call) {
-    let asked = Asked::new(world, gateway, call);
+    let mut asked = Asked::new(world, gateway, call);
     let open = gateway.log.open(&asked.counted_as());
+    asked.is_crowded = gateway.log.under_way(&asked.counted_as()).0 > gateway.settings.waiters_max;
     let leave = async {
         match call.leaves_after {
             Some(after) => tokio::time::sleep(after).await,
@@ -56,9 +57,16 @@ async fn submit(gateway: &Gateway, call: &Call) -> Result<Answer, CommandError> 
     let (commands, caller) = (&gateway.commands, call.who.caller());
     match &call.form {
         Form::Event { body, .. } => {
-            let (event, wait) = (body.as_str(), call.wait);
+            let (event, wait) = (body.as_str(), Some(call.wait));
             let request = EventRequest { event, has_new_id: false, wait, traceparent: None };
-            commands.submit_event(&caller, request).await
+            let answer = commands.submit_event(&caller, request).await;
+            let answer = answer.map_err(|refused| refused.error);
+            if inventory_worker::injected_bug!(PostUnvalidated)
+                && matches!(answer, Err(CommandError::Invalid(_)))
+            {
+                gateway.post_unvalidated(event).await;
+            }
+            answer
         }
         Form::Built { key, pool, action, group } => {
             let has_new_id = key.is_none();
@@ -71,7 +79,7 @@ async fn submit(gateway: &Gateway, call: &Call) -> Result<Answer, CommandError> 
                 has_new_id,
                 pool: pool.clone(),
                 action: (**action).clone(),
-                wait: call.wait,
+                wait: Some(call.wait),
                 group: group.clone(),
                 traceparent: None,
             };
@@ -88,12 +96,14 @@ struct Asked<'a> {
     at: Timestamp,
     /// How often the gateway had sent it before.
     sent: usize,
+    /// Whether more commands were under way than may await their outcomes, so that it may not.
+    is_crowded: bool,
 }
 
 impl<'a> Asked<'a> {
     fn new(world: &'a World, gateway: &'a Gateway, call: &'a Call) -> Self {
         let sent = call.form.key().map_or(0, |key| gateway.log.sends(key));
-        Self { world, gateway, call, at: world.clock.now(), sent }
+        Self { world, gateway, call, at: world.clock.now(), sent, is_crowded: false }
     }
 
     /// Its identity, or one of all those whose identity the gateway chooses.
@@ -157,6 +167,15 @@ impl<'a> Asked<'a> {
         self.check_posted(key);
         let wait = SignedDuration::try_from(self.call.wait).unwrap_or_default();
         let until = saturating_add(self.at, wait);
+        let now = self.world.clock.now();
+        let is_early = now + SignedDuration::from_millis(2) < until;
+        self.ensure(!is_early || self.is_crowded, "waiter", &format!("was told so at {now}"));
+        if self.is_crowded {
+            if is_early {
+                self.world.cover(Situation::TooManyWaiting);
+            }
+            return;
+        }
         let recorded = self.world.history().recorded_at(key);
         let Some(recorded) = recorded.map(|recorded| recorded.max(self.at)) else { return };
         let latency = self.world.profile.latency_max.saturating_mul(2);
@@ -194,9 +213,7 @@ impl<'a> Asked<'a> {
                 let is_old = *age > self.gateway.settings.commands.queue_age_max;
                 (Situation::Behind, is_old && self.is_reserve() && log.sent_at(since))
             }
-            CommandError::TooManyWaiting => {
-                (Situation::TooManyWaiting, under_way > self.gateway.settings.waiters_max)
-            }
+            CommandError::Full => (Situation::NotPosted, under_way > POSTS_MAX),
             CommandError::NotPosted { .. } => {
                 let own = self.call.form.key();
                 let is_its = own.is_none_or(|key| !log.failures(key, self.at).is_empty());

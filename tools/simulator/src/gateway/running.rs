@@ -26,7 +26,18 @@ use inventory_worker::{
         observer::{HintOutcome, RefillReason, SnapshotOutcome, ViewObserver},
     },
     message::BATCH_COMMANDS_MAX,
-    ports::{Clock, Entropy, Queue, ScanStore, SnapshotStore},
+    ports::{
+        Clock, Entropy, OutgoingMessage, Queue, ScanStore, SnapshotStore, queue::MessageAttributes,
+    },
+};
+
+/// Commands that may wait to be posted.
+pub(super) const POSTS_MAX: usize = 100;
+
+const LIMITS: ClientLimits = ClientLimits {
+    in_flight: POSTS_MAX,
+    deadline: Duration::from_secs(20),
+    commands_per_message: BATCH_COMMANDS_MAX,
 };
 
 /// A gateway: its parts, and what is known of its calls.
@@ -40,6 +51,8 @@ pub(crate) struct Gateway {
     pub(crate) clock: Arc<TokioClock>,
     /// Cancelled when it crashes: its callers get no answer.
     pub(crate) dead: CancellationToken,
+    /// The queue of its commands.
+    queue: Arc<dyn Queue>,
     task: JoinHandle<()>,
 }
 
@@ -56,26 +69,22 @@ impl Gateway {
         let settings = settings.cloned().unwrap_or_else(|| unreachable!("each has settings"));
         let log = Arc::new(CallLog::new(Arc::clone(&world.clock)));
         let store: Arc<dyn ScanStore> = Arc::new(GatewayStore::new(&injector, &log));
-        let queue = |index| -> Arc<dyn Queue> {
+        let queue_at = |index| -> Arc<dyn Queue> {
             let queue = GatewayQueue::new(&injector, &log, index);
             Arc::new(queue.unwrap_or_else(|| unreachable!("the queue is one of the world's")))
         };
         let chance = stream(world.seed, &format!("entropy of {number}.{incarnation}"));
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(chance));
         let time: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+        let queue = queue_at(0);
         let ports = ClientPorts {
-            commands: queue(0),
-            restocks: queue(1),
+            commands: Arc::clone(&queue),
+            restocks: queue_at(1),
             clock: Arc::clone(&time),
             entropy: Arc::clone(&entropy),
         };
-        let limits = ClientLimits {
-            in_flight: 100,
-            deadline: Duration::from_secs(20),
-            commands_per_message: BATCH_COMMANDS_MAX,
-        };
         let parts = CommandParts {
-            client: Client::new(ports, limits),
+            client: Client::new(ports, LIMITS),
             outcomes: OutcomePoller::new(store.clone(), settings.waiters_max),
             store: store.clone(),
             clock: Arc::clone(&time),
@@ -108,7 +117,30 @@ impl Gateway {
             futures::future::join(running.run(), following).await;
         });
         let (clock, dead) = (Arc::clone(clock), CancellationToken::new());
-        Arc::new(Self { life, injector, commands, queries, log, settings, clock, dead, task })
+        Arc::new(Self {
+            life,
+            injector,
+            commands,
+            queries,
+            log,
+            settings,
+            clock,
+            dead,
+            queue,
+            task,
+        })
+    }
+
+    /// Posts a body that it has refused, as a gateway with that injected bug does.
+    pub(super) async fn post_unvalidated(&self, body: &str) {
+        let group = "unvalidated".parse();
+        let message = OutgoingMessage {
+            group: group.unwrap_or_else(|_| unreachable!("the group is plain")),
+            body: body.to_owned(),
+            deduplication_id: None,
+            attributes: MessageAttributes::new(),
+        };
+        let _ = self.queue.send(&[message]).await;
     }
 
     /// Crashes it at once.

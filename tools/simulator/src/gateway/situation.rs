@@ -43,7 +43,7 @@ situations! {
     NoRight = "no-right",
     /// A reserve was refused while the queue was behind.
     Behind = "behind",
-    /// A command was refused because too many awaited their outcomes.
+    /// A command was answered as pending at once, because as many awaited their outcomes as may.
     TooManyWaiting = "too-many-waiting",
     /// A command was not posted, as far as is known.
     NotPosted = "not-posted",

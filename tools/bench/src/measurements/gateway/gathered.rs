@@ -136,7 +136,7 @@ fn reserve(number: usize) -> anyhow::Result<CommandRequest> {
         has_new_id: true,
         pool: PoolId::Event(load::EVENT),
         action: load::reserve(number)?,
-        wait: WAIT,
+        wait: Some(WAIT),
         group: None,
         traceparent: None,
     })

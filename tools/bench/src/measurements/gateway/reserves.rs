@@ -15,6 +15,7 @@ use super::{Gateway, house};
 use crate::{Model, Row, Size, Target, load, model::ms, paused, world::World};
 use inventory_worker::{
     adapters::{instrumented::LatencyModel, system::Random},
+    config::GatewayConfig,
     gateway::{
         Caller, Queries, QuerySettings,
         grpc::{
@@ -23,6 +24,7 @@ use inventory_worker::{
                 Pool, ReserveSeatsRequest, inventory_service_client::InventoryServiceClient, pool,
             },
         },
+        limits::CallerRate,
         observer::NoopRequestObserver,
         queries::{PageRequest, SeatFilter},
         streams::{Changes, Results, StreamSettings, Streams},
@@ -166,10 +168,12 @@ async fn run(world: &World, groups: u16, rate: f64, reserves: usize) -> anyhow::
     running.spawn(async move { commands.run().await });
     let entropy: Arc<dyn Entropy> = Arc::new(Random::seeded(22));
     let observer = Arc::new(NoopRequestObserver);
-    let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer);
+    let streams = Streams::new(StreamSettings::default(), Arc::clone(&entropy), observer.clone());
     let (queries, clock) = (gateway.queries, gateway.clock);
     let face = Face {
         commands: gateway.commands,
+        rate: Arc::new(CallerRate::new(&GatewayConfig::default().limits)),
+        observer,
         results: Results::new(None, streams.clone(), Arc::clone(&clock)),
         changes: Changes::new(Arc::clone(&queries), streams, Arc::clone(&clock), entropy),
         queries,
