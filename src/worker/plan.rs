@@ -468,8 +468,8 @@ mod tests {
                 found.filter_map(|(chain, order)| Some((chain, in_chain(order)?))).next().unwrap()
             };
             for (later, lines) in commands.iter().enumerate() {
-                for earlier in 0..later {
-                    if commands[earlier].keys().any(|line| lines.contains_key(line)) {
+                for (earlier, others) in commands.iter().enumerate().take(later) {
+                    if others.keys().any(|line| lines.contains_key(line)) {
                         let (one, other) = (place(earlier), place(later));
                         prop_assert!(one.0 == other.0 && one.1 < other.1, "{earlier}, {later}");
                     }
