@@ -272,6 +272,10 @@ fn described(rows: &RowCounts) -> String {
     if words.is_empty() { "no rows".to_owned() } else { words.join(", ") }
 }
 
+fn held_or_sold(skipped: u64) -> String {
+    format!("{skipped} that {} held or sold", if skipped == 1 { "is" } else { "are" })
+}
+
 fn report(
     file: &Path,
     summary: &ImportSummary,
@@ -312,7 +316,7 @@ fn print(
         out.line(&format!("  {}  {}", style.good("applied"), applied.join(", ")))?;
     }
     if skipped > 0 {
-        out.line(&format!("  {}  {skipped} that are held or sold", style.warn("left unchanged")))?;
+        out.line(&format!("  {}  {}", style.warn("left unchanged"), held_or_sold(skipped)))?;
     }
     for one in &summary.first_rejected {
         let rejection = &one.rejection;
@@ -335,4 +339,15 @@ fn print(
         out.line(&format!("  {}", style.bad(&what)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_left_unchanged_is_singular() {
+        assert_eq!(held_or_sold(1), "1 that is held or sold");
+        assert_eq!(held_or_sold(2), "2 that are held or sold");
+    }
 }

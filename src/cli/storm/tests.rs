@@ -1,0 +1,50 @@
+use super::*;
+use crate::terminal::Output;
+
+fn counts(of: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    of.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+#[test]
+fn rejections_are_indented_under_their_own_type() {
+    let by_type = counts(&[
+        ("inventory.confirmed.v1", 4),
+        ("inventory.rejected.v1", 3),
+        ("inventory.reserved.v1", 9),
+    ]);
+    let rejections = counts(&[("RESERVATION_EXPIRED", 1), ("SEAT_NOT_AVAILABLE", 2)]);
+    let (out, kept) = Output::captured();
+    out.table(&outcomes(&by_type, &rejections)).unwrap();
+    let text = kept.text();
+    let names: Vec<&str> = text
+        .lines()
+        .filter(|line| line.chars().any(|letter| letter.is_ascii_digit()))
+        .map(|line| line.trim_end_matches(|end: char| end == ' ' || end.is_ascii_digit()))
+        .map(str::trim_end)
+        .collect();
+    let expected = [
+        "inventory.confirmed.v1",
+        "inventory.reserved.v1",
+        "inventory.rejected.v1",
+        "  RESERVATION_EXPIRED",
+        "  SEAT_NOT_AVAILABLE",
+    ];
+    assert_eq!(names, expected, "{text}");
+}
+
+#[test]
+fn the_aim_names_queues_topic_region_and_endpoint() {
+    let region = aws_config::Region::new("eu-central-1");
+    let sdk = SdkConfig::builder().region(region).build();
+    let mut config = AwsConfig::default();
+    let aimed = aim(&config, &sdk, ("commands.fifo", "restocks.fifo"));
+    let topic = config.topic.as_str();
+    let expected = format!(
+        "storm on commands.fifo and restocks.fifo, results from {topic}, in eu-central-1 at AWS"
+    );
+    assert_eq!(aimed, expected);
+    config.endpoints.sqs = Some("http://localhost:4566".to_owned());
+    let aimed = aim(&config, &sdk, ("one.fifo", "one.fifo"));
+    assert!(aimed.starts_with("storm on one.fifo, results from"), "{aimed}");
+    assert!(aimed.ends_with("in eu-central-1 at http://localhost:4566"), "{aimed}");
+}
