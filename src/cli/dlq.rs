@@ -22,6 +22,7 @@ use crate::{
     terminal::progress,
     worker::dead_letters::Reason,
 };
+use show::Report;
 
 /// The reasons that the worker gives a dead letter, and the one of a letter without.
 fn reasons() -> PossibleValuesParser {
@@ -200,6 +201,24 @@ fn selection(ids: &[String], reason: Option<&String>) -> Selection {
     Selection { ids, reason: reason.cloned() }
 }
 
+/// Which dead letters a run was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    All,
+    OfReason,
+    ByIds,
+}
+
+impl Asked {
+    fn of(selection: &Selection) -> Self {
+        match selection {
+            Selection { ids: Some(_), .. } => Self::ByIds,
+            Selection { reason: Some(_), .. } => Self::OfReason,
+            _ => Self::All,
+        }
+    }
+}
+
 /// What was done with the dead letters of one queue.
 struct Done {
     queue: String,
@@ -220,6 +239,7 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let sdk = app::aws().await?;
     let stop = stopped_by_a_signal()?;
     let bar = progress::spinner(&context.errors)?;
+    let asked = Asked::of(&selection);
     let mut done = Vec::new();
     let mut failure = None;
     for queue in &queues {
@@ -251,8 +271,9 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     }
     bar.finish_and_clear();
     let missing: Vec<String> = selection.ids.into_iter().flatten().collect();
-    let report = show::as_json(&done, &missing);
-    place.format.print(context, &report, || show::print(task, &done, &missing, context))?;
+    let report =
+        Report { task, asked, queues: queues.len(), done: &done, missing: &missing };
+    place.format.print(context, &report.json(), || report.print(context))?;
     match failure {
         Some(error) => Err(error),
         None if missing.is_empty() && done.iter().all(|done| done.run.is_done()) => {
