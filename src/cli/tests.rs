@@ -409,6 +409,16 @@ async fn check_config_checks_the_gateway_on_demand() {
     assert!(ended.errors.contains("PORT"), "{}", ended.errors);
     let of_worker = run_with(&variables, &["check-config"]).await;
     assert_eq!(of_worker.code, ExitCode::Done, "{}", of_worker.errors);
+    // It would have nowhere to post.
+    let variables = [
+        ("AWS_REGION", "eu-central-1".to_owned()),
+        ("INVENTORY_QUEUES", "inventory-expiries.fifo".to_owned()),
+    ];
+    let ended = run_with(&variables, &["check-config", "--gateway"]).await;
+    assert_eq!(ended.code, ExitCode::Usage);
+    assert!(ended.errors.contains("INVENTORY_QUEUES"), "{}", ended.errors);
+    let of_worker = run_with(&variables, &["check-config"]).await;
+    assert_eq!(of_worker.code, ExitCode::Done, "{}", of_worker.errors);
 }
 
 /// The texts of Rust's own parsers, which name neither what is expected nor an example.
