@@ -16,7 +16,7 @@ use crate::{
         system::{Random, SystemClock},
     },
     app::{self, signals::StopSignals},
-    config::{AwsConfig, Flags, QueueRef},
+    config::{AwsConfig, Endpoints, Flags, QueueRef},
     dlq::{DlqManager, Ended, LIMIT_MAX, Options, Run, Selection, UNKNOWN},
     naming,
     terminal::progress,
@@ -235,7 +235,7 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let place = args.command.place();
     let config = place.settings.load(&*context.environment)?;
     let (task, mut selection) = args.command.task();
-    let queues = place.queue.clone().map_or(config.queues, |queue| vec![queue]);
+    let queues = place.queue.clone().map_or_else(|| config.queues.clone(), |queue| vec![queue]);
     let sdk = app::aws().await?;
     let stop = stopped_by_a_signal()?;
     let bar = progress::spinner(&context.errors)?;
@@ -243,7 +243,7 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let mut done = Vec::new();
     let mut failure = None;
     for queue in &queues {
-        let of_queue = one_queue(&sdk, queue, options(task, queue, place.limit, &bar), &stop);
+        let of_queue = one_queue((&sdk, &config.endpoints), queue, options(task, queue, place.limit, &bar), &stop);
         match of_queue.await {
             Ok((manager, source)) => {
                 let mut run = match task {
@@ -311,25 +311,25 @@ pub(super) fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
 }
 
 async fn one_queue(
-    sdk: &SdkConfig,
+    (sdk, endpoints): (&SdkConfig, &Endpoints),
     queue: &QueueRef,
     options: Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<(DlqManager, SqsQueue)> {
-    let source = app::connect_queue(&sqs::client(sdk), queue.as_str()).await?;
-    Ok((manager(sdk, queue, options, stop).await?, source))
+    let source = app::connect_queue(&sqs::client(sdk), endpoints, queue.as_str()).await?;
+    Ok((manager((sdk, endpoints), queue, options, stop).await?, source))
 }
 
 /// The dead letters of a queue.
 pub(super) async fn manager(
-    sdk: &SdkConfig,
+    (sdk, endpoints): (&SdkConfig, &Endpoints),
     queue: &QueueRef,
     options: Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<DlqManager> {
     let client = sqs::client(sdk);
     let dead_letters = naming::dead_letter_queue_name(queue.as_str());
-    let dead_letters = app::connect_queue(&client, &dead_letters).await?;
+    let dead_letters = app::connect_queue(&client, endpoints, &dead_letters).await?;
     Ok(DlqManager {
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),

@@ -110,7 +110,7 @@ async fn dead_letters(
     let mut runs = Vec::new();
     for queue in &config.queues {
         let options = Options { limit: args.limit, ..Options::default() };
-        let manager = manager(sdk, queue, options, stop).await?;
+        let manager = manager((sdk, &config.endpoints), queue, options, stop).await?;
         let run = match args.dry_run {
             true => manager.would_forget(&args.user_id).await,
             false => manager.forget(&args.user_id).await,

@@ -103,7 +103,8 @@ pub async fn run(args: ImportArgs, context: &CliContext) -> anyhow::Result<ExitC
     let default = config.aws.producer_queues().map(|(_, restocks)| restocks.as_str().to_owned());
     let queue = args.delivery.queue.clone().or(default).context("no queue but that of expiries")?;
     let sdk = app::aws().await?;
-    let queue: Arc<dyn Queue> = Arc::new(app::connect_queue(&sqs::client(&sdk), &queue).await?);
+    let (sqs, endpoints) = (sqs::client(&sdk), &config.aws.endpoints);
+    let queue: Arc<dyn Queue> = Arc::new(app::connect_queue(&sqs, endpoints, &queue).await?);
     let store = app::store(&sdk, &config.aws);
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(Random::new()));
     let wait = args.delivery.wait.map(|seconds| Duration::from_secs(u64::from(seconds)));

@@ -186,7 +186,8 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
 
     let sdk = app::aws().await?;
     let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));
-    let connect = async |name: &str| app::connect_queue(&sqs, name).await;
+    let endpoints = &config.endpoints;
+    let connect = async |name: &str| app::connect_queue(&sqs, endpoints, name).await;
     let (commands, restocks) = config.producer_queues().context("no queue but that of expiries")?;
     context.errors.line(&aim(&config, &sdk, (commands.name(), restocks.name())))?;
     let question = "It loads this deployment, and its tables keep what it makes. Begin?";
@@ -194,7 +195,7 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
     consent::ask(args.yes, question, refused, context)?;
     let commands: Arc<dyn Queue> = Arc::new(connect(commands.as_str()).await?);
     let restocks: Arc<dyn Queue> = Arc::new(connect(restocks.as_str()).await?);
-    let topic = app::connect_topic(&sns, config.topic.as_str()).await?;
+    let topic = app::connect_topic(&sns, endpoints, config.topic.as_str()).await?;
 
     // A queue of the storm's own, for the results of its own commands.
     let queue = naming::storm_queue(&config.prefix, &storm.name);

@@ -69,7 +69,8 @@ pub async fn run(
     let sdk = app::aws().await?;
     let bar = progress::spinner(&context.errors)?;
     let client = sqs::client(&sdk);
-    let connect = async |name: &str| app::connect_queue(&client, name).await;
+    let endpoints = &config.aws.endpoints;
+    let connect = async |name: &str| app::connect_queue(&client, endpoints, name).await;
     let mut done = 0;
     let messages = messages(&commands, args.batch.map_or(1, usize::from));
     let posted = post_all(connect, &messages, |command| {
