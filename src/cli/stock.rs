@@ -111,7 +111,8 @@ fn print(lines: &[LineInfo], context: &CliContext) -> std::io::Result<()> {
             line.reserved.to_string(),
             line.committed.to_string(),
             line.version.to_string(),
-            format!("{:.3}", line.updated_at),
+            // Whole seconds: with milliseconds the table would pass 80 columns.
+            format!("{:.0}", line.updated_at),
         ]);
     }
     context.out.table(&table)?;
@@ -151,9 +152,9 @@ mod tests {
         assert_eq!(ended.unwrap(), ExitCode::Done);
         insta::assert_snapshot!(text, @"
         sku     on hand  available  reserved  committed  version  updated at
-        apple        13         10         2          1        5  2026-11-22T10:00:00.000Z
-        bread        13         10         2          1        5  2026-11-22T10:00:00.000Z
-        cheese       -1         -4         2          1        1  2026-11-22T10:00:00.000Z
+        apple        13         10         2          1        5  2026-11-22T10:00:00Z
+        bread        13         10         2          1        5  2026-11-22T10:00:00Z
+        cheese       -1         -4         2          1        1  2026-11-22T10:00:00Z
         1 line below zero available
         ");
     }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 
 use super::{
-    DeliveryArgs, SendArgs, SendCommand,
+    SendArgs, SendCommand,
     again::again,
     command_builder::{CommandBuilder, RoutedCommand, caller},
 };
@@ -101,7 +101,8 @@ pub async fn run(
             // A command of a file has its id there.
             let made = args.command.as_ref().and(commands.first());
             let made = made.map(|routed| &routed.command.command.key.id);
-            waited.map_err(|error| unwrapped(error, again(arguments, made), delivery, context))
+            let again = again(arguments, made);
+            waited.map_err(|error| unwrapped(error, &again, delivery.format.json, context))
         }
     };
     bar.finish_and_clear();
@@ -291,36 +292,59 @@ enum NotWaited {
 /// Commands without an outcome are named, with the line that waits for them once more.
 fn unwrapped(
     error: NotWaited,
-    again: String,
-    delivery: &DeliveryArgs,
+    again: &str,
+    json: bool,
     context: &CliContext,
 ) -> anyhow::Error {
-    let (pending, within) = match error {
+    let error = match error {
         NotWaited::Output(error) => return error.into(),
-        NotWaited::Wait(LedgerWaitError::Read(error)) => {
-            let what = "the commands are posted; their outcomes cannot be read";
-            return anyhow::Error::new(error).context(format!("{what}. Again:\n  {again}\n"));
-        }
-        NotWaited::Wait(LedgerWaitError::DeadlinePassed { pending, within }) => (pending, within),
+        NotWaited::Wait(error) => error,
     };
-    for key in &pending {
-        let printed = match delivery.format.json {
-            true => context.out.json(&serde_json::json!({
-                "pending": { "source": key.source, "id": key.id },
-                "waited_seconds": within.as_secs(),
-                "again": again,
-            })),
-            false => context.out.line(&format!("{}  no outcome yet", key.id)),
-        };
-        if let Err(error) = printed {
-            return error.into();
-        }
+    if let Err(error) = print_pending(&error, again, json, context) {
+        return error.into();
     }
-    let error = LedgerWaitError::DeadlinePassed { pending, within };
-    anyhow::anyhow!(
-        "{error}. Is a worker running? `inventory-worker health --ready` beside it says so. What is \
-         posted waits in its queue. The same line again waits on, and takes effect once:\n  {again}"
-    )
+    match error {
+        LedgerWaitError::Read { error, .. } => {
+            let what = "the commands are posted; their outcomes cannot be read";
+            anyhow::Error::new(error).context(format!("{what}. Again:\n  {again}\n"))
+        }
+        error @ LedgerWaitError::DeadlinePassed { .. } => anyhow::anyhow!(
+            "{error}. Is a worker running? `inventory-worker health --ready` beside it says so. \
+             What is posted waits in its queue. The same line again waits on, and takes effect \
+             once:\n  {again}"
+        ),
+    }
+}
+
+/// A line for each command without an outcome.
+fn print_pending(
+    error: &LedgerWaitError,
+    again: &str,
+    json: bool,
+    context: &CliContext,
+) -> std::io::Result<()> {
+    let (pending, what) = match error {
+        LedgerWaitError::DeadlinePassed { pending, .. } => (pending, "no outcome yet"),
+        LedgerWaitError::Read { pending, .. } => (pending, "the outcome is not known"),
+    };
+    for key in pending {
+        if !json {
+            context.out.line(&format!("{}  {what}", key.id))?;
+            continue;
+        }
+        let mut line = serde_json::json!({
+            "pending": { "source": key.source, "id": key.id },
+            "again": again,
+        });
+        match error {
+            LedgerWaitError::DeadlinePassed { within, .. } => {
+                line["waited_seconds"] = within.as_secs().into();
+            }
+            LedgerWaitError::Read { error, .. } => line["error"] = error.to_string().into(),
+        }
+        context.out.json(&line)?;
+    }
+    Ok(())
 }
 
 /// The outcome that the worker publishes; the ledger keeps the first command's.
