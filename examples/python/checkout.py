@@ -15,6 +15,8 @@ import sys
 import uuid
 
 SOURCE = "/services/checkout"  # this service; with a command's id, the command's identity
+# Rejections that say nothing about seats or the order: the command was wrong, or came too late.
+NOT_DECIDED = {"INVALID_MESSAGE", "UNSUPPORTED_TYPE", "COMMAND_EXPIRED"}
 TABLES = """
 create table if not exists orders (
     id text primary key, event_id integer, reservation_id text unique, state text, version integer);
@@ -94,6 +96,8 @@ class Checkout:
         if code == "COMMAND_ID_REUSED":
             # The id is also that of the first command, whose outcome stands: its order is as it was.
             return f"{command_id}: {code}: a bug of this service, to be reported"
+        if code in NOT_DECIDED:  # a confirm's money is not paid back: the seats may still be had
+            return f"{command_id}: {code}: the order is as it was: correct it, then again"
         order, kind = command_id.rsplit(":", 1)
         state = {"reserve": "refused", "confirm": "pay back"}[kind]
         self.db.execute("update orders set state = ? where id = ?", (state, order))
