@@ -130,3 +130,9 @@ impl Write for Captured {
         Ok(())
     }
 }
+
+/// The lines of a text that are wider than a terminal of 80 columns.
+#[cfg(test)]
+pub(crate) fn wider_than_80(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.chars().count() > 80).collect()
+}

@@ -30,7 +30,7 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  inventory-worker send restock --event 42 --seat A-1,A-2 --section stalls --price 49.50 --wait
+  inventory-worker send restock --event 42 --seat A-1,A-2 --price 49.50 --wait
   inventory-worker send reserve --event 42 --user u-1 --seat A-1,A-2 --wait
   inventory-worker send confirm --event 42 --reservation UUID --booking b-1 --wait
   inventory-worker send restock --store berlin --line oat-milk=20,tea=5 --mode set

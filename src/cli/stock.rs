@@ -132,7 +132,7 @@ mod tests {
         adapters::memory::TokioClock,
         config::ProcessEnvironment,
         gateway::view::fixtures::{Tables, epoch, event, line, shop},
-        terminal::Output,
+        terminal::{Output, wider_than_80},
     };
 
     async fn shown(pool: &PoolId, json: bool) -> (anyhow::Result<ExitCode>, String) {
@@ -150,6 +150,7 @@ mod tests {
     async fn lines_are_a_table_and_a_shortfall_stands_out() {
         let (ended, text) = shown(&shop(), false).await;
         assert_eq!(ended.unwrap(), ExitCode::Done);
+        assert_eq!(wider_than_80(&text), Vec::<&str>::new());
         insta::assert_snapshot!(text, @"
         sku     on hand  available  reserved  committed  version  updated at
         apple        13         10         2          1        5  2026-11-22T10:00:00Z

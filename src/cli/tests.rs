@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::terminal::Captured;
+use crate::terminal::{Captured, wider_than_80};
 use crate::{
     adapters::system::SystemClock,
     admin::{Admin, AdminServer},
@@ -244,6 +244,33 @@ fn help_shows_the_variable_of_every_option_that_has_one() {
     let mut command = Cli::command();
     command.build();
     check(&mut command);
+}
+
+/// The values of `check-config` are excepted: URLs and lists of names are as long as they are, and
+/// are not cut, since they are there to be copied.
+#[test]
+fn help_fits_80_columns() {
+    fn check(command: &clap::Command) {
+        let name = command.get_bin_name().unwrap_or_default().to_owned();
+        let mut narrow = command.clone().term_width(80);
+        for help in [narrow.render_help(), narrow.render_long_help()] {
+            let help = help.to_string();
+            assert_eq!(wider_than_80(&help), Vec::<&str>::new(), "{name}");
+        }
+        // Command lines to be copied are never wrapped.
+        for after in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten()
+        {
+            let after = after.to_string();
+            let examples = after.lines().filter(|line| line.starts_with("  inventory-worker"));
+            for example in examples {
+                assert!(example.chars().count() <= 80, "{name}: {example}");
+            }
+        }
+        command.get_subcommands().for_each(check);
+    }
+    let mut command = Cli::command();
+    command.build();
+    check(&command);
 }
 
 #[test]

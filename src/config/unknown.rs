@@ -29,9 +29,7 @@ pub fn unknown(environment: &dyn Environment, known: &BTreeSet<String>) -> Vec<U
     let is_unknown = |name: &String| {
         OWN.iter().any(|own| name.starts_with(own))
             && !NOT_SETTINGS.iter().any(|other| name.starts_with(other))
-            && !name.contains("_SERVICE_")
-            && !name.contains("_PORT_")
-            && !(name.ends_with("_PORT") && is_address(environment, name))
+            && !is_of_kubernetes(environment, name)
             && !known.contains(name)
     };
     let nearest = |name: &str| known.iter().min_by_key(|known| distance(name, known)).cloned();
@@ -42,8 +40,15 @@ pub fn unknown(environment: &dyn Environment, known: &BTreeSet<String>) -> Vec<U
         .collect()
 }
 
-/// Whether the value is the address of a Service, which no port of a setting is.
-fn is_address(environment: &dyn Environment, name: &str) -> bool {
+/// Whether Kubernetes sets it for a Service. Of a name that ends in `_PORT` the value says so: an
+/// address, which no port of a setting is.
+fn is_of_kubernetes(environment: &dyn Environment, name: &str) -> bool {
+    if name.contains("_SERVICE_") || name.contains("_PORT_") {
+        return true;
+    }
+    if !name.ends_with("_PORT") {
+        return false;
+    }
     let value = environment.get(name).and_then(|value| value.into_string().ok());
     value.is_some_and(|value| {
         ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme))

@@ -6,7 +6,7 @@ use crate::{
     config::ProcessEnvironment,
     dlq::{DeadLetter, Disposition, Handled, Refusal},
     ports::PortError,
-    terminal::Output,
+    terminal::{Output, wider_than_80},
 };
 
 fn parse(arguments: &[&str]) -> Result<DlqCommand, clap::Error> {
@@ -107,6 +107,7 @@ fn ending(task: Task, asked: Asked, runs: Vec<Run>, missing: &[&str]) -> String 
     let report = Report { task, asked, queues: 2, done: &done, missing: &missing };
     report.print(&context).unwrap();
     let text = kept.text();
+    assert_eq!(wider_than_80(&text), Vec::<&str>::new());
     let (_, ending) = text.rsplit_once("\n\n").unwrap_or(("", text.trim_start()));
     ending.trim_end().to_owned()
 }

@@ -332,17 +332,15 @@ fn print_pending(
             context.out.line(&format!("{}  {what}", key.id))?;
             continue;
         }
-        let mut line = serde_json::json!({
-            "pending": { "source": key.source, "id": key.id },
-            "again": again,
-        });
-        match error {
-            LedgerWaitError::DeadlinePassed { within, .. } => {
-                line["waited_seconds"] = within.as_secs().into();
-            }
-            LedgerWaitError::Read { error, .. } => line["error"] = error.to_string().into(),
-        }
-        context.out.json(&line)?;
+        let pending = serde_json::json!({ "source": key.source, "id": key.id });
+        context.out.json(&match error {
+            LedgerWaitError::DeadlinePassed { within, .. } => serde_json::json!({
+                "pending": pending, "waited_seconds": within.as_secs(), "again": again
+            }),
+            LedgerWaitError::Read { error, .. } => serde_json::json!({
+                "pending": pending, "error": error.to_string(), "again": again
+            }),
+        })?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::terminal::Output;
+use crate::terminal::{Output, wider_than_80};
 
 fn counts(of: &[(&str, u64)]) -> BTreeMap<String, u64> {
     of.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
@@ -16,6 +16,7 @@ fn rejections_are_indented_under_their_own_type() {
     let (out, kept) = Output::captured();
     out.table(&outcomes(&by_type, &rejections)).unwrap();
     let text = kept.text();
+    assert_eq!(wider_than_80(&text), Vec::<&str>::new());
     let names: Vec<&str> = text
         .lines()
         .filter(|line| line.chars().any(|letter| letter.is_ascii_digit()))
