@@ -20,6 +20,7 @@
 #[macro_use]
 mod stack;
 
+mod clock;
 mod collector;
 mod gateway;
 mod messages;
