@@ -243,7 +243,12 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let mut done = Vec::new();
     let mut failure = None;
     for queue in &queues {
-        let of_queue = one_queue((&sdk, &config.endpoints), queue, options(task, queue, place.limit, &bar), &stop);
+        let of_queue = one_queue(
+            (&sdk, &config.endpoints),
+            queue,
+            options(task, queue, place.limit, &bar),
+            &stop,
+        );
         match of_queue.await {
             Ok((manager, source)) => {
                 let mut run = match task {
@@ -271,8 +276,7 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     }
     bar.finish_and_clear();
     let missing: Vec<String> = selection.ids.into_iter().flatten().collect();
-    let report =
-        Report { task, asked, queues: queues.len(), done: &done, missing: &missing };
+    let report = Report { task, asked, queues: queues.len(), done: &done, missing: &missing };
     place.format.print(context, &report.json(), || report.print(context))?;
     match failure {
         Some(error) => Err(error),

@@ -114,8 +114,7 @@ mod tests {
     #[test]
     fn a_value_that_is_the_id_is_replaced_under_any_name() {
         let bytes = typed("Binary", AttributeContent::Binary(b"ann".to_vec()));
-        let before =
-            [("customer", "ann".into()), ("tenant", "t-1".into()), ("who", bytes)];
+        let before = [("customer", "ann".into()), ("tenant", "t-1".into()), ("who", bytes)];
         let AttributeMention::Replaced(after) = without(&before) else { panic!("{before:?}") };
         let expected: MessageAttributes =
             [("customer", NOBODY), ("tenant", "t-1"), ("who", NOBODY)]

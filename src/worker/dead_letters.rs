@@ -70,7 +70,8 @@ impl Reason {
 pub const PRODUCER_ATTRIBUTES: &str = "producer_attributes";
 
 /// The attributes that the worker adds to a copy; the others are the producer's.
-pub(crate) const OWN: [&str; 5] = [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_MESSAGE_ID];
+pub(crate) const OWN: [&str; 5] =
+    [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_MESSAGE_ID];
 
 /// A complete copy of the message, in its group, with all attributes of its producer.
 ///

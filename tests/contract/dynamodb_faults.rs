@@ -718,7 +718,10 @@ async fn keys_left_unprocessed_for_ever_fail_the_load() {
     let calls = wire.take_sent().len();
     assert!((2..=10).contains(&calls), "{calls} calls");
     let text = throttled(store.ping().await.unwrap_err());
-    assert!(text.contains("inventory-ledger") && text.contains("at http://127.0.0.1:9: "), "{text}");
+    assert!(
+        text.contains("inventory-ledger") && text.contains("at http://127.0.0.1:9: "),
+        "{text}"
+    );
 }
 
 // --- Pages shorter than requested ---------------------------------------------------------------

@@ -354,7 +354,10 @@ async fn errors_name_the_queue_and_the_endpoint() {
     assert!(refused.contains("GetQueueUrl of commands.fifo at http://127.0.0.1:9: "), "{refused}");
     let queue = connect().await.unwrap();
     let refused = queue.receive(&request()).await.unwrap_err().to_string();
-    assert!(refused.contains("ReceiveMessage on commands.fifo at http://127.0.0.1:9: "), "{refused}");
+    assert!(
+        refused.contains("ReceiveMessage on commands.fifo at http://127.0.0.1:9: "),
+        "{refused}"
+    );
     let refused = queue.backlog().await.unwrap_err().to_string();
     assert!(refused.contains(" at http://127.0.0.1:9: "), "{refused}");
 }

@@ -20,7 +20,6 @@
 #[macro_use]
 mod stack;
 
-mod clock;
 mod collector;
 mod gateway;
 mod messages;
@@ -35,6 +34,7 @@ mod audit;
 mod batches;
 mod bootstrap;
 mod bulk;
+mod clock;
 mod commands;
 mod configuration;
 mod contention;
@@ -46,6 +46,7 @@ mod expiry;
 mod faults;
 mod holds;
 mod lifecycle;
+mod pages;
 mod poison;
 mod recipe;
 mod redis;

@@ -49,9 +49,8 @@ for code in ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "COMMAND_EXPIRED", "RESERVAT
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
     let said = String::from_utf8_lossy(&ended.stdout);
     let said: Vec<&str> = said.lines().collect();
-    for (code, said) in ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "COMMAND_EXPIRED"]
-        .into_iter()
-        .zip(said.chunks(2))
+    for (code, said) in
+        ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "COMMAND_EXPIRED"].into_iter().zip(said.chunks(2))
     {
         let expected = format!("o:confirm: {code}: the order is as it was: correct it, then again");
         assert_eq!(said, [expected.as_str(), "asked"]);

@@ -290,12 +290,7 @@ enum NotWaited {
 
 /// The error that ends the command. A failed read decides the exit code, as the port reports it.
 /// Commands without an outcome are named, with the line that waits for them once more.
-fn unwrapped(
-    error: NotWaited,
-    again: &str,
-    json: bool,
-    context: &CliContext,
-) -> anyhow::Error {
+fn unwrapped(error: NotWaited, again: &str, json: bool, context: &CliContext) -> anyhow::Error {
     let error = match error {
         NotWaited::Output(error) => return error.into(),
         NotWaited::Wait(error) => error,

@@ -102,7 +102,8 @@ fn every_seat_and_line_that_is_gone_is_named_and_the_verdict_rests_on_each() {
     assert_eq!(ran.rejection().seats, numbers(&["A-2"]));
     assert_eq!(ran.rejection().lines, [RejectedLine::quantity(&sku("x"), 3, 2)]);
     let id = reservation_id(1);
-    let message = format!("1 seat and 1 line of reservation {id} were taken after its hold ran out");
+    let message =
+        format!("1 seat and 1 line of reservation {id} were taken after its hold ran out");
     assert_eq!(ran.rejection().message, message);
     assert_eq!(ran.verdict.read_dependencies, dependencies(1, &["A-2"], &["x"]));
     assert_eq!(show.status("A-1"), "AVAILABLE", "all or nothing");
