@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use style::Style;
 pub use table::{Table, printable};
-pub use words::counted;
+pub use words::{counted, wrapped};
 
 /// The output of a command.
 pub struct Output {

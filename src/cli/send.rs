@@ -3,6 +3,7 @@
 mod again;
 mod command_builder;
 mod post;
+mod skipped;
 
 pub(super) use post::listed;
 pub use post::run;

@@ -246,8 +246,8 @@ fn help_shows_the_variable_of_every_option_that_has_one() {
     check(&mut command);
 }
 
-/// The values of `check-config` are excepted: URLs and lists of names are as long as they are, and
-/// are not cut, since they are there to be copied.
+/// A word alone on its line is excepted: a default such as the list of queues is not cut. So are
+/// the values of `check-config`, which are as long as they are and there to be copied.
 #[test]
 fn help_fits_80_columns() {
     fn check(command: &clap::Command) {
@@ -255,7 +255,9 @@ fn help_fits_80_columns() {
         let mut narrow = command.clone().term_width(80);
         for help in [narrow.render_help(), narrow.render_long_help()] {
             let help = help.to_string();
-            assert_eq!(wider_than_80(&help), Vec::<&str>::new(), "{name}");
+            let mut wide = wider_than_80(&help);
+            wide.retain(|line| line.split_whitespace().count() > 1);
+            assert_eq!(wide, Vec::<&str>::new(), "{name}");
         }
         // Command lines to be copied are never wrapped.
         for after in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten()

@@ -130,8 +130,8 @@ mod tests {
         assert_eq!(line["message"], "drained, in all");
         for (name, value) in [
             ("ran_s", 61),
-            ("commands", 3),
-            ("rejected", 3),
+            ("commands", 2),
+            ("rejected", 2),
             ("duplicates", 1),
             ("dead_lettered", 1),
             ("released", 5),

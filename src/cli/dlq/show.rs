@@ -8,7 +8,7 @@ use super::{Asked, Done, Task};
 use crate::{
     cli::CliContext,
     dlq::{DeadLetter, Disposition, Ended, Handled, Run},
-    terminal::{Style, counted, printable},
+    terminal::{Style, counted, printable, wrapped},
 };
 
 /// What `dlq` did, and what it did not see.
@@ -234,18 +234,26 @@ fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
         Disposition::Rewritten { message_id } => {
             format!("{}  {}", style.good("rewritten"), printable(message_id))
         }
-        Disposition::Refused { why } => format!("{}  {}", style.warn("refused"), why.explanation()),
-        Disposition::NotSent { what } => format!("{}  {}", style.bad("not sent"), printable(what)),
-        Disposition::NotDeleted { what, sent: true } => format!(
-            "{}  and still here, which takes effect once: redrive or discard it again ({})",
-            style.warn("sent back"),
-            printable(what)
-        ),
+        Disposition::Refused { why } => {
+            format!("{}{}", style.warn("refused"), below(&why.explanation()))
+        }
+        Disposition::NotSent { what } => format!("{}{}", style.bad("not sent"), below(what)),
+        Disposition::NotDeleted { what, sent: true } => {
+            let what = format!(
+                "and still here, which takes effect once: redrive or discard it again ({what})"
+            );
+            format!("{}{}", style.warn("sent back"), below(&what))
+        }
         Disposition::NotDeleted { what, sent: false } => {
-            format!("{}  {}", style.bad("not discarded"), printable(what))
+            format!("{}{}", style.bad("not discarded"), below(what))
         }
     };
     format!("{}  {text}", printable(&letter.id))
+}
+
+/// A sentence in the lines below, of 80 columns.
+fn below(sentence: &str) -> String {
+    format!("\n  {}", wrapped(&printable(sentence), 78, 2))
 }
 
 /// Prints which dead letters were not seen, and why.
@@ -260,8 +268,8 @@ fn remarks(run: &Run, context: &CliContext) -> io::Result<()> {
     }
     if let Some(behind) = run.behind.filter(|behind| *behind > 0) {
         warn(&format!(
-            "about {behind} more not looked at: of a group, those behind its first ten come into \
-             sight once these are sent back or discarded"
+            "about {behind} more not looked at: those behind the first ten of a group come\n\
+             into sight once these are sent back or discarded"
         ))?;
     }
     if let Some(elsewhere) = run.elsewhere.filter(|elsewhere| *elsewhere > 0) {

@@ -13,6 +13,7 @@ use super::{
     SendArgs, SendCommand,
     again::again,
     command_builder::{CommandBuilder, RoutedCommand, caller},
+    skipped::skipped_names,
 };
 use crate::{
     adapters::{sqs, system::SystemClock},
@@ -92,17 +93,15 @@ pub async fn run(
         (Ok(()), Some(seconds)) => {
             let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
-            let report = |prepared: &PreparedCommand, decided: &DecidedOutcome| {
-                let json = delivery.format.json;
-                bar.suspend(|| print(prepared, decided, json, context))
-            };
+            let json = delivery.format.json;
+            let report = |decided: &Reported<'_>| bar.suspend(|| print(decided, json, context));
             let waited = wait(&*store, &commands, within, &bar, report).await;
             bar.finish_and_clear();
             // A command of a file has its id there.
             let made = args.command.as_ref().and(commands.first());
             let made = made.map(|routed| &routed.command.command.key.id);
             let again = again(arguments, made);
-            waited.map_err(|error| unwrapped(error, &again, delivery.format.json, context))
+            waited.map_err(|error| unwrapped(error, &again, json, context))
         }
     };
     bar.finish_and_clear();
@@ -249,13 +248,20 @@ fn named(commands: &[RoutedCommand]) -> String {
     }
 }
 
+/// A command, its outcome, and the names of what a restock skipped, for people.
+struct Reported<'a> {
+    prepared: &'a PreparedCommand,
+    decided: &'a DecidedOutcome,
+    skipped: &'a [String],
+}
+
 /// Reports outcomes as they enter the ledger.
 async fn wait(
     store: &dyn ReadStore,
     commands: &[RoutedCommand],
     within: Duration,
     bar: &ProgressBar,
-    mut report: impl FnMut(&PreparedCommand, &DecidedOutcome) -> std::io::Result<()>,
+    mut report: impl FnMut(&Reported<'_>) -> std::io::Result<()>,
 ) -> Result<ExitCode, NotWaited> {
     let awaited = commands.iter().map(|routed| &routed.command.command);
     let polling = LedgerPolling { interval: POLL_INTERVAL, within };
@@ -272,7 +278,14 @@ async fn wait(
                 code = ExitCode::Rejected;
             }
             if let Some(routed) = commands.get(place) {
-                report(&routed.command, &decided)?;
+                let prepared = &routed.command;
+                let skipped = match &decided.outcome {
+                    Outcome::Restocked { restock, .. } => {
+                        skipped_names(store, &prepared.command.pool, restock).await
+                    }
+                    _ => Vec::new(),
+                };
+                report(&Reported { prepared, decided: &decided, skipped: &skipped })?;
             }
         }
     }
@@ -348,12 +361,8 @@ fn id_reused(decided_at: Timestamp) -> DecidedOutcome {
     DecidedOutcome { outcome, changes: Changes::NONE, decided_at }
 }
 
-fn print(
-    prepared: &PreparedCommand,
-    decided: &DecidedOutcome,
-    json: bool,
-    context: &CliContext,
-) -> std::io::Result<()> {
+fn print(reported: &Reported<'_>, json: bool, context: &CliContext) -> std::io::Result<()> {
+    let Reported { prepared, decided, skipped } = reported;
     let command = &prepared.command;
     let DecidedOutcome { outcome, changes, decided_at } = decided;
     if json {
@@ -381,7 +390,7 @@ fn print(
             format!("{code}\n  {}{}", rejection.message, listed(&offenders))
         }
         Outcome::Restocked { restock, .. } => {
-            format!("{}  {}", style.good("restocked"), restocked(restock))
+            format!("{}  {}", style.good("restocked"), restocked(restock, skipped))
         }
         Outcome::Reserved { reservation }
         | Outcome::Extended { reservation }
@@ -399,7 +408,7 @@ fn print(
 }
 
 /// The most names after a sentence: with more, a command has a list of them in `--json`.
-const NAMES_MAX: usize = 10;
+pub(super) const NAMES_MAX: usize = 10;
 
 /// The names after a sentence that counts them.
 pub(in crate::cli) fn listed(names: &[String]) -> String {
@@ -411,8 +420,8 @@ pub(in crate::cli) fn listed(names: &[String]) -> String {
     }
 }
 
-/// What a restock did: `6 seats`, `1 line; 1 seat left unchanged: A-1`.
-fn restocked(restock: &RestockSummary) -> String {
+/// What a restock did: `6 seats`, `1 line; 1 seat left unchanged: A-1 (BOOKED)`.
+fn restocked(restock: &RestockSummary, skipped: &[String]) -> String {
     let of = |seats: u64, lines: u64| {
         let both = [(seats, "seat"), (lines, "line")];
         let some = both.into_iter().filter(|(count, _)| *count > 0);
@@ -423,7 +432,7 @@ fn restocked(restock: &RestockSummary) -> String {
     let applied = applied.unwrap_or_else(|| "nothing".to_owned());
     match of(restock.seats_skipped, restock.lines_skipped) {
         None => applied,
-        Some(skipped) => format!("{applied}; {skipped} left unchanged{}", listed(&restock.skipped)),
+        Some(count) => format!("{applied}; {count} left unchanged{}", listed(skipped)),
     }
 }
 

@@ -206,7 +206,7 @@ async fn not_waited(store: &dyn ReadStore, json: bool) -> (String, anyhow::Error
     let ((out, kept), (errors, _)) = (Output::captured(), Output::captured());
     let context = CliContext { environment: Box::new(ProcessEnvironment), out, errors };
     let within = Duration::from_secs(1);
-    let waited = wait(store, &commands, within, &ProgressBar::hidden(), |_, _| Ok(())).await;
+    let waited = wait(store, &commands, within, &ProgressBar::hidden(), |_| Ok(())).await;
     let error = unwrapped(waited.unwrap_err(), "send again", json, &context);
     (kept.text(), error)
 }
@@ -232,4 +232,21 @@ async fn commands_without_an_outcome_are_named_also_where_the_ledger_cannot_be_r
     let line: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
     assert_eq!(line["waited_seconds"], 1);
     assert!(error.to_string().contains("Is a worker running?"), "{error}");
+}
+
+#[test]
+fn a_restock_says_how_much_it_did_and_what_it_left_unchanged_and_why() {
+    let restock = RestockSummary { seats_applied: 6, ..RestockSummary::default() };
+    assert_eq!(restocked(&restock, &[]), "6 seats");
+    let restock =
+        RestockSummary { lines_applied: 1, seats_skipped: 1, ..RestockSummary::default() };
+    let skipped = ["A-1 (BOOKED)".to_owned()];
+    assert_eq!(restocked(&restock, &skipped), "1 line; 1 seat left unchanged: A-1 (BOOKED)");
+    let restock =
+        RestockSummary { seats_skipped: 2, lines_skipped: 1, ..RestockSummary::default() };
+    let skipped = ["A-1 (BOOKED)", "A-2 (RESERVED)", "lawn"].map(str::to_owned);
+    assert_eq!(
+        restocked(&restock, &skipped),
+        "nothing; 2 seats and 1 line left unchanged: A-1 (BOOKED), A-2 (RESERVED), lawn"
+    );
 }
