@@ -102,8 +102,8 @@ impl Report<'_> {
         }
     }
 
-    /// What was not looked at, unless all ids were found: behind others of its group, beyond the limit, leased elsewhere, or in
-    /// a queue whose run did not come to its end.
+    /// What was not looked at, unless all ids were found: behind others of its group, beyond the
+    /// limit, leased elsewhere, or in a queue whose run did not come to its end.
     fn unseen(&self) -> Option<String> {
         let runs = || self.done.iter().map(|done| &done.run);
         let count: u64 =
