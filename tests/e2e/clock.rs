@@ -1,5 +1,5 @@
-//! A machine whose clock differs from the services'. It needs no stack: the service here fails every
-//! request, and its answers have a `Date` all the same.
+//! A machine whose clock differs from the services'. It needs no stack: the service here finds every
+//! queue and fails every other request, and its answers have a `Date` all the same.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{process::Worker, wait::until};
 /// How far the service is behind.
 const BEHIND: SignedDuration = SignedDuration::from_mins(30);
 
-/// Answers every request with 503 and a `Date` half an hour ago.
+/// Says where queues are, and answers every other request with 503, with a `Date` half an hour ago.
 async fn service() -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -30,16 +30,20 @@ async fn service() -> (String, JoinHandle<()>) {
 }
 
 async fn answer(mut stream: TcpStream) {
-    let mut request = [0; 65_536];
-    // The first piece is enough: nothing in it matters, and the connection ends with the answer.
-    if !stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
-        return;
-    }
+    let mut request = vec![0; 65_536];
+    // The first piece is enough: it has the head, and the connection ends with the answer.
+    let Ok(bytes @ 1..) = stream.read(&mut request).await else { return };
+    let is_looked_up = String::from_utf8_lossy(&request[..bytes]).contains("GetQueueUrl");
+    let (status, body) = match is_looked_up {
+        true => ("200 OK", r#"{"QueueUrl":"http://127.0.0.1:9/000000000000/any.fifo"}"#),
+        false => ("503 Service Unavailable", ""),
+    };
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&(SystemClock.now() - BEHIND));
     let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nDate: {}\r\nContent-Length: 0\r\n\
-         Connection: close\r\n\r\n",
-        date.unwrap()
+        "HTTP/1.1 {status}\r\nDate: {}\r\nContent-Type: application/x-amz-json-1.0\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        date.unwrap(),
+        body.len()
     );
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = tokio::time::timeout(Duration::from_secs(5), stream.shutdown()).await;
@@ -48,16 +52,12 @@ async fn answer(mut stream: TcpStream) {
 #[tokio::test]
 async fn a_clock_that_is_ahead_of_the_services_is_seen_in_the_metric_and_in_the_log() {
     let (url, service) = service().await;
-    let queue = |name: &str| format!("{url}/000000000000/{name}.fifo");
-    let queues = format!("{},{}", queue("commands"), queue("expiries"));
     let environment: BTreeMap<String, String> = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_ENDPOINT_URL", &url),
-        // By URL and ARN: what is not known to be missing does not end the start.
-        ("INVENTORY_QUEUES", &queues),
-        ("INVENTORY_EXPIRIES_QUEUE", &queue("expiries")),
+        // An ARN: what is not known to be missing does not end the start.
         ("INVENTORY_RESULTS_TOPIC", "arn:aws:sns:us-east-1:000000000000:results.fifo"),
         ("INVENTORY_LOG_FORMAT", "json"),
         ("ADMIN_HOST", "127.0.0.1"),
