@@ -41,7 +41,7 @@ what has no outcome yet.
 Examples:
   inventory-worker import --pool event#42 arena.csv --dry-run
   inventory-worker import --pool event#42 arena.csv --wait
-  inventory-worker import --source /services/booking stores.jsonl bookings.jsonl --wait 60";
+  inventory-worker import --source /services/booking bookings.jsonl --wait 60";
 
 /// Arguments of `import`.
 #[derive(Args)]
