@@ -6,11 +6,11 @@ pub mod gateway;
 pub mod monitoring;
 pub mod service;
 pub mod signals;
+mod start;
 pub mod worker_group;
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use aws_config::SdkConfig;
 
 use crate::{
@@ -23,16 +23,15 @@ use crate::{
         sqs::{self, SqsQueue},
         system::{Random, SystemClock},
     },
-    build_info,
-    config::{self, AwsConfig, Config, ConfigError, QueueRef},
-    naming::{TableNames, dead_letter_queue_name},
+    config::{self, AwsConfig, Config, ConfigError, Endpoints},
+    naming::dead_letter_queue_name,
     ports::{
-        ActivityBoard, Clock, Entropy, HintPublisher, Locks, OutcomeEditor, PortError, Publisher,
-        Queue, Store,
+        ActivityBoard, Clock, Entropy, HintPublisher, Locks, OutcomeEditor, Publisher, Queue, Store,
     },
     sweeper::{self, Sweeper, Turns},
     worker::{Announcer, Observer, QueueKind, QueuePair, Settings, Shutdown, WorkerContext},
 };
+use start::{IfRefused, Process};
 
 /// The adapters behind a worker's ports.
 #[derive(Clone)]
@@ -131,11 +130,12 @@ fn hints(config: &Config) -> Option<Arc<dyn HintPublisher>> {
 /// The queue cannot be found: the error names it, and what creates it if it does not exist.
 pub async fn connect_queue(
     client: &aws_sdk_sqs::Client,
+    endpoints: &Endpoints,
     name_or_url: &str,
 ) -> anyhow::Result<SqsQueue> {
-    let queue = SqsQueue::connect(client.clone(), name_or_url).await;
+    let queue = SqsQueue::connect_at(client.clone(), endpoints.sqs.clone(), name_or_url).await;
     let creates = "the queues of INVENTORY_QUEUES and their dead-letter queues";
-    Ok(queue.map_err(|error| missing(error, creates))?)
+    Ok(queue.map_err(|error| start::missing(error, creates))?)
 }
 
 /// The topic of results by its name or ARN.
@@ -145,71 +145,11 @@ pub async fn connect_queue(
 /// The topic cannot be found: the error names it, and what creates it if it does not exist.
 pub async fn connect_topic(
     client: &aws_sdk_sns::Client,
+    endpoints: &Endpoints,
     name_or_arn: &str,
 ) -> anyhow::Result<SnsTopic> {
-    let topic = SnsTopic::connect(client.clone(), name_or_arn).await;
-    Ok(topic.map_err(|error| missing(error, "the topic of INVENTORY_RESULTS_TOPIC"))?)
-}
-
-/// Says of what does not exist that `bootstrap` creates it; another error is as it is.
-fn missing(error: PortError, what: &str) -> PortError {
-    match error {
-        PortError::Refused(text) if text.contains("does not exist in this account") => {
-            PortError::Refused(format!("{text}. `inventory-worker bootstrap` creates {what}"))
-        }
-        error => error,
-    }
-}
-
-/// One line with what this process is and what it talks to.
-fn log_start(sdk: &SdkConfig, config: &Config, sweeps: bool) {
-    let aws = &config.aws;
-    let endpoint = |set: &Option<String>| set.clone().unwrap_or_else(|| "AWS".to_owned());
-    let shown = |url: Option<&RedisUrl>| url.map_or("none".to_owned(), ToString::to_string);
-    let queues: Vec<&str> = aws.queues.iter().map(QueueRef::as_str).collect();
-    let TableNames { seats, stock, reservations, ledger } = &aws.tables;
-    tracing::info!(
-        version = build_info::VERSION,
-        revision = build_info::REVISION,
-        region = sdk.region().map(tracing::field::display),
-        sqs = endpoint(&aws.endpoints.sqs),
-        sns = endpoint(&aws.endpoints.sns),
-        dynamodb = endpoint(&aws.endpoints.dynamodb),
-        queues = queues.join(","),
-        expiries = aws.expiries.as_str(),
-        tables = [seats, stock, reservations, ledger].map(String::as_str).join(","),
-        topic = aws.topic.as_str(),
-        redis = shown(config.redis.as_ref()),
-        view_redis = shown(config.redis_of_view()),
-        sweeper = sweeps,
-        "starting"
-    );
-}
-
-/// A topic that is given by its ARN and does not exist ends the start. One that cannot be asked
-/// does not: a publish will show.
-async fn require_topic(topic: &SnsTopic) -> anyhow::Result<()> {
-    match topic.exists().await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let missing = format!("topic {}: does not exist", topic.arn());
-            Err(PortError::Refused(missing)).context("INVENTORY_RESULTS_TOPIC")
-        }
-        Err(error) => {
-            tracing::warn!(%error, "whether the topic exists is not known");
-            Ok(())
-        }
-    }
-}
-
-/// A table that is missing, or may not be read, ends the start. Tables that do not answer are waited
-/// for: readiness says so.
-async fn require_tables(store: &dyn Store) -> anyhow::Result<()> {
-    match store.ping().await {
-        Err(error @ PortError::Refused(_)) => Err(error)
-            .context("tables (`bootstrap` creates what is missing; DYNAMODB_TABLE_… names them)"),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    let topic = SnsTopic::connect_at(client.clone(), endpoints.sns.clone(), name_or_arn).await;
+    Ok(topic.map_err(|error| start::missing(error, "the topic of INVENTORY_RESULTS_TOPIC"))?)
 }
 
 /// Connects to AWS and Redis, or to stand-ins under the same protocols. A worker that does not
@@ -219,10 +159,13 @@ async fn require_tables(store: &dyn Store) -> anyhow::Result<()> {
 /// A queue, a table or the topic cannot be found: the error names it and says how to create it.
 pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> {
     let sdk = aws().await?;
-    log_start(&sdk, config, sweeps);
-    let sqs = sqs::client(&sdk);
+    let process = Process::Worker { sweeps, locks: config.redis.as_ref() };
+    start::log(&sdk, &config.aws, config.redis_of_view(), &process);
+    let (sqs, endpoints) = (sqs::client(&sdk), &config.aws.endpoints);
     let connect = async |name: &str| -> anyhow::Result<Arc<dyn Queue>> {
-        Ok(Arc::new(connect_queue(&sqs, name).await?) as Arc<dyn Queue>)
+        let queue = connect_queue(&sqs, endpoints, name).await?;
+        start::require_queue(&queue, name).await?;
+        Ok(Arc::new(queue) as Arc<dyn Queue>)
     };
     let mut sources: Vec<QueuePair> = Vec::with_capacity(config.aws.queues.len());
     for queue in &config.aws.queues {
@@ -240,10 +183,11 @@ pub async fn connect(config: &Config, sweeps: bool) -> anyhow::Result<Backends> 
         None => None,
     };
     let (locks, activity) = on_redis(config);
-    let publisher = connect_topic(&sns::client(&sdk), config.aws.topic.as_str()).await?;
-    require_topic(&publisher).await?;
+    let sns = sns::client(&sdk);
+    let publisher = connect_topic(&sns, endpoints, config.aws.topic.as_str()).await?;
+    start::require_topic(&publisher).await?;
     let store = store(&sdk, &config.aws);
-    require_tables(&*store).await?;
+    start::require_tables(&*store, IfRefused::End).await?;
     let turns = match &config.redis {
         Some(_) => Turns::Locks(Arc::clone(&locks)),
         None => Turns::Leases(store.clone()),

@@ -24,7 +24,7 @@ mod worker;
 
 use crate::{adapters::redis::RedisUrl, sweeper};
 pub use admin::AdminConfig;
-pub use aws::{AwsConfig, QueueRef, TopicRef};
+pub use aws::{AwsConfig, Endpoints, QueueRef, TopicRef};
 pub use emf::EmfConfig;
 pub use environment::{Environment, ProcessEnvironment};
 pub use flags::Flags;
@@ -163,6 +163,7 @@ impl Section for ServeConfig {
             monitoring: MonitoringConfig::read(reader),
         };
         gateway::check_admin_port(&config.gateway, &config.monitoring.admin, reader);
+        gateway::check_producer_queue(&config.aws, reader);
         config
     }
 }

@@ -9,9 +9,11 @@
 //!
 //! [`ReservationId::pseudonym`]: crate::domain::ReservationId::pseudonym
 
+mod attributes;
 mod dead_letter;
 mod tables;
 
+pub use attributes::{AttributeMention, attributes_without_user};
 pub use dead_letter::{Mention, without_user};
 pub use tables::{ForgetError, Forgetting, Removed, TableProgress};
 

@@ -14,7 +14,7 @@
 pub mod auth;
 pub mod caller;
 #[cfg(test)]
-mod certificates;
+pub(crate) mod certificates;
 pub mod commands;
 pub mod grpc;
 pub mod guard;

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use style::Style;
 pub use table::{Table, printable};
-pub use words::counted;
+pub use words::{counted, wrapped};
 
 /// The output of a command.
 pub struct Output {
@@ -129,4 +129,10 @@ impl Write for Captured {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The lines of a text that are wider than a terminal of 80 columns.
+#[cfg(test)]
+pub(crate) fn wider_than_80(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.chars().count() > 80).collect()
 }

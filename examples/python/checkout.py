@@ -15,6 +15,8 @@ import sys
 import uuid
 
 SOURCE = "/services/checkout"  # this service; with a command's id, the command's identity
+# Rejections that say nothing about seats or the order: the command was wrong, or came too late.
+NOT_DECIDED = {"INVALID_MESSAGE", "UNSUPPORTED_TYPE", "COMMAND_EXPIRED"}
 TABLES = """
 create table if not exists orders (
     id text primary key, event_id integer, reservation_id text unique, state text, version integer);
@@ -94,6 +96,8 @@ class Checkout:
         if code == "COMMAND_ID_REUSED":
             # The id is also that of the first command, whose outcome stands: its order is as it was.
             return f"{command_id}: {code}: a bug of this service, to be reported"
+        if code in NOT_DECIDED:  # a confirm's money is not paid back: the seats may still be had
+            return f"{command_id}: {code}: the order is as it was: correct it, then again"
         order, kind = command_id.rsplit(":", 1)
         state = {"reserve": "refused", "confirm": "pay back"}[kind]
         self.db.execute("update orders set state = ? where id = ?", (state, order))
@@ -130,15 +134,16 @@ def main():
         sys.exit("usage: checkout.py BINARY")
     dev, checkout = Dev(sys.argv[1]), Checkout()
 
+    heard = set()
+
     def until(*said):
         """Posts what is due, and handles results, each twice, until all of this has been said."""
-        heard = []
-        while not set(said) <= set(heard):
+        while not heard.issuperset(said):  # a hold may run out before another is made
             checkout.post_all(dev.post)
             result = dev.result()
             for _ in range(2):  # results are delivered at least once
-                heard.append(checkout.handle(result))
-        print(*sorted(news for news in heard if news), sep="\n")
+                heard.add(checkout.handle(result))
+        print(*said, sep="\n")
 
     seats = [{"seat_number": f"A-{n}"} for n in range(1, 5)]
     stock = {"specversion": "1.0", "id": "seats", "source": SOURCE, "type": "inventory.restock.v1",

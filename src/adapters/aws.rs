@@ -42,6 +42,11 @@ pub(super) fn timeouts(attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
+/// Where a call goes, for errors: ` at http://localhost:4566`, or nothing for AWS itself.
+pub(super) fn at(endpoint: Option<&str>) -> String {
+    endpoint.map(|endpoint| format!(" at {endpoint}")).unwrap_or_default()
+}
+
 /// Whether an entry failed for a missing permission, key or resource: an operator has to fix it,
 /// and the entry is not at fault. Sources: the errors of SNS Publish and of SQS SendMessage.
 fn is_setting(code: &str) -> bool {

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use uuid::Uuid;
 
+use super::aws::at;
 use crate::{
     domain::{CommandKey, PoolId, Timestamp},
     ports::{
@@ -85,8 +86,7 @@ impl DynamoStore {
     /// A call on tables, for errors.
     fn doing<'a>(&self, call: &str, tables: impl IntoIterator<Item = &'a Table>) -> String {
         let names: Vec<_> = tables.into_iter().map(|table| self.tables.name(*table)).collect();
-        let at = self.endpoint.as_deref().map(|endpoint| format!(" at {endpoint}"));
-        format!("{call} on {}{}", names.join(", "), at.unwrap_or_default())
+        format!("{call} on {}{}", names.join(", "), at(self.endpoint.as_deref()))
     }
 
     /// Reads pages of at most this many items.

@@ -229,7 +229,9 @@ impl CommitStore for InstrumentedStore {
         self.port.commit(transaction, token).await
     }
 
+    /// A transaction of one condition a table, which prevents it.
     async fn check_writes(&self) -> Result<(), PortError> {
+        self.observer.call_with(Call::Commit, Table::ALL.len()).await;
         self.port.check_writes().await
     }
 }

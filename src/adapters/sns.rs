@@ -14,7 +14,7 @@ use aws_sdk_sns::{
 };
 
 use super::aws::{
-    ATTEMPT_TIMEOUT, ClockSkew, FailedEntry, behavior_version, entry_id, in_order, port_error,
+    ATTEMPT_TIMEOUT, ClockSkew, FailedEntry, at, behavior_version, entry_id, in_order, port_error,
     retries, timeouts,
 };
 use crate::{
@@ -46,10 +46,21 @@ pub struct SnsTopic {
     client: Client,
     name: String,
     arn: String,
+    endpoint: Option<String>,
 }
 
 impl SnsTopic {
-    /// Connects to a topic by its ARN, which is not looked up, or by its name.
+    /// As [`Self::connect_at`], on AWS itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect_at`].
+    pub async fn connect(client: Client, name_or_arn: &str) -> Result<Self, PortError> {
+        Self::connect_at(client, None, name_or_arn).await
+    }
+
+    /// Connects to a topic by its ARN, which is not looked up, or by its name. Errors name the
+    /// endpoint: a URL without credentials.
     ///
     /// SNS has no call that looks up a name. ListTopics is paged through once (100 topics a page,
     /// 30 calls a second at most for the whole account): in an account with very many topics, or
@@ -58,22 +69,28 @@ impl SnsTopic {
     /// # Errors
     ///
     /// [`PortError::Refused`] if the topic does not exist or its name is not a FIFO topic's.
-    pub async fn connect(client: Client, name_or_arn: &str) -> Result<Self, PortError> {
+    pub async fn connect_at(
+        client: Client,
+        endpoint: Option<String>,
+        name_or_arn: &str,
+    ) -> Result<Self, PortError> {
         let name = naming::topic_name(name_or_arn).to_owned();
         bootstrap::check_name(&name)?;
-        if naming::is_arn(name_or_arn) {
-            return Ok(Self { client, name, arn: name_or_arn.to_owned() });
-        }
-        match bootstrap::find(&client, &name).await? {
-            Some(arn) => Ok(Self { client, name, arn }),
+        let at = at(endpoint.as_deref());
+        let arn = match naming::is_arn(name_or_arn) {
+            true => Some(name_or_arn.to_owned()),
+            false => bootstrap::look_up(&client, &name, &at).await?,
+        };
+        match arn {
+            Some(arn) => Ok(Self { client, name, arn, endpoint }),
             None => Err(PortError::Refused(format!(
-                "topic {name}: does not exist in this account and region; create it, or set \
+                "topic {name}{at}: does not exist in this account and region; create it, or set \
                  the ARN of another account's topic"
             ))),
         }
     }
 
-    /// Whether the topic is there: what [`SnsTopic::connect`] does not ask where it is given an ARN.
+    /// Whether the topic is there: what [`Self::connect_at`] does not ask where it is given an ARN.
     ///
     /// # Errors
     ///
@@ -84,7 +101,10 @@ impl SnsTopic {
             Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found_exception()) => {
                 Ok(false)
             }
-            Err(error) => Err(port_error(&format!("GetTopicAttributes of {}", self.arn), &error)),
+            Err(error) => {
+                let at = at(self.endpoint.as_deref());
+                Err(port_error(&format!("GetTopicAttributes of {}{at}", self.arn), &error))
+            }
         }
     }
 
@@ -122,7 +142,8 @@ impl Publisher for SnsTopic {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let doing = format!("PublishBatch to {}", self.name);
+        let at = at(self.endpoint.as_deref());
+        let doing = format!("PublishBatch to {}{at}", self.name);
         let entries: Vec<_> = batch
             .iter()
             .enumerate()

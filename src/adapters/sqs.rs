@@ -12,6 +12,7 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::{
     Client,
     config::Builder,
+    error::ProvideErrorMetadata as _,
     types::{
         ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
         MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
@@ -20,7 +21,8 @@ use aws_sdk_sqs::{
 use sha2::{Digest as _, Sha256};
 
 use super::aws::{
-    ATTEMPT_TIMEOUT, ClockSkew, behavior_version, entry_id, in_order, port_error, retries, timeouts,
+    ATTEMPT_TIMEOUT, ClockSkew, at, behavior_version, entry_id, in_order, port_error, retries,
+    timeouts,
 };
 use crate::{
     naming::{FIFO_SUFFIX, is_queue_url, queue_name},
@@ -59,17 +61,31 @@ pub struct SqsQueue {
     client: Client,
     name: String,
     url: String,
+    endpoint: Option<String>,
     is_of_topic: bool,
 }
 
 impl SqsQueue {
+    /// As [`Self::connect_at`], on AWS itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect_at`].
+    pub async fn connect(client: Client, name_or_url: &str) -> Result<Self, PortError> {
+        Self::connect_at(client, None, name_or_url).await
+    }
+
     /// Connects to a queue by its name, looked up with GetQueueUrl, or by its URL, which is not
-    /// looked up.
+    /// looked up. Errors name the endpoint: a URL without credentials.
     ///
     /// # Errors
     ///
     /// [`PortError::Refused`] if the queue does not exist or its name is not a FIFO queue's.
-    pub async fn connect(client: Client, name_or_url: &str) -> Result<Self, PortError> {
+    pub async fn connect_at(
+        client: Client,
+        endpoint: Option<String>,
+        name_or_url: &str,
+    ) -> Result<Self, PortError> {
         let name = queue_name(name_or_url).to_owned();
         if !name.ends_with(FIFO_SUFFIX) {
             return Err(PortError::Refused(format!(
@@ -77,15 +93,32 @@ impl SqsQueue {
                  name or URL of a FIFO queue"
             )));
         }
-        if is_queue_url(name_or_url) {
-            return Ok(Self { client, name, url: name_or_url.to_owned(), is_of_topic: false });
-        }
-        match bootstrap::find(&client, &name).await? {
-            Some(url) => Ok(Self { client, name, url, is_of_topic: false }),
+        let at = at(endpoint.as_deref());
+        let url = match is_queue_url(name_or_url) {
+            true => Some(name_or_url.to_owned()),
+            false => bootstrap::look_up(&client, &name, &at).await?,
+        };
+        match url {
+            Some(url) => Ok(Self { client, name, url, endpoint, is_of_topic: false }),
             None => Err(PortError::Refused(format!(
-                "queue {name}: does not exist in this account and region; create it, or set \
+                "queue {name}{at}: does not exist in this account and region; create it, or set \
                  the URL of another account's queue"
             ))),
+        }
+    }
+
+    /// Whether the queue is there: what [`Self::connect_at`] does not ask where it is given a URL.
+    ///
+    /// # Errors
+    ///
+    /// The service does not answer, or may not be asked.
+    pub async fn exists(&self) -> Result<bool, PortError> {
+        let asked = self.client.get_queue_attributes().queue_url(&self.url);
+        let asked = asked.attribute_names(QueueAttributeName::QueueArn).send().await;
+        match asked {
+            Ok(_) => Ok(true),
+            Err(error) if bootstrap::is_missing(error.code()) => Ok(false),
+            Err(error) => Err(port_error(&self.doing("GetQueueAttributes"), &error)),
         }
     }
 
@@ -102,7 +135,7 @@ impl SqsQueue {
     }
 
     fn doing(&self, call: &str) -> String {
-        format!("{call} on {}", self.name)
+        format!("{call} on {}{}", self.name, at(self.endpoint.as_deref()))
     }
 }
 
@@ -275,7 +308,8 @@ impl Queue for SqsQueue {
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {
-        let doing = format!("GetQueueAttributes on {}", self.url);
+        let at = at(self.endpoint.as_deref());
+        let doing = format!("GetQueueAttributes on {}{at}", self.url);
         let output = self
             .client
             .get_queue_attributes()

@@ -8,7 +8,11 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{activity, aws, connect_queue, deployment, store};
+use super::{
+    activity, aws, connect_queue, deployment,
+    start::{self, IfRefused, Process},
+    store,
+};
 use crate::{
     adapters::{
         redis::{RedisHints, RedisSnapshots, RedisUrl},
@@ -16,7 +20,7 @@ use crate::{
         system::{Random, SystemClock, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
-    config::{AwsConfig, GatewayConfig},
+    config::{self, AwsConfig, GatewayConfig, QueueRef, ServeConfig},
     gateway::{
         CommandParts, CommandSettings, Commands, Overview, OverviewParts, Queries, QuerySettings,
         Stress, StressParts,
@@ -67,24 +71,29 @@ pub struct GatewayBackends {
 ///
 /// # Errors
 ///
-/// A queue cannot be found: the error names it and says what creates it.
-pub async fn connect(
-    config: &AwsConfig,
-    redis: Option<&RedisUrl>,
-) -> anyhow::Result<GatewayBackends> {
+/// A queue or a table cannot be found: the error names it and says what creates it.
+pub async fn connect(config: &ServeConfig) -> anyhow::Result<GatewayBackends> {
     let sdk = aws().await?;
+    let (aws, redis) = (&config.aws, config.redis.as_ref());
+    start::log(&sdk, aws, redis, &Process::Gateway { auth: &config.gateway.auth });
     let sqs = sqs::client(&sdk);
-    let none = "no queue but that of expiries (INVENTORY_QUEUES)";
-    let (commands, restocks) = config.producer_queues().context(none)?;
-    let store = store(&sdk, config);
+    let connect = async |queue: &QueueRef| -> anyhow::Result<Arc<dyn Queue>> {
+        let connected = connect_queue(&sqs, &aws.endpoints, queue.as_str()).await?;
+        start::require_queue(&connected, queue.as_str()).await?;
+        Ok(Arc::new(connected) as Arc<dyn Queue>)
+    };
+    let (commands, restocks) = aws.producer_queues().context(config::aws::NO_PRODUCER_QUEUE)?;
+    let (commands, restocks) = (connect(commands).await?, connect(restocks).await?);
+    let store = store(&sdk, aws);
+    start::require_tables(&*store, IfRefused::GoOn).await?;
     Ok(GatewayBackends {
-        commands: Arc::new(connect_queue(&sqs, commands.as_str()).await?),
-        restocks: Arc::new(connect_queue(&sqs, restocks.as_str()).await?),
+        commands,
+        restocks,
         store: store.clone(),
         holds: store,
-        activity: activity(redis, config),
-        hints: hints(redis, config),
-        snapshots: snapshots(redis, config),
+        activity: activity(redis, aws),
+        hints: hints(redis, aws),
+        snapshots: snapshots(redis, aws),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random::new()),
     })

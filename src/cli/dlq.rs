@@ -16,12 +16,13 @@ use crate::{
         system::{Random, SystemClock},
     },
     app::{self, signals::StopSignals},
-    config::{AwsConfig, Flags, QueueRef},
+    config::{AwsConfig, Endpoints, Flags, QueueRef},
     dlq::{DlqManager, Ended, LIMIT_MAX, Options, Run, Selection, UNKNOWN},
     naming,
     terminal::progress,
     worker::dead_letters::Reason,
 };
+use show::Report;
 
 /// The reasons that the worker gives a dead letter, and the one of a letter without.
 fn reasons() -> PossibleValuesParser {
@@ -200,6 +201,24 @@ fn selection(ids: &[String], reason: Option<&String>) -> Selection {
     Selection { ids, reason: reason.cloned() }
 }
 
+/// Which dead letters a run was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    All,
+    OfReason,
+    ByIds,
+}
+
+impl Asked {
+    fn of(selection: &Selection) -> Self {
+        match selection {
+            Selection { ids: Some(_), .. } => Self::ByIds,
+            Selection { reason: Some(_), .. } => Self::OfReason,
+            _ => Self::All,
+        }
+    }
+}
+
 /// What was done with the dead letters of one queue.
 struct Done {
     queue: String,
@@ -216,14 +235,20 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     let place = args.command.place();
     let config = place.settings.load(&*context.environment)?;
     let (task, mut selection) = args.command.task();
-    let queues = place.queue.clone().map_or(config.queues, |queue| vec![queue]);
+    let queues = place.queue.clone().map_or_else(|| config.queues.clone(), |queue| vec![queue]);
     let sdk = app::aws().await?;
     let stop = stopped_by_a_signal()?;
     let bar = progress::spinner(&context.errors)?;
+    let asked = Asked::of(&selection);
     let mut done = Vec::new();
     let mut failure = None;
     for queue in &queues {
-        let of_queue = one_queue(&sdk, queue, options(task, queue, place.limit, &bar), &stop);
+        let of_queue = one_queue(
+            (&sdk, &config.endpoints),
+            queue,
+            options(task, queue, place.limit, &bar),
+            &stop,
+        );
         match of_queue.await {
             Ok((manager, source)) => {
                 let mut run = match task {
@@ -251,8 +276,8 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
     }
     bar.finish_and_clear();
     let missing: Vec<String> = selection.ids.into_iter().flatten().collect();
-    let report = show::as_json(&done, &missing);
-    place.format.print(context, &report, || show::print(task, &done, &missing, context))?;
+    let report = Report { task, asked, queues: queues.len(), done: &done, missing: &missing };
+    place.format.print(context, &report.json(), || report.print(context))?;
     match failure {
         Some(error) => Err(error),
         None if missing.is_empty() && done.iter().all(|done| done.run.is_done()) => {
@@ -290,25 +315,25 @@ pub(super) fn stopped_by_a_signal() -> anyhow::Result<CancellationToken> {
 }
 
 async fn one_queue(
-    sdk: &SdkConfig,
+    (sdk, endpoints): (&SdkConfig, &Endpoints),
     queue: &QueueRef,
     options: Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<(DlqManager, SqsQueue)> {
-    let source = app::connect_queue(&sqs::client(sdk), queue.as_str()).await?;
-    Ok((manager(sdk, queue, options, stop).await?, source))
+    let source = app::connect_queue(&sqs::client(sdk), endpoints, queue.as_str()).await?;
+    Ok((manager((sdk, endpoints), queue, options, stop).await?, source))
 }
 
 /// The dead letters of a queue.
 pub(super) async fn manager(
-    sdk: &SdkConfig,
+    (sdk, endpoints): (&SdkConfig, &Endpoints),
     queue: &QueueRef,
     options: Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<DlqManager> {
     let client = sqs::client(sdk);
     let dead_letters = naming::dead_letter_queue_name(queue.as_str());
-    let dead_letters = app::connect_queue(&client, &dead_letters).await?;
+    let dead_letters = app::connect_queue(&client, endpoints, &dead_letters).await?;
     Ok(DlqManager {
         dead_letters: Arc::new(dead_letters),
         clock: Arc::new(SystemClock),

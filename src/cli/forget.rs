@@ -57,7 +57,7 @@ pub struct ForgetArgs {
 /// # Errors
 ///
 /// The configuration is wrong, the answer is no, or a service is unreachable or refuses. What was
-/// replaced until then stays so.
+/// replaced until then stays so, and is shown if the tables are through.
 pub async fn run(args: ForgetArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let sdk = app::aws().await?;
@@ -80,9 +80,10 @@ pub async fn run(args: ForgetArgs, context: &CliContext) -> anyhow::Result<ExitC
     bar.finish_and_clear();
     let removed = removed?;
     let stop = stopped_by_a_signal()?;
-    let letters = dead_letters(&sdk, &config, &args, &stop).await?;
-    let report = Report { removed, letters, is_dry: args.dry_run };
+    let mut report = Report { removed, letters: Vec::new(), failed: None, is_dry: args.dry_run };
+    let ended = dead_letters(&sdk, &config, &args, &stop, &mut report).await;
     args.format.print(context, &report.json(), || report.print(context))?;
+    ended?;
     Ok(if report.is_complete() { ExitCode::Done } else { ExitCode::Failed })
 }
 
@@ -100,32 +101,59 @@ fn aim(config: &AwsConfig, sdk: &SdkConfig) -> String {
     )
 }
 
-/// A run over the dead letters of each queue.
+/// A run over the dead letters of each queue, up to the first that fails.
 async fn dead_letters(
     sdk: &SdkConfig,
     config: &AwsConfig,
     args: &ForgetArgs,
     stop: &CancellationToken,
-) -> anyhow::Result<Vec<(String, Run)>> {
-    let mut runs = Vec::new();
+    report: &mut Report,
+) -> anyhow::Result<()> {
     for queue in &config.queues {
+        let name = queue.name().to_owned();
         let options = Options { limit: args.limit, ..Options::default() };
-        let manager = manager(sdk, queue, options, stop).await?;
+        let manager = match manager((sdk, &config.endpoints), queue, options, stop).await {
+            Ok(manager) => manager,
+            Err(error) => {
+                report.failed = Some(name);
+                return Err(error);
+            }
+        };
         let run = match args.dry_run {
             true => manager.would_forget(&args.user_id).await,
             false => manager.forget(&args.user_id).await,
         };
-        if let Ended::Failed(error) = &run.ended {
-            return Err(error.clone().into());
+        let ended = run.ended.clone();
+        report.letters.push((name.clone(), run));
+        if let Ended::Failed(error) = ended {
+            report.failed = Some(name);
+            return Err(error.into());
         }
-        runs.push((queue.name().to_owned(), run));
     }
-    Ok(runs)
+    Ok(())
+}
+
+/// The dead letters of a queue that a run did not see.
+fn unseen(queue: &str, run: &Run) -> Option<String> {
+    let count = run.behind.unwrap_or(0) + run.elsewhere.unwrap_or(0);
+    let what = match (count, &run.ended) {
+        (_, Ended::Failed(_)) | (0, Ended::Complete) => return None,
+        (0, _) => format!("the last dead letters of {queue} were"),
+        (1, _) => format!("1 dead letter of {queue} was"),
+        (count, _) => format!("{count} dead letters of {queue} were"),
+    };
+    Some(format!(
+        "{what} not looked at: redrive or discard those ahead of them, or give a larger --limit, \
+         and again"
+    ))
 }
 
 struct Report {
     removed: Removed,
     letters: Vec<(String, Run)>,
+    /// The queue whose dead letters could not be read to their end: those after it were not looked
+    /// at.
+    failed: Option<String>,
     is_dry: bool,
 }
 
@@ -153,14 +181,11 @@ impl Report {
                 };
                 left.push(format!("dead letter {} of {queue}: {why}", handled.letter.id));
             }
-            let unseen = run.behind.unwrap_or(0) + run.elsewhere.unwrap_or(0);
-            if unseen > 0 || run.ended != Ended::Complete {
-                left.push(format!(
-                    "{unseen} dead letters of {queue} were not looked at: redrive or discard those \
-                     ahead of them, or give a larger --limit, and again"
-                ));
-            }
+            left.extend(unseen(queue, run));
         }
+        left.extend(self.failed.as_ref().map(|queue| {
+            format!("the dead letters of {queue} and of the queues after it: the queue failed")
+        }));
         left
     }
 
@@ -214,5 +239,59 @@ impl Report {
             }
             (false, _) => style.bad("the id may be left where the lines above say"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::ProcessEnvironment, ports::PortError, terminal::Output};
+
+    fn run(behind: u64, ended: Ended) -> Run {
+        Run {
+            handled: Vec::new(),
+            missing: Vec::new(),
+            behind: Some(behind),
+            elsewhere: Some(0),
+            ended,
+            still_leased: 0,
+        }
+    }
+
+    fn report(letters: Vec<Run>, failed: Option<&str>) -> Report {
+        let removed = Removed { reservations: 2, seats: 1, passes: 2, ..Removed::default() };
+        let letters = letters.into_iter().map(|run| ("orders.fifo".to_owned(), run)).collect();
+        Report { removed, letters, failed: failed.map(str::to_owned), is_dry: false }
+    }
+
+    fn printed(report: &Report) -> String {
+        let ((out, kept), (errors, _)) = (Output::captured(), Output::captured());
+        let context = CliContext { environment: Box::new(ProcessEnvironment), out, errors };
+        report.print(&context).unwrap();
+        kept.text()
+    }
+
+    #[test]
+    fn what_was_replaced_in_the_tables_is_shown_where_the_dead_letters_fail() {
+        let error = PortError::Unavailable("no answer".to_owned());
+        let report = report(vec![run(0, Ended::Failed(error))], Some("orders.fifo"));
+        assert!(!report.is_complete());
+        let text = printed(&report);
+        assert!(text.contains("reservations, with their seats         2"), "{text}");
+        assert!(text.contains("dead letters of orders.fifo and of the queues after it"), "{text}");
+        assert!(text.ends_with("the id may be left where the lines above say\n"), "{text}");
+        let json = report.json();
+        assert_eq!((&json["reservations"], &json["seats"]), (&2.into(), &1.into()));
+        assert_eq!(json["left"].as_array().map(Vec::len), Some(1), "{json}");
+    }
+
+    #[test]
+    fn one_dead_letter_that_was_not_looked_at_is_singular() {
+        let of = |behind| report(vec![run(behind, Ended::Complete)], None).left();
+        assert_eq!(of(0), Vec::<String>::new());
+        assert!(of(1)[0].starts_with("1 dead letter of orders.fifo was not looked at"));
+        assert!(of(2)[0].starts_with("2 dead letters of orders.fifo were not looked at"));
+        let stopped = report(vec![run(0, Ended::Stopped)], None).left();
+        assert!(stopped[0].starts_with("the last dead letters of orders.fifo were"), "{stopped:?}");
     }
 }

@@ -41,7 +41,7 @@ what has no outcome yet.
 Examples:
   inventory-worker import --pool event#42 arena.csv --dry-run
   inventory-worker import --pool event#42 arena.csv --wait
-  inventory-worker import --source /services/booking stores.jsonl bookings.jsonl --wait 60";
+  inventory-worker import --source /services/booking bookings.jsonl --wait 60";
 
 /// Arguments of `import`.
 #[derive(Args)]
@@ -103,7 +103,8 @@ pub async fn run(args: ImportArgs, context: &CliContext) -> anyhow::Result<ExitC
     let default = config.aws.producer_queues().map(|(_, restocks)| restocks.as_str().to_owned());
     let queue = args.delivery.queue.clone().or(default).context("no queue but that of expiries")?;
     let sdk = app::aws().await?;
-    let queue: Arc<dyn Queue> = Arc::new(app::connect_queue(&sqs::client(&sdk), &queue).await?);
+    let (sqs, endpoints) = (sqs::client(&sdk), &config.aws.endpoints);
+    let queue: Arc<dyn Queue> = Arc::new(app::connect_queue(&sqs, endpoints, &queue).await?);
     let store = app::store(&sdk, &config.aws);
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(Random::new()));
     let wait = args.delivery.wait.map(|seconds| Duration::from_secs(u64::from(seconds)));
@@ -272,6 +273,10 @@ fn described(rows: &RowCounts) -> String {
     if words.is_empty() { "no rows".to_owned() } else { words.join(", ") }
 }
 
+fn held_or_sold(skipped: u64) -> String {
+    format!("{skipped} that {} held or sold", if skipped == 1 { "is" } else { "are" })
+}
+
 fn report(
     file: &Path,
     summary: &ImportSummary,
@@ -312,7 +317,7 @@ fn print(
         out.line(&format!("  {}  {}", style.good("applied"), applied.join(", ")))?;
     }
     if skipped > 0 {
-        out.line(&format!("  {}  {skipped} that are held or sold", style.warn("left unchanged")))?;
+        out.line(&format!("  {}  {}", style.warn("left unchanged"), held_or_sold(skipped)))?;
     }
     for one in &summary.first_rejected {
         let rejection = &one.rejection;
@@ -335,4 +340,15 @@ fn print(
         out.line(&format!("  {}", style.bad(&what)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_left_unchanged_is_singular() {
+        assert_eq!(held_or_sold(1), "1 that is held or sold");
+        assert_eq!(held_or_sold(2), "2 that are held or sold");
+    }
 }

@@ -114,7 +114,7 @@ mod tests {
         domain::OrderLine,
         gateway::view::fixtures::{Tables, at, epoch, event},
         ports::{Expected, Write},
-        terminal::Output,
+        terminal::{Output, wider_than_80},
     };
 
     const ID: ReservationId = ReservationId(uuid::Uuid::from_u128(7));
@@ -151,6 +151,7 @@ mod tests {
     async fn a_reservation_is_shown_with_what_it_holds() {
         let (ended, text) = shown(ID, false).await;
         assert_eq!(ended.unwrap(), ExitCode::Done);
+        assert_eq!(wider_than_80(&text), Vec::<&str>::new());
         insta::assert_snapshot!(text, @"
         00000000-0000-0000-0000-000000000007
           pool      event#42

@@ -3,6 +3,7 @@
 mod again;
 mod command_builder;
 mod post;
+mod skipped;
 
 pub(super) use post::listed;
 pub use post::run;
@@ -30,10 +31,10 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  inventory-worker send restock --event 42 --seat A-1,A-2 --section stalls --price 49.50 --wait
+  inventory-worker send restock --event 42 --seat A-1,A-2 --price 49.50 --wait
   inventory-worker send reserve --event 42 --user u-1 --seat A-1,A-2 --wait
-  inventory-worker send confirm --event 42 --reservation UUID --booking b-1 --wait
-  inventory-worker send restock --store berlin --line oat-milk=20,tea=5 --mode set
+  inventory-worker send confirm --event 42 --reservation UUID --booking b-1
+  inventory-worker send restock --store berlin --line milk=20,tea=5 --mode set
   inventory-worker send --file commands.jsonl --wait 60
   inventory-worker send --file commands.jsonl --batch --wait 60";
 

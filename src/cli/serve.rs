@@ -34,7 +34,8 @@ pub struct ServeArgs {
 ///
 /// # Errors
 ///
-/// The configuration is wrong, a service is unreachable at the start, or a port is taken.
+/// The configuration is wrong, SQS is unreachable at the start, a queue or table is missing, or a
+/// port is taken.
 pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let mut signals = StopSignals::catch()?;
@@ -86,7 +87,7 @@ async fn bind(
     config: &ServeConfig,
     monitoring: &Monitoring,
 ) -> anyhow::Result<(Gateway, GatewayBackends)> {
-    let backends = gateway::connect(&config.aws, config.redis.as_ref()).await?;
+    let backends = gateway::connect(config).await?;
     let observer = Arc::clone(&monitoring.metrics);
     let tracer = monitoring.traces.clone().map(|traces| traces as Arc<dyn RequestTracer>);
     let gateway = Gateway::bind(&config.gateway, &backends, observer, tracer).await?;

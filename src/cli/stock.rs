@@ -111,7 +111,8 @@ fn print(lines: &[LineInfo], context: &CliContext) -> std::io::Result<()> {
             line.reserved.to_string(),
             line.committed.to_string(),
             line.version.to_string(),
-            format!("{:.3}", line.updated_at),
+            // Whole seconds: with milliseconds the table would pass 80 columns.
+            format!("{:.0}", line.updated_at),
         ]);
     }
     context.out.table(&table)?;
@@ -131,7 +132,7 @@ mod tests {
         adapters::memory::TokioClock,
         config::ProcessEnvironment,
         gateway::view::fixtures::{Tables, epoch, event, line, shop},
-        terminal::Output,
+        terminal::{Output, wider_than_80},
     };
 
     async fn shown(pool: &PoolId, json: bool) -> (anyhow::Result<ExitCode>, String) {
@@ -149,11 +150,12 @@ mod tests {
     async fn lines_are_a_table_and_a_shortfall_stands_out() {
         let (ended, text) = shown(&shop(), false).await;
         assert_eq!(ended.unwrap(), ExitCode::Done);
+        assert_eq!(wider_than_80(&text), Vec::<&str>::new());
         insta::assert_snapshot!(text, @"
         sku     on hand  available  reserved  committed  version  updated at
-        apple        13         10         2          1        5  2026-11-22T10:00:00.000Z
-        bread        13         10         2          1        5  2026-11-22T10:00:00.000Z
-        cheese       -1         -4         2          1        1  2026-11-22T10:00:00.000Z
+        apple        13         10         2          1        5  2026-11-22T10:00:00Z
+        bread        13         10         2          1        5  2026-11-22T10:00:00Z
+        cheese       -1         -4         2          1        1  2026-11-22T10:00:00Z
         1 line below zero available
         ");
     }

@@ -2,7 +2,7 @@
 
 mod workers;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use aws_config::SdkConfig;
@@ -23,7 +23,7 @@ use crate::{
     ports::{Entropy as _, Queue},
     report::number,
     storm::{OnSale, Plan, Ports, Progress, Restocks, Storm, StormSummary},
-    terminal::{Table, progress},
+    terminal::{Table, counted, progress},
 };
 use workers::WorkerAddress;
 
@@ -36,6 +36,9 @@ Outcomes are read from results, through a temporary queue that is subscribed to 
 removed at the end, also after SIGINT and SIGTERM. Commands, events and stores are the storm's \
 own, by their names; the tables keep them: do not storm a deployment that people buy from. It \
 says where it aims, and asks; --yes begins at once.";
+
+/// The type of result that rejections have.
+const REJECTED: &str = "inventory.rejected.v1";
 
 /// Arguments of `storm`.
 #[derive(Args)]
@@ -183,7 +186,8 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
 
     let sdk = app::aws().await?;
     let (sns, sqs) = (sns::client(&sdk), sqs::client(&sdk));
-    let connect = async |name: &str| app::connect_queue(&sqs, name).await;
+    let endpoints = &config.endpoints;
+    let connect = async |name: &str| app::connect_queue(&sqs, endpoints, name).await;
     let (commands, restocks) = config.producer_queues().context("no queue but that of expiries")?;
     context.errors.line(&aim(&config, &sdk, (commands.name(), restocks.name())))?;
     let question = "It loads this deployment, and its tables keep what it makes. Begin?";
@@ -191,7 +195,7 @@ pub async fn run(args: StormArgs, context: &CliContext) -> anyhow::Result<ExitCo
     consent::ask(args.yes, question, refused, context)?;
     let commands: Arc<dyn Queue> = Arc::new(connect(commands.as_str()).await?);
     let restocks: Arc<dyn Queue> = Arc::new(connect(restocks.as_str()).await?);
-    let topic = app::connect_topic(&sns, config.topic.as_str()).await?;
+    let topic = app::connect_topic(&sns, endpoints, config.topic.as_str()).await?;
 
     // A queue of the storm's own, for the results of its own commands.
     let queue = naming::storm_queue(&config.prefix, &storm.name);
@@ -250,6 +254,20 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     }
 }
 
+/// Outcomes by type, rejections last with their codes below them.
+fn outcomes(by_type: &BTreeMap<String, u64>, rejections: &BTreeMap<String, u64>) -> Table {
+    let mut table = Table::new(&["outcome", "count"]);
+    let is_rejected = |(name, _): &(&String, &u64)| *name == REJECTED;
+    let (rejected, others): (Vec<_>, Vec<_>) = by_type.iter().partition(is_rejected);
+    for (name, count) in others.into_iter().chain(rejected) {
+        table.row([name.clone(), count.to_string()]);
+    }
+    for (code, count) in rejections {
+        table.row([format!("  {code}"), count.to_string()]);
+    }
+    table
+}
+
 fn print(summary: &StormSummary, args: &StormArgs, context: &CliContext) -> std::io::Result<()> {
     let (out, style) = (&context.out, context.out.style());
     let mut times = Table::new(&["command", "outcomes", "p50, ms", "p95, ms", "p99, ms"]);
@@ -261,15 +279,7 @@ fn print(summary: &StormSummary, args: &StormArgs, context: &CliContext) -> std:
     times.row([vec!["all".to_owned(), summary.answered.to_string()], at.to_vec()].concat());
     out.table(&times)?;
     out.line("")?;
-    let mut outcomes = Table::new(&["outcome", "count"]);
-    for (name, count) in &summary.outcomes {
-        outcomes.row([name.clone(), count.to_string()]);
-    }
-    // Rejections by code, below their type.
-    for (code, count) in &summary.rejections {
-        outcomes.row([format!("  {code}"), count.to_string()]);
-    }
-    out.table(&outcomes)?;
+    out.table(&outcomes(&summary.outcomes, &summary.rejections))?;
     out.line("")?;
     let mut calls = Table::new(&["call of the storm", "count", "a command"]);
     for (name, count) in &summary.calls {
@@ -287,9 +297,9 @@ fn print(summary: &StormSummary, args: &StormArgs, context: &CliContext) -> std:
         out.line("")?;
     }
     let line = format!(
-        "{}: {} commands in {} s, {} a second, p99 to the outcome {} ms",
+        "{}: {} in {} s, {} a second, p99 to the outcome {} ms",
         summary.storm,
-        summary.commands,
+        counted(summary.commands, "command"),
         number(summary.seconds),
         number(summary.commands_per_second),
         number(summary.p99_ms)
@@ -306,3 +316,6 @@ fn print(summary: &StormSummary, args: &StormArgs, context: &CliContext) -> std:
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

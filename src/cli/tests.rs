@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::terminal::Captured;
+use crate::terminal::{Captured, wider_than_80};
 use crate::{
     adapters::system::SystemClock,
     admin::{Admin, AdminServer},
@@ -246,6 +246,35 @@ fn help_shows_the_variable_of_every_option_that_has_one() {
     check(&mut command);
 }
 
+/// A word alone on its line is excepted: a default such as the list of queues is not cut. So are
+/// the values of `check-config`, which are as long as they are and there to be copied.
+#[test]
+fn help_fits_80_columns() {
+    fn check(command: &clap::Command) {
+        let name = command.get_bin_name().unwrap_or_default().to_owned();
+        let mut narrow = command.clone().term_width(80);
+        for help in [narrow.render_help(), narrow.render_long_help()] {
+            let help = help.to_string();
+            let mut wide = wider_than_80(&help);
+            wide.retain(|line| line.split_whitespace().count() > 1);
+            assert_eq!(wide, Vec::<&str>::new(), "{name}");
+        }
+        // Command lines to be copied are never wrapped.
+        for after in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten()
+        {
+            let after = after.to_string();
+            let examples = after.lines().filter(|line| line.starts_with("  inventory-worker"));
+            for example in examples {
+                assert!(example.chars().count() <= 80, "{name}: {example}");
+            }
+        }
+        command.get_subcommands().for_each(check);
+    }
+    let mut command = Cli::command();
+    command.build();
+    check(&command);
+}
+
 #[test]
 fn a_storm_takes_its_sizes_from_variables_too() {
     let command = Cli::command();
@@ -407,6 +436,16 @@ async fn check_config_checks_the_gateway_on_demand() {
     let ended = run_with(&variables, &["check-config", "--gateway"]).await;
     assert_eq!(ended.code, ExitCode::Usage);
     assert!(ended.errors.contains("PORT"), "{}", ended.errors);
+    let of_worker = run_with(&variables, &["check-config"]).await;
+    assert_eq!(of_worker.code, ExitCode::Done, "{}", of_worker.errors);
+    // It would have nowhere to post.
+    let variables = [
+        ("AWS_REGION", "eu-central-1".to_owned()),
+        ("INVENTORY_QUEUES", "inventory-expiries.fifo".to_owned()),
+    ];
+    let ended = run_with(&variables, &["check-config", "--gateway"]).await;
+    assert_eq!(ended.code, ExitCode::Usage);
+    assert!(ended.errors.contains("INVENTORY_QUEUES"), "{}", ended.errors);
     let of_worker = run_with(&variables, &["check-config"]).await;
     assert_eq!(of_worker.code, ExitCode::Done, "{}", of_worker.errors);
 }

@@ -73,8 +73,13 @@ pub enum LedgerWaitError {
         within: Duration,
     },
     /// The ledger could not be read.
-    #[error(transparent)]
-    Read(#[from] PortError),
+    #[error("{error}")]
+    Read {
+        /// The commands whose outcomes are not known, in the order given.
+        pending: Vec<CommandKey>,
+        /// Why.
+        error: PortError,
+    },
 }
 
 fn commands(count: usize) -> String {
@@ -125,17 +130,23 @@ impl<'a> LedgerWait<'a> {
         while !self.pending.is_empty() {
             sleep_until(self.next_look).await;
             self.next_look = Instant::now() + self.polling.interval;
-            let settled = self.look().await?;
+            let settled = match self.look().await {
+                Ok(settled) => settled,
+                Err(error) => return Err(LedgerWaitError::Read { pending: self.keys(), error }),
+            };
             if !settled.is_empty() {
                 return Ok(settled);
             }
             if Instant::now() >= self.deadline {
-                let pending = self.pending.iter().map(|(_, command)| command.key.clone());
-                let (pending, within) = (pending.collect(), self.polling.within);
+                let (pending, within) = (self.keys(), self.polling.within);
                 return Err(LedgerWaitError::DeadlinePassed { pending, within });
             }
         }
         Ok(Vec::new())
+    }
+
+    fn keys(&self) -> Vec<CommandKey> {
+        self.pending.iter().map(|(_, command)| command.key.clone()).collect()
     }
 
     /// Reads the entries of all pending commands once.

@@ -32,7 +32,7 @@ pub(super) static QUEUES: Setting = Setting::new(
 .prefixed()
 .common();
 
-static EXPIRIES: Setting = Setting::new(
+pub(super) static EXPIRIES: Setting = Setting::new(
     NAMES,
     "expiries-queue",
     "INVENTORY_EXPIRIES_QUEUE",
@@ -358,6 +358,9 @@ fn table(text: &str) -> Result<String, String> {
         false => Err("3 to 255 characters of a-z A-Z 0-9 _ - .".to_owned()),
     }
 }
+
+/// What is wrong where no queue is left for commands.
+pub const NO_PRODUCER_QUEUE: &str = "no queue but that of expiries (INVENTORY_QUEUES)";
 
 /// The error of a process without a region.
 #[must_use]

@@ -7,17 +7,17 @@ use std::{
     io::{self, Read as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::{AdminConfig, Reader, Section, Setting, parse};
+use super::{AdminConfig, AwsConfig, Reader, Section, Setting, parse};
 use crate::{
     gateway::{
         auth::{AuthSettings, CallerRules, JwksPlace, JwtSettings, jwt},
         limits::LimitSettings,
         page::PageSettings,
-        server::TlsFiles,
+        server::{TlsFiles, check_certificates, check_key},
         streams::StreamSettings,
     },
     message::BATCH_COMMANDS_MAX,
@@ -186,6 +186,16 @@ pub(super) fn check_admin_port(
     }
 }
 
+/// The gateway posts to a queue of commands, which a process that only consumes expiries has not.
+pub(super) fn check_producer_queue(aws: &AwsConfig, reader: &mut Reader<'_>) {
+    reader.relation(
+        &[&super::aws::QUEUES, &super::aws::EXPIRIES],
+        aws.queues.is_empty() || aws.producer_queues().is_some(),
+        "a queue besides that of expiries, where the gateway posts commands",
+        "Name a queue of commands too",
+    );
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
     None,
@@ -239,9 +249,11 @@ fn ports(reader: &mut Reader<'_>) -> (u16, u16) {
 }
 
 fn tls(reader: &mut Reader<'_>, method: Method) -> Option<TlsFiles> {
-    let certificate = reader.optional(&settings::TLS_CERT, path);
-    let key = reader.optional(&settings::TLS_KEY, path);
-    let client_ca = reader.optional(&settings::TLS_CLIENT_CA, path);
+    let certificate = reader.optional(&settings::TLS_CERT, certificates);
+    let key = reader.optional(&settings::TLS_KEY, |text| {
+        readable(text, check_key).map_err(|why| format!("a PEM file of a private key ({why})"))
+    });
+    let client_ca = reader.optional(&settings::TLS_CLIENT_CA, certificates);
     reader.relation(
         &[&settings::TLS_CERT, &settings::TLS_KEY],
         certificate.is_some() == key.is_some(),
@@ -261,7 +273,28 @@ fn tls(reader: &mut Reader<'_>, method: Method) -> Option<TlsFiles> {
         "a certificate, its key and a client CA, as mtls has callers known by their certificates",
         "Set all three",
     );
-    Some(TlsFiles { certificate: certificate?, key: key?, client_ca })
+    let files = TlsFiles { certificate: certificate?, key: key?, client_ca };
+    if let Err(error) = files.check() {
+        reader.relation(
+            &[&settings::TLS_CERT, &settings::TLS_KEY, &settings::TLS_CLIENT_CA],
+            false,
+            &format!("files that a server can start with ({error})"),
+            "Set the key of this certificate, and a CA that may sign",
+        );
+    }
+    Some(files)
+}
+
+fn certificates(text: &str) -> Result<PathBuf, String> {
+    let checked = readable(text, check_certificates);
+    checked.map_err(|why| format!("a PEM file of certificates ({why})"))
+}
+
+/// The path of a file that passes the check.
+fn readable(text: &str, check: fn(&Path) -> io::Result<()>) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    check(&path).map_err(|error| error.to_string())?;
+    Ok(path)
 }
 
 fn auth(reader: &mut Reader<'_>, method: Method) -> AuthSettings {
@@ -364,10 +397,6 @@ fn seconds(
     range_ms: std::ops::RangeInclusive<u64>,
 ) -> Duration {
     reader.value(setting, Duration::ZERO, |text| parse::seconds(text, range_ms))
-}
-
-fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err("the path of a file".to_owned()) } else { Ok(text.into()) }
 }
 
 fn claim(text: &str) -> Result<String, String> {

@@ -20,7 +20,8 @@ pub struct UnknownVariable {
 }
 
 /// The variables of the environment that begin like this program's own and are not among `known`.
-/// Those that Kubernetes sets for each Service (`…_SERVICE_HOST`, `…_PORT_…`) are left out.
+/// Those that Kubernetes sets for each Service (`…_SERVICE_HOST`, `…_PORT_…`, and `…_PORT` with an
+/// address such as `tcp://10.0.0.1:80`) are left out.
 #[must_use]
 pub fn unknown(environment: &dyn Environment, known: &BTreeSet<String>) -> Vec<UnknownVariable> {
     let mut names = environment.names();
@@ -28,9 +29,7 @@ pub fn unknown(environment: &dyn Environment, known: &BTreeSet<String>) -> Vec<U
     let is_unknown = |name: &String| {
         OWN.iter().any(|own| name.starts_with(own))
             && !NOT_SETTINGS.iter().any(|other| name.starts_with(other))
-            && !name.contains("_SERVICE_")
-            && !name.contains("_PORT_")
-            && !name.ends_with("_PORT")
+            && !is_of_kubernetes(environment, name)
             && !known.contains(name)
     };
     let nearest = |name: &str| known.iter().min_by_key(|known| distance(name, known)).cloned();
@@ -39,6 +38,21 @@ pub fn unknown(environment: &dyn Environment, known: &BTreeSet<String>) -> Vec<U
         .filter(is_unknown)
         .filter_map(|name| Some(UnknownVariable { nearest: nearest(&name)?, name }))
         .collect()
+}
+
+/// Whether Kubernetes sets it for a Service. Of a name that ends in `_PORT` the value says so: an
+/// address, which no port of a setting is.
+fn is_of_kubernetes(environment: &dyn Environment, name: &str) -> bool {
+    if name.contains("_SERVICE_") || name.contains("_PORT_") {
+        return true;
+    }
+    if !name.ends_with("_PORT") {
+        return false;
+    }
+    let value = environment.get(name).and_then(|value| value.into_string().ok());
+    value.is_some_and(|value| {
+        ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme))
+    })
 }
 
 /// The number of letters to insert, delete or replace (Levenshtein).
@@ -91,6 +105,22 @@ mod tests {
             ("INVENTORY_VISIBILTY_SECONDS", "INVENTORY_VISIBILITY_SECONDS"),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_port_is_left_out_only_where_kubernetes_has_set_it() {
+        let known: BTreeSet<String> = ["ADMIN_PORT", "GRPC_PORT"].map(str::to_owned).into();
+        let environment: BTreeMap<&str, &str> = [
+            ("INVENTORY_ADMIN_PORT", "9090"),
+            ("INVENTORY_GATEWAY_PORT", "tcp://10.0.0.1:8080"),
+            ("INVENTORY_STATS_PORT", "udp://10.0.0.1:8125"),
+            ("GATEWAY_PORT", "8080"),
+            ("GRPC_PORT", "50051"),
+        ]
+        .into();
+        let found = unknown(&environment, &known);
+        let names: Vec<&str> = found.iter().map(|one| &*one.name).collect();
+        assert_eq!(names, ["GATEWAY_PORT", "INVENTORY_ADMIN_PORT"]);
     }
 
     #[test]

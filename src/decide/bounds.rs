@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::DecideError;
+use super::{DecideError, words};
 use crate::domain::{
     ON_HAND_MAX, QUANTITY_MAX, RejectedLine, Rejection, RejectionCode, Reservation, StockLevel,
     Timestamp,
@@ -119,7 +119,10 @@ pub(super) fn has_run_out(reservation: &Reservation, now: Timestamp) -> bool {
 pub(super) fn beyond_line_quantity(lines: Vec<RejectedLine>) -> Rejection {
     Rejection {
         code: RejectionCode::LimitExceeded,
-        message: format!("more than {QUANTITY_MAX} on {} lines of one reservation", lines.len()),
+        message: format!(
+            "more than {QUANTITY_MAX} on {} of one reservation",
+            words::counted(lines.len(), "line", "lines")
+        ),
         seats: Vec::new(),
         lines,
     }
@@ -134,7 +137,10 @@ pub(super) fn is_beyond_on_hand_max(line: &StockLevel) -> bool {
 pub(super) fn beyond_on_hand_max(lines: Vec<RejectedLine>) -> Rejection {
     Rejection {
         code: RejectionCode::LimitExceeded,
-        message: format!("on hand would pass {ON_HAND_MAX} on {} lines", lines.len()),
+        message: format!(
+            "on hand would pass {ON_HAND_MAX} on {}",
+            words::counted(lines.len(), "line", "lines")
+        ),
         seats: Vec::new(),
         lines,
     }

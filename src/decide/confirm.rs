@@ -2,6 +2,7 @@
 
 use super::{
     Change, DecideError, State, Verdict, bounds, find_owned, holdings, reserve, status_rejection,
+    words,
 };
 use crate::domain::{
     Confirm, Goods, LineKey, Outcome, PoolId, RejectedLine, Reservation, ReservationStatus,
@@ -101,12 +102,8 @@ fn not_held(reservation: &Reservation, seats: Vec<SeatKey>, lines: Vec<RejectedL
     if lines.is_empty() {
         return holdings::taken_over(reservation, seats);
     }
-    let message = format!(
-        "{} seats and {} lines of reservation {} were taken after its hold ran out",
-        seats.len(),
-        lines.len(),
-        reservation.reservation_id
-    );
+    let lost = words::lost(seats.len(), lines.len(), reservation.reservation_id);
+    let message = format!("{lost} taken after its hold ran out");
     holdings::gone(reservation, seats, lines, message)
 }
 

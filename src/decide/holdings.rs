@@ -1,6 +1,6 @@
 //! The seats and lines that a reservation holds, and their release.
 
-use super::{Change, DecideError, ItemKey, State, Verdict};
+use super::{Change, DecideError, ItemKey, State, Verdict, words};
 use crate::domain::{
     LineKey, OrderLine, Outcome, PoolId, RejectedLine, Rejection, RejectionCode, Reservation,
     RestockStatus, Seat, SeatKey, SeatNumber, SeatState, StockLevel, Timestamp,
@@ -53,11 +53,8 @@ pub(super) fn is_own(reservation: &Reservation, seat: &Seat) -> bool {
 
 /// The rejection for seats that another reservation took over.
 pub(super) fn taken_over(reservation: &Reservation, lost: Vec<SeatKey>) -> Verdict {
-    let message = format!(
-        "{} seats of reservation {} were taken over after its hold ran out",
-        lost.len(),
-        reservation.reservation_id
-    );
+    let seats = words::lost(lost.len(), 0, reservation.reservation_id);
+    let message = format!("{seats} taken over after its hold ran out");
     gone(reservation, lost, Vec::new(), message)
 }
 

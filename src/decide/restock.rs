@@ -121,7 +121,11 @@ impl InapplicableLines {
     fn reject(self) -> Result<(), DecideError> {
         let Self { versions, short, over } = self;
         let (code, message, lines) = if !versions.is_empty() {
-            let message = format!("{} lines are not at expected_version", versions.len());
+            let message = words::counted(
+                versions.len(),
+                "line is not at expected_version",
+                "lines are not at expected_version",
+            );
             (RejectionCode::VersionMismatch, message, versions)
         } else if !short.is_empty() {
             let message = words::short(short.len());

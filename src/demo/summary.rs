@@ -1,13 +1,13 @@
 //! The demo's summary, as JSON and as text.
 
-use std::{collections::BTreeMap, fmt::Write as _, io};
+use std::{collections::BTreeMap, io};
 
 use serde::Serialize;
 
 use super::{expectations::result, scenes::Scene};
 use crate::{
     domain::SeatStatus,
-    terminal::{Output, Table, counted},
+    terminal::{Output, Table, counted, wrapped},
 };
 
 /// The results of the demo.
@@ -166,35 +166,5 @@ impl DemoSummary {
             false => style.bad("something is wrong, see above."),
         };
         out.line(&format!("{} {verdict}", style.heading("Verdict:")))
-    }
-}
-
-/// The text in lines of at most `width` characters, all but the first indented.
-fn wrapped(text: &str, width: usize, indent: usize) -> String {
-    let mut wrapped = String::new();
-    let mut column = 0;
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > width {
-            let _ = write!(wrapped, "\n{:indent$}", "");
-            column = 0;
-        } else if column > 0 {
-            wrapped.push(' ');
-            column += 1;
-        }
-        wrapped.push_str(word);
-        column += length;
-    }
-    wrapped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_text_is_wrapped_between_words_and_indented() {
-        assert_eq!(wrapped("one two three four", 8, 2), "one two\n  three\n  four");
-        assert_eq!(wrapped("unbreakable", 4, 2), "unbreakable");
     }
 }

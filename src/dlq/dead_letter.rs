@@ -4,11 +4,12 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::{
-    domain::{GroupId, Timestamp, time},
+    domain::{GroupId, Timestamp, UserId, time},
+    forget::{AttributeMention, Mention, attributes_without_user, without_user},
     message,
     ports::{
         Delivery, OutgoingMessage,
-        queue::{MESSAGE_ATTRIBUTES_MAX, text_attribute},
+        queue::{MESSAGE_ATTRIBUTES_MAX, MessageAttributes, text_attribute},
     },
     retention::{LEDGER_DAYS, LEDGER_SAFE, LEDGER_SAFE_DAYS, QUEUE_RETENTION},
     worker::dead_letters::{
@@ -119,6 +120,8 @@ pub enum Refusal {
     DiedAgain,
     /// It is no JSON, so that the user's id in it cannot be replaced.
     NoJson,
+    /// An attribute of its producer contains the user's id among other text.
+    InAttribute,
 }
 
 impl Refusal {
@@ -136,6 +139,9 @@ impl Refusal {
                 .to_owned(),
             Self::DiedAgain => "sent back by this run, and here again: see its reason".to_owned(),
             Self::NoJson => "no JSON, and contains the id: `dlq discard` it".to_owned(),
+            Self::InAttribute => {
+                "an attribute contains the id among other text: `dlq discard` it".to_owned()
+            }
         }
     }
 }
@@ -165,15 +171,38 @@ pub(super) fn send_back(
     })
 }
 
-/// A copy for the dead-letter queue itself, with another body. It keeps the reason, and the time of
+/// A dead letter without a user's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Anonymous {
+    body: String,
+    attributes: MessageAttributes,
+}
+
+/// The dead letter without a user's id, if it can be rewritten; `None` where it does not name the
+/// user.
+pub(super) fn without(delivery: &Delivery, user_id: &UserId) -> Option<Result<Anonymous, Refusal>> {
+    let body = without_user(&delivery.body, user_id);
+    let attributes = attributes_without_user(&delivery.attributes, user_id);
+    let (body, attributes) = match (body, attributes) {
+        (Mention::InText, _) => return Some(Err(Refusal::NoJson)),
+        (_, AttributeMention::Within) => return Some(Err(Refusal::InAttribute)),
+        (Mention::None, AttributeMention::None) => return None,
+        (Mention::Replaced(body), AttributeMention::None) => (body, delivery.attributes.clone()),
+        (Mention::None, AttributeMention::Replaced(all)) => (delivery.body.clone(), all),
+        (Mention::Replaced(body), AttributeMention::Replaced(all)) => (body, all),
+    };
+    Some(Ok(Anonymous { body, attributes }))
+}
+
+/// A copy for the dead-letter queue itself, without the user's id. It keeps the reason, and the time of
 /// the first sending; one that had none of its own gets the earliest possible.
 pub(super) fn rewritten(
     delivery: &Delivery,
     letter: &DeadLetter,
-    body: String,
+    anonymous: Anonymous,
     bytes_max: usize,
 ) -> Result<OutgoingMessage, Refusal> {
-    let mut attributes = delivery.attributes.clone();
+    let Anonymous { body, mut attributes } = anonymous;
     if !attributes.contains_key(FIRST_SENT_AT) {
         let first_sent_at = earliest_sent_at(delivery, letter).to_string();
         attributes.insert(FIRST_SENT_AT.to_owned(), first_sent_at.into());

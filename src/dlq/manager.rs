@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     domain::UserId,
-    forget::{Mention, without_user},
     ports::{
         Clock, Delivery, Entropy, EntryError, PortError, Queue, ReceiptHandle, ReceiveRequest,
         queue::{BATCH_ENTRIES_MAX, text_attribute},
@@ -63,7 +62,7 @@ impl Task<'_> {
     fn concerns(self, delivery: &Delivery) -> bool {
         match self {
             Self::Forget(user_id) | Self::WouldForget(user_id) => {
-                without_user(&delivery.body, user_id) != Mention::None
+                dead_letter::without(delivery, user_id).is_some()
             }
             _ => true,
         }
@@ -345,9 +344,9 @@ impl<'a> Scan<'a> {
             Task::Redrive(to) => self.redrive(to, delivery, letter).await,
             Task::Discard => self.delete(delivery, Disposition::Discarded).await,
             Task::Forget(user_id) => self.forget(user_id, delivery, letter).await,
-            Task::WouldForget(user_id) => match without_user(&delivery.body, user_id) {
-                Mention::InText => (Disposition::Refused { why: Refusal::NoJson }, None),
-                Mention::None | Mention::Replaced(_) => (Disposition::WouldRewrite, None),
+            Task::WouldForget(user_id) => match dead_letter::without(delivery, user_id) {
+                Some(Err(why)) => (Disposition::Refused { why }, None),
+                None | Some(Ok(_)) => (Disposition::WouldRewrite, None),
             },
         }
     }
@@ -360,12 +359,12 @@ impl<'a> Scan<'a> {
         delivery: &Delivery,
         letter: &DeadLetter,
     ) -> (Disposition, Option<PortError>) {
-        let body = match without_user(&delivery.body, user_id) {
-            Mention::Replaced(body) => body,
-            Mention::InText => return (Disposition::Refused { why: Refusal::NoJson }, None),
-            Mention::None => return (Disposition::Seen, None),
+        let anonymous = match dead_letter::without(delivery, user_id) {
+            Some(Ok(anonymous)) => anonymous,
+            Some(Err(why)) => return (Disposition::Refused { why }, None),
+            None => return (Disposition::Seen, None),
         };
-        let message = match dead_letter::rewritten(delivery, letter, body, self.bytes_max) {
+        let message = match dead_letter::rewritten(delivery, letter, anonymous, self.bytes_max) {
             Ok(message) => message,
             Err(why) => return (Disposition::Refused { why }, None),
         };

@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use crate::domain::{CommandKey, ReservationId, UserId};
 
 /// The member that names a user.
-const USER_ID: &str = "user_id";
+pub(super) const USER_ID: &str = "user_id";
 
 /// In the place of a user of whom no reservation is known.
-const NOBODY: &str = "forgotten";
+pub(super) const NOBODY: &str = "forgotten";
 
 /// Whether a body names a user.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,6 +31,18 @@ pub enum AuthSettings {
     Mtls,
 }
 
+impl AuthSettings {
+    /// The word for it in `INVENTORY_AUTH`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Jwt(_) => "jwt",
+            Self::Mtls => "mtls",
+        }
+    }
+}
+
 /// Says who calls.
 pub enum Authenticator {
     /// Every caller is [`Caller::local`].

@@ -11,10 +11,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::server::TlsFiles;
 
 /// A certificate authority.
-pub(super) struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
-pub(super) struct Identity {
+pub(crate) struct Identity {
     pub certificate: CertificateDer<'static>,
     certificate_pem: String,
     key: KeyPair,

@@ -32,7 +32,7 @@ use tracing::{debug, info, warn};
 use crate::ports::Entropy;
 use head::{HeadDeadline, Requests};
 use tls::Tls;
-pub use tls::{PeerCertificates, TlsFiles};
+pub use tls::{PeerCertificates, TlsFiles, check_certificates, check_key};
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: u32 = 16 * 1024;

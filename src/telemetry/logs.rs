@@ -75,9 +75,15 @@ pub(crate) mod tests {
     use std::{
         io,
         sync::{Arc, Mutex},
+        time::Duration,
     };
 
     use super::*;
+    use crate::{
+        domain::{CommandType, Outcome, Rejection, RejectionCode},
+        telemetry::Metrics,
+        worker::{Event, Observer as _},
+    };
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -106,6 +112,51 @@ pub(crate) mod tests {
         let subscriber = subscriber(&config, is_terminal, move || writer.clone());
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn what_a_process_did_is_logged_in_numbers() {
+        let metrics = Metrics::new().unwrap();
+        let rejection = Rejection::new(RejectionCode::NotOwner, "no");
+        let outcome = Outcome::Rejected { rejection };
+        for replayed in [false, false, true] {
+            metrics.observe(&Event::Decided {
+                command_type: Some(CommandType::Confirm),
+                outcome: &outcome,
+                replayed,
+                took: Duration::from_millis(12),
+            });
+        }
+        metrics.observe(&Event::DeadLettered { reason: "POISON" });
+        metrics.observe(&Event::LeaseLost(4));
+        metrics.observe(&Event::Released { reason: "unreadable", messages: 5 });
+        let log = || metrics.log_totals(Duration::from_millis(61_500));
+        let text = logged("info", LogFormat::Json, false, log);
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(line["message"], "drained, in all");
+        for (name, value) in [
+            ("ran_s", 61),
+            ("commands", 2),
+            ("rejected", 2),
+            ("duplicates", 1),
+            ("dead_lettered", 1),
+            ("released", 5),
+            ("leases_lost", 4),
+            ("in_flight", 0),
+        ] {
+            assert_eq!(line[name], value, "{name} in {line}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_numbers_in_json() {
+        let text = logged("info", LogFormat::Json, false, || {
+            let (count, bytes, ahead_s) = (u64::MAX, 7_usize, -1_800.25);
+            tracing::info!(count, bytes, ahead_s, is_dry = true, "numbers");
+        });
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!((&line["count"], &line["bytes"]), (&u64::MAX.into(), &7.into()), "{line}");
+        assert_eq!((&line["ahead_s"], &line["is_dry"]), (&(-1_800.25).into(), &true.into()));
     }
 
     #[test]

@@ -208,22 +208,24 @@ async fn attempt(context: &WorkerContext, batch: &[Leased<'_>]) -> Attempted {
         Ok(plan) => plan,
         Err(failure) => return Attempted { durable: Vec::new(), stopped: Some(failure.into()) },
     };
-    let chains = plan.chains.into_iter().map(|chain| commit_chain(context, batch, chain));
-    let committed: Vec<CommittedChain> =
-        stream::iter(chains).buffered(context.settings.commit_parallelism.max(1)).collect().await;
-    let mut done: BTreeSet<usize> = BTreeSet::new();
+    let committed = commit_chains(context, batch, plan.chains).await;
+    let mut is_done = vec![false; plan.decided.len()];
     // A command that could not be decided ends the plan before it.
     let mut stopped = plan.stopped.map(|stopped| (plan.decided.len(), stopped));
     for CommittedChain { places, stopped: of_chain } in committed {
-        done.extend(places);
+        for place in places {
+            if let Some(is_done) = is_done.get_mut(place) {
+                *is_done = true;
+            }
+        }
         if let Some((place, why)) = of_chain
             && stopped.as_ref().is_none_or(|(first, _)| place < *first)
         {
             stopped = Some((place, why));
         }
     }
-    let decided = plan.decided.into_iter().enumerate();
-    let durable = decided.filter(|(place, _)| done.contains(place)).collect();
+    let decided = plan.decided.into_iter().enumerate().zip(is_done);
+    let durable = decided.filter_map(|(decided, is_done)| is_done.then_some(decided)).collect();
     Attempted { durable, stopped: stopped.map(|(_, stopped)| stopped) }
 }
 
@@ -233,6 +235,22 @@ struct CommittedChain {
     places: Vec<usize>,
     /// The place of the first that did not, and why.
     stopped: Option<(usize, Stopped)>,
+}
+
+/// Commits chains side by side. What became of each, in their order.
+async fn commit_chains(
+    context: &WorkerContext,
+    batch: &[Leased<'_>],
+    mut chains: Vec<Vec<PlannedTransaction>>,
+) -> Vec<CommittedChain> {
+    // Nearly always there is one, and then nothing to be kept in order.
+    if chains.len() == 1
+        && let Some(only) = chains.pop()
+    {
+        return vec![commit_chain(context, batch, only).await];
+    }
+    let commits = chains.into_iter().map(|chain| commit_chain(context, batch, chain));
+    stream::iter(commits).buffered(context.settings.commit_parallelism.max(1)).collect().await
 }
 
 /// Commits the transactions of a chain, one after the other.

@@ -70,7 +70,8 @@ impl Reason {
 pub const PRODUCER_ATTRIBUTES: &str = "producer_attributes";
 
 /// The attributes that the worker adds to a copy; the others are the producer's.
-const OWN: [&str; 5] = [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_MESSAGE_ID];
+pub(crate) const OWN: [&str; 5] =
+    [FIRST_SENT_AT, REASON, DETAIL, SOURCE_QUEUE, ORIGINAL_MESSAGE_ID];
 
 /// A complete copy of the message, in its group, with all attributes of its producer.
 ///
@@ -162,21 +163,27 @@ fn packed(mut attributes: MessageAttributes, room: usize) -> MessageAttributes {
     if attributes.len() <= room {
         return attributes;
     }
-    let mut rest: BTreeMap<String, PackedAttribute> = BTreeMap::new();
-    let of_this_name = attributes.remove_entry(PRODUCER_ATTRIBUTES);
-    rest.extend(of_this_name.map(|(name, attribute)| (name, attribute.into())));
+    let mut rest = MessageAttributes::new();
+    rest.extend(attributes.remove_entry(PRODUCER_ATTRIBUTES));
     let tracestate = attributes.remove_entry(TRACESTATE);
     let mut by_priority = tracestate.into_iter().chain(attributes);
     let mut fitting: MessageAttributes =
         by_priority.by_ref().take(room.saturating_sub(1)).collect();
-    rest.extend(by_priority.map(|(name, attribute)| (name, attribute.into())));
-    fitting.insert(PRODUCER_ATTRIBUTES.to_owned(), message::to_json(&rest).into());
+    rest.extend(by_priority);
+    fitting.insert(PRODUCER_ATTRIBUTES.to_owned(), packed_text(rest).into());
     fitting
+}
+
+/// The text of [`PRODUCER_ATTRIBUTES`] with these.
+pub(crate) fn packed_text(attributes: MessageAttributes) -> String {
+    let packed: BTreeMap<String, PackedAttribute> =
+        attributes.into_iter().map(|(name, attribute)| (name, attribute.into())).collect();
+    message::to_json(&packed)
 }
 
 /// The attributes in the text; `None` if a producer gave it another form, or SQS would refuse one
 /// of them.
-fn unpacked(text: &str) -> Option<MessageAttributes> {
+pub(crate) fn unpacked(text: &str) -> Option<MessageAttributes> {
     let packed: BTreeMap<String, PackedAttribute> = serde_json::from_str(text).ok()?;
     let accepted = |(name, packed): (String, PackedAttribute)| {
         let attribute = packed.attribute().filter(MessageAttribute::is_accepted)?;

@@ -708,12 +708,20 @@ async fn keys_left_unprocessed_are_asked_for_again_and_never_absent() {
 #[tokio::test(start_paused = true)]
 async fn keys_left_unprocessed_for_ever_fail_the_load() {
     let wire = Wire::new([], Turn::AllUnprocessed);
-    let store = alone(&wire);
-    let error = store.load(&wanted_seats(3)).await.unwrap_err();
-    assert!(matches!(error, PortError::Throttled(_)), "{error:?}");
+    let store = alone(&wire).at(Some("http://127.0.0.1:9".to_owned()));
+    let throttled = |error: PortError| match error {
+        PortError::Throttled(text) => text,
+        other => panic!("not throttled: {other:?}"),
+    };
+    let text = throttled(store.load(&wanted_seats(3)).await.unwrap_err());
+    assert!(text.contains("BatchGetItem on inventory-seats at http://127.0.0.1:9: "), "{text}");
     let calls = wire.take_sent().len();
     assert!((2..=10).contains(&calls), "{calls} calls");
-    assert!(matches!(store.ping().await, Err(PortError::Throttled(_))));
+    let text = throttled(store.ping().await.unwrap_err());
+    assert!(
+        text.contains("inventory-ledger") && text.contains("at http://127.0.0.1:9: "),
+        "{text}"
+    );
 }
 
 // --- Pages shorter than requested ---------------------------------------------------------------

@@ -193,6 +193,25 @@ async fn a_topic_is_found_by_its_name_on_a_later_page() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn errors_name_the_topic_and_the_endpoint() {
+    let other = "arn:aws:sns:us-east-1:123456789012:other-results.fifo";
+    let wire = Wire::new([page(&[other], ""), error(403, "AuthorizationError")]);
+    let connect = async |topic: &str| {
+        let endpoint = Some("http://127.0.0.1:9".to_owned());
+        SnsTopic::connect_at(sns::client(&wire.config()), endpoint, topic).await
+    };
+    let missing = connect("results.fifo").await.unwrap_err().to_string();
+    assert!(missing.contains("topic results.fifo at http://127.0.0.1:9: does not"), "{missing}");
+    let refused = connect("results.fifo").await.unwrap_err().to_string();
+    assert!(refused.contains("ListTopics at http://127.0.0.1:9, looking for"), "{refused}");
+    let topic = connect(ARN).await.unwrap();
+    let refused = topic.publish(&publications(1)).await.unwrap_err().to_string();
+    assert!(refused.contains("PublishBatch to results.fifo at http://127.0.0.1:9: "), "{refused}");
+    let refused = topic.exists().await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("{ARN} at http://127.0.0.1:9: ")), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bootstrap_creates_a_topic_whose_throughput_grows_with_its_groups() {
     let created = ok("CreateTopic", &format!("<TopicArn>{ARN}</TopicArn>"));
     let wire = Wire::new([page(&[], ""), created]);

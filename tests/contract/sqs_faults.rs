@@ -321,6 +321,48 @@ async fn a_queue_is_looked_up_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_that_is_given_by_its_url_can_be_asked_whether_it_is_there() {
+    let (queue, wire) = over([
+        ok(&json!({ "Attributes": { "QueueArn": "arn:aws:sqs:us-east-1:1:commands.fifo" } })),
+        error(400, "AWS.SimpleQueueService.NonExistentQueue"),
+        error(400, "QueueDoesNotExist"),
+        error(403, "AccessDenied"),
+    ])
+    .await;
+    assert_eq!(wire.take_sent(), [], "a URL is not looked up");
+    assert_eq!(queue.exists().await, Ok(true));
+    assert_eq!(queue.exists().await, Ok(false));
+    assert_eq!(queue.exists().await, Ok(false));
+    assert!(matches!(queue.exists().await, Err(PortError::Refused(_))), "that is not known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_name_the_queue_and_the_endpoint() {
+    let wire = Wire::new([
+        error(400, "QueueDoesNotExist"),
+        error(403, "AccessDenied"),
+        ok(&json!({ "QueueUrl": URL })),
+        error(403, "AccessDenied"),
+    ]);
+    let connect = async || {
+        let endpoint = Some("http://127.0.0.1:9".to_owned());
+        SqsQueue::connect_at(sqs::client(&wire.config()), endpoint, "commands.fifo").await
+    };
+    let missing = connect().await.unwrap_err().to_string();
+    assert!(missing.contains("queue commands.fifo at http://127.0.0.1:9: does not"), "{missing}");
+    let refused = connect().await.unwrap_err().to_string();
+    assert!(refused.contains("GetQueueUrl of commands.fifo at http://127.0.0.1:9: "), "{refused}");
+    let queue = connect().await.unwrap();
+    let refused = queue.receive(&request()).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("ReceiveMessage on commands.fifo at http://127.0.0.1:9: "),
+        "{refused}"
+    );
+    let refused = queue.backlog().await.unwrap_err().to_string();
+    assert!(refused.contains(" at http://127.0.0.1:9: "), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bootstrap_creates_the_dead_letter_queue_first_and_points_the_queue_at_it() {
     let attributes = json!({ "Attributes": { "QueueArn": "arn:aws:sqs:us-east-1:1:c-dlq.fifo" } });
     let wire = Wire::new([

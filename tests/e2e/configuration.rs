@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use inventory_worker::{adapters::sqs::bootstrap::find, naming::dead_letter_queue_name};
 use serde_json::Value;
 use tokio::net::TcpSocket;
 
@@ -98,6 +99,63 @@ async fn a_missing_table_or_topic_ends_the_start_and_is_named() {
     let of_topic = [("INVENTORY_RESULTS_TOPIC", &*arn)];
     let ended = process::run(&world.with(&of_topic), &["run"]).await.expect_code(1);
     for named in [&*arn, "INVENTORY_RESULTS_TOPIC"] {
+        assert!(ended.err.contains(named), "{named}: {}", ended.err);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn a_missing_queue_that_is_given_by_its_url_ends_the_start_and_is_named() {
+    let world = World::new(Stack::of(Broker::LocalStack)).await;
+    let queue = &world.environment["INVENTORY_QUEUES"];
+    let (commands, expiries) = queue.split_once(',').unwrap();
+    let url = find(&world.stack.sqs, commands).await.unwrap().unwrap();
+    let absent = url.replace(".fifo", "-absent.fifo");
+    let queues = format!("{absent},{expiries}");
+    for subcommand in ["run", "serve"] {
+        let variables = [("INVENTORY_QUEUES", &*queues), ("PORT", "0"), ("GRPC_PORT", "0")];
+        let ended = process::run(&world.with(&variables), &[subcommand]).await.expect_code(1);
+        for named in [&*absent, "INVENTORY_QUEUES"] {
+            assert!(ended.err.contains(named), "{subcommand}: {named}: {}", ended.err);
+        }
+    }
+    let dead_letters = find(&world.stack.sqs, &dead_letter_queue_name(commands)).await.unwrap();
+    let deleted = world.stack.sqs.delete_queue().queue_url(dead_letters.unwrap()).send().await;
+    deleted.unwrap();
+    let queues = format!("{url},{expiries}");
+    let by_url = world.with(&[("INVENTORY_QUEUES", &*queues)]);
+    let ended = process::run(&by_url, &["run"]).await.expect_code(1);
+    let named = dead_letter_queue_name(&url);
+    assert!(ended.err.contains(&named), "{named}: {}", ended.err);
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn a_gateway_says_what_it_talks_to_and_ends_without_a_table() {
+    let world = World::new(Stack::of(Broker::LocalStack)).await;
+    let ports = [("PORT", "0"), ("GRPC_PORT", "0")];
+    let gateway = Worker::start_as("serve", &world.with(&ports)).await.ready().await;
+    let started = gateway.logged("starting").unwrap();
+    let expected = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("region", "us-east-1"),
+        ("sqs", &world.stack.endpoint),
+        ("dynamodb", &world.stack.dynamodb_endpoint),
+        ("queues", &world.environment["INVENTORY_QUEUES"]),
+        ("auth", "none"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(started[name], value, "{name} in {started}");
+    }
+    for name in ["revision", "tables", "redis"] {
+        assert!(!started[name].is_null(), "{name} in {started}");
+    }
+    gateway.stop().await;
+
+    let absent = format!("{}-absent", world.name);
+    let of_table = [&ports[..], &[("DYNAMODB_TABLE_STOCK", &*absent)]].concat();
+    let ended = process::run(&world.with(&of_table), &["serve"]).await.expect_code(1);
+    for named in [&*absent, "DYNAMODB_TABLE_", "bootstrap", &world.stack.dynamodb_endpoint] {
         assert!(ended.err.contains(named), "{named}: {}", ended.err);
     }
 }

@@ -6,6 +6,7 @@ use crate::{process, stack::Stack, world::World};
 
 on_every_stack! {
     a_storm_ends_by_itself_says_what_it_measured_and_leaves_no_queue_behind
+    a_storm_says_where_it_aims_and_sends_nothing_without_a_yes
 }
 
 async fn a_storm_ends_by_itself_says_what_it_measured_and_leaves_no_queue_behind(stack: Stack) {
@@ -70,6 +71,19 @@ async fn a_storm_ends_by_itself_says_what_it_measured_and_leaves_no_queue_behind
     assert_eq!(subscriptions.len(), 1, "the test's own: {subscriptions:?}");
     worker.stop().await;
     world.audit().await;
+}
+
+/// A storm loads whatever the environment points to.
+async fn a_storm_says_where_it_aims_and_sends_nothing_without_a_yes(stack: Stack) {
+    let world = World::new(stack).await;
+    let ended = process::run(&world.environment, &["storm", "--duration", "1"]).await;
+    let ended = ended.expect_code(64);
+    assert_eq!(ended.out, "");
+    let aimed = format!("storm on {}-commands.fifo", world.name);
+    assert!(ended.err.starts_with(&aimed), "{}", ended.err);
+    assert!(ended.err.contains(&world.environment["AWS_ENDPOINT_URL"]), "{}", ended.err);
+    assert!(ended.err.contains("nothing was sent: --yes begins a storm"), "{}", ended.err);
+    assert!(world.is_drained().await, "nothing was sent");
 }
 
 /// Checks the fields of every storm's summary.

@@ -28,6 +28,36 @@ fn the_program_of_the_page_prints_what_the_page_shows() {
     assert_eq!(ended.status.code(), Some(0));
 }
 
+/// The page's table says of these that the command is corrected, or sent again.
+#[test]
+fn a_confirm_that_was_not_decided_is_not_paid_back() {
+    let script = r#"
+import json, checkout
+shop = checkout.Checkout()
+shop.order("o", 42, ["A-1"], "ann")
+for code in ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "COMMAND_EXPIRED", "RESERVATION_EXPIRED"]:
+    data = {"command": {"id": "o:confirm"}, "rejection": {"code": code}}
+    print(shop.handle({"id": code, "data": data}))
+    print(shop.states()["o"])
+"#;
+    let ended = Command::new("python3")
+        .args(["-c", script])
+        .current_dir(repository().join("examples/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    let said = String::from_utf8_lossy(&ended.stdout);
+    let said: Vec<&str> = said.lines().collect();
+    for (code, said) in
+        ["INVALID_MESSAGE", "UNSUPPORTED_TYPE", "COMMAND_EXPIRED"].into_iter().zip(said.chunks(2))
+    {
+        let expected = format!("o:confirm: {code}: the order is as it was: correct it, then again");
+        assert_eq!(said, [expected.as_str(), "asked"]);
+    }
+    assert_eq!(said[6..], ["o: pay back: RESERVATION_EXPIRED", "pay back"]);
+}
+
 #[test]
 fn every_rejection_has_a_reaction() {
     let page = page();

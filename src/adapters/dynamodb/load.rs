@@ -57,7 +57,8 @@ impl DynamoStore {
             fruitless = if count(&left) < count(&asked) { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ROUNDS_MAX {
                 let keys = count(&left);
-                let text = format!("BatchGetItem: {keys} keys unprocessed {fruitless} times");
+                let doing = self.doing("BatchGetItem", left.keys());
+                let text = format!("{doing}: {keys} keys unprocessed {fruitless} times");
                 return Err(PortError::Throttled(text));
             }
             tokio::time::sleep(wait(fruitless, self.entropy.fraction())).await;
@@ -112,10 +113,8 @@ impl DynamoStore {
         let mut output = self.batch_get(&Asked::from([(table, vec![key])])).await?;
         let found = output.responses.take().into_iter().flatten().flat_map(|(_, items)| items);
         let found = found.into_iter().next();
-        match self.unanswered(output)?.is_empty() {
-            true => Ok(found),
-            false => Err(PortError::Throttled("BatchGetItem: keys unprocessed".to_owned())),
-        }
+        self.all_answered(output)?;
+        Ok(found)
     }
 
     /// Reads one key that no item can have from every table, in one call. A table that is refused
@@ -135,10 +134,17 @@ impl DynamoStore {
     async fn touch(&self, tables: &[Table]) -> Result<(), PortError> {
         let asked = tables.iter().map(|table| (*table, vec![super::keys::absent_key(*table)]));
         let output = self.batch_get(&asked.collect()).await?;
-        match self.unanswered(output)?.is_empty() {
-            true => Ok(()),
-            false => Err(PortError::Throttled("BatchGetItem: keys unprocessed".to_owned())),
+        self.all_answered(output)
+    }
+
+    /// Keys left out mean throttling: nothing is known about their items.
+    fn all_answered(&self, output: BatchGetItemOutput) -> Result<(), PortError> {
+        let left = self.unanswered(output)?;
+        if left.is_empty() {
+            return Ok(());
         }
+        let doing = self.doing("BatchGetItem", left.keys());
+        Err(PortError::Throttled(format!("{doing}: keys unprocessed")))
     }
 }
 

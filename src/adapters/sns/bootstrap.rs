@@ -102,10 +102,19 @@ async fn create(client: &Client, name: &str) -> Result<String, PortError> {
 ///
 /// SNS gives no answer, or refuses the request.
 pub async fn find(client: &Client, name: &str) -> Result<Option<String>, PortError> {
+    look_up(client, name, "").await
+}
+
+/// As [`find`]; an error says where it looked.
+pub(super) async fn look_up(
+    client: &Client,
+    name: &str,
+    at: &str,
+) -> Result<Option<String>, PortError> {
     let mut arns = client.list_topics().into_paginator().items().send();
     while let Some(topic) = arns.next().await {
         let topic = topic
-            .map_err(|error| port_error(&format!("ListTopics, looking for {name}"), &error))?;
+            .map_err(|error| port_error(&format!("ListTopics{at}, looking for {name}"), &error))?;
         if let Some(arn) = topic.topic_arn.filter(|arn| topic_name(arn) == name) {
             return Ok(Some(arn));
         }

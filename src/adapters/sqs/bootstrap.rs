@@ -59,14 +59,26 @@ pub async fn ensure_queues(client: &Client, names: &[String]) -> Result<Ensured,
 ///
 /// SQS gives no answer, or refuses the request.
 pub async fn find(client: &Client, name: &str) -> Result<Option<String>, PortError> {
+    look_up(client, name, "").await
+}
+
+/// As [`find`]; an error says where it looked.
+pub(super) async fn look_up(
+    client: &Client,
+    name: &str,
+    at: &str,
+) -> Result<Option<String>, PortError> {
     match client.get_queue_url().queue_name(name).send().await {
         Ok(output) => Ok(output.queue_url),
-        // The first is the code's name in the service's older protocol, which SQS still sends.
-        Err(error) => match error.code().map(bare) {
-            Some("NonExistentQueue" | "QueueDoesNotExist") => Ok(None),
-            _ => Err(port_error(&format!("GetQueueUrl of {name}"), &error)),
-        },
+        Err(error) if is_missing(error.code()) => Ok(None),
+        Err(error) => Err(port_error(&format!("GetQueueUrl of {name}{at}"), &error)),
     }
+}
+
+/// Whether an error's code says that there is no such queue. The first is its name in the service's
+/// older protocol, which SQS still sends.
+pub(super) fn is_missing(code: Option<&str>) -> bool {
+    matches!(code.map(bare), Some("NonExistentQueue" | "QueueDoesNotExist"))
 }
 
 fn check_name(name: &str) -> Result<(), PortError> {

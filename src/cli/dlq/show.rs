@@ -1,31 +1,25 @@
 //! What `dlq` prints.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use serde_json::{Value, json};
 
-use super::{Done, Task};
+use super::{Asked, Done, Task};
 use crate::{
     cli::CliContext,
     dlq::{DeadLetter, Disposition, Ended, Handled, Run},
-    terminal::{Style, counted, printable},
+    terminal::{Style, counted, printable, wrapped},
 };
 
-pub(super) fn as_json(done: &[Done], missing: &[String]) -> Value {
-    let queues: Vec<Value> = done
-        .iter()
-        .map(|Done { queue, run }| {
-            json!({
-                "queue": queue,
-                "dead_letters": run.handled,
-                "behind": run.behind,
-                "elsewhere": run.elsewhere,
-                "ended": ended(&run.ended),
-                "still_leased": run.still_leased,
-            })
-        })
-        .collect();
-    json!({ "queues": queues, "missing": missing })
+/// What `dlq` did, and what it did not see.
+pub(super) struct Report<'a> {
+    pub(super) task: Task,
+    pub(super) asked: Asked,
+    /// The queues that were to be looked at: one that fails ends the run.
+    pub(super) queues: usize,
+    pub(super) done: &'a [Done],
+    /// Ids that no queue has.
+    pub(super) missing: &'a [String],
 }
 
 fn ended(ended: &Ended) -> &'static str {
@@ -38,40 +32,98 @@ fn ended(ended: &Ended) -> &'static str {
     }
 }
 
-pub(super) fn print(
-    task: Task,
-    done: &[Done],
-    missing: &[String],
-    context: &CliContext,
-) -> std::io::Result<()> {
-    let (out, style) = (&context.out, context.out.style());
-    for (place, Done { queue, run }) in done.iter().enumerate() {
-        if place > 0 {
-            out.line("")?;
-        }
-        let count = u64::try_from(run.handled.len()).unwrap_or(u64::MAX);
-        out.line(&format!("{}: {}", style.heading(queue), counted(count, "dead letter")))?;
-        for handled in &run.handled {
-            match task {
-                Task::List => out.write(&listed(&handled.letter, style))?,
-                Task::Show => out.write(&one(&handled.letter, style))?,
-                Task::WouldRedrive | Task::Redrive | Task::Discard => {
-                    out.line(&fate(handled, style))?;
+impl Report<'_> {
+    pub(super) fn json(&self) -> Value {
+        let queues: Vec<Value> = self
+            .done
+            .iter()
+            .map(|Done { queue, run }| {
+                json!({
+                    "queue": queue,
+                    "dead_letters": run.handled,
+                    "behind": run.behind,
+                    "elsewhere": run.elsewhere,
+                    "ended": ended(&run.ended),
+                    "still_leased": run.still_leased,
+                })
+            })
+            .collect();
+        json!({ "queues": queues, "missing": self.missing })
+    }
+
+    pub(super) fn print(&self, context: &CliContext) -> io::Result<()> {
+        let (out, style) = (&context.out, context.out.style());
+        for (place, Done { queue, run }) in self.done.iter().enumerate() {
+            if place > 0 {
+                out.line("")?;
+            }
+            let count = u64::try_from(run.handled.len()).unwrap_or(u64::MAX);
+            out.line(&format!("{}: {}", style.heading(queue), counted(count, "dead letter")))?;
+            for handled in &run.handled {
+                match self.task {
+                    Task::List => out.write(&listed(&handled.letter, style))?,
+                    Task::Show => out.write(&one(&handled.letter, style))?,
+                    Task::WouldRedrive | Task::Redrive | Task::Discard => {
+                        out.line(&fate(handled, style))?;
+                    }
                 }
             }
+            remarks(run, context)?;
         }
-        remarks(run, context)?;
+        for id in self.missing {
+            out.line(&format!("{}  {}", style.bad("not found"), printable(id)))?;
+        }
+        out.line("")?;
+        let all: Vec<&Handled> = self.done.iter().flat_map(|done| &done.run.handled).collect();
+        match self.task {
+            Task::List | Task::Show if all.is_empty() => out.line(&self.none()),
+            Task::List | Task::Show => {
+                totals(&all, context)?;
+                self.unseen().map_or(Ok(()), |unseen| out.line(&unseen))
+            }
+            Task::WouldRedrive | Task::Redrive | Task::Discard => {
+                let mut words = vec![last_line(self.task, &all)];
+                words.extend(self.unseen());
+                out.line(&words.join(", "))
+            }
+        }
     }
-    for id in missing {
-        out.line(&format!("{}  {}", style.bad("not found"), printable(id)))?;
+
+    /// Where no dead letter was shown: that there is none only if all were looked at.
+    fn none(&self) -> String {
+        let what = match self.asked {
+            Asked::All => "no dead letters",
+            Asked::OfReason => "no dead letters of this reason",
+            Asked::ByIds => "no dead letters of these ids",
+        };
+        match self.unseen() {
+            Some(unseen) => format!("{what} seen, {unseen}"),
+            None => what.to_owned(),
+        }
     }
-    out.line("")?;
-    let all: Vec<&Handled> = done.iter().flat_map(|done| &done.run.handled).collect();
-    match task {
-        Task::List | Task::Show => totals(&all, context),
-        Task::WouldRedrive | Task::Redrive | Task::Discard => {
-            let not_seen: u64 = done.iter().filter_map(|done| done.run.behind).sum();
-            out.line(&last_line(task, &all, not_seen))
+
+    /// What was not looked at, unless all ids were found: behind others of its group, beyond the
+    /// limit, leased elsewhere, or in a queue whose run did not come to its end.
+    fn unseen(&self) -> Option<String> {
+        let runs = || self.done.iter().map(|done| &done.run);
+        let count: u64 =
+            runs().map(|run| run.behind.unwrap_or(0) + run.elsewhere.unwrap_or(0)).sum();
+        if self.asked == Asked::ByIds && self.missing.is_empty() {
+            return None;
+        }
+        let is_through = |run: &Run| {
+            matches!(run.ended, Ended::Complete | Ended::Limit)
+                && run.behind.is_some()
+                && run.elsewhere.is_some()
+        };
+        let is_whole = self.done.len() == self.queues && runs().all(is_through);
+        match (count, is_whole) {
+            (0, true) => None,
+            (0, false) => Some("not all queues looked through".to_owned()),
+            (count, true) => Some(format!("about {count} not looked at")),
+            (count, false) => {
+                Some(format!("about {count} not looked at, and not all queues looked through"))
+            }
         }
     }
 }
@@ -95,11 +147,8 @@ fn listed(letter: &DeadLetter, style: Style) -> String {
 }
 
 /// How many there are, by reason and by source.
-fn totals(all: &[&Handled], context: &CliContext) -> std::io::Result<()> {
+fn totals(all: &[&Handled], context: &CliContext) -> io::Result<()> {
     let count = u64::try_from(all.len()).unwrap_or(u64::MAX);
-    if all.is_empty() {
-        return context.out.line("no dead letters");
-    }
     let by = |name: fn(&DeadLetter) -> &str| {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for one in all {
@@ -114,8 +163,8 @@ fn totals(all: &[&Handled], context: &CliContext) -> std::io::Result<()> {
     context.out.line(&format!("from: {sources}"))
 }
 
-/// What was done, what was not, and what was not looked at.
-fn last_line(task: Task, all: &[&Handled], not_seen: u64) -> String {
+/// What was done, and what was not.
+fn last_line(task: Task, all: &[&Handled]) -> String {
     let count = |is: fn(&Disposition) -> bool| {
         u64::try_from(all.iter().filter(|one| is(&one.fate)).count()).unwrap_or(u64::MAX)
     };
@@ -144,9 +193,6 @@ fn last_line(task: Task, all: &[&Handled], not_seen: u64) -> String {
         ),
     ];
     words.extend(others.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-    if not_seen > 0 {
-        words.push(format!("about {not_seen} not looked at"));
-    }
     words.join(", ")
 }
 
@@ -188,22 +234,30 @@ fn fate(Handled { letter, fate }: &Handled, style: Style) -> String {
         Disposition::Rewritten { message_id } => {
             format!("{}  {}", style.good("rewritten"), printable(message_id))
         }
-        Disposition::Refused { why } => format!("{}  {}", style.warn("refused"), why.explanation()),
-        Disposition::NotSent { what } => format!("{}  {}", style.bad("not sent"), printable(what)),
-        Disposition::NotDeleted { what, sent: true } => format!(
-            "{}  and still here, which takes effect once: redrive or discard it again ({})",
-            style.warn("sent back"),
-            printable(what)
-        ),
+        Disposition::Refused { why } => {
+            format!("{}{}", style.warn("refused"), below(&why.explanation()))
+        }
+        Disposition::NotSent { what } => format!("{}{}", style.bad("not sent"), below(what)),
+        Disposition::NotDeleted { what, sent: true } => {
+            let what = format!(
+                "and still here, which takes effect once: redrive or discard it again ({what})"
+            );
+            format!("{}{}", style.warn("sent back"), below(&what))
+        }
         Disposition::NotDeleted { what, sent: false } => {
-            format!("{}  {}", style.bad("not discarded"), printable(what))
+            format!("{}{}", style.bad("not discarded"), below(what))
         }
     };
     format!("{}  {text}", printable(&letter.id))
 }
 
+/// A sentence in the lines below, of 80 columns.
+fn below(sentence: &str) -> String {
+    format!("\n  {}", wrapped(&printable(sentence), 78, 2))
+}
+
 /// Prints which dead letters were not seen, and why.
-fn remarks(run: &Run, context: &CliContext) -> std::io::Result<()> {
+fn remarks(run: &Run, context: &CliContext) -> io::Result<()> {
     let style = context.out.style();
     let warn = |text: &str| context.out.line(&style.warn(text));
     match &run.ended {
@@ -214,8 +268,8 @@ fn remarks(run: &Run, context: &CliContext) -> std::io::Result<()> {
     }
     if let Some(behind) = run.behind.filter(|behind| *behind > 0) {
         warn(&format!(
-            "about {behind} more not looked at: of a group, those behind its first ten come into \
-             sight once these are sent back or discarded"
+            "about {behind} more not looked at: those behind the first ten of a group come\n\
+             into sight once these are sent back or discarded"
         ))?;
     }
     if let Some(elsewhere) = run.elsewhere.filter(|elsewhere| *elsewhere > 0) {

@@ -9,8 +9,9 @@ use crate::{
     terminal::{Style, printable},
 };
 
-/// The most seats of one line; a longer row goes on in the next.
-const LINE_SEATS: usize = 100;
+/// The most seats of one line, which with the widest name has 80 columns; a longer row goes on in
+/// the next.
+const LINE_SEATS: usize = 60;
 
 /// The widest name of a row, characters; longer ones are cut.
 const NAME_MAX: usize = 16;

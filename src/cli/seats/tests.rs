@@ -6,7 +6,7 @@ use crate::{
     config::ProcessEnvironment,
     domain::{Seat, SeatState},
     gateway::view::fixtures::{EVENT, Tables, booked, epoch, held, seat},
-    terminal::Output,
+    terminal::{Output, wider_than_80},
 };
 
 async fn shown(
@@ -45,6 +45,7 @@ async fn a_house_is_drawn_in_natural_order_with_nameless_parts_last() {
     }
     let (ended, text) = shown(&*tables, &clock, false).await;
     assert_eq!(ended.unwrap(), ExitCode::Done);
+    assert_eq!(wider_than_80(&text), Vec::<&str>::new());
     insta::assert_snapshot!(text, @"
     S2
        2  ABX
@@ -66,13 +67,14 @@ async fn a_house_is_drawn_in_natural_order_with_nameless_parts_last() {
 async fn a_long_row_goes_on_in_the_next_line_under_a_name_that_is_cut() {
     let clock = Arc::new(TokioClock::new(epoch()));
     let tables = Tables::new(&clock);
-    for number in 0..101 {
+    for number in 0..61 {
         let row = Some("a row with a very long name");
         tables.put_seat(&number.to_string(), placed(Some("s"), row, SeatState::Available)).await;
     }
     let (_, text) = shown(&*tables, &clock, false).await;
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[1], format!("  a row with a ver  {}", "A".repeat(100)));
+    assert_eq!(lines[1], format!("  a row with a ver  {}", "A".repeat(60)));
+    assert_eq!(lines[1].chars().count(), 80);
     assert_eq!(lines[2], format!("  {}  A", " ".repeat(16)));
 }
 

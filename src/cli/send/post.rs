@@ -10,9 +10,10 @@ use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 
 use super::{
-    DeliveryArgs, SendArgs, SendCommand,
+    SendArgs, SendCommand,
     again::again,
     command_builder::{CommandBuilder, RoutedCommand, caller},
+    skipped::skipped_names,
 };
 use crate::{
     adapters::{sqs, system::SystemClock},
@@ -69,7 +70,8 @@ pub async fn run(
     let sdk = app::aws().await?;
     let bar = progress::spinner(&context.errors)?;
     let client = sqs::client(&sdk);
-    let connect = async |name: &str| app::connect_queue(&client, name).await;
+    let endpoints = &config.aws.endpoints;
+    let connect = async |name: &str| app::connect_queue(&client, endpoints, name).await;
     let mut done = 0;
     let messages = messages(&commands, args.batch.map_or(1, usize::from));
     let posted = post_all(connect, &messages, |command| {
@@ -91,16 +93,15 @@ pub async fn run(
         (Ok(()), Some(seconds)) => {
             let store = app::store(&sdk, &config.aws);
             let within = Duration::from_secs(u64::from(seconds));
-            let report = |prepared: &PreparedCommand, decided: &DecidedOutcome| {
-                let json = delivery.format.json;
-                bar.suspend(|| print(prepared, decided, json, context))
-            };
+            let json = delivery.format.json;
+            let report = |decided: &Reported<'_>| bar.suspend(|| print(decided, json, context));
             let waited = wait(&*store, &commands, within, &bar, report).await;
             bar.finish_and_clear();
             // A command of a file has its id there.
             let made = args.command.as_ref().and(commands.first());
             let made = made.map(|routed| &routed.command.command.key.id);
-            waited.map_err(|error| unwrapped(error, again(arguments, made), delivery, context))
+            let again = again(arguments, made);
+            waited.map_err(|error| unwrapped(error, &again, json, context))
         }
     };
     bar.finish_and_clear();
@@ -247,13 +248,20 @@ fn named(commands: &[RoutedCommand]) -> String {
     }
 }
 
+/// A command, its outcome, and the names of what a restock skipped, for people.
+struct Reported<'a> {
+    prepared: &'a PreparedCommand,
+    decided: &'a DecidedOutcome,
+    skipped: &'a [String],
+}
+
 /// Reports outcomes as they enter the ledger.
 async fn wait(
     store: &dyn ReadStore,
     commands: &[RoutedCommand],
     within: Duration,
     bar: &ProgressBar,
-    mut report: impl FnMut(&PreparedCommand, &DecidedOutcome) -> std::io::Result<()>,
+    mut report: impl FnMut(&Reported<'_>) -> std::io::Result<()>,
 ) -> Result<ExitCode, NotWaited> {
     let awaited = commands.iter().map(|routed| &routed.command.command);
     let polling = LedgerPolling { interval: POLL_INTERVAL, within };
@@ -270,7 +278,14 @@ async fn wait(
                 code = ExitCode::Rejected;
             }
             if let Some(routed) = commands.get(place) {
-                report(&routed.command, &decided)?;
+                let prepared = &routed.command;
+                let skipped = match &decided.outcome {
+                    Outcome::Restocked { restock, .. } => {
+                        skipped_names(store, &prepared.command.pool, restock).await
+                    }
+                    _ => Vec::new(),
+                };
+                report(&Reported { prepared, decided: &decided, skipped: &skipped })?;
             }
         }
     }
@@ -288,38 +303,54 @@ enum NotWaited {
 
 /// The error that ends the command. A failed read decides the exit code, as the port reports it.
 /// Commands without an outcome are named, with the line that waits for them once more.
-fn unwrapped(
-    error: NotWaited,
-    again: String,
-    delivery: &DeliveryArgs,
-    context: &CliContext,
-) -> anyhow::Error {
-    let (pending, within) = match error {
+fn unwrapped(error: NotWaited, again: &str, json: bool, context: &CliContext) -> anyhow::Error {
+    let error = match error {
         NotWaited::Output(error) => return error.into(),
-        NotWaited::Wait(LedgerWaitError::Read(error)) => {
-            let what = "the commands are posted; their outcomes cannot be read";
-            return anyhow::Error::new(error).context(format!("{what}. Again:\n  {again}\n"));
-        }
-        NotWaited::Wait(LedgerWaitError::DeadlinePassed { pending, within }) => (pending, within),
+        NotWaited::Wait(error) => error,
     };
-    for key in &pending {
-        let printed = match delivery.format.json {
-            true => context.out.json(&serde_json::json!({
-                "pending": { "source": key.source, "id": key.id },
-                "waited_seconds": within.as_secs(),
-                "again": again,
-            })),
-            false => context.out.line(&format!("{}  no outcome yet", key.id)),
-        };
-        if let Err(error) = printed {
-            return error.into();
-        }
+    if let Err(error) = print_pending(&error, again, json, context) {
+        return error.into();
     }
-    let error = LedgerWaitError::DeadlinePassed { pending, within };
-    anyhow::anyhow!(
-        "{error}. Is a worker running? `inventory-worker health --ready` beside it says so. What is \
-         posted waits in its queue. The same line again waits on, and takes effect once:\n  {again}"
-    )
+    match error {
+        LedgerWaitError::Read { error, .. } => {
+            let what = "the commands are posted; their outcomes cannot be read";
+            anyhow::Error::new(error).context(format!("{what}. Again:\n  {again}\n"))
+        }
+        error @ LedgerWaitError::DeadlinePassed { .. } => anyhow::anyhow!(
+            "{error}. Is a worker running? `inventory-worker health --ready` beside it says so. \
+             What is posted waits in its queue. The same line again waits on, and takes effect \
+             once:\n  {again}"
+        ),
+    }
+}
+
+/// A line for each command without an outcome.
+fn print_pending(
+    error: &LedgerWaitError,
+    again: &str,
+    json: bool,
+    context: &CliContext,
+) -> std::io::Result<()> {
+    let (pending, what) = match error {
+        LedgerWaitError::DeadlinePassed { pending, .. } => (pending, "no outcome yet"),
+        LedgerWaitError::Read { pending, .. } => (pending, "the outcome is not known"),
+    };
+    for key in pending {
+        if !json {
+            context.out.line(&format!("{}  {what}", key.id))?;
+            continue;
+        }
+        let pending = serde_json::json!({ "source": key.source, "id": key.id });
+        context.out.json(&match error {
+            LedgerWaitError::DeadlinePassed { within, .. } => serde_json::json!({
+                "pending": pending, "waited_seconds": within.as_secs(), "again": again
+            }),
+            LedgerWaitError::Read { error, .. } => serde_json::json!({
+                "pending": pending, "error": error.to_string(), "again": again
+            }),
+        })?;
+    }
+    Ok(())
 }
 
 /// The outcome that the worker publishes; the ledger keeps the first command's.
@@ -330,12 +361,8 @@ fn id_reused(decided_at: Timestamp) -> DecidedOutcome {
     DecidedOutcome { outcome, changes: Changes::NONE, decided_at }
 }
 
-fn print(
-    prepared: &PreparedCommand,
-    decided: &DecidedOutcome,
-    json: bool,
-    context: &CliContext,
-) -> std::io::Result<()> {
+fn print(reported: &Reported<'_>, json: bool, context: &CliContext) -> std::io::Result<()> {
+    let Reported { prepared, decided, skipped } = reported;
     let command = &prepared.command;
     let DecidedOutcome { outcome, changes, decided_at } = decided;
     if json {
@@ -363,7 +390,7 @@ fn print(
             format!("{code}\n  {}{}", rejection.message, listed(&offenders))
         }
         Outcome::Restocked { restock, .. } => {
-            format!("{}  {}", style.good("restocked"), restocked(restock))
+            format!("{}  {}", style.good("restocked"), restocked(restock, skipped))
         }
         Outcome::Reserved { reservation }
         | Outcome::Extended { reservation }
@@ -381,7 +408,7 @@ fn print(
 }
 
 /// The most names after a sentence: with more, a command has a list of them in `--json`.
-const NAMES_MAX: usize = 10;
+pub(super) const NAMES_MAX: usize = 10;
 
 /// The names after a sentence that counts them.
 pub(in crate::cli) fn listed(names: &[String]) -> String {
@@ -393,8 +420,8 @@ pub(in crate::cli) fn listed(names: &[String]) -> String {
     }
 }
 
-/// What a restock did: `6 seats`, `1 line; 1 seat left unchanged: A-1`.
-fn restocked(restock: &RestockSummary) -> String {
+/// What a restock did: `6 seats`, `1 line; 1 seat left unchanged: A-1 (BOOKED)`.
+fn restocked(restock: &RestockSummary, skipped: &[String]) -> String {
     let of = |seats: u64, lines: u64| {
         let both = [(seats, "seat"), (lines, "line")];
         let some = both.into_iter().filter(|(count, _)| *count > 0);
@@ -405,7 +432,7 @@ fn restocked(restock: &RestockSummary) -> String {
     let applied = applied.unwrap_or_else(|| "nothing".to_owned());
     match of(restock.seats_skipped, restock.lines_skipped) {
         None => applied,
-        Some(skipped) => format!("{applied}; {skipped} left unchanged{}", listed(&restock.skipped)),
+        Some(count) => format!("{applied}; {count} left unchanged{}", listed(skipped)),
     }
 }
 

@@ -5,7 +5,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use super::*;
 use crate::{
     config::{ConfigError, DevConfig, Flags, ServeConfig},
-    gateway::Scope,
+    gateway::{Scope, certificates::Ca},
 };
 
 fn load_with(arguments: &[&str], variables: &[(&str, &str)]) -> Result<GatewayConfig, ConfigError> {
@@ -90,19 +90,23 @@ fn tokens_are_checked_by_issuer_audience_and_keys() {
 
 #[test]
 fn certificates_take_a_key_a_ca_and_a_file_of_callers() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(&file, r#"{"till": {"scopes": ["inventory.command"]}}"#).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    Ca::new().write_server(folder.path(), true);
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [certificate, key, ca, callers] =
+        ["cert.pem", "key.pem", "ca.pem", "callers.json"].map(path);
+    fs::write(&callers, r#"{"till": {"scopes": ["inventory.command"]}}"#).unwrap();
     let all = [
         ("INVENTORY_AUTH", "mtls"),
-        ("INVENTORY_TLS_CERT", "cert.pem"),
-        ("INVENTORY_TLS_KEY", "key.pem"),
-        ("INVENTORY_TLS_CLIENT_CA", "ca.pem"),
-        ("INVENTORY_CALLERS", file.path().to_str().unwrap()),
+        ("INVENTORY_TLS_CERT", &*certificate),
+        ("INVENTORY_TLS_KEY", &*key),
+        ("INVENTORY_TLS_CLIENT_CA", &*ca),
+        ("INVENTORY_CALLERS", &*callers),
     ];
     let config = load(&all).unwrap();
     assert_eq!(config.auth, AuthSettings::Mtls);
     let tls = config.tls.unwrap();
-    assert_eq!(tls.client_ca.unwrap().to_str(), Some("ca.pem"));
+    assert_eq!(tls.client_ca.unwrap().to_str(), Some(&*ca));
     assert_ne!(config.callers, CallerRules::default());
     for missing in 1..all.len() {
         let mut variables = all.to_vec();
@@ -110,8 +114,53 @@ fn certificates_take_a_key_a_ca_and_a_file_of_callers() {
         let found = problems(&variables);
         assert!(found.iter().any(|one| one.contains(missing)), "{missing}: {found:#?}");
     }
-    let lone = problems(&[("INVENTORY_TLS_KEY", "key.pem")]);
+    let lone = problems(&[("INVENTORY_TLS_KEY", &key)]);
     assert!(lone.len() == 1 && lone[0].contains("Set both"), "{lone:#?}");
+}
+
+#[test]
+fn a_file_of_certificates_or_a_key_that_is_none_is_reported_by_its_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (folder.path().join("own"), folder.path().join("other"));
+    for folder in [&own, &other] {
+        fs::create_dir(folder).unwrap();
+        Ca::new().write_server(folder, false);
+    }
+    let path = |folder: &Path, name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (path(&own, "cert.pem"), path(&own, "key.pem"));
+    let with = |certificate: &str, key: &str| {
+        [("INVENTORY_TLS_CERT", certificate), ("INVENTORY_TLS_KEY", key)]
+            .map(|(name, value)| (name, value.to_owned()))
+    };
+    let problems_with = |certificate: &str, key: &str| {
+        let variables = with(certificate, key);
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, &**value)).collect();
+        problems(&variables)
+    };
+    let variables = with(&certificate, &key);
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (*name, &**value)).collect();
+    assert!(load(&variables).unwrap().tls.is_some());
+
+    let absent = problems_with("/no/such/cert.pem", &key);
+    assert!(absent.len() == 1 && absent[0].contains("INVENTORY_TLS_CERT"), "{absent:#?}");
+    assert!(absent[0].contains("/no/such/cert.pem"), "{absent:#?}");
+    let swapped = problems_with(&key, &certificate);
+    assert_eq!(swapped.len(), 2, "{swapped:#?}");
+    assert!(swapped[0].contains("PEM file of certificates"), "{swapped:#?}");
+    assert!(swapped[1].contains("PEM file of a private key"), "{swapped:#?}");
+    let mixed = problems_with(&certificate, &path(&other, "key.pem"));
+    assert!(mixed.len() == 1 && mixed[0].contains("the key of this certificate"), "{mixed:#?}");
+}
+
+#[test]
+fn a_gateway_has_a_queue_of_commands_besides_that_of_expiries() {
+    let only = [("INVENTORY_QUEUES", "e.fifo"), ("INVENTORY_EXPIRIES_QUEUE", "e.fifo")];
+    let all = problems(&only);
+    assert!(all.len() == 1 && all[0].contains("INVENTORY_QUEUES"), "{all:#?}");
+    assert!(all[0].contains("a queue besides that of expiries"), "{all:#?}");
+    load(&[("INVENTORY_QUEUES", "c.fifo,e.fifo"), only[1]]).unwrap();
 }
 
 #[test]

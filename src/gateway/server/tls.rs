@@ -27,6 +27,36 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+impl TlsFiles {
+    /// Reads the files as a server does that starts with them.
+    ///
+    /// # Errors
+    ///
+    /// One cannot be read, is no PEM of what it should be, or the key is another certificate's: the
+    /// error names the file.
+    pub fn check(&self) -> io::Result<()> {
+        server_config(self).map(drop)
+    }
+}
+
+/// Whether the file has certificates in PEM.
+///
+/// # Errors
+///
+/// It cannot be read, or has none: the error names it.
+pub fn check_certificates(path: &Path) -> io::Result<()> {
+    certificates(path).map(drop)
+}
+
+/// Whether the file has a private key in PEM.
+///
+/// # Errors
+///
+/// It cannot be read, or has none: the error names it.
+pub fn check_key(path: &Path) -> io::Result<()> {
+    private_key(path).map(drop)
+}
+
 /// The certificates that a client has presented and that were verified, its own first. In the
 /// extensions of each request of its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,11 +115,15 @@ fn server_config(files: &TlsFiles) -> io::Result<Arc<ServerConfig>> {
         }
     };
     let chain = certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| named(&files.key, error))?;
+    let key = private_key(&files.key)?;
     let mut config =
         builder.with_single_cert(chain, key).map_err(|error| named(&files.certificate, error))?;
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     Ok(Arc::new(config))
+}
+
+fn private_key(path: &Path) -> io::Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| named(path, error))
 }
 
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {

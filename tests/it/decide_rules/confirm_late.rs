@@ -101,6 +101,10 @@ fn every_seat_and_line_that_is_gone_is_named_and_the_verdict_rests_on_each() {
     assert_eq!(ran.code(), RejectionCode::ReservationExpired);
     assert_eq!(ran.rejection().seats, numbers(&["A-2"]));
     assert_eq!(ran.rejection().lines, [RejectedLine::quantity(&sku("x"), 3, 2)]);
+    let id = reservation_id(1);
+    let message =
+        format!("1 seat and 1 line of reservation {id} were taken after its hold ran out");
+    assert_eq!(ran.rejection().message, message);
     assert_eq!(ran.verdict.read_dependencies, dependencies(1, &["A-2"], &["x"]));
     assert_eq!(show.status("A-1"), "AVAILABLE", "all or nothing");
     show.cancel(cancel(2), "10:12:00");
@@ -113,6 +117,8 @@ fn a_line_alone_can_be_gone() {
     show.reserve(reserve(2, "ben", &[], &[("x", 8)]), "10:10:01").reservation();
     let ran = show.confirm(confirm_late(1, "b-1"), "10:11:00");
     assert_eq!(ran.code(), RejectionCode::ReservationExpired);
+    let message = format!("1 line of reservation {} was taken", reservation_id(1));
+    assert!(ran.rejection().message.starts_with(&message), "{ran:?}");
     assert_eq!(ran.verdict.read_dependencies, dependencies(1, &[], &["x"]));
     show.cancel(cancel(2), "10:12:00");
     show.reserve(reserve(3, "ben", &[], &[("x", 7)]), "10:12:01").reservation();

@@ -76,6 +76,8 @@ fn a_line_holds_no_more_than_the_largest_quantity() {
     let ran = show.modify(add(&[], &[("x", 2)]), "10:05:00");
     assert_eq!(ran.code(), RejectionCode::LimitExceeded);
     assert_eq!(ran.rejection().lines, [line("x", QUANTITY_MAX + 1, 999_999_999)]);
+    let message = format!("more than {QUANTITY_MAX} on 1 line of one reservation");
+    assert_eq!(ran.rejection().message, message);
     show.modify(add(&[], &[("x", 1)]), "10:05:00").reservation();
     assert_eq!(show.stock("x"), [2_000_000_000, 1_000_000_000, 0]);
 }
@@ -88,6 +90,9 @@ fn a_modify_that_finds_a_removed_seat_taken_over_is_expired_and_rests_on_seat_an
     let ran = show.modify(remove(&["A-1", "A-2"], &[]), "10:09:59");
     assert_eq!(ran.code(), RejectionCode::ReservationExpired);
     assert_eq!(ran.rejection().seats, numbers(&["A-2"]));
+    let id = reservation_id(1);
+    let message = format!("1 seat of reservation {id} was taken over after its hold ran out");
+    assert_eq!(ran.rejection().message, message);
     assert_eq!(ran.verdict.read_dependencies, read_dependencies(1, &["A-2"]));
     assert_eq!(show.seat("A-1").version, 2, "all or nothing");
 }

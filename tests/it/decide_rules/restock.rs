@@ -226,6 +226,9 @@ fn on_hand_beyond_its_bound_rejects_the_whole_restock_naming_every_line() {
     let over =
         |name, requested, available| RejectedLine::quantity(&sku(name), requested, available);
     assert_eq!(ran.rejection().lines, [over("x", 4, ON_HAND_MAX - 4), over("y", 1, ON_HAND_MAX)]);
+    let ran = show.restock(add(&[("x", 4)]), "10:00:01");
+    let message = format!("on hand would pass {ON_HAND_MAX} on 1 line");
+    assert_eq!(ran.rejection().message, message);
     show.restock(add(&[("x", 3), ("y", 0)]), "10:00:01");
     assert_eq!(show.line("x").on_hand(), ON_HAND_MAX);
 }

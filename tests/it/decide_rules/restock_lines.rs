@@ -52,6 +52,7 @@ fn a_line_at_its_expected_version_is_applied_and_one_that_is_not_rejects_the_res
         let ran = show.restock(of(mode, &lines), "10:00:01");
         assert_eq!(ran.code(), RejectionCode::VersionMismatch);
         assert_eq!(ran.rejection().lines, [mismatch("x", 2, 1), mismatch("z", 1, 0)]);
+        assert_eq!(ran.rejection().message, "2 lines are not at expected_version");
         assert_eq!(ran.verdict.read_dependencies, []);
     }
     let ran = show.restock(of(Set, &[("x", 5, Some(1)), ("y", 5, Some(2))]), "10:00:02");
@@ -66,6 +67,7 @@ fn expected_version_0_says_that_the_sku_must_not_exist() {
     let ran = show.restock(of(Set, &[("x", 5, Some(0))]), "10:00:00");
     assert_eq!(ran.code(), RejectionCode::VersionMismatch);
     assert_eq!(ran.rejection().lines, [mismatch("x", 0, 1)]);
+    assert_eq!(ran.rejection().message, "1 line is not at expected_version");
     let ran = show.restock(of(Set, &[("z", 5, Some(0))]), "10:00:01");
     assert_eq!(listed(&ran), ["z v1 5 5 0"]);
     let ran = show.restock(of(Set, &[("z", 6, Some(0))]), "10:00:02");

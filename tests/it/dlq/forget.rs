@@ -3,9 +3,10 @@
 use inventory_worker::{
     dlq::{Disposition, Refusal},
     domain::UserId,
+    ports::{Queue as _, queue::text_attribute},
 };
 
-use super::fixture::{Place, fates, names};
+use super::fixture::{Place, fates, names, receive_request};
 
 fn user() -> UserId {
     "ann".parse().unwrap()
@@ -72,4 +73,26 @@ async fn a_dry_run_changes_nothing() {
     let run = place.desk.would_forget(&user()).await;
     assert_eq!(fates(&run), [(id.as_str(), &Disposition::WouldRewrite)]);
     assert_eq!(place.in_dead(), [body]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attribute_that_is_the_id_is_replaced_and_one_that_contains_it_is_reported() {
+    let place = Place::new();
+    let whole = [("customer", "ann".to_owned()), ("tenant", "t-1".to_owned())];
+    let replaced = place.push(&place.dead, "a", &reserve("1", "bob"), "d-1", &whole);
+    let within = [("trace", "for ann at 10".to_owned())];
+    let reported = place.push(&place.dead, "b", &reserve("2", "bob"), "d-2", &within);
+    let run = place.desk.would_forget(&user()).await;
+    let refused = Disposition::Refused { why: Refusal::InAttribute };
+    let expected = [(&*replaced, &Disposition::WouldRewrite), (&*reported, &refused)];
+    assert_eq!(fates(&run), expected);
+
+    let run = place.desk.forget(&user()).await;
+    assert!(!run.is_done(), "{run:?}");
+    assert_eq!(fates(&run)[1], (&*reported, &refused));
+    assert!(matches!(fates(&run)[0].1, Disposition::Rewritten { .. }), "{run:?}");
+    let left = place.dead.inner.receive(&receive_request("1")).await.unwrap();
+    let attributes = &left.iter().find(|one| one.group.as_str() == "a").unwrap().attributes;
+    assert_eq!(text_attribute(attributes, "customer"), Some("forgotten"));
+    assert_eq!(text_attribute(attributes, "tenant"), Some("t-1"));
 }

@@ -96,7 +96,8 @@ async fn calls_a_minute(pods: u64, has_redis: bool) -> BTreeMap<&'static str, u6
         let backends = shared.backends(pod, &counts);
         let queues = backends.sources.iter().map(|pair| Arc::clone(&pair.queue)).collect();
         let readiness = Readiness::of(WORKER_PARTS);
-        probes.spawn(monitoring::probe(queues, backends.store.clone(), readiness));
+        probes.spawn(monitoring::probe(queues, backends.store.clone(), readiness.clone()));
+        probes.spawn(monitoring::probe_writes(backends.store.clone(), readiness));
         let (worker, sweeper) = (Settings::default(), sweeper::Settings::default());
         groups.push(WorkerGroup::start(&backends, worker, Some(sweeper), &observer));
         // Pods do not start together.
@@ -148,7 +149,10 @@ async fn idle_workers_make_the_calls_that_are_documented() {
         let locks = calls.get(Call::Acquire.as_str()).copied().unwrap_or_default();
         assert_eq!(locks > 0, has_redis, "{calls:?}");
         assert!(locks <= 16 * 60 * pods, "{calls:?}");
-        for busy in [Call::Send, Call::Delete, Call::Commit, Call::Publish, Call::Scan] {
+        // The check that the tables may be written.
+        is_about(&calls, Call::Commit, pods);
+        assert!(calls.contains_key(Call::Commit.as_str()), "{calls:?}");
+        for busy in [Call::Send, Call::Delete, Call::Publish, Call::Scan] {
             is_about(&calls, busy, 0);
         }
     }

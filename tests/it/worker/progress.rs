@@ -144,12 +144,16 @@ async fn an_unreadable_item_is_looked_at_ever_more_seldom_and_soon_after_it_is_m
     tokio::time::sleep(Duration::from_secs(86_400)).await;
     let receives = world.queue.messages()[0].receive_count;
     assert!(receives < 300, "{receives} receives in a day");
+    assert_eq!(world.figure("inventory_groups_unreadable"), 1.0, "the alert is about this");
     world.faults.clear();
     let back = Instant::now();
     world.until_empty().await;
     assert!(back.elapsed() < Duration::from_secs(1_200), "back after {:?}", back.elapsed());
     running.stop().await;
     assert_eq!(world.dead_letters.depth(), 0);
+    // A group whose head does not come again waits no more.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.figure("inventory_groups_unreadable"), 0.0);
 }
 
 #[tokio::test(start_paused = true)]

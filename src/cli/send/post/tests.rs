@@ -4,8 +4,14 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::{
+    adapters::memory::MemoryStore,
+    config::ProcessEnvironment,
     domain::GroupId,
-    ports::{Backlog, BatchAnswer, Delivery, EntryError, PortError, ReceiptHandle, ReceiveRequest},
+    ports::{
+        Backlog, BatchAnswer, Delivery, EntryError, LoadRequest, PortError, ReadSet, ReceiptHandle,
+        ReceiveRequest,
+    },
+    terminal::Output,
 };
 
 /// Calls to all queues, in order: the queue and the bodies.
@@ -178,4 +184,69 @@ fn a_message_takes_a_hundred_commands_and_200_kilobytes() {
     assert_eq!(sizes(&small), [100, 100, 50]);
     let large: Vec<_> = (0..3).map(|_| routed("q", "g", &"x".repeat(90_000))).collect();
     assert_eq!(sizes(&large), [2, 1]);
+}
+
+/// A ledger that cannot be read.
+struct Unreadable;
+
+#[async_trait]
+impl ReadStore for Unreadable {
+    async fn load(&self, _: &LoadRequest) -> Result<ReadSet, PortError> {
+        Err(PortError::Unavailable("no answer".to_owned()))
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// What is printed of two commands without an outcome, and the error.
+async fn not_waited(store: &dyn ReadStore, json: bool) -> (String, anyhow::Error) {
+    let commands = [routed("q", "g", "a"), routed("q", "g", "b")];
+    let ((out, kept), (errors, _)) = (Output::captured(), Output::captured());
+    let context = CliContext { environment: Box::new(ProcessEnvironment), out, errors };
+    let within = Duration::from_secs(1);
+    let waited = wait(store, &commands, within, &ProgressBar::hidden(), |_| Ok(())).await;
+    let error = unwrapped(waited.unwrap_err(), "send again", json, &context);
+    (kept.text(), error)
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_without_an_outcome_are_named_also_where_the_ledger_cannot_be_read() {
+    let (out, error) = not_waited(&Unreadable, false).await;
+    assert_eq!(out, "1  the outcome is not known\n1  the outcome is not known\n");
+    let unavailable = PortError::Unavailable("no answer".to_owned());
+    assert_eq!(error.downcast_ref::<PortError>(), Some(&unavailable), "the exit code is its own");
+    assert!(format!("{error:#}").contains("send again"), "{error:#}");
+
+    let (out, _) = not_waited(&Unreadable, true).await;
+    let lines: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{out}");
+    assert_eq!(lines[0]["pending"], serde_json::json!({ "source": "/s", "id": "1" }));
+    assert_eq!(lines[0]["again"], "send again");
+    assert!(lines[0]["error"].as_str().unwrap().contains("no answer"), "{out}");
+
+    let empty = MemoryStore::new(Arc::new(SystemClock));
+    let (out, error) = not_waited(&empty, true).await;
+    let line: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!(line["waited_seconds"], 1);
+    assert!(error.to_string().contains("Is a worker running?"), "{error}");
+}
+
+#[test]
+fn a_restock_says_how_much_it_did_and_what_it_left_unchanged_and_why() {
+    let restock = RestockSummary { seats_applied: 6, ..RestockSummary::default() };
+    assert_eq!(restocked(&restock, &[]), "6 seats");
+    let restock =
+        RestockSummary { lines_applied: 1, seats_skipped: 1, ..RestockSummary::default() };
+    let skipped = ["A-1 (BOOKED)".to_owned()];
+    assert_eq!(restocked(&restock, &skipped), "1 line; 1 seat left unchanged: A-1 (BOOKED)");
+    let restock =
+        RestockSummary { seats_skipped: 2, lines_skipped: 1, ..RestockSummary::default() };
+    let skipped = ["A-1 (BOOKED)", "A-2 (RESERVED)", "lawn"].map(str::to_owned);
+    assert_eq!(
+        restocked(&restock, &skipped),
+        "nothing; 2 seats and 1 line left unchanged: A-1 (BOOKED), A-2 (RESERVED), lawn"
+    );
 }
