@@ -247,7 +247,8 @@ fn help_shows_the_variable_of_every_option_that_has_one() {
 }
 
 /// A word alone on its line is excepted: a default such as the list of queues is not cut. So are
-/// the values of `check-config`, which are as long as they are and there to be copied.
+/// the values of `check-config`, which are as long as they are and there to be copied, and the usage,
+/// which clap writes on one line.
 #[test]
 fn help_fits_80_columns() {
     fn check(command: &clap::Command) {
@@ -256,7 +257,8 @@ fn help_fits_80_columns() {
         for help in [narrow.render_help(), narrow.render_long_help()] {
             let help = help.to_string();
             let mut wide = wider_than_80(&help);
-            wide.retain(|line| line.split_whitespace().count() > 1);
+            let is_one_line = |line: &str| line.starts_with("Usage: ");
+            wide.retain(|line| line.split_whitespace().count() > 1 && !is_one_line(line));
             assert_eq!(wide, Vec::<&str>::new(), "{name}");
         }
         // Command lines to be copied are never wrapped.

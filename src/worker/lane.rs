@@ -121,11 +121,11 @@ impl LaneContext {
         let received = Instant::now();
         let mut in_flight = InFlight::enter(Arc::clone(&self.context), deliveries.len());
         let messages = deliveries.len();
-        let entries = deliveries.into_iter().flat_map(|delivery| {
+        let mut waiting = VecDeque::with_capacity(messages);
+        for delivery in deliveries {
             let lease = self.leases.hold(delivery.receipt.clone(), since);
-            LeasedEntry::of(delivery, self.queues.kind, lease, received)
-        });
-        let mut waiting: VecDeque<LeasedEntry> = entries.collect();
+            LeasedEntry::add(&mut waiting, delivery, self.queues.kind, lease, received);
+        }
         if self.context.shutdown.receiving.is_cancelled() {
             self.release(waiting.make_contiguous(), Duration::ZERO).await;
             return;
@@ -571,8 +571,9 @@ mod tests {
         let leases = Arc::new(Leases::new(queue, &Settings::default(), Arc::new(NoopObserver)));
         let delivery = delivery();
         let lease = leases.hold(delivery.receipt.clone(), Instant::now());
-        let entries = LeasedEntry::of(delivery, QueueKind::Commands, lease, Instant::now());
-        let [held] = &entries[..] else { panic!("{} entries", entries.len()) };
+        let (mut entries, received) = (VecDeque::new(), Instant::now());
+        LeasedEntry::add(&mut entries, delivery, QueueKind::Commands, lease, received);
+        let [held] = &*entries.make_contiguous() else { panic!("{} entries", entries.len()) };
         assert!(std::ptr::eq(held.parsed(), held.parsed()));
     }
 }

@@ -41,13 +41,14 @@ struct Part {
 }
 
 impl LeasedEntry {
-    /// The entries of a message, in order: at least one. Only producers send batches.
-    pub(super) fn of(
+    /// Adds the entries of a message, in order: at least one. Only producers send batches.
+    pub(super) fn add(
+        entries: &mut VecDeque<Self>,
         mut delivery: Delivery,
         kind: QueueKind,
         lease: Lease,
         received: Instant,
-    ) -> Vec<Self> {
+    ) {
         let kibibytes = permits::kibibytes_of(&delivery.body);
         let (mut split, mut unreadable) = (Vec::new(), None);
         if kind == QueueKind::Commands && message::is_batch(&delivery.body) {
@@ -62,13 +63,13 @@ impl LeasedEntry {
         let message = Arc::new(LeasedMessage { delivery, kind, lease, received, kibibytes });
         let entry = |part| Self { message: Arc::clone(&message), part, parsed: OnceLock::new() };
         if !split.is_empty() {
-            return split.into_iter().map(|part| entry(Some(part))).collect();
+            return entries.extend(split.into_iter().map(|part| entry(Some(part))));
         }
         let parsed = unreadable.map_or_else(OnceLock::new, |undecodable| {
             let attributes = &message.delivery.attributes;
             OnceLock::from(ParsedMessage::unreadable(undecodable, attributes))
         });
-        vec![Self { parsed, ..entry(None) }]
+        entries.push_back(Self { parsed, ..entry(None) });
     }
 
     pub(super) fn parsed(&self) -> &ParsedMessage {
