@@ -147,7 +147,7 @@ async fn a_gateway_says_what_it_talks_to_and_ends_without_a_table() {
     for (name, value) in expected {
         assert_eq!(started[name], value, "{name} in {started}");
     }
-    for name in ["revision", "tables", "redis"] {
+    for name in ["revision", "tables", "view_redis"] {
         assert!(!started[name].is_null(), "{name} in {started}");
     }
     gateway.stop().await;
