@@ -275,12 +275,14 @@ pub async fn run(args: DlqArgs, context: &CliContext) -> anyhow::Result<ExitCode
         }
     }
     bar.finish_and_clear();
+    // Ids that are all found need no other queue.
+    let is_through = selection.ids.is_some() || done.len() == queues.len();
     let missing: Vec<String> = selection.ids.into_iter().flatten().collect();
     let report = Report { task, asked, queues: queues.len(), done: &done, missing: &missing };
     place.format.print(context, &report.json(), || report.print(context))?;
     match failure {
         Some(error) => Err(error),
-        None if missing.is_empty() && done.iter().all(|done| done.run.is_done()) => {
+        None if is_through && missing.is_empty() && done.iter().all(|done| done.run.is_done()) => {
             Ok(ExitCode::Done)
         }
         None => Ok(ExitCode::Failed),

@@ -136,8 +136,13 @@ async fn dead_letters(
 /// The dead letters of a queue that a run did not see.
 fn unseen(queue: &str, run: &Run) -> Option<String> {
     let count = run.behind.unwrap_or(0) + run.elsewhere.unwrap_or(0);
+    let is_counted = run.behind.is_some() && run.elsewhere.is_some();
     let what = match (count, &run.ended) {
-        (_, Ended::Failed(_)) | (0, Ended::Complete) => return None,
+        (_, Ended::Failed(_)) => return None,
+        (0, Ended::Complete) if is_counted => return None,
+        (0, Ended::Complete) => {
+            format!("dead letters of {queue} could not be counted; any others were")
+        }
         (0, _) => format!("the last dead letters of {queue} were"),
         (1, _) => format!("1 dead letter of {queue} was"),
         (count, _) => format!("{count} dead letters of {queue} were"),
@@ -283,6 +288,14 @@ mod tests {
         let json = report.json();
         assert_eq!((&json["reservations"], &json["seats"]), (&2.into(), &1.into()));
         assert_eq!(json["left"].as_array().map(Vec::len), Some(1), "{json}");
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_counted_may_have_more() {
+        let uncounted = Run { behind: None, ..run(0, Ended::Complete) };
+        let said = unseen("orders.fifo", &uncounted).unwrap();
+        assert!(said.starts_with("dead letters of orders.fifo could not be counted"), "{said}");
+        assert_eq!(unseen("orders.fifo", &run(0, Ended::Complete)), None);
     }
 
     #[test]

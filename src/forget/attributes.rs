@@ -3,6 +3,7 @@
 use super::dead_letter::{NOBODY, USER_ID};
 use crate::{
     domain::UserId,
+    message::TRACEPARENT,
     ports::queue::{AttributeContent, MessageAttribute, MessageAttributes, text_attribute},
     worker::dead_letters::{OWN, PRODUCER_ATTRIBUTES, packed_text, unpacked},
 };
@@ -27,23 +28,30 @@ pub fn attributes_without_user(
     attributes: &MessageAttributes,
     user_id: &UserId,
 ) -> AttributeMention {
-    let mut all = attributes.clone();
     let packed = text_attribute(attributes, PRODUCER_ATTRIBUTES).and_then(unpacked);
+    // What was packed is looked at as it was, not as the text that it became; a trace's id names
+    // nobody.
+    let mut apart = vec![TRACEPARENT];
+    apart.extend(packed.is_some().then_some(PRODUCER_ATTRIBUTES));
+    let mut all = attributes.clone();
+    let mut kept: Vec<_> = apart.into_iter().filter_map(|name| all.remove_entry(name)).collect();
     let mut has = false;
-    if let Some(packed) = packed {
-        match replaced(packed, user_id) {
-            AttributeMention::None => {}
-            AttributeMention::Within => return AttributeMention::Within,
-            AttributeMention::Replaced(packed) => {
-                all.insert(PRODUCER_ATTRIBUTES.to_owned(), packed_text(packed).into());
-                has = true;
-            }
+    match packed.map_or(AttributeMention::None, |packed| replaced(packed, user_id)) {
+        AttributeMention::None => {}
+        AttributeMention::Within => return AttributeMention::Within,
+        AttributeMention::Replaced(packed) => {
+            kept.push((PRODUCER_ATTRIBUTES.to_owned(), packed_text(packed).into()));
+            has = true;
         }
     }
     match replaced(all.clone(), user_id) {
-        AttributeMention::None if has => AttributeMention::Replaced(all),
-        mention => mention,
+        AttributeMention::Within => return AttributeMention::Within,
+        AttributeMention::None => {}
+        AttributeMention::Replaced(replaced) => (all, has) = (replaced, true),
     }
+    // The last of a name counts.
+    all.extend(kept);
+    if has { AttributeMention::Replaced(all) } else { AttributeMention::None }
 }
 
 fn replaced(mut attributes: MessageAttributes, user_id: &UserId) -> AttributeMention {
@@ -149,6 +157,12 @@ mod tests {
         let packed = text_attribute(&after, PRODUCER_ATTRIBUTES).and_then(unpacked).unwrap();
         assert_eq!(packed, [("customer".to_owned(), NOBODY.into())].into());
         assert_eq!(text_attribute(&after, "dlq_reason"), Some("ann"));
+        let number = typed("Number", AttributeContent::Text("7".to_owned()));
+        let packed = packed_text([("event_id".to_owned(), number)].into());
+        let traced = [(PRODUCER_ATTRIBUTES, packed.into()), ("traceparent", "00-7-7-01".into())];
+        let traced: MessageAttributes = traced.map(|(name, value)| (name.to_owned(), value)).into();
+        let user: UserId = "7".parse().unwrap();
+        assert_eq!(attributes_without_user(&traced, &user), AttributeMention::None);
         let within = packed_text([("customer".to_owned(), "by ann".into())].into());
         let before = [(PRODUCER_ATTRIBUTES, within.into())];
         assert_eq!(without(&before), AttributeMention::Within);

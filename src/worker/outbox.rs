@@ -88,6 +88,11 @@ impl Announcement {
     pub(super) fn in_place(self, place: Option<OwnedSemaphorePermit>) -> Self {
         Self { place, ..self }
     }
+
+    /// Takes the isolation slot, to be held for longer.
+    pub(super) fn take_place(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.place.take()
+    }
 }
 
 impl Outbox {

@@ -228,8 +228,10 @@ impl LaneContext {
     pub(super) async fn process_known(
         &self,
         known: &[LeasedEntry],
-        announcement: Announcement,
+        mut announcement: Announcement,
     ) -> Settled {
+        // Until the last of them: a message that waits for a turn has a slot to wait in.
+        let _place = announcement.take_place();
         let mut all = self.batch(known, announcement).await;
         while let (Some(Failure::Poison(_)), Some(refused)) =
             (&all.failure, known.get(all.done..).and_then(|left| left.get(..1)))

@@ -68,7 +68,8 @@ impl ViewCache {
     }
 
     /// Reads the pool in the background, where it was read before `missed` or lacks an entry, and
-    /// somebody asked for it lately. Returns whether it does.
+    /// somebody asked for it lately; not while reads that failed are being waited out. Returns
+    /// whether it is to be read.
     pub fn read_again(&self, pool: &PoolId, missed: Instant) -> bool {
         let now = Instant::now();
         let mut slots = self.inner.slots();
@@ -79,7 +80,7 @@ impl ViewCache {
         };
         let lacks_something = kept.read_at < missed || kept.outdated.is_some();
         let is_wanted = is_watched || now.duration_since(slot.asked) <= ASKED_LATELY;
-        if lacks_something && is_wanted {
+        if lacks_something && is_wanted && !slot.has_just_failed(now) {
             // It runs on its own.
             drop(Inner::filling(&self.inner, slot, pool, Some(missed)));
         }

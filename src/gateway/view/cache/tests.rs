@@ -142,6 +142,18 @@ async fn a_failed_read_is_repeated_after_a_second_then_two_four_and_eight() {
     assert_eq!(cache.stats().reads, reads + 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn missed_hints_do_not_hurry_reads_that_fail() {
+    let (tables, cache) = filled(ViewSettings::default()).await;
+    view(&cache, &event()).await;
+    tables.fail(Some(PortError::Throttled("slow down".to_owned())));
+    for _ in 0..9 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(cache.read_again(&event(), Instant::now()), "it is still to be read");
+    }
+    assert_eq!(cache.stats().reads, 2);
+}
+
 #[test]
 fn a_large_pool_is_read_less_often() {
     let settings = ViewSettings::default();

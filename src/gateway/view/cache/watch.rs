@@ -91,7 +91,7 @@ impl ViewCache {
                     }
                     None => fresh.mul_f64(factor),
                 };
-                kept.read_at + interval
+                kept.read_at + interval.min(settings.hinted.max(settings.fresh))
             }
         }
     }
