@@ -69,30 +69,31 @@ pub(super) async fn require_queue(queue: &SqsQueue, name_or_url: &str) -> anyhow
     if !is_queue_url(name_or_url) {
         return Ok(());
     }
-    match queue.exists().await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let missing = format!("queue {}: does not exist", queue.url());
-            Err(PortError::Refused(missing)).context("INVENTORY_QUEUES, INVENTORY_EXPIRIES_QUEUE")
-        }
-        Err(error) => {
-            tracing::warn!(%error, "whether the queue exists is not known");
-            Ok(())
-        }
-    }
+    let variables = "INVENTORY_QUEUES, INVENTORY_EXPIRIES_QUEUE";
+    require("queue", queue.url(), queue.exists().await, variables)
 }
 
 /// A topic that is given by its ARN and does not exist ends the start. One that cannot be asked
 /// does not: a publish will show.
 pub(super) async fn require_topic(topic: &SnsTopic) -> anyhow::Result<()> {
-    match topic.exists().await {
+    require("topic", topic.arn(), topic.exists().await, "INVENTORY_RESULTS_TOPIC")
+}
+
+/// What is known not to exist is an error that names the variables.
+fn require(
+    what: &str,
+    address: &str,
+    exists: Result<bool, PortError>,
+    variables: &'static str,
+) -> anyhow::Result<()> {
+    match exists {
         Ok(true) => Ok(()),
         Ok(false) => {
-            let missing = format!("topic {}: does not exist", topic.arn());
-            Err(PortError::Refused(missing)).context("INVENTORY_RESULTS_TOPIC")
+            let missing = format!("{what} {address}: does not exist");
+            Err(PortError::Refused(missing)).context(variables)
         }
         Err(error) => {
-            tracing::warn!(%error, "whether the topic exists is not known");
+            tracing::warn!(%error, "whether the {what} exists is not known");
             Ok(())
         }
     }

@@ -13,6 +13,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CALL = str(REPOSITORY / "examples" / "python" / "call.py")
 DEADLINE = 60  # seconds, for what takes a part of one
 
+# How commands are started.
+STARTED = {
+    "cwd": REPOSITORY,
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+    "text": True,
+}
+
 
 class Dev:
     """A running `dev`, with its sample: event 1 and store-1."""
@@ -69,28 +78,13 @@ class Dev:
 
 def run(arguments):
     """Runs a command to its end: its exit code, and what it printed."""
-    ended = subprocess.run(
-        arguments,
-        cwd=REPOSITORY,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=DEADLINE,
-    )
+    ended = subprocess.run(arguments, timeout=DEADLINE, **STARTED)
     return ended.returncode, ended.stdout
 
 
 def lines_until(arguments, last):
     """The lines of a command that does not end by itself, to the first that contains `last`."""
-    process = subprocess.Popen(
-        arguments,
-        cwd=REPOSITORY,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = subprocess.Popen(arguments, **STARTED)
     limit = threading.Timer(DEADLINE, process.kill)
     limit.start()
     lines = []
