@@ -1,6 +1,9 @@
 //! Encodes a command as a message.
 
+use std::io;
+
 use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 use super::trace::TraceContext;
 use crate::domain::{
@@ -69,10 +72,24 @@ const USUAL_BYTES: usize = 768;
 /// names.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
     let mut json = Vec::with_capacity(USUAL_BYTES);
-    let written = serde_json::to_writer(&mut json, value).map_err(|error| error.to_string());
+    let mut serializer = Serializer::with_formatter(&mut json, ShortNumbers);
+    let written = value.serialize(&mut serializer).map_err(|error| error.to_string());
     match written.and_then(|()| String::from_utf8(json).map_err(|error| error.to_string())) {
         Ok(json) => json,
         Err(error) => unreachable!("texts, numbers and lists have a JSON form: {error}"),
+    }
+}
+
+/// JSON without spaces. A number of one digit is written as a byte: a map has 20,000 versions and
+/// more, nearly all of them such, and a call for each took half of its time.
+struct ShortNumbers;
+
+impl Formatter for ShortNumbers {
+    fn write_u64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
+        match u8::try_from(value) {
+            Ok(digit @ 0..=9) => writer.write_all(&[b'0' + digit]),
+            _ => CompactFormatter.write_u64(writer, value),
+        }
     }
 }
 
@@ -344,6 +361,15 @@ mod tests {
     fn what_stays_at_its_default_is_left_out() {
         let cancel = Cancel::new(id());
         insta::assert_snapshot!(sent("store#s", Action::Cancel(cancel)), @r#"{"specversion":"1.0","id":"1","source":"/s","type":"inventory.cancel.v1","time":"2026-11-22T10:00:00Z","datacontenttype":"application/json","data":{"store_id":"s","reservation_id":"9d1c2f6e-0b0a-4c58-8f2e-6a4f5d1c7b90"}}"#);
+    }
+
+    #[test]
+    fn numbers_are_written_to_their_last_digit() {
+        let numbers: [u64; 9] = [0, 9, 10, 99, 100, 255, 256, 266, u64::MAX];
+        let expected = "[0,9,10,99,100,255,256,266,18446744073709551615]";
+        assert_eq!(to_json(&numbers), expected);
+        assert_eq!(to_json(&[0_i64, 9, -1, -10, i64::MIN]), "[0,9,-1,-10,-9223372036854775808]");
+        assert_eq!(to_json(&[7_u8, 70]), "[7,70]");
     }
 
     #[test]

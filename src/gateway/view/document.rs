@@ -134,13 +134,14 @@ struct Holds {
 
 impl Holds {
     fn of(seats: &[SeatEntry]) -> Self {
-        let held = || seats.iter().filter(|seat| seat.status == SeatStatus::Reserved);
-        let from = held().filter_map(SeatEntry::until).min();
+        let held = seats.iter().filter(|seat| seat.status == SeatStatus::Reserved);
+        let ends: Vec<Option<Timestamp>> = held.map(SeatEntry::until).collect();
+        let from = ends.iter().flatten().min().copied();
         let seconds = |until: Timestamp| {
             let passed = until.duration_since(from.unwrap_or(until));
             passed.as_secs().saturating_add(i64::from(passed.subsec_nanos() > 0))
         };
-        Self { from, after: held().map(|seat| seat.until().map(seconds)).collect() }
+        Self { from, after: ends.into_iter().map(|until| until.map(seconds)).collect() }
     }
 }
 

@@ -52,11 +52,10 @@ impl SeatEntry {
     /// Why it can or cannot be bought at `now`.
     #[must_use]
     pub fn reason_at(&self, now: Timestamp) -> Reason {
-        let is_withheld = self.withheld && !injected_bug!(ShowWithheld);
         match self.status {
             SeatStatus::Available if self.withheld => Reason::Blocked,
             SeatStatus::Available => Reason::Available,
-            SeatStatus::Reserved if !is_withheld && self.has_ended_at(now) => Reason::HoldEnded,
+            SeatStatus::Reserved if self.is_sellable_at(now) => Reason::HoldEnded,
             SeatStatus::Reserved => Reason::Held,
             SeatStatus::Booked => Reason::Booked,
             SeatStatus::Blocked => Reason::Blocked,
@@ -74,20 +73,24 @@ impl SeatEntry {
         }
     }
 
-    /// Whether a reserve may take it at `now`: the rule of [`Seat::is_available_at`].
+    /// Whether a reserve may take it at `now`: the rule of [`Seat::is_available_at`]. Without
+    /// branches: a map asks it of 20,000 seats, whose states follow no pattern.
     #[must_use]
     pub fn is_sellable_at(&self, now: Timestamp) -> bool {
-        matches!(self.reason_at(now), Reason::Available | Reason::HoldEnded)
+        let is_withheld = self.withheld & !injected_bug!(ShowWithheld);
+        !is_withheld & ((self.status == SeatStatus::Available) | self.has_ended_at(now))
     }
 
     /// When it becomes sellable without a write, if that is after `now`.
     #[must_use]
     pub fn sellable_after(&self, now: Timestamp) -> Option<Timestamp> {
-        self.until().filter(|until| !self.withheld && *until > now)
+        let lasts = self.until_ms > now.as_millisecond() && !self.withheld;
+        lasts.then(|| self.until()).flatten()
     }
 
+    /// Of a seat without a hold, never.
     fn has_ended_at(&self, now: Timestamp) -> bool {
-        self.until().is_some_and(|until| until <= now) && !injected_bug!(HoldForever)
+        (self.until_ms <= now.as_millisecond()) & !injected_bug!(HoldForever)
     }
 }
 
@@ -185,6 +188,9 @@ mod tests {
                 for now in instants.map(at) {
                     let expected = seat.is_available_at(now);
                     assert_eq!(entry.is_sellable_at(now), expected, "{seat:?} at {now}");
+                    let reason = entry.reason_at(now);
+                    let sells = matches!(reason, Reason::Available | Reason::HoldEnded);
+                    assert_eq!(sells, expected, "{reason:?}: {seat:?} at {now}");
                     assert_eq!((entry.version, entry.status), (3, seat.occupancy.status()));
                 }
             }
