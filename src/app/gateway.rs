@@ -41,9 +41,6 @@ use crate::{
 };
 use drain::Drain;
 
-/// Commands that may await their outcomes at once, in one process.
-const WAITERS_MAX: usize = 10_000;
-
 /// The adapters behind a gateway's ports. It cannot write but to the queues.
 #[derive(Clone)]
 pub struct GatewayBackends {
@@ -323,15 +320,17 @@ fn commands(
         clock: Arc::clone(&backends.clock),
         entropy: Arc::clone(&backends.entropy),
     };
+    // The rest of the lane is for commands that are posted and answered at once.
+    let waiters_max = config.limits.commands_in_flight_max.saturating_mul(3).div_ceil(4);
     // Neither limits what is posted without awaiting its result.
     let limits = ClientLimits {
-        in_flight: WAITERS_MAX,
+        in_flight: waiters_max,
         deadline: Duration::from_secs(20),
         commands_per_message: config.commands_per_message,
     };
     let parts = CommandParts {
         client: Client::new(ports, limits).observed(observer.clone()),
-        outcomes: OutcomePoller::new(backends.store.clone(), WAITERS_MAX),
+        outcomes: OutcomePoller::new(backends.store.clone(), waiters_max),
         store: backends.store.clone(),
         clock: Arc::clone(&backends.clock),
         entropy: Arc::clone(&backends.entropy),

@@ -291,7 +291,7 @@ impl Importer {
         let pending = self.poller.register(&command.key, command.digest);
         let deadline = Instant::now() + self.wait.unwrap_or_default();
         async move {
-            let Some(pending) = pending else { return (place, None) };
+            let Some(mut pending) = pending else { return (place, None) };
             (place, timeout_at(deadline, pending.outcome()).await.ok())
         }
     }

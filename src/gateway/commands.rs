@@ -354,7 +354,7 @@ impl Commands {
         let (asked_at, wait) = (Instant::now(), wait.unwrap_or_default());
         let answer_by = asked_at + if wait.is_zero() { POST_TIMEOUT } else { wait };
         // Where as many wait as may, it is posted all the same, and answered as pending.
-        let pending = self.parts.outcomes.register(&command.key, command.digest);
+        let mut pending = self.parts.outcomes.register(&command.key, command.digest);
         if injected_bug!(CountUnposted) {
             self.parts.outcomes.queued(&command.key, &command.pool);
         }
@@ -369,8 +369,9 @@ impl Commands {
         }
         let posted = self.parts.client.accept_again(prepared);
         let posted = posted.map_err(|error| not_posted(&command.key, &error))?;
+        // One that nobody waits for stays registered until the queue has it, and so shows its wait.
         let outcome = pin!(async {
-            match pending {
+            match &mut pending {
                 Some(pending) => self.within(asked_at + wait, pending.outcome()).await,
                 None => None,
             }

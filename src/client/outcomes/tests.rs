@@ -17,6 +17,8 @@ struct CountedStore {
     failures: Mutex<usize>,
     /// An entry that this release cannot read.
     unreadable: Option<CommandKey>,
+    /// A load of this entry is never answered.
+    unanswered: Option<CommandKey>,
 }
 
 #[async_trait]
@@ -29,8 +31,11 @@ impl ReadStore for CountedStore {
             *failures = failures.saturating_sub(1);
             fails
         };
-        let unreadable = self.unreadable.clone().map(LedgerKey::Command);
-        if fails {
+        let [unreadable, unanswered] =
+            [&self.unreadable, &self.unanswered].map(|key| key.clone().map(LedgerKey::Command));
+        if unanswered.is_some_and(|key| wanted.ledger.contains(&key)) {
+            std::future::pending().await
+        } else if fails {
             Err(PortError::Unavailable("test".into()))
         } else if unreadable.is_some_and(|key| wanted.ledger.contains(&key)) {
             Err(PortError::Unreadable("test".into()))
@@ -49,9 +54,13 @@ fn store() -> Arc<CountedStore> {
 }
 
 fn store_with(unreadable: Option<CommandKey>) -> Arc<CountedStore> {
+    Arc::new(CountedStore { unreadable, ..counted_store() })
+}
+
+fn counted_store() -> CountedStore {
     let store = MemoryStore::new(Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH)));
     let (loads, failures) = (Mutex::default(), Mutex::default());
-    Arc::new(CountedStore { store, loads, failures, unreadable })
+    CountedStore { store, loads, failures, unreadable: None, unanswered: None }
 }
 
 fn poller(store: &Arc<CountedStore>, waiters_max: usize) -> Arc<OutcomePoller> {
@@ -89,7 +98,7 @@ async fn everyone_who_waits_shares_a_poll() {
     let keys: Vec<_> = (0..150).map(key).collect();
     let pending: Vec<_> = keys.iter().map(|key| poller.register(key, MINE).unwrap()).collect();
     keys.iter().for_each(|key| decide(&store, key, MINE));
-    for pending in pending {
+    for mut pending in pending {
         assert!(is_decided(&pending.outcome().await));
     }
     assert_eq!(*store.loads.lock().unwrap(), [100, 50]);
@@ -100,8 +109,8 @@ async fn everyone_who_waits_shares_a_poll() {
 async fn a_waiter_whose_content_differs_is_told_that_the_id_was_used() {
     let store = store();
     let poller = poller(&store, 10);
-    let mine = poller.register(&key(1), MINE).unwrap();
-    let other = poller.register(&key(1), OTHER).unwrap();
+    let mut mine = poller.register(&key(1), MINE).unwrap();
+    let mut other = poller.register(&key(1), OTHER).unwrap();
     decide(&store, &key(1), MINE);
     assert!(is_decided(&mine.outcome().await));
     assert_eq!(other.outcome().await, LedgerOutcome::IdReused);
@@ -112,7 +121,7 @@ async fn a_waiter_whose_content_differs_is_told_that_the_id_was_used() {
 async fn a_restock_in_progress_is_awaited_until_its_outcome() {
     let store = store();
     let poller = poller(&store, 10);
-    let pending = poller.register(&key(1), MINE).unwrap();
+    let mut pending = poller.register(&key(1), MINE).unwrap();
     let intent = LedgerRecord::Intent {
         digest: MINE,
         chunk_ends: vec![98],
@@ -174,12 +183,51 @@ async fn a_command_that_is_never_decided_is_forgotten() {
     for id in 0..200 {
         post_and_leave(&poller, id, &POOL);
     }
-    assert_eq!(poller.lock().by_key.len(), ABANDONED_MAX);
+    assert_eq!(poller.lock().by_key.len(), ABANDONED_OF_POOL_MAX);
     tokio::time::sleep(ABANDONED_TIMEOUT + Duration::from_secs(2)).await;
     let entries = poller.lock();
-    assert_eq!((entries.by_key.len(), entries.abandoned), (0, 0));
+    assert_eq!((entries.by_key.len(), &entries.abandoned), (0, &Abandoned::default()));
     drop(entries);
     assert_eq!(poller.oldest(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_that_nobody_awaits_on_one_pool_hide_those_on_no_other() {
+    let store = store();
+    let poller = poller(&store, 1_000);
+    for id in 0..900 {
+        post_and_leave(&poller, id, &POOL);
+    }
+    let other = PoolId::Event(2);
+    post_and_leave(&poller, 900, &other);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(poller.oldest_of(&POOL), Some(Duration::from_secs(9)));
+    assert_eq!(poller.oldest_of(&other), Some(Duration::from_secs(9)));
+    // In all, too, there is a bound.
+    for pool in 3..300 {
+        for id in 0..20 {
+            post_and_leave(&poller, pool * 1_000 + id, &PoolId::Event(pool as u64));
+        }
+    }
+    assert_eq!(poller.lock().by_key.len(), ABANDONED_MAX);
+    tokio::time::sleep(ABANDONED_TIMEOUT + Duration::from_secs(2)).await;
+    assert_eq!(poller.lock().abandoned, Abandoned::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_is_not_answered_keeps_only_its_own_commands_waiting() {
+    let store = Arc::new(CountedStore { unanswered: Some(key(0)), ..counted_store() });
+    let poller = poller(&store, 1_000);
+    let _unanswered = poller.register(&key(0), MINE).unwrap();
+    tokio::time::sleep(FIRST_POLL / 2).await;
+    let mut pending = poller.register(&key(1), MINE).unwrap();
+    decide(&store, &key(1), MINE);
+    let began = Instant::now();
+    assert!(is_decided(&pending.outcome().await));
+    assert_eq!(began.elapsed(), FIRST_POLL);
+    // And it is read no second time meanwhile.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(*store.loads.lock().unwrap(), [1, 1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,7 +245,7 @@ async fn a_poll_that_failed_is_repeated() {
     let store = store();
     *store.failures.lock().unwrap() = 3;
     let poller = poller(&store, 10);
-    let pending = poller.register(&key(1), MINE).unwrap();
+    let mut pending = poller.register(&key(1), MINE).unwrap();
     decide(&store, &key(1), MINE);
     assert!(is_decided(&pending.outcome().await));
     assert_eq!(store.loads.lock().unwrap().len(), 4);
@@ -209,12 +257,12 @@ async fn a_caller_that_comes_back_is_answered() {
     let poller = poller(&store, 10);
     post_and_leave(&poller, 1, &POOL);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let again = poller.register(&key(1), MINE).unwrap();
+    let mut again = poller.register(&key(1), MINE).unwrap();
     poller.queued(&key(1), &POOL);
     assert!(poller.oldest().unwrap() >= Duration::from_secs(3), "it waits since its first post");
     decide(&store, &key(1), MINE);
     assert!(is_decided(&again.outcome().await));
-    assert_eq!(poller.lock().abandoned, 0);
+    assert_eq!(poller.lock().abandoned, Abandoned::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +270,7 @@ async fn an_entry_that_cannot_be_read_keeps_no_other_from_its_outcome() {
     let store = store_with(Some(key(0)));
     let poller = poller(&store, 10);
     let _stuck = poller.register(&key(0), MINE).unwrap();
-    let pending = poller.register(&key(1), MINE).unwrap();
+    let mut pending = poller.register(&key(1), MINE).unwrap();
     decide(&store, &key(1), MINE);
     let began = Instant::now();
     assert!(is_decided(&pending.outcome().await));
@@ -235,7 +283,7 @@ async fn callers_that_ask_again_and_again_put_no_poll_off() {
     let store = store();
     let poller = poller(&store, 100);
     decide(&store, &key(1), MINE);
-    let pending = poller.register(&key(1), MINE).unwrap();
+    let mut pending = poller.register(&key(1), MINE).unwrap();
     let again = async {
         for _ in 0..10 {
             tokio::time::sleep(FIRST_POLL / 2).await;

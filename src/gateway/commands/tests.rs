@@ -145,13 +145,25 @@ impl World {
         id: &str,
         action: Action,
     ) -> Result<Answer, CommandError> {
+        self.submit_for(Some(WAIT), pool, caller, id, action).await
+    }
+
+    /// Waits for the outcome for so long.
+    async fn submit_for(
+        &self,
+        wait: Option<Duration>,
+        pool: PoolId,
+        caller: &Caller,
+        id: &str,
+        action: Action,
+    ) -> Result<Answer, CommandError> {
         let key = self.commands.key(caller, Some(id.parse().unwrap()))?;
         let request = CommandRequest {
             key,
             has_new_id: false,
             pool,
             action,
-            wait: Some(WAIT),
+            wait,
             group: None,
             traceparent: None,
         };
@@ -401,6 +413,31 @@ async fn reserves_are_shed_while_the_queue_is_behind_and_cancels_pass() {
     assert!(matches!(shed, Err(CommandError::Behind { .. })), "{shed:?}");
     assert!(matches!(world.submit(&local, "6", cancel()).await, Ok(Answer::Pending { .. })));
     assert_eq!(*world.shed.0.lock().unwrap(), [ShedReason::QueueBehind]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_whose_callers_do_not_wait_show_that_the_queue_is_behind() {
+    let local = Caller::local();
+    let world = World::start();
+    let post = async |id, action| {
+        let pool = PoolId::Event(42);
+        world.submit_for(None, pool, &local, id, action).await
+    };
+    for id in ["1", "2"] {
+        let answer = post(id, reserve("A-1")).await;
+        assert!(matches!(answer, Ok(Answer::Pending { .. })), "{answer:?}");
+    }
+    assert_eq!(world.commands.oldest_age(), Some(Duration::ZERO));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let probe = post("3", reserve("A-1")).await;
+    assert!(matches!(probe, Ok(Answer::Pending { .. })), "{probe:?}");
+    let shed = post("4", reserve("A-2")).await;
+    assert!(matches!(shed, Err(CommandError::Behind { .. })), "{shed:?}");
+    for (command, ..) in world.receive(10).await {
+        world.decide(&command);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.commands.oldest_age(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,7 +42,7 @@ impl Sending {
     async fn outcome_of(&self, run: &Run, prepared: &PreparedCommand) -> StressOutcome {
         let command = &prepared.command;
         let registered = self.outcomes.register(&command.key, command.digest);
-        let Some(pending) = registered else { return StressOutcome::NotPosted };
+        let Some(mut pending) = registered else { return StressOutcome::NotPosted };
         match timeout(POST_TIMEOUT, self.client.post(prepared)).await {
             Ok(Ok(_)) => {
                 run.posted();
