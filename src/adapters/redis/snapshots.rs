@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use redis::ToRedisArgs;
+use tokio::time::Instant;
 
 use super::{
     connection::{Connection, LuaScript},
@@ -35,11 +36,20 @@ return 0
 /// Ends a claim. `KEYS`: the claim.
 const RELEASE: &str = "return redis.call('DEL', KEYS[1])";
 
+/// The server's time, milliseconds since 1970. `KEYS`: the snapshot.
+const NOW: &str = "\
+local now = redis.call('TIME')
+return now[1] * 1000 + math.floor(now[2] / 1000)
+";
+
 /// Puts a snapshot in the place of an older one, and ends the claim. `KEYS`: the snapshot, the
-/// claim. `ARGV`: the snapshot, the milliseconds that are left of its lifetime.
+/// claim. `ARGV`: the snapshot, the end of its lifetime by the server's time: one that arrives late
+/// is not taken for younger than it is.
 const PUT: &str = "\
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local now = redis.call('TIME')
+local left = ARGV[2] - (now[1] * 1000 + math.floor(now[2] / 1000))
+if left > 0 and redis.call('PTTL', KEYS[1]) < left then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', string.format('%.0f', left))
 end
 redis.call('DEL', KEYS[2])
 return 1
@@ -53,6 +63,7 @@ pub struct RedisSnapshots {
     get: LuaScript,
     claim: LuaScript,
     release: LuaScript,
+    now: LuaScript,
     put: LuaScript,
 }
 
@@ -60,9 +71,9 @@ impl RedisSnapshots {
     /// Those of a deployment: another has other items under the same keys. Does not connect yet.
     #[must_use]
     pub fn new(url: RedisUrl, deployment: &str) -> Self {
-        let [get, claim, release, put] = [GET, CLAIM, RELEASE, PUT].map(LuaScript::new);
+        let [get, claim, release, now, put] = [GET, CLAIM, RELEASE, NOW, PUT].map(LuaScript::new);
         let (deployment, connection) = (deployment.into(), Arc::new(Connection::new(url)));
-        Self { deployment, connection, get, claim, release, put }
+        Self { deployment, connection, get, claim, release, now, put }
     }
 }
 
@@ -120,13 +131,18 @@ impl SnapshotStore for RedisSnapshots {
     }
 
     async fn put(&self, pool: &PoolId, bytes: &[u8], age: Duration) -> Result<(), PortError> {
-        let left = SNAPSHOT_LIFETIME.saturating_sub(age);
-        if left < Duration::from_millis(1) || bytes.len() > SNAPSHOT_BYTES_MAX {
+        let read_at = Instant::now().checked_sub(age);
+        let Some(read_at) = read_at.filter(|_| bytes.len() <= SNAPSHOT_BYTES_MAX) else {
             return Ok(());
-        }
+        };
         let tag = Tag::of(&pool.to_string());
-        let arguments = [Argument::Bytes(bytes), Argument::Milliseconds(left)];
         let keys = [tag.snapshot(&self.deployment), tag.claim(&self.deployment)];
+        let none = <[String; 0]>::default();
+        // Some time before now, so that the snapshot counts as older than it is, if anything.
+        let now: u64 = self.connection.run(&self.now, tag.slot(), &keys[..1], &none).await?;
+        let left = SNAPSHOT_LIFETIME.saturating_sub(read_at.elapsed());
+        let until = Duration::from_millis(now).saturating_add(left);
+        let arguments = [Argument::Bytes(bytes), Argument::Milliseconds(until)];
         let _: bool = self.connection.run(&self.put, tag.slot(), &keys, &arguments).await?;
         Ok(())
     }

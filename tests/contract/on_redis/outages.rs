@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use inventory_worker::{
-    adapters::redis::RedisLocks,
-    ports::{Locks as _, PortError},
+    adapters::redis::{RedisLocks, RedisSnapshots},
+    domain::PoolId,
+    ports::{Locks as _, PortError, SnapshotStore as _},
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::servers::{Server, is_spared, try_lock, until};
@@ -67,6 +69,31 @@ async fn a_worker_may_start_before_its_redis() {
     server.run().await;
     until("locks are taken", async || try_lock(&locks, SCOPE).await == Ok(true)).await;
     assert_eq!(locks.ping().await, Ok(()));
+}
+
+#[tokio::test]
+#[ignore = "needs the stack: make test"]
+async fn a_snapshot_that_a_server_gets_late_is_as_old_as_its_read() {
+    let server = Server::start(&[]).await;
+    let snapshots = RedisSnapshots::new(server.url().parse().unwrap(), "test");
+    let (pool, other) = (PoolId::Event(1), PoolId::Event(2));
+    // The server knows the scripts.
+    snapshots.put(&other, b"other", Duration::ZERO).await.unwrap();
+    assert!(snapshots.get(&other).await.unwrap().is_some());
+    server.hang().await;
+    let read_at = Instant::now();
+    let put = snapshots.put(&pool, b"read", Duration::ZERO).await;
+    assert!(matches!(put, Err(PortError::Unavailable(_))), "{put:?}");
+    until("the read is two seconds old", async || {
+        let _ = snapshots.get(&other).await;
+        read_at.elapsed() > Duration::from_secs(2)
+    })
+    .await;
+    let age = read_at.elapsed();
+    server.go_on().await;
+    until("snapshots are found again", async || snapshots.get(&other).await.is_ok()).await;
+    let found = snapshots.get(&pool).await.unwrap();
+    assert!(found.as_ref().is_none_or(|found| found.age >= age), "{found:?} after {age:?}");
 }
 
 #[tokio::test]

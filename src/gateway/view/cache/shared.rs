@@ -92,8 +92,9 @@ impl Inner {
         pool: &PoolId,
         from: Instant,
     ) -> Result<Option<Kept>, PortError> {
-        let found = bounded(snapshots.get(pool)).await?;
+        // Its age is counted from before it was asked for: never is it taken for younger than it is.
         let now = Instant::now();
+        let found = bounded(snapshots.get(pool)).await?;
         let mut age = found.as_ref().map_or(Duration::ZERO, |found| found.age);
         if injected_bug!(ForgetSnapshotAge) {
             age = Duration::ZERO;
