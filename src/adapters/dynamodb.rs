@@ -120,12 +120,22 @@ impl ScanStore for DynamoStore {
         self.scan_page(table, from).await
     }
 
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.seats_page(event_id, from).await
+    async fn seats(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
+        self.seats_page(event_id, from, limit).await
     }
 
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.lines_page(pool, from).await
+    async fn lines(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
+        self.lines_page(pool, from, limit).await
     }
 }
 

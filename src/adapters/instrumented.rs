@@ -191,16 +191,26 @@ impl ScanStore for InstrumentedStore {
         Ok(page)
     }
 
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+    async fn seats(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
         self.observer.call(Call::Query).await;
-        let page = self.port.seats(event_id, from).await?;
+        let page = self.port.seats(event_id, from, limit).await?;
         self.observer.counts.carried(Call::Query, page.records.len());
         Ok(page)
     }
 
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+    async fn lines(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
         self.observer.call(Call::Query).await;
-        let page = self.port.lines(pool, from).await?;
+        let page = self.port.lines(pool, from, limit).await?;
         self.observer.counts.carried(Call::Query, page.records.len());
         Ok(page)
     }

@@ -209,7 +209,7 @@ async fn seats(
     from: &mut Position,
 ) -> Result<Option<Vec<(SeatKey, Seat)>>, PortError> {
     let (Some(event_id), Some(cursor)) = (pool.event_id(), cursor(from)) else { return Ok(None) };
-    let page = store.seats(event_id, cursor.as_ref()).await?;
+    let page = store.seats(event_id, cursor.as_ref(), usize::MAX).await?;
     let seat = |record| match record {
         Record::Seat(key, seat) => Some((key, seat)),
         _ => None,
@@ -223,7 +223,7 @@ async fn lines(
     from: &mut Position,
 ) -> Result<Option<Vec<(LineKey, StockLevel)>>, PortError> {
     let Some(cursor) = cursor(from) else { return Ok(None) };
-    let page = store.lines(pool, cursor.as_ref()).await?;
+    let page = store.lines(pool, cursor.as_ref(), usize::MAX).await?;
     let line = |record| match record {
         Record::Line(key, line) => Some((key, line)),
         _ => None,

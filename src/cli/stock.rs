@@ -81,7 +81,7 @@ async fn show(
 async fn read(store: &dyn ScanStore, pool: &PoolId) -> anyhow::Result<Vec<LineInfo>> {
     let (mut lines, mut from) = (Vec::new(), None);
     loop {
-        let found = page(store, pool, Part::Lines, from.as_ref()).await?;
+        let found = page(store, pool, Part::Lines, from.as_ref(), usize::MAX).await?;
         lines.extend(found.records.iter().filter_map(|record| match record {
             Record::Line(key, line) => Some(LineInfo::new(&key.sku, &LineEntry::from(line))),
             _ => None,

@@ -7,6 +7,7 @@
 mod answers;
 mod cursor;
 mod listing;
+mod pace;
 mod points;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use answers::{
     AvailabilityAnswer, DocumentAnswer, Freshness, LineAnswer, LineInfo, Lines, ReservationAnswer,
     SeatAnswer, SeatInfo, SeatOwner, Seats, ViewSource,
 };
+use pace::Pace;
 
 use super::{
     Caller, Scope,
@@ -124,6 +126,8 @@ pub struct Queries {
     clock: Arc<dyn Clock>,
     views: ViewCache,
     settings: QuerySettings,
+    /// Of lists of pools that are too large to keep.
+    pace: Pace,
 }
 
 impl Queries {
@@ -144,7 +148,7 @@ impl Queries {
     ) -> Self {
         let (tables, time) = (Arc::clone(&store), Arc::clone(&clock));
         let views = ViewCache::observed(tables, time, settings.view, observer, snapshots);
-        Self { store, clock, views, settings }
+        Self { store, clock, views, settings, pace: Pace::new() }
     }
 
     /// The view, for hints and metrics.

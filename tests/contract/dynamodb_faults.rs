@@ -331,8 +331,8 @@ async fn every_read_but_the_index_is_strongly_consistent() {
     for table in Table::ALL {
         store.scan(table, None).await.unwrap();
     }
-    store.seats(42, None).await.unwrap();
-    store.lines(&event(), None).await.unwrap();
+    store.seats(42, None, 10).await.unwrap();
+    store.lines(&event(), None, 10).await.unwrap();
 
     let mut tables = BTreeSet::new();
     let sent = wire.take_sent();
@@ -364,8 +364,8 @@ async fn a_page_names_the_most_items_that_it_wants() {
     for table in Table::ALL {
         store.scan(table, None).await.unwrap();
     }
-    store.seats(42, None).await.unwrap();
-    store.lines(&event(), None).await.unwrap();
+    store.seats(42, None, 10).await.unwrap();
+    store.lines(&event(), None, 10).await.unwrap();
     for Sent { operation, body } in wire.take_sent() {
         assert_eq!(body["Limit"], 8_000, "{operation}: {body}");
     }
@@ -820,7 +820,7 @@ async fn an_item_that_cannot_be_read_is_an_error_that_names_it_and_never_absent(
                 item, or update the worker if a newer release wrote it";
     let expected = PortError::Unreadable(text.to_owned());
     assert_eq!(store.load(&wanted_seats(2)).await, Err(expected.clone()));
-    assert_eq!(store.seats(42, None).await, Err(expected));
+    assert_eq!(store.seats(42, None, 10).await, Err(expected));
     // A scan, for audits, names it beside the items that can be read.
     let page = store.scan(Table::Seats, None).await.unwrap();
     assert_eq!((page.records.len(), page.unreadable), (1, vec![text.to_owned()]));

@@ -16,8 +16,8 @@ use inventory_worker::{
     },
     ports::{
         AttemptStore, CommitError, CommitStore, Ended, Expected, ExpiredHold, ExpiryIndex,
-        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, OutcomeEditor, PortError, ReadStore,
-        Record, ScanStore, Store, Table, Transaction, Write, store::expiry_shard,
+        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, OutcomeEditor, ReadStore, Record,
+        ScanStore, Store, Table, Transaction, Write, store::expiry_shard,
     },
 };
 use uuid::Uuid;
@@ -289,19 +289,6 @@ async fn a_scan_goes_page_by_page_and_leaves_attempts_out() {
     });
     let expected: Vec<_> = (0..7).map(|n| Record::Ledger(key(n), record.clone())).collect();
     assert_eq!(found, expected);
-}
-
-#[tokio::test]
-async fn a_cursor_of_another_event_is_refused() {
-    let dynoxide = Dynoxide::start().await;
-    let store = dynoxide.dynamo_store().await.with_page_items(1);
-    store.commit(&all_three(Expected::Absent, 1, 0), Uuid::from_u128(5)).await.unwrap();
-    let page = store.seats(42, None).await.unwrap();
-    assert_eq!(page.records, [Record::Seat(seat_key("A-1"), seat(1, 0))]);
-    let next = store.seats(42, page.next.as_ref()).await.unwrap();
-    assert_eq!(next.records, [Record::Seat(seat_key("A-2"), seat(1, 0))]);
-    let refused = store.seats(43, page.next.as_ref()).await;
-    assert!(matches!(refused, Err(PortError::Refused(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -70,6 +70,8 @@ macro_rules! scan_store_contract {
                 attempts_are_left_out_of_a_scan
                 the_seats_of_an_event_come_by_number
                 the_lines_of_a_pool_come_by_sku
+                a_page_of_a_partition_has_no_more_than_was_asked_for
+                a_partition_continues_after_a_key_whether_or_not_it_is_there
             ]
             $($test)*
         }

@@ -109,16 +109,18 @@ impl DynamoStore {
         &self,
         event_id: u64,
         from: Option<&PageCursor>,
+        limit: usize,
     ) -> Result<Page, PortError> {
-        self.partition_page(Table::Seats, n(event_id), from).await
+        self.partition_page(Table::Seats, n(event_id), from, limit).await
     }
 
     pub(super) async fn lines_page(
         &self,
         pool: &PoolId,
         from: Option<&PageCursor>,
+        limit: usize,
     ) -> Result<Page, PortError> {
-        self.partition_page(Table::Stock, s(pool.to_string()), from).await
+        self.partition_page(Table::Stock, s(pool.to_string()), from, limit).await
     }
 
     async fn partition_page(
@@ -126,11 +128,11 @@ impl DynamoStore {
         table: Table,
         partition: AttributeValue,
         from: Option<&PageCursor>,
+        limit: usize,
     ) -> Result<Page, PortError> {
-        let start = start_key(table, from)?;
-        if start.as_ref().is_some_and(|key| key.get(partition_key(table)) != Some(&partition)) {
-            return Err(foreign_cursor());
-        }
+        let start = from.map(|after| key_after(table, &partition, after)).transpose()?;
+        let limit =
+            i32::try_from(limit.max(1)).map_or(self.page_items, |limit| limit.min(self.page_items));
         let output = self
             .client
             .query()
@@ -139,21 +141,18 @@ impl DynamoStore {
             .expression_attribute_names("#partition", partition_key(table))
             .expression_attribute_values(":partition", partition)
             .consistent_read(true)
-            .limit(self.page_items)
+            .limit(limit)
             .set_exclusive_start_key(start)
             .send()
             .await
             .map_err(|error| errors::port(&self.doing("Query", &[table]), &error))?;
-        self.page(table, output.items(), next_start(output.last_evaluated_key.clone()))
-    }
-
-    fn page(&self, table: Table, found: &[Item], next: Option<Item>) -> Result<Page, PortError> {
         let mut page = Page::default();
         let now = self.clock.now();
-        for item in found.iter().filter(|item| !items::is_past(item, now)) {
+        for item in output.items().iter().filter(|item| !items::is_past(item, now)) {
             page.records.extend(items::read(&self.tables, table, item)?);
         }
-        page.next = next.map(|key| cursor(table, &key)).transpose()?;
+        let next = next_start(output.last_evaluated_key);
+        page.next = next.map(|key| last_of(table, &key)).transpose()?;
         Ok(page)
     }
 }
@@ -168,7 +167,28 @@ fn foreign_cursor() -> PortError {
     PortError::Refused("the cursor is not of this listing: begin again without one".to_owned())
 }
 
-/// A cursor is a JSON list of the table's name and the key attributes as strings.
+/// The key of a partition after which a page begins.
+fn key_after(
+    table: Table,
+    partition: &AttributeValue,
+    after: &PageCursor,
+) -> Result<Item, PortError> {
+    let name = sort_key(table).filter(|_| !after.0.is_empty()).ok_or_else(foreign_cursor)?;
+    Ok(Item::from([
+        (partition_key(table).to_owned(), partition.clone()),
+        (name.to_owned(), s(&after.0)),
+    ]))
+}
+
+/// The seat number or SKU at which a page ends.
+fn last_of(table: Table, key: &Item) -> Result<PageCursor, PortError> {
+    match sort_key(table).and_then(|name| key.get(name)) {
+        Some(AttributeValue::S(text)) => Ok(PageCursor(text.clone())),
+        _ => Err(PortError::Unavailable("the page ends in a key of another form".to_owned())),
+    }
+}
+
+/// A cursor of a scan is a JSON list of the table's name and the key attributes as strings.
 fn cursor(table: Table, key: &Item) -> Result<PageCursor, PortError> {
     let strange = || PortError::Unavailable("the page ends in a key of another form".to_owned());
     let mut parts = vec![table.as_str()];

@@ -91,11 +91,21 @@ impl ScanStore for Fake {
         self.answer(&format!("scan {}", table.as_str()), Page::default())
     }
 
-    async fn seats(&self, event_id: u64, _: Option<&PageCursor>) -> Result<Page, PortError> {
+    async fn seats(
+        &self,
+        event_id: u64,
+        _: Option<&PageCursor>,
+        _: usize,
+    ) -> Result<Page, PortError> {
         self.answer(&format!("seats {event_id}"), Page::default())
     }
 
-    async fn lines(&self, pool: &PoolId, _: Option<&PageCursor>) -> Result<Page, PortError> {
+    async fn lines(
+        &self,
+        pool: &PoolId,
+        _: Option<&PageCursor>,
+        _: usize,
+    ) -> Result<Page, PortError> {
         self.answer(&format!("lines {pool}"), Page::default())
     }
 }
@@ -261,8 +271,8 @@ async fn a_store_passes_everything_on() {
     store.undo_attempt("m").await.unwrap();
     store.expired(&ExpiryQuery::new(3, Ended::by(now), 9)).await.unwrap();
     store.scan(Table::Stock, None).await.unwrap();
-    store.seats(42, None).await.unwrap();
-    store.lines(&PoolId::Event(42), None).await.unwrap();
+    store.seats(42, None, 10).await.unwrap();
+    store.lines(&PoolId::Event(42), None, 10).await.unwrap();
     store.ping().await.unwrap();
     store.leases("t").await.unwrap();
     assert_eq!(store.replace_leases("t", 7, &[]).await, Ok(true));

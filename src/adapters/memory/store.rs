@@ -259,16 +259,26 @@ impl ScanStore for MemoryStore {
         Ok(page)
     }
 
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
+    async fn seats(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
         let mut state = self.state();
-        let page = state.tables.seats_page(event_id, self.page(from))?;
+        let page = state.tables.seats_page(event_id, self.page(from).up_to(limit))?;
         state.read_units += size::read_units(&page.records);
         Ok(page)
     }
 
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
+    async fn lines(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
         let mut state = self.state();
-        let page = state.tables.lines_page(pool, self.page(from))?;
+        let page = state.tables.lines_page(pool, self.page(from).up_to(limit))?;
         state.read_units += size::read_units(&page.records);
         Ok(page)
     }

@@ -4,13 +4,12 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use super::QueryError;
-use crate::ports::PageCursor;
 
 /// The version of the form below.
 const FORM: u8 = 1;
 
-/// The longest cursor, characters: a key, and a page of the tables, with room to spare.
-const TEXT_MAX: usize = 4_096;
+/// The longest cursor, characters: a key, with room to spare.
+const TEXT_MAX: usize = 1_024;
 
 /// What a cursor belongs to: a digest of the pool and the filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,20 +35,17 @@ impl Binding {
 pub(super) struct Position {
     /// After this key.
     pub(super) after: Option<String>,
-    /// In the page of the tables that begins here; only where the tables answered.
-    pub(super) page: Option<PageCursor>,
 }
 
 impl Position {
     /// Written as base64url of the form's version, the binding, the length of the key in two bytes,
-    /// the key, and the page's cursor.
+    /// and the key.
     pub(super) fn encode(&self, binding: Binding) -> String {
         let after = self.after.as_deref().unwrap_or_default();
         let mut bytes = vec![FORM];
         bytes.extend(binding.0);
         bytes.extend(u16::try_from(after.len()).unwrap_or(0).to_be_bytes());
         bytes.extend(after.as_bytes());
-        bytes.extend(self.page.iter().flat_map(|page| page.0.bytes()));
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -68,13 +64,9 @@ impl Position {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let rest = bytes.strip_prefix(&[FORM])?.strip_prefix(&binding.0)?;
         let (length, rest) = rest.split_first_chunk::<2>()?;
-        let (after, page) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-        let (after, page) = (text(after)?, text(page)?);
-        Some(Self {
-            after: Some(after).filter(|text| !text.is_empty()),
-            page: Some(page).filter(|text| !text.is_empty()).map(PageCursor),
-        })
+        let is_whole = rest.len() == usize::from(u16::from_be_bytes(*length));
+        let after = String::from_utf8(rest.to_vec()).ok().filter(|_| is_whole)?;
+        Some(Self { after: Some(after).filter(|text| !text.is_empty()) })
     }
 }
 
@@ -93,17 +85,15 @@ mod tests {
     fn a_cursor_leads_back_to_its_position() {
         let binding = Binding::of(&["seats", "event#1"]);
         for after in [None, Some("A-1".to_owned()), Some("ä".repeat(64))] {
-            for page in [None, Some(PageCursor("[\"seats\",\"1\",\"A\"]".to_owned()))] {
-                let position = Position { after: after.clone(), page };
-                let text = position.encode(binding);
-                assert_eq!(Position::decode(Some(&text), binding), Ok(position));
-            }
+            let position = Position { after };
+            let text = position.encode(binding);
+            assert_eq!(Position::decode(Some(&text), binding), Ok(position));
         }
     }
 
     #[test]
     fn a_cursor_of_another_list_is_refused() {
-        let position = Position { after: Some("A-1".to_owned()), page: None };
+        let position = Position { after: Some("A-1".to_owned()) };
         let text = position.encode(Binding::of(&["seats", "event#1"]));
         for other in [&["seats", "event#2"][..], &["lines", "event#1"], &["seatsevent#1", ""]] {
             let read = Position::decode(Some(&text), Binding::of(other));

@@ -16,11 +16,19 @@ use crate::{
             read::{Part, page},
         },
     },
-    ports::{PortError, Record},
+    ports::{PageCursor, PortError, Record},
 };
 
-/// The most pages of the tables that one answer reads; each is up to 1 MB.
-const PAGES_MAX: usize = 10;
+/// The most entries of the tables that one answer reads, some 300 read units. One that has found
+/// fewer than were asked for says where the list continues.
+const READ_MAX: usize = 5_000;
+
+/// The entries of the first page that is read for a filter that may leave out any of them, at least.
+/// Each page is twice as long as the one before, up to [`PAGE_MAX`].
+const PAGE_MIN: usize = 50;
+
+/// The most entries of a page.
+const PAGE_MAX: usize = 1_000;
 
 /// Entries of one answer, and where the next begins.
 struct Listed<T> {
@@ -34,6 +42,8 @@ struct Listing {
     part: Part,
     limit: usize,
     position: Position,
+    /// It leaves some entries out.
+    is_filtered: bool,
 }
 
 impl Queries {
@@ -64,7 +74,8 @@ impl Queries {
                 (listed, Freshness::of(&snapshot, now))
             }
             Found::TooLarge => {
-                let listing = Listing { pool, part: Part::Seats, limit, position };
+                let is_filtered = *filter != SeatFilter::default();
+                let listing = Listing { pool, part: Part::Seats, limit, position, is_filtered };
                 let pick = |record| match record {
                     Record::Seat(key, seat) => {
                         let info = SeatInfo::stored(&key.number, &seat, now);
@@ -106,7 +117,8 @@ impl Queries {
                 (first(lines, limit, |line| line.sku.as_str()), Freshness::of(&snapshot, now))
             }
             Found::TooLarge => {
-                let listing = Listing { pool: pool.clone(), part: Part::Lines, limit, position };
+                let (pool, part, is_filtered) = (pool.clone(), Part::Lines, false);
+                let listing = Listing { pool, part, limit, position, is_filtered };
                 let pick = |record| match record {
                     Record::Line(key, line) => {
                         let info = LineInfo::new(&key.sku, &LineEntry::from(&line));
@@ -127,36 +139,39 @@ impl Queries {
         listing: Listing,
         pick: impl Fn(Record) -> Option<(String, Option<T>)>,
     ) -> Result<Listed<T>, QueryError> {
-        let Listing { pool, part, limit, position } = listing;
-        let is_given = position.page.is_some();
-        let Position { mut after, page: mut from } = position;
-        let mut entries = Vec::new();
-        for number in 0..PAGES_MAX {
-            let found = page(&*self.store, &pool, part, from.as_ref()).await;
+        let Listing { pool, part, limit, position: Position { mut after }, is_filtered } = listing;
+        let (mut entries, mut left, mut page_min) = (Vec::new(), READ_MAX, PAGE_MIN);
+        while left > 0 && entries.len() < limit {
+            let wanted = limit - entries.len();
+            let size = if is_filtered { wanted.max(page_min).min(PAGE_MAX) } else { wanted };
+            let size = size.min(left);
+            page_min = page_min.saturating_mul(2);
+            let unavailable = |error| {
+                tracing::warn!(%pool, %error, "a page cannot be read");
+                QueryError::Unavailable(error)
+            };
+            self.pace.turn(size).await.map_err(unavailable)?;
+            let from = after.take().map(PageCursor);
+            let found = page(&*self.store, &pool, part, from.as_ref(), size).await;
             let found = found.map_err(|error| match error {
-                // A page that a caller made up.
-                PortError::Refused(_) if is_given && number == 0 => foreign_cursor(),
-                error => {
-                    tracing::warn!(%pool, %error, "a page cannot be read");
-                    QueryError::Unavailable(error)
-                }
+                // A key that a caller made up.
+                PortError::Refused(_) if from.is_some() => foreign_cursor(),
+                error => unavailable(error),
             })?;
-            let start = after.clone();
-            let is_new = |key: &str| start.as_deref().is_none_or(|start| key > start);
-            let records = found.records.into_iter().filter_map(&pick);
-            for (key, entry) in records.filter(|(key, _)| is_new(key)) {
+            left = left.saturating_sub(found.records.len().max(1));
+            for (key, entry) in found.records.into_iter().filter_map(&pick) {
                 if entries.len() >= limit {
-                    return Ok(Listed { entries, next: Some(Position { after, page: from }) });
+                    return Ok(Listed { entries, next: Some(Position { after }) });
                 }
                 after = Some(key);
                 entries.extend(entry);
             }
-            from = found.next;
-            if from.is_none() {
-                return Ok(Listed { entries, next: None });
+            match found.next {
+                Some(next) => after = Some(next.0),
+                None => return Ok(Listed { entries, next: None }),
             }
         }
-        Ok(Listed { entries, next: Some(Position { after, page: from }) })
+        Ok(Listed { entries, next: Some(Position { after }) })
     }
 }
 
@@ -183,7 +198,7 @@ fn seats_of(
 fn first<T>(mut all: impl Iterator<Item = T>, limit: usize, key: impl Fn(&T) -> &str) -> Listed<T> {
     let entries: Vec<T> = all.by_ref().take(limit).collect();
     let last = all.next().and_then(|_| entries.last());
-    let next = last.map(|last| Position { after: Some(key(last).to_owned()), page: None });
+    let next = last.map(|last| Position { after: Some(key(last).to_owned()) });
     Listed { entries, next }
 }
 

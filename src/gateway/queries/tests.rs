@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     adapters::memory::TokioClock,
-    domain::{LineKey, Reservation, ReservationId, ReservationStatus, SeatKey},
+    domain::{LineKey, Reservation, ReservationId, ReservationStatus, SeatKey, SeatState},
     gateway::{
         Scopes,
         view::fixtures::{EVENT, Tables, at, epoch, event, held, line, seat, shop},
@@ -94,21 +94,35 @@ async fn a_list_goes_on_where_its_pool_has_left_memory_or_come_into_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_finds_nothing_reads_ten_pages_of_the_tables_at_most() {
+async fn a_list_that_finds_nothing_reads_5_000_entries_of_the_tables_at_most() {
     let (tables, queries) = filled(24).await;
-    for number in 0..120 {
-        tables
-            .put_seat(&format!("D-{number:03}"), seat("D", 1, held("2026-11-22T10:10:00Z")))
-            .await;
+    for number in 0..6_000 {
+        tables.put_seat(&format!("D-{number:04}"), seat("D", 1, SeatState::Available)).await;
     }
     let filter = SeatFilter { section: Some("Z".parse().unwrap()), ..SeatFilter::default() };
+    // That it is too large is found out before.
+    queries.seats(&public(), EVENT, &filter, &request(10, None)).await.unwrap();
+    let before = tables.entries_read();
     let page = queries.seats(&public(), EVENT, &filter, &request(10, None)).await.unwrap();
-    let before = tables.pages();
     assert!(page.seats.is_empty() && page.next_cursor.is_some());
+    assert_eq!(tables.entries_read() - before, 5_000);
     let next = request(10, page.next_cursor);
     let last = queries.seats(&public(), EVENT, &filter, &next).await.unwrap();
     assert!(last.seats.is_empty() && last.next_cursor.is_none());
-    assert_eq!(tables.pages() - before, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_from_the_tables_reads_what_it_answers() {
+    let (tables, queries) = filled(24).await;
+    let all = SeatFilter::default();
+    let sellable = SeatFilter { sellable: Some(true), ..SeatFilter::default() };
+    queries.seats(&public(), EVENT, &all, &request(1, None)).await.unwrap();
+    for (filter, limit, most) in [(&all, 1, 1), (&all, 7, 7), (&sellable, 1, 50)] {
+        let before = tables.entries_read();
+        queries.seats(&public(), EVENT, filter, &request(limit, None)).await.unwrap();
+        let read = tables.entries_read() - before;
+        assert!(read <= most, "{read} for {limit}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,12 +148,12 @@ async fn a_cursor_of_other_filters_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_of_the_tables_that_a_caller_made_up_is_a_wrong_cursor() {
+async fn a_key_that_a_caller_made_up_is_a_wrong_cursor() {
     let (_, queries) = filled(24).await;
     let filter = SeatFilter::default();
     let binding = filter.binding(&event());
-    let page = Some(crate::ports::PageCursor("made up".to_owned()));
-    let cursor = cursor::Position { after: None, page }.encode(binding);
+    // A seat number has no line break.
+    let cursor = cursor::Position { after: Some("made\nup".to_owned()) }.encode(binding);
     let refused = queries.seats(&public(), EVENT, &filter, &request(5, Some(cursor))).await;
     assert!(matches!(refused, Err(QueryError::Invalid { field: "cursor", .. })), "{refused:?}");
 }

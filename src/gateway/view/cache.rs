@@ -22,6 +22,7 @@ use tracing::warn;
 use super::{
     Applied, Availability, Content, Document, Hint, PoolView,
     memo::Memos,
+    read::exists,
     read_pool,
     slots::{Filling, Kept, Slot, Slots},
 };
@@ -32,6 +33,12 @@ use crate::{
 };
 pub use hinted::Trust;
 pub use watch::Watch;
+
+/// The most pools at a time of which it is asked whether they exist, while all reads are taken.
+const LOOKS_MAX: usize = 16;
+
+/// The longest that this takes before the pool waits for its read.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// How fresh answers are, and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +204,7 @@ struct Inner {
     snapshots: Option<Arc<dyn SnapshotStore>>,
     settings: ViewSettings,
     reads: Semaphore,
+    looks: Semaphore,
     slots: Mutex<Slots>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -226,7 +234,7 @@ impl ViewCache {
         snapshots: Option<Arc<dyn SnapshotStore>>,
     ) -> Self {
         let reads = Semaphore::new(settings.reads_max.clamp(1, Semaphore::MAX_PERMITS));
-        let slots = Mutex::default();
+        let (looks, slots) = (Semaphore::new(LOOKS_MAX), Mutex::default());
         let (hits, misses, begun) = <(AtomicU64, AtomicU64, AtomicU64)>::default();
         let inner = Inner {
             store,
@@ -235,6 +243,7 @@ impl ViewCache {
             snapshots,
             settings,
             reads,
+            looks,
             slots,
             hits,
             misses,
@@ -379,17 +388,28 @@ impl Inner {
     }
 
     async fn read(&self, pool: &PoolId, missed: Option<Instant>) {
-        let from = {
+        let (from, is_first) = {
             let slots = self.slots();
             let slot = slots.by_pool.get(pool);
-            slot.map(|slot| slot.snapshot_from(&self.settings, missed))
+            let is_first = slot.is_none_or(|slot| slot.kept.is_none());
+            (slot.map(|slot| slot.snapshot_from(&self.settings, missed)), is_first)
         };
         // Waiting for another gateway's read keeps no other pool from being read.
         if let Some(taken) = self.take(pool, from).await {
             return self.keep(pool, taken);
         }
-        // The semaphore is never closed.
-        let Ok(_permit) = self.reads.acquire().await else { return };
+        let _permit = match self.reads.try_acquire() {
+            Ok(permit) => permit,
+            // A pool that does not exist takes no turn from those that do.
+            Err(_) if is_first && self.is_nothing(pool).await => {
+                return self.slots().forget(pool, &self.settings, Instant::now());
+            }
+            // The semaphore is never closed.
+            Err(_) => match self.reads.acquire().await {
+                Ok(permit) => permit,
+                Err(_) => return,
+            },
+        };
         self.begun.fetch_add(1, Ordering::Relaxed);
         let (read_at, as_of) = (Instant::now(), self.clock.now());
         let Self { store, settings, .. } = self;
@@ -416,6 +436,14 @@ impl Inner {
         let read_at = if injected_bug!(AgeFromEnd) { now } else { read_at };
         let memos = Arc::default();
         self.keep(pool, Kept { read_at, as_of, view, outdated: None, memos });
+    }
+
+    /// Whether a pool is known to have neither seats nor lines.
+    async fn is_nothing(&self, pool: &PoolId) -> bool {
+        let Ok(_look) = self.looks.acquire().await else { return false };
+        let found = timeout(LOOK_MAX, exists(&*self.store, pool)).await;
+        // Where that is not known, the read tells.
+        matches!(found, Ok(Ok(false)))
     }
 
     /// Puts what was read or taken in the place of what is kept, if the pool still is.

@@ -83,6 +83,8 @@ pub(crate) struct Tables {
     pub(crate) memory: MemoryStore,
     /// Pages read.
     pub(crate) pages: AtomicUsize,
+    /// Seats and lines read.
+    entries: AtomicUsize,
     /// The reads under way, and the most at a time.
     under_way: Mutex<(usize, usize)>,
     failure: Mutex<Option<PortError>>,
@@ -95,6 +97,7 @@ impl Tables {
         Arc::new(Self {
             memory: MemoryStore::new(clock).with_page_size(10),
             pages: AtomicUsize::new(0),
+            entries: AtomicUsize::new(0),
             under_way: Mutex::default(),
             failure: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -120,6 +123,17 @@ impl Tables {
 
     pub(crate) fn most_at_a_time(&self) -> usize {
         self.under_way.lock().unwrap().1
+    }
+
+    /// Seats and lines of all pages.
+    pub(crate) fn entries_read(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, page: Result<Page, PortError>) -> Result<Page, PortError> {
+        let read = page.as_ref().map_or(0, |page| page.records.len());
+        self.entries.fetch_add(read, Ordering::Relaxed);
+        page
     }
 
     async fn enter(&self) -> Result<(), PortError> {
@@ -190,13 +204,29 @@ impl ScanStore for Tables {
         self.memory.scan(table, from).await
     }
 
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.enter().await?;
-        self.memory.seats(event_id, from).await
+    async fn seats(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
+        // One entry tells whether there is any: a look, which nothing holds up.
+        if limit > 1 {
+            self.enter().await?;
+        }
+        self.count(self.memory.seats(event_id, from, limit).await)
     }
 
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.enter().await?;
-        self.memory.lines(pool, from).await
+    async fn lines(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
+        // One entry tells whether there is any: a look, which nothing holds up.
+        if limit > 1 {
+            self.enter().await?;
+        }
+        self.count(self.memory.lines(pool, from, limit).await)
     }
 }

@@ -50,22 +50,37 @@ pub enum Part {
     Lines,
 }
 
-/// The next page of a part of a pool.
+/// The next page of a part of a pool, of up to `limit` entries.
 ///
 /// # Errors
 ///
-/// The table cannot be read, or the cursor is not of this listing ([`PortError::Refused`]).
+/// The table cannot be read, or the cursor is no seat number or SKU ([`PortError::Refused`]).
 pub async fn page(
     store: &dyn ScanStore,
     pool: &PoolId,
     part: Part,
     from: Option<&PageCursor>,
+    limit: usize,
 ) -> Result<Page, PortError> {
     match (part, pool) {
-        (Part::Seats, PoolId::Event(event_id)) => store.seats(*event_id, from).await,
+        (Part::Seats, PoolId::Event(event_id)) => store.seats(*event_id, from, limit).await,
         (Part::Seats, PoolId::Store(_)) => Ok(Page::default()),
-        (Part::Lines, pool) => store.lines(pool, from).await,
+        (Part::Lines, pool) => store.lines(pool, from, limit).await,
     }
+}
+
+/// Whether the pool has a seat or a line.
+///
+/// # Errors
+///
+/// The tables cannot be read.
+pub(super) async fn exists(store: &dyn ScanStore, pool: &PoolId) -> Result<bool, PortError> {
+    for part in [Part::Seats, Part::Lines] {
+        if !page(store, pool, part, None, 1).await?.records.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[derive(Default)]
@@ -85,7 +100,7 @@ impl Builder {
     ) -> Result<bool, PortError> {
         let mut from = None;
         loop {
-            let found = page(store, pool, part, from.as_ref()).await?;
+            let found = page(store, pool, part, from.as_ref(), usize::MAX).await?;
             found.records.into_iter().for_each(|record| self.push(record));
             if self.seats.len().saturating_add(self.lines.len()) > self.entries_max {
                 return Ok(false);

@@ -256,7 +256,7 @@ impl Slots {
     }
 
     /// Drops what no query asked for, and first reads that failed.
-    fn drop_idle(&mut self, settings: &ViewSettings, now: Instant) {
+    pub(super) fn drop_idle(&mut self, settings: &ViewSettings, now: Instant) {
         self.by_pool.retain(|_, slot| {
             slot.under_way().is_some()
                 || now.duration_since(slot.asked) <= settings.idle

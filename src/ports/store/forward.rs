@@ -38,16 +38,18 @@ macro_rules! forward_store {
                 &self,
                 event_id: u64,
                 from: Option<&$crate::ports::PageCursor>,
+                limit: usize,
             ) -> Result<$crate::ports::Page, $crate::ports::PortError> {
-                self.$($field).+.seats(event_id, from).await
+                self.$($field).+.seats(event_id, from, limit).await
             }
 
             async fn lines(
                 &self,
                 pool: &$crate::domain::PoolId,
                 from: Option<&$crate::ports::PageCursor>,
+                limit: usize,
             ) -> Result<$crate::ports::Page, $crate::ports::PortError> {
-                self.$($field).+.lines(pool, from).await
+                self.$($field).+.lines(pool, from, limit).await
             }
         }
     };

@@ -21,7 +21,8 @@ pub enum Record {
     Ledger(LedgerKey, LedgerRecord),
 }
 
-/// Where a scan continues. Opaque; made by the adapter that reads it.
+/// Where a scan continues: opaque, made by the adapter that reads it. Where a partition continues:
+/// after this seat number or SKU, whether or not there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageCursor(pub String);
 
@@ -45,9 +46,20 @@ pub trait ScanStore: ReadStore {
     /// named in [`Page::unreadable`], so that an audit goes on past them.
     async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError>;
 
-    /// Every seat of an event, by seat number, page by page.
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError>;
+    /// Every seat of an event, by seat number, page by page: up to `limit` at a time, and no more
+    /// than the adapter reads at once. Strongly consistent per item.
+    async fn seats(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError>;
 
-    /// Every line of a pool, by SKU, page by page.
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError>;
+    /// Every line of a pool, by SKU, in the same way.
+    async fn lines(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError>;
 }

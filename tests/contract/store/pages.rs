@@ -21,8 +21,8 @@ trait Paged: Send + Sync {
 
 enum Read<'a> {
     Table(&'a Arc<dyn Store>, Table),
-    Seats(&'a Arc<dyn Store>, u64),
-    Lines(&'a Arc<dyn Store>, PoolId),
+    Seats(&'a Arc<dyn Store>, u64, usize),
+    Lines(&'a Arc<dyn Store>, PoolId, usize),
 }
 
 #[async_trait]
@@ -30,8 +30,8 @@ impl Paged for Read<'_> {
     async fn page(&self, from: Option<&PageCursor>) -> Result<Page, PortError> {
         match self {
             Self::Table(store, table) => store.scan(*table, from).await,
-            Self::Seats(store, event_id) => store.seats(*event_id, from).await,
-            Self::Lines(store, pool) => store.lines(pool, from).await,
+            Self::Seats(store, event_id, limit) => store.seats(*event_id, from, *limit).await,
+            Self::Lines(store, pool, limit) => store.lines(pool, from, *limit).await,
         }
     }
 }
@@ -105,8 +105,10 @@ pub async fn the_seats_of_an_event_come_by_number(harness: &dyn StoreHarness) {
     numbers.sort();
     let expected: Vec<Record> =
         numbers.iter().map(|number| Record::Seat(seat_key(number), seat(1))).collect();
-    assert_eq!(all(Read::Seats(&store, 42)).await, expected);
-    assert_eq!(all(Read::Seats(&store, 5)).await, []);
+    for limit in [1, 7, usize::MAX] {
+        assert_eq!(all(Read::Seats(&store, 42, limit)).await, expected, "{limit} at a time");
+        assert_eq!(all(Read::Seats(&store, 5, limit)).await, []);
+    }
 }
 
 pub async fn the_lines_of_a_pool_come_by_sku(harness: &dyn StoreHarness) {
@@ -123,6 +125,50 @@ pub async fn the_lines_of_a_pool_come_by_sku(harness: &dyn StoreHarness) {
     skus.sort();
     let expected: Vec<Record> =
         skus.iter().map(|sku| Record::Line(line_key("store#s", sku), line(1))).collect();
-    assert_eq!(all(Read::Lines(&store, "store#s".parse().unwrap())).await, expected);
-    assert_eq!(all(Read::Lines(&store, "store#none".parse().unwrap())).await, []);
+    for limit in [1, 7, usize::MAX] {
+        let of = |pool: &str| Read::Lines(&store, pool.parse().unwrap(), limit);
+        assert_eq!(all(of("store#s")).await, expected, "{limit} at a time");
+        assert_eq!(all(of("store#none")).await, []);
+    }
+}
+
+pub async fn a_page_of_a_partition_has_no_more_than_was_asked_for(harness: &dyn StoreHarness) {
+    let store = harness.store().await;
+    let names = ["A-1", "A-2", "A-3", "A-4"];
+    let seats = names.iter().map(|name| write_seat(name, Expected::Absent, 1));
+    let lines = names.iter().map(|name| write_line(name, Expected::Absent, 1));
+    must_commit(&store, seats.chain(lines).collect()).await;
+    for limit in [1, 2] {
+        let seats = store.seats(42, None, limit).await.unwrap();
+        let lines = store.lines(&"store#s".parse().unwrap(), None, limit).await.unwrap();
+        for page in [seats, lines] {
+            assert_eq!((page.records.len(), page.next), (limit, Some(cursor(names[limit - 1]))));
+        }
+    }
+}
+
+pub async fn a_partition_continues_after_a_key_whether_or_not_it_is_there(
+    harness: &dyn StoreHarness,
+) {
+    let store = harness.store().await;
+    let names = ["A-1", "A-3"];
+    let seats = names.iter().map(|name| write_seat(name, Expected::Absent, 1));
+    let lines = names.iter().map(|name| write_line(name, Expected::Absent, 1));
+    must_commit(&store, seats.chain(lines).collect()).await;
+    let pool = "store#s".parse().unwrap();
+    for (after, rest) in [("A-0", 2), ("A-1", 1), ("A-2", 1), ("A-3", 0), ("Z", 0)] {
+        let seats = store.seats(42, Some(&cursor(after)), 1).await.unwrap();
+        let lines = store.lines(&pool, Some(&cursor(after)), 1).await.unwrap();
+        let expected = names.iter().rev().take(rest).next_back();
+        let seat = expected.map(|name| Record::Seat(seat_key(name), seat(1)));
+        assert_eq!(seats.records, Vec::from_iter(seat), "after {after}");
+        let line = expected.map(|name| Record::Line(line_key("store#s", name), line(1)));
+        assert_eq!(lines.records, Vec::from_iter(line), "after {after}");
+    }
+    let refused = store.seats(42, Some(&cursor("")), 1).await;
+    assert!(matches!(refused, Err(PortError::Refused(_))), "{refused:?}");
+}
+
+fn cursor(after: &str) -> PageCursor {
+    PageCursor(after.to_owned())
 }

@@ -86,12 +86,22 @@ impl ScanStore for Moving {
         self.store.scan(table, from).await
     }
 
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.store.seats(event_id, from).await
+    async fn seats(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
+        self.store.seats(event_id, from, limit).await
     }
 
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.store.lines(pool, from).await
+    async fn lines(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
+        self.store.lines(pool, from, limit).await
     }
 }
 

@@ -148,11 +148,11 @@ impl ScanStore for BlankStore {
         Ok(Page::default())
     }
 
-    async fn seats(&self, _: u64, _: Option<&PageCursor>) -> Result<Page, PortError> {
+    async fn seats(&self, _: u64, _: Option<&PageCursor>, _: usize) -> Result<Page, PortError> {
         Ok(Page::default())
     }
 
-    async fn lines(&self, _: &PoolId, _: Option<&PageCursor>) -> Result<Page, PortError> {
+    async fn lines(&self, _: &PoolId, _: Option<&PageCursor>, _: usize) -> Result<Page, PortError> {
         Ok(Page::default())
     }
 }

@@ -77,13 +77,13 @@ impl Tables {
     /// The next records of a table.
     pub(super) fn scan(&self, table: Table, request: PageRequest<'_>) -> Result<Page, PortError> {
         match table {
-            Table::Seats => page(&self.seats, None, request, |_| true, Record::Seat),
-            Table::Stock => page(&self.lines, None, request, |_| true, Record::Line),
+            Table::Seats => all(&self.seats, request, Record::Seat),
+            Table::Stock => all(&self.lines, request, Record::Line),
             Table::Reservations => {
                 let record = |_, reservation| Record::Reservation(reservation);
-                page(&self.reservations, None, request, |_| true, record)
+                all(&self.reservations, request, record)
             }
-            Table::Ledger => page(&self.ledger, None, request, |_| true, Record::Ledger),
+            Table::Ledger => all(&self.ledger, request, Record::Ledger),
         }
     }
 
@@ -96,7 +96,9 @@ impl Tables {
         // The least text there is; a space is the least character that a number may hold.
         let first = " ".parse().ok().map(|number| SeatKey { event_id, number });
         let ours = |key: &SeatKey| key.event_id == event_id;
-        page(&self.seats, first, request, ours, Record::Seat)
+        let after = request.after(|text| Some(SeatKey { event_id, number: text.parse().ok()? }))?;
+        let range = Range { after, first, max: request.max };
+        page(&self.seats, range, ours, |key| key.number.to_string(), Record::Seat)
     }
 
     /// The next lines of a pool.
@@ -107,7 +109,9 @@ impl Tables {
     ) -> Result<Page, PortError> {
         let first = " ".parse().ok().map(|sku| LineKey { pool: pool.clone(), sku });
         let ours = |key: &LineKey| key.pool == *pool;
-        page(&self.lines, first, request, ours, Record::Line)
+        let key = |text: &str| Some(LineKey { pool: pool.clone(), sku: text.parse().ok()? });
+        let range = Range { after: request.after(key)?, first, max: request.max };
+        page(&self.lines, range, ours, |key| key.sku.to_string(), Record::Line)
     }
 }
 
@@ -168,18 +172,45 @@ pub(super) struct PageRequest<'a> {
     pub(super) max: usize,
 }
 
-fn page<K: Key, V: Clone>(
-    table: &BTreeMap<K, V>,
+impl PageRequest<'_> {
+    /// The same, with no more than so many records.
+    pub(super) fn up_to(self, limit: usize) -> Self {
+        Self { max: self.max.min(limit), ..self }
+    }
+
+    /// The key that the page comes after.
+    fn after<K>(&self, key: impl Fn(&str) -> Option<K>) -> Result<Option<K>, PortError> {
+        let wrong = || PortError::Refused("no cursor of this table".to_owned());
+        self.from.map(|cursor| key(&cursor.0).ok_or_else(wrong)).transpose()
+    }
+}
+
+/// The keys of a page.
+struct Range<K> {
+    after: Option<K>,
+    /// The least, where it comes after none.
     first: Option<K>,
+    max: usize,
+}
+
+fn all<K: Key, V: Clone>(
+    table: &BTreeMap<K, V>,
     request: PageRequest<'_>,
-    ours: impl Fn(&K) -> bool,
     record: impl Fn(K, V) -> Record,
 ) -> Result<Page, PortError> {
-    let start = match (request.from, first) {
-        (Some(cursor), _) => {
-            let wrong = || PortError::Refused("no cursor of this table".to_owned());
-            Excluded(K::read(&cursor.0).ok_or_else(wrong)?)
-        }
+    let range = Range { after: request.after(K::read)?, first: None, max: request.max };
+    page(table, range, |_| true, K::write, record)
+}
+
+fn page<K: Ord + Clone, V: Clone>(
+    table: &BTreeMap<K, V>,
+    range: Range<K>,
+    ours: impl Fn(&K) -> bool,
+    cursor: impl Fn(&K) -> String,
+    record: impl Fn(K, V) -> Record,
+) -> Result<Page, PortError> {
+    let start = match (range.after, range.first) {
+        (Some(after), _) => Excluded(after),
         (None, Some(first)) => Included(first),
         (None, None) => Unbounded,
     };
@@ -187,8 +218,8 @@ fn page<K: Key, V: Clone>(
     let mut page = Page::default();
     while let Some((key, value)) = found.next() {
         page.records.push(record(key.clone(), value.clone()));
-        if page.records.len() >= request.max {
-            page.next = found.peek().map(|_| PageCursor(key.write()));
+        if page.records.len() >= range.max {
+            page.next = found.peek().map(|_| PageCursor(cursor(key)));
             break;
         }
     }

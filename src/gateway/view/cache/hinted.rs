@@ -28,10 +28,12 @@ impl Trust {
 }
 
 impl ViewCache {
-    /// The pools whose hints are wanted: those that are kept or being read.
+    /// The pools whose hints are wanted: those that are kept or being read. What no query asked for
+    /// is dropped, so that workers announce nothing for it.
     #[must_use]
     pub fn followed(&self) -> Vec<PoolId> {
-        let slots = self.inner.slots();
+        let mut slots = self.inner.slots();
+        slots.drop_idle(&self.inner.settings, Instant::now());
         let wanted = slots.by_pool.iter().filter(|(_, slot)| {
             // One that is too large is not kept.
             slot.kept.as_ref().is_none_or(|kept| kept.view.is_some())

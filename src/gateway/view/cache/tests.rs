@@ -274,6 +274,33 @@ async fn too_many_first_reads_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_no_query_asks_for_is_followed_no_longer() {
+    let (_, cache) = filled(ViewSettings::default()).await;
+    view(&cache, &event()).await;
+    assert_eq!(cache.followed(), [event()]);
+    tokio::time::advance(seconds(301)).await;
+    assert!(cache.followed().is_empty());
+    assert_eq!(cache.stats().pools, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_does_not_exist_takes_no_turn_from_those_that_do() {
+    let (tables, cache) = filled(ViewSettings::default()).await;
+    tables.close();
+    // Both reads are taken.
+    for pool in [event(), shop()] {
+        assert!(timeout(seconds(1), cache.get(&pool)).await.is_err());
+    }
+    for id in 1_000..2_000 {
+        assert!(matches!(cache.get(&PoolId::Event(id)).await, Ok(Found::Absent)), "{id}");
+    }
+    assert_eq!(cache.stats().reads, 2);
+    tables.let_through(100);
+    view(&cache, &event()).await;
+    view(&cache, &shop()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn first_reads_that_failed_take_no_room() {
     let (tables, cache) = filled(ViewSettings { pending_max: 2, ..ViewSettings::default() }).await;
     tables.fail(Some(PortError::Unavailable("down".to_owned())));

@@ -84,12 +84,22 @@ impl ScanStore for GatewayStore {
         self.inner.scan(table, from).await
     }
 
-    async fn seats(&self, event_id: u64, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.page(&PoolId::Event(event_id), self.inner.seats(event_id, from)).await
+    async fn seats(
+        &self,
+        event_id: u64,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
+        self.page(&PoolId::Event(event_id), self.inner.seats(event_id, from, limit)).await
     }
 
-    async fn lines(&self, pool: &PoolId, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.page(pool, self.inner.lines(pool, from)).await
+    async fn lines(
+        &self,
+        pool: &PoolId,
+        from: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<Page, PortError> {
+        self.page(pool, self.inner.lines(pool, from, limit)).await
     }
 }
 
