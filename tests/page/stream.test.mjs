@@ -4,7 +4,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { definitions } from "./document.mjs";
 
-const { follow, perform } = definitions(["stream.js", "command.js"], ["follow", "perform"]);
+const { follow, perform, repeat } = definitions(
+  ["stream.js", "repeat.js", "command.js"],
+  ["follow", "perform", "repeat"],
+);
 
 /** Lets what is ready run. */
 const settle = async () => {
@@ -426,6 +429,64 @@ describe("stream", () => {
   });
 });
 
+describe("figures", () => {
+  /** Asks again and again, with these answers, and `{ ok: true }` after them. */
+  function ask(world, ...answers) {
+    const times = [];
+    const asking = repeat(async () => {
+      times.push(world.time);
+      return answers.shift() ?? { ok: true };
+    }, world.env);
+    const waits = () => times.slice(1).map((time, index) => time - times[index]);
+    return { asking, times, waits };
+  }
+
+  it("are_asked_for_every_five_seconds_and_not_by_all_at_once", async () => {
+    const [early, late] = [new World(), new World()];
+    early.env.random = () => 0;
+    const [first, last] = [ask(early), ask(late)];
+    for (const world of [early, late]) {
+      await settle();
+      await world.pass(60_000);
+    }
+    assert.deepEqual([first.times.length, last.times.length], [17, 10]);
+    assert.deepEqual([first.waits()[0], last.waits()[0]], [3750, 6250]);
+  });
+
+  it("are_asked_for_ever_later_while_there_are_none", async () => {
+    const world = new World();
+    world.env.random = () => 0.5;
+    const none = new Array(5).fill({ ok: false });
+    const { waits } = ask(world, ...none, { ok: false, retryAfter: 90_000 });
+    await settle();
+    await world.pass(400_000);
+    assert.deepEqual(
+      waits().slice(0, 8),
+      [10_000, 20_000, 40_000, 60_000, 60_000, 90_000, 5_000, 5_000],
+    );
+  });
+
+  it("are_not_asked_for_while_nobody_looks", async () => {
+    const world = new World();
+    const { asking, times } = ask(world);
+    asking.rest();
+    await settle();
+    await world.pass(100_000);
+    assert.deepEqual(times, []);
+    asking.wake();
+    await settle();
+    assert.deepEqual(times, [100_000]);
+    asking.rest();
+    await world.pass(100_000);
+    asking.wake();
+    await settle();
+    assert.deepEqual(times, [100_000, 200_000]);
+    asking.hurry();
+    await settle();
+    assert.equal(times.length, 3);
+  });
+});
+
 describe("commands", () => {
   const command = { type: "inventory.reserve.v1", id: "c-1", data: {} };
   const result = { type: "inventory.reserved.v1", data: {} };
@@ -484,7 +545,7 @@ describe("commands", () => {
   it("it_gives_up_after_a_minute_and_does_not_know", async () => {
     const world = new World();
     const outcome = await run(world);
-    assert.deepEqual(outcome, { ok: false });
+    assert.deepEqual(outcome, { ok: false, isUndecided: true });
     assert.ok(world.asked.length > 5 && world.time <= 160_000);
   });
 });
