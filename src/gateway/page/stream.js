@@ -5,7 +5,10 @@
 const BROKEN_MAX = 3;
 /** How long it asks so before it tries a stream again, milliseconds. */
 const POLLING_MS = 60_000;
-/** A stream says nothing in a quiet event; after this it is opened again, which costs one request. */
+/**
+ * A stream says nothing in a quiet event; after this it is opened again, and where it never said
+ * anything, a poll says first whether there was something: that costs two requests.
+ */
 const SILENCE_MS = 60_000;
 /**
  * How long a new stream may take to its first frame, where one is to come at once, or where the
