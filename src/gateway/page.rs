@@ -12,11 +12,12 @@ use super::view::Document;
 
 const HTML: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/style.css");
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 13] = [
     include_str!("page/house.js"),
     include_str!("page/states.js"),
     include_str!("page/words.js"),
     include_str!("page/stream.js"),
+    include_str!("page/repeat.js"),
     include_str!("page/command.js"),
     include_str!("page/looks.js"),
     include_str!("page/draw.js"),

@@ -12,6 +12,7 @@ const SCRIPTS = [
   "states.js",
   "words.js",
   "stream.js",
+  "repeat.js",
   "command.js",
   "looks.js",
   "draw.js",

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { definitions } from "./document.mjs";
-import { layoutOf, makeLayout } from "./stand-in.mjs";
+import { faults } from "./schema.mjs";
+import { StandIn, layoutOf, makeLayout } from "./stand-in.mjs";
 
 process.env.TZ = "UTC";
 
@@ -38,6 +39,7 @@ const page = definitions(
     "countdown",
     "spanText",
     "figureRows",
+    "rateCounter",
     "serverClock",
     "eventIdOf",
   ],
@@ -382,6 +384,44 @@ describe("figures", () => {
       oldest_hold: { reserved_until: null },
     };
     assert.deepEqual(page.figureRows(unknown, 0, now), [["Workers", "0"], ...nothing]);
+  });
+});
+
+describe("rate", () => {
+  it("is_of_the_time_that_passed", () => {
+    let local = 1000;
+    const changes = page.rateCounter(() => local);
+    const count = (number) => {
+      for (let change = 0; change < number; change += 1) changes.add();
+    };
+    count(30);
+    local += 6000;
+    assert.equal(changes.perSecond(), 5);
+    count(3);
+    local += 1500;
+    assert.equal(changes.perSecond(), 2);
+    // What is measured for no time has no rate.
+    count(1);
+    assert.equal(changes.perSecond(), 1);
+  });
+});
+
+describe("stand_in", () => {
+  it("has_the_figures_that_the_gateway_has", () => {
+    const standIn = new StandIn({ layout: makeLayout(500), rate: 200 });
+    assert.deepEqual(faults("Overview", standIn.overview()), []);
+    standIn.churn(300);
+    standIn.reject("SEATS_UNAVAILABLE");
+    const figures = standIn.overview();
+    assert.deepEqual(faults("Overview", figures), []);
+    assert.ok(figures.oldest_hold.reserved_until);
+    const { queues, ...others } = figures;
+    assert.notDeepEqual(faults("Overview", others), []);
+    assert.notDeepEqual(faults("Overview", { ...figures, more: 1 }), []);
+    assert.notDeepEqual(
+      faults("Overview", { ...figures, queues: [{ ...queues[0], name: "expiries" }] }),
+      [],
+    );
   });
 });
 

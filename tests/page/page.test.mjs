@@ -32,11 +32,12 @@ after(async () => {
 
 /** Runs with a stand-in and a window, and fails on any error of the page. */
 async function visit(options, run) {
-  const { window = {}, path = "/", ...world } = options;
+  const { window = {}, path = "/", hasClock = false, ...world } = options;
   const standIn = new StandIn(world);
   const address = await standIn.listen();
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...window });
   try {
+    if (hasClock) await context.clock.install();
     const page = await openPage(context, address + path);
     await run({ page, standIn, context, address });
     assert.deepEqual(page.errors, []);
@@ -47,6 +48,34 @@ async function visit(options, run) {
 }
 
 const small = () => makeLayout(1000);
+
+/** Chooses a seat, and holds it. Returns its number, as pickable does. */
+async function hold(page) {
+  const numbers = await pickable(page, 1);
+  await page.evaluate(([seat]) => inventory.pick(seat), numbers);
+  await page.click("#hold");
+  await page.waitForFunction(() => inventory.shown.holds.length === 1);
+  return numbers;
+}
+
+/** Shuts a gate of the stand-in. Returns what opens it. */
+function gate(standIn, name) {
+  let open;
+  standIn[name] = new Promise((opened) => {
+    open = opened;
+  });
+  return open;
+}
+
+/** Waits for something of the stand-in. */
+async function until(isSo) {
+  const late = Date.now() + 60_000;
+  while (!isSo()) {
+    assert.ok(Date.now() < late, `in vain: ${isSo}`);
+    await new Promise((turn) => setTimeout(turn, 20));
+  }
+}
+
 const screenshot = (page, name) => page.screenshot({ path: `${output}/${name}.png` });
 
 describe("drawing", () => {
@@ -168,6 +197,33 @@ describe("drawing", () => {
     );
   });
 
+  const picture = process.env.PAGE_PICTURE;
+  it("the_picture_of_the_readme_is_taken", { skip: !picture }, async () => {
+    const window = { viewport: { width: 1400, height: 880 } };
+    await visit({ rate: 200, window }, async ({ page, standIn }) => {
+      // The first blocks sell first.
+      standIn.layout.numbers.forEach((number, position) => {
+        const sold = 1 - number.split("-")[0] / 42;
+        const chance = standIn.random();
+        if (chance > 0.99) standIn.set(position, "X", null);
+        else if (chance < sold * 0.65) standIn.set(position, "B", null);
+        else if (chance < sold)
+          standIn.set(position, "R", Date.now() + 120_000 + standIn.random() * 400_000);
+      });
+      const mine = ["36-4-11", "36-4-12", "36-4-13"];
+      for (const number of mine) standIn.set(standIn.positionOf.get(number), "A", null, "kept");
+      await isLive(page, 20_000);
+      await page.waitForFunction(
+        () => document.querySelector("#trend polyline").points.numberOfItems === 12,
+        null,
+        { timeout: 120_000 },
+      );
+      for (const number of mine) await page.evaluate((seat) => inventory.pick(seat), number);
+      await page.waitForFunction(() => inventory.shown.chosen.size === 3);
+      await page.screenshot({ path: picture });
+    });
+  });
+
   it("half_an_hour_of_changes_does_not_grow_the_heap", async () => {
     await visit({ rate: 0 }, async ({ page, standIn, context }) => {
       await isLive(page, 20_000);
@@ -203,6 +259,61 @@ describe("drawing", () => {
     });
   });
 
+  it("what_was_shown_stays_until_a_layout_that_changed_is_read", async () => {
+    await visit({ layout: small() }, async ({ page, standIn }) => {
+      await isLive(page, 1000);
+      // Its position in the new layout is another.
+      await page.evaluate(() => inventory.pick("2-1-1"));
+      standIn.churn(200);
+      standIn.flush();
+      await caughtUp(page, standIn);
+      standIn.refuses = /layout$/;
+      standIn.restock(makeLayout(5000));
+      const reads = () => standIn.requests.filter((request) => request.endsWith("/layout")).length;
+      const before = reads();
+      while (reads() < before + 3) {
+        standIn.churn(50);
+        standIn.set(standIn.positionOf.get("2-1-1"), "A", null);
+        standIn.flush();
+        await caughtUp(page, standIn, "coming");
+      }
+      assert.match(await page.locator("#banner").textContent(), /new layout cannot be read \(503\)/);
+      assert.equal(await page.locator("#empty").isVisible(), false);
+      assert.equal(await page.evaluate(() => inventory.shown.house.layout.numbers.length), 1000);
+      await page.locator("#grid [role=gridcell]").first().click();
+      await page.keyboard.press("ArrowDown");
+      assert.ok((await page.locator("#picked li").allTextContents()).includes("2-1-1 ×"));
+      standIn.refuses = null;
+      await isLive(page, 5000);
+      await page.waitForFunction(() => document.getElementById("banner").hidden);
+      await caughtUp(page, standIn);
+      assert.ok(
+        await page.evaluate(() => inventory.shown.chosen.has(inventory.shown.positionOf.get("2-1-1"))),
+      );
+    });
+  });
+
+  it("a_hold_that_is_asked_for_is_ones_own_in_a_layout_that_changed", async () => {
+    await visit({ layout: small() }, async ({ page, standIn }) => {
+      await isLive(page, 1000);
+      await page.evaluate(() => inventory.pick("2-1-1"));
+      const openDecision = gate(standIn, "decisionGate");
+      const openAnswer = gate(standIn, "answerGate");
+      await page.click("#hold");
+      standIn.restock(makeLayout(5000));
+      await isLive(page, 5000);
+      openDecision();
+      await page.waitForFunction(
+        () => inventory.shown.states.kinds[inventory.shown.positionOf.get("2-1-1")] === 1,
+      );
+      assert.match(await said(page), /^Holding 2-1-1/);
+      openAnswer();
+      await page.waitForFunction(() => inventory.shown.holds.length === 1);
+      assert.match(await said(page), /^Held 2-1-1/);
+      assert.equal(await page.locator("#picked li").count(), 0);
+    });
+  });
+
   it("a_name_is_a_text_and_never_markup", async () => {
     const evil = "<img src=x onerror=alert(1)>";
     const layout = layoutOf([{ number: evil, section: evil, row: evil, price: "1.00" }]);
@@ -216,12 +327,12 @@ describe("drawing", () => {
 });
 
 /** Waits until the page has every change that the stand-in made. */
-async function caughtUp(page, standIn) {
+async function caughtUp(page, standIn, states = "states") {
   const sum = standIn.seats.reduce((total, { version }) => total + version, 0);
   await page.waitForFunction(
-    (expected) =>
-      inventory.shown.states.versions.reduce((total, version) => total + version, 0) === expected,
-    sum,
+    ([name, expected]) =>
+      inventory.shown[name]?.versions.reduce((total, version) => total + version, 0) === expected,
+    [states, sum],
   );
 }
 
@@ -270,12 +381,80 @@ describe("use", () => {
       await page.waitForFunction(() =>
         /^0:0\d$/.test(document.querySelector(".hold-state")?.textContent ?? ""),
       );
+      for (const reservation of standIn.reservations.values())
+        reservation.expires_at = new Date().toISOString();
       await page.evaluate(() =>
         inventory.clock.learn(new Date(inventory.clock.now() + 20_000).toISOString()),
       );
       await page.waitForFunction(() => inventory.shown.holds.length === 0);
       assert.match(await said(page), /has ended/);
       assert.ok(standIn.reservations.size === 1);
+    });
+  });
+
+  it("what_a_hold_became_is_read_before_its_end_is_told", async () => {
+    await visit({ layout: small() }, async ({ page, standIn }) => {
+      await isLive(page, 1000);
+      const [number] = await hold(page);
+      const [reservation] = standIn.reservations.values();
+      reservation.status = "CONFIRMED";
+      // As long as nobody says what became of it, the page says nothing of it.
+      standIn.refuses = /^GET .reservations/;
+      await page.evaluate(() =>
+        inventory.clock.learn(new Date(inventory.clock.now() + 400_000).toISOString()),
+      );
+      const reads = () => standIn.requests.filter((one) => one.startsWith("GET /reservations"));
+      await page.waitForFunction(
+        () => document.querySelector(".hold-state").textContent === "0:00",
+      );
+      await until(() => reads().length >= 2);
+      assert.match(await said(page), /^Held/);
+      standIn.refuses = null;
+      await page.waitForFunction(() => inventory.shown.holds[0].status === "CONFIRMED");
+      assert.equal(await said(page), `The hold of ${number} became a booking.`);
+      assert.equal(await page.locator(".hold-state").textContent(), "booked");
+    });
+  });
+
+  it("a_command_without_an_answer_is_repeated_as_it_was", async () => {
+    await visit({ layout: small(), hasClock: true }, async ({ page, standIn }) => {
+      await isLive(page, 1000);
+      /** Lets a command go without an answer for longer than it is repeated. */
+      const lose = async (name, told = "no answer came") => {
+        const posts = () => standIn.requests.filter((one) => one === "POST /commands").length;
+        const before = posts();
+        standIn.losses = Infinity;
+        await page.getByRole("button", { name }).click();
+        await until(() => posts() > before);
+        await page.clock.fastForward(61_000);
+        await page.waitForFunction(
+          (text) => document.getElementById("said").textContent.includes(text),
+          told,
+        );
+        standIn.losses = 0;
+      };
+      const [number] = await pickable(page, 1);
+      await page.evaluate((seat) => inventory.pick(seat), number);
+      await lose(/^Hold 1 seat/);
+      // The stream says that it is held, and nobody says that it is someone else's.
+      await page.waitForFunction(
+        (seat) => inventory.shown.states.kinds[inventory.shown.positionOf.get(seat)] === 1,
+        number,
+      );
+      assert.match(await said(page), /no answer came/);
+      await page.getByRole("button", { name: /^Hold 1 seat/ }).click();
+      await page.waitForFunction(() => inventory.shown.holds[0]?.status === "ACTIVE");
+      assert.equal(standIn.reservations.size, 1);
+      standIn.refuses = /^GET .reservations/;
+      await lose(/^Book/);
+      await page.getByRole("button", { name: /^Book/ }).click();
+      await page.waitForFunction(() => inventory.shown.holds[0]?.status === "CONFIRMED");
+      assert.equal(await said(page), `Booked ${number}.`);
+      assert.equal(standIn.outcomes.size, 2);
+      // Where the tables can be read, they say what became of it.
+      standIn.refuses = null;
+      await lose(/^Give back/, `The booking of ${number} was given back.`);
+      assert.equal(await page.evaluate(() => inventory.shown.holds.length), 0);
     });
   });
 
@@ -349,6 +528,67 @@ describe("use", () => {
       await isLive(page, 500);
       assert.match(page.url(), /\?event=7$/);
       assert.equal(await page.title(), "Event 7 – seats");
+    });
+  });
+
+  it("nothing_stays_of_an_event_where_the_next_does_not_exist", async () => {
+    await visit({ layout: makeLayout(500, 7) }, async ({ page }) => {
+      await isLive(page, 500);
+      const [held] = await hold(page);
+      const [number] = await pickable(page, 1);
+      await page.evaluate((seat) => inventory.pick(seat), number);
+      await page.locator("#grid [role=rowheader]").nth(1).click();
+      await page.fill("#event", "8");
+      await page.keyboard.press("Enter");
+      await page.waitForFunction(() =>
+        document.getElementById("empty").textContent.includes("does not exist"),
+      );
+      for (const left of ["#grid > *", "#section option", "#picked li", "#holds li"])
+        assert.equal(await page.locator(left).count(), 0, left);
+      for (const hidden of ["#hold", "#tip", "#banner"])
+        assert.equal(await page.locator(hidden).isVisible(), false, hidden);
+      assert.equal(await said(page), "");
+      await page.locator("#map").click({ position: { x: 200, y: 200 }, force: true });
+      await page.goBack();
+      await isLive(page, 500);
+      await page.getByRole("button", { name: `Book ${held}` }).waitFor();
+    });
+  });
+
+  it("who_looks_at_a_part_looks_at_it_after_a_resize_and_a_restock", async () => {
+    await visit({}, async ({ page, standIn }) => {
+      await isLive(page, 20_000);
+      const view = () =>
+        page.evaluate(() => {
+          const { painter, shown } = inventory;
+          const { clientWidth: width, clientHeight: height } = painter.map;
+          const position = painter.seatAt(width / 2, height / 2);
+          return { pitch: painter.pitch, middle: shown.numbers[position] };
+        });
+      await page.evaluate(() => {
+        const { painter, shown } = inventory;
+        painter.zoom(4);
+        const { x, y } = painter.centreOf(shown.positionOf.get("20-10-13"));
+        painter.pan(painter.map.clientWidth / 2 - x, painter.map.clientHeight / 2 - y);
+      });
+      const before = await view();
+      assert.equal(before.middle, "20-10-13");
+      for (const viewport of [
+        { width: 1100, height: 640 },
+        { width: 1600, height: 1000 },
+      ]) {
+        const width = await page.evaluate(() => inventory.painter.width);
+        await page.setViewportSize(viewport);
+        await page.waitForFunction((was) => inventory.painter.width !== was, width);
+        assert.deepEqual(await view(), before);
+      }
+      standIn.restock(makeLayout(22_000));
+      await isLive(page, 22_000);
+      assert.deepEqual(await view(), before);
+      // All of it is shown of a house that has nothing of that part.
+      standIn.restock(layoutOf([{ number: "A-1", section: "Stalls", row: "A" }]));
+      await isLive(page, 1);
+      assert.ok(await page.evaluate(() => inventory.painter.isWhole));
     });
   });
 
@@ -460,6 +700,23 @@ describe("stream", () => {
       await isLive(page, 1000);
       assert.ok(standIn.requests.some((request) => /changes\?.*ticket=/.test(request)));
       assert.ok(!standIn.requests.some((request) => request.includes("secret-1")));
+    });
+  });
+});
+
+describe("figures", () => {
+  it("that_cannot_be_read_are_said_to_be_old", async () => {
+    await visit({ layout: small() }, async ({ page, standIn }) => {
+      const age = (pattern) =>
+        page.waitForFunction(
+          (source) => new RegExp(source).test(document.getElementById("figures-age").textContent),
+          pattern,
+        );
+      await age("^As of");
+      standIn.refuses = /overview$/;
+      await age("these are old");
+      standIn.refuses = null;
+      await age("^As of");
     });
   });
 });
@@ -580,6 +837,16 @@ describe("for_everyone", () => {
         if (key) await page.keyboard.press(key);
         assert.equal(await label(), expected, key);
         assert.equal(await page.locator('#grid [tabindex="0"]').count(), 1);
+      }
+    });
+  });
+
+  it("the_grid_is_named_after_the_section_that_it_shows", async () => {
+    await visit({ layout: small() }, async ({ page }) => {
+      await isLive(page, 1000);
+      for (const name of ["Block 1", "Block 2"]) {
+        await page.selectOption("#section", { index: Number(name.at(-1)) - 1 });
+        await page.getByRole("grid", { name: `Seats of ${name}`, exact: true }).waitFor();
       }
     });
   });

@@ -73,7 +73,13 @@ export class StandIn {
     this.mode = "ok";
     /** Answers to POST /commands that are lost after the command took effect. */
     this.losses = 0;
+    /** Requests (`GET /overview`) that are answered 503: a pattern, or null. */
+    this.refuses = null;
+    /** What commands wait for before they are decided, and after that before they are answered. */
+    this.decisionGate = null;
+    this.answerGate = null;
     this.handled = 0;
+    this.overviewAt = Date.now();
     this.build(layout);
     this.server = createServer((request, response) => this.answer(request, response));
   }
@@ -252,6 +258,8 @@ export class StandIn {
       return problem(response, 404, "EVENT_NOT_FOUND", "no such event");
     if (changes) return this.changes(request, url, response);
     const body = await bodyOf(request);
+    if (this.refuses?.test(`${request.method} ${url.pathname}`))
+      return problem(response, 503, "UNAVAILABLE", "not now");
     switch (`${request.method} ${url.pathname}`) {
       case `GET /events/${this.layout.event_id}/layout`:
         return reply(response, 200, this.layoutJson, {
@@ -321,8 +329,10 @@ export class StandIn {
   overview() {
     const now = instant(Date.now());
     const held = this.seats.filter((seat) => seat.letter === "R").map((seat) => seat.until);
-    const handled = this.handled;
+    const seconds = Math.max(0.1, (Date.now() - this.overviewAt) / 1000);
+    const rate = Math.round((this.handled * 10) / seconds) / 10;
     this.handled = 0;
+    this.overviewAt = Date.now();
     return {
       now,
       sampled_at: now,
@@ -333,11 +343,11 @@ export class StandIn {
           in_flight: Math.round(this.rate / 20),
           oldest_age_seconds: this.rate ? this.random() : 0,
         },
-        { name: "expiries", waiting: 0, in_flight: 0, oldest_age_seconds: null },
+        { name: "restocks", waiting: 0, in_flight: 0, oldest_age_seconds: null },
       ],
       activity: {
         workers: 2,
-        commands_per_second: handled / 2,
+        commands_per_second: rate,
         completed: { "inventory.reserve.v1": 1200 },
         rejected: this.rejected,
       },
@@ -347,10 +357,12 @@ export class StandIn {
     };
   }
 
-  post(command, response) {
+  async post(command, response) {
     const source = command.source ?? "/callers/local";
     const key = `${source} ${command.id}`;
+    await this.decisionGate;
     if (!this.outcomes.has(key)) this.outcomes.set(key, this.decide(command, source));
+    await this.answerGate;
     if (this.losses > 0) {
       this.losses -= 1;
       return response.destroy();
@@ -406,10 +418,14 @@ export class StandIn {
     const reservation = this.reservations.get(data.reservation_id);
     if (!reservation) return refuse(404, "RESERVATION_NOT_FOUND");
     if (reservation.user_id !== data.user_id) return refuse(403, "NOT_OWNER");
-    if (reservation.status === "ACTIVE" && Date.parse(reservation.expires_at) <= Date.now())
+    const isConfirm = type === "inventory.confirm.v1";
+    if (reservation.status === "CANCELLED") return refuse(409, "RESERVATION_CANCELLED");
+    if (reservation.status === "CONFIRMED" && (isConfirm || !data.refund))
+      return refuse(409, "RESERVATION_CONFIRMED");
+    if (isConfirm && Date.parse(reservation.expires_at) <= Date.now())
       return refuse(410, "RESERVATION_EXPIRED");
     reservation.version += 1;
-    if (type === "inventory.confirm.v1") {
+    if (isConfirm) {
       Object.assign(reservation, { status: "CONFIRMED", booking_id: data.booking_id });
       return this.made("inventory.confirmed.v1", reservation, {
         letter: "B",
@@ -462,7 +478,7 @@ export class StandIn {
 
   reservation(url, response) {
     const found = this.reservations.get(/^\/reservations\/(.*)$/.exec(url.pathname)?.[1]);
-    if (!found) return problem(response, 404, "NOT_FOUND", "no such thing");
+    if (!found) return problem(response, 404, "RESERVATION_NOT_FOUND", "no such reservation");
     return reply(response, 200, { reservation: found, now: instant(Date.now()) });
   }
 }

@@ -4,7 +4,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { definitions } from "./document.mjs";
 
-const { follow, perform } = definitions(["stream.js", "command.js"], ["follow", "perform"]);
+const { follow, perform, repeat } = definitions(
+  ["stream.js", "repeat.js", "command.js"],
+  ["follow", "perform", "repeat"],
+);
 
 /** Lets what is ready run. */
 const settle = async () => {
@@ -168,19 +171,57 @@ describe("stream", () => {
       [1, 2, 3],
     );
     assert.equal(world.sources.length, 3);
-    // The poll that hangs is given up after half a minute, and so are the two after it.
-    await world.pass(120_000);
+    // Polls that hang are given up, the first after half a minute, until a stream is tried again.
+    await world.pass(75_000);
     assert.equal(world.sources.length, 4);
   });
 
-  it("a_stream_that_is_held_back_on_its_way_counts_as_broken", async () => {
+  it("streams_that_are_held_back_on_their_way_are_noticed_and_given_up_for_polling", async () => {
+    const world = new World();
+    world.hangs = true;
+    await world.follow();
+    const poll = (number) =>
+      answerOf(200, {
+        id: `e-${number}`,
+        frames: [{ event: "delta", id: `e-${number}`, data: { number } }],
+      });
+    // The first is to have a snapshot at once, the second may be quiet, the third is suspected.
+    for (const [number, wait] of [
+      [1, 10_000],
+      [2, 60_000],
+      [3, 10_000],
+    ]) {
+      await world.say("open");
+      assert.equal(world.states.at(-1), "live");
+      world.answers.push(poll(number));
+      await world.pass(wait);
+      assert.ok(world.sources[number - 1].isClosed);
+      assert.equal(world.frames.at(-1)[1].number, number);
+    }
+    assert.equal(world.asked[0][0], "/events/1/changes?wait=0");
+    assert.equal(world.states.at(-1), "polling");
+    // A stream that is tried again has a short chance too.
+    for (let second = 0; second < 90 && world.sources.length < 4; second += 1)
+      await world.pass(1000);
+    assert.ok(!world.source.isClosed);
+    world.answers.push(poll(4));
+    await world.pass(10_000);
+    assert.deepEqual([world.states.at(-1), world.sources.length], ["polling", 4]);
+    assert.equal(world.frames.at(-1)[1].number, 4);
+  });
+
+  it("a_quiet_event_is_followed_by_streams", async () => {
     const world = new World();
     await world.follow();
-    await world.say("open");
-    world.answers.push(answerOf(200, { id: "e-1", frames: [] }));
-    await world.pass(11_000);
-    assert.ok(world.sources[0].isClosed);
-    assert.equal(world.asked[0][0], "/events/1/changes?wait=0");
+    await world.say("snapshot", "e-1", {});
+    await world.pass(60_000);
+    for (let quiet = 0; quiet < 5; quiet += 1) {
+      await world.say("open");
+      world.answers.push(answerOf(200, { id: "e-1", frames: [] }));
+      await world.pass(60_000);
+    }
+    assert.deepEqual(new Set(world.states), new Set(["connecting", "live"]));
+    assert.equal(world.sources.length, 7);
   });
 
   it("a_silent_stream_is_opened_again_without_a_word", async () => {
@@ -260,6 +301,97 @@ describe("stream", () => {
     assert.deepEqual([world.sources.length, world.source.isClosed], [2, true]);
   });
 
+  describe("what_is_under_way_when_it_is_stopped_or_rests", () => {
+    /** Stops, or rests, while something is awaited; then that comes, and time passes. */
+    async function interrupted(how, { world, begin, comes = () => {} }) {
+      await begin(world);
+      const before = [world.states.length, world.frames.length, world.asked.length];
+      world.stream[how]();
+      await settle();
+      await comes(world);
+      await settle();
+      await world.pass(1_000_000);
+      assert.deepEqual(world.states.slice(before[0]), how === "rest" ? ["resting"] : []);
+      assert.deepEqual([world.frames.length, world.asked.length], before.slice(1));
+      assert.ok(world.sources.every(({ isClosed }) => isClosed));
+    }
+
+    for (const how of ["stop", "rest"]) {
+      it(`is_not_gone_on_with_after_a_pause_${how}`, async () => {
+        const begin = async (world) => {
+          await world.follow();
+          await world.say("error");
+          assert.equal(world.states.at(-1), "waiting 500");
+        };
+        await interrupted(how, { world: new World(), begin });
+      });
+
+      it(`is_not_gone_on_with_after_a_ticket_${how}`, async () => {
+        for (const isRefused of [false, true]) {
+          let give;
+          const world = new World({
+            ticket: () =>
+              new Promise((given, refused) => {
+                give = isRefused ? () => refused({ status: 503 }) : () => given("t");
+              }),
+          });
+          await interrupted(how, { world, begin: () => world.follow(), comes: () => give() });
+          assert.equal(world.sources.length, 0);
+        }
+      });
+
+      it(`is_not_gone_on_with_after_a_poll_${how}`, async () => {
+        const world = new World();
+        let answer;
+        // An answer that is on its way already comes whatever is aborted.
+        world.env.fetch = (path) => {
+          world.asked.push([path]);
+          return new Promise((answered) => {
+            answer = answered;
+          });
+        };
+        const begin = async () => {
+          await world.follow();
+          await world.say("error");
+          await world.pass(500);
+          assert.equal(world.asked.length, 1);
+        };
+        const frame = { event: "delta", id: "e-9", data: {} };
+        const comes = () => answer(answerOf(200, { id: "e-9", frames: [frame] }));
+        await interrupted(how, { world, begin, comes });
+      });
+    }
+
+    it("is_told_to_nobody_where_a_frame_of_a_poll_stopped_it", async () => {
+      const world = new World();
+      await world.follow();
+      const frames = [1, 2].map((number) => ({ event: "delta", id: `e-${number}`, data: number }));
+      world.answers.push(answerOf(200, { id: "e-2", frames }));
+      world.frames.push = (frame) => {
+        world.stream.stop();
+        return Array.prototype.push.call(world.frames, frame);
+      };
+      await world.say("error");
+      await world.pass(1000);
+      assert.deepEqual(world.frames.map(([, data]) => data), [1]);
+    });
+
+    it("starts_anew_where_a_frame_of_a_poll_asked_for_that", async () => {
+      const world = new World();
+      await world.follow();
+      const frames = [1, 2].map((number) => ({ event: "delta", id: `e-${number}`, data: number }));
+      world.answers.push(answerOf(200, { id: "e-2", frames }));
+      world.frames.push = (frame) => {
+        world.stream.restart();
+        return Array.prototype.push.call(world.frames, frame);
+      };
+      await world.say("error");
+      await world.pass(500);
+      assert.equal(world.source.url, "/events/1/changes");
+      assert.ok(!world.states.includes("waiting 1000"));
+    });
+  });
+
   it("while_nobody_looks_it_has_no_connection_and_then_goes_on_where_it_was", async () => {
     const world = new World();
     await world.follow();
@@ -294,6 +426,64 @@ describe("stream", () => {
     await world.say("snapshot", "e-1", "{");
     assert.equal(world.states.at(-1), "waiting 500");
     assert.deepEqual(world.frames, []);
+  });
+});
+
+describe("figures", () => {
+  /** Asks again and again, with these answers, and `{ ok: true }` after them. */
+  function ask(world, ...answers) {
+    const times = [];
+    const asking = repeat(async () => {
+      times.push(world.time);
+      return answers.shift() ?? { ok: true };
+    }, world.env);
+    const waits = () => times.slice(1).map((time, index) => time - times[index]);
+    return { asking, times, waits };
+  }
+
+  it("are_asked_for_every_five_seconds_and_not_by_all_at_once", async () => {
+    const [early, late] = [new World(), new World()];
+    early.env.random = () => 0;
+    const [first, last] = [ask(early), ask(late)];
+    for (const world of [early, late]) {
+      await settle();
+      await world.pass(60_000);
+    }
+    assert.deepEqual([first.times.length, last.times.length], [17, 10]);
+    assert.deepEqual([first.waits()[0], last.waits()[0]], [3750, 6250]);
+  });
+
+  it("are_asked_for_ever_later_while_there_are_none", async () => {
+    const world = new World();
+    world.env.random = () => 0.5;
+    const none = new Array(5).fill({ ok: false });
+    const { waits } = ask(world, ...none, { ok: false, retryAfter: 90_000 });
+    await settle();
+    await world.pass(400_000);
+    assert.deepEqual(
+      waits().slice(0, 8),
+      [10_000, 20_000, 40_000, 60_000, 60_000, 90_000, 5_000, 5_000],
+    );
+  });
+
+  it("are_not_asked_for_while_nobody_looks", async () => {
+    const world = new World();
+    const { asking, times } = ask(world);
+    asking.rest();
+    await settle();
+    await world.pass(100_000);
+    assert.deepEqual(times, []);
+    asking.wake();
+    await settle();
+    assert.deepEqual(times, [100_000]);
+    asking.rest();
+    await world.pass(100_000);
+    asking.wake();
+    await settle();
+    assert.deepEqual(times, [100_000, 200_000]);
+    asking.hurry();
+    await settle();
+    assert.equal(times.length, 3);
   });
 });
 
@@ -355,7 +545,7 @@ describe("commands", () => {
   it("it_gives_up_after_a_minute_and_does_not_know", async () => {
     const world = new World();
     const outcome = await run(world);
-    assert.deepEqual(outcome, { ok: false });
+    assert.deepEqual(outcome, { ok: false, isUndecided: true });
     assert.ok(world.asked.length > 5 && world.time <= 160_000);
   });
 });

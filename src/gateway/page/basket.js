@@ -3,6 +3,8 @@
 /** How long a hold of the demonstration lasts, seconds, and the most seats of one. */
 const HOLD_SECONDS = 300;
 const SEATS_MAX = 12;
+/** How soon it is asked again what became of a hold, milliseconds. */
+const CHECK_MS = 3_000;
 
 const user = storedUser();
 
@@ -65,30 +67,44 @@ const REFUSED = {
     RESERVATION_EXPIRED: "the hold has ended",
     RESERVATION_NOT_FOUND: "the reservation is not known any more",
     RESERVATION_CANCELLED: "the reservation was given back",
+    RESERVATION_CONFIRMED: "the seats are booked",
     LIMIT_EXCEEDED: "too many at once",
 };
 
-function refusedText({ status, code, detail, seats = [] }) {
-    if (!status) return "no answer came. It may still happen: the map will show it.";
+function refusedText({ isUndecided, status, code, detail, seats = [] }) {
+    if (isUndecided)
+        return "no answer came. It may still happen; the button asks again for the same.";
     const why = REFUSED[code] ?? detail ?? `status ${status}`;
     return `${why}${seats.length ? ` (${seats.join(", ")})` : ""}.`;
 }
 
+/** The command that holds these seats: the last one, where nobody knows what became of it. */
+function askingFor(seats) {
+    const before = shown.asking?.data.seats ?? [];
+    if (before.length === seats.length && seats.every((seat) => before.includes(seat)))
+        return shown.asking;
+    const data = { event_id: shown.eventId, user_id: user, seats, hold_seconds: HOLD_SECONDS };
+    return { type: "inventory.reserve.v1", id: newId(), data };
+}
+
 async function holdChosen() {
-    const positions = [...shown.chosen];
+    const seats = numbersOf(shown.chosen);
     const { eventId } = shown;
-    if (!positions.length) return;
-    const seats = positions.map((position) => shown.numbers[position]);
+    if (!seats.length) return;
     const button = byId("hold");
     const hadFocus = document.activeElement === button;
     busy(button, true);
-    shown.asked = new Set(positions);
+    shown.asked = new Set(shown.chosen);
+    shown.asking = askingFor(seats);
     say(`Holding ${seats.join(", ")} …`);
-    const data = { event_id: eventId, user_id: user, seats, hold_seconds: HOLD_SECONDS };
-    const answer = await perform({ type: "inventory.reserve.v1", id: newId(), data }, environment);
-    busy(button, false);
+    const answer = await perform(shown.asking, environment);
     if (shown.eventId !== eventId) return;
+    busy(button, false);
+    if (answer.isUndecided) return say(`Not held: ${refusedText(answer)}`);
     shown.asked.clear();
+    shown.asking = null;
+    // The layout may be another one by now.
+    const positions = positionsOf(seats);
     if (!answer.ok) {
         const refused = (answer.seats ?? []).map((number) => shown.positionOf.get(number));
         const kinds = shown.states?.kinds ?? [];
@@ -97,8 +113,7 @@ async function holdChosen() {
         for (const position of lost) shown.chosen.delete(position);
         changed(lost);
         drawBasket();
-        say(`Not held: ${refusedText(answer)}`);
-        return;
+        return say(`Not held: ${refusedText(answer)}`);
     }
     for (const position of positions) shown.chosen.delete(position);
     takeResult(answer.result);
@@ -106,6 +121,7 @@ async function holdChosen() {
         `Held ${seats.join(", ")} until ${timeOf(Date.parse(answer.result.data.reservation.expires_at))}.`,
     );
     if (hadFocus) focusHold(answer.result.data.reservation.reservation_id);
+    return undefined;
 }
 
 /** A result of one's own command: shown at once, the stream brings the same. */
@@ -117,10 +133,20 @@ function takeResult({ time, data }) {
 }
 
 function takeReservation({ reservation_id: id, seats, status, expires_at: expires }) {
-    shown.holds = shown.holds.filter((hold) => hold.id !== id);
+    const before = shown.holds.find((hold) => hold.id === id);
+    shown.holds = shown.holds.filter((hold) => hold !== before);
     if (status === "ACTIVE" || status === "CONFIRMED") {
-        shown.holds.push({ id, seats, status, until: Date.parse(expires), busy: false });
+        const hold = before ?? { id, busy: false, checkAt: 0 };
+        // What was asked of a hold is not what is asked of a booking.
+        if (hold.status !== status) hold.undecided = {};
+        Object.assign(hold, { seats, status, until: Date.parse(expires) });
+        shown.holds.push(hold);
     }
+    drawHolds();
+}
+
+/** After one's own reservations changed. */
+function drawHolds() {
     keepHolds();
     own();
     drawBasket();
@@ -132,30 +158,62 @@ async function act(hold, type, more, done) {
     hold.busy = true;
     drawBasket();
     const data = { event_id: eventId, reservation_id: hold.id, user_id: user, ...more };
-    const answer = await perform({ type, id: newId(), data }, environment);
+    // Another id would be another command, and refused where the first was carried out after all.
+    hold.undecided[type] ??= { type, id: newId(), data };
+    const answer = await perform(hold.undecided[type], environment);
+    if (!answer.isUndecided) delete hold.undecided[type];
+    if (shown.eventId === eventId) {
+        if (answer.ok) takeResult(answer.result);
+        say(answer.ok ? `${done} ${hold.seats.join(", ")}.` : `Not done: ${refusedText(answer)}`);
+        if (!answer.ok) await settle(hold);
+    }
     hold.busy = false;
     if (shown.eventId !== eventId) return;
-    if (answer.ok) {
-        takeResult(answer.result);
-        say(`${done} ${hold.seats.join(", ")}.`);
-    } else {
-        if (
-            ["RESERVATION_EXPIRED", "RESERVATION_NOT_FOUND", "RESERVATION_CANCELLED"].includes(
-                answer.code,
-            )
-        )
-            drop(hold);
-        say(`Not done: ${refusedText(answer)}`);
-    }
     drawBasket();
     focusHold(hold.id);
 }
 
-function drop(hold) {
-    shown.holds = shown.holds.filter((other) => other !== hold);
-    keepHolds();
-    own();
-    drawBasket();
+/** What became of a reservation, by its status in the tables. */
+const BECAME = {
+    CONFIRMED: "became a booking",
+    CANCELLED: "was given back",
+    EXPIRED: "has ended",
+};
+
+/** Shows a reservation as the tables have it, and says what became of it. */
+async function settle(hold) {
+    const { eventId } = shown;
+    const { status: before } = hold;
+    // Without an answer, and where the server's clock is behind the page's, it is asked again soon.
+    hold.checkAt = performance.now() + CHECK_MS;
+    let found;
+    try {
+        found = await readReservation(hold.id);
+    } catch {
+        return;
+    }
+    if (shown.eventId !== eventId) return;
+    const { reservation, now } = found;
+    const hasRunOut =
+        reservation?.status === "ACTIVE" && Date.parse(reservation.expires_at) <= Date.parse(now);
+    const status = hasRunOut ? "EXPIRED" : reservation?.status;
+    takeReservation({ ...(reservation ?? { reservation_id: hold.id }), status });
+    if (status === before) return;
+    const what = before === "CONFIRMED" ? "booking" : "hold";
+    say(`The ${what} of ${hold.seats.join(", ")} ${BECAME[status] ?? "is not known any more"}.`);
+}
+
+/** `{ reservation, now }` as the tables have it; none where there is no such reservation. */
+async function readReservation(id) {
+    const answer = await ask(`/reservations/${encodeURIComponent(id)}`);
+    if (!answer.ok) {
+        const refused = await refusal(answer);
+        if (refused.code === "RESERVATION_NOT_FOUND") return {};
+        throw refused;
+    }
+    const found = await answer.json();
+    clock.learn(found.now);
+    return found;
 }
 
 /** After a button went: the next thing to do with the same reservation, or the heading. */
@@ -265,6 +323,15 @@ function dressHold(item, hold) {
     }
 }
 
+/** A hold that has ended by the page's clock: what the tables say of it. */
+async function check(hold) {
+    hold.busy = true;
+    drawBasket();
+    await settle(hold);
+    hold.busy = false;
+    drawBasket();
+}
+
 /** Counts one's own holds down, by the server's time. */
 function tick() {
     for (const hold of [...shown.holds]) {
@@ -272,15 +339,10 @@ function tick() {
         const state = item?.querySelector(".hold-state");
         if (!state) continue;
         const left = hold.until - clock.now();
-        if (hold.status === "CONFIRMED") {
-            state.textContent = "booked";
-        } else if (left > 0) {
-            state.textContent = countdown(left);
-            state.classList.toggle("soon", left < 30_000);
-        } else if (!hold.busy) {
-            drop(hold);
-            say(`The hold of ${hold.seats.join(", ")} has ended.`);
-        }
+        const isBooked = hold.status === "CONFIRMED";
+        state.textContent = isBooked ? "booked" : countdown(left);
+        state.classList.toggle("soon", !isBooked && left < 30_000);
+        if (!isBooked && left <= 0 && !hold.busy && performance.now() >= hold.checkAt) check(hold);
     }
 }
 
@@ -306,12 +368,9 @@ async function recallHolds() {
     }
     for (const id of ids.slice(-50)) {
         try {
-            const answer = await ask(`/reservations/${encodeURIComponent(id)}`);
-            if (!answer.ok) continue;
-            const { reservation, now } = await answer.json();
+            const { reservation } = await readReservation(id);
             if (shown.eventId !== eventId) return;
-            clock.learn(now);
-            if (reservation.pool === `event#${eventId}`) takeReservation(reservation);
+            if (reservation?.pool === `event#${eventId}`) takeReservation(reservation);
         } catch {
             // The hold ends by itself.
         }

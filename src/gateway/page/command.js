@@ -8,7 +8,8 @@ const OUTCOME_MS = 60_000;
  * Posts a command and waits for its outcome: `{ ok: true, result }` or `{ ok: false, code, … }`.
  *
  * A repetition has the same id, and the same id is the same command: where an answer is lost, it
- * asks again without doing it twice.
+ * asks again without doing it twice. `isUndecided` where nobody could say within a minute what became
+ * of it: then it is for the caller to repeat the same.
  */
 async function perform(command, env) {
     const begun = env.now();
@@ -39,7 +40,7 @@ async function perform(command, env) {
             // The answer is lost.
         }
         const wait = Math.max(refused.retryAfter ?? 0, RETRY_MIN_MS * Math.min(attempt + 1, 8));
-        if (env.now() + wait - begun > OUTCOME_MS) return refused;
+        if (env.now() + wait - begun > OUTCOME_MS) return { ...refused, isUndecided: true };
         await env.sleep(wait);
     }
 }

@@ -25,7 +25,8 @@ class Painter {
         this.focus = -1;
         this.whole = false;
         this.asked = false;
-        /** Where everything is: with the whole house shown, and now. */
+        /** The house that is placed, and where everything is: with all of it shown, and now. */
+        this.placed = null;
         this.fit = null;
         this.plan = null;
         /** Milliseconds that each of the last frames took to draw. */
@@ -52,26 +53,63 @@ class Painter {
         const width = Math.round(this.map.clientWidth * ratio);
         const height = Math.round(this.map.clientHeight * ratio);
         if (width === this.width && height === this.height && ratio === this.ratio) return;
+        const view = this.view();
         Object.assign(this, { ratio, width, height });
         for (const canvas of [this.map, this.marks]) Object.assign(canvas, { width, height });
-        this.sprites = null;
-        this.arrange();
+        this.arrange(view);
     }
 
-    /** Places the house anew, shown whole. */
-    arrange() {
+    /**
+     * Places the house anew, or none. Who looks at a part of it looks at the same part afterwards:
+     * at `view`, where the house still has that section.
+     */
+    arrange(view = this.view()) {
         const { house } = this.source;
+        this.recent.clear();
+        this.sprites = null;
+        this.placed = this.fit = this.plan = null;
+        this.redraw();
         if (!house || !this.width || !this.height) return;
         const margin = Math.round(4 * this.ratio);
-        this.recent.clear();
         this.fit = place(
             house.sections,
             this.width - 2 * margin,
             this.height - 2 * margin,
             this.ratio,
         );
-        this.plan = this.fit;
-        this.showAll();
+        Object.assign(this, { placed: house, plan: this.fit, pitch: this.fit.pitch });
+        const block =
+            view && this.fit.blocks[house.sections.findIndex(({ name }) => name === view.section)];
+        if (!block) return this.showAll();
+        this.moveTo(
+            view.pitch * this.ratio,
+            this.width / 2,
+            this.height / 2,
+            block.x + this.fit.label + view.x,
+            block.y + this.fit.title + view.y,
+        );
+    }
+
+    /**
+     * What is in the middle: a section, the cells from its first seat, and the CSS pixels of one;
+     * null where the whole house shows.
+     */
+    view() {
+        if (this.isWhole) return null;
+        const { blocks, label, title } = this.plan;
+        const x = (this.width / 2 - this.left) / this.pitch;
+        const y = (this.height / 2 - this.top) / this.pitch;
+        const aside = (at, from, size) => Math.max(from - at, 0, at - from - size);
+        const distances = blocks.map((block) =>
+            Math.hypot(aside(x, block.x, block.width), aside(y, block.y, block.height)),
+        );
+        const nearest = distances.indexOf(Math.min(...distances));
+        return {
+            section: this.placed.sections[nearest].name,
+            x: x - blocks[nearest].x - label,
+            y: y - blocks[nearest].y - title,
+            pitch: this.pitch / this.ratio,
+        };
     }
 
     showAll() {
@@ -99,6 +137,8 @@ class Painter {
             this.plan.height * next,
             this.height,
         );
+        // While all of the house shows, a finger scrolls the page; then it moves the house.
+        this.map.style.touchAction = this.isWhole ? "pan-y" : "none";
         this.redraw();
     }
 

@@ -1,7 +1,6 @@
 // Counts: the legend for the eye, a sentence now and then for the ear. Figures of the deployment.
 
-/** How often the figures are asked for, and the counts are read out, milliseconds. */
-const FIGURES_MS = 2_000;
+/** How often the counts are read out, milliseconds. */
 const COUNTS_MS = 5_000;
 
 function drawLegend() {
@@ -38,27 +37,35 @@ setInterval(() => {
 // Figures of the whole deployment.
 
 const rates = [];
-/** Whether the last question had an answer, and when it came. */
+/** Whether the last question had an answer. */
 let figuresOk = true;
 
+/** Reads and shows the figures. Ends with `{ ok, retryAfter }`. */
 async function readFigures() {
-    const begun = performance.now();
+    let refused = { ok: false };
     try {
-        if (document.hidden) return;
         const answer = await ask("/overview");
-        byId("figures").hidden = answer.status === 404;
-        if (!answer.ok) return;
-        drawFigures(await answer.json(), changes / (FIGURES_MS / 1000));
-        // The server answers again: no need to wait for the next try.
-        if (!figuresOk && link === "waiting") stream?.hurry();
-        figuresOk = true;
+        if (answer.ok) {
+            drawFigures(await answer.json(), changes.perSecond());
+            byId("figures").hidden = false;
+            // The server answers again: no need to wait for the next try.
+            if (!figuresOk && link === "waiting") stream?.hurry();
+            figuresOk = true;
+            return { ok: true };
+        }
+        refused = await refusal(answer);
     } catch {
-        figuresOk = false;
-        byId("figures-age").textContent = "The figures cannot be read; these are old.";
-    } finally {
-        changes = 0;
-        setTimeout(readFigures, Math.max(250, FIGURES_MS - (performance.now() - begun)));
+        // No answer, or none that can be read.
     }
+    figuresOk = false;
+    const isOld = byId("numbers").children.length > 0;
+    byId("figures-age").textContent = `The figures cannot be read${isOld ? "; these are old" : ""}.`;
+    if (refused.status === 404) {
+        // There are none here. Whoever comes back to the page may find another gateway.
+        byId("figures").hidden = true;
+        figures.rest();
+    }
+    return refused;
 }
 
 function drawFigures(overview, changeRate) {
@@ -68,7 +75,7 @@ function drawFigures(overview, changeRate) {
     const rate = activity ? activity.commands_per_second : changeRate;
     if (Number.isFinite(rate)) drawTrend(rate);
     drawRejected(Object.entries(activity?.rejected ?? {}));
-    const line = `The line is ${activity ? "commands" : "changes"} a second, of two minutes.`;
+    const line = `The line is ${activity ? "commands" : "changes"} a second, of five minutes.`;
     byId("figures-age").textContent = sampled
         ? `As of ${timeOf(Date.parse(sampled))}. ${line}`
         : "";

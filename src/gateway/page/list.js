@@ -31,14 +31,17 @@ class SeatList {
         return this.source.house?.lines[this.open]?.seats[this.column] ?? -1;
     }
 
-    /** Takes a new house; keeps the section's place, and the focus, where it can. */
+    /** Takes a new house, or none; keeps the section's place, and the focus, where it can. */
     arrange() {
         const kept = Math.max(0, this.pages.indexOf(this.page));
         const hadFocus = this.grid.contains(document.activeElement);
-        this.pages = pagesOf(this.source.house);
+        const { house } = this.source;
+        this.pages = house ? pagesOf(house) : [];
         this.select.replaceChildren(...this.pages.map((_, index) => new Option("", String(index))));
         this.nameOptions();
         this.show(Math.min(kept, this.pages.length - 1));
+        // What had the focus is another seat now, or none.
+        this.onFocus(-1);
         if (hadFocus) this.cellAt()?.focus();
     }
 
@@ -71,6 +74,7 @@ class SeatList {
         this.cells.clear();
         this.open = -1;
         this.column = -1;
+        this.grid.setAttribute("aria-label", "Seats");
         if (!this.page) return this.grid.replaceChildren();
         this.select.value = String(index);
         const { house } = this.source;

@@ -16,15 +16,25 @@ const clock = serverClock(() => performance.timeOrigin + performance.now());
 /** What is shown. */
 const shown = {
     eventId: null,
+    /** These belong together, and are there or not together; positions are of this house. */
     house: null,
     states: null,
     tally: null,
+    numbers: [],
     positionOf: new Map(),
+    /** The states of a layout that is still being read; until then what was shown stays. */
+    coming: null,
     /** Positions. */
     chosen: new Set(),
     /** Those of them for which a hold is asked: its answer says what became of them. */
     asked: new Set(),
-    /** Own reservations: `{ id, seats (numbers), until, status, busy }`. */
+    /** The command that asks for it, until its outcome is known. */
+    asking: null,
+    /**
+     * Own reservations: `{ id, seats (numbers), until, status, busy, undecided, checkAt }`.
+     * `undecided` are commands without an outcome, by type; `checkAt` is when to look again what
+     * became of it.
+     */
     holds: [],
     /** Of a position, `held` or `booked`. */
     own: new Map(),
@@ -69,6 +79,7 @@ byId("access").addEventListener("submit", (event) => {
     byId("token").value = "";
     byId("access").hidden = true;
     stream?.hurry();
+    figures.hurry();
 });
 
 const sleep = (milliseconds, signal) =>
@@ -114,20 +125,31 @@ function show(eventId) {
         house: null,
         states: null,
         tally: null,
+        numbers: [],
         positionOf: new Map(),
+        coming: null,
+        asking: null,
+        holds: [],
     });
     shown.chosen.clear();
     shown.asked.clear();
     shown.own.clear();
     reading = null;
+    unread = "";
+    tellState("connecting");
+    tellBanner("");
+    say("");
     byId("event").value = eventId ?? "";
     byId("title").textContent = eventId === null ? "Seats" : `Event ${eventId}`;
     document.title = eventId === null ? "Seats" : `Event ${eventId} – seats`;
-    painter.redraw();
+    painter.arrange();
+    list.arrange();
+    tip(-1);
     drawLegend();
+    busy(byId("hold"), false);
+    drawBasket();
     if (eventId === null) return tellEmpty("Which event? Give its number above.");
     tellEmpty("Reading the house …");
-    shown.holds = [];
     stream = follow(
         `/events/${eventId}/changes`,
         { onFrame: take, onState: tellState },
@@ -150,10 +172,16 @@ function take(event, data) {
 }
 
 function takeSnapshot(map) {
-    shown.states = statesOf(map);
-    if (shown.house?.tag === map.layout) return takeStates();
-    shown.house = null;
-    return readLayout(map.layout);
+    const states = statesOf(map);
+    if (shown.house?.tag !== map.layout) {
+        shown.coming = states;
+        return readLayout(map.layout);
+    }
+    shown.states = states;
+    shown.coming = null;
+    reading = null;
+    tellRead();
+    return takeStates();
 }
 
 /** Everything that shows states, after they were replaced. */
@@ -188,46 +216,78 @@ async function readLayout(tag) {
                 reading = null;
                 return takeLayout(tag, body);
             }
-            if (!answer.ok)
-                tellEmpty(`The layout cannot be read (${answer.status}); trying again.`);
+            if (!answer.ok) tellUnread(` (${answer.status})`);
         } catch {
-            tellEmpty("The layout cannot be read; trying again.");
+            if (reading === tag && shown.eventId === eventId) tellUnread("");
         }
         await sleep(wait);
     }
 }
 
+/** Why what is shown is not what there is, while the stream is well. */
+let unread = "";
+
+function tellUnread(why) {
+    const text = `layout cannot be read${why}; trying again.`;
+    if (!shown.house) return tellEmpty(`The ${text}`);
+    unread = `The house has changed, and its new ${text}`;
+    return tellBanner(unread);
+}
+
+function tellRead() {
+    unread = "";
+    if (link !== "waiting") tellBanner("");
+}
+
 function takeLayout(tag, layout) {
-    if (shown.states?.layout !== tag) return undefined;
-    if (layout.numbers.length !== shown.states.kinds.length) return stream.restart();
-    const chosen = [...shown.chosen].map((position) => shown.numbers[position]);
-    shown.house = arrange(layout);
-    shown.house.tag = tag;
-    shown.numbers = layout.numbers;
-    shown.positionOf = new Map(layout.numbers.map((number, position) => [number, position]));
-    shown.chosen = new Set(
-        chosen
-            .map((number) => shown.positionOf.get(number))
-            .filter((position) => position !== undefined),
-    );
+    const states = shown.coming;
+    if (states?.layout !== tag) return undefined;
+    if (layout.numbers.length !== states.kinds.length) return stream.restart();
+    const [chosen, asked] = [numbersOf(shown.chosen), numbersOf(shown.asked)];
+    const house = arrange(layout);
+    house.tag = tag;
+    Object.assign(shown, {
+        house,
+        states,
+        tally: tallyOf(house, states),
+        numbers: layout.numbers,
+        positionOf: new Map(layout.numbers.map((number, position) => [number, position])),
+        coming: null,
+    });
+    shown.chosen = new Set(positionsOf(chosen));
+    shown.asked = new Set(positionsOf(asked));
+    shown.own.clear();
+    tellRead();
     tellEmpty(layout.numbers.length ? "" : "This event has no seats.");
-    shown.tally = tallyOf(shown.house, shown.states);
     painter.arrange();
     list.arrange();
+    tip(-1);
     takeStates();
     return undefined;
 }
 
+/** Seats by their numbers, which stay theirs, and by their positions in the layout that is shown. */
+function numbersOf(positions) {
+    return [...positions].map((position) => shown.numbers[position]);
+}
+
+function positionsOf(numbers) {
+    return numbers
+        .map((number) => shown.positionOf.get(number))
+        .filter((position) => position !== undefined);
+}
+
 function takeDelta(delta) {
-    if (!shown.states) return;
-    if (!applyDelta(shown.states, delta, moved)) stream.restart();
+    const { coming, states } = shown;
+    if (!coming && !states) return;
+    const isApplied = applyDelta(coming ?? states, delta, coming ? changes.add : moved);
+    if (!isApplied) stream.restart();
     drawLegend();
 }
 
 /** A seat is of another kind, or held until another time. */
 function moved(position, before, after) {
-    changes += 1;
-    if (!shown.house) return;
+    changes.add();
     recount(shown.tally, shown.house, position, before, after);
     if (shown.chosen.has(position) && !shown.asked.has(position) && !isSellable(after)) {
         shown.chosen.delete(position);
@@ -238,8 +298,8 @@ function moved(position, before, after) {
     list.change(position);
 }
 
-/** Changes since the last look at them, for the rate. */
-let changes = 0;
+/** Changes, for their rate. */
+const changes = rateCounter(() => performance.now());
 let lastFrame = NaN;
 let retryAt = NaN;
 let link = "connecting";
@@ -277,7 +337,7 @@ function tellState(state, { wait, code } = {}) {
             );
         else tellEmpty(`${reason} The page tries again by itself.`);
     } else if (state !== "connecting") {
-        tellBanner("");
+        tellBanner(unread);
     }
 }
 
@@ -291,9 +351,14 @@ addEventListener("online", () => stream?.hurry());
 let restTimer = null;
 document.addEventListener("visibilitychange", () => {
     clearTimeout(restTimer);
-    if (document.hidden) restTimer = setTimeout(() => stream?.rest(), REST_MS);
-    else if (link === "resting") stream?.wake();
-    else if (link === "waiting") stream?.hurry();
+    if (document.hidden) {
+        figures.rest();
+        restTimer = setTimeout(() => stream?.rest(), REST_MS);
+        return;
+    }
+    figures.wake();
+    stream?.wake();
+    if (link === "waiting") stream?.hurry();
 });
 
 // Light and dark.
@@ -363,12 +428,13 @@ function asked() {
     );
 }
 
+const figures = repeat(readFigures, environment);
+if (document.hidden) figures.rest();
+
 drawLegend();
 drawTheme();
-allowScroll();
 setInterval(tick, 250);
 show(asked());
-readFigures();
 
 // For the console, and for tests.
 window.inventory = {

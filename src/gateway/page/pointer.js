@@ -51,7 +51,6 @@ function pinch(was, is, middle) {
     if (Math.abs(painter.pitch * pinched - painter.pitch) < 1) return;
     painter.zoom(pinched, middle.x, middle.y);
     pinched = 1;
-    allowScroll();
 }
 
 map.addEventListener("pointerup", (event) => {
@@ -71,7 +70,6 @@ function click(at, smallest) {
     const position = painter.seatAt(at.x, at.y);
     if (painter.pitch / painter.ratio < smallest) {
         painter.zoom((smallest * 1.4 * painter.ratio) / painter.pitch, at.x, at.y);
-        allowScroll();
     } else if (position >= 0) {
         list.reveal(position);
         if (isDemo) choose(position);
@@ -106,7 +104,6 @@ map.addEventListener(
         if (Math.abs(painter.pitch * pinched - painter.pitch) >= 1) {
             painter.zoom(pinched, at.x, at.y);
             pinched = 1;
-            allowScroll();
         }
     },
     { passive: false },
@@ -127,7 +124,6 @@ map.addEventListener("keydown", (event) => {
     if (!keys[event.key]) return;
     event.preventDefault();
     keys[event.key]();
-    allowScroll();
 });
 
 for (const [id, zoom] of [
@@ -135,13 +131,5 @@ for (const [id, zoom] of [
     ["zoom-out", () => painter.zoom(1 / 1.4)],
     ["zoom-all", () => painter.showAll()],
 ]) {
-    byId(id).addEventListener("click", () => {
-        zoom();
-        allowScroll();
-    });
-}
-
-/** While all of the house shows, a finger scrolls the page; then it moves the house. */
-function allowScroll() {
-    map.style.touchAction = painter.isWhole ? "pan-y" : "none";
+    byId(id).addEventListener("click", zoom);
 }

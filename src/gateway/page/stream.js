@@ -5,9 +5,15 @@
 const BROKEN_MAX = 3;
 /** How long it asks so before it tries a stream again, milliseconds. */
 const POLLING_MS = 60_000;
-/** A stream says nothing in a quiet event; after this it is opened again, which costs one request. */
+/**
+ * A stream says nothing in a quiet event; after this it is opened again, and where it never said
+ * anything, a poll says first whether there was something: that costs two requests.
+ */
 const SILENCE_MS = 60_000;
-/** How long a new stream may take to its first frame. */
+/**
+ * How long a new stream may take to its first frame, where one is to come at once, or where the
+ * streams before it were held back.
+ */
 const FIRST_MS = 10_000;
 /** A stream that lasted this long was well: the next try comes soon. */
 const WELL_MS = 5_000;
@@ -26,11 +32,12 @@ const RETRY_MAX_MS = 15_000;
  *   none is needed), `sleep(ms, signal)`, `now` (milliseconds), `random`.
  */
 function follow(path, { onFrame, onState }, env) {
-    const stopped = new AbortController();
+    let isStopped = false;
     let last = null;
     let broken = 0;
     let failures = 0;
     let pollingSince = null;
+    /** Ends what is awaited now; the loop goes on with another. */
     let hurry = new AbortController();
     /** While nobody looks: what is awaited until somebody does, and what ends that. */
     let resting = null;
@@ -41,8 +48,12 @@ function follow(path, { onFrame, onState }, env) {
         return `${path}?${query}`.replace(/\?$/, "");
     };
     const take = (event, id, data) => {
+        if (isStopped) return;
         if (id) last = id;
         onFrame(event, data);
+    };
+    const tell = (state, detail) => {
+        if (!isStopped) onState(state, detail);
     };
 
     /** Ends with `{ frames, reason }`: whether any came, and why it ended. */
@@ -68,50 +79,60 @@ function follow(path, { onFrame, onState }, env) {
                 broken = 0;
                 heard = env.now();
                 if (name === "bye") return end(data.reason);
-                onState("live");
+                tell("live");
                 return take(name, message.lastEventId, data);
             };
             for (const name of ["snapshot", "delta", "bye"])
                 source.addEventListener(name, hear(name));
-            source.addEventListener("open", () => onState("live"));
+            source.addEventListener("open", () => tell("live"));
             source.addEventListener("error", () => end("broken"));
-            for (const signal of [stopped.signal, hurry.signal]) {
-                signal.addEventListener("abort", () => end("hurried"), { signal: ending.signal });
-            }
+            hurry.signal.addEventListener("abort", () => end("hurried"), {
+                signal: ending.signal,
+            });
+            // Without `last` a snapshot comes at once, unless something on the way holds it back.
+            const isDoubtful = last === null || broken === BROKEN_MAX - 1;
             (async () => {
-                // Without `last` a snapshot comes at once, unless something on the way holds it back.
-                await env.sleep(FIRST_MS, ending.signal);
-                if (!frames && last === null) end("held back");
                 while (!ending.signal.aborted) {
-                    await env.sleep(SILENCE_MS - (env.now() - heard), ending.signal);
-                    if (env.now() - heard >= SILENCE_MS) end("silent");
+                    const silence = isDoubtful && !frames ? FIRST_MS : SILENCE_MS;
+                    const left = silence - (env.now() - heard);
+                    if (left > 0) await env.sleep(left, ending.signal);
+                    else end("silent");
                 }
             })();
         });
     }
 
-    /** One long poll. Ends with `{ ok, status, code, retryAfter }`. */
+    /** One long poll. Ends with `{ ok, status, code, retryAfter, frames }`. */
     async function poll(wait) {
+        const { signal } = hurry;
+        if (signal.aborted) return { ok: false };
         const ending = new AbortController();
         const abort = () => ending.abort();
-        for (const signal of [stopped.signal, hurry.signal]) {
-            signal.addEventListener("abort", abort, { signal: ending.signal });
-        }
+        signal.addEventListener("abort", abort, { signal: ending.signal });
         env.sleep((wait + 10) * 1000, ending.signal).then(abort);
         try {
             const answer = await env.fetch(address({ wait }), { signal: ending.signal });
-            if (!answer.ok) return await refusal(answer);
-            const { id, frames } = await answer.json();
+            const body = answer.ok ? await answer.json() : await refusal(answer);
+            if (ending.signal.aborted) return { ok: false };
+            if (!answer.ok) return body;
             let reason = null;
-            for (const frame of frames) {
-                if (frame.event === "bye") reason = frame.data.reason;
-                else take(frame.event, frame.id, frame.data);
+            let frames = 0;
+            for (const frame of body.frames) {
+                if (frame.event === "bye") {
+                    reason = frame.data.reason;
+                    continue;
+                }
+                frames += 1;
+                take(frame.event, frame.id, frame.data);
+                // It was stopped, or wants a snapshot: what follows is not for it.
+                if (signal.aborted) return { ok: false };
             }
-            if (id) last = id;
+            if (body.id) last = body.id;
             failures = 0;
             return {
                 ok: reason === null || reason === "age" || reason === "draining",
                 code: reason,
+                frames,
             };
         } catch {
             return { ok: false };
@@ -121,11 +142,12 @@ function follow(path, { onFrame, onState }, env) {
     }
 
     async function pause(detail) {
+        if (hurry.signal.aborted) return;
         const grown = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 10));
         // Spread, so that all who lost the same server do not come back at once.
         const wait = Math.max(detail.retryAfter ?? 0, grown * (0.5 + env.random() / 2));
         failures += 1;
-        onState("waiting", { ...detail, wait });
+        tell("waiting", { ...detail, wait });
         await env.sleep(wait, hurry.signal);
     }
 
@@ -136,26 +158,29 @@ function follow(path, { onFrame, onState }, env) {
         } catch (refused) {
             return pause(refused?.status ? refused : {});
         }
+        if (hurry.signal.aborted) return undefined;
         const begun = env.now();
         const { frames, reason } = await listen(ticket);
         if (frames && env.now() - begun >= WELL_MS) failures = 0;
-        if (stopped.signal.aborted || reason === "hurried" || reason === "silent") return undefined;
+        const isSilent = reason === "silent";
+        if (reason === "hurried" || (isSilent && frames)) return undefined;
         if (frames) return pause({ code: reason });
         // EventSource does not say what it was answered: a poll does, and brings what was missed.
-        await pause({});
+        if (!isSilent) await pause({});
         const probe = await poll(0);
         if (!probe.ok) return pause(probe);
-        broken += 1;
+        // A quiet event has nothing to say; what the poll has to say, something held back.
+        if (!isSilent || probe.frames) broken += 1;
         return undefined;
     }
 
     async function byPolling() {
         if (pollingSince === null) {
             pollingSince = env.now();
-            onState("polling");
+            tell("polling");
         }
         const asked = await poll(failures ? 0 : WAIT_SECONDS);
-        if (asked.ok) onState("polling");
+        if (asked.ok) tell("polling");
         else await pause(asked);
         if (env.now() - pollingSince >= POLLING_MS) {
             pollingSince = null;
@@ -164,11 +189,11 @@ function follow(path, { onFrame, onState }, env) {
     }
 
     (async () => {
-        onState("connecting");
-        while (!stopped.signal.aborted) {
+        tell("connecting");
+        while (!isStopped) {
             if (hurry.signal.aborted) hurry = new AbortController();
             if (resting) {
-                onState("resting");
+                tell("resting");
                 await resting;
                 continue;
             }
@@ -198,7 +223,7 @@ function follow(path, { onFrame, onState }, env) {
             wake();
         },
         stop() {
-            stopped.abort();
+            isStopped = true;
             hurry.abort();
             wake();
         },

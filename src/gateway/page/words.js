@@ -100,6 +100,24 @@ function serverClock(local) {
     };
 }
 
+/** How many of something there were a second, since the last question. `local` as above. */
+function rateCounter(local) {
+    let count = 0;
+    let since = local();
+    return {
+        add() {
+            count += 1;
+        },
+        perSecond() {
+            const now = local();
+            const rate = (count * 1000) / Math.max(1000, now - since);
+            count = 0;
+            since = now;
+            return rate;
+        },
+    };
+}
+
 /** An event's id as it stands in addresses, or null. */
 function eventIdOf(text) {
     const trimmed = (text ?? "").trim();
