@@ -134,8 +134,7 @@ pub async fn connect_queue(
     name_or_url: &str,
 ) -> anyhow::Result<SqsQueue> {
     let queue = SqsQueue::connect_at(client.clone(), endpoints.sqs.clone(), name_or_url).await;
-    let creates = "the queues of INVENTORY_QUEUES and their dead-letter queues";
-    Ok(queue.map_err(|error| start::missing(error, creates))?)
+    Ok(queue.map_err(|error| start::missing(error, start::QUEUES))?)
 }
 
 /// The topic of results by its name or ARN.

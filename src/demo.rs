@@ -72,11 +72,11 @@ const SWEEPER: sweeper::Settings = sweeper::Settings {
     idle: Duration::from_secs(1),
 };
 
-/// Counts events that results do not show.
-#[derive(Default)]
+/// Counts events that results do not show, and passes all of them on.
 struct EventCounts {
     replays: AtomicU64,
     conflicts: AtomicU64,
+    observer: Arc<dyn Observer>,
 }
 
 impl Observer for EventCounts {
@@ -88,10 +88,12 @@ impl Observer for EventCounts {
             }
             _ => 0,
         };
+        self.observer.observe(event);
     }
 }
 
-/// Plays the demo on backends that nobody else has used, shows it, and returns its summary.
+/// Plays the demo on backends that nobody else has used, shows it, and returns its summary. The
+/// observer watches the workers.
 ///
 /// # Errors
 ///
@@ -101,11 +103,13 @@ pub async fn play(
     embedded: Arc<Embedded>,
     cast: &Cast,
     settings: Settings,
-    view: View,
+    observer: Arc<dyn Observer>,
+    view: &View,
     out: &Output,
 ) -> anyhow::Result<DemoSummary> {
     let client = Arc::new(DemoClient::new(embedded));
-    let counts = Arc::new(EventCounts::default());
+    let (replays, conflicts) = (AtomicU64::default(), AtomicU64::default());
+    let counts = Arc::new(EventCounts { replays, conflicts, observer });
     let observer: Arc<dyn Observer> = counts.clone();
     let mut group =
         WorkerGroup::start(&client.embedded.backends, settings, Some(SWEEPER), &observer);
@@ -121,9 +125,9 @@ pub async fn play(
     };
     group.drain().await;
     let summary = played?;
-    if view == View::Screen {
+    if matches!(view, View::Screen { .. }) {
         let elapsed = Duration::try_from_secs_f64(summary.seconds).unwrap_or_default();
-        out.write(&frame().picture("", elapsed, out.style()))?;
+        out.write(&frame().picture("", "", elapsed, out.style()))?;
     }
     Ok(summary)
 }

@@ -5,7 +5,10 @@
 //! - `entries`: the meaning of a failed entry of a batch.
 //! - [`bootstrap`]: creates queues and reports how existing ones differ.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -60,7 +63,8 @@ pub fn configure(builder: Builder) -> Builder {
 pub struct SqsQueue {
     client: Client,
     name: String,
-    url: String,
+    /// Once it is known.
+    url: Arc<OnceLock<String>>,
     endpoint: Option<String>,
     is_of_topic: bool,
 }
@@ -80,8 +84,24 @@ impl SqsQueue {
     ///
     /// # Errors
     ///
-    /// [`PortError::Refused`] if the queue does not exist or its name is not a FIFO queue's.
+    /// As [`Self::unasked`] and [`Self::url`].
     pub async fn connect_at(
+        client: Client,
+        endpoint: Option<String>,
+        name_or_url: &str,
+    ) -> Result<Self, PortError> {
+        let queue = Self::unasked(client, endpoint, name_or_url)?;
+        queue.url().await?;
+        Ok(queue)
+    }
+
+    /// A queue by its name or URL, of which nothing is asked yet. By its name, each call looks up
+    /// the URL until the service has answered.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Refused`] if its name is not a FIFO queue's.
+    pub fn unasked(
         client: Client,
         endpoint: Option<String>,
         name_or_url: &str,
@@ -93,13 +113,27 @@ impl SqsQueue {
                  name or URL of a FIFO queue"
             )));
         }
-        let at = at(endpoint.as_deref());
         let url = match is_queue_url(name_or_url) {
-            true => Some(name_or_url.to_owned()),
-            false => bootstrap::look_up(&client, &name, &at).await?,
+            true => OnceLock::from(name_or_url.to_owned()),
+            false => OnceLock::new(),
         };
-        match url {
-            Some(url) => Ok(Self { client, name, url, endpoint, is_of_topic: false }),
+        Ok(Self { client, name, url: Arc::new(url), endpoint, is_of_topic: false })
+    }
+
+    /// The queue's URL, looked up where it is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Refused`] if the queue does not exist or may not be looked up; another where
+    /// the service does not answer.
+    pub async fn url(&self) -> Result<&str, PortError> {
+        // Each caller looks it up for itself: none waits for another's call that hangs.
+        if let Some(url) = self.url.get() {
+            return Ok(url);
+        }
+        let (name, at) = (&self.name, at(self.endpoint.as_deref()));
+        match bootstrap::look_up(&self.client, name, &at).await? {
+            Some(url) => Ok(self.url.get_or_init(|| url)),
             None => Err(PortError::Refused(format!(
                 "queue {name}{at}: does not exist in this account and region; create it, or set \
                  the URL of another account's queue"
@@ -113,7 +147,7 @@ impl SqsQueue {
     ///
     /// The service does not answer, or may not be asked.
     pub async fn exists(&self) -> Result<bool, PortError> {
-        let asked = self.client.get_queue_attributes().queue_url(&self.url);
+        let asked = self.client.get_queue_attributes().queue_url(self.url().await?);
         let asked = asked.attribute_names(QueueAttributeName::QueueArn).send().await;
         match asked {
             Ok(_) => Ok(true),
@@ -126,12 +160,6 @@ impl SqsQueue {
     #[must_use]
     pub fn of_topic(self) -> Self {
         Self { is_of_topic: true, ..self }
-    }
-
-    /// The queue's URL.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
     }
 
     fn doing(&self, call: &str) -> String {
@@ -180,7 +208,7 @@ impl Queue for SqsQueue {
         let output = self
             .client
             .receive_message()
-            .queue_url(&self.url)
+            .queue_url(self.url().await?)
             .max_number_of_messages(i32::try_from(max).unwrap_or(1))
             .wait_time_seconds(seconds(request.wait, WAIT_MAX))
             .visibility_timeout(seconds(request.visibility, VISIBILITY_MAX))
@@ -221,7 +249,7 @@ impl Queue for SqsQueue {
         let output = self
             .client
             .change_message_visibility_batch()
-            .queue_url(&self.url)
+            .queue_url(self.url().await?)
             .set_entries(Some(entries::built(&doing, entries)?))
             .send()
             .await
@@ -244,7 +272,7 @@ impl Queue for SqsQueue {
         let output = self
             .client
             .delete_message_batch()
-            .queue_url(&self.url)
+            .queue_url(self.url().await?)
             .set_entries(Some(entries::built(&doing, entries)?))
             .send()
             .await
@@ -274,7 +302,7 @@ impl Queue for SqsQueue {
         let output = self
             .client
             .send_message_batch()
-            .queue_url(&self.url)
+            .queue_url(self.url().await?)
             .set_entries(Some(entries::built(&doing, entries)?))
             .send()
             .await
@@ -288,7 +316,7 @@ impl Queue for SqsQueue {
         let output = self
             .client
             .get_queue_attributes()
-            .queue_url(&self.url)
+            .queue_url(self.url().await?)
             .attribute_names(QueueAttributeName::MaximumMessageSize)
             .attribute_names(QueueAttributeName::MessageRetentionPeriod)
             .attribute_names(QueueAttributeName::RedrivePolicy)
@@ -308,12 +336,13 @@ impl Queue for SqsQueue {
     }
 
     async fn backlog(&self) -> Result<Backlog, PortError> {
+        let url = self.url().await?;
         let at = at(self.endpoint.as_deref());
-        let doing = format!("GetQueueAttributes on {}{at}", self.url);
+        let doing = format!("GetQueueAttributes on {url}{at}");
         let output = self
             .client
             .get_queue_attributes()
-            .queue_url(&self.url)
+            .queue_url(url)
             .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
             .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesDelayed)
             .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)

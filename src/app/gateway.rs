@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{
-    activity, aws, connect_queue, deployment,
+    activity, aws, deployment,
     start::{self, IfRefused, Process},
     store,
 };
 use crate::{
     adapters::{
         redis::{RedisHints, RedisSnapshots, RedisUrl},
-        sqs,
+        sqs::{self, SqsQueue},
         system::{Random, SystemClock, SystemProcessor},
     },
     client::{Client, ClientLimits, ClientPorts, OutcomePoller},
@@ -64,20 +64,23 @@ pub struct GatewayBackends {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Connects to AWS, or to stand-ins under the same protocols.
+/// Connects to AWS, or to stand-ins under the same protocols. What does not answer is no error: a
+/// gateway whose queues are out of reach still answers look-ups.
 ///
 /// # Errors
 ///
-/// A queue or a table cannot be found: the error names it and says what creates it.
+/// A queue or a table does not exist: the error names it and says what creates it.
 pub async fn connect(config: &ServeConfig) -> anyhow::Result<GatewayBackends> {
     let sdk = aws().await?;
     let (aws, redis) = (&config.aws, config.redis.as_ref());
     start::log(&sdk, aws, redis, &Process::Gateway { auth: &config.gateway.auth });
     let sqs = sqs::client(&sdk);
     let connect = async |queue: &QueueRef| -> anyhow::Result<Arc<dyn Queue>> {
-        let connected = connect_queue(&sqs, &aws.endpoints, queue.as_str()).await?;
-        start::require_queue(&connected, queue.as_str()).await?;
-        Ok(Arc::new(connected) as Arc<dyn Queue>)
+        let (endpoint, name) = (aws.endpoints.sqs.clone(), queue.as_str());
+        let queue = SqsQueue::unasked(sqs.clone(), endpoint, name)?;
+        start::look_up_queue(&queue).await?;
+        start::require_queue(&queue, name).await?;
+        Ok(Arc::new(queue) as Arc<dyn Queue>)
     };
     let (commands, restocks) = aws.producer_queues().context(config::aws::NO_PRODUCER_QUEUE)?;
     let (commands, restocks) = (connect(commands).await?, connect(restocks).await?);
@@ -99,7 +102,9 @@ pub async fn connect(config: &ServeConfig) -> anyhow::Result<GatewayBackends> {
 /// What workers announce on Redis, or nothing.
 fn hints(redis: Option<&RedisUrl>, config: &AwsConfig) -> Option<Arc<dyn HintSubscriber>> {
     let Some(url) = redis else {
-        tracing::info!("REDIS_URL is not set: pools that are shown are read every 2 s");
+        tracing::info!(
+            "REDIS_URL is not set: pools that are shown are read every 2 to 30 s, by size"
+        );
         return None;
     };
     Some(Arc::new(RedisHints::new(url.clone(), deployment(config))))

@@ -53,6 +53,9 @@ pub(super) fn log(
     );
 }
 
+/// What `bootstrap` creates where a queue is missing.
+pub(super) const QUEUES: &str = "the queues of INVENTORY_QUEUES and their dead-letter queues";
+
 /// Says of what does not exist that `bootstrap` creates it; another error is as it is.
 pub(super) fn missing(error: PortError, what: &str) -> PortError {
     match error {
@@ -63,6 +66,20 @@ pub(super) fn missing(error: PortError, what: &str) -> PortError {
     }
 }
 
+/// A queue that is given by its name and does not exist, or may not be looked up, ends the start.
+/// Where the service does not answer, the start goes on: readiness says so, and each call looks the
+/// queue up again.
+pub(super) async fn look_up_queue(queue: &SqsQueue) -> anyhow::Result<()> {
+    match queue.url().await {
+        Ok(_) => Ok(()),
+        Err(error @ PortError::Refused(_)) => Err(missing(error, QUEUES).into()),
+        Err(error) => {
+            tracing::warn!(%error, "whether the queue exists is not known");
+            Ok(())
+        }
+    }
+}
+
 /// A queue that is given by its URL and does not exist ends the start, as one given by its name
 /// does when it is looked up. One that cannot be asked does not: readiness says so.
 pub(super) async fn require_queue(queue: &SqsQueue, name_or_url: &str) -> anyhow::Result<()> {
@@ -70,7 +87,7 @@ pub(super) async fn require_queue(queue: &SqsQueue, name_or_url: &str) -> anyhow
         return Ok(());
     }
     let variables = "INVENTORY_QUEUES, INVENTORY_EXPIRIES_QUEUE";
-    require("queue", queue.url(), queue.exists().await, variables)
+    require("queue", name_or_url, queue.exists().await, variables)
 }
 
 /// A topic that is given by its ARN and does not exist ends the start. One that cannot be asked

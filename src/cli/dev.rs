@@ -85,19 +85,19 @@ async fn demo(
         demo::{self, Cast, live::View},
         ports::Entropy as _,
     };
-    let view = match (format.json, context.out.is_terminal()) {
-        (true, _) => View::Nothing,
-        (false, true) => View::Screen,
-        (false, false) => View::Lines,
-    };
     let (seed, _) = Random::new().uuid().as_u64_pair();
     let embedded = Arc::new(Embedded::start(None).await?);
     let visit = visit::Visit::start(&embedded, &config.gateway).await?;
-    if !format.json {
+    let view = match (format.json, context.out.is_terminal()) {
+        (true, _) => View::Nothing,
+        (false, true) => View::Screen { page: visit.address() },
+        (false, false) => View::Lines,
+    };
+    if view == View::Lines {
         context.out.line(&format!("Watch the house fill at {}\n", visit.address()))?;
     }
-    let cast = Cast::full(seed);
-    let summary = demo::play(embedded, &cast, config.worker, view, &context.out).await?;
+    let (cast, observer) = (Cast::full(seed), visit.observer());
+    let summary = demo::play(embedded, &cast, config.worker, observer, &view, &context.out).await?;
     format.print(context, &summary, || summary.print(&context.out))?;
     Ok((if summary.is_clean() { ExitCode::Done } else { ExitCode::Failed }, visit))
 }

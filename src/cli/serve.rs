@@ -34,8 +34,7 @@ pub struct ServeArgs {
 ///
 /// # Errors
 ///
-/// The configuration is wrong, SQS is unreachable at the start, a queue or table is missing, or a
-/// port is taken.
+/// The configuration is wrong, a queue or table is missing, or a port is taken.
 pub async fn run(args: ServeArgs, context: &CliContext) -> anyhow::Result<ExitCode> {
     let config = args.settings.load(&*context.environment)?;
     let mut signals = StopSignals::catch()?;

@@ -48,10 +48,13 @@ impl Stage {
 }
 
 /// How the demo is shown while it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
-    /// An animated picture.
-    Screen,
+    /// An animated picture. It hides what was printed before, so it says itself where the page is.
+    Screen {
+        /// The page's address.
+        page: String,
+    },
     /// One line per second.
     Lines,
     /// Nothing.
@@ -76,9 +79,9 @@ impl Drop for Screen<'_> {
 }
 
 /// Shows the state of the sale for as long as it is polled.
-pub async fn watch(view: View, frame: impl Fn() -> Frame, stage: &Stage, out: &Output) {
+pub async fn watch(view: &View, frame: impl Fn() -> Frame, stage: &Stage, out: &Output) {
     let begun = Instant::now();
-    let screen = (view == View::Screen).then(|| Screen::enter(out));
+    let screen = matches!(view, View::Screen { .. }).then(|| Screen::enter(out));
     let mut ticks = tokio::time::interval(if screen.is_some() { FRAME } else { LINE });
     let mut said = String::new();
     loop {
@@ -86,8 +89,8 @@ pub async fn watch(view: View, frame: impl Fn() -> Frame, stage: &Stage, out: &O
         let elapsed = begun.elapsed();
         match view {
             View::Nothing => return std::future::pending().await,
-            View::Screen => {
-                let picture = frame().picture(&stage.now(), elapsed, out.style());
+            View::Screen { page } => {
+                let picture = frame().picture(page, &stage.now(), elapsed, out.style());
                 let picture = picture.replace('\n', &format!("{CLEAR_LINE}\n"));
                 let _ = out.write(&format!("{HOME}{picture}{CLEAR_BELOW}"));
             }
@@ -162,15 +165,17 @@ impl Frame {
         line
     }
 
-    /// The picture for a terminal: the seats on the left, counts on the right.
+    /// The picture for a terminal: where the page is while there is one, the seats on the left,
+    /// counts on the right.
     #[must_use]
-    pub fn picture(&self, stage: &str, elapsed: Duration, style: Style) -> String {
+    pub fn picture(&self, page: &str, stage: &str, elapsed: Duration, style: Style) -> String {
         let mut map = self.seat_map(style);
         map.push(String::new());
         map.push(self.lawn(style));
         let counts = self.counts(elapsed, style);
-        let mut picture =
-            format!("{}  an on-sale in one process\n\n", style.heading("inventory-worker"));
+        let name = style.heading("inventory-worker");
+        let live = if page.is_empty() { String::new() } else { format!(", live at {page}") };
+        let mut picture = format!("{name}  an on-sale in one process{live}\n\n");
         for index in 0..map.len().max(counts.len()) {
             let left = map.get(index).map_or("", String::as_str);
             let right = counts.get(index).map_or("", String::as_str);
@@ -265,3 +270,21 @@ fn in_words(code: &str) -> String {
 const MAP_WIDTH: usize = 8 + 1 + 1 + 2 + 2 * ROW_SEATS + 2;
 /// Columns of the lawn's bar; with its label, as wide as the map.
 const LAWN_BAR: u64 = 27;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_picture_that_hides_what_was_printed_says_where_the_page_is() {
+        let (out, captured) = Output::captured();
+        let view = View::Screen { page: "http://127.0.0.1:8080/".to_owned() };
+        let (frame, stage) = (|| Frame::of(&Expectations::default()), Stage::default());
+        let watching = watch(&view, frame, &stage, &out);
+        assert!(tokio::time::timeout(FRAME, watching).await.is_err(), "it goes on");
+        let text = captured.text();
+        let (_, picture) = text.split_once(ENTER).unwrap();
+        let heading = picture.lines().next().unwrap();
+        assert!(heading.contains("live at http://127.0.0.1:8080/"), "{heading}");
+    }
+}

@@ -308,7 +308,7 @@ async fn a_queue_is_looked_up_by_its_name() {
     ]);
     let client = sqs::client(&wire.config());
     let queue = SqsQueue::connect(client.clone(), "commands.fifo").await.unwrap();
-    assert_eq!((queue.name(), queue.url()), ("commands.fifo", URL));
+    assert_eq!((queue.name(), queue.url().await), ("commands.fifo", Ok(URL)));
     for _ in 0..2 {
         let missing = SqsQueue::connect(client.clone(), "commands.fifo").await.unwrap_err();
         assert!(matches!(missing, PortError::Refused(_)));
@@ -318,6 +318,26 @@ async fn a_queue_is_looked_up_by_its_name() {
     let standard = SqsQueue::connect(client, "commands").await.unwrap_err();
     assert!(matches!(standard, PortError::Refused(_)));
     assert_eq!(wire.take_sent(), [], "a standard queue is refused unasked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_could_not_be_looked_up_is_looked_up_by_the_calls_that_need_it() {
+    let counts = json!({ "Attributes": {
+        "ApproximateNumberOfMessages": "3", "ApproximateNumberOfMessagesNotVisible": "1",
+    } });
+    let silent = vec![error(503, "ServiceUnavailable"); 2 * ATTEMPTS];
+    let answers = [ok(&json!({ "QueueUrl": URL })), ok(&counts)];
+    let wire = Wire::new(silent.into_iter().chain(answers));
+    let queue = SqsQueue::unasked(sqs::client(&wire.config()), None, "commands.fifo").unwrap();
+    assert_eq!(wire.take_sent(), []);
+    assert!(matches!(queue.url().await, Err(PortError::Unavailable(_))));
+    assert!(matches!(queue.backlog().await, Err(PortError::Unavailable(_))));
+    wire.take_sent();
+    for _ in 0..2 {
+        assert_eq!(queue.backlog().await, Ok(Backlog { visible: 3, in_flight: 1 }));
+    }
+    let calls = ["GetQueueUrl", "GetQueueAttributes", "GetQueueAttributes"];
+    assert_eq!(operations(&wire), calls, "what is known is not asked again");
 }
 
 #[tokio::test(start_paused = true)]

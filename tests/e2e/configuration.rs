@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::net::TcpSocket;
 
 use crate::{
+    gateway::Gateway,
     process::{self, Worker},
     stack::{Broker, Stack},
     wait::until,
@@ -53,19 +54,38 @@ fn nowhere() -> (TcpSocket, String) {
     (socket, address)
 }
 
-#[tokio::test]
-async fn a_service_that_cannot_be_reached_is_told_by_the_exit_code() {
-    let (_taken, nowhere) = nowhere();
-    let environment: BTreeMap<String, String> = [
+/// An environment whose services are at that address.
+fn with_services_at(address: &str) -> BTreeMap<String, String> {
+    [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_ENDPOINT_URL", &nowhere),
+        ("AWS_ENDPOINT_URL", address),
         ("ADMIN_HOST", "127.0.0.1"),
         ("ADMIN_PORT", "0"),
+        ("INVENTORY_LOG_FORMAT", "json"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
+    .into()
+}
+
+#[tokio::test]
+async fn a_gateway_starts_while_no_service_answers_and_is_not_ready() {
+    let (_taken, nowhere) = nowhere();
+    let brief = ("INVENTORY_DRAIN_DELAY_SECONDS".to_owned(), "0".to_owned());
+    let environment = with_services_at(&nowhere).into_iter().chain([brief]).collect();
+    let gateway = Gateway::start(&environment).await;
+    gateway.get("/health", &[]).await.expect(200);
+    assert_eq!(gateway.process.get("/readyz").await.unwrap().status, 503);
+    let said = "REDIS_URL is not set: pools that are shown are read every 2 to 30 s, by size";
+    assert!(gateway.process.logged(said).is_some());
+    gateway.process.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_reached_is_told_by_the_exit_code() {
+    let (_taken, nowhere) = nowhere();
+    let environment = with_services_at(&nowhere);
     let reserve = ["send", "reserve", "--event", "1", "--user", "u", "--seat", "A-1"];
     for arguments in [&["run"][..], &["bootstrap"], &["audit"], &reserve] {
         let ended = process::run(&environment, arguments).await.expect_code(69);

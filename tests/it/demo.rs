@@ -14,7 +14,7 @@ use inventory_worker::{
     cli::{self, CliContext, ExitCode},
     demo::{self, Cast, live::View},
     terminal::Output,
-    worker::Settings,
+    worker::{NoopObserver, Settings},
 };
 use serde_json::{Value, json};
 
@@ -30,7 +30,9 @@ async fn every_command_of_the_demo_has_one_outcome_and_the_books_agree() {
     let (out, captured) = Output::captured();
     let cast = Cast { buyers: 40, latecomers: 4, seed: 7 };
     let embedded = Arc::new(Embedded::start(None).await.unwrap());
-    let summary = demo::play(embedded, &cast, quick(), View::Lines, &out).await.unwrap();
+    let observer = Arc::new(NoopObserver);
+    let played = demo::play(embedded, &cast, quick(), observer, &View::Lines, &out).await;
+    let summary = played.unwrap();
     summary.print(&out).unwrap();
     let text = captured.text();
     assert!(summary.is_clean(), "{text}");
@@ -94,13 +96,29 @@ fn the_house_of_the_demo_stays_open_for_a_visitor() {
             break address.split('/').next().unwrap().to_owned();
         }
     };
+    let page = get(&address, "/");
+    assert!(page.contains(r#"data-demo="false" data-event="1""#));
+    let overview: Value = serde_json::from_str(&get(&address, "/overview")).unwrap();
+    let activity = &overview["activity"];
+    assert_eq!(activity["workers"], 1, "{overview}");
+    for counted in
+        [&activity["completed"]["inventory.reserve.v1"], &activity["rejected"]["SEATS_UNAVAILABLE"]]
+    {
+        assert!(counted.as_u64() > Some(0), "{overview}");
+    }
+    assert_eq!(dev.stop(), Some(0));
+}
+
+/// The body of a 200.
+fn get(address: &str, path: &str) -> String {
     let mut visitor = TcpStream::connect(address).unwrap();
-    visitor.write_all(b"GET / HTTP/1.1\r\nhost: demo\r\nconnection: close\r\n\r\n").unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: demo\r\nconnection: close\r\n\r\n");
+    visitor.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     visitor.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(answer.contains(r#"data-demo="false" data-event="1""#));
-    assert_eq!(dev.stop(), Some(0));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    body.to_owned()
 }
 
 /// A running `dev`, killed when dropped.

@@ -6,19 +6,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{
-        embedded::Embedded,
-        gateway::{Gateway, GatewayBackends},
-    },
+    app::{embedded::Embedded, gateway::Gateway},
     config::GatewayConfig,
     demo::venue,
     gateway::page::PageSettings,
-    telemetry::Metrics,
+    telemetry::{ActivityReport, Metrics},
+    worker::Observer,
 };
 
-/// A gateway that answers until it is ended.
+/// A gateway that answers until it is ended, with the figures of the workers that report to it.
 pub(super) struct Visit {
     address: SocketAddr,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -33,19 +32,35 @@ impl Visit {
     pub(super) async fn start(embedded: &Embedded, config: &GatewayConfig) -> anyhow::Result<Self> {
         let page = PageSettings { is_demo: false, event_id: Some(venue::EVENT) };
         let config = GatewayConfig { page: Some(page), ..config.clone() };
-        // The demo's workers report no totals.
-        let backends = GatewayBackends { activity: None, ..embedded.gateway_backends() };
-        let metrics = Arc::new(Metrics::new()?);
+        let (backends, metrics) = (embedded.gateway_backends(), Arc::new(Metrics::new()?));
         let gateway = match Gateway::bind(&config, &backends, metrics.clone(), None).await {
             Ok(gateway) => gateway,
             Err(_) => {
                 let config = GatewayConfig { port: 0, grpc_port: 0, ..config };
-                Gateway::bind(&config, &backends, metrics, None).await?
+                Gateway::bind(&config, &backends, metrics.clone(), None).await?
             }
         };
+        // What was decided stays to be seen for as long as the page does.
+        let report = ActivityReport {
+            board: embedded.activity.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: backends.clock,
+            worker: backends.entropy.uuid(),
+        };
         let (address, stop) = (gateway.http_address(), CancellationToken::new());
-        let serving = tokio::spawn(gateway.serve(stop.clone()));
-        Ok(Self { address, stop, serving })
+        let answering = gateway.serve(stop.clone());
+        let serving = tokio::spawn(async move {
+            tokio::select! {
+                () = answering => {}
+                () = report.run() => {}
+            }
+        });
+        Ok(Self { address, metrics, stop, serving })
+    }
+
+    /// Watches the workers whose figures the page shows.
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.metrics) as Arc<dyn Observer>
     }
 
     /// Where the page is.
