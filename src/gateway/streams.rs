@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use changes::{Changes, Opened};
 pub use frame::{Frame, SeatUpdate};
+pub(in crate::gateway) use life::AGE as STREAM_AGE;
 pub use life::{Beat, Life};
 pub use reader::{ChangesSnapshot, FeedUpdate, Reader};
 pub use results::{OpenedResults, ResultEvent, Results, ResultsFilter, ResultsReader};

@@ -219,7 +219,7 @@ impl From<StreamError> for Status {
 
 /// How a stream ends after its last message.
 #[must_use]
-pub(super) fn ended(reason: Bye) -> Status {
+pub(in crate::gateway) fn ended(reason: Bye) -> Status {
     let again = "call again, with the last resume_token where there is one";
     match reason {
         Bye::Draining => unavailable("DRAINING", again, RETRY_AFTER),
