@@ -201,8 +201,10 @@ impl From<StreamError> for Status {
         let message = error.to_string();
         match error {
             StreamError::Query(error) => error.into(),
-            StreamError::Full => unavailable("STREAMS_FULL", message, STREAMS_RETRY_AFTER),
-            StreamError::CallerFull => {
+            StreamError::Full | StreamError::FeedsFull => {
+                unavailable("STREAMS_FULL", message, STREAMS_RETRY_AFTER)
+            }
+            StreamError::CallerFull | StreamError::CallerFeedsFull => {
                 let details = vec![retry_info(STREAMS_RETRY_AFTER)];
                 with_details(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, details)
             }
