@@ -98,7 +98,7 @@ pub enum AuthError {
     /// The ticket in the query opens no stream.
     #[error("ticket: expected one of POST /stream-tickets, unused and at most 30 s old")]
     Ticket,
-    /// The issuer's keys have not been read yet.
+    /// The issuer's keys could not be read: the token's may be among them.
     #[error("the issuer's keys cannot be read: try again")]
     KeysUnavailable,
 }

@@ -1,20 +1,31 @@
 //! What every request passes before its handler: a place in its lane, who calls, and how often.
 //!
-//! A full lane refuses at once: what cannot be answered soon waits nowhere. A handler that panics
-//! fails its request alone.
+//! A full lane refuses at once: what cannot be answered soon waits nowhere. The body has a time of its
+//! own, which a handler's wait does not share. A handler that panics fails its request alone.
 
+mod body;
 mod watch;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    io,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
+    body::{Body, HttpBody as _},
     extract::{MatchedPath, Request, State},
-    http::{Method, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use futures::FutureExt as _;
+use hyper::body::Frame;
 use tokio::time::timeout;
 use tracing::error;
 use url::form_urlencoded;
@@ -26,16 +37,21 @@ use super::{
     limits::{CallerRate, Lane, Lanes, Place},
     observer::{Protocol, RequestObserver, RequestTracer, ShedReason},
     server::PeerCertificates,
-    streams::{TICKETED_ROUTES, Tickets},
+    streams::{Bye, STREAM_AGE, TICKETED_ROUTES, Tickets},
 };
+use body::EndingBody;
 use watch::Watch;
 
-/// From a request's place in its lane to the head of its answer: longer than any command is awaited,
-/// so that only a body that comes too slowly reaches it.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long a request's body may take to come. What has not come whole is not posted.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// When to try again where the issuer's keys have not been read yet.
-const KEYS_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// From a request's place in its lane to the head of its answer. Longer than a body may take and a
+/// command is awaited (20 s) together: no caller whose command is posted is told this in place of
+/// its id.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// When to try again, where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Guards the requests of one face. Clones share lanes and rates.
 #[derive(Clone)]
@@ -75,7 +91,7 @@ impl Guard {
     fn lane_of(&self, path: &str, route: Option<&str>) -> Option<Lane> {
         match self.protocol {
             Protocol::Http => http_lane(route?),
-            Protocol::Grpc => grpc_lane(path),
+            Protocol::Grpc => Some(grpc_lane(path)),
         }
     }
 }
@@ -83,12 +99,14 @@ impl Guard {
 /// Why a request has no answer of its handler's.
 enum Refused {
     Full,
-    TooSlow,
+    SlowBody,
+    SlowAnswer,
     Unknown(AuthError),
     TooOften(Duration),
     Panicked,
 }
 
+const NO_ANSWER: &str = "there was no answer within 45 s: try again";
 const PANICKED: &str = "the request failed; the gateway's log says where";
 
 fn problem_of(refused: Refused) -> Problem {
@@ -96,10 +114,11 @@ fn problem_of(refused: Refused) -> Problem {
         Refused::Full => {
             Problem::unavailable("OVERLOADED", "too many requests are under way: try again")
         }
-        Refused::TooSlow => {
-            let detail = "body: expected within 45 s";
+        Refused::SlowBody => {
+            let detail = "body: expected within 20 s";
             Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", detail)
         }
+        Refused::SlowAnswer => Problem::unavailable("NO_ANSWER", NO_ANSWER),
         Refused::Unknown(error @ AuthError::KeysUnavailable) => {
             Problem::unavailable("KEYS_UNAVAILABLE", error.to_string())
         }
@@ -116,9 +135,10 @@ fn problem_of(refused: Refused) -> Problem {
 fn status_of(refused: Refused) -> tonic::Status {
     match refused {
         Refused::Full => status::overloaded(),
-        Refused::TooSlow => tonic::Status::cancelled("the message took longer than 45 s"),
+        Refused::SlowBody => tonic::Status::cancelled("the message took longer than 20 s"),
+        Refused::SlowAnswer => status::unavailable("NO_ANSWER", NO_ANSWER, RETRY_AFTER),
         Refused::Unknown(error @ AuthError::KeysUnavailable) => {
-            status::unavailable("KEYS_UNAVAILABLE", error.to_string(), KEYS_RETRY_AFTER)
+            status::unavailable("KEYS_UNAVAILABLE", error.to_string(), RETRY_AFTER)
         }
         Refused::Unknown(error) => status::unauthenticated(error.to_string()),
         Refused::TooOften(after) => status::rate_limited(after),
@@ -143,11 +163,16 @@ fn http_lane(route: &str) -> Option<Lane> {
 /// The prefix of the calls that need a caller; health and reflection are others.
 const INVENTORY_SERVICE: &str = "/inventory.v1.InventoryService/";
 
-fn grpc_lane(path: &str) -> Option<Lane> {
-    match path.strip_prefix(INVENTORY_SERVICE)? {
-        "HealthCheck" => None,
-        "GetAvailableSeats" | "WatchChanges" | "WatchResults" => Some(Lane::Lists),
-        _ => Some(Lane::Commands),
+/// The check of `grpc.health.v1`; what is left is streams.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+
+fn grpc_lane(path: &str) -> Lane {
+    match path.strip_prefix(INVENTORY_SERVICE) {
+        Some("HealthCheck") => Lane::Checks,
+        Some("GetAvailableSeats" | "WatchChanges" | "WatchResults") => Lane::Lists,
+        Some(_) => Lane::Commands,
+        None if path == HEALTH_CHECK => Lane::Checks,
+        None => Lane::Watches,
     }
 }
 
@@ -172,7 +197,8 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
     let operation = operation(guard.protocol, request.method(), path, route);
     let mut watch = Watch::begin(Arc::clone(&guard.observer), guard.protocol, operation);
     // Health checks come all the time, and whoever looks for routes that do not exist.
-    if let Some(tracer) = guard.tracer.as_deref().filter(|_| lane.is_some()) {
+    let is_traced = lane.is_some_and(Lane::needs_caller);
+    if let Some(tracer) = guard.tracer.as_deref().filter(|_| is_traced) {
         watch.trace(tracer, request.headers_mut());
     }
     let answered = AssertUnwindSafe(answer(&guard, lane, route, (request, next)));
@@ -189,24 +215,66 @@ async fn answer(
     route: Option<&str>,
     (mut request, next): (Request, Next),
 ) -> Result<Response, Refused> {
-    let Some(lane) = lane else { return Ok(next.run(request).await) };
-    let _in_lane = admit(guard, lane, route, &mut request).await?;
-    timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(|_| Refused::TooSlow)
+    let in_lane = lane.map(|lane| enter(guard, lane)).transpose()?;
+    if lane.is_some_and(Lane::needs_caller) {
+        identify(guard, route, &mut request).await?;
+    }
+    let is_late = Arc::<AtomicBool>::default();
+    let request = request.map(|body| in_time(body, &is_late));
+    let answered = timeout(ANSWER_TIMEOUT, next.run(request)).await;
+    // A handler whose body ends early says something else of it.
+    if is_late.load(Ordering::Relaxed) {
+        return Err(Refused::SlowBody);
+    }
+    let response = answered.map_err(|_| Refused::SlowAnswer)?;
+    Ok(match in_lane {
+        Some(place) if place.lane == Lane::Watches => response.map(|body| until_age(body, place)),
+        _ => response,
+    })
 }
 
-/// Lets a request in, and notes who calls.
-async fn admit(
-    guard: &Guard,
-    lane: Lane,
-    route: Option<&str>,
-    request: &mut Request,
-) -> Result<InLane, Refused> {
+/// The body of a request, which breaks off where it takes too long.
+fn in_time(body: Body, is_late: &Arc<AtomicBool>) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let is_late = Arc::clone(is_late);
+    let break_off = move || {
+        is_late.store(true, Ordering::Relaxed);
+        Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut)))
+    };
+    EndingBody::after(BODY_TIMEOUT, body, break_off)
+}
+
+/// The answer of a stream that has no [`Life`](super::streams::Life), which lasts as long as one that
+/// has, and keeps its place so long.
+fn until_age(body: Body, place: InLane) -> Body {
+    let end = move || {
+        drop(place);
+        let mut trailers = HeaderMap::new();
+        // Its text is ASCII.
+        let _ = status::ended(Bye::Age).add_header(&mut trailers);
+        Ok(Frame::trailers(trailers))
+    };
+    EndingBody::after(STREAM_AGE, body, end)
+}
+
+/// Lets a request into its lane.
+fn enter(guard: &Guard, lane: Lane) -> Result<InLane, Refused> {
     let Some(place) = guard.lanes.enter(lane) else {
         guard.observer.shed(ShedReason::LaneFull);
         return Err(Refused::Full);
     };
     guard.observer.in_flight(lane, 1);
-    let in_lane = InLane { lane, observer: Arc::clone(&guard.observer), _place: place };
+    Ok(InLane { lane, observer: Arc::clone(&guard.observer), _place: place })
+}
+
+/// Notes who calls.
+async fn identify(
+    guard: &Guard,
+    route: Option<&str>,
+    request: &mut Request,
+) -> Result<(), Refused> {
     let caller = match ticket(route, request) {
         Some(ticket) => guard.tickets.redeem(&ticket).ok_or(AuthError::Ticket),
         None => {
@@ -220,7 +288,7 @@ async fn admit(
         Refused::TooOften(after)
     })?;
     request.extensions_mut().insert(caller);
-    Ok(in_lane)
+    Ok(())
 }
 
 /// The ticket of a request for a stream. Others have none, whatever their query.
@@ -269,4 +337,4 @@ fn is_usual(method: &Method) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::gateway) mod tests;

@@ -18,6 +18,14 @@ use tokio::{
     time::Instant,
 };
 
+/// Health checks at once. Each is answered from memory: more are under way only where their messages
+/// do not come.
+const CHECKS_MAX: usize = 256;
+
+/// Watches of health, and streams of reflection, at once. They need no caller, so nothing else bounds
+/// them.
+const WATCHES_MAX: usize = 1_000;
+
 /// After so many requests, callers whose buckets are full again are forgotten.
 const FORGET_EVERY: u64 = 4_096;
 
@@ -34,13 +42,18 @@ pub struct LimitSettings {
     pub lists_in_flight_max: usize,
 }
 
-/// Requests that share a bound, so that lists never keep commands out.
+/// Requests that share a bound, so that lists never keep commands out, and neither of them a health
+/// check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
     /// Commands and point reads.
     Commands,
     /// Lists, and the beginnings of streams.
     Lists,
+    /// gRPC's health checks, which need no caller.
+    Checks,
+    /// gRPC's watches of health, and reflection, which need no caller either. Each counts to its end.
+    Watches,
 }
 
 impl Lane {
@@ -50,16 +63,26 @@ impl Lane {
         match self {
             Self::Commands => "commands",
             Self::Lists => "lists",
+            Self::Checks => "checks",
+            Self::Watches => "watches",
         }
+    }
+
+    /// Whether its requests are those of a caller who is known.
+    #[must_use]
+    pub fn needs_caller(self) -> bool {
+        matches!(self, Self::Commands | Self::Lists)
     }
 }
 
-/// The bounds of what is in flight. A stream counts until it has begun: how many there are is
-/// bounded where they are kept.
+/// The bounds of what is in flight. A caller's stream counts until it has begun: how many there are
+/// is bounded where they are kept.
 #[derive(Debug)]
 pub struct Lanes {
     commands: Arc<Semaphore>,
     lists: Arc<Semaphore>,
+    checks: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
 }
 
 /// A place in a lane, until it is dropped.
@@ -76,6 +99,8 @@ impl Lanes {
         Self {
             commands: of(settings.commands_in_flight_max),
             lists: of(settings.lists_in_flight_max),
+            checks: of(CHECKS_MAX),
+            watches: of(WATCHES_MAX),
         }
     }
 
@@ -85,6 +110,8 @@ impl Lanes {
         let semaphore = match lane {
             Lane::Commands => &self.commands,
             Lane::Lists => &self.lists,
+            Lane::Checks => &self.checks,
+            Lane::Watches => &self.watches,
         };
         Arc::clone(semaphore).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
     }
@@ -199,6 +226,9 @@ mod tests {
         assert!(lanes.enter(Lane::Commands).is_none());
         drop(list);
         assert!(lanes.enter(Lane::Lists).is_some());
+        let watches: Vec<_> = std::iter::from_fn(|| lanes.enter(Lane::Watches)).collect();
+        assert_eq!(watches.len(), WATCHES_MAX);
+        assert!(lanes.enter(Lane::Checks).is_some());
     }
 
     #[tokio::test(start_paused = true)]

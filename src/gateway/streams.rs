@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use changes::{Changes, Opened};
 pub use frame::{Frame, SeatUpdate};
+pub(in crate::gateway) use life::AGE as STREAM_AGE;
 pub use life::{Beat, Life};
 pub use reader::{ChangesSnapshot, FeedUpdate, Reader};
 pub use results::{OpenedResults, ResultEvent, Results, ResultsFilter, ResultsReader};
@@ -103,9 +104,18 @@ pub enum StreamError {
     /// The process has as many streams as it may have.
     #[error("as many streams are open as the server may have: try again")]
     Full,
+    /// The process has streams of as many events as it may have.
+    #[error("streams of as many events are open as the server may have: try again")]
+    FeedsFull,
     /// The caller has as many streams or unused tickets as it may have.
     #[error("the caller has as many streams or unused tickets as it may have: end one first")]
     CallerFull,
+    /// The caller has begun the streams of as many events as it may, where few more can be begun.
+    #[error(
+        "the caller has begun the streams of as many events as it may while others need room: end \
+             those of one first"
+    )]
+    CallerFeedsFull,
     /// The process is about to end.
     #[error("the server is about to end: try again")]
     Draining,
@@ -182,8 +192,8 @@ impl Streams {
     /// Counts a stream that is refused because there are too many.
     fn count_refused(&self, error: &StreamError) {
         let reason = match error {
-            StreamError::Full => ShedReason::StreamsFull,
-            StreamError::CallerFull => ShedReason::CallerStreams,
+            StreamError::Full | StreamError::FeedsFull => ShedReason::StreamsFull,
+            StreamError::CallerFull | StreamError::CallerFeedsFull => ShedReason::CallerStreams,
             StreamError::Query(_)
             | StreamError::Draining
             | StreamError::ForeignSource

@@ -46,6 +46,9 @@ class EveryOperation(unittest.TestCase):
         found = self.call("/commands?source=/callers/local&id=get-1")
         self.assertEqual(found, posted)
         self.call("/commands?source=/callers/local&id=none", status=404)
+        self.reserve("get-2", "A-2", status=409)
+        found = self.call("/commands?source=/callers/local&id=get-2")
+        self.assertEqual(found["data"]["rejection"]["code"], "SEATS_UNAVAILABLE", found)
 
     def test_update_inventory(self):
         update = {"store_id": "store-9", "sku": "pear", "quantity": 12}

@@ -62,6 +62,9 @@ async fn a_sale_over_http_is_answered_and_shown(stack: Stack) {
     let looked_up =
         gateway.get(&format!("/commands?source={SOURCE}&id=kept"), &[]).await.expect(200);
     assert_eq!(looked_up.body, reserved.body);
+    let looked_up =
+        gateway.get(&format!("/commands?source={SOURCE}&id=taken"), &[]).await.expect(200);
+    assert_eq!(looked_up.body["data"]["rejection"]["code"], taken.body["code"]);
     gateway.get(&format!("/commands?source={SOURCE}&id=never"), &[]).await.expect(404);
     let seat = &gateway.get("/events/42/seats/A-1", &[]).await.expect(200).body["seat"];
     assert_eq!(

@@ -373,7 +373,10 @@ export class StandIn {
   outcome(query, response) {
     const found = this.outcomes.get(`${query.get("source")} ${query.get("id")}`);
     if (!found) return problem(response, 404, "COMMAND_NOT_FOUND", "no such command");
-    return this.tell(found, response);
+    if (found.status === 200) return this.tell(found, response);
+    const { code, detail: message, seats } = found.body;
+    const rejection = { code, message, seats };
+    return reply(response, 200, { type: "inventory.rejected.v1", data: { rejection } });
   }
 
   tell({ status, body }, response) {

@@ -542,6 +542,23 @@ describe("commands", () => {
     }
   });
 
+  it("a_rejection_that_is_looked_for_is_none_the_less_one", async () => {
+    const world = new World();
+    const rejection = { code: "SEATS_UNAVAILABLE", message: "why", seats: ["A-1"] };
+    const outcome = await run(
+      world,
+      answerOf(202, { command: { source: "/s", id: "c-1" } }),
+      answerOf(200, { type: "inventory.rejected.v1", data: { rejection } }),
+    );
+    assert.deepEqual(outcome, {
+      ok: false,
+      status: 200,
+      code: "SEATS_UNAVAILABLE",
+      detail: "why",
+      seats: ["A-1"],
+    });
+  });
+
   it("it_gives_up_after_a_minute_and_does_not_know", async () => {
     const world = new World();
     const outcome = await run(world);

@@ -5,7 +5,10 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     str::FromStr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,6 +49,9 @@ pub(super) const REFRESH_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// The least time between two reads for keys that are not known.
 pub(super) const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+
+/// The same after a read that failed: a key that is not known may be a new one.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,14 +215,18 @@ async fn fetch(uri: Uri, client: &HttpsClient) -> Result<Vec<u8>, String> {
 pub(super) struct KeyStore {
     reader: Reader,
     keys: RwLock<Arc<Keys>>,
-    /// When they were last asked for. Held while they are.
-    asked: Mutex<Instant>,
+    /// Whether the last read failed.
+    is_failing: AtomicBool,
+    /// When the last read ended. Held during the next.
+    read_at: Mutex<Instant>,
 }
 
 impl KeyStore {
     pub(super) async fn start(place: JwksPlace) -> io::Result<Arc<Self>> {
         let reader = Reader::new(place)?;
-        let keys = match (reader.read().await, &reader) {
+        let read = reader.read().await;
+        let is_failing = AtomicBool::new(read.is_err());
+        let keys = match (read, &reader) {
             (Ok(keys), _) => keys,
             (Err(error), Reader::File(path)) => {
                 return Err(io::Error::other(format!("{}: {error}", path.display())));
@@ -226,12 +236,16 @@ impl KeyStore {
                 Keys::default()
             }
         };
-        let (keys, asked) = (RwLock::new(Arc::new(keys)), Mutex::new(Instant::now()));
-        Ok(Arc::new(Self { reader, keys, asked }))
+        let (keys, read_at) = (RwLock::new(Arc::new(keys)), Mutex::new(Instant::now()));
+        Ok(Arc::new(Self { reader, keys, is_failing, read_at }))
     }
 
     /// The key of that id, for that algorithm. Asks the issuer where it is not known, and was not
     /// asked just before; whoever else looks for a key meanwhile waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// The issuer has no such key, or its keys could not be read and it may have.
     pub(super) async fn find(
         self: &Arc<Self>,
         id: Option<&str>,
@@ -242,25 +256,32 @@ impl KeyStore {
         }
         let (store, wanted) = (Arc::clone(self), id.map(str::to_owned));
         // To its end, even where the caller goes away.
-        let asked = tokio::spawn(async move {
-            let mut asked = store.asked.lock().await;
-            let is_known = store.known(wanted.as_deref(), algorithm).is_some();
-            if !is_known && asked.elapsed() >= REFRESH_PAUSE {
-                *asked = Instant::now();
-                store.refresh().await;
-            }
-        });
+        let asked = tokio::spawn(async move { store.ask(wanted.as_deref(), algorithm).await });
         let _ = asked.await;
         let missing =
-            if self.has_keys() { AuthError::UnknownKey } else { AuthError::KeysUnavailable };
+            if self.is_failing() { AuthError::KeysUnavailable } else { AuthError::UnknownKey };
         self.known(id, algorithm).ok_or(missing)
     }
 
+    async fn ask(&self, wanted: Option<&str>, algorithm: Algorithm) {
+        let mut read_at = match self.read_at.try_lock() {
+            Ok(read_at) => read_at,
+            // Who waits has a place in a lane, and what did not answer before may not answer now.
+            Err(_) if self.is_failing() => return,
+            Err(_) => self.read_at.lock().await,
+        };
+        let pause = if self.is_failing() { RETRY_PAUSE } else { REFRESH_PAUSE };
+        if self.known(wanted, algorithm).is_none() && read_at.elapsed() >= pause {
+            self.refresh().await;
+            *read_at = Instant::now();
+        }
+    }
+
     /// Reads the keys again, in their turn.
-    pub(super) async fn refresh_in_turn(&self) -> bool {
-        let mut asked = self.asked.lock().await;
-        *asked = Instant::now();
-        self.refresh().await
+    pub(super) async fn refresh_in_turn(&self) {
+        let mut read_at = self.read_at.lock().await;
+        self.refresh().await;
+        *read_at = Instant::now();
     }
 
     fn current(&self) -> Arc<Keys> {
@@ -271,23 +292,25 @@ impl KeyStore {
         self.current().find(id, algorithm).cloned()
     }
 
-    pub(super) fn has_keys(&self) -> bool {
-        !self.current().0.is_empty()
+    /// Whether the last read failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Acquire)
     }
 
-    /// Whether they could be read; where not, the last ones stay.
-    async fn refresh(&self) -> bool {
+    /// Where they cannot be read, the last ones stay.
+    async fn refresh(&self) {
         match self.reader.read().await {
             Ok(keys) => {
                 let keys = Arc::new(keys);
                 let count = keys.0.len();
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                // After the keys: whoever sees it sees them.
+                self.is_failing.store(false, Ordering::Release);
                 info!(keys = count, "the issuer's keys were read");
-                true
             }
             Err(error) => {
+                self.is_failing.store(true, Ordering::Release);
                 warn!(%error, "the issuer's keys cannot be read: going on with the last ones");
-                false
             }
         }
     }
@@ -318,5 +341,14 @@ mod tests {
         ] {
             assert!(wrong.parse::<JwksPlace>().is_err(), "{wrong}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_reads_fail_nobody_waits_for_the_next_one() {
+        let uri = "http://127.0.0.1:1/keys".parse().unwrap();
+        let store = KeyStore::start(JwksPlace::Url(uri)).await.unwrap();
+        let _another_reads = store.read_at.lock().await;
+        let found = timeout(TIMEOUT, store.find(Some("new"), Algorithm::ES256)).await;
+        assert_eq!(found.unwrap().err(), Some(AuthError::KeysUnavailable));
     }
 }

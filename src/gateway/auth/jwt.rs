@@ -137,13 +137,12 @@ impl JwtVerifier {
 
     /// Reads the issuer's keys again every ten minutes, sooner after a failure.
     pub(super) async fn keep_fresh(&self, stop: CancellationToken) {
-        let mut is_fresh = self.keys.has_keys();
         loop {
-            let pause = if is_fresh { REFRESH_EVERY } else { REFRESH_PAUSE };
+            let pause = if self.keys.is_failing() { REFRESH_PAUSE } else { REFRESH_EVERY };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = sleep(pause) => is_fresh = self.keys.refresh_in_turn().await,
+                () = sleep(pause) => self.keys.refresh_in_turn().await,
             }
         }
     }

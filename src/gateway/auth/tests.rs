@@ -262,8 +262,26 @@ async fn a_new_key_is_looked_for_once_in_a_while_and_the_last_ones_stay() {
     assert_eq!(issuer.check(&token).await, Err(AuthError::UnknownKey), "asked just before");
     fs::write(&issuer.path, "{").unwrap();
     tokio::time::advance(jwks::REFRESH_PAUSE).await;
-    assert_eq!(issuer.check(&token).await, Err(AuthError::UnknownKey));
+    assert_eq!(issuer.check(&token).await, Err(AuthError::KeysUnavailable));
     assert!(issuer.check(&new.sign(&claims())).await.is_ok(), "the last keys stay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_new_key_is_not_refused_while_the_keys_cannot_be_read() {
+    let (old, new) = (SigningKey::ec("old"), SigningKey::ec("new"));
+    let issuer = Issuer::new(&[&old]).await;
+    let token = new.sign(&claims());
+    fs::write(&issuer.path, "{").unwrap();
+    // Anybody's read that fails, of a forged key or of the keys' age.
+    tokio::time::advance(jwks::REFRESH_PAUSE).await;
+    let forged = issuer.check(&SigningKey::ec("forged").sign(&claims())).await;
+    assert_eq!(forged, Err(AuthError::KeysUnavailable));
+    assert_eq!(issuer.check(&token).await, Err(AuthError::KeysUnavailable));
+    issuer.publish(&[&new]);
+    assert_eq!(issuer.check(&token).await, Err(AuthError::KeysUnavailable), "asked just before");
+    tokio::time::advance(jwks::RETRY_PAUSE).await;
+    assert!(issuer.check(&token).await.is_ok());
+    assert_eq!(issuer.check(&old.sign(&claims())).await, Err(AuthError::UnknownKey), "withdrawn");
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,7 +369,7 @@ async fn keys_beyond_their_bound_are_not_read_and_the_gateway_says_to_try_again(
     let token = SigningKey::ec("any").sign(&claims());
     let refused = issuer.authenticate(&bearer(&token), None).await;
     assert_eq!(refused, Err(AuthError::KeysUnavailable));
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert!(asked.load(Ordering::Relaxed) > 0);
     stop.cancel();
 }
 

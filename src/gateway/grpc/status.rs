@@ -201,8 +201,10 @@ impl From<StreamError> for Status {
         let message = error.to_string();
         match error {
             StreamError::Query(error) => error.into(),
-            StreamError::Full => unavailable("STREAMS_FULL", message, STREAMS_RETRY_AFTER),
-            StreamError::CallerFull => {
+            StreamError::Full | StreamError::FeedsFull => {
+                unavailable("STREAMS_FULL", message, STREAMS_RETRY_AFTER)
+            }
+            StreamError::CallerFull | StreamError::CallerFeedsFull => {
                 let details = vec![retry_info(STREAMS_RETRY_AFTER)];
                 with_details(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, details)
             }
@@ -219,7 +221,7 @@ impl From<StreamError> for Status {
 
 /// How a stream ends after its last message.
 #[must_use]
-pub(super) fn ended(reason: Bye) -> Status {
+pub(in crate::gateway) fn ended(reason: Bye) -> Status {
     let again = "call again, with the last resume_token where there is one";
     match reason {
         Bye::Draining => unavailable("DRAINING", again, RETRY_AFTER),

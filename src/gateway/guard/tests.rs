@@ -62,6 +62,11 @@ impl RequestObserver for Recorder {
     }
 }
 
+/// A guard that lets anybody pass.
+pub(in crate::gateway) fn open_guard() -> Guard {
+    guard(Protocol::Http, 10, 10).0
+}
+
 fn guard(protocol: Protocol, lists: usize, burst: u32) -> (Guard, Arc<Recorder>) {
     let settings = LimitSettings {
         rate_per_second: NonZeroU32::MIN,
@@ -200,15 +205,39 @@ async fn health_and_the_page_are_answered_whatever_the_load_and_whoever_asks() {
     assert!(recorder.take().iter().all(|note| note.starts_with("http GET /")), "no place taken");
 }
 
+/// A request whose body never comes.
+async fn send_without_end(router: &Router, path: &str) -> Response {
+    let silent = futures::stream::pending::<Result<Bytes, std::convert::Infallible>>();
+    let request = Request::post(path).body(Body::from_stream(silent)).unwrap();
+    router.clone().oneshot(request).await.unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_gives_its_place_back() {
-    let (guard, _) = guard(Protocol::Http, 10, 10);
-    let router = Router::new().route("/commands", post(async |_: axum::body::Bytes| "done"));
-    let router = guard.protect(router);
-    let silent = futures::stream::pending::<Result<axum::body::Bytes, std::convert::Infallible>>();
-    let request = Request::builder().method("POST").uri("/commands");
-    let request = request.body(Body::from_stream(silent)).unwrap();
-    assert_eq!(router.oneshot(request).await.unwrap().status(), 408);
+    let (http, recorder) = guard(Protocol::Http, 10, 10);
+    let router = Router::new().route("/commands", post(async |_: Bytes| "done"));
+    let slow = send_without_end(&http.protect(router), "/commands").await;
+    assert_eq!(slow.status(), 408);
+    assert_eq!(recorder.take(), ["commands +1", "commands -1", "http POST /commands 408"]);
+
+    let (grpc, recorder) = guard(Protocol::Grpc, 10, 10);
+    let router = grpc.protect(Router::new().fallback(async |_: Bytes| "done"));
+    for (call, lane) in [("ReserveSeats", "commands"), ("HealthCheck", "checks")] {
+        let path = format!("/inventory.v1.InventoryService/{call}");
+        let slow = send_without_end(&router, &path).await;
+        assert_eq!(slow.headers()["grpc-status"].as_bytes(), b"1", "{call}");
+        let expected = [format!("{lane} +1"), format!("{lane} -1"), format!("grpc {call} 1")];
+        assert_eq!(recorder.take(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_never_answers_gives_its_place_back() {
+    let (guard, recorder) = guard(Protocol::Http, 10, 10);
+    let never = async || std::future::pending::<()>().await;
+    let router = guard.protect(Router::new().route("/overview", get(never)));
+    assert_eq!(send(&router, "GET", "/overview").await.status(), 503);
+    assert_eq!(recorder.take(), ["lists +1", "lists -1", "http GET /overview 503"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,8 +258,41 @@ async fn grpc_is_refused_with_a_status() {
     assert_eq!(refused.headers()["grpc-status"].as_bytes(), b"14");
     let noted = recorder.take();
     assert_eq!(noted, ["shed lane_full", "grpc GetAvailableSeats 14"]);
-    let health = send(&router, "POST", "/grpc.health.v1.Health/Check").await;
-    assert!(health.headers().get("grpc-status").is_none(), "it needs no place");
+}
+
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+#[tokio::test(start_paused = true)]
+async fn grpc_health_is_checked_whatever_the_load_and_whoever_asks() {
+    let (guard, _) = guard(Protocol::Grpc, 0, 1);
+    let others = [Lane::Commands, Lane::Lists, Lane::Watches];
+    let lanes = Arc::clone(&guard.lanes);
+    let full = others.map(|lane| std::iter::from_fn(|| lanes.enter(lane)).collect::<Vec<_>>());
+    let router = guard.protect(Router::new().fallback(async || "ok"));
+    for check in [HEALTH_CHECK, "/inventory.v1.InventoryService/HealthCheck", HEALTH_CHECK] {
+        assert!(send(&router, "POST", check).await.headers().get("grpc-status").is_none());
+    }
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    for stream in [HEALTH_WATCH, reflection] {
+        let refused = send(&router, "POST", stream).await;
+        assert_eq!(refused.headers()["grpc-status"].as_bytes(), b"14", "{stream}");
+    }
+    drop(full);
+    assert!(send(&router, "POST", HEALTH_WATCH).await.headers().get("grpc-status").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_health_has_its_place_until_it_ends_by_age() {
+    let (guard, recorder) = guard(Protocol::Grpc, 10, 10);
+    let silent = || futures::stream::pending::<Result<Bytes, std::convert::Infallible>>();
+    let router = guard.protect(Router::new().fallback(async move || Body::from_stream(silent())));
+    let left = send(&router, "POST", HEALTH_WATCH).await;
+    assert_eq!(recorder.take(), ["watches +1"]);
+    drop(left);
+    assert_eq!(recorder.take(), ["watches -1", "grpc Watch client_closed"]);
+    let watch = send(&router, "POST", HEALTH_WATCH).await;
+    assert_eq!(to_bytes(watch.into_body(), 100).await.unwrap(), "");
+    assert_eq!(recorder.take(), ["watches +1", "watches -1", "grpc Watch 14"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,7 +311,7 @@ async fn a_handler_that_panics_fails_its_request_alone() {
     let router = guard.protect(Router::new().fallback(panics));
     let failed = send(&router, "POST", "/grpc.health.v1.Health/Check").await;
     assert_eq!(failed.headers()["grpc-status"].as_bytes(), b"13");
-    assert_eq!(recorder.take(), ["grpc Check 13"]);
+    assert_eq!(recorder.take(), ["checks +1", "checks -1", "grpc Check 13"]);
 }
 
 /// A gRPC answer: a message, and trailers once they are let go.

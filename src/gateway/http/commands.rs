@@ -1,7 +1,8 @@
 //! Commands over HTTP: CloudEvents at `/commands`, and `/inventory/update` for stores.
 //!
 //! A command that was decided in time is answered with its result, as subscribers get it, or with
-//! the problem that it was rejected for; one that was not, with 202 and where to look.
+//! the problem that it was rejected for; one that was not, with 202 and where to look. Who looks gets
+//! the result, a rejection too: 404 says that there is none, and never what was decided.
 
 mod event;
 mod update;
@@ -87,7 +88,7 @@ async fn lookup(
     let key = CommandKey { source, id };
     let recorded = commands.lookup(&caller, &key).await;
     match recorded.map_err(|error| Problem::from(error).about(&key))? {
-        Some(Recorded::Decided(decided)) => Ok(respond_decided(&decided)),
+        Some(Recorded::Decided(decided)) => Ok(result(&decided)),
         Some(Recorded::Running { done, chunks }) => {
             let progress = Some(Progress { done, chunks });
             let body =
@@ -140,6 +141,11 @@ fn respond_decided(decided: &Decided) -> Response {
     if let Some(rejection) = decided.outcome.rejection() {
         return Problem::rejected(rejection).about(&decided.key).into_response();
     }
+    result(decided)
+}
+
+/// The result as subscribers get it.
+fn result(decided: &Decided) -> Response {
     content::text(CLOUDEVENTS_JSON, decided.result_body())
 }
 

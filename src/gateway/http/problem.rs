@@ -204,10 +204,10 @@ impl From<StreamError> for Problem {
         let detail = error.to_string();
         match error {
             StreamError::Query(error) => error.into(),
-            StreamError::Full => {
+            StreamError::Full | StreamError::FeedsFull => {
                 Self::unavailable("STREAMS_FULL", detail).with_retry_after(STREAMS_RETRY_AFTER)
             }
-            StreamError::CallerFull => {
+            StreamError::CallerFull | StreamError::CallerFeedsFull => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_STREAMS", detail)
                     .with_retry_after(STREAMS_RETRY_AFTER)
             }

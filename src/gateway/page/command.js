@@ -25,6 +25,7 @@ async function perform(command, env) {
             const answer = await ask();
             if (answer.status === 200) {
                 const result = await answer.json();
+                if (result.type === "inventory.rejected.v1") return rejected(result, answer);
                 if (result.status !== "running") return { ok: true, result };
                 refused.retryAfter = 500;
             } else if (answer.status === 202) {
@@ -43,6 +44,12 @@ async function perform(command, env) {
         if (env.now() + wait - begun > OUTCOME_MS) return { ...refused, isUndecided: true };
         await env.sleep(wait);
     }
+}
+
+/** The result of a command that was looked for, as `refusal` tells what is refused at once. */
+function rejected({ data: { rejection } }, { status }) {
+    const { code, message: detail, seats = [] } = rejection;
+    return { ok: false, status, code, detail, seats };
 }
 
 /** A 404 that is an outcome; the other says that the command is not there yet. */

@@ -20,6 +20,10 @@ use crate::{
 /// The most feeds at a time. Each keeps up to 4 MiB of frames, and the state that it told last.
 const FEEDS_MAX: usize = 100;
 
+/// The last so many feeds are for callers that have begun fewer than so many: one that watches every
+/// event leaves the others room.
+const FEEDS_KEPT: usize = FEEDS_MAX / 4;
+
 /// The feeds of a process, by event.
 #[derive(Default)]
 pub(super) struct Feeds {
@@ -76,7 +80,7 @@ impl Changes {
         }
         let snapshot = self.queries.snapshot(caller, event_id).await?;
         let layout = snapshot.layout().await?.tag;
-        let begun = self.begin(PoolId::Event(event_id), snapshot, layout, since);
+        let begun = self.begin(caller, PoolId::Event(event_id), snapshot, layout, since);
         let reader = begun.inspect_err(|error| self.streams.count_refused(error))?;
         Ok(Opened { reader, life })
     }
@@ -90,6 +94,7 @@ impl Changes {
     /// Begins a feed, unless another has begun it meanwhile.
     fn begin(
         &self,
+        caller: &Caller,
         pool: PoolId,
         snapshot: Snapshot,
         layout: Arc<str>,
@@ -99,8 +104,15 @@ impl Changes {
         if let Some(feed) = feeds.get(&pool).filter(|feed| feed.is_alive()) {
             return Ok(Reader::new(feed, since));
         }
-        if feeds.len() >= FEEDS_MAX && !make_room(&mut feeds) {
-            return Err(StreamError::Full);
+        let beginner = caller.subject.as_str();
+        let is_scarce = feeds.len() >= FEEDS_MAX.saturating_sub(FEEDS_KEPT);
+        let is_its_own = |feed: &Feed| feed.beginner == beginner;
+        let has_its_share = || feeds.values().filter(|feed| is_its_own(feed)).count() >= FEEDS_KEPT;
+        if is_scarce && has_its_share() && !make_room(&mut feeds, is_its_own) {
+            return Err(StreamError::CallerFeedsFull);
+        }
+        if feeds.len() >= FEEDS_MAX && !make_room(&mut feeds, |_| true) {
+            return Err(StreamError::FeedsFull);
         }
         let views = self.queries.views();
         let (news, hears) = watch::channel(());
@@ -109,7 +121,8 @@ impl Changes {
         let (epoch, _) = self.entropy.uuid().as_u64_pair();
         let (clock, stop) = (Arc::clone(&self.clock), self.streams.drained().child_token());
         let watch = views.watch(&pool, &self.entropy);
-        let beginning = Beginning { pool, epoch, snapshot, layout, clock, stop };
+        let beginner = beginner.to_owned();
+        let beginning = Beginning { pool, beginner, epoch, snapshot, layout, clock, stop };
         let feed = Arc::new(Feed::new(beginning, hears));
         let task = FeedTask {
             feed: Arc::clone(&feed),
@@ -140,9 +153,11 @@ impl Feeds {
     }
 }
 
-/// Ends the feed without readers that was read least recently; whether there was one.
-fn make_room(feeds: &mut BTreeMap<PoolId, Arc<Feed>>) -> bool {
-    let unread = feeds.values().filter_map(|feed| Some((feed.unread_since()?, feed)));
+/// Ends the feed without readers that was read least recently, of those that may end; whether there
+/// was one.
+fn make_room(feeds: &mut BTreeMap<PoolId, Arc<Feed>>, may_end: impl Fn(&Feed) -> bool) -> bool {
+    let candidates = feeds.values().filter(|feed| may_end(feed));
+    let unread = candidates.filter_map(|feed| Some((feed.unread_since()?, feed)));
     let Some((_, feed)) = unread.min_by_key(|(since, _)| *since) else { return false };
     let feed = Arc::clone(feed);
     feed.stop.cancel();

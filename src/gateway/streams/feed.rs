@@ -43,6 +43,8 @@ const DELTA_SEATS: usize = 64;
 /// What a feed has published, for its readers.
 pub(super) struct Feed {
     pub(super) pool: PoolId,
+    /// The subject of the caller who began it.
+    pub(super) beginner: String,
     epoch: u64,
     clock: Arc<dyn Clock>,
     news: watch::Receiver<()>,
@@ -67,6 +69,7 @@ struct Published {
 /// What a feed begins with.
 pub(super) struct Beginning {
     pub(super) pool: PoolId,
+    pub(super) beginner: String,
     pub(super) epoch: u64,
     pub(super) snapshot: Snapshot,
     /// The tag of its layout.
@@ -78,7 +81,7 @@ pub(super) struct Beginning {
 impl Feed {
     /// A feed that tells nothing before its task runs.
     pub(super) fn new(beginning: Beginning, news: watch::Receiver<()>) -> Self {
-        let Beginning { pool, epoch, snapshot, layout, clock, stop } = beginning;
+        let Beginning { pool, beginner, epoch, snapshot, layout, clock, stop } = beginning;
         let id = FrameId { epoch, number: 0 };
         let state = State::new(id, snapshot.shared_view(), layout, clock.now());
         let published = Published {
@@ -90,7 +93,7 @@ impl Feed {
             readers: 0,
             last_read: Instant::now(),
         };
-        Self { pool, epoch, clock, news, stop, published: Mutex::new(published) }
+        Self { pool, beginner, epoch, clock, news, stop, published: Mutex::new(published) }
     }
 
     pub(super) fn epoch(&self) -> u64 {

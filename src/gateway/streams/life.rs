@@ -10,7 +10,7 @@ use crate::ports::Entropy;
 
 /// How long a stream lasts, give or take a tenth: so that a load balancer spreads them again, not
 /// all at once.
-const AGE: Duration = Duration::from_secs(15 * 60);
+pub(in crate::gateway) const AGE: Duration = Duration::from_secs(15 * 60);
 const AGE_JITTER: f64 = 0.1;
 
 /// After so long a silence a stream says that it is there.

@@ -524,11 +524,36 @@ async fn feeds_are_bounded_and_one_without_readers_makes_room() {
         let caller = caller(&event_id.to_string());
         opened.push(world.changes.open(&caller, event_id, None).await.ok().unwrap());
     }
-    assert_eq!(open(200).await.err(), Some(StreamError::Full));
+    assert_eq!(open(200).await.err(), Some(StreamError::FeedsFull));
     assert_eq!(*world.recorder.shed.lock().unwrap(), ["streams_full"]);
     opened.remove(3);
     assert!(open(200).await.is_ok());
     assert!(world.changes.open(&Caller::local(), 103, None).await.is_ok(), "200 made room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_watches_every_event_leaves_the_others_room() {
+    let world = World::open().await;
+    for event_id in 100..=200 {
+        let key = SeatKey { event_id, number: "A-1".parse().unwrap() };
+        let seat = seat("A", 1, SeatState::Available);
+        world.tables.write(Write::Seat { key, expected: Expected::Absent, seat }).await;
+    }
+    let open = async |who: &str, event_id| world.changes.open(&caller(who), event_id, None).await;
+    let mut opened = Vec::new();
+    for event_id in 100..175 {
+        opened.push(open("a", event_id).await.ok().unwrap());
+    }
+    assert_eq!(open("a", 175).await.err(), Some(StreamError::CallerFeedsFull));
+    assert_eq!(*world.recorder.shed.lock().unwrap(), ["caller_streams"]);
+    let _again = open("a", 100).await.ok().unwrap();
+    for event_id in 175..200 {
+        opened.push(open("b", event_id).await.ok().unwrap());
+    }
+    assert_eq!(open("b", 200).await.err(), Some(StreamError::CallerFeedsFull));
+    let _joined = open("a", 180).await.ok().unwrap();
+    opened.remove(3);
+    assert!(open("a", 200).await.is_ok(), "103 made room");
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ use super::{Operation, assert_valid, operations, resolved};
 const USUAL: [&str; 5] = ["content-type", "content-length", "cache-control", "vary", "allow"];
 
 /// Statuses that the guard before the handlers answers, or a table that fails.
-const OF_OTHERS: [&str; 4] = ["401", "429", "500", "503"];
+const OF_OTHERS: [&str; 5] = ["401", "408", "429", "500", "503"];
 
 /// What was answered.
 struct Answer {

@@ -1,4 +1,7 @@
+use std::convert::Infallible;
+
 use axum::{body::Body, http::Request};
+use futures::stream;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -9,6 +12,7 @@ use crate::{
         Scope,
         caller::Sources,
         commands::tests::{World, behind},
+        guard::tests::open_guard,
     },
     message::decode_from_producer,
 };
@@ -96,7 +100,35 @@ async fn an_answer_that_takes_too_long_says_where_to_look() {
     assert_eq!((early.status, early.body["code"].as_str()), (404, Some("COMMAND_NOT_FOUND")));
     world.decide(&command);
     let later = call(&world, request("GET", &location, &[], Body::empty())).await;
-    assert_eq!((later.status, later.body["code"].as_str()), (404, Some("SEAT_NOT_FOUND")));
+    assert_eq!(
+        (later.status, later.header("content-type")),
+        (200, "application/cloudevents+json"),
+        "what was decided is never 404"
+    );
+    assert_eq!(later.body["type"], "inventory.rejected.v1");
+    assert_eq!(later.body["data"]["rejection"]["code"], "SEAT_NOT_FOUND");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_slow_takes_nothing_from_the_wait_and_one_that_is_too_slow_posts_nothing() {
+    let world = World::start();
+    let router = routes().router.with_state(Arc::clone(&world.commands));
+    let router = open_guard().protect(router);
+    let send = async |seconds: u64| {
+        let body = stream::once(async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Ok::<_, Infallible>(EVENT)
+        });
+        let headers = [STRUCTURED, ("prefer", "wait=20")];
+        let posting = request("POST", "/commands", &headers, Body::from_stream(body));
+        router.clone().oneshot(posting).await.unwrap()
+    };
+    let late = send(21).await;
+    assert_eq!(late.status(), StatusCode::REQUEST_TIMEOUT);
+    assert!(world.is_untouched());
+    let (answer, _) = tokio::join!(send(19), world.posted());
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    assert_eq!(answer.headers()["location"], "/commands?source=%2Fcheckout&id=e1");
 }
 
 #[tokio::test(start_paused = true)]
