@@ -72,12 +72,20 @@ pub enum ShedReason {
     CallerStreams,
     /// It is a reserve, and commands on its pool wait for too long.
     QueueBehind,
+    /// It is a list of a pool too large for memory, and others are being read.
+    LargeLists,
 }
 
 impl ShedReason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::LaneFull, Self::Rate, Self::StreamsFull, Self::CallerStreams, Self::QueueBehind];
+    pub const ALL: [Self; 6] = [
+        Self::LaneFull,
+        Self::Rate,
+        Self::StreamsFull,
+        Self::CallerStreams,
+        Self::QueueBehind,
+        Self::LargeLists,
+    ];
 
     /// The name of the reason in metrics.
     #[must_use]
@@ -88,6 +96,7 @@ impl ShedReason {
             Self::StreamsFull => "streams_full",
             Self::CallerStreams => "caller_streams",
             Self::QueueBehind => "queue_behind",
+            Self::LargeLists => "large_lists",
         }
     }
 }

@@ -70,6 +70,9 @@ pub enum QueryError {
         /// The most that are kept.
         entries_max: usize,
     },
+    /// Lists of pools too large for memory are read no faster.
+    #[error("lists of large events and stores are being read as fast as they may be: try again")]
+    Busy,
     /// The tables cannot be read. [`PortError::Throttled`] and [`PortError::Unavailable`] pass; the
     /// others need an operator.
     #[error("the tables cannot be read")]
@@ -126,6 +129,7 @@ pub struct Queries {
     clock: Arc<dyn Clock>,
     views: ViewCache,
     settings: QuerySettings,
+    observer: Arc<dyn ViewObserver>,
     /// Of lists of pools that are too large to keep.
     pace: Pace,
 }
@@ -147,8 +151,9 @@ impl Queries {
         snapshots: Option<Arc<dyn SnapshotStore>>,
     ) -> Self {
         let (tables, time) = (Arc::clone(&store), Arc::clone(&clock));
-        let views = ViewCache::observed(tables, time, settings.view, observer, snapshots);
-        Self { store, clock, views, settings, pace: Pace::new() }
+        let views =
+            ViewCache::observed(tables, time, settings.view, Arc::clone(&observer), snapshots);
+        Self { store, clock, views, settings, observer, pace: Pace::new() }
     }
 
     /// The view, for hints and metrics.

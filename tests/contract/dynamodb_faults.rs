@@ -364,10 +364,17 @@ async fn a_page_names_the_most_items_that_it_wants() {
     for table in Table::ALL {
         store.scan(table, None).await.unwrap();
     }
+    for limit in [usize::MAX, 8_001] {
+        store.seats(42, None, limit).await.unwrap();
+        store.lines(&event(), None, limit).await.unwrap();
+    }
+    for Sent { operation, body } in wire.take_sent() {
+        assert_eq!(body["Limit"], 8_000, "{operation}: {body}");
+    }
     store.seats(42, None, 10).await.unwrap();
     store.lines(&event(), None, 10).await.unwrap();
     for Sent { operation, body } in wire.take_sent() {
-        assert_eq!(body["Limit"], 8_000, "{operation}: {body}");
+        assert_eq!(body["Limit"], 10, "{operation}: {body}");
     }
 }
 

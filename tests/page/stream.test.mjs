@@ -466,6 +466,23 @@ describe("figures", () => {
     );
   });
 
+  it("are_asked_for_again_at_once_where_somebody_hurries_meanwhile", async () => {
+    const world = new World();
+    let answer;
+    let asked = 0;
+    const asking = repeat(() => {
+      asked += 1;
+      return new Promise((answered) => {
+        answer = answered;
+      });
+    }, world.env);
+    await settle();
+    asking.hurry();
+    answer({ ok: false });
+    await settle();
+    assert.equal(asked, 2);
+  });
+
   it("are_not_asked_for_while_nobody_looks", async () => {
     const world = new World();
     const { asking, times } = ask(world);

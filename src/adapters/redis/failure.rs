@@ -94,7 +94,7 @@ type Shared = Arc<dyn Error + Send + Sync>;
 const CREDENTIALS: &str = "put the right user and password into REDIS_URL: \
                            redis://user:password@host";
 const RIGHTS: &str = "the user in REDIS_URL needs the permissions ~inv:* +@read +@write \
-                      +@scripting, and for hints &inv:* +@pubsub";
+                      +@scripting, and for hints and shared snapshots &inv:* +@pubsub +time";
 const CLUSTER: &str = "this server is one of a cluster: name several of its nodes in REDIS_URL, \
                        comma-separated";
 const TLS: &str = "this machine must trust the server's certificate for the host in REDIS_URL (the \

@@ -185,6 +185,7 @@ impl From<QueryError> for Status {
             QueryError::TooLarge { .. } => {
                 with_details(Code::FailedPrecondition, "POOL_TOO_LARGE", message, Vec::new())
             }
+            QueryError::Busy => unavailable("OVERLOADED", message, RETRY_AFTER),
             // What the service said stays in the log.
             QueryError::Unavailable(PortError::Throttled(_) | PortError::Unavailable(_)) => {
                 unavailable("STORE_UNAVAILABLE", message, RETRY_AFTER)

@@ -194,6 +194,7 @@ impl From<QueryError> for Problem {
             QueryError::TooLarge { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "POOL_TOO_LARGE", detail)
             }
+            QueryError::Busy => Self::unavailable("OVERLOADED", detail),
             QueryError::Unavailable(error) => Self::from(error),
         }
     }

@@ -129,6 +129,9 @@ pub trait ViewObserver: Send + Sync {
     /// A snapshot was looked for in the place of a read.
     fn snapshot(&self, _: SnapshotOutcome) {}
 
+    /// A list of a pool too large for memory is refused, as others are being read.
+    fn list_refused(&self) {}
+
     /// Something came, or did not come, from a worker.
     fn hint(&self, outcome: HintOutcome);
 }

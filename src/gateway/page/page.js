@@ -349,13 +349,16 @@ function tellBanner(text) {
 
 addEventListener("online", () => stream?.hurry());
 let restTimer = null;
+
+/** Nobody looks: the figures rest at once, the stream in a while. */
+function unseen() {
+    figures.rest();
+    restTimer = setTimeout(() => stream?.rest(), REST_MS);
+}
+
 document.addEventListener("visibilitychange", () => {
     clearTimeout(restTimer);
-    if (document.hidden) {
-        figures.rest();
-        restTimer = setTimeout(() => stream?.rest(), REST_MS);
-        return;
-    }
+    if (document.hidden) return unseen();
     figures.wake();
     stream?.wake();
     if (link === "waiting") stream?.hurry();
@@ -429,7 +432,7 @@ function asked() {
 }
 
 const figures = repeat(readFigures, environment);
-if (document.hidden) figures.rest();
+if (document.hidden) unseen();
 
 drawLegend();
 drawTheme();

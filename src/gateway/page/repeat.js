@@ -19,10 +19,12 @@ function repeat(ask, env) {
         for (;;) {
             do await resting;
             while (resting);
+            // Whoever hurries while it is asked has it asked again at once.
+            waiting = new AbortController();
             const { ok, retryAfter = 0 } = await ask();
             failures = ok ? 0 : failures + 1;
             const grown = REPEAT_MS * 2 ** Math.min(failures, 10) * (0.75 + env.random() / 2);
-            waiting = new AbortController();
+            if (waiting.signal.aborted) continue;
             await env.sleep(Math.max(retryAfter, Math.min(REPEAT_MAX_MS, grown)), waiting.signal);
         }
     })();

@@ -146,17 +146,23 @@ impl Queries {
             let size = if is_filtered { wanted.max(page_min).min(PAGE_MAX) } else { wanted };
             let size = size.min(left);
             page_min = page_min.saturating_mul(2);
-            let unavailable = |error| {
-                tracing::warn!(%pool, %error, "a page cannot be read");
-                QueryError::Unavailable(error)
-            };
-            self.pace.turn(size).await.map_err(unavailable)?;
+            if let Err(busy) = self.pace.turn(size).await {
+                // What was read is answered, and the list continues behind it.
+                if left < READ_MAX {
+                    break;
+                }
+                self.observer.list_refused();
+                return Err(busy);
+            }
             let from = after.take().map(PageCursor);
             let found = page(&*self.store, &pool, part, from.as_ref(), size).await;
             let found = found.map_err(|error| match error {
                 // A key that a caller made up.
                 PortError::Refused(_) if from.is_some() => foreign_cursor(),
-                error => unavailable(error),
+                error => {
+                    tracing::warn!(%pool, %error, "a page cannot be read");
+                    QueryError::Unavailable(error)
+                }
             })?;
             left = left.saturating_sub(found.records.len().max(1));
             for (key, entry) in found.records.into_iter().filter_map(&pick) {

@@ -7,10 +7,13 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::ports::PortError;
+use super::QueryError;
 
 /// Entries read a second: some 300 read units, a tenth of what a partition gives.
 const ENTRIES_PER_SECOND: u64 = 5_000;
+
+/// A page costs a read unit at least, as much as so many entries.
+const ENTRIES_OF_UNIT: usize = 16;
 
 /// What may be read at once after a pause: 20,000 entries.
 const BURST: Duration = Duration::from_secs(4);
@@ -34,7 +37,7 @@ impl Pace {
     /// # Errors
     ///
     /// Too much is to be read before.
-    pub(super) async fn turn(&self, entries: usize) -> Result<(), PortError> {
+    pub(super) async fn turn(&self, entries: usize) -> Result<(), QueryError> {
         let now = Instant::now();
         let begin = {
             // Nothing panics while it is held.
@@ -42,10 +45,9 @@ impl Pace {
             let earliest = now.checked_sub(BURST).unwrap_or(now);
             let begin = taken.map_or(earliest, |until| until.max(earliest));
             if begin > now + WAIT_MAX {
-                let busy = "other lists of large pools are being read; try again later".to_owned();
-                return Err(PortError::Unavailable(busy));
+                return Err(QueryError::Busy);
             }
-            let entries = u64::try_from(entries).unwrap_or(u64::MAX);
+            let entries = u64::try_from(entries.max(ENTRIES_OF_UNIT)).unwrap_or(u64::MAX);
             let micros = entries.saturating_mul(1_000_000) / ENTRIES_PER_SECOND;
             *taken = Some(begin + Duration::from_micros(micros));
             begin

@@ -1,5 +1,7 @@
 //! What callers are answered, from memory and from the tables.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -93,36 +95,75 @@ async fn a_list_goes_on_where_its_pool_has_left_memory_or_come_into_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_list_that_finds_nothing_reads_5_000_entries_of_the_tables_at_most() {
+/// A house of 6,025 seats, too large to keep, which was found out.
+async fn large() -> (Arc<Tables>, Queries) {
     let (tables, queries) = filled(24).await;
     for number in 0..6_000 {
         tables.put_seat(&format!("D-{number:04}"), seat("D", 1, SeatState::Available)).await;
     }
-    let filter = SeatFilter { section: Some("Z".parse().unwrap()), ..SeatFilter::default() };
-    // That it is too large is found out before.
-    queries.seats(&public(), EVENT, &filter, &request(10, None)).await.unwrap();
+    queries.seats(&public(), EVENT, &SeatFilter::default(), &request(1, None)).await.unwrap();
+    tables.take_limits();
+    (tables, queries)
+}
+
+/// A filter that no seat matches.
+fn nothing() -> SeatFilter {
+    SeatFilter { section: Some("Z".parse().unwrap()), ..SeatFilter::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_finds_nothing_reads_5_000_entries_of_the_tables_at_most() {
+    let (tables, queries) = large().await;
     let before = tables.entries_read();
-    let page = queries.seats(&public(), EVENT, &filter, &request(10, None)).await.unwrap();
+    let page = queries.seats(&public(), EVENT, &nothing(), &request(10, None)).await.unwrap();
     assert!(page.seats.is_empty() && page.next_cursor.is_some());
     assert_eq!(tables.entries_read() - before, 5_000);
+    // The tables give ten at a time, whatever they are asked for.
+    let limits = tables.take_limits();
+    assert_eq!(limits[..6], [50, 100, 200, 400, 800, 1_000]);
+    assert_eq!(limits[498..], [20, 10]);
     let next = request(10, page.next_cursor);
-    let last = queries.seats(&public(), EVENT, &filter, &next).await.unwrap();
+    let last = queries.seats(&public(), EVENT, &nothing(), &next).await.unwrap();
     assert!(last.seats.is_empty() && last.next_cursor.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_from_the_tables_reads_what_it_answers() {
-    let (tables, queries) = filled(24).await;
+    let (tables, queries) = large().await;
     let all = SeatFilter::default();
     let sellable = SeatFilter { sellable: Some(true), ..SeatFilter::default() };
-    queries.seats(&public(), EVENT, &all, &request(1, None)).await.unwrap();
-    for (filter, limit, most) in [(&all, 1, 1), (&all, 7, 7), (&sellable, 1, 50)] {
-        let before = tables.entries_read();
+    for (filter, limit, expected) in
+        [(&all, 1, [1].as_slice()), (&all, 10, &[10]), (&all, 15, &[15, 5]), (&sellable, 1, &[50])]
+    {
         queries.seats(&public(), EVENT, filter, &request(limit, None)).await.unwrap();
-        let read = tables.entries_read() - before;
-        assert!(read <= most, "{read} for {limit}");
+        assert_eq!(tables.take_limits(), expected, "{limit}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_would_wait_for_long_answers_what_it_has_or_is_refused() {
+    let (_, queries) = large().await;
+    let (caller, filter, all) = (public(), nothing(), SeatFilter::default());
+    let first = request(10, None);
+    let lists = (0..20).map(|_| queries.seats(&caller, EVENT, &filter, &first));
+    // None has read all that one may: the others are in its way.
+    for list in futures::future::join_all(lists).await {
+        let mut cursor = list.unwrap().next_cursor;
+        assert!(cursor.is_some());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        while cursor.is_some() {
+            let next = request(10, cursor);
+            cursor = queries.seats(&caller, EVENT, &filter, &next).await.unwrap().next_cursor;
+        }
+    }
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let long = request(1_000, None);
+    let lists = (0..40).map(|_| queries.seats(&caller, EVENT, &all, &long));
+    let lists = futures::future::join_all(lists).await;
+    // The burst, the one that it ends with, and those that wait for two seconds at most.
+    let answered = lists.iter().filter(|list| list.is_ok()).count();
+    assert_eq!(answered, 31);
+    assert!(lists.iter().all(|list| matches!(list, Ok(_) | Err(QueryError::Busy))));
 }
 
 #[tokio::test(start_paused = true)]

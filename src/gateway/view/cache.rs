@@ -402,6 +402,8 @@ impl Inner {
             Ok(permit) => permit,
             // A pool that does not exist takes no turn from those that do.
             Err(_) if is_first && self.is_nothing(pool).await => {
+                // Whoever waits for this read looks for itself.
+                self.share(pool, None, Instant::now());
                 return self.slots().forget(pool, &self.settings, Instant::now());
             }
             // The semaphore is never closed.
@@ -440,10 +442,12 @@ impl Inner {
 
     /// Whether a pool is known to have neither seats nor lines.
     async fn is_nothing(&self, pool: &PoolId) -> bool {
-        let Ok(_look) = self.looks.acquire().await else { return false };
-        let found = timeout(LOOK_MAX, exists(&*self.store, pool)).await;
+        let look = async {
+            let _turn = self.looks.acquire().await.ok()?;
+            exists(&*self.store, pool).await.ok()
+        };
         // Where that is not known, the read tells.
-        matches!(found, Ok(Ok(false)))
+        matches!(timeout(LOOK_MAX, look).await, Ok(Some(false)))
     }
 
     /// Puts what was read or taken in the place of what is kept, if the pool still is.

@@ -85,6 +85,8 @@ pub(crate) struct Tables {
     pub(crate) pages: AtomicUsize,
     /// Seats and lines read.
     entries: AtomicUsize,
+    /// Of how many entries pages were asked for, since [`Self::take_limits`].
+    limits: Mutex<Vec<usize>>,
     /// The reads under way, and the most at a time.
     under_way: Mutex<(usize, usize)>,
     failure: Mutex<Option<PortError>>,
@@ -98,6 +100,7 @@ impl Tables {
             memory: MemoryStore::new(clock).with_page_size(10),
             pages: AtomicUsize::new(0),
             entries: AtomicUsize::new(0),
+            limits: Mutex::default(),
             under_way: Mutex::default(),
             failure: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -128,6 +131,10 @@ impl Tables {
     /// Seats and lines of all pages.
     pub(crate) fn entries_read(&self) -> usize {
         self.entries.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take_limits(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.limits.lock().unwrap())
     }
 
     fn count(&self, page: Result<Page, PortError>) -> Result<Page, PortError> {
@@ -210,6 +217,7 @@ impl ScanStore for Tables {
         from: Option<&PageCursor>,
         limit: usize,
     ) -> Result<Page, PortError> {
+        self.limits.lock().unwrap().push(limit);
         // One entry tells whether there is any: a look, which nothing holds up.
         if limit > 1 {
             self.enter().await?;
@@ -223,6 +231,7 @@ impl ScanStore for Tables {
         from: Option<&PageCursor>,
         limit: usize,
     ) -> Result<Page, PortError> {
+        self.limits.lock().unwrap().push(limit);
         // One entry tells whether there is any: a look, which nothing holds up.
         if limit > 1 {
             self.enter().await?;

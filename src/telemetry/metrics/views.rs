@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Metrics;
-use crate::gateway::observer::{HintOutcome, RefillReason, SnapshotOutcome, ViewObserver};
+use crate::gateway::observer::{
+    HintOutcome, RefillReason, ShedReason, SnapshotOutcome, ViewObserver,
+};
 
 impl ViewObserver for Metrics {
     fn asked(&self, is_hit: bool) {
@@ -20,6 +22,10 @@ impl ViewObserver for Metrics {
 
     fn snapshot(&self, outcome: SnapshotOutcome) {
         self.view_snapshots.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    fn list_refused(&self) {
+        self.requests_shed.with_label_values(&[ShedReason::LargeLists.as_str()]).inc();
     }
 
     fn hint(&self, outcome: HintOutcome) {

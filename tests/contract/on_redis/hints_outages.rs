@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use inventory_worker::{
-    adapters::redis::RedisHints,
+    adapters::redis::{RedisHints, RedisSnapshots},
     domain::PoolId,
     ports::{
-        HintPublisher as _, HintSubscriber as _, HintSubscription, PortError,
+        HintPublisher as _, HintSubscriber as _, HintSubscription, PortError, SnapshotStore as _,
         hints::{Frame, Hint, Received, Topic, Watched},
     },
 };
@@ -155,12 +155,19 @@ async fn the_fix_is_said_where_rights_are_missing() {
     let subscriber = RedisHints::new(url.parse().unwrap(), "test");
     let answer = subscriber.subscribe(&topic()).await.map(|_| ());
     assert!(
-        matches!(&answer, Err(PortError::Refused(text)) if text.contains("&inv:* +@pubsub")),
+        matches!(&answer, Err(PortError::Refused(text)) if text.contains("&inv:* +@pubsub +time")),
         "{answer:?}"
     );
-    let () = server.ask("ACL SETUSER view &inv:* +@pubsub").await;
+    let () = server.ask("ACL SETUSER view &inv:* +@pubsub +time").await;
     let mut subscription = subscribed(&subscriber, &topic()).await;
     works(&subscriber, &mut subscription, &topic()).await;
+    // All else that the view asks of Redis.
+    let snapshots = RedisSnapshots::new(url.parse().unwrap(), "test");
+    let pool = PoolId::Event(1);
+    assert_eq!(snapshots.claim(&pool).await, Ok(true));
+    snapshots.put(&pool, b"read", Duration::ZERO).await.unwrap();
+    assert!(snapshots.get(&pool).await.unwrap().is_some());
+    snapshots.release(&pool).await.unwrap();
 }
 
 #[tokio::test]

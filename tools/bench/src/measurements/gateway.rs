@@ -26,8 +26,9 @@ use crate::{load, world::World};
 /// The seats of a large house.
 const SEATS: usize = 20_000;
 
-/// Commands that may await their outcomes at once.
-const WAITERS_MAX: usize = 10_000;
+/// Commands that may await their outcomes at once: the default of `INVENTORY_COMMANDS_IN_FLIGHT`, less
+/// its quarter.
+const WAITERS_MAX: usize = 7_500;
 
 /// A gateway on a world's ports.
 struct Gateway {

@@ -149,6 +149,8 @@ impl<'a> Reader<'a> {
                 (Situation::QueryFailed, self.is_reading(CallKind::Page, now))
             }
             QueryError::Invalid { .. } => (Situation::ForeignCursor, false),
+            // Simulated callers list less than a gateway reads at once.
+            QueryError::Busy => (Situation::QueryFailed, false),
         };
         self.trace(format_args!("answers {lacked:?}: {error}"));
         self.world.cover(situation);

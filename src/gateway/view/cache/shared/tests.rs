@@ -9,7 +9,7 @@ use crate::{
         observer::NoopViewObserver,
         view::{
             Found, Snapshot, Trust, ViewCache,
-            fixtures::{Tables, booked, epoch, event, seat},
+            fixtures::{Tables, booked, epoch, event, seat, shop},
         },
     },
     ports::ScanStore,
@@ -163,4 +163,18 @@ async fn a_pool_that_does_not_exist_is_waited_for_by_nobody() {
         pass(Duration::ZERO).await;
     }
     assert!(begun.elapsed() < LOOK_EVERY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_a_look_finds_not_to_exist_is_waited_for_by_nobody() {
+    let world = World::new(2).await;
+    world.tables.close();
+    // Both reads of the first gateway are taken.
+    for pool in [event(), shop()] {
+        assert!(timeout(Duration::from_secs(2), world.gateways[0].get(&pool)).await.is_err());
+    }
+    let absent = PoolId::Event(7);
+    assert!(matches!(world.gateways[0].get(&absent).await, Ok(Found::Absent)));
+    pass(Duration::ZERO).await;
+    assert_eq!(world.snapshots.claim(&absent).await, Ok(true));
 }

@@ -37,8 +37,8 @@ pub(in crate::measurements) fn measure(model: &Model, size: Size) -> anyhow::Res
     );
     let counting = "each count after a change, so counted anew";
     let note_of_pages = format!(
-        "a pool too large for memory: pages of {PAGE} sellable seats under the model, each behind \
-         one query of up to 1 MB"
+        "a pool too large for memory: pages of {PAGE} sellable seats under the model, in queries \
+         of a little more than that"
     );
     Ok(vec![
         Row::new("map_20000", changed / 1_000.0, "ms CPU", Target::AtMost(1.0)).noting(note),
