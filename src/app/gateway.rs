@@ -325,8 +325,7 @@ fn commands(
         clock: Arc::clone(&backends.clock),
         entropy: Arc::clone(&backends.entropy),
     };
-    // The rest of the lane is for commands that are posted and answered at once.
-    let waiters_max = config.limits.commands_in_flight_max.saturating_mul(3).div_ceil(4);
+    let waiters_max = config.limits.waiters_max();
     // Neither limits what is posted without awaiting its result.
     let limits = ClientLimits {
         in_flight: waiters_max,

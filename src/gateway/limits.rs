@@ -42,6 +42,15 @@ pub struct LimitSettings {
     pub lists_in_flight_max: usize,
 }
 
+impl LimitSettings {
+    /// The most commands that may await their outcomes: three quarters of their lane. The rest of it
+    /// is for commands that are posted and answered at once.
+    #[must_use]
+    pub fn waiters_max(&self) -> usize {
+        self.commands_in_flight_max.saturating_mul(3).div_ceil(4)
+    }
+}
+
 /// Requests that share a bound, so that lists never keep commands out, and neither of them a health
 /// check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
