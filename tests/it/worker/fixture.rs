@@ -15,12 +15,12 @@ use inventory_worker::{
         memory::{MemoryBroker, MemoryLocks, MemoryQueue, MemoryStore, MemoryTopic, TokioClock},
         system::Random,
     },
-    domain::{PoolId, Seat, SeatKey, Timestamp},
+    domain::{Seat, SeatKey, Timestamp},
     ports::{
         Attempt, AttemptStore, BatchAnswer, Clock, CommitError, CommitStore, Consumed, Entropy,
         EntryError, ExpiredPage, ExpiryIndex, ExpiryQuery, HintPublisher, Lease, LeaseStore,
-        Leases, LoadRequest, Locks, OutgoingMessage, Page, PageCursor, PortError, Publication,
-        Publisher, Queue, ReadSet, ReadStore, ScanStore, Table, Transaction,
+        Leases, LoadRequest, Locks, OutgoingMessage, PortError, Publication, Publisher, Queue,
+        ReadSet, ReadStore, Transaction,
     },
     sweeper::{self, Sweeper, Turns},
     telemetry::Metrics,
@@ -283,30 +283,7 @@ impl ReadStore for Tampered<MemoryStore> {
     }
 }
 
-#[async_trait]
-impl ScanStore for Tampered<MemoryStore> {
-    async fn scan(&self, table: Table, from: Option<&PageCursor>) -> Result<Page, PortError> {
-        self.inner.scan(table, from).await
-    }
-
-    async fn seats(
-        &self,
-        event_id: u64,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<Page, PortError> {
-        self.inner.seats(event_id, from, limit).await
-    }
-
-    async fn lines(
-        &self,
-        pool: &PoolId,
-        from: Option<&PageCursor>,
-        limit: usize,
-    ) -> Result<Page, PortError> {
-        self.inner.lines(pool, from, limit).await
-    }
-}
+inventory_worker::forward_store!(Tampered<MemoryStore> => inner: ScanStore);
 
 #[async_trait]
 impl ExpiryIndex for Tampered<MemoryStore> {
