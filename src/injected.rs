@@ -218,6 +218,8 @@ bugs! {
     LeaseFromAnswer = "lease-from-answer",
     /// Before a commit, only the first lease of the batch is checked.
     CheckFirstLease = "check-first-lease",
+    /// A message is released while a call that extends its lease is under way.
+    ExtendReleased = "extend-released",
     /// A lease is never forgotten.
     LeakLease = "leak-lease",
     /// A receive that failed is repeated under another attempt id.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::future;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
 
 use super::{
@@ -31,12 +31,36 @@ pub struct Leases {
     observer: Arc<dyn Observer>,
     held: Mutex<BTreeMap<u64, HeldLease>>,
     next: Mutex<u64>,
+    /// A call that extends leases is over.
+    extended: Notify,
 }
 
-#[derive(Clone)]
 struct HeldLease {
     receipt: ReceiptHandle,
     good_until: Instant,
+    /// The message is about to be released: the lease is not extended any more.
+    is_ending: bool,
+    /// Whether a call that extends it is under way.
+    is_being_extended: bool,
+}
+
+/// A call that extends leases, until it is over or given up.
+struct ExtendingCall<'a> {
+    leases: &'a Leases,
+    ids: &'a [u64],
+}
+
+impl Drop for ExtendingCall<'_> {
+    fn drop(&mut self) {
+        let mut held = self.leases.entries();
+        for id in self.ids {
+            if let Some(entry) = held.get_mut(id) {
+                entry.is_being_extended = false;
+            }
+        }
+        drop(held);
+        self.leases.extended.notify_waiters();
+    }
 }
 
 impl Leases {
@@ -50,6 +74,7 @@ impl Leases {
             observer,
             held: Mutex::default(),
             next: Mutex::default(),
+            extended: Notify::new(),
         }
     }
 
@@ -62,7 +87,13 @@ impl Leases {
             *next
         };
         let good_until = since + self.visibility;
-        self.entries().insert(id, HeldLease { receipt: receipt.clone(), good_until });
+        let entry = HeldLease {
+            receipt: receipt.clone(),
+            good_until,
+            is_ending: false,
+            is_being_extended: false,
+        };
+        self.entries().insert(id, entry);
         self.observer.observe(&Event::LeasesHeld(1));
         Lease { leases: Arc::clone(self), id, receipt }
     }
@@ -107,15 +138,11 @@ impl Leases {
 
     async fn extend(&self, ids: &[u64]) {
         // Read again: some may have been settled while earlier calls were under way.
-        let (ids, changes): (Vec<u64>, Vec<(ReceiptHandle, Duration)>) = {
-            let held = self.entries();
-            ids.iter()
-                .filter_map(|id| held.get(id).map(|e| (*id, (e.receipt.clone(), self.visibility))))
-                .unzip()
-        };
+        let (ids, changes) = self.begin_to_extend(ids);
         if changes.is_empty() {
             return;
         }
+        let _call = ExtendingCall { leases: self, ids: &ids };
         let begun = Instant::now();
         match self.queue.change_visibility(&changes).await {
             Ok(answers) => {
@@ -124,6 +151,19 @@ impl Leases {
             }
             Err(error) => warn!(queue = self.queue.name(), %error, "leases not extended"),
         }
+    }
+
+    fn begin_to_extend(&self, ids: &[u64]) -> (Vec<u64>, Vec<(ReceiptHandle, Duration)>) {
+        let mut held = self.entries();
+        let mut begun = (Vec::new(), Vec::new());
+        for id in ids {
+            if let Some(entry) = held.get_mut(id).filter(|entry| !entry.is_ending) {
+                entry.is_being_extended = true;
+                begun.0.push(*id);
+                begun.1.push((entry.receipt.clone(), self.visibility));
+            }
+        }
+        begun
     }
 
     fn note(&self, ids: &[u64], answers: &[Result<(), EntryError>], since: Instant) {
@@ -186,6 +226,26 @@ impl Lease {
     #[must_use]
     pub fn receipt(&self) -> &ReceiptHandle {
         &self.receipt
+    }
+
+    /// From here on the heartbeat leaves the lease alone. Ready once no call that extends it is
+    /// under way: one that the queue handles after the release would hide the message, and its
+    /// group, for a whole visibility timeout.
+    pub async fn stop_extending(&self) {
+        if injected_bug!(ExtendReleased) {
+            return;
+        }
+        loop {
+            let extended = self.leases.extended.notified();
+            let is_being_extended = self.leases.entries().get_mut(&self.id).is_some_and(|entry| {
+                entry.is_ending = true;
+                entry.is_being_extended
+            });
+            if !is_being_extended {
+                return;
+            }
+            extended.await;
+        }
     }
 
     /// The queue says that the lease is lost.

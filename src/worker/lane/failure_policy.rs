@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::time::Instant;
 use tracing::{field::display, info, warn};
 
@@ -174,6 +175,7 @@ impl LaneContext {
     /// Releases the messages still leased, in order: the first after the delay, which holds back
     /// its group, and the others at once.
     pub(super) async fn release(&self, left: &[LeasedEntry], delay: Duration) {
+        join_all(entry::messages(left).map(|held| held.lease().stop_extending())).await;
         let held = entry::messages(left).filter(|held| held.lease().is_held());
         let changes: Vec<(ReceiptHandle, Duration)> = held
             .enumerate()

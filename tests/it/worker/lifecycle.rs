@@ -10,7 +10,7 @@ use inventory_worker::ports::LedgerKey;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::fixture::{World, until};
+use super::fixture::{Fault, World, until};
 
 /// The commands of event 1 whose result reports a hold.
 fn reserved(world: &World) -> Vec<String> {
@@ -146,6 +146,28 @@ async fn heartbeats_keep_a_message_over_a_commit_of_many_visibility_timeouts() {
     assert_eq!(reserved(&world).len(), 1);
     assert_eq!(world.figure("inventory_duplicate_commands_total"), 0.0);
     assert_eq!(world.figure("inventory_leases_lost_total"), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_under_way_does_not_hide_what_is_released_meanwhile() {
+    let mut world = World::new();
+    world.with_seats(["A-1".to_owned()]).await;
+    world.post("reserve", reserve("A-1"));
+    let (heartbeat, visibility) = (world.settings.heartbeat, world.settings.visibility);
+    let late = Duration::from_millis(500);
+    world.faults.slow_down("change_visibility", late);
+    // The load fails while the heartbeat is under way, before the queue handles it.
+    world.faults.slow_down("load", heartbeat + late / 2);
+    world.faults.next("load", [Some(Fault::Throttled)]);
+    let begun = Instant::now();
+    let running = world.start();
+    until(|| world.seen.begun("change_visibility").len() == 1).await;
+    world.faults.slow_down("change_visibility", Duration::ZERO);
+    world.faults.slow_down("load", Duration::ZERO);
+    world.until_empty().await;
+    assert!(begun.elapsed() < visibility, "{:?}", begun.elapsed());
+    running.stop().await;
+    assert_eq!(reserved(&world).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
