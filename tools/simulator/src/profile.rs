@@ -59,6 +59,8 @@ pub(super) enum Class {
     Starved,
     /// Constant conflicts.
     Contention,
+    /// No call fails, and some of what workers announce to gateways is lost.
+    Announced,
 }
 
 impl Class {
@@ -68,6 +70,7 @@ impl Class {
             20..24 => Self::Crossing,
             24..28 => Self::Starved,
             28..30 => Self::Contention,
+            30..33 => Self::Announced,
             _ => Self::Mixed,
         }
     }
@@ -139,6 +142,7 @@ impl Profile {
             Class::Crossing => profile.crossing(&mut stream(seed, "crossing"), options),
             Class::Starved => profile.starved(&mut stream(seed, "starved"), options),
             Class::Contention => profile.contention(&mut stream(seed, "contention"), options),
+            Class::Announced => profile.announced(rng),
         };
         profile.with_gateways(&mut stream(seed, "gateways"), options)
     }
@@ -240,6 +244,14 @@ impl Profile {
             settings.attempts_max = attempts_max;
             settings.conflict_attempts = rng.u32(2..=3);
         }
+        self
+    }
+
+    /// Nothing goes wrong with the workers, for longer than it takes to trust what they announce.
+    fn announced(mut self, rng: &mut Rng) -> Self {
+        self.rates.clear();
+        self.crashes_max = 0;
+        self.horizon = Duration::from_secs(rng.u64(30..=60));
         self
     }
 

@@ -45,8 +45,9 @@ async fn ask_one(world: &World, gateway: &Gateway, call: &Call) {
     };
     let answer = tokio::select! {
         biased;
-        answer = submit(gateway, call) => answer,
+        // What it says while it dies reaches no caller.
         () = gateway.dead.cancelled() => return world.cover(Situation::NoGateway),
+        answer = submit(gateway, call) => answer,
         () = leave => return world.count(Some(Fault::CallerGone)),
     };
     asked.check(&answer);

@@ -24,6 +24,8 @@ pub(crate) enum CallKind {
     Page,
     /// A send to a queue.
     Send,
+    /// A query of a caller.
+    Query,
 }
 
 /// A call, by the server's clock.
@@ -109,6 +111,12 @@ impl CallLog {
     pub(crate) fn calls_in(&self, kind: CallKind, from: Timestamp, to: Timestamp) -> bool {
         let calls = self.calls();
         calls.spans.iter().any(|span| span.kind == kind && span.overlaps(from, to))
+    }
+
+    /// How many calls of the kind are under way.
+    pub(crate) fn calls_now(&self, kind: CallKind) -> usize {
+        let calls = self.calls();
+        calls.spans.iter().filter(|span| span.kind == kind && span.to.is_none()).count()
     }
 
     /// Whether a call of the kind failed at some moment of the time.

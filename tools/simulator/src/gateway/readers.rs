@@ -5,7 +5,10 @@ mod points;
 
 use jiff::SignedDuration;
 
-use super::{Door, Gateway, Situation, behind, log::CallKind};
+use super::{
+    Door, Gateway, Situation, behind,
+    log::{CallKind, CallSpan},
+};
 use crate::{
     checks::gateway::{Moment, map, seats::ShownSeat},
     history::Lacked,
@@ -63,11 +66,13 @@ pub(super) struct Reader<'a> {
     gateway: &'a Gateway,
     who: Who,
     caller: Caller,
+    _query: CallSpan<'a>,
 }
 
 impl<'a> Reader<'a> {
     fn new(world: &'a World, gateway: &'a Gateway, who: Who) -> Self {
-        Self { world, gateway, who, caller: who.caller() }
+        let query = gateway.log.begin(CallKind::Query);
+        Self { world, gateway, who, caller: who.caller(), _query: query }
     }
 
     fn trace(&self, line: std::fmt::Arguments<'_>) {
@@ -146,7 +151,10 @@ impl<'a> Reader<'a> {
                 (Situation::QueryFailed, failed)
             }
             QueryError::Unavailable(_) => {
-                (Situation::QueryFailed, self.is_reading(CallKind::Page, now))
+                // So many others may wait for the first read of their pools that there is no room.
+                let others = self.gateway.log.calls_now(CallKind::Query).saturating_sub(1);
+                let is_full = others >= self.gateway.settings.view.pending_max;
+                (Situation::QueryFailed, is_full || self.is_reading(CallKind::Page, now))
             }
             QueryError::Invalid { .. } => (Situation::ForeignCursor, false),
             // Simulated callers list less than a gateway reads at once.

@@ -9,7 +9,7 @@ use super::{Situation, Situations, log::CallLog};
 use crate::{
     injector::Injector,
     ports::{
-        gateway::{GatewayQueue, GatewayStore},
+        gateway::{GatewayQueue, GatewaySnapshots, GatewayStore},
         hints::PausedSubscriber,
     },
     profile::GatewaySettings,
@@ -93,8 +93,10 @@ impl Gateway {
         let commands = Arc::new(Commands::new(parts, settings.commands));
         let observer = Arc::new(HintCounter(Arc::clone(&world.situations)));
         // Without hints, as without Redis, each reads for itself.
-        let snapshots = Arc::clone(&world.snapshots) as Arc<dyn SnapshotStore>;
-        let snapshots = Some(snapshots).filter(|_| settings.has_hints);
+        let snapshots: Option<Arc<dyn SnapshotStore>> = match settings.has_hints {
+            true => Some(Arc::new(GatewaySnapshots::new(&world.snapshots, &log))),
+            false => None,
+        };
         let view = QuerySettings { view: settings.view };
         let queries = Queries::observed(store, time, view, observer.clone(), snapshots);
         let follower = settings.has_hints.then(|| {

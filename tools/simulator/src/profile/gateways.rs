@@ -15,6 +15,17 @@ use inventory_worker::gateway::{CommandSettings, view::ViewSettings};
 /// The share of histories with gateways, in ten thousand.
 const SHARE: u32 = 5_000;
 
+/// The faults by which a worker commits and does not announce it, unnoticed for a while.
+const UNSTEADY: [Fault; 7] = [
+    Fault::Pause,
+    Fault::CrashInCall,
+    Fault::CrashAnytime,
+    Fault::Poison,
+    Fault::Drain,
+    Fault::Late,
+    Fault::HintsAway,
+];
+
 /// The gateways beside the workers of a history.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gateways {
@@ -24,6 +35,8 @@ pub(crate) struct Gateways {
     pub(crate) visits: usize,
     /// How often several callers ask for commands of one group at almost the same time.
     pub(crate) rushes: usize,
+    /// How often a caller asks for the same again and again.
+    pub(crate) polls: usize,
     /// The records in a page of the tables; `None` for all.
     pub(crate) page_records: Option<usize>,
 }
@@ -53,16 +66,20 @@ pub(crate) struct GatewaySettings {
 impl Profile {
     /// Puts gateways beside the workers in one history of [`SHARE`].
     pub(super) fn with_gateways(mut self, rng: &mut Rng, options: &Options) -> Self {
-        let is_on = happens(rng, SHARE);
+        let is_on = happens(rng, SHARE) || self.class == Class::Announced;
         self.set(Fault::Gateways, if is_on { SHARE } else { 0 }, options);
         if self.rate(Fault::Gateways) == 0 {
             return self;
+        }
+        if self.class == Class::Announced {
+            return self.announced_gateways(rng, options);
         }
         let count = rng.usize(1..=2);
         self.gateways = Gateways {
             settings: (0..count).map(|_| GatewaySettings::draw(rng)).collect(),
             visits: rng.usize(15..=40),
             rushes: rng.usize(0..=4),
+            polls: rng.usize(0..=2),
             page_records: Some(rng.usize(1..=6)).filter(|_| rng.u32(0..4) > 0),
         };
         // In a history of one trouble, gateways have none of their own, but callers go away.
@@ -86,25 +103,34 @@ impl Profile {
         self.set(Fault::CallerGone, rng.u32(200..=3_000), options);
         self
     }
-}
 
-impl Profile {
+    /// Announcements alone keep projections current, and some are lost on their way, while callers
+    /// ask for so long that it shows.
+    fn announced_gateways(mut self, rng: &mut Rng, options: &Options) -> Self {
+        self.gateways = Gateways {
+            settings: (0..rng.usize(1..=2)).map(|_| GatewaySettings::announced(rng)).collect(),
+            visits: 0,
+            rushes: 0,
+            polls: rng.usize(3..=6),
+            page_records: None,
+        };
+        self.set(Fault::HintLost, rng.u32(300..=2_000), options);
+        self
+    }
+
     /// Whether every worker that commits announces it, or is missed at once.
     pub(crate) fn has_steady_hints(&self) -> bool {
-        const UNSTEADY: [Fault; 7] = [
-            Fault::Pause,
-            Fault::CrashInCall,
-            Fault::CrashAnytime,
-            Fault::Poison,
-            Fault::Drain,
-            Fault::Late,
-            Fault::HintsAway,
-        ];
         UNSTEADY.iter().all(|fault| self.rate(*fault) == 0)
     }
 }
 
 impl GatewaySettings {
+    /// Of a gateway that keeps every pool, and trusts announcements for as long as one does.
+    fn announced(rng: &mut Rng) -> Self {
+        let view = ViewSettings::default();
+        Self { view, has_hints: true, ..Self::draw(rng) }
+    }
+
     fn draw(rng: &mut Rng) -> Self {
         let has_hints = rng.bool();
         let millis = |choices: &[u64], rng: &mut Rng| {

@@ -27,6 +27,9 @@ const SHOP: &str = "/callers/shop";
 /// The most callers of a rush.
 const RUSH_MAX: usize = 8;
 
+/// The most times that a caller asks for the same.
+const POLL_TIMES_MAX: u32 = 20;
+
 /// The event that nothing is known of, unless a caller makes it.
 const UNKNOWN: u64 = 3;
 
@@ -189,7 +192,22 @@ impl Maker {
             let at = span.mul_f64(self.rng.f64());
             visits.extend(self.rush(Turn { number, gateway, at }));
         }
+        for _ in 0..profile.gateways.polls {
+            let gateway = self.rng.usize(0..count.max(1));
+            let at = span.mul_f64(self.rng.f64());
+            visits.extend(self.poll(gateway, at));
+        }
         visits
+    }
+
+    /// A caller who asks one gateway for one thing again and again, as a page without a stream does.
+    fn poll(&mut self, gateway: usize, first: Duration) -> Vec<Visit> {
+        let query = self.query(gateway);
+        let times = self.rng.u32(5..=POLL_TIMES_MAX);
+        let every = Duration::from_millis(self.rng.u64(50..=2_000));
+        (0..times)
+            .map(|turn| Visit { at: first + every * turn, ask: Ask::Query(query.clone()) })
+            .collect()
     }
 
     /// Callers who ask one gateway for commands of one group, almost at the same time.
