@@ -205,8 +205,10 @@ impl Slots {
     ) -> Option<&mut Slot> {
         if !self.by_pool.contains_key(pool) {
             self.drop_idle(settings, now);
-            let pending = self.by_pool.values().filter(|slot| slot.kept.is_none()).count();
-            if pending >= settings.pending_max {
+            if self.pending() >= settings.pending_max {
+                self.drop_failed(now);
+            }
+            if self.pending() >= settings.pending_max {
                 return None;
             }
         }
@@ -255,12 +257,23 @@ impl Slots {
         }
     }
 
-    /// Drops what no query asked for, and first reads that failed.
+    /// Drops what no query asked for.
     pub(super) fn drop_idle(&mut self, settings: &ViewSettings, now: Instant) {
         self.by_pool.retain(|_, slot| {
-            slot.under_way().is_some()
-                || now.duration_since(slot.asked) <= settings.idle
-                    && (slot.kept.is_some() || slot.has_just_failed(now))
+            slot.under_way().is_some() || now.duration_since(slot.asked) <= settings.idle
+        });
+    }
+
+    /// The pools of which there is nothing yet.
+    fn pending(&self) -> usize {
+        self.by_pool.values().filter(|slot| slot.kept.is_none()).count()
+    }
+
+    /// Drops first reads that failed and may be tried again. How long the next pause of such a pool
+    /// has to be is forgotten with it.
+    fn drop_failed(&mut self, now: Instant) {
+        self.by_pool.retain(|_, slot| {
+            slot.kept.is_some() || slot.under_way().is_some() || slot.has_just_failed(now)
         });
     }
 }

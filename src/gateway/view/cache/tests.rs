@@ -143,6 +143,25 @@ async fn a_failed_read_is_repeated_after_a_second_then_two_four_and_eight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_read_that_fails_is_repeated_ever_later_whatever_else_is_asked_and_followed() {
+    let (tables, cache) = filled(ViewSettings::default()).await;
+    tables.fail(Some(PortError::Unavailable("down".to_owned())));
+    for wait in [1, 2, 4, 8, 8] {
+        assert!(cache.get(&event()).await.is_err());
+        let begun = cache.stats().reads;
+        tokio::time::advance(Duration::from_millis(wait * 1_000 - 1)).await;
+        assert!(cache.get(&event()).await.is_err());
+        assert_eq!(cache.stats().reads, begun);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(cache.followed().len(), 1);
+        let other = PoolId::Event(1_000 + wait);
+        tables.fail(None);
+        assert!(matches!(cache.get(&other).await, Ok(Found::Absent)));
+        tables.fail(Some(PortError::Unavailable("down".to_owned())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn missed_hints_do_not_hurry_reads_that_fail() {
     let (tables, cache) = filled(ViewSettings::default()).await;
     view(&cache, &event()).await;
