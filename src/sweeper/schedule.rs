@@ -50,7 +50,16 @@ pub(super) struct Sweep {
 
 impl Sweep {
     pub(super) fn new(at: Timestamp, margin: Duration) -> Self {
-        Self { at, until: before(at, margin) }
+        let until = before(at, margin);
+        let is_early = injected_bug!(SweepEarly);
+        Self {
+            at,
+            until: if is_early {
+                time::saturating_add(at, at.duration_since(until))
+            } else {
+                until
+            },
+        }
     }
 
     /// Whether the hold is due, given an earlier sweep that posted everything due then.

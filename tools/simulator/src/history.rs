@@ -11,6 +11,7 @@ mod sent;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::{
@@ -81,6 +82,9 @@ pub(super) struct History {
     is_one_copy: bool,
     /// Whether the queues themselves may move messages to their dead-letter queues.
     may_redrive: bool,
+    /// How long before the end of its hold an expiry may be posted: as far as a clock may be wrong
+    /// beyond the sweepers' margin.
+    expiry_ahead_max: SignedDuration,
     violation: Option<Violation>,
 }
 
@@ -93,6 +97,7 @@ impl History {
             unaffected: is_progress.then(UnaffectedMessages::default),
             is_one_copy: is_progress && profile.rate(Fault::LongOutage) > 0,
             may_redrive: profile.redrive_after() < REDRIVE_AFTER,
+            expiry_ahead_max: profile.expiry_ahead_max(),
             limits: profile.settings.iter().map(|settings| settings.limits).collect(),
             attempts_max: profile.settings.iter().map(|settings| settings.attempts_max).collect(),
             messages: BTreeMap::new(),

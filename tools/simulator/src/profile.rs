@@ -5,6 +5,7 @@ mod gateways;
 use std::{collections::BTreeSet, time::Duration};
 
 use fastrand::Rng;
+use jiff::SignedDuration;
 
 use super::{
     fault::Fault,
@@ -265,6 +266,12 @@ impl Profile {
     /// The largest clock error of a worker, milliseconds.
     pub(super) fn skew_max_ms(&self) -> i64 {
         if self.rate(Fault::WrongClock) > 0 { WRONG_CLOCK_MAX_MS } else { SKEW_MAX_MS }
+    }
+
+    /// How far a sweeper's clock may be ahead beyond the margin that it waits after a hold's end.
+    pub(super) fn expiry_ahead_max(&self) -> SignedDuration {
+        let margin = SignedDuration::try_from(self.sweeper.margin).unwrap_or_default();
+        (SignedDuration::from_millis(self.skew_max_ms()) - margin).max(SignedDuration::ZERO)
     }
 
     /// The receive count after which the queues themselves redrive a message.

@@ -6,7 +6,11 @@ use serde_json::Value;
 
 use super::{History, Spot, message::TrackedMessage};
 use crate::{checks::oracle::Sent, topology::Place};
-use inventory_worker::{domain::Timestamp, message, ports::OutgoingMessage};
+use inventory_worker::{
+    domain::{CommandKey, Timestamp},
+    message,
+    ports::OutgoingMessage,
+};
 
 /// A message that a queue accepted.
 pub(crate) struct Sending<'a> {
@@ -23,6 +27,15 @@ fn commands_of(body: &str) -> Option<Vec<Value>> {
         Ok(Value::Array(commands)) if !commands.is_empty() => Some(commands),
         _ => None,
     }
+}
+
+/// The source of what sweepers post.
+const SWEEPER: &str = "/inventory-worker/sweeper";
+
+/// The end of the hold that an expiry is of, to the second: its id says which.
+fn end_of_hold(key: &CommandKey) -> Option<Timestamp> {
+    let id = (key.source.as_str() == SWEEPER).then(|| key.id.as_str())?;
+    Timestamp::from_second(id.rsplit_once(':')?.1.parse().ok()?).ok()
 }
 
 /// The `expirytime` of a message, read apart from the worker's decoder.
@@ -98,6 +111,11 @@ impl History {
             Err(undecodable) => (None, undecodable.key),
         };
         self.by_id.insert(id, at);
+        if let Some(end) = key.as_ref().and_then(end_of_hold)
+            && now + self.expiry_ahead_max < end
+        {
+            self.fail("early-expiry", format!("posted at {now}, of a hold that ends at {end}"));
+        }
         if let Some(key) = &key {
             self.by_key.entry(key.clone()).or_default().push(at);
         }

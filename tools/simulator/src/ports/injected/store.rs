@@ -6,16 +6,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::injector::Injector;
 use inventory_worker::{
     domain::{Changes, CommandKey, CommandType, Timestamp},
     ports::{
-        Attempt, AttemptStore, CommitError, CommitStore, Consumed, ExpiredPage, ExpiryIndex,
-        ExpiryQuery, LedgerKey, LedgerRecord, LoadRequest, PortError, ReadSet, ReadStore, Store,
-        Transaction, Write,
+        Attempt, AttemptStore, CommitError, CommitStore, Consumed, LedgerKey, LedgerRecord,
+        LoadRequest, PortError, ReadSet, ReadStore, Store, Transaction, Write,
     },
 };
 
@@ -159,7 +157,7 @@ fn is_ignored(error: &CommitError) -> bool {
     }
 }
 
-inventory_worker::forward_store!(BuggyStore => inner: ScanStore, LeaseStore);
+inventory_worker::forward_store!(BuggyStore => inner: ScanStore, LeaseStore, ExpiryIndex);
 
 #[async_trait]
 impl ReadStore for BuggyStore {
@@ -246,17 +244,5 @@ impl AttemptStore for BuggyStore {
 
     async fn has_dead_letter(&self, message_id: &str) -> Result<bool, PortError> {
         self.inner.has_dead_letter(message_id).await
-    }
-}
-
-#[async_trait]
-impl ExpiryIndex for BuggyStore {
-    async fn expired(&self, query: &ExpiryQuery) -> Result<ExpiredPage, PortError> {
-        let mut query = query.clone();
-        if inventory_worker::injected_bug!(SweepEarly) {
-            let margin = self.injector.world.profile.sweeper.margin.saturating_mul(2);
-            query.ended.until += SignedDuration::try_from(margin).unwrap_or_default();
-        }
-        self.inner.expired(&query).await
     }
 }
