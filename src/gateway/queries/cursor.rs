@@ -1,5 +1,7 @@
 //! Cursors: where a list continues. Opaque to callers.
 
+use std::str::FromStr;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
@@ -49,12 +51,16 @@ impl Position {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The position in a cursor of the same list.
-    pub(super) fn decode(cursor: Option<&str>, binding: Binding) -> Result<Self, QueryError> {
-        match cursor {
-            None => Ok(Self::default()),
-            Some(text) => Self::parse(text, binding).ok_or_else(foreign_cursor),
-        }
+    /// The position in a cursor of the same list, whose keys are of the type `K`.
+    pub(super) fn decode<K: FromStr>(
+        cursor: Option<&str>,
+        binding: Binding,
+    ) -> Result<Self, QueryError> {
+        let Some(text) = cursor else { return Ok(Self::default()) };
+        let position = Self::parse(text, binding);
+        let is_key = |key: &String| key.parse::<K>().is_ok();
+        let position = position.filter(|position| position.after.as_ref().is_none_or(is_key));
+        position.ok_or_else(foreign_cursor)
     }
 
     fn parse(text: &str, binding: Binding) -> Option<Self> {
@@ -70,7 +76,7 @@ impl Position {
     }
 }
 
-pub(super) fn foreign_cursor() -> QueryError {
+fn foreign_cursor() -> QueryError {
     let expected = "next_cursor of an answer to the same query with the same filters".to_owned();
     QueryError::Invalid { field: "cursor", expected }
 }
@@ -80,6 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::SeatNumber;
 
     #[test]
     fn a_cursor_leads_back_to_its_position() {
@@ -87,7 +94,7 @@ mod tests {
         for after in [None, Some("A-1".to_owned()), Some("ä".repeat(64))] {
             let position = Position { after };
             let text = position.encode(binding);
-            assert_eq!(Position::decode(Some(&text), binding), Ok(position));
+            assert_eq!(Position::decode::<SeatNumber>(Some(&text), binding), Ok(position));
         }
     }
 
@@ -96,11 +103,14 @@ mod tests {
         let position = Position { after: Some("A-1".to_owned()) };
         let text = position.encode(Binding::of(&["seats", "event#1"]));
         for other in [&["seats", "event#2"][..], &["lines", "event#1"], &["seatsevent#1", ""]] {
-            let read = Position::decode(Some(&text), Binding::of(other));
+            let read = Position::decode::<SeatNumber>(Some(&text), Binding::of(other));
             assert_eq!(read, Err(foreign_cursor()), "{other:?}");
         }
         let long = "A".repeat(TEXT_MAX + 1);
-        assert_eq!(Position::decode(Some(&long), Binding::of(&[])), Err(foreign_cursor()));
+        assert_eq!(
+            Position::decode::<SeatNumber>(Some(&long), Binding::of(&[])),
+            Err(foreign_cursor())
+        );
     }
 
     proptest! {
@@ -109,9 +119,9 @@ mod tests {
             let binding = Binding::of(&["seats"]);
             let forged = [&[FORM][..], &binding.0, &bytes].concat();
             let text = BASE64_URL_SAFE_NO_PAD.encode(forged);
-            let _ = Position::decode(Some(&text), binding);
+            let _ = Position::decode::<SeatNumber>(Some(&text), binding);
             let garbage = String::from_utf8_lossy(&bytes);
-            prop_assert_eq!(Position::decode(Some(&garbage), binding), Err(foreign_cursor()));
+            prop_assert_eq!(Position::decode::<SeatNumber>(Some(&garbage), binding), Err(foreign_cursor()));
         }
     }
 }

@@ -5,10 +5,10 @@ use tokio::time::Instant;
 use super::{
     LIMIT_MAX, PageRequest, Queries, QueryError, SEATS_DEFAULT, SeatFilter, allow,
     answers::{Freshness, LineInfo, Lines, SeatInfo, Seats},
-    cursor::{Binding, Position, foreign_cursor},
+    cursor::{Binding, Position},
 };
 use crate::{
-    domain::{PoolId, SeatStatus, Timestamp},
+    domain::{PoolId, SeatNumber, SeatStatus, Sku, Timestamp},
     gateway::{
         Caller, Scope,
         view::{
@@ -16,7 +16,7 @@ use crate::{
             read::{Part, page},
         },
     },
-    ports::{PageCursor, PortError, Record},
+    ports::{PageCursor, Record},
 };
 
 /// The most entries of the tables that one answer reads, some 300 read units. One that has found
@@ -64,7 +64,7 @@ impl Queries {
         let limit = request.limit(SEATS_DEFAULT)?;
         let pool = PoolId::Event(event_id);
         let binding = filter.binding(&pool);
-        let position = Position::decode(request.cursor.as_deref(), binding)?;
+        let position = Position::decode::<SeatNumber>(request.cursor.as_deref(), binding)?;
         let found = self.views.get(&pool).await?;
         let (begun, now) = (Instant::now(), self.clock.now());
         let (listed, freshness) = match found {
@@ -106,7 +106,7 @@ impl Queries {
         allow(caller, Scope::Read)?;
         let limit = request.limit(LIMIT_MAX)?;
         let binding = Binding::of(&["lines", &pool.to_string()]);
-        let position = Position::decode(request.cursor.as_deref(), binding)?;
+        let position = Position::decode::<Sku>(request.cursor.as_deref(), binding)?;
         let found = self.views.get(pool).await?;
         let (begun, now) = (Instant::now(), self.clock.now());
         let (listed, freshness) = match found {
@@ -156,14 +156,11 @@ impl Queries {
             }
             let from = after.take().map(PageCursor);
             let found = page(&*self.store, &pool, part, from.as_ref(), size).await;
-            let found = found.map_err(|error| match error {
-                // A key that a caller made up.
-                PortError::Refused(_) if from.is_some() => foreign_cursor(),
-                error => {
-                    tracing::warn!(%pool, %error, "a page cannot be read");
-                    QueryError::Unavailable(error)
-                }
+            let found = found.map_err(|error| {
+                tracing::warn!(%pool, %error, "a page cannot be read");
+                QueryError::Unavailable(error)
             })?;
+            self.pace.give_back(size, found.records.len());
             left = left.saturating_sub(found.records.len().max(1));
             for (key, entry) in found.records.into_iter().filter_map(&pick) {
                 if entries.len() >= limit {

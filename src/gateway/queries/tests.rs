@@ -158,12 +158,12 @@ async fn a_list_that_would_wait_for_long_answers_what_it_has_or_is_refused() {
     }
     tokio::time::advance(Duration::from_secs(10)).await;
     let long = request(1_000, None);
-    let lists = (0..40).map(|_| queries.seats(&caller, EVENT, &all, &long));
+    let lists = (0..200).map(|_| queries.seats(&caller, EVENT, &all, &long));
     let lists = futures::future::join_all(lists).await;
-    // The burst, the one that it ends with, and those that wait for two seconds at most.
-    let answered = lists.iter().filter(|list| list.is_ok()).count();
-    assert_eq!(answered, 31);
-    assert!(lists.iter().all(|list| matches!(list, Ok(_) | Err(QueryError::Busy))));
+    // The burst, and those that wait for two seconds at most.
+    let (answered, refused): (Vec<_>, Vec<_>) = lists.iter().partition(|list| list.is_ok());
+    assert!(answered.len() >= 20 && refused.len() >= 100, "{} answered", answered.len());
+    assert!(refused.iter().all(|list| **list == Err(QueryError::Busy)));
 }
 
 #[tokio::test(start_paused = true)]
