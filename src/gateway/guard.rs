@@ -10,7 +10,7 @@ use std::{
     io,
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -26,7 +26,10 @@ use axum::{
 };
 use futures::FutureExt as _;
 use hyper::body::Frame;
-use tokio::time::timeout;
+use tokio::{
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
 use tracing::error;
 use url::form_urlencoded;
 
@@ -44,6 +47,9 @@ use watch::Watch;
 
 /// How long a request's body may take to come. What has not come whole is not posted.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The same for what needs no place in a lane, such as a health check: its message comes with it.
+const CHECK_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// From a request's place in its lane to the head of its answer. Longer than a body may take and a
 /// command is awaited (20 s) together: no caller whose command is posted is told this in place of
@@ -91,7 +97,7 @@ impl Guard {
     fn lane_of(&self, path: &str, route: Option<&str>) -> Option<Lane> {
         match self.protocol {
             Protocol::Http => http_lane(route?),
-            Protocol::Grpc => Some(grpc_lane(path)),
+            Protocol::Grpc => grpc_lane(path),
         }
     }
 }
@@ -99,7 +105,7 @@ impl Guard {
 /// Why a request has no answer of its handler's.
 enum Refused {
     Full,
-    SlowBody,
+    SlowBody(Duration),
     SlowAnswer,
     Unknown(AuthError),
     TooOften(Duration),
@@ -114,8 +120,8 @@ fn problem_of(refused: Refused) -> Problem {
         Refused::Full => {
             Problem::unavailable("OVERLOADED", "too many requests are under way: try again")
         }
-        Refused::SlowBody => {
-            let detail = "body: expected within 20 s";
+        Refused::SlowBody(within) => {
+            let detail = format!("body: expected within {} s", within.as_secs());
             Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", detail)
         }
         Refused::SlowAnswer => Problem::unavailable("NO_ANSWER", NO_ANSWER),
@@ -135,7 +141,9 @@ fn problem_of(refused: Refused) -> Problem {
 fn status_of(refused: Refused) -> tonic::Status {
     match refused {
         Refused::Full => status::overloaded(),
-        Refused::SlowBody => tonic::Status::cancelled("the message took longer than 20 s"),
+        Refused::SlowBody(within) => {
+            tonic::Status::cancelled(format!("the message took longer than {} s", within.as_secs()))
+        }
         Refused::SlowAnswer => status::unavailable("NO_ANSWER", NO_ANSWER, RETRY_AFTER),
         Refused::Unknown(error @ AuthError::KeysUnavailable) => {
             status::unavailable("KEYS_UNAVAILABLE", error.to_string(), RETRY_AFTER)
@@ -166,13 +174,14 @@ const INVENTORY_SERVICE: &str = "/inventory.v1.InventoryService/";
 /// The check of `grpc.health.v1`; what is left is streams.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
-fn grpc_lane(path: &str) -> Lane {
+/// A health check has no lane: whoever asks, and however slowly, the cluster's own is answered.
+fn grpc_lane(path: &str) -> Option<Lane> {
     match path.strip_prefix(INVENTORY_SERVICE) {
-        Some("HealthCheck") => Lane::Checks,
-        Some("GetAvailableSeats" | "WatchChanges" | "WatchResults") => Lane::Lists,
-        Some(_) => Lane::Commands,
-        None if path == HEALTH_CHECK => Lane::Checks,
-        None => Lane::Watches,
+        Some("HealthCheck") => None,
+        Some("GetAvailableSeats" | "WatchChanges" | "WatchResults") => Some(Lane::Lists),
+        Some(_) => Some(Lane::Commands),
+        None if path == HEALTH_CHECK => None,
+        None => Some(Lane::Watches),
     }
 }
 
@@ -220,15 +229,16 @@ async fn answer(
         identify(guard, route, &mut request).await?;
     }
     let is_late = Arc::<AtomicBool>::default();
+    let body_within = if lane.is_none() { CHECK_BODY_TIMEOUT } else { BODY_TIMEOUT };
     let request = match lane {
         // Reflection asks for as long as it is answered: both end by age.
         Some(Lane::Watches) => request,
-        _ => request.map(|body| in_time(body, &is_late)),
+        _ => request.map(|body| in_time(body, body_within, &is_late)),
     };
     let answered = timeout(ANSWER_TIMEOUT, next.run(request)).await;
     // A handler whose body ends early says something else of it.
     if is_late.load(Ordering::Relaxed) {
-        return Err(Refused::SlowBody);
+        return Err(Refused::SlowBody(body_within));
     }
     let response = answered.map_err(|_| Refused::SlowAnswer)?;
     Ok(match in_lane {
@@ -238,7 +248,7 @@ async fn answer(
 }
 
 /// The body of a request, which breaks off where it takes too long.
-fn in_time(body: Body, is_late: &Arc<AtomicBool>) -> Body {
+fn in_time(body: Body, within: Duration, is_late: &Arc<AtomicBool>) -> Body {
     if body.is_end_stream() {
         return body;
     }
@@ -247,12 +257,14 @@ fn in_time(body: Body, is_late: &Arc<AtomicBool>) -> Body {
         is_late.store(true, Ordering::Relaxed);
         Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut)))
     };
-    EndingBody::after(BODY_TIMEOUT, body, break_off)
+    EndingBody::after(within, body, break_off)
 }
 
 /// The answer of a stream that has no [`Life`](super::streams::Life), which lasts as long as one that
-/// has, and keeps its place so long.
+/// has. Its place is kept until it ends, and no longer than that, even where a caller who takes nothing
+/// keeps it from ending.
 fn until_age(body: Body, place: InLane) -> Body {
+    let place = PlaceUntil::after(STREAM_AGE, place);
     let end = move || {
         drop(place);
         let mut trailers = HeaderMap::new();
@@ -261,6 +273,35 @@ fn until_age(body: Body, place: InLane) -> Body {
         Ok(Frame::trailers(trailers))
     };
     EndingBody::after(STREAM_AGE, body, end)
+}
+
+/// A place that is given back at an instant, if not before.
+struct PlaceUntil {
+    place: Arc<Mutex<Option<InLane>>>,
+    ending: AbortHandle,
+}
+
+impl PlaceUntil {
+    fn after(time: Duration, place: InLane) -> Self {
+        let place = Arc::new(Mutex::new(Some(place)));
+        let kept = Arc::clone(&place);
+        let ending = tokio::spawn(async move {
+            sleep(time).await;
+            give_back(&kept);
+        });
+        Self { place, ending: ending.abort_handle() }
+    }
+}
+
+impl Drop for PlaceUntil {
+    fn drop(&mut self) {
+        self.ending.abort();
+        give_back(&self.place);
+    }
+}
+
+fn give_back(place: &Mutex<Option<InLane>>) {
+    drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 /// Lets a request into its lane.

@@ -18,10 +18,6 @@ use tokio::{
     time::Instant,
 };
 
-/// Health checks at once. Each is answered from memory: more are under way only where their messages
-/// do not come.
-const CHECKS_MAX: usize = 256;
-
 /// Watches of health, and streams of reflection, at once. They need no caller, so nothing else bounds
 /// them.
 const WATCHES_MAX: usize = 1_000;
@@ -59,9 +55,7 @@ pub enum Lane {
     Commands,
     /// Lists, and the beginnings of streams.
     Lists,
-    /// gRPC's health checks, which need no caller.
-    Checks,
-    /// gRPC's watches of health, and reflection, which need no caller either. Each counts to its end.
+    /// gRPC's watches of health, and reflection, which need no caller. Each counts to its end.
     Watches,
 }
 
@@ -72,7 +66,6 @@ impl Lane {
         match self {
             Self::Commands => "commands",
             Self::Lists => "lists",
-            Self::Checks => "checks",
             Self::Watches => "watches",
         }
     }
@@ -90,7 +83,6 @@ impl Lane {
 pub struct Lanes {
     commands: Arc<Semaphore>,
     lists: Arc<Semaphore>,
-    checks: Arc<Semaphore>,
     watches: Arc<Semaphore>,
 }
 
@@ -108,7 +100,6 @@ impl Lanes {
         Self {
             commands: of(settings.commands_in_flight_max),
             lists: of(settings.lists_in_flight_max),
-            checks: of(CHECKS_MAX),
             watches: of(WATCHES_MAX),
         }
     }
@@ -119,7 +110,6 @@ impl Lanes {
         let semaphore = match lane {
             Lane::Commands => &self.commands,
             Lane::Lists => &self.lists,
-            Lane::Checks => &self.checks,
             Lane::Watches => &self.watches,
         };
         Arc::clone(semaphore).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
@@ -237,7 +227,6 @@ mod tests {
         assert!(lanes.enter(Lane::Lists).is_some());
         let watches: Vec<_> = std::iter::from_fn(|| lanes.enter(Lane::Watches)).collect();
         assert_eq!(watches.len(), WATCHES_MAX);
-        assert!(lanes.enter(Lane::Checks).is_some());
     }
 
     #[tokio::test(start_paused = true)]
