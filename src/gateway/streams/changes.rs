@@ -75,7 +75,7 @@ impl Changes {
     ) -> Result<Opened, StreamError> {
         allow(caller, Scope::Read)?;
         let life = self.streams.begin(caller, StreamKind::Changes)?;
-        if let Some(reader) = self.feeds.join(&PoolId::Event(event_id), since) {
+        if let Some(reader) = self.feeds.join(&PoolId::Event(event_id), caller, since) {
             return Ok(Opened { reader, life });
         }
         let snapshot = self.queries.snapshot(caller, event_id).await?;
@@ -102,11 +102,10 @@ impl Changes {
     ) -> Result<Reader, StreamError> {
         let mut feeds = self.feeds.by_pool();
         if let Some(feed) = feeds.get(&pool).filter(|feed| feed.is_alive()) {
-            return Ok(Reader::new(feed, since));
+            return Ok(Reader::new(feed, caller, since));
         }
-        let beginner = caller.subject.as_str();
         let is_scarce = feeds.len() >= FEEDS_MAX.saturating_sub(FEEDS_KEPT);
-        let is_its_own = |feed: &Feed| feed.beginner == beginner;
+        let is_its_own = |feed: &Feed| feed.is_of(&caller.subject);
         let has_its_share = || feeds.values().filter(|feed| is_its_own(feed)).count() >= FEEDS_KEPT;
         if is_scarce && has_its_share() && !make_room(&mut feeds, is_its_own) {
             return Err(StreamError::CallerFeedsFull);
@@ -121,8 +120,7 @@ impl Changes {
         let (epoch, _) = self.entropy.uuid().as_u64_pair();
         let (clock, stop) = (Arc::clone(&self.clock), self.streams.drained().child_token());
         let watch = views.watch(&pool, &self.entropy);
-        let beginner = beginner.to_owned();
-        let beginning = Beginning { pool, beginner, epoch, snapshot, layout, clock, stop };
+        let beginning = Beginning { pool, epoch, snapshot, layout, clock, stop };
         let feed = Arc::new(Feed::new(beginning, hears));
         let task = FeedTask {
             feed: Arc::clone(&feed),
@@ -133,7 +131,7 @@ impl Changes {
             read_at,
             looked: self.clock.now(),
         };
-        let reader = Reader::new(&feed, since);
+        let reader = Reader::new(&feed, caller, since);
         feeds.insert(feed.pool.clone(), feed);
         tokio::spawn(task.run());
         Ok(reader)
@@ -146,10 +144,10 @@ impl Feeds {
     }
 
     /// A reader of a feed that there is.
-    fn join(&self, pool: &PoolId, since: Option<&str>) -> Option<Reader> {
+    fn join(&self, pool: &PoolId, caller: &Caller, since: Option<&str>) -> Option<Reader> {
         let feeds = self.by_pool();
         let feed = feeds.get(pool).filter(|feed| feed.is_alive())?;
-        Some(Reader::new(feed, since))
+        Some(Reader::new(feed, caller, since))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The feed of a watched event: finds what changed, numbers and encodes it, for all its readers.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -43,8 +43,6 @@ const DELTA_SEATS: usize = 64;
 /// What a feed has published, for its readers.
 pub(super) struct Feed {
     pub(super) pool: PoolId,
-    /// The subject of the caller who began it.
-    pub(super) beginner: String,
     epoch: u64,
     clock: Arc<dyn Clock>,
     news: watch::Receiver<()>,
@@ -61,15 +59,26 @@ struct Published {
     /// When the last read of the view began.
     as_of: Timestamp,
     ended: Option<Bye>,
-    readers: usize,
+    /// How many readers each caller has, by subject.
+    readers: BTreeMap<String, usize>,
+    /// The subject of the reader that came or left last.
+    last_reader: String,
     /// When the last reader came or left.
     last_read: Instant,
+}
+
+impl Published {
+    fn read_by(&mut self, subject: &str) {
+        self.last_read = Instant::now();
+        if self.last_reader != subject {
+            subject.clone_into(&mut self.last_reader);
+        }
+    }
 }
 
 /// What a feed begins with.
 pub(super) struct Beginning {
     pub(super) pool: PoolId,
-    pub(super) beginner: String,
     pub(super) epoch: u64,
     pub(super) snapshot: Snapshot,
     /// The tag of its layout.
@@ -81,7 +90,7 @@ pub(super) struct Beginning {
 impl Feed {
     /// A feed that tells nothing before its task runs.
     pub(super) fn new(beginning: Beginning, news: watch::Receiver<()>) -> Self {
-        let Beginning { pool, beginner, epoch, snapshot, layout, clock, stop } = beginning;
+        let Beginning { pool, epoch, snapshot, layout, clock, stop } = beginning;
         let id = FrameId { epoch, number: 0 };
         let state = State::new(id, snapshot.shared_view(), layout, clock.now());
         let published = Published {
@@ -90,10 +99,11 @@ impl Feed {
             bytes: 0,
             as_of: snapshot.as_of,
             ended: None,
-            readers: 0,
+            readers: BTreeMap::new(),
+            last_reader: String::new(),
             last_read: Instant::now(),
         };
-        Self { pool, beginner, epoch, clock, news, stop, published: Mutex::new(published) }
+        Self { pool, epoch, clock, news, stop, published: Mutex::new(published) }
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -107,25 +117,40 @@ impl Feed {
             && self.published().ended.is_none()
     }
 
-    /// Another reader.
-    pub(super) fn join(&self) -> watch::Receiver<()> {
+    /// Another reader, of the caller with this subject.
+    pub(super) fn join(&self, subject: &str) -> watch::Receiver<()> {
         let mut published = self.published();
-        published.readers = published.readers.saturating_add(1);
-        published.last_read = Instant::now();
+        *published.readers.entry(subject.to_owned()).or_default() += 1;
+        published.read_by(subject);
         self.news.clone()
     }
 
-    /// One reader less.
-    pub(super) fn leave(&self) {
+    /// One reader less of that caller.
+    pub(super) fn leave(&self, subject: &str) {
         let mut published = self.published();
-        published.readers = published.readers.saturating_sub(1);
-        published.last_read = Instant::now();
+        if let Some(readers) = published.readers.get_mut(subject) {
+            *readers = readers.saturating_sub(1);
+            if *readers == 0 {
+                published.readers.remove(subject);
+            }
+        }
+        published.read_by(subject);
     }
 
     /// Since when it has had no reader.
     pub(super) fn unread_since(&self) -> Option<Instant> {
         let published = self.published();
-        (published.readers == 0).then_some(published.last_read)
+        published.readers.is_empty().then_some(published.last_read)
+    }
+
+    /// Whether it is there for this caller alone: no other reads it, or was the last to.
+    pub(super) fn is_of(&self, subject: &str) -> bool {
+        let published = self.published();
+        match published.readers.len() {
+            0 => published.last_reader == subject,
+            1 => published.readers.contains_key(subject),
+            _ => false,
+        }
     }
 
     /// The position that an id names; `None` where this feed has not told so far.

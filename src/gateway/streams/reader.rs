@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    gateway::view::{PoolView, SeatLayout},
+    gateway::{
+        Caller,
+        view::{PoolView, SeatLayout},
+    },
     ports::PortError,
 };
 
@@ -89,6 +92,8 @@ impl ChangesSnapshot {
 /// Reads a feed from a position on.
 pub struct Reader {
     feed: Arc<Feed>,
+    /// The caller's.
+    subject: String,
     news: watch::Receiver<()>,
     /// The last frame that it has; `None` before its first snapshot.
     position: Option<u64>,
@@ -97,10 +102,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(feed: &Arc<Feed>, since: Option<&str>) -> Self {
+    pub(super) fn new(feed: &Arc<Feed>, caller: &Caller, since: Option<&str>) -> Self {
         let position = since.and_then(FrameId::parse).and_then(|id| feed.position(id));
-        let (feed, news) = (Arc::clone(feed), feed.join());
-        Self { feed, news, position, returned: true }
+        let subject = caller.subject.clone();
+        let (feed, news) = (Arc::clone(feed), feed.join(&subject));
+        Self { feed, subject, news, position, returned: true }
     }
 
     /// What comes after its position, once there is something. The future may be dropped at any
@@ -182,7 +188,7 @@ fn polled(event: &str, id: Option<FrameId>, data: &str) -> String {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.feed.leave();
+        self.feed.leave(&self.subject);
     }
 }
 

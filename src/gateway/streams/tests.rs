@@ -551,7 +551,9 @@ async fn a_caller_that_watches_every_event_leaves_the_others_room() {
         opened.push(open("b", event_id).await.ok().unwrap());
     }
     assert_eq!(open("b", 200).await.err(), Some(StreamError::CallerFeedsFull));
-    let _joined = open("a", 180).await.ok().unwrap();
+    let joined = open("a", 180).await.ok().unwrap();
+    assert_eq!(open("b", 200).await.err(), Some(StreamError::FeedsFull), "180 is not b's alone");
+    drop(joined);
     opened.remove(3);
     assert!(open("a", 200).await.is_ok(), "103 made room");
 }
