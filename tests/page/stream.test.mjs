@@ -210,6 +210,28 @@ describe("stream", () => {
     assert.equal(world.frames.at(-1)[1].number, 4);
   });
 
+  it("streams_of_an_event_that_turns_out_to_be_quiet_are_suspected_no_longer", async () => {
+    const world = new World();
+    world.hangs = true;
+    await world.follow();
+    for (let number = 1; number <= 3; number += 1) {
+      const frames = [{ event: "delta", id: `e-${number}`, data: { number } }];
+      world.answers.push(answerOf(200, { id: `e-${number}`, frames }));
+      await world.say("error");
+      await world.pass(1000);
+    }
+    for (let second = 0; second < 90 && world.sources.length < 4; second += 1)
+      await world.pass(1000);
+    await world.say("open");
+    // It says nothing in the short time that it has, and there was nothing to say.
+    world.answers.push(answerOf(200, { id: "e-3", frames: [] }));
+    await world.pass(10_000);
+    assert.equal(world.sources.length, 5);
+    await world.say("open");
+    await world.pass(59_000);
+    assert.ok(world.sources.length === 5 && !world.source.isClosed);
+  });
+
   it("a_quiet_event_is_followed_by_streams", async () => {
     const world = new World();
     await world.follow();

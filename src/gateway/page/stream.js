@@ -169,8 +169,10 @@ function follow(path, { onFrame, onState }, env) {
         if (!isSilent) await pause({});
         const probe = await poll(0);
         if (!probe.ok) return pause(probe);
-        // A quiet event has nothing to say; what the poll has to say, something held back.
+        // What the poll has to say, something held back. A quiet event has nothing to say, and its
+        // next stream need not hurry.
         if (!isSilent || probe.frames) broken += 1;
+        else broken = Math.min(broken, BROKEN_MAX - 2);
         return undefined;
     }
 
