@@ -30,6 +30,8 @@ pub(super) type Filling = Shared<BoxFuture<'static, ()>>;
 
 /// What is known of one pool.
 pub(super) struct Slot {
+    /// Hints that came before are not in it.
+    pub(super) since: Instant,
     /// When it was last asked for.
     pub(super) asked: Instant,
     /// The read under way, or the last one.
@@ -85,6 +87,7 @@ impl Kept {
 impl Slot {
     pub(super) fn new(now: Instant) -> Self {
         Self {
+            since: now,
             asked: now,
             filling: None,
             kept: None,

@@ -47,7 +47,9 @@ impl ViewCache {
         let mut slots = self.inner.slots();
         let Some(slot) = slots.by_pool.get_mut(pool) else { return };
         let was_current = slot.is_current(now);
-        slot.trust = trust;
+        // It may have been dropped and asked for again since its hints began to be followed.
+        let clamped = |trust: Trust| Trust { from: trust.from.max(slot.since), ..trust };
+        slot.trust = trust.map(clamped);
         if was_current && !slot.is_current(now) {
             // Those who watch it wait for a time that is too late by now.
             slots.watched.tell(pool);

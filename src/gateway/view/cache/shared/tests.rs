@@ -134,6 +134,21 @@ async fn after_a_gap_no_snapshot_from_before_it_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hints_from_before_a_pool_was_asked_for_again_do_not_keep_what_was_taken_current() {
+    let world = World::new(2).await;
+    let followed_since = Instant::now();
+    view(&world.gateways[0]).await;
+    pass(Duration::from_millis(500)).await;
+    // Whatever was announced meanwhile, the second gateway kept nothing that it could be applied to.
+    assert_eq!(view(&world.gateways[1]).await.age, Duration::from_millis(500));
+    let until = Instant::now() + Duration::from_secs(3_600);
+    world.gateways[1].trust(&event(), Some(Trust { from: followed_since, until }));
+    pass(Duration::from_secs(2)).await;
+    assert_eq!(view(&world.gateways[1]).await.age, Duration::ZERO);
+    assert_eq!(world.reads(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gateway_that_dies_while_it_reads_delays_the_others_by_a_second_at_most() {
     let world = World::new(1).await;
     assert!(world.snapshots.claim(&event()).await.unwrap());
