@@ -174,7 +174,8 @@ const INVENTORY_SERVICE: &str = "/inventory.v1.InventoryService/";
 /// The check of `grpc.health.v1`; what is left is streams.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// A health check has no lane: whoever asks, and however slowly, the cluster's own is answered.
+/// A health check has no lane: however many others ask, and however slowly, the cluster's own is
+/// answered.
 fn grpc_lane(path: &str) -> Option<Lane> {
     match path.strip_prefix(INVENTORY_SERVICE) {
         Some("HealthCheck") => None,

@@ -88,13 +88,17 @@ mod tests {
     use super::*;
     use crate::domain::SeatNumber;
 
+    fn decode(text: &str, binding: Binding) -> Result<Position, QueryError> {
+        Position::decode::<SeatNumber>(Some(text), binding)
+    }
+
     #[test]
     fn a_cursor_leads_back_to_its_position() {
         let binding = Binding::of(&["seats", "event#1"]);
         for after in [None, Some("A-1".to_owned()), Some("ä".repeat(64))] {
             let position = Position { after };
             let text = position.encode(binding);
-            assert_eq!(Position::decode::<SeatNumber>(Some(&text), binding), Ok(position));
+            assert_eq!(decode(&text, binding), Ok(position));
         }
     }
 
@@ -103,14 +107,11 @@ mod tests {
         let position = Position { after: Some("A-1".to_owned()) };
         let text = position.encode(Binding::of(&["seats", "event#1"]));
         for other in [&["seats", "event#2"][..], &["lines", "event#1"], &["seatsevent#1", ""]] {
-            let read = Position::decode::<SeatNumber>(Some(&text), Binding::of(other));
+            let read = decode(&text, Binding::of(other));
             assert_eq!(read, Err(foreign_cursor()), "{other:?}");
         }
         let long = "A".repeat(TEXT_MAX + 1);
-        assert_eq!(
-            Position::decode::<SeatNumber>(Some(&long), Binding::of(&[])),
-            Err(foreign_cursor())
-        );
+        assert_eq!(decode(&long, Binding::of(&[])), Err(foreign_cursor()));
     }
 
     proptest! {
@@ -119,9 +120,9 @@ mod tests {
             let binding = Binding::of(&["seats"]);
             let forged = [&[FORM][..], &binding.0, &bytes].concat();
             let text = BASE64_URL_SAFE_NO_PAD.encode(forged);
-            let _ = Position::decode::<SeatNumber>(Some(&text), binding);
+            let _ = decode(&text, binding);
             let garbage = String::from_utf8_lossy(&bytes);
-            prop_assert_eq!(Position::decode::<SeatNumber>(Some(&garbage), binding), Err(foreign_cursor()));
+            prop_assert_eq!(decode(&garbage, binding), Err(foreign_cursor()));
         }
     }
 }

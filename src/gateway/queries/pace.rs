@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex as Queue, Semaphore},
+    sync::{Mutex as FairMutex, Semaphore},
     time::{Instant, sleep_until, timeout_at},
 };
 
@@ -32,14 +32,14 @@ const WAITING_MAX: usize = 64;
 pub(super) struct Pace {
     places: Semaphore,
     /// Held by the one whose turn is next.
-    next: Queue<()>,
+    next: FairMutex<()>,
     /// Until then, everything is given away.
     taken_until: Mutex<Option<Instant>>,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
-        let (next, taken_until) = (Queue::default(), Mutex::default());
+        let (next, taken_until) = (FairMutex::default(), Mutex::default());
         Self { places: Semaphore::new(WAITING_MAX), next, taken_until }
     }
 

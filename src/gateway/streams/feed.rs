@@ -70,9 +70,7 @@ struct Published {
 impl Published {
     fn read_by(&mut self, subject: &str) {
         self.last_read = Instant::now();
-        if self.last_reader != subject {
-            subject.clone_into(&mut self.last_reader);
-        }
+        subject.clone_into(&mut self.last_reader);
     }
 }
 

@@ -10,6 +10,7 @@ use inventory_worker::{
     domain::{CommandKey, Timestamp},
     message,
     ports::OutgoingMessage,
+    sweeper,
 };
 
 /// A message that a queue accepted.
@@ -29,12 +30,9 @@ fn commands_of(body: &str) -> Option<Vec<Value>> {
     }
 }
 
-/// The source of what sweepers post.
-const SWEEPER: &str = "/inventory-worker/sweeper";
-
 /// The end of the hold that an expiry is of, to the second: its id says which.
 fn end_of_hold(key: &CommandKey) -> Option<Timestamp> {
-    let id = (key.source.as_str() == SWEEPER).then(|| key.id.as_str())?;
+    let id = (key.source.as_str() == sweeper::SOURCE).then(|| key.id.as_str())?;
     Timestamp::from_second(id.rsplit_once(':')?.1.parse().ok()?).ok()
 }
 

@@ -15,17 +15,6 @@ use inventory_worker::gateway::{CommandSettings, view::ViewSettings};
 /// The share of histories with gateways, in ten thousand.
 const SHARE: u32 = 5_000;
 
-/// The faults by which a worker commits and does not announce it, unnoticed for a while.
-const UNSTEADY: [Fault; 7] = [
-    Fault::Pause,
-    Fault::CrashInCall,
-    Fault::CrashAnytime,
-    Fault::Poison,
-    Fault::Drain,
-    Fault::Late,
-    Fault::HintsAway,
-];
-
 /// The gateways beside the workers of a history.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gateways {
@@ -120,6 +109,15 @@ impl Profile {
 
     /// Whether every worker that commits announces it, or is missed at once.
     pub(crate) fn has_steady_hints(&self) -> bool {
+        const UNSTEADY: [Fault; 7] = [
+            Fault::Pause,
+            Fault::CrashInCall,
+            Fault::CrashAnytime,
+            Fault::Poison,
+            Fault::Drain,
+            Fault::Late,
+            Fault::HintsAway,
+        ];
         UNSTEADY.iter().all(|fault| self.rate(*fault) == 0)
     }
 }
